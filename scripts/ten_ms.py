@@ -78,7 +78,7 @@ def judge(official: Path, sweep: str = SWEEP) -> pd.DataFrame:
 def _load(trained: TrainedNetwork, path: Path) -> Events:
     """Return the utterances of a file as the network's input."""
     recipe = trained.recipe
-    return load_file((path, path), 1, recipe.input, recipe.language)
+    return load_file(path, 1, recipe.input, recipe.language)
 
 
 def _check_same(official: Events, own: Events, path: Path) -> None:

@@ -1,13 +1,15 @@
-"""Public docstrings document every parameter and what comes back.
+"""Public docstrings document every parameter and what comes back, and refer to what exists.
 
 numpydoc's checks: PR01 (a parameter isn't documented), PR02 (a documented parameter doesn't exist)
 and RT01 (nothing is said about what is returned).
 """
 
+import ast
 import dataclasses
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -26,6 +28,9 @@ def modules(package) -> Iterator[str]:
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if not module.name.endswith("__main__"):
             yield module.name
+
+
+NAMES = [*modules(shd_helpers), *modules(shd_circuit)]
 
 
 def public_names(module_name: str) -> Iterator[str]:
@@ -59,7 +64,7 @@ def complaints(name: str) -> list[str]:
     return [f"{code}: {text}" for code, text in validate(name)["errors"] if code in CHECKS]
 
 
-@pytest.mark.parametrize("module", [*modules(shd_helpers), *modules(shd_circuit)])
+@pytest.mark.parametrize("module", NAMES)
 def test_every_parameter_and_return_value_is_documented(module):
     wrong = {name: said for name in public_names(module) if (said := complaints(name))}
     assert wrong == {}
@@ -73,3 +78,39 @@ def undocumented(first: int) -> int:
 def test_the_check_finds_what_is_missing():
     found = complaints(f"{__name__}.undocumented")
     assert [text[:4] for text in found] == ["PR01", "RT01"]
+
+
+REFERENCE = re.compile(r"[Ss]ee\s+`(\w+)\.(\w+)`")  # such as: see `training.fit`
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+
+
+def references(source: str) -> set[tuple[str, str]]:
+    """Return what docstrings refer the reader to: modules or classes, and names in them."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, DOCUMENTED)]
+    docstrings = [ast.get_docstring(node) or "" for node in nodes]
+    return {found for text in docstrings for found in REFERENCE.findall(text)}
+
+
+def exists(owner: str, name: str) -> bool:
+    """Return whether a module or a class of this name, anywhere in the packages, has the name."""
+    found = []
+    for module_name in ["shd_helpers", "shd_circuit", *NAMES]:
+        module = importlib.import_module(module_name)
+        if module_name.rpartition(".")[2] == owner:
+            found.append(module)
+        if inspect.isclass(vars(module).get(owner)):
+            found.append(vars(module)[owner])
+    return any(hasattr(thing, name) for thing in found)
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_what_a_docstring_refers_to_exists(module):
+    source = inspect.getsource(importlib.import_module(module))
+    assert [found for found in references(source) if not exists(*found)] == []
+
+
+def test_the_check_finds_a_module_that_is_not_there():
+    code = 'def f():\n    """See `costs.check_counted`, and\n    see `training.fit`."""'
+    found = references(code)
+    assert found == {("costs", "check_counted"), ("training", "fit")}
+    assert not exists("costs", "check_counted") and exists("training", "fit")

@@ -128,7 +128,7 @@ def test_of_eight_at_once_one_downsamples(files, data_dir, monkeypatch):
 
     monkeypatch.setattr(loading, "downsample_slices", watched)
     with ThreadPoolExecutor(8) as threads:
-        loaded = list(threads.map(lambda _: load_file(files, 0, Downsampling()), range(8)))
+        loaded = list(threads.map(lambda _: load_file(files[0], 0, Downsampling()), range(8)))
     assert len(calls) == 1 and all(same(loaded[0], events) for events in loaded)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events.event_lists import Events
 from shd_helpers.network import compiled_engine, engine_support, kernels
 from shd_helpers.network import loop as reference
 from shd_helpers.network.config import SURROGATES
@@ -529,6 +529,9 @@ def test_events_and_indices_that_do_not_fit_are_refused():
     for index in ([4], [-1]):
         with pytest.raises(IndexError, match="4 utterances"):
             compiled_engine.evaluate_batch(model, events, index)
+    for mask in ([True, False, False, True], np.zeros(4, bool)):
+        with pytest.raises(ValueError, match=r"mask of True and False.*np\.flatnonzero\(mask\)"):
+            compiled_engine.evaluate_batch(model, events, mask)
     with pytest.raises(ValueError, match="labels"):
         compiled_engine.forward_backward(model, random_events(40, 20, 12, 9, 0.3), np.arange(40))
     with pytest.raises(ValueError, match="needs utterances"):

@@ -13,6 +13,7 @@ from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.parameters import (
     check_injected,
     check_parameters,
+    check_run_name,
     notebook_parameters,
     suggestion,
 )
@@ -119,3 +120,11 @@ def test_a_name_that_is_no_text_is_refused(name):
     """YAML reads an unquoted key such as 97 or null as a number or as nothing."""
     with pytest.raises(ValueError, match=f"parameter {name}: unknown. The parameters are: lr"):
         check_parameters({name: 1}, {"lr": 1e-3})
+
+
+def test_a_refused_name_of_a_run_is_told_where_slashes_are_allowed():
+    check_run_name("mine")
+    check_run_name("sweeps/a/b")
+    for name in ("a/b", "sweeps/a", "sweeps/a/b/c", "other/a/b"):
+        with pytest.raises(ValueError, match=r"sweep's runs have slashes: sweeps/<sweep>/<run>$"):
+            check_run_name(name)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from shd_helpers.network import Ensemble, NetworkConfig, SpikingNetwork
 from shd_helpers.study.evaluation import batches
-from shd_helpers.study.training import TrainConfig, TrainOptions, Updates, fit
+from shd_helpers.study.training import ScheduledOptimizer, TrainConfig, TrainOptions, fit
 from tests.builders.events import random_events
 
 EVENTS = random_events(22, 12, 6, 4, 0.3, seed=2)
@@ -67,13 +67,13 @@ def test_one_cycle_with_weight_decay_is_pytorchs():
 def test_the_rate_rises_for_three_tenths_of_the_updates_and_then_falls():
     """By the cosines of the schedule's definition, over all updates of all epochs."""
     config = TrainConfig(epochs=4, batch_size=8, lr=0.1, schedule="one_cycle")
-    updates = Updates(torch.nn.Linear(2, 2), config, n_batches=5)
+    optimizer = ScheduledOptimizer(torch.nn.Linear(2, 2), config, n_batches=5)
     found = []
     for _ in range(4):
         for _ in range(5):
-            found.append(updates.rate)
-            updates.step()
-        updates.end_epoch()
+            found.append(optimizer.rate)
+            optimizer.step()
+        optimizer.end_epoch()
     peak = 0.3 * 20 - 1
     wanted = []
     for k in range(20):
@@ -94,10 +94,10 @@ def test_weight_decay_takes_its_share_of_the_weights_and_nothing_of_the_rest():
     """Without a gradient, Adam itself moves nothing."""
     model = network(neuron="adaptive")
     before = copy.deepcopy(model)
-    updates = Updates(model, TrainConfig(lr=0.1, weight_decay=0.5), n_batches=1)
+    optimizer = ScheduledOptimizer(model, TrainConfig(lr=0.1, weight_decay=0.5), n_batches=1)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    updates.step()
+    optimizer.step()
     for name, parameter in model.named_parameters():
         share = 0.95 if name in ("fc1.weight", "fc2.weight") else 1.0
         torch.testing.assert_close(parameter, share * before.get_parameter(name), msg=name)

@@ -191,7 +191,7 @@ def test_augmented_copies_are_of_training_utterances_only(files, tmp_path, data_
     for file in sorted(asked):
         originals = training.take(np.flatnonzero(training.file == file))
         for path in copies(file):
-            copy = load_file((path, path), file, COARSE)
+            copy = load_file(path, file, COARSE)
             index_of = {row: i for i, row in enumerate(copy.rows)}
             wanted = copy.to_frames([index_of[row] for row in originals.rows])
             added = augmented.take(range(first, first + len(originals)))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import Utterance, memory_bits, score_bits
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events.event_lists import Events
 from shd_helpers.network.operation_counts import accumulates
 
 # cycles in which the clock of slow_top runs on after a spike or a millisecond, and those of a byte

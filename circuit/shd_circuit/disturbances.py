@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from shd_circuit.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
-from shd_helpers.events.downsampling import Events, distinct
+from shd_helpers.events.downsampling import distinct
+from shd_helpers.events.event_lists import Events
 from shd_helpers.network.spiking import SpikingNetwork
 
 Disturbable = SpikingNetwork | IntegerNetwork

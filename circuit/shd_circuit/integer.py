@@ -48,7 +48,8 @@ import numpy as np
 
 from shd_helpers.compiled import compiled
 from shd_helpers.data.shd_file import N_CHANNELS, Utterances
-from shd_helpers.events.downsampling import Downsampling, Events
+from shd_helpers.events.downsampling import Downsampling
+from shd_helpers.events.event_lists import Events
 from shd_helpers.network.engine import answers
 
 FACTOR_BITS = 8  # of a leak by product: beta is about leak_factor / 2^8

@@ -9,7 +9,8 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
-from shd_helpers.events.downsampling import Downsampling, Events
+from shd_helpers.events.downsampling import Downsampling
+from shd_helpers.events.event_lists import Events
 from shd_helpers.network import Network, NetworkConfig, Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine_support import unsupported_by_circuit
 from shd_helpers.network.quantization import layer_integers, membrane_range

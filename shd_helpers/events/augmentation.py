@@ -66,15 +66,15 @@ class Augmentation:
 
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         n = len(events)
-        shift_steps = round(self.shift_ms / events.step_ms)
-        changes = _Changes(
-            factor=rng.uniform(1 - self.stretch, 1 + self.stretch, n),
-            delay=np.rint(rng.uniform(-shift_steps, shift_steps, n)),
-            up=np.rint(rng.uniform(-self.shift_units, self.shift_units, n)).astype(np.int64),
-            is_kept=np.ones(len(events.steps), bool),
-        )
+        most_steps = round(self.shift_ms / events.step_ms)
+        # Trained networks depend on the order of these draws.
+        factor = rng.uniform(1 - self.stretch, 1 + self.stretch, n)
+        shift_steps = np.rint(rng.uniform(-most_steps, most_steps, n))
+        shift_units = np.rint(rng.uniform(-self.shift_units, self.shift_units, n)).astype(np.int64)
+        is_kept = np.ones(len(events.steps), bool)
         if self.dropout:
-            changes.is_kept[:] = rng.random(len(events.steps)) >= self.dropout
+            is_kept = rng.random(len(events.steps)) >= self.dropout
+        changes = _Changes(factor, shift_steps, shift_units, is_kept)
         original = _EventArrays(events.steps, events.units, events.offsets)
         # One entry more than there are events, because each is written before it is known to stay.
         changed = _EventArrays(
@@ -104,40 +104,41 @@ class _Changes(NamedTuple):
     """What was drawn for each utterance, and for each event."""
 
     factor: np.ndarray  # (utterances,) by which times are multiplied
-    delay: np.ndarray  # (utterances,) steps that are added then
-    up: np.ndarray  # (utterances,) units that are added
-    is_kept: np.ndarray  # (events,)
+    shift_steps: np.ndarray  # (utterances,) steps that are added then
+    shift_units: np.ndarray  # (utterances,) units that are added
+    is_kept: np.ndarray  # (events,) False if dropout removes the event
 
 
 @compiled
 def _change(original, changes, n_steps, n_units, changed):
     """Move the events of all utterances, by means of a matrix of zeros and ones.
 
-    The matrix puts the events in order, and joins those that fall together. Its last row takes what
-    leaves the steps, and column `n_units` what leaves the units.
+    The matrix puts the events in order, and joins those that fall together. Events that leave the
+    steps are collected in its last row, and those that leave the units in column `n_units`. Both
+    are lost.
     """
     n_written = 0
-    # Padded to eights of units, so that eight entries can be looked at as one number.
-    grid = np.zeros((n_steps + 1, n_units // 8 * 8 + 8), np.uint8)
-    eights = grid.view(np.uint64)
+    # Padded to a multiple of eight units, so that eight entries can be read as one number.
+    matrix = np.zeros((n_steps + 1, n_units // 8 * 8 + 8), np.uint8)
+    eight_entries = matrix.view(np.uint64)
     new_step = np.empty(n_steps, np.int64)
     new_unit = np.empty(n_units, np.int64)
     for i in range(len(changes.factor)):
         for t in range(n_steps):
-            step = np.floor((t + 0.5) * changes.factor[i] + changes.delay[i])
+            step = np.floor((t + 0.5) * changes.factor[i] + changes.shift_steps[i])
             new_step[t] = step if 0 <= step < n_steps else n_steps
         for u in range(n_units):
-            unit = u + changes.up[i]
+            unit = u + changes.shift_units[i]
             new_unit[u] = unit if 0 <= unit < n_units else n_units
         for e in range(original.offsets[i], original.offsets[i + 1]):
-            grid[new_step[original.steps[e]], new_unit[original.units[e]]] |= changes.is_kept[e]
+            matrix[new_step[original.steps[e]], new_unit[original.units[e]]] |= changes.is_kept[e]
         for t in range(n_steps):
-            grid[t, n_units] = 0
-            for eight in range(eights.shape[1]):
-                if eights[t, eight]:  # most eights of units are silent together
-                    for u in range(8 * eight, 8 * eight + 8):
+            matrix[t, n_units] = 0  # the events that left the units must not be written
+            for block in range(eight_entries.shape[1]):
+                if eight_entries[t, block]:  # most blocks of eight units are without an event
+                    for u in range(8 * block, 8 * block + 8):
                         changed.steps[n_written] = t
                         changed.units[n_written] = u
-                        n_written += grid[t, u]
-                    eights[t, eight] = 0
+                        n_written += matrix[t, u]  # an entry without an event is overwritten
+                    eight_entries[t, block] = 0  # for the next utterance
         changed.offsets[i + 1] = n_written

@@ -172,10 +172,10 @@ def downsample_slices(
     n_spikes = 0
     n_late = 0
     # A shorter `duration_s` may cut more: that is a choice, and `cut_share` reports it.
-    latest_s = max(grid.duration_s, Downsampling.duration_s)
+    latest_s = max(grid.duration_s, DEFAULT.duration_s)
     for utterances in slices:
-        its_grid = grid.for_channels(utterances.n_channels)
-        parts.append(_downsample_slice(utterances, its_grid, language, first_row))
+        slice_grid = grid.for_channels(utterances.n_channels)
+        parts.append(_downsample_slice(utterances, slice_grid, language, first_row))
         first_row += len(utterances)
         n_spikes += len(utterances.times)
         n_late += int(np.count_nonzero(utterances.times >= latest_s))
@@ -202,21 +202,26 @@ def _downsample_slice(
     utterances: Utterances, grid: Downsampling, language: str, first_row: int
 ) -> Events:
     """Turn utterances into event lists. The first of them is in row `first_row` of its file."""
-    class_of = language_classes(utterances.keys, language)
-    chosen = np.flatnonzero(np.isin(utterances.labels, list(class_of)))
-    entries_of = [np.empty(0, np.int64)]  # so that there is an array if there is no utterance
+    class_of_label = language_classes(utterances.keys, language)
+    chosen = np.flatnonzero(np.isin(utterances.labels, list(class_of_label)))
+    entries_by_utterance = []
     n_cut = 0
     for i in chosen:
         times, units = utterances.spikes(int(i))
         bins = np.floor(times * 1000 / BIN_MS)
         n_cut += int(np.count_nonzero(bins >= grid.n_bins))
-        entries_of.append(pooled_entries(bins, units, grid))
-    steps, units = np.divmod(np.concatenate(entries_of), grid.n_units)
+        entries_by_utterance.append(pooled_entries(bins, units, grid))
+    sizes = [len(entries) for entries in entries_by_utterance]
+    all_entries = np.empty(0, np.int64)
+    if entries_by_utterance:  # numpy can't concatenate nothing
+        all_entries = np.concatenate(entries_by_utterance)
+    steps, units = np.divmod(all_entries, grid.n_units)
+    classes = [class_of_label[label] for label in utterances.labels[chosen]]
     return Events(
         steps=steps.astype(np.uint16),
         units=units.astype(np.uint16),
-        offsets=np.cumsum([len(entries) for entries in entries_of]),  # the empty one gives the 0
-        labels=np.array([class_of[label] for label in utterances.labels[chosen]], dtype=np.int64),
+        offsets=np.cumsum([0, *sizes]),
+        labels=np.array(classes, dtype=np.int64),
         speakers=utterances.speakers[chosen],
         class_names=used_classes(utterances.keys, language),
         n_steps=grid.n_steps,
@@ -256,7 +261,8 @@ def pooled_entries(bins: np.ndarray, units: np.ndarray, grid: Downsampling) -> n
     entries, _ = distinct(bins[is_inside].astype(np.int64) * n_units + units[is_inside])
     step = entries // (n_units * grid.pool_steps)
     unit = entries % n_units // grid.pool_units
-    blocks, active = distinct(step * grid.n_units + unit)  # active entries in each block
+    # A block occurs once for each of its entries that is 1.
+    blocks, active = distinct(step * grid.n_units + unit)
     return blocks[active >= grid.pool_threshold]
 
 
@@ -266,7 +272,7 @@ def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     numbers : ndarray
-        Whole numbers from 0 on, nearly in order. They are sorted in place.
+        Whole numbers from 0 on, nearly in order.
 
     Returns
     -------
@@ -275,6 +281,7 @@ def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     counts : ndarray
         How often each occurs, shaped as `values`.
     """
-    numbers.sort(kind="stable")  # much faster than np.unique, because spikes come nearly in order
-    first = np.flatnonzero(np.diff(numbers, prepend=-1))
-    return numbers[first], np.diff(first, append=len(numbers))
+    # Much faster than np.unique, because spikes come nearly in order.
+    in_order = np.sort(numbers, kind="stable")
+    first = np.flatnonzero(np.diff(in_order, prepend=-1))
+    return in_order[first], np.diff(first, append=len(in_order))

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 class Events:
     """Downsampled utterances as lists of events, the entries of their matrices that are 1.
 
-    Utterance ``i`` has the events ``offsets[i]:offsets[i + 1]``, ordered by step, then unit.
+    Utterance ``i`` has the events ``offsets[i]:offsets[i + 1]``, ordered by step, then unit. Each
+    event is listed once. The package makes no other lists, but their maker can: an event that is
+    listed twice counts twice in the frames, as it does in the engines.
     """
 
     steps: np.ndarray  # (events,) uint16
@@ -49,18 +51,25 @@ class Events:
         Parameters
         ----------
         index : sequence of int
-            The utterances, shape (batch,).
+            The utterances, shape (batch,), from 0 to their number - 1. A mask is refused.
 
         Returns
         -------
         ndarray
             float32, shape (steps, batch, units): time first, as the network reads it.
+
+        Raises
+        ------
+        ValueError, IndexError
+            If `index` is a mask, or there is no such utterance.
         """
-        x = np.zeros((self.n_steps, len(index), self.n_units), dtype=np.float32)
+        index = checked_utterances(index, len(self))
+        frames = np.zeros((self.n_steps, len(index), self.n_units), dtype=np.float32)
         for column, i in enumerate(index):
-            own = slice(self.offsets[i], self.offsets[i + 1])
-            np.add.at(x[:, column], (self.steps[own], self.units[own]), 1.0)
-        return x
+            its_events = slice(self.offsets[i], self.offsets[i + 1])
+            entries = (self.steps[its_events], self.units[its_events])
+            np.add.at(frames[:, column], entries, 1.0)  # an event may be listed twice
+        return frames
 
     def take(self, index: Sequence[int] | np.ndarray) -> "Events":
         """Return some utterances as event lists of their own.
@@ -68,14 +77,19 @@ class Events:
         Parameters
         ----------
         index : sequence of int
-            The utterances, shape (utterances,).
+            The utterances, shape (utterances,), from 0 to their number - 1. A mask is refused.
 
         Returns
         -------
         Events
             Copies, in the given order.
+
+        Raises
+        ------
+        ValueError, IndexError
+            If `index` is a mask, or there is no such utterance.
         """
-        index = np.asarray(index, dtype=np.int64)
+        index = checked_utterances(index, len(self))
         sizes = np.diff(self.offsets)[index]
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         # Event number e of the result is as far behind its utterance's first event as in `self`.
@@ -125,6 +139,81 @@ class Events:
         return replace(chosen, labels=new_label[chosen.labels], class_names=tuple(names))
 
 
+def checked_utterances(index: Sequence[int] | np.ndarray, n_utterances: int) -> np.ndarray:
+    """Return the indices of some utterances as an array, after checking them.
+
+    Without the check, numpy would read a mask as the indices 0 and 1. A negative index would belong
+    to one utterance among the labels, and to another among the offsets.
+
+    Parameters
+    ----------
+    index : sequence of int
+        Which utterances, shape (utterances,).
+    n_utterances : int
+        How many there are.
+
+    Returns
+    -------
+    ndarray
+        `index`, int64 (utterances,).
+
+    Raises
+    ------
+    ValueError
+        If it is a mask of True and False.
+    IndexError
+        If a value is below 0, or not below `n_utterances`.
+    """
+    values = np.asarray(index)
+    if values.dtype == bool:
+        raise ValueError(
+            "index: is a mask of True and False, but must be the numbers of utterances. Give "
+            "np.flatnonzero(mask)"
+        )
+    if values.size and not 0 <= values.min() <= values.max() < n_utterances:
+        raise IndexError(
+            f"index: has values from {values.min()} to {values.max()}, but there are "
+            f"{n_utterances} utterances, which count from 0"
+        )
+    return values.astype(np.int64, copy=False)
+
+
+def have_equal_arrays(first: Events, second: Events, names: Sequence[str]) -> bool:
+    """Tell whether two lists of utterances have the same values in some of their arrays.
+
+    Parameters
+    ----------
+    first, second : Events
+        The lists.
+    names : sequence of str
+        The arrays to compare, such as ``"labels"``.
+
+    Returns
+    -------
+    bool
+        True if each of these arrays is equal in both.
+    """
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in names)
+
+
+# What utterances of one list have in common
+_COMMON = ("class_names", "n_steps", "n_units", "step_ms", "n_channels")
+
+
+def _check_alike(parts: Sequence[Events]) -> None:
+    """Raise ValueError if lists of events have different sizes or classes."""
+    for number, part in enumerate(parts, start=1):
+        for name in _COMMON:
+            value = getattr(part, name)
+            wanted = getattr(parts[0], name)
+            if value != wanted:
+                raise ValueError(
+                    f"list {number} of events has {name} {value} instead of {wanted}, which the "
+                    "first list has. Downsample both alike, or select the same classes in the "
+                    "same order with Events.of_classes"
+                )
+
+
 def concatenate(parts: Sequence[Events]) -> Events:
     """Return the utterances of several event lists as one.
 
@@ -138,6 +227,11 @@ def concatenate(parts: Sequence[Events]) -> Events:
     Events
         The utterances of the first list, then those of the second, and so on. `rows` and `file` are
         None unless each list has them.
+
+    Raises
+    ------
+    ValueError
+        If two lists have utterances of different sizes or classes. The message names both values.
     """
 
     def joined(name: str) -> np.ndarray:
@@ -149,6 +243,7 @@ def concatenate(parts: Sequence[Events]) -> Events:
 
     if len(parts) == 1:
         return parts[0]
+    _check_alike(parts)
     sizes = [np.diff(part.offsets) for part in parts]
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)
     return replace(

@@ -16,11 +16,13 @@ from shd_helpers.data.datasets import NAMED, locate
 from shd_helpers.data.download import exclusive
 from shd_helpers.data.shd_file import DatasetError, content_hash, read_in_slices
 from shd_helpers.events.downsampling import DEFAULT, Downsampling, downsample_slices
-from shd_helpers.events.event_lists import Events, concatenate
+from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import data_dir, resolve
 from shd_helpers.versions import NUMERICS
 
+TRAINING_FILE = 0  # numbers of a data set's two files, as in `Events.file`
+TEST_FILE = 1
 LARGE_CUT_SHARE = 0.05  # of the spikes: if `duration_s` cuts more, whoever loads them is warned
 # What a cache entry has in a file of its own, because older versions of the study didn't know it
 _ABOUT = ("n_channels", "source_spikes", "cut_spikes")
@@ -71,7 +73,7 @@ def load_events(
     >>> events = load_events("moves")  # doctest: +SKIP
     moves: 100 utterances, 5 classes, 5 speakers; duration_s 1 cuts off 0.0 % of the spikes
     """
-    files = _files_of(dataset, language)
+    files = _find_files(dataset, language)
     events = concatenate(load_pair(files, downsampling, language or _default_language(dataset)))
     _warn_of_empty(events)
     n_classes = len(events.class_names)
@@ -122,21 +124,12 @@ def _default_language(dataset: object) -> str:
     return "english" if dataset == "spoken" else "both"
 
 
-def _files_of(
+def _find_files(
     dataset: str | Path | Sequence[str | Path], language: str | None
 ) -> tuple[Path, Path]:
     """Return the training file and the test file of what `load_events` takes."""
     if isinstance(dataset, str | Path):
-        folder = Path(dataset).expanduser()
-        # A folder below the working directory is meant before one below the repository's root.
-        located = str(folder.resolve()) if folder.is_dir() else str(dataset)
-        if dataset not in NAMED and not folder.is_dir() and not resolve(folder).is_dir():
-            raise DatasetError(
-                f"{dataset}: no such folder in {Path.cwd()}. Give 'spoken', 'hd', 'shd', or the "
-                "folder with <name>_train.h5 and <name>_test.h5."
-            )
-        name = dataset if dataset in NAMED else located
-        return locate(str(name), language or "english")
+        return locate(_name_or_folder(dataset), language or "english")
     if len(dataset) != 2:
         raise DatasetError(
             f"{len(dataset)} files: a data set has two, the training file and the test file. Give "
@@ -144,6 +137,22 @@ def _files_of(
         )
     train, test = dataset
     return Path(train), Path(test)
+
+
+def _name_or_folder(dataset: str | Path) -> str:
+    """Return what `locate` takes for the name or the folder that `load_events` takes."""
+    if dataset in NAMED:
+        return str(dataset)
+    folder = Path(dataset).expanduser()
+    # A folder below the working directory is meant before one below the repository's root.
+    if folder.is_dir():
+        return str(folder.resolve())
+    if resolve(folder).is_dir():
+        return str(dataset)
+    raise DatasetError(
+        f"{dataset}: no such folder in {Path.cwd()}. Give 'spoken', 'hd', 'shd', or the "
+        "folder with <name>_train.h5 and <name>_test.h5."
+    )
 
 
 def load_pair(
@@ -176,8 +185,8 @@ def load_pair(
         If a file can't be read or used, a class has no training utterance, both files hold the
         same utterances, or they have different classes or numbers of channels.
     """
-    train = load_file(files, 0, grid, language)
-    test = load_file(files, 1, grid, language)
+    train = load_file(files[0], TRAINING_FILE, grid, language)
+    test = load_file(files[1], TEST_FILE, grid, language)
     _check_pair(files, train, test)
     return train, test
 
@@ -195,10 +204,7 @@ def _check_pair(files: tuple[Path, Path], train: Events, test: Events) -> None:
             f"{files[1]}: another number of channels than in the training file {files[0].name}: "
             f"{test.n_channels} instead of {train.n_channels}. Write both alike."
         )
-    if all(
-        np.array_equal(getattr(train, name), getattr(test, name))
-        for name in ("offsets", "labels", "speakers", "steps", "units")
-    ):
+    if have_equal_arrays(train, test, ("offsets", "labels", "speakers", "steps", "units")):
         raise DatasetError(
             f"{files[1]}: the same utterances as in the training file {files[0].name}, so a test "
             "would say nothing. Replace one of the two."
@@ -206,7 +212,7 @@ def _check_pair(files: tuple[Path, Path], train: Events, test: Events) -> None:
 
 
 def load_file(
-    files: tuple[Path, Path], file: int, grid: Downsampling, language: str = "english"
+    path: Path, file_number: int, grid: Downsampling, language: str = "english"
 ) -> Events:
     """Load one of a data set's two files downsampled; see `load_pair`.
 
@@ -214,10 +220,10 @@ def load_file(
 
     Parameters
     ----------
-    files : tuple of Path
-        Training file and test file, from `datasets.locate`.
-    file : int
-        0 for the training file, 1 for the test file.
+    path : Path
+        The file.
+    file_number : int
+        Which of the two it is: 0 for the training file, 1 for the test file.
     grid : Downsampling
         How it is downsampled.
     language : str
@@ -233,26 +239,26 @@ def load_file(
     DatasetError
         If the file can't be read or used, or a class has no training utterance.
     """
-    events = _load_cached(files[file], grid, language)
-    spoken = set(events.labels.tolist())
-    absent = [name for label, name in enumerate(events.class_names) if label not in spoken]
-    if file == 0 and absent:
+    events = _load_cached(path, grid, language)
+    labels = set(events.labels.tolist())
+    absent = [name for label, name in enumerate(events.class_names) if label not in labels]
+    if file_number == TRAINING_FILE and absent:
         raise DatasetError(
-            f"{files[0]}: no training utterance of {', '.join(absent)}. Add some, or choose "
+            f"{path}: no training utterance of {', '.join(absent)}. Add some, or choose "
             "another `language`."
         )
     if len(events.steps) == 0:
         raise DatasetError(
-            f"{files[file]}: downsampling leaves no event. Check the file, and lower "
+            f"{path}: downsampling leaves no event. Check the file, and lower "
             "`pool_threshold` or `first_unit`."
         )
     if events.cut_share > LARGE_CUT_SHARE:
         warnings.warn(
-            f"{files[file]}: {cut_sentence(events, grid)}. Raise `duration_s`, or cut the silence "
+            f"{path}: {cut_sentence(events, grid)}. Raise `duration_s`, or cut the silence "
             "before the utterances.",
             stacklevel=2,
         )
-    return replace(events, file=np.full(len(events), file, np.uint8))
+    return replace(events, file=np.full(len(events), file_number, np.uint8))
 
 
 def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:

@@ -4,17 +4,38 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from shd_helpers.checks import check_settings, later, quoted, setting
 from shd_helpers.data.shd_file import LANGUAGES, DatasetError
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.events.event_lists import Events, concatenate
-from shd_helpers.events.loading import load_file, load_pair
+from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
+from shd_helpers.events.loading import TRAINING_FILE, load_file, load_pair
 
 SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_speaker_out
+
+
+Kind = TypeVar("Kind")
+
+
+def predicted_subset(validation: Kind, test: Kind | None) -> Kind:
+    """Return what a run's predictions are of: the test subset, or without one the validation's.
+
+    Parameters
+    ----------
+    validation : object
+        What belongs to the validation utterances: these, or their evaluation.
+    test : object or None
+        The same of the test utterances; None if the run doesn't score them.
+
+    Returns
+    -------
+    object
+        One of both.
+    """
+    return validation if test is None else test
 
 
 class Subsets(NamedTuple):
@@ -27,7 +48,7 @@ class Subsets(NamedTuple):
     @property
     def predicted(self) -> Events:
         """The utterances that a run's predictions are of: for testing, else for validation."""
-        return self.validation if self.test is None else self.test
+        return predicted_subset(self.validation, self.test)
 
 
 @dataclass(frozen=True)
@@ -128,7 +149,8 @@ def load_subsets(
         If a file can't be read or used.
     """
     if split.protocol == "official" and not split.score_test:
-        return split_utterances(load_file(files, 0, grid, language), None, split, seed)
+        train = load_file(files[0], TRAINING_FILE, grid, language)
+        return split_utterances(train, None, split, seed)
     train, test = load_pair(files, grid, language)
     return split_utterances(train, test, split, seed)
 
@@ -165,16 +187,17 @@ def split_utterances(train: Events, test: Events | None, split: Split, seed: int
             "file's, too"
         )
     rest = concatenate([train, test])
-    tested = None
+    test_subset = None
     if split.protocol == "leave_one_speaker_out":
-        is_test = _left_out(rest, split.held_out, seed)
-        tested = rest.take(np.flatnonzero(is_test)) if split.score_test else None
+        is_test = _is_test_utterance(rest, split.held_out, seed)
+        if split.score_test:
+            test_subset = rest.take(np.flatnonzero(is_test))
         rest = rest.take(np.flatnonzero(~is_test))
     training, validation = split_validation(rest, split, seed)
-    return Subsets(rest.take(training), rest.take(validation), tested)
+    return Subsets(rest.take(training), rest.take(validation), test_subset)
 
 
-def _left_out(events: Events, held_out: int, seed: int) -> np.ndarray:
+def _is_test_utterance(events: Events, held_out: int, seed: int) -> np.ndarray:
     """Return which utterances test under leave_one_speaker_out, (utterances,) of bool."""
     _check_speakers("held_out", [held_out], events)
     is_test = events.speakers == held_out
@@ -239,12 +262,12 @@ def _draw(events: Events, fraction: float, rng: np.random.Generator) -> np.ndarr
 
 def _check_speakers(name: str, wanted: list[int], events: Events) -> None:
     """Raise ValueError if a setting names a speaker of whom there is no utterance."""
-    there = np.unique(events.speakers)
-    absent = sorted(set(wanted) - set(there.tolist()))
+    present = np.unique(events.speakers)
+    absent = sorted(set(wanted) - set(present.tolist()))
     if absent:
         raise ValueError(
             f"{name} {', '.join(map(str, absent))}: no such speaker here, only "
-            f"{', '.join(map(str, there))}"
+            f"{', '.join(map(str, present))}"
         )
 
 
@@ -279,16 +302,13 @@ def add_augmented_copies(
     """
     result = training
     assert training.file is not None
-    for file in np.unique(training.file).tolist():
-        originals = training.take(np.flatnonzero(training.file == file))
-        for path in copies(file):
-            copy = load_file((path, path), file, grid, language)
+    for file_number in np.unique(training.file).tolist():
+        originals = training.take(np.flatnonzero(training.file == file_number))
+        for path in copies(file_number):
+            copy = load_file(path, file_number, grid, language)
             assert copy.rows is not None and originals.rows is not None
             copy = copy.take(np.flatnonzero(np.isin(copy.rows, originals.rows)))
-            if not all(
-                np.array_equal(getattr(copy, name), getattr(originals, name))
-                for name in ("rows", "labels", "speakers")
-            ):
+            if not have_equal_arrays(copy, originals, ("rows", "labels", "speakers")):
                 raise DatasetError(
                     f"{path}: its rows do not match the original recordings. Make it again."
                 )
@@ -325,11 +345,11 @@ def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> list
     ValueError
         If there are fewer than two speakers, or no utterance by one who is named.
     """
-    there = np.unique(events.speakers).tolist()
-    if len(there) < 2:
-        who = f"all utterances are by speaker {there[0]}" if there else "there is no utterance"
+    present = np.unique(events.speakers).tolist()
+    if len(present) < 2:
+        who = f"all utterances are by speaker {present[0]}" if present else "there is no utterance"
         raise ValueError(f"speakers: {who}. Holding one out needs utterances by at least two.")
-    held_out = there if speakers is None else [int(speaker) for speaker in speakers]
+    held_out = present if speakers is None else [int(speaker) for speaker in speakers]
     _check_speakers("speakers", held_out, events)
     folds = []
     for speaker in held_out:
@@ -370,10 +390,10 @@ def shd_folds(events: Events) -> list[Fold]:
             "events: it isn't known which utterances are in the training file. Load them by "
             "load_events."
         )
-    of_training_file = np.flatnonzero(events.file == 0)
+    in_training_file = np.flatnonzero(events.file == TRAINING_FILE)
     folds = []
-    for name, training, test in speaker_folds(events.take(of_training_file)):
-        folds.append(Fold(name, of_training_file[training], of_training_file[test]))
+    for name, training, test in speaker_folds(events.take(in_training_file)):
+        folds.append(Fold(name, in_training_file[training], in_training_file[test]))
     return folds
 
 
@@ -390,8 +410,13 @@ def languages(events: Events) -> np.ndarray:
     ndarray
         ``"english"``, ``"german"`` or, for names that are no digits, ``""``: (utterances,).
     """
-    of_class = []
-    for name in events.class_names:
-        found = [each for each in ("english", "german") if name in LANGUAGES[each]]
-        of_class.append(found[0] if found else "")
-    return np.array(of_class)[events.labels]
+    class_languages = [_language_of(name) for name in events.class_names]
+    return np.array(class_languages)[events.labels]
+
+
+def _language_of(class_name: str) -> str:
+    """Return the language of which a class name is a digit; "" if it is none."""
+    for language in ("english", "german"):
+        if class_name in LANGUAGES[language]:
+            return language
+    return ""

@@ -83,12 +83,15 @@ class EventsDataset(Dataset):
         -------
         frames : (steps, batch, units) float32 tensor
             Ones at the events, zeros elsewhere. Time comes first, as the study's networks read it.
+            They are those of `Events.to_frames`.
         labels : (batch,) int64 tensor
             The classes.
         """
         frames = torch.zeros(self._events.n_steps, len(items), self._events.n_units)
         labels = torch.zeros(len(items), dtype=torch.int64)
+        one = torch.ones(())
         for column, (steps, units, label) in enumerate(items):
-            frames[steps, column, units] = 1.0
+            # Adds, because an event that is listed twice counts twice: see `Events`.
+            frames[:, column].index_put_((steps, units), one, accumulate=True)
             labels[column] = label
         return frames, labels

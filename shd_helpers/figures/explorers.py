@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from shd_helpers.data.datasets import speaker_name
 from shd_helpers.data.shd_file import Utterances, language_classes, used_classes
-from shd_helpers.events.downsampling import Downsampling, Events, downsample
+from shd_helpers.events.downsampling import Downsampling, downsample
+from shd_helpers.events.event_lists import Events
 from shd_helpers.figures.controls import explore
 from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
 from shd_helpers.figures.style import DOT, INK, TITLE, legend_above

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events.event_lists import Events
 from shd_helpers.figures.style import DOT
 from shd_helpers.network import Ensemble, Network, answers
 from shd_helpers.network.engine import choose_engine

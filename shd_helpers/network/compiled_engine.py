@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events.event_lists import Events, checked_utterances
 from shd_helpers.network import kernels
 from shd_helpers.network.engine_support import unsupported_by_compiled_engine
 from shd_helpers.network.module_engine import Index
@@ -171,7 +171,6 @@ def checked_index(model: SpikingNetwork, events: Events, index: Index) -> np.nda
         raise ValueError(
             f"the fused engine can't compute this network: {reason}. Use the engine 'snntorch'"
         )
-    index = np.asarray(index, dtype=np.int64)
     n_inputs = model.layers[0][0].in_features
     n_delays = len(model.delays)
     if events.n_units * n_delays != n_inputs:
@@ -179,12 +178,7 @@ def checked_index(model: SpikingNetwork, events: Events, index: Index) -> np.nda
             f"events: have {events.n_units} units, but the network was built for "
             f"{n_inputs // n_delays}. Downsample the data as for its training, or build it anew"
         )
-    if len(index) and not 0 <= index.min() <= index.max() < len(events):
-        raise IndexError(
-            f"index: has values from {index.min()} to {index.max()}, but there are "
-            f"{len(events)} utterances, which count from 0"
-        )
-    return index
+    return checked_utterances(index, len(events))
 
 
 def labels_to_train_with(events: Events, index: np.ndarray, n_classes: int) -> np.ndarray:

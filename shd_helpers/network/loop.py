@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events.event_lists import Events
 from shd_helpers.network.module_engine import forward_backward, frames_for
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 

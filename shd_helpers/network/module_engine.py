@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events.event_lists import Events
 from shd_helpers.network.spiking import LayerStates
 
 Index = Sequence[int] | np.ndarray

@@ -13,7 +13,7 @@ import torch
 from snntorch import Leaky
 from torch.utils.flop_counter import FlopCounterMode
 
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events.event_lists import Events
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import Network, choose_engine

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events.event_lists import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import Network, answers, choose_engine, runs_in_loop
 from shd_helpers.network.ensemble import Ensemble
@@ -61,7 +61,7 @@ class Evaluation:
         ----------
         with_accumulates : bool
             False leaves out `effective_acs`, which can be counted for the study's own layers only.
-            See `costs.uncounted_reason`.
+            See `operation_counts.uncounted_reason`.
 
         Returns
         -------
@@ -75,7 +75,8 @@ class Evaluation:
         Raises
         ------
         ValueError
-            If `effective_acs` can't be counted for this network. See `costs.check_counted`.
+            If `effective_acs` can't be counted for this network. See
+            `operation_counts.check_counted`.
         """
         import pandas as pd
 
@@ -105,9 +106,10 @@ class Evaluation:
         """Whether `n_spikes` are counts, and not the zeros of a module that can't count them."""
         networks = [self.model]
         if isinstance(self.model, Ensemble):
-            networks = [*self.model.members]
+            networks = list(self.model.members)
         return all(
-            runs_in_loop(each) or isinstance(each, ConvolutionalNetwork) for each in networks
+            runs_in_loop(network) or isinstance(network, ConvolutionalNetwork)
+            for network in networks
         )
 
     def _accumulates(self) -> np.ndarray:

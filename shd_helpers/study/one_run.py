@@ -8,6 +8,7 @@ import numpy as np
 
 from shd_helpers.data.datasets import dataset_name, speaker_name
 from shd_helpers.events import Subsets
+from shd_helpers.events.split import predicted_subset
 from shd_helpers.extras import from_extra
 from shd_helpers.network import costs, uncounted_reason
 from shd_helpers.network.engine import Network
@@ -55,7 +56,7 @@ class Scored:
     @property
     def last(self) -> Evaluation:
         """Return the evaluation that `predictions` lists."""
-        return self.validated if self.tested is None else self.tested
+        return predicted_subset(self.validated, self.tested)
 
     def table(self) -> "Styler":
         """Return the accuracies in percent, as a table of one row.
@@ -158,8 +159,8 @@ def score(model: Network, parts: Subsets) -> Scored:
         "validation": validated.accuracy,
         **seen_and_unseen_accuracy(tested, seen_speakers),
     }
-    last = validated if tested is None else tested
-    predictions = last.predictions(with_accumulates=uncounted_reason(model) is None)
+    predicted = predicted_subset(validated, tested)
+    predictions = predicted.predictions(with_accumulates=uncounted_reason(model) is None)
     return Scored(validated, tested, seen_speakers, accuracies, predictions)
 
 

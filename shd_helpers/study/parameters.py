@@ -193,7 +193,8 @@ def check_run_name(name: object) -> None:
     Raises
     ------
     ValueError
-        If it is empty, too long, or has anything but letters, digits and ``_.,=+-``.
+        If it is empty, too long, or has anything but letters, digits and ``_.,=+-``. A name has
+        slashes only if it is that of a sweep's run.
     """
     folders = name.split("/") if isinstance(name, str) else []
     is_of_sweep = len(folders) == 3 and folders[0] == "sweeps"
@@ -205,7 +206,8 @@ def check_run_name(name: object) -> None:
     if not is_allowed:
         raise ValueError(
             f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (at most 200, no "
-            "dot at the beginning)"
+            "dot at the beginning). Only names of a sweep's runs have slashes: "
+            "sweeps/<sweep>/<run>"
         )
 
 

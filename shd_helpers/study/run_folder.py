@@ -64,12 +64,12 @@ class RunError(ValueError):
     """A run folder that can't be read or written; the message names the folder and the remedy."""
 
 
-def _beside(folder: Path, ending: str) -> Path:
+def _hidden_path(folder: Path, ending: str) -> Path:
     """Return the path of a hidden file or folder beside a run folder."""
     return folder.with_name(f".{folder.name}.{ending}")
 
 
-def _aside(folder: Path) -> Path:
+def _path_for_old_run(folder: Path) -> Path:
     """Return the path to which a run that is replaced is moved, after removing what is there.
 
     NFS keeps a removed file that another process has open, under a name such as `.nfs0001`, so that
@@ -77,7 +77,7 @@ def _aside(folder: Path) -> Path:
     """
     for number in itertools.count(1):
         ending = "replaced" if number == 1 else f"replaced{number}"
-        old = _beside(folder, ending)
+        old = _hidden_path(folder, ending)
         shutil.rmtree(old, ignore_errors=True)
         if not old.exists():
             return old
@@ -86,7 +86,7 @@ def _aside(folder: Path) -> Path:
 
 def _is_waiting(folder: Path) -> bool:
     """Return whether a complete run has yet to get its name."""
-    return (_beside(folder, "unfinished") / "run.json").exists()
+    return (_hidden_path(folder, "unfinished") / "run.json").exists()
 
 
 def _lock(folder: Path) -> FileLock:
@@ -97,7 +97,7 @@ def _lock(folder: Path) -> FileLock:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_beside(folder, "lock"), thread_local=False, is_singleton=True)
+        lock = FileLock(_hidden_path(folder, "lock"), thread_local=False, is_singleton=True)
         lock.acquire(timeout=WAIT_S)
         try:
             # not before the lock is acquired: another process may be renaming the folder
@@ -150,7 +150,7 @@ def _finish_renaming(folder: Path) -> None:
     """
     if not _is_waiting(folder):
         return
-    new = _beside(folder, "unfinished")
+    new = _hidden_path(folder, "unfinished")
     remedy = (
         f"A complete run waits in {new} for this name. Make {folder.name} an ordinary folder that "
         f"can be renamed, or give {new.name} the name of another run."
@@ -158,7 +158,7 @@ def _finish_renaming(folder: Path) -> None:
     if reason := _why_fixed(folder):
         raise RunError(f"{folder}: {reason}. {remedy}")
     try:
-        _replace(folder, new, _aside(folder))
+        _replace(folder, new, _path_for_old_run(folder))
     except OSError as error:
         raise RunError(f"{folder}: can't be renamed ({error}). {remedy}") from error
 
@@ -322,46 +322,76 @@ class RunWriter:
         ValueError
             If a loss or a score is no finite number; the earlier run stays.
         """
+        self._check_is_writing()
+        self._complete_info(scores, costs)
+        if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
+            raise ValueError(f"{self._folder}: a class score is no finite number")
+        unfinished = self._make_unfinished()
+        _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
+        predictions.to_csv(unfinished / "predictions.csv", index=False)
+        _write_network(unfinished, model, self._weights)
+        (unfinished / "examples.h5").write_bytes(_examples_file(examples))
+        if class_scores is not None:
+            scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
+            (unfinished / CLASS_SCORES).write_bytes(scores_file)
+        self._copy_objects(unfinished)
+        self._write_info(unfinished)
+        try:
+            _finish_renaming(self._folder)
+        finally:  # the run is complete: whoever reads or writes it next may rename it
+            self._lock.release(force=True)
+
+    def _check_is_writing(self) -> None:
+        """Raise RunError if the run has ended, so that another process may be writing."""
         if not self._lock.is_locked:
             raise RunError(
                 f"{self._folder}: this run has ended, or a later one has replaced it. Begin a new "
                 "one with another RunWriter"
             )
+
+    def _complete_info(
+        self, scores: Mapping[str, float | None], costs: Mapping[str, float]
+    ) -> None:
+        """Add what is known at the end of the run; ValueError if a number isn't finite."""
         self.info |= {"scores": dict(scores), "costs": dict(costs)}
         self.info["wall_s"] = {
             "training": sum(metrics["wall_s"] for metrics in self.info["epochs"]),
             "total": time.perf_counter() - self._start_s,
         }
         json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
-        if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
-            raise ValueError(f"{self._folder}: a class score is no finite number")
-        unfinished = _beside(self._folder, "unfinished")
+
+    def _make_unfinished(self) -> Path:
+        """Make the empty hidden folder into which the run is written, and return it."""
+        unfinished = _hidden_path(self._folder, "unfinished")
         _finish_renaming(self._folder)  # of a run that was killed when it was complete
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
-        predictions.to_csv(unfinished / "predictions.csv", index=False)
-        state = model.state_dict()
-        for name, values in state.items():
-            state[name] = values.cpu()  # so that a machine without this device can read it
-        (unfinished / "state_dict.pt").write_bytes(_torch_file(state))
-        (unfinished / "examples.h5").write_bytes(_examples_file(examples))
-        (unfinished / "weights.h5").write_bytes(_epochs_file(self._weights))
-        if class_scores is not None:
-            scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
-            (unfinished / CLASS_SCORES).write_bytes(scores_file)
+        return unfinished
+
+    def _copy_objects(self, unfinished: Path) -> None:
+        """Copy the files of the user's own objects, such as a surrogate, into the run."""
         for setting, text in self._objects.items():
             file = read_reference(text).file
             (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
+
+    def _write_info(self, unfinished: Path) -> None:
+        """Write ``run.json`` last, with the hashes of all other files: then the run is complete."""
         self.info["files"] = {path.name: sha256(path) for path in sorted(unfinished.iterdir())}
         for name in self.info["files"]:
             sync(unfinished / name)
         with atomic(unfinished / "run.json") as incomplete:
             incomplete.write_text(json.dumps(self.info, indent=1) + "\n", encoding="utf-8")
-        try:
-            _finish_renaming(self._folder)
-        finally:  # the run is complete: whoever reads or writes it next may rename it
-            self._lock.release(force=True)
+
+
+def _write_network(
+    folder: Path, model: Network, epoch_weights: list[dict[str, np.ndarray]]
+) -> None:
+    """Write the trained network, and the weights that it had after each epoch."""
+    state = model.state_dict()
+    for name, values in state.items():
+        state[name] = values.cpu()  # so that a machine without this device can read it
+    (folder / "state_dict.pt").write_bytes(_torch_file(state))
+    (folder / "weights.h5").write_bytes(_epochs_file(epoch_weights))
 
 
 def _weights(model: Network) -> dict[str, np.ndarray]:
@@ -386,15 +416,17 @@ def _torch_file(state: Mapping[str, torch.Tensor]) -> memoryview:
 def _examples_file(examples: Mapping[str, Mapping[str, np.ndarray]]) -> memoryview:
     """Return the content of ``examples.h5``: a group for each class, with an array of each kind."""
     arrays = {}
-    for class_name, of_class in examples.items():
-        for name, array in of_class.items():
+    for class_name, class_arrays in examples.items():
+        for name, array in class_arrays.items():
             arrays[f"{class_name}/{name}"] = array
     return _hdf5_file(arrays, compression="gzip")
 
 
 def _epochs_file(weights: list[dict[str, np.ndarray]]) -> memoryview:
     """Return the content of ``weights.h5``: each tensor with the epochs as its first axis."""
-    arrays = {name: np.stack([of_epoch[name] for of_epoch in weights]) for name in weights[0]}
+    arrays = {}
+    for name in weights[0]:
+        arrays[name] = np.stack([epoch_weights[name] for epoch_weights in weights])
     return _hdf5_file(arrays)
 
 

@@ -112,7 +112,8 @@ class TrainedNetwork(NamedTuple):
         """
         classes = self.classes_of(language)
         if MEMBERS in self.about:
-            joined = join_networks([each.speaking(language) for each in self.members], self.file)
+            members = [member.speaking(language) for member in self.members]
+            joined = join_networks(members, self.file)
             return joined._replace(about=self.about)
         output_modules = _output_modules(self.network)
         if not output_modules:
@@ -134,10 +135,10 @@ def _output_modules(network: Network) -> tuple[str, ...]:
     if isinstance(network, Ensemble):
         names: list[str] = []
         for i, member in enumerate(network.members):
-            of_member = _output_modules(member)
-            if not of_member:
+            member_names = _output_modules(member)
+            if not member_names:
                 return ()
-            names += [f"members.{i}.{name}" for name in of_member]
+            names += [f"members.{i}.{name}" for name in member_names]
         return tuple(names)
     if isinstance(network, ConvolutionalNetwork):
         return ("fc",)
@@ -273,15 +274,15 @@ def _check_values(network: Network, state: Mapping[str, torch.Tensor]) -> None:
 
 def _build_ensemble(about: dict, state: Mapping[str, torch.Tensor], file: Path) -> TrainedNetwork:
     """Return the ensemble of several runs; see `build_trained`."""
-    left = dict(state)
+    unused = dict(state)
     members = []
-    for number, of_member in enumerate(about[MEMBERS]):
+    for number, about_member in enumerate(about[MEMBERS]):
         prefix = f"{MEMBERS}.{number}."
-        names = [name for name in left if name.startswith(prefix)]
-        own = {name.removeprefix(prefix): left.pop(name) for name in names}
-        members.append(build_trained(of_member, own, file))
-    if left:
-        raise RunError(f"{file}: it has weights of no network: {', '.join(left)}. {RESTORE}")
+        names = [name for name in unused if name.startswith(prefix)]
+        member_state = {name.removeprefix(prefix): unused.pop(name) for name in names}
+        members.append(build_trained(about_member, member_state, file))
+    if unused:
+        raise RunError(f"{file}: it has weights of no network: {', '.join(unused)}. {RESTORE}")
     return join_networks(members, file)._replace(about=about)
 
 
@@ -359,17 +360,18 @@ def load_utterances(trained: TrainedNetwork) -> Subsets:
         If the data set isn't there any more.
     """
     recipe = trained.recipe
-    data = trained.about["data"]
-    today = fingerprint(recipe.files) | {"name": data.get("name")}  # its name may have changed
-    if data | today != data:
+    # The hashes decide, because the data set's name may have changed.
+    if _content_of(fingerprint(recipe.files)) != _content_of(trained.about["data"]):
         folder = recipe.files[0].parent
         raise RunError(
             f"{folder}: not the data of {trained.file}. Restore that data, or train again."
         )
-    parts = load_subsets(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
-    training, validation, test = (part and part.of_classes(trained.class_names) for part in parts)
-    assert training is not None and validation is not None
-    return Subsets(training, validation, test)
+    subsets = load_subsets(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
+    names = trained.class_names
+    test = subsets.test
+    if test is not None:
+        test = test.of_classes(names)
+    return Subsets(subsets.training.of_classes(names), subsets.validation.of_classes(names), test)
 
 
 def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:

@@ -1,5 +1,6 @@
 """Train a network: one epoch (`train_epoch`), or all of them with validation (`fit`)."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from shd_helpers.events.augmentation import Augmentation
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events.event_lists import Events
 from shd_helpers.network import Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import Network, choose_engine
 from shd_helpers.network.ensemble import Ensemble, combine_members
@@ -27,13 +28,14 @@ class TrainOptions:
     """Options of `fit`: augmentation, quantization, engine and printing."""
 
     augmentation: Augmentation | None = None  # changes the training utterances anew in every epoch
-    quantization: Quantization | None = None  # its `quantized_epochs` last train low-precision
+    # The weights are low-precision in the last epochs, as many as its `quantized_epochs` says.
+    quantization: Quantization | None = None
     engine: str = "fused"  # see `choose_engine`
     print_epochs: bool = True  # a line for each epoch
 
 
-class Updates:
-    """Updates a network's weights from their gradients, with a learning rate that changes.
+class ScheduledOptimizer:
+    """An optimizer of a network's weights, with a learning rate that changes by a schedule.
 
     Parameters
     ----------
@@ -42,12 +44,12 @@ class Updates:
     config : TrainConfig
         Optimizer and schedule.
     n_batches : int
-        Updates in an epoch. The last one may have a smaller batch.
+        Batches in an epoch, after each of which `step` is called.
     """
 
     def __init__(self, network: Network, config: TrainConfig, n_batches: int) -> None:
         self._is_one_cycle = config.schedule == "one_cycle"
-        self._optimizer = _optimizer_of(network, config)
+        self._optimizer = _make_optimizer(network, config)
         self._scheduler: torch.optim.lr_scheduler.LRScheduler
         if self._is_one_cycle:
             self._scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -57,7 +59,7 @@ class Updates:
             self._scheduler = torch.optim.lr_scheduler.StepLR(
                 self._optimizer, config.lr_step, LR_GAMMA
             )
-        self._n_left = config.epochs * n_batches
+        self._n_updates_left = config.epochs * n_batches
 
     @property
     def rate(self) -> float:
@@ -67,8 +69,9 @@ class Updates:
     def step(self) -> None:
         """Update the weights once; called after each batch."""
         self._optimizer.step()
-        self._n_left -= 1
-        if self._is_one_cycle and self._n_left > 0:  # there is no rate behind the last update
+        self._n_updates_left -= 1
+        # The schedule has no rate after the last update.
+        if self._is_one_cycle and self._n_updates_left > 0:
             self._scheduler.step()
 
     def end_epoch(self) -> None:
@@ -77,12 +80,12 @@ class Updates:
             self._scheduler.step()
 
 
-def _optimizer_of(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the optimizer of a network: Adam, or AdamW if weights are decayed."""
+def _make_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return an optimizer of a network: Adam, or AdamW if weights are decayed."""
     if config.weight_decay == 0:
         return torch.optim.Adam(network.parameters(), lr=config.lr)
-    weights = [each for each in network.parameters() if each.dim() > 1]
-    others = [each for each in network.parameters() if each.dim() <= 1]
+    weights = [parameter for parameter in network.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
     groups = [
         {"params": weights, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -100,7 +103,7 @@ class Metrics(NamedTuple):
 def train_epoch(
     model: Network,
     events: Events,
-    optimizer: torch.optim.Optimizer | Updates,
+    optimizer: torch.optim.Optimizer | ScheduledOptimizer,
     config: TrainConfig,
     generator: torch.Generator,
     quantization: Quantization | None = None,
@@ -114,7 +117,7 @@ def train_epoch(
         The network, trained in place.
     events : Events
         The training utterances.
-    optimizer : torch.optim.Optimizer or Updates
+    optimizer : torch.optim.Optimizer or ScheduledOptimizer
         Updates the network's weights: its method `step` is called after each batch.
     config : TrainConfig
         Its `batch_size` counts.
@@ -136,7 +139,7 @@ def train_epoch(
     loss_sum = 0.0
     n_correct = 0
     for index in batches(len(events), config.batch_size, generator):
-        with _weights_for(model, quantization), threads_for(run):
+        with _precision(model, quantization), threads_for(run):
             loss, class_scores = run.forward_backward(model, events, index)
         with one_thread():
             optimizer.step()
@@ -220,52 +223,44 @@ def fit(
         If a loss or a weight is no finite number any more; the message names epoch and cause.
     """
     options = options or TrainOptions()
-    networks = _trained_apart(model)
-    n_batches = -(-len(training) // config.batch_size)
-    updates = [Updates(network, config, n_batches) for network in networks]
+    networks = _networks_to_train(model)
+    n_batches = math.ceil(len(training) / config.batch_size)
+    optimizers = [ScheduledOptimizer(network, config, n_batches) for network in networks]
+    quantization = None
     history = []
     for epoch in range(1, config.epochs + 1):
         start_s = time.perf_counter()
-        rate = updates[0].rate
-        quantization = _quantization_of(options, config.epochs - epoch)
-        trained = _train_each(networks, updates, training, config, generator, options, quantization)
-        if isinstance(model, SpikingNetwork) and model.ensemble_members:
-            combine_members(model)
+        learning_rate = optimizers[0].rate
+        quantization = _quantization_in(epoch, config.epochs, options)
+        trained = _train_networks(
+            networks, optimizers, training, config, generator, options, quantization
+        )
+        _refresh_ensemble(model)
         metrics = {
             "epoch": epoch,
-            "lr": rate,
+            "lr": learning_rate,
             "train_loss": trained.loss,
             "train_accuracy": trained.accuracy,
         }
         if validation is not None:
-            with _weights_for(model, quantization):
-                validated = evaluate(model, validation, options.engine)
-            metrics["validation_loss"] = validated.loss
-            metrics["validation_accuracy"] = validated.accuracy
-        _check_finite(model, metrics, rate)
-        for of_network in updates:
-            of_network.end_epoch()
+            metrics |= _validate(model, validation, options.engine, quantization)
+        _check_finite(model, metrics)
+        for optimizer in optimizers:
+            optimizer.end_epoch()
         metrics["wall_s"] = time.perf_counter() - start_s
         history.append(metrics)
         if on_epoch:
-            with _weights_for(model, quantization):
+            with _precision(model, quantization):
                 on_epoch(model, metrics)
         if options.print_epochs:
             _print_epoch(metrics, config.epochs)
-    if quantization:  # of the last epoch
+    if quantization:  # that of the last epoch
         round_weights(quantization, model)
     return history
 
 
-def _weights_for(model: Network, quantization: Quantization | None) -> AbstractContextManager[None]:
-    """Return a context with low-precision weights, or without an effect if there is no circuit."""
-    if quantization:
-        return low_precision_weights(quantization, model)
-    return nullcontext()
-
-
-def _trained_apart(model: Network) -> tuple[Network, ...]:
-    """Return the members of an ensemble, which are trained apart, or the network itself."""
+def _networks_to_train(model: Network) -> tuple[Network, ...]:
+    """Return the members of an ensemble, which are trained separately, or the network itself."""
     if isinstance(model, Ensemble):
         return tuple(model.members)
     if isinstance(model, SpikingNetwork) and model.ensemble_members:
@@ -273,17 +268,30 @@ def _trained_apart(model: Network) -> tuple[Network, ...]:
     return (model,)
 
 
-def _quantization_of(options: TrainOptions, n_left: int) -> Quantization | None:
-    """Return the quantization of an epoch after which `n_left` epochs follow, if it has one."""
+def _refresh_ensemble(model: Network) -> None:
+    """Copy the weights of its members into a network that computes an ensemble at once."""
+    if isinstance(model, SpikingNetwork) and model.ensemble_members:
+        combine_members(model)
+
+
+def _quantization_in(epoch: int, n_epochs: int, options: TrainOptions) -> Quantization | None:
+    """Return the quantization of an epoch, which counts from 1; None if it has none."""
     quantization = options.quantization
-    if quantization and n_left < quantization.quantized_epochs:
+    if quantization and epoch > n_epochs - quantization.quantized_epochs:
         return quantization
     return None
 
 
-def _train_each(
+def _precision(model: Network, quantization: Quantization | None) -> AbstractContextManager[None]:
+    """Return a context with low-precision weights, or without an effect if nothing is quantized."""
+    if quantization:
+        return low_precision_weights(quantization, model)
+    return nullcontext()
+
+
+def _train_networks(
     networks: Sequence[Network],
-    updates: Sequence[Updates],
+    optimizers: Sequence[ScheduledOptimizer],
     training: Events,
     config: TrainConfig,
     generator: torch.Generator,
@@ -293,25 +301,32 @@ def _train_each(
     """Train each network for one epoch; return the means of their metrics."""
     augment = options.augmentation
     metrics = []
-    for network, of_network in zip(networks, updates, strict=True):
+    for network, optimizer in zip(networks, optimizers, strict=True):
         events = augment(training, generator) if augment else training
         metrics.append(
-            train_epoch(
-                network, events, of_network, config, generator, quantization, options.engine
-            )
+            train_epoch(network, events, optimizer, config, generator, quantization, options.engine)
         )
     return Metrics(*np.mean(metrics, axis=0).tolist())
 
 
-def _check_finite(model: Network, metrics: Mapping[str, float], rate: float) -> None:
+def _validate(
+    model: Network, validation: Events, engine: str, quantization: Quantization | None
+) -> dict[str, float]:
+    """Return the loss and the accuracy for the validation utterances, by their names in `fit`."""
+    with _precision(model, quantization):
+        validated = evaluate(model, validation, engine)
+    return {"validation_loss": validated.loss, "validation_accuracy": validated.accuracy}
+
+
+def _check_finite(model: Network, metrics: Mapping[str, float]) -> None:
     """Raise ValueError if a loss of an epoch, or a weight after it, is infinite or NaN."""
     losses = [value for name, value in metrics.items() if name.endswith("_loss")]
     for values in (torch.tensor(losses), *model.parameters()):
         if not bool(torch.isfinite(values).all()):
             raise ValueError(
                 f"epoch {metrics['epoch']}: a loss or weight is no finite number any more. Most "
-                f"likely the learning rate, lr {rate:g}, is too large. A sigmoid surrogate "
-                "overflows if its slope is too large. Try half of these values"
+                f"likely the learning rate, lr {metrics['lr']:g}, is too large. A sigmoid "
+                "surrogate overflows if its slope is too large. Try half of these values"
             )
 
 

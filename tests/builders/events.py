@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from shd_helpers.data.shd_file import ENGLISH, GERMAN, Utterances
-from shd_helpers.events.downsampling import Downsampling, Events
+from shd_helpers.events.downsampling import Downsampling
+from shd_helpers.events.event_lists import Events
 
 
 def make_events(cells, n_classes, seed=0):
