@@ -13,8 +13,8 @@ one HDF5 file beside its table. The file has a group for each run, under the run
 and the attribute ``class_names``, (classes,).
 
 **What is stored.** Each utterance's highest score is subtracted from its scores, so the winner has
-0 and all others have negative numbers. This changes neither answers nor confidences nor the means
-of an ensemble's answers, because only differences between classes count there.
+0 and all others have negative numbers. This changes no answer and no confidence, of a network or
+of an ensemble, because only differences between classes count there.
 
 **What float16 loses.** A number keeps three digits. The smaller it is, the smaller its error, so
 classes that nearly won are the most exact. A class that is more than 65,504 behind, beyond the

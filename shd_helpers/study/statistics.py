@@ -17,8 +17,8 @@ from shd_helpers.study.tables import COSTS, DATA, EVIDENCE, MEASURED, PROVENANCE
 FEW = 3  # with fewer units, a standard deviation of their own says next to nothing
 LOWEST_P = 1e-30  # no p-value is computed below this
 # Percentage points. A computer's 0.7 - 0.6 and 0.8 - 0.7 differ in their last digits. An interval
-# that is narrower than this comes from such digits alone, because one utterance of a million changes
-# an accuracy by more.
+# that is narrower than this comes from such digits alone, because one utterance of a million
+# changes an accuracy by more.
 ROUNDING = 1e-9
 # Columns of a table that aren't settings.
 _ABOUT_RUNS = {
