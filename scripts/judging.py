@@ -37,10 +37,9 @@ from shd_helpers.study.selection import (
     Folds,
     mean_over_seeds,
     nested_accuracies,
-    read_judged,
-    read_official,
     verdicts,
 )
+from shd_helpers.study.selection_tables import read_judged, read_official
 from shd_helpers.study.statistics import interval
 from shd_helpers.study.tables import read_table
 from shd_helpers.sweeps.spec import SWEEPS, read_yaml

@@ -29,9 +29,9 @@ from shd_helpers.study.selection import (
     entries_of,
     nested_selection,
     parameters_of,
-    read_folds,
     select,
 )
+from shd_helpers.study.selection_tables import read_folds
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps.spec import SWEEPS, SweepError, read_yaml
 

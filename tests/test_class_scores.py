@@ -186,6 +186,16 @@ def test_members_are_matched_by_utterance():
     assert mean.scores.tolist() == [[-2.0, 0.0], [0.0, -0.5]]
 
 
+def test_some_utterances_are_taken_by_index_or_by_truth_value():
+    scores = member([[0, -1], [-2, 0], [-3, 0]], label=[0, 1, 1], speaker=[4, 5, 6])
+    turned = scores.take(np.array([2, 0]))
+    assert turned.scores.tolist() == [[-3, 0], [0, -1]] and turned.label.tolist() == [1, 0]
+    assert turned.row.tolist() == [2, 0] and turned.file.tolist() == [1, 1]
+    chosen = scores.take(scores.speaker > 4)
+    assert chosen.speaker.tolist() == [5, 6] and chosen.scores.tolist() == [[-2, 0], [-3, 0]]
+    assert turned.class_names == chosen.class_names == ("a", "b")
+
+
 @pytest.mark.parametrize("change", [{"row": [0, 2]}, {"file": [0, 1]}, {"label": [0, 1]}])
 def test_members_of_different_utterances_are_no_ensemble(change):
     with pytest.raises(ValueError, match="they have scored different utterances"):

@@ -22,8 +22,9 @@ from shd_helpers.events import Augmentation, Events
 from shd_helpers.network import SpikingNetwork
 from shd_helpers.objects import load_object
 from shd_helpers.study import judgement
-from shd_helpers.study.folds import seeded
-from shd_helpers.study.judgement import Judgement, JudgeOptions, judge
+from shd_helpers.study.folds import seeded, try_network
+from shd_helpers.study.judgement import JudgeOptions, judge
+from shd_helpers.study.judgement_result import Judgement
 from shd_helpers.study.training import TrainConfig, TrainOptions
 
 N_UNITS = 12
@@ -326,7 +327,7 @@ def wait_for_folds(folder, running, n):
     raise AssertionError(Path("log").read_text())
 
 
-def made_up(correct, folder="folder", name="first", speakers=None, data_hash="a"):
+def made_up(correct, name="first", speakers=None, data_hash="a", training=None):
     """Return a judgement of ten utterances for each speaker and seed, by numbers of right ones."""
     rows = []
     for position, of_speaker in enumerate(correct):
@@ -337,7 +338,16 @@ def made_up(correct, folder="folder", name="first", speakers=None, data_hash="a"
                 answer = label if number < n_correct else CLASSES[2]
                 rows.append((10 * speaker + number, speaker, seed, label, answer))
     table = pd.DataFrame(rows, columns=["utterance", "speaker", "seed", "label", "answer"])
-    return Judgement(table, CLASSES, name, "a network", data_hash, Path(folder), True)
+    return Judgement(
+        table=table,
+        class_names=CLASSES,
+        name=name,
+        trained="a network",
+        data_hash=data_hash,
+        folder=Path("folder"),
+        is_reusable=True,
+        training=training or {},
+    )
 
 
 def test_the_interval_over_speakers_only_is_student_s():
@@ -395,6 +405,41 @@ def test_a_comparison_is_paired_and_has_a_verdict():
     assert first.compare(first).verdict == "undecided"
 
 
+def test_a_comparison_names_what_differs_in_the_training():
+    long = {"epochs": 30, "lr": 0.001, "schedule": "step", "augmentation": None}
+    short = long | {"epochs": 5, "augmentation": Augmentation(shift_units=2)}
+    first = made_up([[9], [7], [5], [8]], training=long)
+    same = made_up([[7], [4], [3], [5]], training=dict(long))
+    assert first.compare(same).differs == ""
+    differs = first.compare(made_up([[7], [4], [3], [5]], training=short)).differs
+    assert differs.startswith(
+        "The training differs in epochs (30 and 5), augmentation (None and Augmentation("
+    )
+    assert differs.endswith("), so this compares the training, too.")
+    both = first.compare(made_up([[7], [4], [3], [5]], data_hash="b", training=short)).differs
+    assert both.startswith("The networks had different inputs,") and both.endswith(differs)
+
+
+def test_networks_that_were_judged_with_other_epochs_compare_with_a_sentence(events):
+    """The two are the same network, trained for one and for two epochs, augmented or not."""
+    options = TrainOptions(augmentation=Augmentation(shift_units=2))
+    results = [
+        judge(MeanThenLinear, events, epochs=1, options=HERE),
+        judge(MeanThenLinear, events, epochs=2, options=HERE),
+        judge(MeanThenLinear, events, options=JudgeOptions(FAST, options, n_processes=1)),
+    ]
+    one, two, augmented = results
+    assert "in epochs (1 and 2), so this compares" in str(one.compare(two))
+    assert "in augmentation (None and Augmentation(" in str(two.compare(augmented))
+    assert two.compare(judge(MeanThenLinear, events, options=HERE)).differs == ""
+
+
+def test_pairs_that_all_differ_alike_are_undecided():
+    found = made_up([[9], [7], [5]]).compare(made_up([[8], [6], [4]]))
+    assert found.mean == pytest.approx(10) and found.ci95 == 0
+    assert np.isnan(found.p) and found.verdict == "undecided"
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [
@@ -430,6 +475,25 @@ def test_weights_that_do_not_depend_on_the_seed_are_told(events):
 
     with pytest.warns(UserWarning, match="draws the same weights for every seed"):
         judge(seeds_itself, events, seeds=(0, 1), options=HERE)
+
+
+class LazyThenLinear(MeanThenLinear):
+    """Draws all its weights when the first batch comes, one tensor after the other."""
+
+    def __init__(self, n_units, n_classes):
+        super().__init__(n_units, n_classes)
+        self.layers = nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(n_classes))
+
+
+def test_weights_that_are_drawn_by_the_first_batch_are_compared_then(events):
+    def seeds_itself(n_units, n_classes):
+        torch.manual_seed(0)
+        return LazyThenLinear(n_units, n_classes)
+
+    drawn = try_network(LazyThenLinear, events, TrainOptions(), "cpu")
+    same = try_network(seeds_itself, events, TrainOptions(), "cpu")
+    assert drawn.has_random_weights and not same.has_random_weights
+    assert drawn.n_parameters == same.n_parameters == 12 * 8 + 8 + 8 * 3 + 3
 
 
 def raises(n_units, n_classes):
@@ -596,6 +660,15 @@ def test_arguments_that_cannot_be_used_get_a_sentence(events, arguments, message
         arguments = {"options": HERE} | arguments
     with pytest.raises(ValueError, match=message):
         judge(make_model, events, **arguments)
+
+
+def test_only_speakers_have_a_hint_how_they_are_numbered(events):
+    hint = "`encode_recordings` numbers speakers in alphabetical order, from 0"
+    with pytest.raises(ValueError, match="speakers 'Ann': must be whole numbers") as of_speakers:
+        judge(MeanThenLinear, events, speakers=("Ann", "Bob"), options=HERE)
+    assert str(of_speakers.value).endswith(f". {hint}")
+    with pytest.raises(ValueError, match=r"seeds 0\.5: must be whole numbers$"):
+        judge(MeanThenLinear, events, seeds=(0.5,), options=HERE)
 
 
 class Cubed(nn.Module):

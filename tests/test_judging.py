@@ -9,7 +9,8 @@ from scripts import selection as steps
 from shd_helpers.data.shd_file import ENGLISH, GERMAN
 from shd_helpers.study.class_scores import ClassScores
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.selection import Entry, Folds, SelectionError, entries_of, read_official
+from shd_helpers.study.selection import Entry, Folds, SelectionError, entries_of
+from shd_helpers.study.selection_tables import read_official
 from shd_helpers.sweeps.spec import SWEEPS, read_sweep, read_yaml
 from tests.test_selection import PLAN, made_up, recipes, write
 from tests.toy import small_data
@@ -157,6 +158,14 @@ def test_official_accuracies_by_language_and_speakers(tmp_path):
     assert of_ensemble.seeds.unique().tolist() == [1] and of_ensemble.ci95.isna().all()
     path = write(tmp_path, "folds", runs, protocol="leave_one_speaker_out")
     with pytest.raises(SelectionError, match="aren't those of the official test utterances"):
+        read_official(path)
+
+
+def test_an_official_run_that_appears_twice_is_refused(tmp_path):
+    """Two rows of one candidate and seed, of which a dict would keep the last one."""
+    runs = {("a", number, 0): judged_scores(4, n_right) for number, n_right in ((0, 10), (1, 14))}
+    path = write(tmp_path, "official", runs)
+    with pytest.raises(SelectionError, match=r"official\.csv: run 1 appears twice\. Leave one out"):
         read_official(path)
 
 

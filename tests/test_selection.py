@@ -28,11 +28,10 @@ from shd_helpers.study.selection import (
     nested_accuracies,
     nested_selection,
     parameters_of,
-    read_folds,
-    read_judged,
     select,
     verdicts,
 )
+from shd_helpers.study.selection_tables import read_folds, read_judged
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps.spec import SWEEPS, read_yaml
 
@@ -243,6 +242,22 @@ def test_folds_are_read_from_several_tables(tmp_path):
         read_folds([first, first])
 
 
+@pytest.mark.parametrize("read", [read_folds, read_judged])
+def test_one_candidate_has_one_number_of_parameters(tmp_path, read):
+    """Two networks of one name would be mixed up, as those of two sweeps may be."""
+    columns = {"protocol": "leave_one_speaker_out", "held_out": 0} if read is read_judged else {}
+    first = write(tmp_path, "one", {("a", 0, 0): FOLDS.runs["a", 0, 0]}, **columns)
+    second = write(
+        tmp_path, "two", {("a", 0, 1): FOLDS.runs["a", 0, 1]}, **columns, parameters=2000
+    )
+    assert read([first]).parameters == {"a": 10}
+    with pytest.raises(
+        SelectionError,
+        match=r"two\.csv: run 0: 'a' has 2,000 parameters, and 10 in another run\. Give different",
+    ):
+        read([first, second])
+
+
 @pytest.mark.parametrize(
     "columns, message",
     [
@@ -285,6 +300,9 @@ def test_only_the_held_out_speaker_is_judged(tmp_path):
     path = write(tmp_path, "official", {("a", 4, 0): both})
     with pytest.raises(SelectionError, match=r"run 0: its protocol is official, not leave_one"):
         read_judged([path])
+    path = write(tmp_path, "again", {("a", 4, 0): both}, **held_out)
+    with pytest.raises(SelectionError, match=r"again\.csv: run 0 appears twice"):
+        read_judged([path, path])
 
 
 def judged_runs(n_speakers=3, seeds=(0, 1, 2)):

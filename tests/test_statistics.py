@@ -173,6 +173,52 @@ def test_difference_is_paired_by_seed_whatever_the_order():
     assert swapped.mean == pytest.approx(-5) and swapped.excluded_loss > 5
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "mean"),
+    [
+        ([0.7, 0.55, 0.8], [0.6, 0.45, 0.7], 10),
+        ([0.7, 0.55], [0.6, 0.45], 10),
+        ([0.6, 0.45, 0.7], [0.7, 0.55, 0.8], -10),
+        ([0.5, 0.75, 1.0], [0.25, 0.5, 0.75], 25),  # equal to the last bit
+        ([0.3, 0.4, 0.9], [0.3, 0.4, 0.9], 0),
+    ],
+)
+def test_pairs_that_all_differ_alike_have_no_p_value(first, second, mean):
+    """Rounding makes differences such as 0.7 - 0.6 and 0.8 - 0.7 unequal in the last digits."""
+    found = difference(runs(first), runs(second), "test_seen_accuracy")
+    assert found.mean == pytest.approx(mean) and found.ci95 == 0
+    assert np.isnan(found.p)
+    assert found.excluded_loss == pytest.approx(-mean)
+
+
+def test_pairs_whose_means_all_differ_alike_have_no_p_value():
+    """Each speaker's mean is 11 points, and so is each seed's: nothing spreads but the residual."""
+    a = by_speaker({0: [0.6, 0.62], 1: [0.82, 0.8]})
+    b = by_speaker({0: [0.5, 0.5], 1: [0.7, 0.7]})
+    found = difference(a, b, "test_unseen_accuracy", over="held_out")
+    assert found.mean == pytest.approx(11) and found.ci95 == 0 and np.isnan(found.p)
+
+
+def test_a_value_that_was_not_measured_leaves_the_difference_open():
+    found = difference(runs([0.5, np.nan, 0.7]), runs([0.4, 0.5, 0.5]), "test_seen_accuracy")
+    assert np.isnan(found).all()
+
+
+def test_a_p_value_below_the_lowest_one_is_the_lowest_one():
+    """Student's p of forty differences of 9 or 11 percentage points is 1e-40 or so."""
+    second = np.full(40, 0.5)
+    first = second + np.tile([0.09, 0.11], 20)
+    exact = stats.ttest_rel(100 * first, 100 * second).pvalue
+    assert exact < 1e-35
+    found = difference(runs(first), runs(second), "test_seen_accuracy")
+    assert found.p == 1e-30
+    swapped = difference(runs(second), runs(first), "test_seen_accuracy")
+    assert swapped.p == 1e-30 and swapped.mean == pytest.approx(-10)
+    fewer = difference(runs(first[:6]), runs(second[:6]), "test_seen_accuracy")
+    few = stats.ttest_rel(100 * first[:6], 100 * second[:6]).pvalue
+    assert fewer.p == pytest.approx(few, rel=1e-6) and few > 1e-7
+
+
 @pytest.mark.parametrize("other", [runs(B).iloc[:3], runs(B).assign(seed=[0, 1, 2, 2])])
 def test_what_is_not_paired_is_refused(other):
     with pytest.raises(ValueError, match="not paired"):

@@ -13,8 +13,8 @@ one HDF5 file beside its table. The file has a group for each run, under the run
 and the attribute ``class_names``, (classes,).
 
 **What is stored.** Each utterance's highest score is subtracted from its scores, so the winner has
-0 and all others have negative numbers. This changes neither answers nor confidences nor the means
-of an ensemble's answers, because only differences between classes count there.
+0 and all others have negative numbers. This changes no answer and no confidence, of a network or
+of an ensemble, because only differences between classes count there.
 
 **What float16 loses.** A number keeps three digits. The smaller it is, the smaller its error, so
 classes that nearly won are the most exact. A class that is more than 65,504 behind, beyond the
@@ -25,7 +25,7 @@ always the one that the run predicted.
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -33,6 +33,7 @@ import numpy as np
 
 from shd_helpers.files import atomic, reading
 from shd_helpers.network import answers
+from shd_helpers.study.predictions import reading_run
 from shd_helpers.study.run_folder import (
     class_names_of,
     read_class_scores,
@@ -62,6 +63,28 @@ class ClassScores:
     def is_correct(self) -> np.ndarray:
         """Whether each utterance's answer is right, (utterances,)."""
         return answers(self.scores) == self.label
+
+    def take(self, chosen: np.ndarray) -> "ClassScores":
+        """Return the class scores of some of the utterances.
+
+        Parameters
+        ----------
+        chosen : ndarray
+            Indices of utterances, in the order that they shall have, or a truth value for each.
+
+        Returns
+        -------
+        ClassScores
+            The same classes.
+        """
+        return replace(
+            self,
+            scores=self.scores[chosen],
+            label=self.label[chosen],
+            file=self.file[chosen],
+            row=self.row[chosen],
+            speaker=self.speaker[chosen],
+        )
 
 
 def behind_the_winner(scores: np.ndarray) -> np.ndarray:
@@ -108,21 +131,34 @@ def mean_of_scores(members: Sequence[ClassScores]) -> ClassScores:
     if not members:
         raise ValueError("members: an ensemble needs at least one network")
     first = members[0]
+    order = _order_in_files(first)
+    sorted_first = first.take(order)
     total = np.zeros(first.scores.shape)
-    order = np.lexsort((first.row, first.file))
     for member in members:
-        own_order = np.lexsort((member.row, member.file))
+        sorted_member = member.take(_order_in_files(member))
         if member.class_names != first.class_names:
             raise ValueError("members: their classes differ")
-        if len(own_order) != len(order) or not all(
-            np.array_equal(getattr(member, name)[own_order], getattr(first, name)[order])
-            for name in ("file", "row", "label", "speaker")
-        ):
+        if not _have_same_utterances(sorted_member, sorted_first):
             raise ValueError("members: they have scored different utterances")
-        total[order] += member.scores[own_order].astype(np.float64)
+        total[order] += sorted_member.scores.astype(np.float64)
     mean = total / len(members)
     mean -= mean.max(axis=1, keepdims=True)
-    return ClassScores(mean, first.label, first.file, first.row, first.speaker, first.class_names)
+    return replace(first, scores=mean)
+
+
+def _order_in_files(scores: ClassScores) -> np.ndarray:
+    """Return the indices that sort utterances by file, and by row in it."""
+    return np.lexsort((scores.row, scores.file))
+
+
+def _have_same_utterances(a: ClassScores, b: ClassScores) -> bool:
+    """Tell whether two have scored the same utterances in the same order."""
+    return (
+        np.array_equal(a.file, b.file)
+        and np.array_equal(a.row, b.row)
+        and np.array_equal(a.label, b.label)
+        and np.array_equal(a.speaker, b.speaker)
+    )
 
 
 def scores_path(table: Path) -> Path:
@@ -282,8 +318,7 @@ def read_scores(path: Path) -> dict[str, ClassScores]:
 
 def _of_folder(folder: Path) -> ClassScores:
     """Return the class scores of a run folder, rounded as they are stored."""
-    path = folder / "predictions.csv"
-    with reading(path, TableError, f"Remove {folder}, and the same command runs it again."):
+    with reading_run(folder):
         info = read_info(folder)
         table = read_predictions(folder, info)
         scores = read_class_scores(folder, info)
@@ -292,10 +327,10 @@ def _of_folder(folder: Path) -> ClassScores:
             raise ValueError("its class scores are of other utterances than its predictions")
         numbers = {name: number for number, name in enumerate(class_names)}
         return ClassScores(
-            behind_the_winner(scores),
-            table.label.map(numbers).to_numpy(np.uint16),
-            table["file"].map(_FILES.index).to_numpy(np.uint8),
-            table["row"].to_numpy(np.uint32),
-            table.speaker.to_numpy(np.int64),
-            class_names,
+            scores=behind_the_winner(scores),
+            label=table.label.map(numbers).to_numpy(np.uint16),
+            file=table["file"].map(_FILES.index).to_numpy(np.uint8),
+            row=table["row"].to_numpy(np.uint32),
+            speaker=table.speaker.to_numpy(np.int64),
+            class_names=class_names,
         )

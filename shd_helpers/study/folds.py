@@ -183,35 +183,63 @@ def try_network(
     with one_thread():
         with seeded(0, device):
             model = build(make_model, events, device)
-            weights = [p.detach().clone() for p in model.parameters() if not is_lazy(p)]
+            weights = _first_weights(model)
             engine = choose_engine(options.engine, model)
             loss, scores = engine.forward_backward(model, events, index)
             engine.evaluate_batch(model, events, index)  # may fail although training doesn't
         with seeded(1, device):
             other = build(make_model, events, device)
-    wanted = (len(index), len(events.class_names))
+            _check_shape(name, scores, (len(index), len(events.class_names)))
+            _check_can_be_trained(name, model)
+            _check_is_new(name, other, model)
+            other_weights = _first_weights(other)
+            if _has_lazy_weights(other):  # which are drawn when the first batch comes
+                engine.evaluate_batch(other, events, index)
+                weights = _first_weights(model)
+                other_weights = _first_weights(other)
+    is_equal = all(map(torch.equal, weights, other_weights))
+    return TriedNetwork(
+        class_name=type(model).__name__,
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        has_random_weights=not is_equal,
+        sample=_sample(model, loss, scores),
+    )
+
+
+def _first_weights(model: nn.Module) -> list[torch.Tensor]:
+    """Return copies of the weights of an untrained network, without those that aren't drawn yet."""
+    return [p.detach().clone() for p in model.parameters() if not is_lazy(p)]
+
+
+def _has_lazy_weights(model: nn.Module) -> bool:
+    """Tell whether a network has weights that aren't drawn yet."""
+    return any(is_lazy(parameter) for parameter in model.parameters())
+
+
+def _check_shape(name: str, scores: torch.Tensor, wanted: tuple[int, int]) -> None:
+    """Raise TypeError if class scores don't have the shape (utterances, classes)."""
     if tuple(scores.shape) != wanted:
         raise TypeError(
             f"make_model: the network of {name} returned class scores of shape "
             f"{tuple(scores.shape)} for {wanted[0]} utterances of {wanted[1]} classes. Its scores "
             f"must have the shape {wanted}."
         )
+
+
+def _check_can_be_trained(name: str, model: nn.Module) -> None:
+    """Raise ValueError if a network has no parameters to train."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(f"make_model: the network of {name} has no parameters to train.")
-    own = {id(parameter) for parameter in model.parameters()}
-    if any(id(parameter) in own for parameter in other.parameters()):
+
+
+def _check_is_new(name: str, other: nn.Module, model: nn.Module) -> None:
+    """Raise ValueError if a network has parameters of the one that was made before."""
+    known = {id(parameter) for parameter in model.parameters()}
+    if any(id(parameter) in known for parameter in other.parameters()):
         raise ValueError(
             f"make_model: {name} returned the same network at two calls. It must make a new one at "
             "each call, or a fold would go on with what another one has learned."
         )
-    other_weights = [p for p in other.parameters() if not is_lazy(p)]
-    is_equal = all(map(torch.equal, weights, other_weights))
-    return TriedNetwork(
-        class_name=type(model).__name__,
-        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        has_random_weights=not (weights and is_equal),
-        sample=_sample(model, loss, scores),
-    )
 
 
 def _sample(model: nn.Module, loss: float, scores: torch.Tensor) -> dict[str, str]:

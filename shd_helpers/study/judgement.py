@@ -7,7 +7,6 @@ because the number of epochs is fixed: nothing is selected that would make the a
 
 import hashlib
 import inspect
-import itertools
 import json
 import operator
 import uuid
@@ -41,13 +40,14 @@ from shd_helpers.study.folds import (
     train_folds,
     try_network,
 )
+from shd_helpers.study.judgement_result import Judgement
 from shd_helpers.study.parameters import as_run_name
-from shd_helpers.study.statistics import difference, interval
 from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.versions import NUMERICS
 
 SCORE = "score_"  # begins the name of the column with a class's scores
 NAMED = 3  # speakers without a class that a message names; it only counts the others
+SPEAKERS_HINT = ". `encode_recordings` numbers speakers in alphabetical order, from 0"
 N_DIGITS = 12  # of a call's hash in the name of its folder
 # A function that is in no file has the same identity only within this process.
 _PROCESS = uuid.uuid4().hex
@@ -69,178 +69,6 @@ class JudgeOptions:
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} {quoted(getattr(self, name))}: give a {kind.__name__}")
         check_whole("n_processes", self.n_processes, 0, 10_000)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How much more accurate one network is than another one, on the same speakers and seeds."""
-
-    names: tuple[str, str]  # of the two networks
-    mean: float  # first minus second, in percentage points
-    ci95: float  # half its 95 % interval
-    p: float  # two-sided, of the hypothesis that there is no difference
-    over: str  # what the interval is over
-    differs: str = ""  # what differs besides the networks, as a sentence; empty if nothing does
-
-    @property
-    def verdict(self) -> str:
-        """Return ``"shown"`` if the interval excludes 0, otherwise ``"undecided"``."""
-        # p is NaN where all pairs differ alike, so that no spread can be estimated.
-        return "shown" if self.p < 0.05 else "undecided"
-
-    def __str__(self) -> str:
-        """Return the difference with interval and verdict, as it is printed."""
-        first, second = self.names
-        text = (
-            f"{first} minus {second}: {self.mean:+.1f} ± {self.ci95:.1f} percentage points, "
-            f"{self.verdict}\n(paired difference, 95 % interval {self.over})"
-        )
-        return f"{text}\n{self.differs}" if self.differs else text
-
-
-@dataclass(frozen=True, repr=False)
-class Judgement:
-    """How accurate a network is for speakers that it wasn't trained on, from `judge`.
-
-    ``print`` shows a summary.
-    """
-
-    # A row for each utterance and seed: `utterance` (its index in the events), `file` and `row`
-    # where they are known, `speaker`, `seed`, `label` and `answer` (class names), and the class
-    # scores in a column for each class, named after it: `score_yes`.
-    table: pd.DataFrame
-    class_names: tuple[str, ...]
-    name: str  # of the function that made the network
-    trained: str  # what was trained, and how
-    data_hash: str  # of the events
-    folder: Path  # where the folds are kept
-    is_reusable: bool  # whether another process uses the kept folds
-
-    @property
-    def accuracies(self) -> pd.DataFrame:
-        """Return the fraction of correct answers, by speaker (rows) and seed (columns)."""
-        is_correct = self.table.label == self.table.answer
-        return is_correct.groupby([self.table.speaker, self.table.seed]).mean().unstack("seed")
-
-    @property
-    def mean(self) -> float:
-        """Return the mean accuracy over speakers and seeds, in percent."""
-        return 100 * float(self.accuracies.to_numpy().mean())
-
-    @property
-    def ci95(self) -> float:
-        """Return half the 95 % interval of `mean`, in percentage points; NaN for one speaker."""
-        values = 100 * self.accuracies.to_numpy()
-        return float(interval(values)[1]) if len(values) > 1 else float("nan")
-
-    @property
-    def worst_speaker(self) -> int:
-        """Return the speaker with the lowest accuracy, which is the mean over seeds."""
-        return int(self.accuracies.mean(axis=1).idxmin())
-
-    @property
-    def chance(self) -> float:
-        """Return the accuracy of the best constant answer, in percent, as a mean over speakers."""
-        shares = pd.crosstab(self.table.speaker, self.table.label, normalize="index")
-        return 100 * float(shares.mean().max())
-
-    @property
-    def over(self) -> str:
-        """Return which runs the interval covers, as text for results: speakers, seeds or both."""
-        n_speakers, n_seeds = self.accuracies.shape
-        if n_seeds == 1:
-            return "over speakers only; one seed"
-        return f"over {n_speakers} speakers and {n_seeds} seeds, crossed"
-
-    def __str__(self) -> str:
-        """Return the summary that is printed."""
-        accuracies = self.accuracies
-        if len(accuracies) > 1:
-            # two or three speakers give an interval that is wider than all accuracies
-            half = f"{self.ci95:.1f}" if self.ci95 <= 100 else "more than 100"
-            first = f"{self.mean:.1f} ± {half} % of the utterances of unseen speakers"
-            over = f"(mean of {len(accuracies)} speakers, 95 % interval {self.over})"
-        else:
-            first = f"{self.mean:.1f} % of the utterances of an unseen speaker"
-            over = "(no interval, because one speaker was held out)"
-        worst = self.worst_speaker
-        n_utterances = self.table.utterance.nunique()
-        kept = "used again by the same call" if self.is_reusable else "not reusable"
-        lines = [
-            f"{self.name} classifies {first} correctly",
-            over,
-            f"worst speaker: {worst}, {accuracies.loc[worst].mean():.1%}",
-            f"chance level: {self.chance:.1f} %",
-            f"tested on: {n_utterances} utterances of {len(self.class_names)} classes",
-            f"trained: {self.trained}",
-            f"folds: {self.folder}, {kept}",
-        ]
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-    def compare(self, other: "Judgement") -> Comparison:
-        """Compare the network with another one that was judged on the same utterances.
-
-        If the input or the training differ, the difference includes their effect, and its text
-        names them.
-
-        Parameters
-        ----------
-        other : Judgement
-            What is subtracted. It has the same speakers, seeds and utterances.
-
-        Returns
-        -------
-        Comparison
-            The paired difference, with its interval and a verdict.
-
-        Raises
-        ------
-        ValueError
-            If the two have other speakers, seeds, classes or utterances, or only one speaker.
-        """
-        self._check_comparable(other)
-        found = difference(self._runs(), other._runs(), "accuracy", over="speaker")
-        differs = ""
-        if self.data_hash != other.data_hash:
-            differs = "The networks had different inputs, so this compares the inputs, too."
-        names = (self.name, other.name)
-        return Comparison(names, found.mean, found.ci95, found.p, self.over, differs)
-
-    def _check_comparable(self, other: "Judgement") -> None:
-        """Raise ValueError if the pairs of runs aren't of the same utterances."""
-        if not isinstance(other, Judgement):
-            raise TypeError(f"compare: give a Judgement, not an object of {type(other).__name__}")
-        here = self.accuracies
-        there = other.accuracies
-        for what, a, b in (
-            ("speakers", here.index, there.index),
-            ("seeds", here.columns, there.columns),
-            ("classes", pd.Index(self.class_names), pd.Index(other.class_names)),
-        ):
-            if not a.equals(b):
-                raise ValueError(
-                    f"not comparable: {self.name} has the {what} {_listed(a)}, {other.name} "
-                    f"{_listed(b)}. Judge both with the same {what}."
-                )
-        names = ["utterance", "file", "row", "speaker", "seed", "label"]
-        own = self.table[[name for name in names if name in self.table]]
-        its = other.table[[name for name in names if name in other.table]]
-        if not own.equals(its):
-            raise ValueError(
-                f"not comparable: {self.name} and {other.name} were tested on different "
-                "utterances. Judge both with the same events."
-            )
-        if len(here) < 2:
-            raise ValueError(
-                "not comparable: one speaker was held out, and an interval needs at least two. "
-                "Judge both with more speakers."
-            )
-
-    def _runs(self) -> pd.DataFrame:
-        """Return a row for each speaker and seed, with the accuracy."""
-        return self.accuracies.stack().rename("accuracy").reset_index()
 
 
 def judge(
@@ -316,12 +144,9 @@ def judge(
         )
     data_hash = _hash_of(events)
     identity, is_reusable = _identify(make_model, network, data_hash, options, device)
-    text = json.dumps(identity, indent=2)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]
-    folder = Path(options.folder).expanduser() / f"{as_run_name(name_of(make_model))}-{digest}"
-    tasks = []
-    for fold, seed in itertools.product(folds, seeds):
-        task = FoldTask(
+    folder = Path(options.folder).expanduser() / _folder_name(make_model, identity)
+    tasks = [
+        FoldTask(
             make_model=make_model,
             events=events,
             fold=fold,
@@ -329,16 +154,15 @@ def judge(
             config=options.train_config,
             options=options.train_options,
             device=device,
-            identity=text,
+            identity=identity,
             folder=folder.absolute(),
         )
-        tasks.append(task)
+        for fold in folds
+        for seed in seeds
+    ]
     with atomic(folder / "settings.json") as unfinished:
-        unfinished.write_text(f"{text}\n", encoding="utf-8")
-    n_processes = options.n_processes or joblib.cpu_count()
-    if torch.device(device).type != "cpu":
-        n_processes = 1
-    scores = _train_missing(tasks, n_processes, is_reusable)
+        unfinished.write_text(f"{identity}\n", encoding="utf-8")
+    scores = _train_missing(tasks, _number_of_processes(options, device), is_reusable)
     return Judgement(
         table=_table(tasks, scores),
         class_names=events.class_names,
@@ -347,7 +171,30 @@ def judge(
         data_hash=data_hash,
         folder=folder,
         is_reusable=is_reusable,
+        training=_training_settings(options),
     )
+
+
+def _folder_name(make_model: MakeModel, identity: str) -> str:
+    """Return the name of the folder for the folds of a call."""
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:N_DIGITS]
+    return f"{as_run_name(name_of(make_model))}-{digest}"
+
+
+def _number_of_processes(options: JudgeOptions, device: str) -> int:
+    """Return how many folds are trained at the same time: on a GPU, one."""
+    if torch.device(device).type != "cpu":
+        return 1
+    return options.n_processes or joblib.cpu_count()
+
+
+def _training_settings(options: JudgeOptions) -> dict[str, object]:
+    """Return the settings of the training; engine and device change only how sums are rounded."""
+    return {
+        **asdict(options.train_config),
+        "augmentation": options.train_options.augmentation,
+        "quantization": options.train_options.quantization,
+    }
 
 
 def _check_arguments(make_model: object, events: object, device: str) -> None:
@@ -381,8 +228,11 @@ def _check_arguments(make_model: object, events: object, device: str) -> None:
         raise ValueError(f"device {quoted(device)}: torch can't use it here ({reason})") from None
 
 
-def _whole_numbers(name: str, values: Sequence[int]) -> list[int]:
-    """Return the numbers of an argument as a list; ValueError if there is none, or one twice."""
+def _whole_numbers(name: str, values: Sequence[int], hint: str = "") -> list[int]:
+    """Return the numbers of an argument as a list; ValueError if there is none, or one twice.
+
+    The hint ends the message about something that is no whole number.
+    """
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"{name} {quoted(values)}: give several, such as (0, 1), or one as (0,)")
     numbers = []
@@ -390,10 +240,7 @@ def _whole_numbers(name: str, values: Sequence[int]) -> list[int]:
         try:
             numbers.append(operator.index(value))  # also a whole number of numpy's
         except TypeError:
-            raise ValueError(
-                f"{name} {quoted(value)}: must be whole numbers. `encode_recordings` numbers "
-                "speakers in alphabetical order, from 0"
-            ) from None
+            raise ValueError(f"{name} {quoted(value)}: must be whole numbers{hint}") from None
         check_whole(name, numbers[-1], 0, 2**63 - 1)
     if not numbers:
         raise ValueError(f"{name}: is empty. Give at least one.")
@@ -405,7 +252,9 @@ def _whole_numbers(name: str, values: Sequence[int]) -> list[int]:
 
 def _checked_folds(events: Events, speakers: Sequence[int] | None) -> list[Fold]:
     """Return the folds; ValueError if one of them has a class in the test only."""
-    chosen = None if speakers is None else sorted(_whole_numbers("speakers", speakers))
+    chosen = None
+    if speakers is not None:
+        chosen = sorted(_whole_numbers("speakers", speakers, SPEAKERS_HINT))
     folds = speaker_folds(events, chosen)
     counts = np.bincount(events.labels, minlength=len(events.class_names))
     if len(counts) < 2:
@@ -473,8 +322,10 @@ def _identify(
     data_hash: str,
     options: JudgeOptions,
     device: str,
-) -> tuple[dict[str, Any], bool]:
-    """Return what makes a call the same as an earlier one, and whether that is another process's.
+) -> tuple[str, bool]:
+    """Return what makes a call the same as an earlier one, and whether another process can make it.
+
+    The former is a text in JSON.
 
     An object that is in no file is described by its code, which cloudpickle sends to processes.
     That lacks modules which were edited and imported again, so it counts in this process only.
@@ -496,7 +347,7 @@ def _identify(
         "device": torch.device(device).type,
         "numerics": NUMERICS,
     }
-    return identity, is_reusable
+    return json.dumps(identity, indent=2), is_reusable
 
 
 def _train_missing(
@@ -566,8 +417,3 @@ def _description(network: TriedNetwork, events: Events, options: JudgeOptions) -
         f"{events.n_steps} steps"
     )
     return f"{text}, augmented" if options.train_options.augmentation else text
-
-
-def _listed(values: Iterable) -> str:
-    """Return values with commas between them, shortened."""
-    return quoted(", ".join(map(str, values)))

@@ -1,7 +1,8 @@
 """Predictions for each utterance of a sweep's runs: saved beside its table, and read again."""
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -104,12 +105,38 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _of_folder(folder: Path) -> pd.DataFrame:
     """Return a run folder's predictions, and of each speaker whether it was seen in training."""
-    path = folder / "predictions.csv"
-    with reading(path, TableError, f"Remove {folder}, and the same command runs it again."):
+    with reading_run(folder):
         info = read_info(folder)
         table = read_predictions(folder, info)
-        seen = table.speaker.isin(info["seen_speakers"])
-        return table.assign(file=table["file"], row=table["row"], seen=seen)
+        # `save_predictions` writes the columns that are there, so it wouldn't miss these.
+        for name in ("file", "row"):
+            if name not in table:
+                raise KeyError(name)
+        return table.assign(seen=table.speaker.isin(info["seen_speakers"]))
+
+
+@contextmanager
+def reading_run(folder: Path) -> Iterator[None]:
+    """Turn whatever a damaged run folder raises into an error that names its predictions.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder, whose predictions or class scores the block reads.
+
+    Yields
+    ------
+    None
+        While the block reads them.
+
+    Raises
+    ------
+    TableError
+        If the folder is damaged.
+    """
+    path = folder / "predictions.csv"
+    with reading(path, TableError, f"Remove {folder}, and the same command runs it again."):
+        yield
 
 
 def collect_predictions(name: str | Path) -> pd.DataFrame:

@@ -2,9 +2,9 @@
 
 Whoever compares many networks and keeps the best one is partly lucky. Three things keep this luck
 small here. The candidates and the rule are written down before the first run. The candidates are
-compared on speakers who didn't train them: `read_folds` reads the ten folds of docs/folds.md. And
-the accuracy that is reported for a speaker is that of the candidate which the *other* nine folds
-select: `nested_selection` and `nested_accuracies`.
+compared on speakers who didn't train them, the ten folds of docs/folds.md. And the accuracy that is
+reported for a speaker is that of the candidate which the *other* nine folds select:
+`nested_selection` and `nested_accuracies`. `study.selection_tables` reads the tables of all this.
 
 **Entries.** What competes is an `Entry`: a single candidate, whose accuracy is the mean over its
 seeds, or an ensemble, whose members' class scores are averaged. Ensembles need no run of their own,
@@ -24,15 +24,13 @@ because sweeps keep class scores (`study.class_scores`).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from shd_helpers.study.class_scores import ClassScores, collect_scores, mean_of_scores
+from shd_helpers.study.class_scores import ClassScores, mean_of_scores
 from shd_helpers.study.statistics import contrasts
-from shd_helpers.study.tables import read_table
 
 ROUNDING = 1e-9  # percentage points: sums of fractions may miss a limit by less than this
 
@@ -186,64 +184,6 @@ def entries_of(plan: Mapping[str, Any]) -> dict[str, Entry]:
     return entries
 
 
-def read_folds(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
-    """Read the folds of candidates from the tables of one or several sweeps.
-
-    A run of these sweeps trains on the official training file without one speaker
-    (``validation: speaker``), tests on this speaker, and keeps its class scores.
-
-    Parameters
-    ----------
-    tables : sequence of str or Path
-        The tables, as for `tables.read_table`.
-    axis : str
-        The column with the name of the candidate.
-
-    Returns
-    -------
-    Folds
-        The class scores of all runs.
-
-    Raises
-    ------
-    SelectionError
-        If a run isn't a fold, or appears twice.
-    TableError
-        If a table or its class scores can't be read.
-    """
-    runs: dict[tuple[str, int, int], ClassScores] = {}
-    parameters: dict[str, int] = {}
-    for name in tables:
-        table = read_table(name)
-        scores = collect_scores(name)
-        for row in table.to_dict("records"):
-            of_run = scores[row["hash"]]
-            key = (str(row[axis]), _held_out(name, row, of_run), int(row["seed"]))
-            if key in runs:
-                raise SelectionError(f"{name}: {row['configuration']} appears twice. Leave one out")
-            runs[key] = of_run
-            parameters[key[0]] = int(row["parameters"])
-    return Folds(runs, parameters)
-
-
-def _held_out(table: str | Path, row: Mapping[str, Any], scores: ClassScores) -> int:
-    """Return the speaker whom a run held out; SelectionError, if it isn't a fold."""
-    where = f"{table}: {row['configuration']}"
-    named = str(row["validation_speakers"])
-    if row["validation"] != "speaker" or not named.isdigit():
-        raise SelectionError(
-            f"{where}: no single speaker was held out. A fold needs `validation: speaker` and one "
-            "number in `validation_speakers`, and a data set whose files say who speaks."
-        )
-    if set(scores.speaker.tolist()) != {int(named)} or scores.file.any():
-        raise SelectionError(
-            f"{where}: its class scores aren't those of speaker {named} in the training file."
-        )
-    if abs(scores.is_correct.mean() - row["validation_accuracy"]) > ROUNDING:
-        raise SelectionError(f"{where}: its class scores give another accuracy than its row has.")
-    return int(named)
-
-
 def accuracy_table(
     folds: Folds, entries: Mapping[str, Entry], speakers: Sequence[int] | None = None
 ) -> pd.DataFrame:
@@ -252,7 +192,7 @@ def accuracy_table(
     Parameters
     ----------
     folds : Folds
-        From `read_folds`.
+        From `selection_tables.read_folds`.
     entries : mapping
         The entries by name.
     speakers : sequence of int, optional
@@ -282,7 +222,7 @@ def parameters_of(folds: Folds, entries: Mapping[str, Entry]) -> dict[str, int]:
     Parameters
     ----------
     folds : Folds
-        From `read_folds`.
+        From `selection_tables.read_folds`.
     entries : mapping
         The entries by name.
 
@@ -371,95 +311,6 @@ def nested_selection(
     return pd.Series(selected, name="selected").rename_axis("speaker")
 
 
-def read_judged(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
-    """Read how candidates classify speakers held out of both files (`leave_one_speaker_out`).
-
-    Parameters
-    ----------
-    tables : sequence of str or Path
-        Tables of sweeps that keep class scores.
-    axis : str
-        The column with the name of the candidate.
-
-    Returns
-    -------
-    Folds
-        The class scores of the held-out speaker's utterances alone: the runs also test a tenth of
-        every seen speaker's utterances, which are left out.
-
-    Raises
-    ------
-    SelectionError
-        If a run has another protocol, or appears twice.
-    TableError
-        If a table or its class scores can't be read.
-    """
-    runs: dict[tuple[str, int, int], ClassScores] = {}
-    parameters: dict[str, int] = {}
-    for name in tables:
-        scores = collect_scores(name)
-        for row in read_table(name).to_dict("records"):
-            if row["protocol"] != "leave_one_speaker_out":
-                raise SelectionError(
-                    f"{name}: {row['configuration']}: its protocol is {row['protocol']}, not "
-                    "leave_one_speaker_out, so nobody was held out of both files."
-                )
-            key = (str(row[axis]), int(row["held_out"]), int(row["seed"]))
-            if key in runs:
-                raise SelectionError(f"{name}: {row['configuration']} appears twice. Leave one out")
-            runs[key] = _of_speaker(scores[row["hash"]], key[1])
-            parameters[key[0]] = int(row["parameters"])
-    return Folds(runs, parameters)
-
-
-def read_official(table: str | Path, axis: str = "candidate") -> dict[tuple[str, int], ClassScores]:
-    """Read how candidates classify the official test utterances.
-
-    Parameters
-    ----------
-    table : str or Path
-        The table of a sweep that keeps class scores.
-    axis : str
-        The column with the name of the candidate.
-
-    Returns
-    -------
-    dict
-        The class scores of the test utterances by candidate and seed.
-
-    Raises
-    ------
-    SelectionError
-        If a run has another protocol, or kept the scores of other utterances.
-    TableError
-        If the table or its class scores can't be read.
-    """
-    scores = collect_scores(table)
-    runs = {}
-    for row in read_table(table).to_dict("records"):
-        of_run = scores[row["hash"]]
-        if row["protocol"] != "official" or not of_run.file.all():
-            raise SelectionError(
-                f"{table}: {row['configuration']}: its class scores aren't those of the official "
-                "test utterances."
-            )
-        runs[str(row[axis]), int(row["seed"])] = of_run
-    return runs
-
-
-def _of_speaker(scores: ClassScores, speaker: int) -> ClassScores:
-    """Return the class scores of one speaker's utterances."""
-    own = scores.speaker == speaker
-    return ClassScores(
-        scores.scores[own],
-        scores.label[own],
-        scores.file[own],
-        scores.row[own],
-        scores.speaker[own],
-        scores.class_names,
-    )
-
-
 def nested_accuracies(
     selected: pd.Series, entries: Mapping[str, Entry], judged: Folds, seeds: Sequence[int]
 ) -> pd.DataFrame:
@@ -477,7 +328,7 @@ def nested_accuracies(
     entries : mapping
         The entries by name.
     judged : Folds
-        From `read_judged`.
+        From `selection_tables.read_judged`.
     seeds : sequence of int
         The seeds that were judged.
 
@@ -494,22 +345,31 @@ def nested_accuracies(
     SelectionError
         If a run is missing.
     """
+    seeds = [*seeds]
+    has_ensemble = any(entries[name].is_ensemble for name in selected)
     rows = []
     for speaker, name in selected.items():
-        members = entries[name].members
-        if entries[name].is_ensemble:
-            fewer = {each: [*seeds][: len(members[each])] for each in members}
-            values = [judged.accuracy(Entry(fewer, is_ensemble=True), speaker)] * len(seeds)
-        else:
-            (candidate,) = members
-            values = [judged.accuracy(Entry({candidate: [seed]}), speaker) for seed in seeds]
-        for seed, value in zip(seeds, values, strict=True):
-            rows.append(("nested", name, seed, speaker, value))
+        if has_ensemble:
+            accuracy = judged.accuracy(_as_judged(entries[name], seeds), speaker)
+            rows.append(("nested", name, seeds[0], speaker, accuracy))
+            continue
+        (candidate,) = entries[name].members
+        for seed in seeds:
+            accuracy = judged.accuracy(Entry({candidate: [seed]}), speaker)
+            rows.append(("nested", name, seed, speaker, accuracy))
     columns = ["input", "selected", "seed", "speaker", "test_unseen_accuracy"]
-    table = pd.DataFrame(rows, columns=columns)
-    if any(entries[name].is_ensemble for name in selected):
-        return mean_over_seeds(table, next(iter(seeds)))
-    return table
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _as_judged(entry: Entry, seeds: Sequence[int]) -> Entry:
+    """Return an entry with the seeds that were judged.
+
+    An ensemble has at most as many networks of each candidate as before.
+    """
+    members = {}
+    for candidate, own_seeds in entry.members.items():
+        members[candidate] = seeds[: len(own_seeds)] if entry.is_ensemble else seeds
+    return Entry(members, entry.is_ensemble)
 
 
 def mean_over_seeds(table: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -15,6 +15,11 @@ from scipy import optimize, stats
 from shd_helpers.study.tables import COSTS, DATA, EVIDENCE, MEASURED, PROVENANCE, SCORES, TIMES
 
 FEW = 3  # with fewer units, a standard deviation of their own says next to nothing
+LOWEST_P = 1e-30  # no p-value is computed below this
+# Percentage points. A computer's 0.7 - 0.6 and 0.8 - 0.7 differ in their last digits. An interval
+# that is narrower than this comes from such digits alone, because one utterance of a million
+# changes an accuracy by more.
+ROUNDING = 1e-9
 # Columns of a table that aren't settings.
 _ABOUT_RUNS = {
     "configuration",
@@ -206,8 +211,10 @@ class Difference(NamedTuple):
     """A paired difference of accuracies, a - b, in percentage points."""
 
     mean: float
-    ci95: float  # half its 95 % interval
-    p: float  # two-sided, of the hypothesis that there is no difference
+    ci95: float  # half its 95 % interval; 0 without any spread, as where all pairs differ alike
+    # Two-sided, of the hypothesis that there is no difference. `LOWEST_P` stands for all that are
+    # lower. NaN where there is no spread to compare with, or a value wasn't measured.
+    p: float
     excluded_loss: float  # one-sided, 95 %: a is not worse than b by more than this
 
 
@@ -239,12 +246,27 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str = "seed"
 def _difference(values: np.ndarray) -> Difference:
     """Describe paired differences in percentage points, (units, seeds)."""
     mean, half = (float(each) for each in interval(values))
-    p = float("nan")  # where all pairs differ alike
-    if half > 0:
-        # p is the level at which the interval ends at 0.
-        p = optimize.brentq(lambda alpha: interval(values, alpha)[1] - abs(mean), 1e-30, 1)
+    if half <= ROUNDING:
+        return Difference(mean, ci95=0.0, p=float("nan"), excluded_loss=-mean)
     one_sided_half = float(interval(values, 0.1)[1])  # 5 % on each side
-    return Difference(mean, half, p, one_sided_half - mean)
+    return Difference(mean, half, _p_value(values, mean), one_sided_half - mean)
+
+
+def _p_value(values: np.ndarray, mean: float) -> float:
+    """Return the level at which the interval of paired differences ends at 0.
+
+    The lower the level, the wider the interval. An interval at `LOWEST_P` that still excludes 0
+    gives this p-value. It is NaN where a value wasn't measured.
+    """
+    if np.isnan(mean):
+        return float("nan")
+
+    def reach_beyond_zero(alpha: float) -> float:
+        return float(interval(values, alpha)[1]) - abs(mean)
+
+    if reach_beyond_zero(LOWEST_P) < 0:
+        return LOWEST_P
+    return optimize.brentq(reach_beyond_zero, LOWEST_P, 1)
 
 
 def contrasts(

@@ -30,12 +30,15 @@ SCORES = (
     "test_seen_accuracy",
     "test_unseen_accuracy",
 )
+# How often a circuit and its network answer the same. It is the only score that is no accuracy, so
+# its column has the score's own name.
+AGREEMENT = "integer_agreement"
 INTEGER = (  # of a circuit, which computes in integers
     "integer_validation_accuracy",
     "integer_test_accuracy",
     "integer_test_seen_accuracy",
     "integer_test_unseen_accuracy",
-    "integer_agreement",
+    AGREEMENT,
 )
 COSTS = (
     "parameters",
@@ -101,7 +104,8 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     """Return what a run folder says was measured, or None if the run is missing.
 
     A run with another hash is missing, and so is one that is damaged: a sweep then runs it again.
-    A run whose network the settings don't build has another hash, because its description counts.
+    A run whose network the settings don't build is missing, too: the description of that network
+    counts in the hash of its `run.json`, and the settings alone have another hash.
 
     Parameters
     ----------
@@ -119,8 +123,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     try:
         info = read_info(folder)
         own_hash = run_hash(info["parameters"], info["data"])
-        is_reusable = info.get("reusable", True)  # False: of an object that no file identifies
-        if info["hash"] != wanted or own_hash != wanted or not is_reusable:
+        if info["hash"] != wanted or own_hash != wanted:
             return None
         return _measured(info) | provenance(info)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -131,8 +134,8 @@ def _measured(info: Mapping[str, Any]) -> dict[str, float | str]:
     """Return what a `run.json` says was measured; ValueError, if a value is impossible."""
     written: dict[str, Any] = {}
     for name, score in info["scores"].items():
-        written[name] = score  # integer_agreement
-        written[f"{name}_accuracy"] = score
+        column = name if name == AGREEMENT else f"{name}_accuracy"
+        written[column] = score
     written |= info.get("costs", {})
     for name in TIMES:
         written[name] = info["wall_s"][name.removesuffix("_s")]
@@ -295,22 +298,54 @@ def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable
     TableError
         If the file is no such table.
     """
-    texts = [{name: _as_text(value) for name, value in row.items()} for row in rows]
-    new = pd.DataFrame(texts, dtype=str)
+    new = _as_texts(rows)
     with locked(path):
         old = _read_texts(path) if path.exists() else new[:0]
-        done = old.run_name[old.status == "done"]
-        new = new[(new.status == "done") | ~new.run_name.isin(done)]
-        remaining = old[~old.run_name.isin(new.run_name)]
-        columns = [*new.columns, *old.columns.difference(new.columns, sort=False)]
-        # A parameter that was added after a row was written had its neutral value in that run.
-        absent = {name: _as_text((NEUTRAL | RESTORED).get(name)) for name in columns}
-        merged = pd.concat([new, remaining])[columns].fillna(absent)
-        rank_of = {name: rank for rank, name in enumerate(order)}
-        ranks = merged.run_name.map(lambda name: rank_of.get(name, len(rank_of)))
-        merged = merged.iloc[ranks.argsort(kind="stable")]
+        new = _without_failures_of_done_runs(new, old)
+        merged = _fill_absent(_replace_rows(old, new))
+        merged = _sort_by_run_name(merged, order)
         with atomic(path) as unfinished:
             merged.to_csv(unfinished, index=False)
+
+
+def _as_texts(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Return rows as the file has them."""
+    texts = [{name: _as_text(value) for name, value in row.items()} for row in rows]
+    return pd.DataFrame(texts, dtype=str)
+
+
+def _without_failures_of_done_runs(new: pd.DataFrame, old: pd.DataFrame) -> pd.DataFrame:
+    """Return the new rows without those that failed and have an old row that is done."""
+    done = old.run_name[old.status == "done"]
+    return new[(new.status == "done") | ~new.run_name.isin(done)]
+
+
+def _replace_rows(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Return the new rows and those old ones whose run isn't among them; absent values are NaN.
+
+    Columns that only old rows have come last.
+    """
+    remaining = old[~old.run_name.isin(new.run_name)]
+    columns = [*new.columns, *old.columns.difference(new.columns, sort=False)]
+    return pd.concat([new, remaining])[columns]
+
+
+def _fill_absent(table: pd.DataFrame) -> pd.DataFrame:
+    """Fill in the values of columns that a row lacks.
+
+    A parameter that was added after a row was written had its neutral value in that run. Columns of
+    what is measured stay empty.
+    """
+    neutral = NEUTRAL | RESTORED
+    absent = {name: _as_text(neutral.get(name)) for name in table.columns}
+    return table.fillna(absent)
+
+
+def _sort_by_run_name(table: pd.DataFrame, order: Iterable[str]) -> pd.DataFrame:
+    """Return rows in the order of their run names; others come behind them, as they were."""
+    rank_of = {name: rank for rank, name in enumerate(order)}
+    ranks = table.run_name.map(lambda name: rank_of.get(name, len(rank_of)))
+    return table.iloc[ranks.argsort(kind="stable")]
 
 
 def _as_text(value: object) -> str:
