@@ -22,9 +22,11 @@ import pandas as pd
 from filelock import Timeout
 from tqdm import tqdm
 
-from shd_helpers.checks import quoted
+from shd_helpers.checks import quoted, setting_names
 from shd_helpers.command import run as run_command
+from shd_helpers.data.datasets import n_channels_of
 from shd_helpers.data.shd_file import DatasetError
+from shd_helpers.events import Downsampling
 from shd_helpers.files import is_disk_full
 from shd_helpers.objects import ObjectError, parse_reference
 from shd_helpers.paths import folder_variables
@@ -42,7 +44,6 @@ from shd_helpers.study.object_samples import (
     write_samples,
 )
 from shd_helpers.study.predictions import predicted_hashes, save_predictions
-from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import CLASS_SCORES
 from shd_helpers.study.tables import (
     DATA,
@@ -187,13 +188,28 @@ def _check_objects(sweep: Sweep) -> None:
     with _as_sweep_error(sweep.table):
         for run in sweep.runs:
             if OBJECTS_SHA256 in run.data:
-                n_units = Recipe.from_flat(run.parameters).input.n_units
-                samples |= samples_of(run.parameters, n_units)
+                samples |= samples_of(run.parameters, _n_input_units(run.parameters))
         if samples:
             path = samples_path(sweep.table)
             with locked(path):
                 check_same(samples, read_samples(path))
                 write_samples(path, samples)
+
+
+def _n_input_units(parameters: Mapping[str, Any]) -> int:
+    """Return the number of units of the input that a run's network is made for.
+
+    A user's own notebook may have parameters that aren't settings, which don't count here. It may
+    also downsample in a way of its own, where the study's settings don't fit the data. Its network
+    is then sampled with an input of all channels.
+    """
+    n_channels = n_channels_of(parameters["dataset"])
+    names = setting_names(Downsampling)
+    settings = {name: parameters[name] for name in names if name in parameters}
+    try:
+        return Downsampling(**settings, n_channels=n_channels).n_units
+    except ValueError:
+        return n_channels
 
 
 def missing(
