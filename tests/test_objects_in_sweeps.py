@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from shd_helpers.objects import parse_reference
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.sweeps import runner
+from shd_helpers.sweeps import execution, results, reuse
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SweepError, read_sweep
 from tests.sweep_home import as_yaml
@@ -73,27 +73,27 @@ def test_a_path_counts_from_the_sweeps_file_and_names_show_no_folder(folder):
 
 def test_a_row_shows_the_object_without_its_folder(folder):
     run = read_sweep(folder / "mine.yaml").runs[1]
-    row = runner._row(run, "an error")
+    row = results._row(run, results.RunResult.failure("an error"))
     assert row["surrogate"] == "mine.py:steep" == parse_reference(row["surrogate"]).label
     assert row["objects_sha256"] == run.data["objects_sha256"]
 
 
 def test_a_file_that_changes_while_the_sweep_runs_fails_the_run(folder):
     run = read_sweep(folder / "mine.yaml").runs[1]
-    runner._check_unchanged(run)
+    execution.check_unchanged(run)
     (folder / "mine.py").write_text(f"{CODE}\nsteep = surrogate.fast_sigmoid(slope=9)\n")
     with pytest.raises(RuntimeError, match=r"mine.py:steep: changed while the sweep ran. Start"):
-        runner._check_unchanged(run)
+        execution.check_unchanged(run)
 
 
 def test_a_changed_import_is_noticed_before_rows_are_reused(folder):
     sweep = read_sweep(folder / "mine.yaml")
-    runner._check_objects(sweep)
-    runner._check_objects(sweep)
+    reuse.check_objects(sweep)
+    reuse.check_objects(sweep)
     fresh_process()
     (folder / "amount.py").write_text("AMOUNT = 44.0\n")
     with pytest.raises(SweepError, match=r"mine.py:steep computes something else than before"):
-        runner._check_objects(sweep)
+        reuse.check_objects(sweep)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def sampled_units(folder, content):
     (folder / "mine.py").write_text(COUNTING)
     (folder / "mine.yaml").write_text(as_yaml({"name": "mine", "seeds": [0], **content}))
     sweep = read_sweep(folder / "mine.yaml")
-    runner._check_objects(sweep)
+    reuse.check_objects(sweep)
     path = sweep.table.with_name(f"{sweep.table.stem}_objects.json")
     (sample,) = json.loads(path.read_text()).values()
     (n_units,) = np.unique(sample)
