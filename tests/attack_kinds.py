@@ -61,7 +61,7 @@ from shd_helpers.data.microphone import read_utterance  # isort: skip
 from shd_helpers.data.recordings import read_sound  # isort: skip
 from shd_helpers.data.shd_file import read_shd, write_shd  # isort: skip
 from shd_helpers.study import notebooks, load_pretrained, read_table  # isort: skip
-from shd_helpers.sweeps import runner  # isort: skip
+from shd_helpers.sweeps import reuse  # isort: skip
 from shd_helpers.sweeps.spec import read_sweep  # isort: skip
 from shd_helpers.sweeps.workers import Shard  # isort: skip
 from tests.sweep_home import as_yaml  # isort: skip
@@ -821,7 +821,7 @@ def sweep_file(home: Home, text: str) -> Attempt:
 
     def act() -> None:
         swept = read_sweep(path)
-        runner.missing(swept)
+        reuse.find_pending_runs(swept, swept.runs)
 
     return Attempt(act, (str(path),), may_complete=False)
 

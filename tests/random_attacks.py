@@ -58,7 +58,7 @@ from shd_helpers.study import (  # noqa: E402
     read_table,
 )
 from shd_helpers.study.tables import finished_run  # noqa: E402
-from shd_helpers.sweeps import runner, spec  # noqa: E402
+from shd_helpers.sweeps import results, reuse, spec  # noqa: E402
 from tests.builders.recordings import sound  # noqa: E402
 from tests.sweep_home import as_yaml  # noqa: E402
 from tests.toy import write_toy  # noqa: E402
@@ -111,17 +111,25 @@ class Home:
     def sweep(self) -> None:
         """Do what `run_sweep` does, without a cluster and kernels."""
         swept = spec.read_sweep(self.yaml)
-        todo = runner.missing(swept)[0]
-        errors = {}
-        for run in todo:
+        found = reuse.find_pending_runs(swept, swept.runs)
+        if found.n_reused:
+            reuse.check_study(swept)
+        reuse.store_finished_folders(swept, found.only_in_folders)
+        done = []
+        failures = {}
+        for run, _ in found.pending:
             try:
                 execute(run.parameters)
             except Exception as error:
-                errors[run] = clean(error)
-            result = errors.get(run) or finished_run(run.folder, run.hash)
-            runner.store(swept, {run: result or "the run folder is gone"})
-        runner.store_predictions(swept, [run for run in todo if run not in errors])
-        assert len(runner.own_rows(swept, errors)) == len(swept.runs)
+                result = failures[run] = results.RunResult.failure(clean(error))
+            else:
+                done.append(run)
+                measured = finished_run(run.folder, run.hash)
+                error = "" if measured else "the run folder is gone"
+                result = results.RunResult(measured, error)
+            results.store(swept, {run: result})
+        results.store_predictions(swept, done)
+        assert len(results.own_rows(swept, swept.runs, failures)) == len(swept.runs)
 
     def analyze(self) -> None:
         run = read_run(self.folder / "runs" / "keep")

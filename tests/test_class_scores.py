@@ -20,7 +20,7 @@ from shd_helpers.study.class_scores import (
     scored_hashes,
 )
 from shd_helpers.study.tables import TableError
-from shd_helpers.sweeps import runner
+from shd_helpers.sweeps import results, reuse
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from tests import RESULTS
@@ -94,11 +94,12 @@ def test_a_sweep_keeps_the_scores_of_its_runs(swept):
 def test_kept_scores_survive_their_run_folders_and_other_runs_join_them(swept):
     before = swept.scores.read_bytes()
     shutil.rmtree(swept.runs)
-    assert not runner.missing(read_sweep(swept.yaml))[0]
+    sweep = read_sweep(swept.yaml)
+    assert not reuse.find_pending_runs(sweep, sweep.runs).pending
     swept.write(grid={"x": [2.0]}, seeds=[0], keep_predictions=True, keep_scores=True)
     sweep = read_sweep(swept.yaml)
     swept.finish(sweep.runs[0], predicted=["one", "one"], scores=[[1, 0], [2, 0]])
-    runner.store_predictions(sweep, sweep.runs)
+    results.store_predictions(sweep, sweep.runs)
     assert len(scored_hashes(swept.scores)) == 3
     with h5py.File(swept.scores, "r+") as file:
         del file[sweep.runs[0].hash]
@@ -108,7 +109,7 @@ def test_kept_scores_survive_their_run_folders_and_other_runs_join_them(swept):
     swept.write(grid={"x": [1.0]}, keep_predictions=True, keep_scores=True)
     for run in read_sweep(swept.yaml).runs:
         swept.finish(run, predicted=["one", "one"], scores=SCORES[run.parameters["seed"]])
-    runner.store_predictions(read_sweep(swept.yaml), read_sweep(swept.yaml).runs)
+    results.store_predictions(read_sweep(swept.yaml), read_sweep(swept.yaml).runs)
     assert swept.scores.read_bytes() == before
 
 
@@ -121,11 +122,12 @@ def test_a_run_without_its_scores_is_run_again(home):
     run_sweep(home.yaml)
     home.write(grid={"x": [1.0]}, keep_predictions=True, keep_scores=True)
     sweep = read_sweep(home.yaml)
-    todo, _ = runner.missing(sweep)
-    assert [*todo.values()] == [True, True]
+    found = reuse.find_pending_runs(sweep, sweep.runs)
+    assert [each.ignore_finished_folder for each in found.pending] == [True, True]
     home.finish(second, predicted=["two", "one"], scores=SCORES[0])
-    todo, n_collected = runner.missing(sweep)
-    assert [run.hash for run in todo] == [first.hash] and n_collected == 1
+    found = reuse.find_pending_runs(sweep, sweep.runs)
+    assert [each.run.hash for each in found.pending] == [first.hash]
+    reuse.store_finished_folders(sweep, found.only_in_folders)
     assert scored_hashes(home.scores) == {second.hash}
 
 

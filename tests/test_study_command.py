@@ -17,6 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 from shd_helpers.data.shd_file import ENGLISH
 from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study.notebooks import (
+    INDEPENDENT,
     NotebookError,
     execute_run,
     execution_lock,
@@ -56,6 +57,7 @@ def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
     scores = json.loads(folder.joinpath("run.json").read_text())["scores"]
     said = report(scores, "toy", ENGLISH, "english", 0).splitlines()
     assert lines[-len(said) - 3 : -3] == said
+    assert any(line.startswith("4 notebooks were executed in") for line in lines)
     results = os.path.relpath(folder / "04_results_analysis.ipynb", tmp_path)
     assert lines[-2].startswith(f"  {results}: ")
     assert (tmp_path / lines[-1].strip().partition(":")[0]).samefile(OF_A_RUN[0])
@@ -193,7 +195,7 @@ def test_notebooks_beside_the_others_run_at_the_same_time(tmp_path, monkeypatch,
     one, two = OF_A_RUN[:2]
     execute_run({one: {}}, tmp_path / "run", beside={two: {}}, progress=True)
     assert [(tmp_path / "run" / path.name).read_text() for path in (one, two)] == ["True", "False"]
-    assert f"{two.stem}: executed in 0 s" in capsys.readouterr().out
+    assert re.search(rf"^{two.stem}: executed in \d+ s$", capsys.readouterr().out, re.M)
 
 
 @pytest.mark.parametrize("fails", [0, 1])
@@ -213,6 +215,10 @@ def test_a_notebook_that_fails_stops_those_beside_it(tmp_path, monkeypatch, fail
     monkeypatch.setattr(papermill, "execute_notebook", execute)
     with pytest.raises(NotebookError, match=f"^{both[fails].stem}, cell 7: ZeroDivisionError"):
         execute_run({both[0]: {}}, tmp_path / "run", beside={both[1]: {}})
+
+
+def test_the_independent_notebooks_are_notebooks_of_a_run():
+    assert set(INDEPENDENT) < {path.stem for path in OF_A_RUN}
 
 
 def test_executing_leaves_the_working_directory(tmp_path, monkeypatch):

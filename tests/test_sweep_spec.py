@@ -12,7 +12,8 @@ from shd_helpers.paths import ROOT
 from shd_helpers.study import tables
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.sweeps import runner, spec
+from shd_helpers.sweeps import results, runner, spec
+from shd_helpers.sweeps.results import RunResult
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SWEEPS, SweepError, read_sweep
 from tests.damage import damages
@@ -145,8 +146,9 @@ def test_all_columns_that_a_row_adds_are_reserved(home):
     """Those that are neither a parameter nor an axis, whatever a row will have."""
     home.write(grid={"pair": {"low": {"x": 1.0}}})
     (run, *_) = read_sweep(home.yaml).runs
-    for result in ("failed", dict.fromkeys(tables.MEASURED, 0.5)):
-        added = runner._row(run, result).keys() - run.parameters.keys() - run.named_values.keys()
+    measured = dict.fromkeys(tables.MEASURED, 0.5)
+    for result in (RunResult.failure("failed"), RunResult(measured)):
+        added = results._row(run, result).keys() - run.parameters.keys() - run.named_values.keys()
         assert added <= tables.COLUMNS, "name the new column in tables.COLUMNS"
 
 

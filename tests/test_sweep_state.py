@@ -11,6 +11,7 @@ import pytest
 
 from shd_helpers.paths import data_dir
 from shd_helpers.study import RunWriter, behavior, identity, tables, training
+from shd_helpers.study.notebooks import execution_lock
 from shd_helpers.study.tables import (
     COSTS,
     DATA,
@@ -23,25 +24,32 @@ from shd_helpers.study.tables import (
     read_rows,
     read_table,
 )
-from shd_helpers.sweeps import runner
+from shd_helpers.sweeps import results, reuse
+from shd_helpers.sweeps.execution import RunIsBusyError, execute_in_this_process
+from shd_helpers.sweeps.results import RunResult
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import SweepError, read_sweep
+from shd_helpers.sweeps.spec import PendingRun, SweepError, read_sweep
 from tests.builders.run_folders import PARTS
 from tests.damage import damages
 
 
-def todo(home, again=None):
-    return runner.missing(read_sweep(home.yaml), again)[0]
+def found(home, again=None):
+    sweep = read_sweep(home.yaml)
+    return reuse.find_pending_runs(sweep, sweep.runs, again)
 
 
 def missing(home, again=None):
-    return [run.configuration for run in todo(home, again)]
+    return [each.run.configuration for each in found(home, again).pending]
 
 
-def store(home, results):
+def store(home, ended):
     """Store what runs measured, or their tracebacks, by their place in the sweep."""
     sweep = read_sweep(home.yaml)
-    runner.store(sweep, {sweep.runs[i]: result for i, result in results.items()})
+    by_run = {}
+    for i, result in ended.items():
+        has_failed = isinstance(result, str)
+        by_run[sweep.runs[i]] = RunResult.failure(result) if has_failed else RunResult(result)
+    results.store(sweep, by_run)
 
 
 def measured(home, validation):
@@ -137,7 +145,8 @@ def test_again_takes_runs_whose_name_contains_the_text(home):
     run_sweep(home.yaml)
     assert missing(home, "x=2.0,seed=1") == ["x=2.0"]
     assert missing(home, "seed=0") == ["x=1.0", "x=2.0"]
-    assert all(todo(home, "seed=0").values())  # folders don't count
+    again = found(home, "seed=0").pending
+    assert all(each.ignore_finished_folder for each in again)
     with pytest.raises(SweepError, match=r"no run's name contains .* sweeps/trial/x=1\.0,seed=0"):
         run_sweep(home.yaml, again="x=2.0, seed=1")
 
@@ -157,6 +166,14 @@ def test_rows_of_other_runs_stay_to_the_letter(home):
     assert list(zip(x, seed, strict=True)) == [(2, 1), (7, 1), (1, 0), (1, 1), (2, 0)]
 
 
+def test_a_run_that_another_process_executes_is_busy(home):
+    run = read_sweep(home.yaml).runs[0]
+    pending = PendingRun(run, ignore_finished_folder=False)
+    with execution_lock(run.folder), pytest.raises(RunIsBusyError, match=r"x=1\.0,seed=0"):
+        execute_in_this_process(pending, home.notebook, 60, dict(os.environ), wait_s=0)
+    assert home.log() == []
+
+
 def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     store(home, {0: measured(home, 0.5)})
     before = home.table.read_text().splitlines()[1]
@@ -165,7 +182,7 @@ def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     assert read_rows(home.table).status.tolist() == ["done", "failed"]
     assert before in home.table.read_text().splitlines()
     sweep = read_sweep(home.yaml)
-    own = runner.own_rows(sweep, dict.fromkeys(sweep.runs, "no"))
+    own = results.own_rows(sweep, sweep.runs, dict.fromkeys(sweep.runs, RunResult.failure("no")))
     assert own.status.tolist() == ["failed"] * 4  # what has just happened is reported
     store(home, {0: measured(home, 0.75), 1: measured(home, 0.25)})
     rows = read_rows(home.table)
@@ -208,7 +225,7 @@ def test_predictions_are_saved_and_never_lost(home):
     sweep = read_sweep(home.yaml)
     for run in sweep.runs:
         home.finish(run, predicted=["two", "two"])
-    runner.store_predictions(sweep, sweep.runs)
+    results.store_predictions(sweep, sweep.runs)
     kept = pd.read_csv(home.predictions).groupby("hash").predicted.agg(list).to_dict()
     assert kept == {
         first.hash: ["one", "one"], second.hash: ["two", "two"], sweep.runs[1].hash: ["two", "two"]
@@ -222,9 +239,13 @@ def test_a_run_without_its_predictions_is_missing(home):
     first, second, _ = read_sweep(home.yaml).runs
     home.finish(first)  # scores, but no predictions.csv
     home.finish(second, predicted=["one", "two"])
+    now = found(home)
     # what another sweep ends meanwhile counts
     wanted = {"x=1.0": True, "x=3.0": False}
-    assert {run.configuration: again for run, again in todo(home).items()} == wanted
+    assert {each.run.configuration: each.ignore_finished_folder for each in now.pending} == wanted
+    assert [run.configuration for run in now.only_in_folders] == ["x=2.0"]
+    assert not home.predictions.exists()
+    reuse.store_finished_folders(read_sweep(home.yaml), now.only_in_folders)
     assert pd.read_csv(home.predictions).hash.tolist() == [second.hash] * 2
 
 
@@ -257,7 +278,7 @@ def test_a_value_that_no_run_has_left_is_named(home, column, value):
 def test_a_run_json_that_is_damaged_makes_its_run_missing(home, damage):
     home.finish_all()
     damage(read_sweep(home.yaml).runs[0].folder / "run.json")
-    assert [run.hash for run in todo(home)] == [read_sweep(home.yaml).runs[0].hash]
+    assert [each.run.hash for each in found(home).pending] == [read_sweep(home.yaml).runs[0].hash]
 
 
 def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):

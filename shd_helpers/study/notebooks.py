@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 KERNEL = "python3"  # Jupyter's name of the kernel of its own environment
-# The other notebooks of a run need nothing of these two, which therefore run beside them.
-BESIDE = OF_A_RUN[:2]
+N_STARTS = 3  # of a kernel that dies before it has begun
+# Notebooks of a run that the others need nothing of. They are executed at the same time.
+INDEPENDENT = ("01_data_preprocessing", "02_surrogate_visualization")
+ParametersByNotebook = Mapping[Path, Mapping[str, object]]  # in the order of execution
 
 
 class NotebookError(Exception):
@@ -60,10 +62,10 @@ def execution_lock(folder: Path) -> FileLock:
 
 
 def execute_run(
-    notebooks: Mapping[Path, Mapping[str, object]],
+    notebooks: ParametersByNotebook,
     folder: Path,
     *,
-    beside: Mapping[Path, Mapping[str, object]] | None = None,
+    beside: ParametersByNotebook | None = None,
     timeout_s: float | None = None,
     progress: bool = False,
     lessons: bool = True,
@@ -97,7 +99,7 @@ def execute_run(
     RunError
         If Jupyter's kernel is another Python.
     RuntimeError
-        If a kernel dies at each of three starts, or after it has begun.
+        If a kernel dies at each of `N_STARTS` starts, or after it has begun.
     TimeoutError
         If all notebooks together take longer than `timeout_s`.
     """
@@ -109,15 +111,15 @@ def execute_run(
     end_s = None if timeout_s is None else time.monotonic() + timeout_s
     stopped = Event()  # once it is set, no cell starts any more
 
-    def execute(chain: Mapping[Path, Mapping[str, object]], is_shown: bool) -> None:
+    def execute_in_order(chain: ParametersByNotebook, is_shown: bool) -> None:
         """Execute notebooks one after the other; stop all others if one fails."""
         try:
             for path, parameters in chain.items():
                 if is_shown:
                     print(f"\n{path.stem}", flush=True)
                 start_s = time.monotonic()
-                execution = _Execution(path, unfinished / path.name, end_s, stopped, is_shown)
-                execution.execute(parameters, lessons)
+                notebook = _Notebook(path, unfinished / path.name, end_s, stopped, is_shown)
+                notebook.execute_with(parameters, lessons)
                 if progress and not is_shown:
                     tqdm.write(f"{path.stem}: executed in {time.monotonic() - start_s:.0f} s")
         except BaseException:
@@ -125,10 +127,10 @@ def execute_run(
             raise
 
     with ThreadPoolExecutor(1) as thread:
-        others = thread.submit(execute, beside or {}, False)
+        others = thread.submit(execute_in_order, beside or {}, is_shown=False)
         try:
             with suppress(_StoppedError):  # those beside have failed: their error is raised below
-                execute(notebooks, progress)
+                execute_in_order(notebooks, is_shown=progress)
             others.result()
         except BaseException:  # Ctrl-C, too
             stopped.set()
@@ -197,8 +199,8 @@ def without_lessons(notebook: "NotebookNode") -> None:
     notebook.cells = remaining
 
 
-class _Execution:
-    """Executes one notebook by papermill.
+class _Notebook:
+    """One notebook, to be executed by papermill.
 
     Parameters
     ----------
@@ -249,7 +251,7 @@ class _Execution:
             return None
         return max(0.1, self._end_s - time.monotonic())
 
-    def execute(self, parameters: Mapping[str, object], lessons: bool) -> None:
+    def execute_with(self, parameters: Mapping[str, object], lessons: bool) -> None:
         """Execute the notebook with these parameters, with or without the cells for readers."""
         with from_extra("study"):
             import nbformat
@@ -259,7 +261,7 @@ class _Execution:
         notebook = nbformat.read(self._path, as_version=4)
         if not lessons:
             without_lessons(notebook)
-        for is_last in (False, False, True):
+        for attempt in range(1, N_STARTS + 1):
             try:
                 papermill.execute_notebook(notebook, self._out, parameters, **self._settings)
                 return
@@ -271,7 +273,7 @@ class _Execution:
             except RuntimeError:
                 # The kernel died. It gets ports that were free a moment before: where many start
                 # at once, another process may be faster. Before the first cell nothing is lost.
-                if self._has_begun or is_last:
+                if self._has_begun or attempt == N_STARTS:
                     raise
 
 
@@ -388,7 +390,7 @@ def _run_study(parameters: Mapping[str, Any], folder: Path) -> None:
     for path in OF_A_RUN:
         known = notebook_parameters(path)
         own = {name: value for name, value in parameters.items() if name in known}
-        if path in BESIDE:
+        if path.stem in INDEPENDENT:
             beside[path] = own
         else:
             notebooks[path] = own
@@ -429,7 +431,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (DatasetError, ValueError, NotebookError, OSError) as error:
         sys.exit(f"\nThe study stopped.\n{error}")
     minutes, seconds = divmod(round(time.monotonic() - start_s), 60)
-    print(f"\nFour notebooks were executed in {minutes}:{seconds:02} minutes.\n")
+    print(f"\n{len(OF_A_RUN)} notebooks were executed in {minutes}:{seconds:02} minutes.\n")
     scores = run_of_study.info["scores"]
     print(report(scores, data, run_of_study.class_names, recipe.language, recipe.seed))
     print(next_steps(folder))

@@ -95,6 +95,9 @@ class SweepError(ValueError):
     """A sweep can't start or continue; the message names the file and the key, or the remedy."""
 
 
+# Runs are keys of dictionaries. Without `eq=False`, Python would compute a run's hash from all its
+# fields, and fail, because a dictionary such as `parameters` can't be hashed. With it, each object
+# is a key of its own. That is enough, because `read_sweep` makes one object for each run.
 @dataclass(frozen=True, eq=False)
 class RunSpec:
     """One run of a sweep."""
@@ -110,6 +113,13 @@ class RunSpec:
     def run_name(self) -> str:
         """Return the run folder's path below ``runs/``."""
         return self.parameters["run_name"]
+
+
+class PendingRun(NamedTuple):
+    """A run that a sweep has to execute."""
+
+    run: RunSpec
+    ignore_finished_folder: bool  # execute the run even if its folder has a finished one by then
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,12 @@ class Grid:
         """
         names: list[str] = []
         for axis in self.axes.values():
-            names += dict.fromkeys(name for value in axis for name in value.parameters)
+            names_on_axis: list[str] = []
+            for value in axis:
+                for name in value.parameters:
+                    if name not in names_on_axis:
+                        names_on_axis.append(name)
+            names += names_on_axis
         return names
 
 
@@ -363,8 +378,9 @@ def _varying(grid: "Grid") -> tuple[str, ...]:
     for axis, values in grid.axes.items():
         swept.append(axis)
         for value in values:
-            swept += value.parameters
-    return tuple(dict.fromkeys([*swept, "seed", *MEASURED]))
+            swept.extend(value.parameters.keys())
+    with_repeats = [*swept, "seed", *MEASURED]
+    return tuple(dict.fromkeys(with_repeats))  # each name once, where it is first
 
 
 def _notebook(path: Path, written: str) -> Path:

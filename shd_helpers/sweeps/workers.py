@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 EXTRAS = "study,sweeps"  # of the package: what Dask's workers need
-RUN_S = 6 * 3600.0  # most time for a run, unless it is given
 CONNECT_S = 30.0  # most time for a scheduler's answer
 NO_WORKER_S = 120.0  # without any process on this machine, until the sweep ends
 _STOPPING = (signal.SIGINT, signal.SIGHUP)
@@ -125,31 +124,35 @@ class Workers:
         """Return whether the runs are handed to other processes."""
         return self.shard is None or self.processes is not None or self.scheduler is not None
 
-    def check(self, timeout_s: float | None) -> float:
-        """Check what was asked for, and return how long a run may take.
+    def share_of(self, runs: Sequence[RunSpec]) -> list[RunSpec]:
+        """Return those runs of a sweep that are executed here.
 
         Parameters
         ----------
-        timeout_s : float or None
-            Most time for one run in seconds, or None for the default.
+        runs : sequence of RunSpec
+            All runs of the sweep.
 
         Returns
         -------
-        float
-            Most time for one run in seconds. The default is 6 hours.
+        list of RunSpec
+            The runs of the share, or all if there are no shares.
+        """
+        if self.shard is None:
+            return list(runs)
+        return self.shard.take(runs)
+
+    def check(self) -> None:
+        """Check that there are such workers, and such a share.
 
         Raises
         ------
         SweepError
-            If a number is too small, or there is no such share.
+            If the number of processes is too small, or there is no such share.
         """
         if self.processes is not None and self.processes < 1:
             raise SweepError(f"--workers {self.processes}: must be at least 1")
         if self.shard is not None:
             self.shard.check()
-        if timeout_s is not None and not 0 < timeout_s < math.inf:
-            raise SweepError(f"--timeout {timeout_s:g}: must be seconds above 0")
-        return timeout_s or RUN_S
 
 
 @dataclass(frozen=True)

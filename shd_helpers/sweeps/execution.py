@@ -1,0 +1,169 @@
+"""Execute one run of a sweep: in this process, or on a worker of Dask.
+
+Only one process executes a run. Others wait until it has ended, and reuse its result.
+"""
+
+import os
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from filelock import Timeout
+
+from shd_helpers.paths import folder_variables
+from shd_helpers.study.identity import identify_objects, references, run_hash
+from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
+from shd_helpers.study.tables import OBJECTS_SHA256, finished_run
+from shd_helpers.sweeps.results import RunResult
+from shd_helpers.sweeps.spec import PendingRun, RunSpec
+
+FOREVER_S = -1.0  # of a lock: it waits as long as it takes
+_NO_RESULT = (
+    "The notebook has ended, but its run.json is missing or damaged, or has another hash: that of "
+    "other parameters, data or another network."
+)
+# Each run has one process with one thread. So the runs share the cores well, and no result depends
+# on how many cores a machine has.
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+}
+# By default glibc returns the memory of large arrays to the system at every step, and asks for it
+# again. That took half of the time of the inputs' comparison.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+
+
+class RunIsBusyError(Exception):
+    """Another process is executing the run."""
+
+
+def run_environment() -> dict[str, str]:
+    """Return the environment variables with which a sweep's runs are executed.
+
+    Returns
+    -------
+    dict of str to str
+        This process's variables of the study, and those that keep a run to one thread.
+    """
+    environment = {name: value for name, value in os.environ.items() if name.startswith("SHD_")}
+    return environment | folder_variables() | _ONE_THREAD | _KEEP_MEMORY
+
+
+def execute_on_worker(
+    pending: PendingRun, notebook: Path, timeout_s: float, environment: Mapping[str, str]
+) -> RunResult:
+    """Execute a run, on a worker of Dask.
+
+    Parameters
+    ----------
+    pending : PendingRun
+        The run.
+    notebook : Path
+        The notebook.
+    timeout_s : float
+        Most time for it, in seconds.
+    environment : mapping
+        The sweep's environment variables.
+
+    Returns
+    -------
+    RunResult
+        What it measured, or its error.
+    """
+    try:
+        _check_worker()
+    except RuntimeError:
+        return RunResult.failure(traceback.format_exc())
+    return execute_in_this_process(pending, notebook, timeout_s, environment, FOREVER_S)
+
+
+def execute_in_this_process(
+    pending: PendingRun,
+    notebook: Path,
+    timeout_s: float,
+    environment: Mapping[str, str],
+    wait_s: float,
+) -> RunResult:
+    """Execute a run in this process, whose environment variables it changes.
+
+    Parameters
+    ----------
+    pending : PendingRun
+        The run.
+    notebook : Path
+        The notebook.
+    timeout_s : float
+        Most time for it, in seconds.
+    environment : mapping
+        The sweep's environment variables.
+    wait_s : float
+        How long to wait for another process that is executing the run, in seconds, or `FOREVER_S`.
+
+    Returns
+    -------
+    RunResult
+        What it measured, or its error.
+
+    Raises
+    ------
+    RunIsBusyError
+        If another process is still executing the run after that time.
+    """
+    run = pending.run
+    try:
+        check_unchanged(run)
+        _set_environment(environment)
+        with execution_lock(run.folder).acquire(timeout=wait_s):
+            if pending.ignore_finished_folder or finished_run(run.folder, run.hash) is None:
+                notebooks = {notebook: run.parameters}
+                execute_run(notebooks, run.folder, timeout_s=timeout_s, lessons=False)
+        measured = finished_run(run.folder, run.hash)
+    except Timeout:  # of the lock
+        raise RunIsBusyError(run.run_name) from None
+    except NotebookError as error:
+        return RunResult.failure(str(error.__cause__))  # has the cell's traceback
+    except TimeoutError as error:
+        return RunResult.failure(f"{error}\ntime-out: more than {timeout_s:.4g} s")
+    except Exception:  # whatever ends a run, the others go on and the table has the reason
+        return RunResult.failure(traceback.format_exc())
+    if measured is None:
+        return RunResult.failure(_NO_RESULT)
+    return RunResult(measured)
+
+
+def _set_environment(environment: Mapping[str, str]) -> None:
+    """Set the environment variables of a sweep, which the notebook's kernel inherits."""
+    for name in list(os.environ):
+        if name.startswith("SHD_"):
+            del os.environ[name]  # of an earlier sweep on this worker
+    os.environ.update(environment)
+
+
+def _check_worker() -> None:
+    """Raise RuntimeError if this worker of Dask executes several runs at once."""
+    from distributed import get_worker
+
+    if get_worker().state.nthreads != 1:
+        raise RuntimeError("a worker needs exactly one thread: dask worker --nthreads 1")
+
+
+def check_unchanged(run: RunSpec) -> None:
+    """Check that this process would execute what the sweep wants.
+
+    Parameters
+    ----------
+    run : RunSpec
+        The run.
+
+    Raises
+    ------
+    RuntimeError
+        If this process has other code, or a user's file has changed while the sweep ran.
+    """
+    if run_hash(run.parameters, run.data) != run.hash:
+        raise RuntimeError("this worker has other code than the sweep: restart the workers")
+    if identify_objects(run.parameters).get(OBJECTS_SHA256) != run.data.get(OBJECTS_SHA256):
+        files = ", ".join(references(run.parameters).values())
+        raise RuntimeError(f"{files}: changed while the sweep ran. Start the sweep again.")

@@ -1,0 +1,179 @@
+"""What the runs of a sweep have measured: the rows of its table, predictions and class scores.
+
+A run that has ended gives a `RunResult`. `store` writes it into the table, `store_predictions`
+saves what the run predicted, and `own_rows` reads the rows of a sweep.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from shd_helpers.objects import ObjectError, parse_reference
+from shd_helpers.study.class_scores import save_scores
+from shd_helpers.study.identity import references
+from shd_helpers.study.object_samples import SampleError
+from shd_helpers.study.predictions import save_predictions
+from shd_helpers.study.tables import (
+    DATA,
+    EVIDENCE,
+    MEASURED,
+    OBJECTS_SHA256,
+    PROVENANCE,
+    RECORDED,
+    merge_rows,
+    read_rows,
+)
+from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError
+
+RESUME = "Runs that have ended are kept: the same command runs only the rest."
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run has ended: with what it measured, or with an error."""
+
+    measured: Mapping[str, float | str] | None  # by column: see `tables.finished_run`
+    error: str = ""  # if the run has failed: a traceback, or a sentence
+
+    @classmethod
+    def failure(cls, error: str) -> "RunResult":
+        """Return the result of a run that has failed.
+
+        Parameters
+        ----------
+        error : str
+            A traceback, or a sentence.
+
+        Returns
+        -------
+        RunResult
+            It has measured nothing.
+        """
+        return cls(None, error)
+
+    @property
+    def has_failed(self) -> bool:
+        """Return whether the run has failed."""
+        return self.measured is None
+
+
+def store(sweep: Sweep, results: Mapping[RunSpec, RunResult]) -> None:
+    """Put runs that ended into the sweep's table, in the grid's order.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep.
+    results : mapping
+        The result of each run.
+    """
+    with as_sweep_error(sweep.table):
+        rows = [_in_order(sweep, _row(run, result)) for run, result in results.items()]
+        merge_rows(sweep.table, rows, [run.run_name for run in sweep.runs])
+
+
+def store_predictions(sweep: Sweep, done: Iterable[RunSpec]) -> None:
+    """Save predictions and class scores of runs that ended well, if the sweep asks for them.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep.
+    done : iterable of RunSpec
+        Runs whose folders have them.
+    """
+    folders = {run.hash: run.folder for run in done}
+    if sweep.predictions:
+        with as_sweep_error(sweep.predictions):
+            save_predictions(sweep.predictions, folders)
+    if sweep.scores:
+        with as_sweep_error(sweep.scores):
+            save_scores(sweep.scores, folders)
+
+
+@contextmanager
+def as_sweep_error(path: Path) -> Iterator[None]:
+    """Turn an error of the disk, or of a user's object, into a SweepError that names the file.
+
+    Parameters
+    ----------
+    path : Path
+        The file that is read or written in the block.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
+    try:
+        yield
+    except (ObjectError, SampleError) as error:
+        raise SweepError(f"{path}: {error}") from error
+    except OSError as error:  # the file stays as it was
+        raise SweepError(f"{path}: {error.strerror or error}. {RESUME}") from error
+
+
+def _row(run: RunSpec, result: RunResult) -> dict[str, object]:
+    """Return a run's row in the table; its `dataset` is the data set's name."""
+    row: dict[str, object] = {"configuration": run.configuration}
+    row |= run.named_values
+    row |= run.parameters
+    for name, text in references(run.parameters).items():
+        row[name] = parse_reference(text).label  # the folder is this machine's
+    if OBJECTS_SHA256 in run.data:
+        row[OBJECTS_SHA256] = run.data[OBJECTS_SHA256]
+    if run.data:
+        row["dataset"] = run.data["name"]
+    if result.measured is None:
+        row |= dict.fromkeys(MEASURED, math.nan)
+    else:
+        row |= result.measured
+    row |= {name: run.data.get(name, "") for name in DATA}
+    is_augmented = any(name.startswith("augmented_") for name in run.data)
+    row[EVIDENCE] = RECORDED if is_augmented else ""
+    row |= {name: row.get(name, "") for name in PROVENANCE}
+    row["hash"] = run.hash
+    row["status"] = "failed" if result.has_failed else "done"
+    row["error"] = result.error
+    return row
+
+
+def _in_order(sweep: Sweep, row: Mapping[str, object]) -> dict[str, object]:
+    """Return a row with the columns first that the sweep wants first."""
+    first = {name: row[name] for name in sweep.first_columns}
+    return first | dict(row)
+
+
+def own_rows(
+    sweep: Sweep, runs: Sequence[RunSpec], failures: Mapping[RunSpec, RunResult]
+) -> pd.DataFrame:
+    """Return the rows of a sweep's runs: of its table's file, and of those that failed just now.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep.
+    runs : sequence of RunSpec
+        All its runs, or those of a share.
+    failures : mapping
+        The results of the runs that failed. Where an earlier result of the same run is in the file,
+        the file keeps it, but the row that is returned is the failed one.
+
+    Returns
+    -------
+    DataFrame
+        A row for each of `runs`, in their order.
+    """
+    rows = read_rows(sweep.table)
+    failed_rows = [_row(run, result) for run, result in failures.items()]
+    failed = pd.DataFrame(failed_rows, columns=rows.columns)
+    hashes = {run.run_name: run.hash for run in runs}
+    has_same_hash = rows.run_name.map(hashes) == rows.hash
+    has_failed = rows.run_name.isin(failed.run_name)
+    table = pd.concat([rows[has_same_hash & ~has_failed], failed])
+    in_order = table.set_index("run_name", drop=False).loc[list(hashes)]
+    return in_order.reset_index(drop=True)

@@ -1,0 +1,185 @@
+"""Which results of earlier runs a sweep reuses, and which runs it has to execute.
+
+A result is in the sweep's table or, if a sweep was killed, only in a run folder. Before any is
+reused, this checks that the study's code and the user's objects still compute the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from shd_helpers.checks import setting_names
+from shd_helpers.data.datasets import n_channels_of
+from shd_helpers.events import Downsampling
+from shd_helpers.study.behavior import BehaviorError, check_code
+from shd_helpers.study.class_scores import scored_hashes
+from shd_helpers.study.object_samples import (
+    Samples,
+    check_same,
+    read_samples,
+    samples_of,
+    samples_path,
+    write_samples,
+)
+from shd_helpers.study.predictions import predicted_hashes
+from shd_helpers.study.run_folder import CLASS_SCORES
+from shd_helpers.study.tables import OBJECTS_SHA256, finished_run, locked, read_rows
+from shd_helpers.sweeps.results import RunResult, as_sweep_error, store, store_predictions
+from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, SweepError
+
+
+class FoundRuns(NamedTuple):
+    """Where the results of a sweep's runs are: in the table, only in a run folder, or nowhere."""
+
+    n_in_table: int
+    only_in_folders: dict[RunSpec, RunResult]
+    pending: list[PendingRun]  # those that have to be executed
+
+    @property
+    def n_reused(self) -> int:
+        """Return the number of runs whose results are reused."""
+        return self.n_in_table + len(self.only_in_folders)
+
+
+def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None = None) -> FoundRuns:
+    """Find out which runs have to be executed; this changes no file.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep.
+    runs : sequence of RunSpec
+        All its runs, or those of a share.
+    again : str, optional
+        Execute the runs with this text in their name anyway.
+
+    Returns
+    -------
+    FoundRuns
+        In `pending`, the first seeds of all configurations come first, so a sweep that is stopped
+        early can be compared.
+    """
+    rows = read_rows(sweep.table)
+    done_rows = rows[rows.status == "done"]
+    in_table = set(zip(done_rows.run_name, done_rows.hash, strict=True))
+    saved_hashes = _saved_hashes(sweep)
+    needed_files = _needed_files(sweep)
+    n_in_table = 0
+    only_in_folders: dict[RunSpec, RunResult] = {}
+    pending: list[PendingRun] = []
+    for run in runs:
+        if again is not None and again in run.run_name:
+            pending.append(PendingRun(run, ignore_finished_folder=True))
+            continue
+        is_saved = saved_hashes is None or run.hash in saved_hashes
+        if is_saved and (run.run_name, run.hash) in in_table:
+            n_in_table += 1
+            continue
+        measured = finished_run(run.folder, run.hash)
+        if measured is None:
+            # another sweep may finish this folder before its turn, and then the result is used
+            pending.append(PendingRun(run, ignore_finished_folder=False))
+        elif all((run.folder / name).is_file() for name in needed_files):
+            only_in_folders[run] = RunResult(measured)
+        else:
+            # the folder is finished, but lacks the predictions or the class scores
+            pending.append(PendingRun(run, ignore_finished_folder=True))
+    pending.sort(key=lambda each: each.run.parameters["seed"])
+    return FoundRuns(n_in_table, only_in_folders, pending)
+
+
+def _saved_hashes(sweep: Sweep) -> set[str] | None:
+    """Return the hashes of runs of which all is saved that the sweep saves beside its table.
+
+    None, if the sweep saves neither predictions nor class scores.
+    """
+    saved = []
+    if sweep.predictions:
+        saved.append(predicted_hashes(sweep.predictions))
+    if sweep.scores:
+        saved.append(scored_hashes(sweep.scores))
+    return set.intersection(*saved) if saved else None
+
+
+def _needed_files(sweep: Sweep) -> list[str]:
+    """Return the files of a run folder from which a sweep saves what runs predicted and scored."""
+    names = []
+    if sweep.predictions or sweep.scores:
+        names.append("predictions.csv")
+    if sweep.scores:
+        names.append(CLASS_SCORES)
+    return names
+
+
+def store_finished_folders(sweep: Sweep, finished: Mapping[RunSpec, RunResult]) -> None:
+    """Put runs that only a run folder has into the table, and save their predictions.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep.
+    finished : mapping
+        The runs, and the results in their folders.
+    """
+    if finished:
+        store(sweep, finished)
+        store_predictions(sweep, finished)
+
+
+def check_study(sweep: Sweep) -> None:
+    """Check that the study's code computes what it did when the sweep's rows were made.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep.
+
+    Raises
+    ------
+    SweepError
+        If the code computes something else.
+    """
+    try:
+        check_code()
+    except BehaviorError as error:
+        raise SweepError(f"{sweep.table}: its rows can't be reused. {error}") from None
+
+
+def check_objects(sweep: Sweep) -> None:
+    """Check that users' objects compute what they did when the sweep's first rows were made.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep.
+
+    Raises
+    ------
+    SweepError
+        If an object computes different results, or can't be loaded.
+    """
+    samples: Samples = {}
+    with as_sweep_error(sweep.table):
+        for run in sweep.runs:
+            if OBJECTS_SHA256 in run.data:
+                samples |= samples_of(run.parameters, _n_input_units(run.parameters))
+        if samples:
+            path = samples_path(sweep.table)
+            with locked(path):
+                check_same(samples, read_samples(path))
+                write_samples(path, samples)
+
+
+def _n_input_units(parameters: Mapping[str, Any]) -> int:
+    """Return the number of units of the input that a run's network is made for.
+
+    A user's own notebook may have parameters that aren't settings, which don't count here. It may
+    also downsample in a way of its own, where the study's settings don't fit the data. Its network
+    is then sampled with an input of all channels.
+    """
+    n_channels = n_channels_of(parameters["dataset"])
+    names = setting_names(Downsampling)
+    settings = {name: parameters[name] for name in names if name in parameters}
+    try:
+        return Downsampling(**settings, n_channels=n_channels).n_units
+    except ValueError:
+        return n_channels
