@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events.split import split_validation
-from shd_helpers.network import NetworkConfig, Quantization, build_network, engine
+from shd_helpers.network import NetworkConfig, Quantization, build_network, compiled_engine
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import TrainOptions, fit, identity
 from shd_helpers.study.identity import identify_data, run_hash
@@ -222,7 +222,7 @@ def test_a_network_larger_than_the_memory_is_refused(monkeypatch):
 
 
 def test_the_engine_keeps_as_many_gradients_of_a_batch_as_the_memory_s_check_counts():
-    assert GRADIENT_GROUPS == engine.MOST_GROUPS
+    assert GRADIENT_GROUPS == compiled_engine.MOST_GROUPS
 
 
 def test_no_two_groups_have_a_setting_of_the_same_name():

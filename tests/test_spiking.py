@@ -164,8 +164,8 @@ def same_in_another_object(method):
     return lambda *given: method(*given)
 
 
-METHODS = ["forward", "record", "scores", "delayed_copies", "accumulates_only"]
-PROPERTIES = ["delays", "layers", "synapses"]
+METHODS = ["forward", "record", "scores", "delayed_copies", "accumulates_only", "synapse_counts"]
+PROPERTIES = ["delays", "layers"]
 
 
 @pytest.mark.parametrize("name", METHODS + PROPERTIES)

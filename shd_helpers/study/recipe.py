@@ -24,7 +24,7 @@ from shd_helpers.small import small_version
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.train_config import TrainConfig
 
-# `MOST_GROUPS` of `network.engine`, which can't be imported here because it needs torch.
+# `MOST_GROUPS` of `network.compiled_engine`, which can't be imported here because it needs torch.
 GRADIENT_GROUPS = 16
 
 
