@@ -27,6 +27,9 @@ steep = surrogate.fast_sigmoid(slope=AMOUNT)
 def slow(n, **options):
     return snn.Synaptic(alpha=0.8, beta=0.9, **options)
 
+def recurrent(n, **options):
+    return snn.RLeaky(beta=0.9, linear_features=n, **options)
+
 class Sum(torch.nn.Module):
     def __init__(self, n_units, n_classes):
         super().__init__()
@@ -173,13 +176,23 @@ def test_an_object_that_raises_an_exception_is_named(tmp_path, setting, name, me
         samples_of({setting: f"{path}:{name}"}, 5)
 
 
-def test_a_networks_sample_has_its_own_seed_and_leaves_the_others(mine):
+@pytest.mark.parametrize(("setting", "name"), [("network", "Sum"), ("neuron", "recurrent")])
+def test_a_sample_has_its_own_seed_and_leaves_the_others(mine, setting, name):
     torch.manual_seed(7)
-    first = samples_of({"network": f"{mine}:Sum"}, 5)
+    first = samples_of({setting: f"{mine}:{name}"}, 5)
     drawn = torch.rand(1)
     torch.manual_seed(7)
     torch.testing.assert_close(torch.rand(1), drawn)
-    assert samples_of({"network": f"{mine}:Sum"}, 5) == first
+    assert samples_of({setting: f"{mine}:{name}"}, 5) == first
+
+
+def test_networks_for_two_inputs_are_compared_each_with_itself(mine, tmp_path):
+    path = tmp_path / "table_objects.json"
+    for n_units in (5, 9):
+        samples = samples_of({"network": f"{mine}:Sum"}, n_units)
+        check_same(samples, read_samples(path))
+        write_samples(path, samples)
+    assert len(read_samples(path)) == 2
 
 
 @pytest.mark.parametrize(("setting", "name"), [("surrogate", "steep"), ("network", "Sum")])

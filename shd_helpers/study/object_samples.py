@@ -26,7 +26,7 @@ N_STEPS = 20
 N_UTTERANCES = 2
 SHARE = 0.05  # of the entries of a network's input that are 1
 N_CLASSES = 10
-Samples = dict[str, list[float]]  # by label, file and SHA-256
+Samples = dict[str, list[float]]  # see `samples_of`
 
 
 class SampleError(ValueError):
@@ -46,7 +46,8 @@ def samples_of(parameters: Mapping[str, Any], n_units: int) -> Samples:
     Returns
     -------
     dict of str to list of float
-        A sample of each object, by its label and the SHA-256 of its file. Of a surrogate, it is the
+        A sample of each object, by its label and the SHA-256 of its file, and for a network also
+        by the units of its input. Of a surrogate, it is the
         gradient at 64 distances from the threshold. Of a neuron, it is the spikes and membranes at
         a fixed current. Of a network, it is the class scores for two fixed inputs, untrained.
 
@@ -57,8 +58,10 @@ def samples_of(parameters: Mapping[str, Any], n_units: int) -> Samples:
     """
     samples = {}
     for setting, text in references(parameters).items():
-        label = parse_reference(text).label
-        samples[f"{label} {reference_sha256(text)}"] = _sample(setting, text, n_units)
+        name = f"{parse_reference(text).label} {reference_sha256(text)}"
+        if setting == "network":
+            name += f" {n_units} units"  # another input makes another network of the same function
+        samples[name] = _sample(setting, text, n_units)
     return samples
 
 
@@ -85,8 +88,13 @@ def _of_surrogate(text: str, _: int) -> np.ndarray:
 
 
 def _of_neuron(text: str, _: int) -> np.ndarray:
-    """Return the spikes and the membranes of four neurons, each with another constant current."""
-    neuron = load_function(text)(N_NEURONS, spike_grad=spike_grad("fast_sigmoid", 2.0))
+    """Return the spikes and the membranes of four neurons, each with another constant current.
+
+    Neurons such as RLeaky draw weights, so their seed is fixed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        neuron = load_function(text)(N_NEURONS, spike_grad=spike_grad("fast_sigmoid", 2.0))
     state = initial_state(neuron)
     current = torch.linspace(0.1, 0.7, N_NEURONS)[None]
     name = f"neuron {parse_reference(text).label}"
