@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _save_ensemble(runs: Sequence[Run], path: Path) -> None:
-    """Save all runs in one file; end with a sentence if they can't be joined."""
+    """Save all runs in one file; end with a sentence if they can't be an ensemble."""
     try:
         save_ensemble(runs, path)
     except RunError as error:

@@ -26,7 +26,7 @@ _MODULES = {
     ),
     "tables": ("read_table", "results_dir"),
     "threads": ("one_thread",),
-    "trained_network": ("TrainedNetwork", "input_of", "join_networks", "load_utterances"),
+    "trained_network": ("TrainedNetwork", "ensemble_of", "input_of", "load_utterances"),
     "training": ("TrainConfig", "TrainOptions", "fit", "overfit"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

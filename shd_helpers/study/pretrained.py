@@ -28,7 +28,7 @@ from shd_helpers.study.trained_network import (
     TrainedNetwork,
     build_trained,
     check_own,
-    join_networks,
+    ensemble_of,
 )
 
 _ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
@@ -92,15 +92,15 @@ def save_ensemble(runs: Sequence[Run], path: Path) -> None:
     Raises
     ------
     RunError
-        If a network isn't the study's own, or the runs can't be joined: see `join_networks`.
+        If a network isn't the study's own, or the runs can't be an ensemble: see `ensemble_of`.
     """
     abouts = [_about_run(run) for run in runs]
-    joined = join_networks([load_network(run) for run in runs], path)
+    ensemble = ensemble_of([load_network(run) for run in runs], path)
     arrays = {}
     for number, run in enumerate(runs):
         for name, values in _arrays_of(run).items():
             arrays[f"{MEMBERS}.{number}.{name}"] = values
-    _write_file(path, joined.about | {MEMBERS: abouts}, arrays)
+    _write_file(path, ensemble.about | {MEMBERS: abouts}, arrays)
 
 
 def _about_run(run: Run) -> dict[str, Any]:

@@ -113,8 +113,8 @@ class TrainedNetwork(NamedTuple):
         classes = self.classes_of(language)
         if MEMBERS in self.about:
             members = [member.speaking(language) for member in self.members]
-            joined = join_networks(members, self.file)
-            return joined._replace(about=self.about)
+            ensemble = ensemble_of(members, self.file)
+            return ensemble._replace(about=self.about)
         output_modules = _output_modules(self.network)
         if not output_modules:
             raise ValueError(
@@ -147,7 +147,7 @@ def _output_modules(network: Network) -> tuple[str, ...]:
     return ()
 
 
-def join_networks(members: Sequence[TrainedNetwork], file: Path) -> TrainedNetwork:
+def ensemble_of(members: Sequence[TrainedNetwork], file: Path) -> TrainedNetwork:
     """Return an ensemble of trained networks, which averages their class scores.
 
     The networks may be of different kinds, and their runs may have different settings. Their input,
@@ -182,7 +182,7 @@ def join_networks(members: Sequence[TrainedNetwork], file: Path) -> TrainedNetwo
         if different := _different_from(first, member):
             raise RunError(
                 f"{file}: network {number} ({member.name}) has another {different} than the first "
-                f"one ({first.name}). Join networks that were trained alike."
+                f"one ({first.name}). Take networks that were trained alike."
             )
     about = {name: first.about[name] for name in SHARED if name in first.about}
     about[MEMBERS] = [member.about for member in members]
@@ -283,7 +283,7 @@ def _build_ensemble(about: dict, state: Mapping[str, torch.Tensor], file: Path) 
         members.append(build_trained(about_member, member_state, file))
     if unused:
         raise RunError(f"{file}: it has weights of no network: {', '.join(unused)}. {RESTORE}")
-    return join_networks(members, file)._replace(about=about)
+    return ensemble_of(members, file)._replace(about=about)
 
 
 def check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:

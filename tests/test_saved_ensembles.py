@@ -73,41 +73,41 @@ def runs(tmp_path):
 
 
 @pytest.fixture
-def joined(runs, tmp_path, monkeypatch):
+def ensemble(runs, tmp_path, monkeypatch):
     """The ensemble of these runs, saved under a name and loaded again."""
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
-    save_ensemble(runs, tmp_path / "results" / "networks" / "joined.npz")
-    return load_pretrained("joined")
+    save_ensemble(runs, tmp_path / "results" / "networks" / "ensemble.npz")
+    return load_pretrained("ensemble")
 
 
-def test_the_scores_of_an_ensemble_are_the_means_of_those_of_its_networks(runs, joined):
+def test_the_scores_of_an_ensemble_are_the_means_of_those_of_its_networks(runs, ensemble):
     events = events_of(Recipe.from_flat(SETTINGS))
     of_members = [evaluate(load_network(run).network, events).class_scores.numpy() for run in runs]
     assert all(scores.std() > 0 for scores in of_members)
-    found = evaluate(joined.network, events).class_scores.numpy()
+    found = evaluate(ensemble.network, events).class_scores.numpy()
     np.testing.assert_allclose(found, sum(of_members) / 3, atol=1e-6)
-    for member, scores in zip(joined.members, of_members, strict=True):
+    for member, scores in zip(ensemble.members, of_members, strict=True):
         assert np.array_equal(evaluate(member.network, events).class_scores.numpy(), scores)
-    assert [member.recipe.network for member in joined.members] == [
+    assert [member.recipe.network for member in ensemble.members] == [
         Recipe.from_flat(run.info["parameters"]).network for run in runs
     ]
 
 
-def test_an_ensemble_can_answer_in_one_language(joined):
+def test_an_ensemble_can_answer_in_one_language(ensemble):
     events = events_of(Recipe.from_flat(SETTINGS))
-    joined.about["confidence_threshold"] = 0.7
-    german = joined.speaking("german")
+    ensemble.about["confidence_threshold"] = 0.7
+    german = ensemble.speaking("german")
     assert german.about["confidence_threshold"] == 0.7
     assert german.class_names == LANGUAGES["german"]
-    wanted = evaluate(joined.network, events).class_scores[:, 10:]
+    wanted = evaluate(ensemble.network, events).class_scores[:, 10:]
     found = evaluate(german.network, replace(events, class_names=german.class_names))
     assert torch.equal(found.class_scores, wanted)
 
 
-def test_what_only_one_run_has_is_refused_for_an_ensemble(joined):
-    with pytest.raises(RunError, match=r"joined\.npz: it is an ensemble of 3 .*one of its `memb"):
-        load_utterances(joined)
-    single = joined.members[0]
+def test_what_only_one_run_has_is_refused_for_an_ensemble(ensemble):
+    with pytest.raises(RunError, match=r"ensemble\.npz: it is an ensemble of 3 .*one of its `memb"):
+        load_utterances(ensemble)
+    single = ensemble.members[0]
     assert single.members == (single,)
 
 
@@ -123,8 +123,8 @@ def test_what_only_one_run_has_is_refused_for_an_ensemble(joined):
 def test_networks_that_differ_in_what_they_must_share_are_refused(tmp_path, other, problem):
     runs = [write(tmp_path / "first", {}), write(tmp_path / "other", *other)]
     with pytest.raises(RunError, match=rf"network 2 \(other\) has {problem} the first one \(fir"):
-        save_ensemble(runs, tmp_path / "joined.npz")
-    assert not (tmp_path / "joined.npz").exists()
+        save_ensemble(runs, tmp_path / "ensemble.npz")
+    assert not (tmp_path / "ensemble.npz").exists()
 
 
 def test_a_run_with_augmented_copies_joins_one_without(tmp_path):
@@ -133,15 +133,15 @@ def test_a_run_with_augmented_copies_joins_one_without(tmp_path):
         write(tmp_path / "with", {"augmented_copies": 1}, with_copies),
         write(tmp_path / "without", {}),
     ]
-    save_ensemble(runs, tmp_path / "joined.npz")
-    assert len(load_pretrained(tmp_path / "joined.npz").members) == 2
+    save_ensemble(runs, tmp_path / "ensemble.npz")
+    assert len(load_pretrained(tmp_path / "ensemble.npz").members) == 2
 
 
-def test_no_network_and_an_ensemble_of_ensembles_are_refused(tmp_path, joined):
+def test_no_network_and_an_ensemble_of_ensembles_are_refused(tmp_path, ensemble):
     with pytest.raises(RunError, match=r"none\.npz: an ensemble needs at least one network"):
         save_ensemble([], tmp_path / "none.npz")
     with pytest.raises(RunError, match="network 1 is an ensemble of several runs"):
-        pretrained.join_networks([joined], tmp_path / "two.npz")
+        pretrained.ensemble_of([ensemble], tmp_path / "two.npz")
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,13 @@ def test_no_network_and_an_ensemble_of_ensembles_are_refused(tmp_path, joined):
     ],
     ids=["settings", "weights", "missing weights", "missing network"],
 )
-def test_an_ensemble_that_differs_from_its_runs_is_refused(joined, damage, message):
-    arrays = dict(np.load(joined.file))
+def test_an_ensemble_that_differs_from_its_runs_is_refused(ensemble, damage, message):
+    arrays = dict(np.load(ensemble.file))
     about = json.loads(str(arrays.pop("about")))
     damage(about, arrays)
-    np.savez(joined.file, **arrays, about=np.array(json.dumps(about)))
-    with pytest.raises(RunError, match=rf"joined\.npz: .*{message}"):
-        load_pretrained("joined")
+    np.savez(ensemble.file, **arrays, about=np.array(json.dumps(about)))
+    with pytest.raises(RunError, match=rf"ensemble\.npz: .*{message}"):
+        load_pretrained("ensemble")
 
 
 def test_the_command_saves_all_runs_in_one_file(tmp_path, monkeypatch, capsys):
@@ -204,16 +204,16 @@ def pretrained_input(network, utterance):
     return listening.input_of(network, utterance.times, utterance.units)
 
 
-def test_the_figure_of_an_ensemble_shows_means_of_its_networks(joined, monkeypatch, capsys):
+def test_the_figure_of_an_ensemble_shows_means_of_its_networks(ensemble, monkeypatch, capsys):
     monkeypatch.setattr(controls, "widgets", None)  # for a person; it would raise
-    grid = joined.grid
+    grid = ensemble.grid
     events = events_of(Recipe.from_flat(SETTINGS))
     size = (grid.n_units, grid.n_steps)
-    playback = Playback(joined.network, size, joined.class_names, grid.step_ms, {"ahead": "C1"})
-    scores = evaluate(joined.network, events).class_scores[0].numpy()
-    assert playback.load(events, 0) == joined.class_names[scores.argmax()]
+    playback = Playback(ensemble.network, size, ensemble.class_names, grid.step_ms, {"ahead": "C1"})
+    scores = evaluate(ensemble.network, events).class_scores[0].numpy()
+    assert playback.load(events, 0) == ensemble.class_names[scores.argmax()]
     _, leader, highest = playback.seek(playback.end_ms)
-    assert leader == joined.class_names[scores.argmax()]
+    assert leader == ensemble.class_names[scores.argmax()]
     assert highest == pytest.approx(scores.max(), abs=1e-6)
-    listening.say_a_word(joined, *SEVEN, "Right at times.")
+    listening.say_a_word(ensemble, *SEVEN, "Right at times.")
     assert "is ahead with a mean membrane of" in capsys.readouterr().out
