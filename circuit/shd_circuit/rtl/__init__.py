@@ -253,8 +253,10 @@ def prove(core: str, depth: int) -> None:
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
         build_folder(folder, LANES=2)
-        command = [_tool("sby"), "--yosys", _tool("yosys"), "--smtbmc", _tool("yosys-smtbmc")]
-        _run([*command, "handshake.sby"], folder)
+        # sby hands these names to a shell, which would divide a path that has a space. The shell
+        # finds them, because `_run` adds the folder of the tools to the search path.
+        yosys, smtbmc = (Path(_tool(tool)).name for tool in ("yosys", "yosys-smtbmc"))
+        _run([_tool("sby"), "--yosys", yosys, "--smtbmc", smtbmc, "handshake.sby"], folder)
 
 
 def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[str]]:
