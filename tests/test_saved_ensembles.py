@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from shd_helpers.figures.playback import Playback
 from shd_helpers.network import build_network
 from shd_helpers.study import (
     evaluate,
+    input_of,
     load_network,
     load_pretrained,
     load_utterances,
@@ -191,17 +193,13 @@ def test_an_ensemble_hears_a_digit(tmp_path, monkeypatch):
     scores = 0
     for run in runs:
         network = load_network(run)
-        events = pretrained_input(network, utterance)
+        events = input_of(network, utterance.times, utterance.units)
         scores = scores + evaluate(network.network, events).class_scores[0].double().numpy()
     answer = hear.Listener("two", language="english").answer(utterance)
     shares = np.exp(scores[:10] / 2) / np.exp(scores[:10] / 2).sum()
     assert answer.digit == LANGUAGES["english"][scores[:10].argmax()]
     assert answer.confidence == pytest.approx(shares.max(), abs=1e-4)
     assert answer.accepted is None
-
-
-def pretrained_input(network, utterance):
-    return listening.input_of(network, utterance.times, utterance.units)
 
 
 def test_the_figure_of_an_ensemble_shows_means_of_its_networks(ensemble, monkeypatch, capsys):
@@ -215,5 +213,6 @@ def test_the_figure_of_an_ensemble_shows_means_of_its_networks(ensemble, monkeyp
     _, leader, highest = playback.seek(playback.end_ms)
     assert leader == ensemble.class_names[scores.argmax()]
     assert highest == pytest.approx(scores.max(), abs=1e-6)
+    plt.close(playback.figure)  # tests of other figures expect no open one
     listening.say_a_word(ensemble, *SEVEN, "Right at times.")
     assert "is ahead with a mean membrane of" in capsys.readouterr().out

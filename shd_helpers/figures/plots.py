@@ -194,11 +194,13 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
     means = differences["mean"]
     adjusted = differences.ci_holm
     half = differences.ci95
-    left = min(0.0, (means - half).min())
-    right = max(0.0, (means + half).max())
-    room = 0.2 * (right - left)
-    left, right = left - room, right + room
-    low, high = means - adjusted, means + adjusted
+    lowest = min(0.0, (means - half).min())
+    highest = max(0.0, (means + half).max())
+    room = 0.2 * (highest - lowest)
+    left = lowest - room
+    right = highest + room
+    low = means - adjusted
+    high = means + adjusted
     axis.hlines(y, low.clip(lower=left), high.clip(upper=right), color="C0", linewidth=1)
     for is_cut, end, arrow in ((low < left, left, "<"), (high > right, right, ">")):
         rows = y[is_cut.to_numpy()]

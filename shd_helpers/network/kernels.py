@@ -54,14 +54,14 @@ respect to that step's current. The gradient of row u of the weights is then the
 of ``mem`` at which an event of unit u has arrived, which is again an addition of rows
 (`add_weight_gradients`).
 
-**How an error comes back to a spike.** A spike has acted wherever a copy of it arrived in the layer
-behind. So its gradient is a sum over the copies, which `copy_errors` lays side by side to make one
+**How an error comes back to a spike.** A spike has acted wherever a copy of it arrived in the next
+layer. So its gradient is a sum over the copies, which `copy_errors` lays side by side to make one
 product of it::
 
-    gradients of the layer behind           next_errors                     weights, by neuron
+    gradients of the next layer           next_errors                     weights, by neuron
       row + delays[0]  --------------------> | copy 0 | copy 1 | ... |   x  | from copy 0 |
       row + delays[1]  -----------------------------------^                 | from copy 1 |
-      a row behind the last step: zeros                                     | ...         |
+      a row after the last step: zeros                                      | ...         |
 
 `block_errors` computes this product for a block of steps at once, so that each weight is read from
 memory once for all of them. The result is ``spike_errors``, with a slot for each step of the block.
@@ -110,7 +110,7 @@ ATAN = 1
 SIGMOID = 2
 READOUT = 3
 
-# The rows of a layer's neurons, behind its weights.
+# The rows of a layer's neurons, after its weights.
 BIASES = 0
 BETAS = 1
 THRESHOLDS = 2
@@ -212,9 +212,9 @@ class Workspace(NamedTuple):
 
 
 class NextLayer(NamedTuple):
-    """The layer behind one, through which the errors come back."""
+    """The next layer one, through which the errors come back."""
 
-    n_neurons: int  # 0 if there is no layer behind
+    n_neurons: int  # 0 if there is no next layer
     delays: np.ndarray  # (copies,) steps by which each copy of this layer's spikes is late, int64
     gradients: np.ndarray  # (steps + 2, width of the next layer) of its currents, float32
     # (copies x neurons of the next layer, padded to UNROLLED_ROWS, width of this layer)
@@ -562,7 +562,7 @@ def delays_of(layer, network):
 
 @compiled
 def membranes(layer, n_steps, state):
-    """Return a layer's membranes: a row before the first step, the steps, a row behind the last.
+    """Return a layer's membranes: a row before the first step, the steps, a row after the last.
 
     Parameters
     ----------
@@ -804,7 +804,7 @@ def step_back(layer, neurons, mem, row, spike_errors, slot):
     neurons : ndarray
         BIASES, BETAS and THRESHOLDS of the layer, (3, width) or more rows.
     mem : ndarray
-        (steps + 2, width); rows behind this one are gradients already.
+        (steps + 2, width); rows after this one are gradients already.
     row : int
         The row of the step.
     spike_errors : ndarray
@@ -854,11 +854,11 @@ def adaptation_back(neurons, mem, row, d_adaptation, d_fed):
     neurons : ndarray
         The rows of the layer's neurons, (6, width).
     mem : ndarray
-        (steps + 2, width); rows behind this one are gradients already.
+        (steps + 2, width); rows after this one are gradients already.
     row : int
         The row of the step.
     d_adaptation : ndarray
-        dL/dA of the step behind, (width,), which becomes that of this step.
+        dL/dA of the next step, (width,), which becomes that of this step.
     d_fed : ndarray
         Written: the gradient of what feeds the adaptation in this step, (width,).
     """
@@ -910,7 +910,7 @@ def adaptation_to_spikes(neurons, d_fed, spike_errors, slot, total_slot):
     spike_errors : ndarray
         dL/dspk of some steps, (slots, width).
     slot : int
-        The slot that has what comes back from the layer behind.
+        The slot that has what comes back from the next layer.
     total_slot : int
         The slot that is written.
     """
@@ -930,7 +930,7 @@ def adaptation_to_membranes(neurons, mem, row, d_fed, d_neurons):
     neurons : ndarray
         The rows of the layer's neurons, (6, width).
     mem : ndarray
-        (steps + 2, width); this row and those behind it are gradients already.
+        (steps + 2, width); this row and those after it are gradients already.
     row : int
         The row of the step.
     d_fed : ndarray
@@ -948,7 +948,7 @@ def adaptation_to_membranes(neurons, mem, row, d_fed, d_neurons):
 def add_neuron_gradients(neurons, mem, row, d_neurons):
     """Add the gradients of beta and threshold in a step.
 
-    Row `row` and those behind it are gradients g already, row - 1 is still a membrane U. Beta
+    Row `row` and those after it are gradients g already, row - 1 is still a membrane U. Beta
     multiplies U[row - 1], so its gradient is g[row] U[row - 1]. The threshold counts twice. The
     surrogate has the distance U[row] - threshold, whose gradient is g[row] - beta g[row + 1]. And
     the threshold is subtracted from U[row] if the neuron has spiked in the step before.
@@ -1056,7 +1056,7 @@ def softmax_back(mem, row, output_error, shares, spike_errors, slot):
     shares : ndarray
         Space for the shares, (classes,) float64.
     spike_errors : ndarray
-        Its slot is written, (slots, width); columns behind the classes stay.
+        Its slot is written, (slots, width); columns after the classes stay.
     slot : int
         The row of `spike_errors` that is the step's.
     """
@@ -1078,7 +1078,7 @@ def copy_errors(next_layer, last_row, n_steps, next_errors):
     Parameters
     ----------
     next_layer : NextLayer
-        The layer behind.
+        The next layer.
     last_row : int
         The row of the last step of the block.
     n_steps : int
@@ -1108,13 +1108,13 @@ def block_errors(next_layer, last_row, n_steps, next_errors, spike_errors):
     Parameters
     ----------
     next_layer : NextLayer
-        The layer behind.
+        The next layer.
     last_row : int
         The row of the last step of the block, which has slot 0.
     n_steps : int
         Steps of the utterance.
     next_errors : ndarray
-        Space for what `copy_errors` writes, (STEPS_PER_BLOCK, rows of weights); zero behind the
+        Space for what `copy_errors` writes, (STEPS_PER_BLOCK, rows of weights); zero after the
         copies.
     spike_errors : ndarray
         Written, (STEPS_PER_BLOCK or more, width).
@@ -1152,7 +1152,7 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d_neurons):
     output_error : ndarray
         dL/dspk of each output neuron, (width,) or more; for the output layer.
     next_layer : NextLayer
-        The layer behind; for all others.
+        The next layer; for all others.
     d_neurons : ndarray
         Gradients of the layer's neurons, shaped as `neurons`, that are added to.
     """
@@ -1166,7 +1166,7 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d_neurons):
     spike_errors = np.empty((STEPS_PER_BLOCK + 1, width), np.float32)
     d_adaptation = np.zeros(width if layer.adapts else 0, np.float32)
     d_fed = np.empty(len(d_adaptation), np.float32)
-    mem[n_steps + 1] = ZERO  # no gradient comes from behind the last step
+    mem[n_steps + 1] = ZERO  # no gradient comes from after the last step
     shares = np.empty(layer.n_neurons if layer.softmax else 0)
     if is_output:
         repeat_error(output_error, spike_errors)
@@ -1241,7 +1241,7 @@ def loss(scores, label, n_utterances, error):
     n_utterances : int
         Utterances in the batch.
     error : ndarray
-        Written, (classes,) or more; zero behind the classes.
+        Written, (classes,) or more; zero after the classes.
 
     Returns
     -------
@@ -1300,7 +1300,7 @@ def forward(b, batch, network, state, space, results):
 
 
 @compiled
-def layer_behind(i, network, n_steps, state):
+def next_layer_of(i, network, n_steps, state):
     """Return the layer through which errors come back to layer i.
 
     Parameters
@@ -1329,14 +1329,16 @@ def layer_behind(i, network, n_steps, state):
             gradients=membranes(layers[i], n_steps, state),
             weights=no_weights,
         )
-    behind = layers[i + 1]
-    n_rows = behind.n_copies * behind.n_neurons
+    following = layers[i + 1]
+    n_rows = following.n_copies * following.n_neurons
     n_padded = (n_rows + UNROLLED_ROWS - 1) // UNROLLED_ROWS * UNROLLED_ROWS
     return NextLayer(
-        n_neurons=behind.n_neurons,
-        delays=delays_of(behind, network),
-        gradients=membranes(behind, n_steps, state),
-        weights=matrix(network.weights_by_neuron, behind.by_neuron_at, n_padded, layers[i].width),
+        n_neurons=following.n_neurons,
+        delays=delays_of(following, network),
+        gradients=membranes(following, n_steps, state),
+        weights=matrix(
+            network.weights_by_neuron, following.by_neuron_at, n_padded, layers[i].width
+        ),
     )
 
 
@@ -1362,7 +1364,7 @@ def backward(network, state, space, gradients):
         layer = layers[i]
         mem = membranes(layer, n_steps, state)
         delays = delays_of(layer, network)
-        next_layer = layer_behind(i, network, n_steps, state)
+        next_layer = next_layer_of(i, network, n_steps, state)
         neurons = neurons_of(layer, network.parameters)
         d_neurons = neurons_of(layer, gradients)
         layer_backward(layer, neurons, mem, space.error, next_layer, d_neurons)

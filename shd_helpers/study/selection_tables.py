@@ -80,7 +80,7 @@ def read_judged(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
     -------
     Folds
         The class scores of the held-out speaker's utterances alone: the runs also test a tenth of
-        every seen speaker's utterances, which are left out.
+        every seen speaker's utterances, whose scores aren't returned.
 
     Raises
     ------
