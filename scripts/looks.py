@@ -745,6 +745,23 @@ def _header(*names: str) -> list[str]:
     return [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
 
 
+def read_counts(path: Path) -> pd.DataFrame:
+    """Read the counted looks.
+
+    Parameters
+    ----------
+    path : Path
+        The file ``looks.csv``.
+
+    Returns
+    -------
+    DataFrame
+        As `count` returns it. The name of a commit stays a text, also one such as ``4e34533``,
+        which pandas would read as a number.
+    """
+    return pd.read_csv(path, dtype={"commit": str})
+
+
 def with_tables(page: str, tables: str) -> str:
     """Replace the text between the two marks of a page.
 
@@ -779,7 +796,7 @@ def main() -> None:
             table.to_csv(unfinished, index=False)
         print(folder / name)
     page = folder / "README.md"
-    tables = render(pd.read_csv(folder / COUNTS_FILE), pd.read_csv(folder / BEST_FILE))
+    tables = render(read_counts(folder / COUNTS_FILE), pd.read_csv(folder / BEST_FILE))
     text = with_tables(page.read_text(encoding="utf-8"), tables)
     with atomic(page) as unfinished:
         unfinished.write_text(text, encoding="utf-8")

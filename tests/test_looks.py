@@ -12,7 +12,7 @@ from shd_helpers.study import collect_predictions, read_table
 from tests import RESULTS
 
 PAGE = (RESULTS / "README.md").read_text(encoding="utf-8")
-LOOKS = pd.read_csv(RESULTS / looks.COUNTS_FILE)
+LOOKS = looks.read_counts(RESULTS / looks.COUNTS_FILE)
 BEST = pd.read_csv(RESULTS / looks.BEST_FILE)
 
 
@@ -113,6 +113,12 @@ def test_the_page_quotes_the_committed_counts():
     quoted = PAGE.split(looks.BEGIN)[1].split(looks.END)[0].strip()
     assert quoted == looks.render(LOOKS, BEST)
     assert looks.with_tables(PAGE, quoted) == PAGE
+
+
+def test_a_commit_whose_name_looks_like_a_number_stays_a_name(tmp_path):
+    LOOKS.assign(commit="4e34533").to_csv(tmp_path / "looks.csv", index=False)
+    again = looks.read_counts(tmp_path / "looks.csv")
+    assert "Counted at commit `4e34533`." in looks.render(again, BEST)
 
 
 def test_the_page_says_how_much_of_the_test_file_two_speakers_say():
