@@ -26,7 +26,8 @@ from shd_helpers.files import atomic
 from shd_helpers.paths import data_dir, results_dir
 from shd_helpers.study import evaluate
 from shd_helpers.study.pretrained import load_network
-from shd_helpers.study.run_folder import RunError, read_run
+from shd_helpers.study.run_folder import read_run
+from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.trained_network import input_of
 
 TAKES = 2  # of each digit and speaker, the first by name

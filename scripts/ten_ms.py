@@ -27,7 +27,8 @@ from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.pretrained import load_network
-from shd_helpers.study.run_folder import RunError, read_run
+from shd_helpers.study.run_folder import read_run
+from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.tables import TableError, read_table
 from shd_helpers.study.trained_network import TrainedNetwork
 

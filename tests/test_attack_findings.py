@@ -27,8 +27,8 @@ from shd_helpers.data.shd_file import DatasetError, read_shd
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
-from shd_helpers.study import notebooks, pretrained, run_folder
-from shd_helpers.study.run_folder import RunError
+from shd_helpers.study import notebooks, pretrained, run_folder, run_replacement
+from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.tables import TableError, read_table
 from tests import RESULTS
 from tests.builders.recordings import expect, pack, sound
@@ -195,14 +195,14 @@ def test_what_nfs_leaves_of_an_old_run_doesn_t_lock_the_run_out(tmp_path, monkey
     stuck = tmp_path / ".run.replaced"
     stuck.mkdir()
     (stuck / ".nfs0001").write_text("")
-    real = run_folder.shutil.rmtree
+    real = run_replacement.shutil.rmtree
 
     def rmtree(path, ignore_errors=False):
         if any(each.name.startswith(".nfs") for each in path.glob("*")):
             return
         real(path, ignore_errors=ignore_errors)
 
-    monkeypatch.setattr(run_folder.shutil, "rmtree", rmtree)
+    monkeypatch.setattr(run_replacement.shutil, "rmtree", rmtree)
     write_run(folder)
     assert run_folder.read_run(folder).predictions is not None
 

@@ -18,7 +18,8 @@ from shd_helpers.study import Recipe, evaluate, tables
 from shd_helpers.study.class_scores import ClassScores, add_scores, behind_the_winner
 from shd_helpers.study.one_run import finish_run, score, start_run
 from shd_helpers.study.pretrained import load_network
-from shd_helpers.study.run_folder import RunError, read_run
+from shd_helpers.study.run_folder import read_run
+from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.selection import Entry, Folds
 from shd_helpers.study.training import TrainOptions, fit
 from tests.toy import write_toy

@@ -14,7 +14,7 @@ from shd_helpers.course.exercises import check, source_of
 from shd_helpers.data.shd_file import ENGLISH
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.study import evaluate
-from shd_helpers.study.run_folder import RunError
+from shd_helpers.study.run_replacement import RunError
 from tests.builders.exercises import SOLUTIONS, UNTOUCHED, defined
 
 

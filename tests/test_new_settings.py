@@ -26,7 +26,9 @@ from shd_helpers.study import (
 )
 from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import RunError, RunWriter, read_run
+from shd_helpers.study.run_folder import read_run
+from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_writer import RunWriter
 from tests.builders.events import random_events
 
 SMALL = {"n_hidden": 12, "pool_steps": 10, "pool_units": 20, "epochs": 1, "score_test": False}

@@ -25,7 +25,8 @@ from shd_helpers.study import evaluate, load_network, load_pretrained, save_pret
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.other_networks import described, is_recognizable, other_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import RunError, read_run
+from shd_helpers.study.run_folder import read_run
+from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.tables import finished_run
 from tests.builders.networks import DATA, EVENTS, GRID, SMALL, own, written
 

@@ -15,7 +15,7 @@ from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures import controls, listening
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained, trained_network
-from shd_helpers.study.run_folder import RunError
+from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
 from tests import RESULTS
 from tests.builders.networks import own, written

@@ -31,12 +31,15 @@ from shd_helpers.study import (
     load_pretrained,
     load_utterances,
     record_examples,
+    run_folder,
+    run_replacement,
     save_pretrained,
     seen_and_unseen_accuracy,
     training,
 )
-from shd_helpers.study import run_folder as results
-from shd_helpers.study.run_folder import RunError, RunWriter, read_run
+from shd_helpers.study.run_folder import read_run
+from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_writer import RunWriter
 from tests.builders.events import random_events
 from tests.builders.run_folders import EPOCH, PARTS, PREDICTIONS, network, write_run
 from tests.damage import damages
@@ -141,7 +144,8 @@ def found(tmp_path_factory):
     code = (
         "import sys, tests.test_run_folder as t\n"
         "from pathlib import Path\n"
-        "t.results._git_commit = str  # takes longer than all else\n"
+        "from shd_helpers.study import run_writer\n"
+        "run_writer._git_commit = str  # takes longer than all else\n"
         "folder = Path(sys.argv[1]) / 'home' / 'run'\n"
         "t.interrupt(folder, 'killed')\n"
         "t.interrupt(folder, 'disk full')\n"
@@ -170,7 +174,7 @@ def test_a_reader_gets_whole_runs_while_they_replace_each_other(found):
 def test_a_run_that_another_replaces_while_it_is_read_is_read_again(tmp_path, monkeypatch):
     """Its predictions are then of the other one, whose accuracy differs."""
     folder = tmp_path / "run"
-    real = results.read_predictions
+    real = run_folder.read_predictions
     then = []
     write_run(folder)
 
@@ -182,7 +186,7 @@ def test_a_run_that_another_replaces_while_it_is_read_is_read_again(tmp_path, mo
             run.finish(network(), {"test": 1.0}, right, {}, {})
         return real(*arguments)
 
-    monkeypatch.setattr(results, "read_predictions", read_predictions)
+    monkeypatch.setattr(run_folder, "read_predictions", read_predictions)
     run = read_run(folder)
     assert run.info["seed"] == 8 and run.info["scores"] == {"test": 1.0}
     (folder / "predictions.csv").write_text(PREDICTIONS.to_csv(index=False))
@@ -231,7 +235,7 @@ def test_a_second_writer_is_refused_while_the_first_one_writes(tmp_path, monkeyp
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
     ) as first:  # fmt: skip
         assert first.stdout.readline() == b"begun\n"
-        monkeypatch.setattr(results, "WAIT_S", 0.1)
+        monkeypatch.setattr(run_replacement, "WAIT_S", 0.1)
         folder.rmdir()  # as if the first one were renaming it
         with pytest.raises(RunError, match=r"run: another process writes this run\."):
             write_run(folder)

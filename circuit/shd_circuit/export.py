@@ -25,7 +25,8 @@ from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, Quantization, answers
 from shd_helpers.paths import networks_dir, resolve, results_dir, runs_dir
 from shd_helpers.study import evaluate, load_network, load_pretrained, load_utterances, read_run
-from shd_helpers.study.run_folder import RunError, class_names_of, classes_in_words
+from shd_helpers.study.run_folder import class_names_of, classes_in_words
+from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.statistics import interval
 from shd_helpers.study.trained_network import TrainedNetwork
 

@@ -14,7 +14,8 @@ from shd_helpers.events import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import Run, RunError
+from shd_helpers.study.run_folder import Run
+from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.threads import one_thread
 from shd_helpers.study.trained_network import TrainedNetwork
 
@@ -32,7 +33,8 @@ _TEMPLATE = Path(__file__).with_suffix(".txt")
 def write() -> Path:
     """Write ``my_network.py`` below ``runs/``, and print whose functions it contains.
 
-    The functions are the reader's, or the notebooks' solutions where one is missing.
+    The functions are the reader's, or the notebooks' solutions where one is missing. A file that
+    the reader has changed is kept.
 
     Returns
     -------
@@ -43,9 +45,19 @@ def write() -> Path:
     template = _TEMPLATE.read_text(encoding="utf-8")
     text = template.replace("@functions@", "\n\n\n".join(of_reader[name] for name in FUNCTIONS))
     path = folder() / "my_network.py"
-    with atomic(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+    as_written = path.with_name(".my_network.as_written")
+    if path.exists() and not _is_unchanged(path, as_written):
+        print(f"{path.name} has changes of yours, so it is kept. Rename it to get a new one.")
+        return path
+    for file in (as_written, path):
+        with atomic(file) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     return path
+
+
+def _is_unchanged(path: Path, as_written: Path) -> bool:
+    """Return whether a file is still as `write` wrote it."""
+    return as_written.exists() and path.read_bytes() == as_written.read_bytes()
 
 
 def run(program: Path, earlier: Run, epochs: int) -> pd.DataFrame:

@@ -15,7 +15,8 @@ _MODULES = {
     "recipe": ("Recipe",),
     "pretrained": ("save_ensemble", "save_pretrained", "load_network", "load_pretrained"),
     "predictions": ("collect_predictions", "speaker_accuracies"),
-    "run_folder": ("RunWriter", "classes_in_words", "read_run"),
+    "run_folder": ("classes_in_words", "read_run"),
+    "run_writer": ("RunWriter",),
     "statistics": (
         "contrasts",
         "difference",

@@ -24,7 +24,8 @@ from shd_helpers.extras import from_extra
 from shd_helpers.paths import OF_A_RUN, ROOT, folder_variables, need_checkout, runs_dir
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
-from shd_helpers.study.run_folder import RunError, check_run_folder, classes_in_words, read_run
+from shd_helpers.study.run_folder import classes_in_words, read_run
+from shd_helpers.study.run_replacement import RunError, check_run_folder
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

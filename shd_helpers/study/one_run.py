@@ -22,7 +22,9 @@ from shd_helpers.study.evaluation import (
 from shd_helpers.study.identity import identify_data
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import Run, RunError, RunWriter, classes_in_words, read_run
+from shd_helpers.study.run_folder import Run, classes_in_words, read_run
+from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_writer import RunWriter
 
 if TYPE_CHECKING:
     import pandas as pd

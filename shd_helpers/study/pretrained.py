@@ -21,7 +21,8 @@ import torch
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import networks_dir
 from shd_helpers.study.identity import current_names, run_hash
-from shd_helpers.study.run_folder import REMEDY, Run, RunError, recipe_of
+from shd_helpers.study.run_folder import REMEDY, Run, recipe_of
+from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.trained_network import (
     MEMBERS,
     RESTORE,

@@ -16,7 +16,8 @@ from shd_helpers.objects import ObjectError
 from shd_helpers.paths import IN_CHECKOUT
 from shd_helpers.study.other_networks import differences, own_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import REMEDY, RunError, class_names_of, recipe_of
+from shd_helpers.study.run_folder import REMEDY, class_names_of, recipe_of
+from shd_helpers.study.run_replacement import RunError
 
 MEMBERS = "members"  # in `about` of an ensemble of several runs: what is known about each of them
 SHARED = ("data", "seen_speakers", "class_names", "n_channels")  # by all members of an ensemble

@@ -1,0 +1,350 @@
+"""Write what a run leaves to its run folder."""
+
+import functools
+import io
+import json
+import platform
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import torch
+from llvmlite.binding import get_host_cpu_name
+
+from shd_helpers.events import Subsets
+from shd_helpers.files import atomic, sha256, sync
+from shd_helpers.network import Network
+from shd_helpers.objects import read_reference
+from shd_helpers.paths import IN_CHECKOUT, ROOT
+from shd_helpers.study.behavior import check_behavior, idle_cases
+from shd_helpers.study.evaluation import origin
+from shd_helpers.study.identity import references, run_hash
+from shd_helpers.study.object_samples import samples_of
+from shd_helpers.study.other_networks import is_recognizable, other_network
+from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.run_folder import CLASS_SCORES
+from shd_helpers.study.run_replacement import (
+    RunError,
+    check_run_folder,
+    finish_renaming,
+    hidden_path,
+    lock_run_folder,
+)
+
+if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
+    import pandas as pd
+
+PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")  # whose versions are recorded
+
+
+def _naming_the_folder(write: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a method of `RunWriter`: an error of the disk becomes a RunError.
+
+    The system's error, such as "No space left on device", names no file. The RunError names the
+    folder and the remedy. It quotes the system's error, because `files.is_disk_full` looks for it.
+    """
+
+    @functools.wraps(write)
+    def named(self: "RunWriter", *arguments: Any, **options: Any) -> None:
+        try:
+            write(self, *arguments, **options)
+        except OSError as error:
+            raise RunError(
+                f"{self._folder}: can't be written ({error}). Free some space there, or name a "
+                "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
+                "folder is unchanged."
+            ) from error
+
+    return named
+
+
+class RunWriter:
+    """Collects what a run leaves, and writes the run folder when the run has ended.
+
+    Until then the run folder keeps the run that it may hold. Files that aren't a run's own, such as
+    notebooks and figures, stay.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder to write.
+    parameters : mapping
+        The run's flat parameters, `seed` among them.
+    data : mapping
+        From `identity.identify_data`.
+    parts : Subsets
+        The utterances that train, validate and test; `utterances.csv.gz` lists them.
+    model : Module
+        The network after initialization: its weights are stored as epoch 0. If it isn't the network
+        that the parameters build, its description is stored as `other_network` and counts in the
+        run's hash.
+
+    Raises
+    ------
+    RunError
+        If another process writes the run, or it can't be written, or its folder can't be renamed
+        because it is a link or a mount point.
+    BehaviorError
+        If this code computes something else than its version numbers say.
+    """
+
+    def __init__(
+        self, folder: Path, parameters: Mapping, data: Mapping, parts: Subsets, model: Network
+    ) -> None:
+        # What can go wrong goes wrong here, and not after the network is trained.
+        check_run_folder(folder)
+        training = parts.training
+        recipe = Recipe.from_flat(parameters, training.n_channels)
+        # Of the version numbers, data files need no check: they count by their content.
+        check_behavior(("NUMERICS",), idle_cases(recipe))
+        description = other_network(model, recipe, len(training.class_names))
+        self._folder = folder
+        self._parts = parts
+        self._objects = references(parameters)
+        self._lock = lock_run_folder(folder)
+        self._start_s = time.perf_counter()
+        self._weights = [_weights(model)]  # of each epoch, from 0
+        self.info: dict[str, Any] = {
+            "parameters": dict(parameters),
+            "seed": parameters["seed"],
+            "data": dict(data),
+            "class_names": list(training.class_names),
+            "n_channels": training.n_channels,
+        }
+        if description:
+            self.info["other_network"] = description
+            self.info["reusable"] = is_recognizable(description)
+        if self._objects:
+            self.info["object_samples"] = samples_of(parameters, recipe.input.n_units)
+        self.info["hash"] = run_hash(parameters, data, description)
+        self.info["seen_speakers"] = np.unique(training.speakers).tolist()
+        self.info |= _origin_of_run()
+        self.info["epochs"] = []
+
+    @property
+    def folder(self) -> Path:
+        """Return the run folder, which `finish` writes."""
+        return self._folder
+
+    def epoch(self, model: Network, metrics: dict) -> None:
+        """Record the end of an epoch.
+
+        Parameters
+        ----------
+        model : Module
+            The network as it was validated.
+        metrics : dict
+            The epoch's metrics, from `training.fit`.
+        """
+        self.info["epochs"].append(metrics)
+        self._weights.append(_weights(model))
+
+    @_naming_the_folder
+    def finish(
+        self,
+        model: Network,
+        scores: Mapping[str, float | None],
+        predictions: "pd.DataFrame",
+        examples: Mapping[str, Mapping[str, np.ndarray]],
+        costs: Mapping[str, float],
+        class_scores: torch.Tensor | None = None,
+    ) -> None:
+        """Write the run folder of a network that is trained.
+
+        Parameters
+        ----------
+        model : Module
+            The trained network.
+        scores : mapping
+            Accuracies as fractions, None where there is no utterance to measure.
+        predictions : DataFrame
+            From `Evaluation.predictions`.
+        examples : mapping
+            From `evaluation.record_examples`.
+        costs : mapping
+            From `network.costs`.
+        class_scores : Tensor, optional
+            The scores of every class for the utterances of `predictions`, (utterances, classes).
+            Default: the folder has no file of them.
+
+        Raises
+        ------
+        RunError
+            If the disk is full; the earlier run stays.
+        ValueError
+            If a loss or a score is no finite number; the earlier run stays.
+        """
+        self._check_is_writing()
+        self._complete_info(scores, costs)
+        if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
+            raise ValueError(f"{self._folder}: a class score is no finite number")
+        unfinished = self._make_unfinished()
+        _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
+        predictions.to_csv(unfinished / "predictions.csv", index=False)
+        _write_network(unfinished, model, self._weights)
+        (unfinished / "examples.h5").write_bytes(_examples_file(examples))
+        if class_scores is not None:
+            scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
+            (unfinished / CLASS_SCORES).write_bytes(scores_file)
+        self._copy_objects(unfinished)
+        self._write_info(unfinished)
+        try:
+            finish_renaming(self._folder)
+        finally:  # the run is complete: whoever reads or writes it next may rename it
+            self._lock.release(force=True)
+
+    def _check_is_writing(self) -> None:
+        """Raise RunError if the run has ended, so that another process may be writing."""
+        if not self._lock.is_locked:
+            raise RunError(
+                f"{self._folder}: this run has ended, or a later one has replaced it. Begin a new "
+                "one with another RunWriter"
+            )
+
+    def _complete_info(
+        self, scores: Mapping[str, float | None], costs: Mapping[str, float]
+    ) -> None:
+        """Add what is known at the end of the run; ValueError if a number isn't finite."""
+        self.info |= {"scores": dict(scores), "costs": dict(costs)}
+        self.info["wall_s"] = {
+            "training": sum(metrics["wall_s"] for metrics in self.info["epochs"]),
+            "total": time.perf_counter() - self._start_s,
+        }
+        json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
+
+    def _make_unfinished(self) -> Path:
+        """Make the empty hidden folder into which the run is written, and return it."""
+        unfinished = hidden_path(self._folder, "unfinished")
+        finish_renaming(self._folder)  # of a run that was killed when it was complete
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        return unfinished
+
+    def _copy_objects(self, unfinished: Path) -> None:
+        """Copy the files of the user's own objects, such as a surrogate, into the run."""
+        for setting, text in self._objects.items():
+            file = read_reference(text).file
+            (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
+
+    def _write_info(self, unfinished: Path) -> None:
+        """Write ``run.json`` last, with the hashes of all other files: then the run is complete."""
+        self.info["files"] = {path.name: sha256(path) for path in sorted(unfinished.iterdir())}
+        for name in self.info["files"]:
+            sync(unfinished / name)
+        with atomic(unfinished / "run.json") as incomplete:
+            incomplete.write_text(json.dumps(self.info, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_network(
+    folder: Path, model: Network, epoch_weights: list[dict[str, np.ndarray]]
+) -> None:
+    """Write the trained network, and the weights that it had after each epoch."""
+    state = model.state_dict()
+    for name, values in state.items():
+        state[name] = values.cpu()  # so that a machine without this device can read it
+    (folder / "state_dict.pt").write_bytes(_torch_file(state))
+    (folder / "weights.h5").write_bytes(_epochs_file(epoch_weights))
+
+
+def _weights(model: Network) -> dict[str, np.ndarray]:
+    """Return a copy of a network's weights by their names in ``weights.h5``."""
+    weights = {}
+    for name, parameter in model.named_parameters():
+        weights[name.replace(".", "/")] = parameter.detach().cpu().numpy().copy()
+    return weights
+
+
+def _torch_file(state: Mapping[str, torch.Tensor]) -> memoryview:
+    """Return the content of a file that `torch.load` reads.
+
+    It is made in memory, because neither PyTorch nor HDF5 says that the disk is full when it
+    writes the file itself.
+    """
+    memory = io.BytesIO()
+    torch.save(state, memory)
+    return memory.getbuffer()
+
+
+def _examples_file(examples: Mapping[str, Mapping[str, np.ndarray]]) -> memoryview:
+    """Return the content of ``examples.h5``: a group for each class, with an array of each kind."""
+    arrays = {}
+    for class_name, class_arrays in examples.items():
+        for name, array in class_arrays.items():
+            arrays[f"{class_name}/{name}"] = array
+    return _hdf5_file(arrays, compression="gzip")
+
+
+def _epochs_file(weights: list[dict[str, np.ndarray]]) -> memoryview:
+    """Return the content of ``weights.h5``: each tensor with the epochs as its first axis."""
+    arrays = {}
+    for name in weights[0]:
+        arrays[name] = np.stack([epoch_weights[name] for epoch_weights in weights])
+    return _hdf5_file(arrays)
+
+
+def _hdf5_file(arrays: Mapping[str, np.ndarray], compression: str | None = None) -> memoryview:
+    """Return the content of an HDF5 file of arrays by their names; see `_torch_file`."""
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, compression=compression)
+    return memory.getbuffer()
+
+
+def _utterances(parts: Subsets) -> "pd.DataFrame":
+    """Return a row for each utterance: its file and row there, speaker, label and role."""
+    import pandas as pd
+
+    tables = []
+    for role, events in parts._asdict().items():
+        if events is not None:
+            labels = np.array(events.class_names)[events.labels]
+            columns = {**origin(events), "speaker": events.speakers, "label": labels}
+            tables.append(pd.DataFrame(columns).assign(role=role))
+    return pd.concat(tables).drop_duplicates()  # augmented copies have the same rows
+
+
+def _origin_of_run() -> dict[str, Any]:
+    """Return when, where and with which code a run was made, as ``run.json`` says it."""
+    packages = {name: version(name) for name in PACKAGES}
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **packages},
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _processor() -> str:
+    """Return the processor's model and, in parentheses, the compiler's name for its kind."""
+    model = platform.processor()
+    with suppress(OSError):  # only Linux has this file
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+        if match:
+            model = match[1].strip()
+    return f"{model or platform.machine()} ({get_host_cpu_name()})"
+
+
+def _git_commit() -> str | None:
+    """Return the code's commit, with "-dirty" if it was changed since; None without git.
+
+    A package that is installed without a checkout may lie in a repository of something else.
+    """
+    if not IN_CHECKOUT:
+        return None
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--match="]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
