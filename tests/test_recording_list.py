@@ -348,12 +348,12 @@ def test_links_to_some_recordings_of_a_folder_are_a_set_of_their_own(folder, tmp
     some.mkdir()
     lines = ["file,label,speaker"]
     for label in CLASSES[:2]:
-        for speaker in SPEAKERS:
+        for speaker in SPEAKERS[:2]:
             name = f"{label}_{speaker}.wav"
             (some / name).symlink_to(folder / label / f"{speaker}_1.wav")
             lines.append(f"{name},{label},{speaker}")
     (some / "list.csv").write_text("\n".join(lines) + "\n")
-    assert [len(one) for one in content(encode_recordings(some / "list.csv"))] == [4, 2]
+    assert [len(one) for one in content(encode_recordings(some / "list.csv"))] == [2, 2]
 
 
 @pytest.mark.parametrize("source", ["folders", "names", "table"])

@@ -410,7 +410,7 @@ def test_class_scores_of_an_earlier_run_are_not_taken_for_those_of_the_next(tmp_
 
 
 def test_a_run_with_a_value_that_is_no_number_is_read(tmp_path):
-    """Older runs may have one, and NaN isn't equal to itself."""
+    """Older runs may have NaN. It isn't equal to itself, but `json` returns one object for all."""
     write_run(tmp_path)
     path = tmp_path / "run.json"
     path.write_text(path.read_text().replace('"test_seen": ', '"other": NaN, "test_seen": '))

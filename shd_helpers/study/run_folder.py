@@ -132,20 +132,12 @@ def read_run(folder: str | Path) -> Run:
     try:
         run = _read_files(folder, info)
     except RunError:
-        if _is_same(read_info(folder), info):
+        if read_info(folder) == info:
             raise
         return read_run(folder)
-    if not _is_same(read_info(folder), info):  # another run has replaced it meanwhile
+    if read_info(folder) != info:  # another run has replaced it meanwhile
         return read_run(folder)
     return run
-
-
-def _is_same(info: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two readings of a `run.json` found the same content.
-
-    The texts are compared, because NaN isn't equal to itself, and an older run may have it.
-    """
-    return json.dumps(info, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _read_files(folder: Path, info: dict[str, Any]) -> Run:
