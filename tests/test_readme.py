@@ -485,7 +485,7 @@ def test_what_make_study_prints(monkeypatch):
     assert f"from {five.min():.1f} to {five.max():.1f} % of all test utterances" in DOCS["tests"]
     parts = ("train", "validation", "test", "test_seen", "test_unseen")
     scores = {part: run[f"{part}_accuracy"] for part in parts}
-    printed = report(scores, "spoken", ENGLISH, "english", 0)
+    printed = report(scores, "spoken", ENGLISH, "english", 0, is_synthetic=True)
     printed += "\n" + next_steps(runs_dir() / "spoken")
     assert f"\n```\n{printed}\n```\n" in README
 
