@@ -18,7 +18,7 @@ import shd_helpers
 from shd_helpers import versions
 from shd_helpers.events import Augmentation, split
 from shd_helpers.network import config
-from shd_helpers.study import Recipe, behavior, training
+from shd_helpers.study import Recipe, behavior, behavior_cases, training
 
 PACKAGE = Path(shd_helpers.__file__).parent
 
@@ -181,9 +181,10 @@ def test_the_same_code_is_checked_once_and_other_code_again(monkeypatch, tmp_pat
 def test_a_run_is_checked_for_what_it_uses(monkeypatch, case, settings):
     """A change of what it doesn't use can't change it, and takes long to compile at first."""
     if case == "augmentation":
-        monkeypatch.setattr(behavior, "AUGMENTATION", Augmentation(shift_units=9))
+        monkeypatch.setattr(behavior_cases, "AUGMENTATION", Augmentation(shift_units=9))
     else:
-        monkeypatch.setitem(behavior.NETWORKS, case, behavior.NETWORKS[case] | {"stride": 4})
+        changed = behavior_cases.NETWORKS[case] | {"stride": 4}
+        monkeypatch.setitem(behavior_cases.NETWORKS, case, changed)
     for recipe, is_used in ((Recipe(), False), (Recipe.from_flat(settings), True)):
         message = behavior.report(("NUMERICS",), behavior.idle_cases(recipe))
         assert (case in message) == is_used

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import inspect
 import multiprocessing.dummy
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from lauscher.transformations import basilar_membrane
 
 from shd_helpers import cochlea
 from shd_helpers.cochlea import encoding, membrane_velocity, response, sound
+from shd_helpers.paths import ROOT
 
 RATE_HZ = 12_000  # of the membrane, for waves at 24 kHz
 SOME = slice(5, 700, 20)  # channels, where the reference is too slow for all
@@ -135,6 +137,26 @@ def test_fibers_rest_as_in_the_reference(p, rate_hz):
     rest = int(np.ceil(1e-3 * rate_hz))
     in_1ms = np.array([counts[i : i + rest].sum(axis=0) for i in range(400 - rest)])
     assert in_1ms.max() <= 40
+
+
+def test_a_click_moves_the_membrane_before_the_click_as_docs_cochlea_says(monkeypatch):
+    """The reference implementation does the same, so the page's table holds for both."""
+    page = (ROOT / "docs" / "cochlea.md").read_text(encoding="utf-8")
+    row = r"^\| (\d+) \| ([\d,]+) Hz \| ([\d.]+) ms before the click \|$"
+    said = re.findall(row, page, re.MULTILINE)
+    assert len(said) == 5
+    click_s = 0.1
+    click = np.eye(1, 9600, int(click_s * 48_000))[0]
+    for motion in (
+        membrane_velocity(click, 48_000),
+        reference_membrane(click, 48_000, monkeypatch),
+    ):
+        for channel, resonance, before_ms in said:
+            moved = np.abs(motion[:, int(channel)])
+            energy_before = np.sum(moved[: int(click_s * 24_000)] ** 2) / np.sum(moved**2)
+            assert energy_before > 0.95
+            assert f"{1000 * (click_s - moved.argmax() / 24_000):.1f}" == before_ms
+            assert f"{response.resonance_hz()[int(channel)]:,.0f}" == resonance
 
 
 @pytest.mark.parametrize("samples", [4800, 4801])

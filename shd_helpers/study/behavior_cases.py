@@ -1,0 +1,336 @@
+"""The small fixed computations by which `shd_helpers.study.behavior` recognizes changed code.
+
+Each function takes fixed inputs through a part of the code, and returns what comes out.
+"""
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from shd_helpers.data.shd_file import LANGUAGES, Utterances
+from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsample
+from shd_helpers.events.split import split_utterances
+from shd_helpers.network import NetworkConfig, Quantization, build_network, choose_engine, costs
+from shd_helpers.network.engine import ENGINES, Network
+from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.training import TrainConfig, TrainOptions, fit
+
+N_UTTERANCES = 10
+N_STEPS = 40
+N_UNITS = 30
+N_CLASSES = 4
+NETWORKS: dict[str, dict] = {
+    "fast sigmoid": {},
+    "arctangent": {"surrogate": "atan", "slope": 3.0},  # at 2, one of its factors is 1
+    "sigmoid": {"surrogate": "sigmoid"},
+    "membrane readout": {"readout": "membrane"},
+    "softmax readout": {"readout": "softmax"},
+    "learned betas": {"learn_beta": True},
+    "learned thresholds": {"learn_threshold": True},
+    "delays": {"n_delays": 3},
+    "shared weights": {"kernel_size": 8, "stride": 5, "n_hidden": 6},
+    "ensemble": {"ensemble_size": 2, "readout": "membrane"},
+    "adaptive neurons": {"neuron": "adaptive"},
+    "two hidden layers": {"hidden": "12,8", "hidden_delays": "2,2"},
+}
+AUGMENTATION = Augmentation(shift_units=3, shift_ms=9.0, stretch=0.2, dropout=0.2)
+LOW_PRECISION = Quantization(fc1_bits=3, fc2_bits=8, mem_bits=12, quantized_epochs=2)
+
+# What a case computes, by name; a text is a digest of whole numbers, which is compared exactly.
+CaseValues = Mapping[str, list[float] | str]
+
+
+def cases_by_version() -> dict[str, dict[str, Callable[[], CaseValues]]]:
+    """Return the computations that check the code's behavior.
+
+    Returns
+    -------
+    dict
+        Functions by the name of their version number, such as ``NUMERICS``, and by their own name.
+    """
+    numerics: dict[str, Callable[[], CaseValues]] = {
+        "downsampling and splits": downsampling_and_splits
+    }
+    for engine in ENGINES:
+        for name, network in NETWORKS.items():
+            numerics[f"{name} ({engine})"] = partial(one_update, network, engine)
+    convolutional = {"network": "convolutional"}
+    numerics["convolutional network"] = partial(one_update, convolutional, "fused")
+    numerics["steps of 6 ms"] = partial(one_update, {"n_delays": 3}, "fused", step_ms=6.0)
+    numerics["training"] = training
+    numerics["one cycle, weight decay"] = partial(training, schedule="one_cycle", weight_decay=0.5)
+    numerics["augmentation"] = partial(training, augmentation=AUGMENTATION)
+    numerics["quantization-aware training"] = partial(training, quantization=LOW_PRECISION)
+    numerics["costs"] = measured_costs
+    return {
+        "SPIKES": {"cochlea": cochlea},
+        "WAVEFORMS": {"augmented recording": augmented_recording},
+        "NUMERICS": numerics,
+    }
+
+
+def cochlea() -> CaseValues:
+    """Encode a fixed sound, once made at 48 kHz and once resampled from 16 kHz.
+
+    Returns
+    -------
+    mapping
+        Number and mean time of the spikes in groups of 100 channels.
+    """
+    from shd_helpers.cochlea import encode
+    from shd_helpers.data.recordings import RATE_HZ, at_48_khz
+
+    values: dict[str, list[float] | str] = {}
+    for name, rate_hz in {"48 kHz": RATE_HZ, "16 kHz": 16_000}.items():
+        wave = at_48_khz(_sound(rate_hz), rate_hz)
+        times, units = encode(wave, RATE_HZ, seed=3)
+        group = units // 100
+        counts = np.bincount(group, minlength=7)
+        sums_s = np.bincount(group, times, minlength=7)
+        values[f"{name}: spikes of 100 channels each"] = counts.astype(float).tolist()
+        values[f"{name}: their mean times, ms"] = (1000 * sums_s / np.maximum(counts, 1)).tolist()
+    return values
+
+
+def augmented_recording() -> CaseValues:
+    """Apply the waveform augmentation to a fixed sound.
+
+    Returns
+    -------
+    mapping
+        The waveform's length, its spectrum in octaves, and its level over time.
+    """
+    from shd_helpers.data.recordings import RATE_HZ
+    from shd_helpers.data.waveform_augmentation import WaveformAugmentation
+
+    values: dict[str, list[float] | str] = {}
+    for seed in (1, 13):  # between them they draw a room, noise, and both ends of the band
+        rng = np.random.default_rng(seed)
+        change = WaveformAugmentation.drawn(rng)
+        wave = change.apply(_sound(RATE_HZ), RATE_HZ, rng)
+        spectrum = np.abs(np.fft.rfft(wave, RATE_HZ))  # one bin a hertz
+        octaves_hz = 40 * 2 ** np.arange(10)
+        bands = np.add.reduceat(spectrum**2, octaves_hz)[:-1]
+        level = [float(np.sqrt(np.mean(eighth**2))) for eighth in np.array_split(wave, 8)]
+        values[f"seed {seed}: samples"] = [float(len(wave))]
+        values[f"seed {seed}: power in octaves, dB"] = (10 * np.log10(bands)).tolist()
+        values[f"seed {seed}: level of eighths, dB"] = (20 * np.log10(level)).tolist()
+    return values
+
+
+def downsampling_and_splits() -> CaseValues:
+    """Downsample fixed utterances, and split them by each protocol.
+
+    Returns
+    -------
+    mapping
+        Digests of the events, and of who trains, validates and tests.
+    """
+    values: dict[str, list[float] | str] = {}
+    grids = {"study": Downsampling(), "coarse": Downsampling(0, 0.7, 9, 10, 3)}
+    for name, grid in grids.items():
+        events = downsample(_utterances(seed=0), grid, "both")
+        values[f"events, {name}"] = _digest(events.steps, events.units, events.offsets)
+    files = []
+    for file_number in (0, 1):
+        events = downsample(_utterances(seed=file_number), grids["coarse"], "german")
+        files.append(replace(events, file=np.full(len(events), file_number, np.uint8)))
+    train, test = files
+    splits = {
+        "official": Split(),
+        "by speaker": Split(validation="speaker", validation_speakers="1,3"),
+        "leave one speaker out": Split(protocol="leave_one_speaker_out", held_out=2),
+    }
+    for name, split in splits.items():
+        parts = split_utterances(train, test, split, seed=1)
+        rows: list[np.ndarray] = []
+        for chosen in parts:
+            assert chosen is not None and chosen.rows is not None and chosen.file is not None
+            rows += [chosen.rows, chosen.file, chosen.labels]
+        values[f"split, {name}"] = _digest(*rows)
+    return values
+
+
+def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> CaseValues:
+    """Take a batch forward and backward through a small network.
+
+    Parameters
+    ----------
+    network : mapping
+        Settings of the network that aren't at their defaults.
+    engine : str
+        See `choose_engine`.
+    step_ms : float
+        Length of a step, milliseconds.
+
+    Returns
+    -------
+    mapping
+        Loss, scores, spikes and gradients; of an ensemble those of each member.
+    """
+    events = _events(step_ms)
+    model = _model(network, step_ms)
+    index = np.arange(len(events))
+    chosen = choose_engine(engine, model)
+    networks = getattr(model, "ensemble_members", ()) or (model,)
+    values: dict[str, list[float] | str] = {}
+    for i, single in enumerate(networks):
+        loss, scores = chosen.forward_backward(single, events, index)
+        values[f"loss {i}"] = [loss]
+        values[f"scores {i}"] = scores.flatten().tolist()
+        for name, parameter in single.named_parameters():
+            if parameter.grad is not None:
+                values[f"gradient of {name} {i}"] = _summary(parameter.grad)
+    scores, n_spikes = chosen.evaluate_batch(model, events, index)
+    values["scores"] = scores.flatten().tolist()
+    values["spikes"] = n_spikes.double().sum(0).tolist()
+    return values
+
+
+def training(
+    augmentation: Augmentation | None = None,
+    quantization: Quantization | None = None,
+    schedule: str = "step",
+    weight_decay: float = 0.0,
+) -> CaseValues:
+    """Train a small network for three epochs with a learning rate that changes.
+
+    Parameters
+    ----------
+    augmentation : Augmentation, optional
+        Changes the utterances in each epoch.
+    quantization : Quantization, optional
+        The last epochs train with low-precision weights.
+    schedule : str
+        How the learning rate changes: see `TrainConfig`.
+    weight_decay : float
+        Share of the weights, times the learning rate, that each update takes off.
+
+    Returns
+    -------
+    mapping
+        Losses, learning rates, weights and scores.
+    """
+    events = _events()
+    model = _model({"n_hidden": 12})
+    config = TrainConfig(3, 4, 0.01, lr_step=1, schedule=schedule, weight_decay=weight_decay)
+    generator = torch.Generator().manual_seed(6)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints a line for each epoch
+        history = fit(
+            model,
+            events,
+            events,
+            config,
+            generator,
+            options=TrainOptions(augmentation, quantization),
+        )
+    values: dict[str, list[float] | str] = {
+        "losses": [epoch["train_loss"] for epoch in history],
+        "rates": [epoch["lr"] for epoch in history],
+        "scores": evaluate(model, events).class_scores.flatten().tolist(),
+    }
+    for name, parameter in model.named_parameters():
+        values[name] = _summary(parameter)
+    return values
+
+
+def measured_costs() -> CaseValues:
+    """Count what an utterance costs, as a row of a table has it.
+
+    Returns
+    -------
+    mapping
+        The costs, by their names.
+    """
+    events = _events()
+    model = _model({"n_delays": 3})
+    predictions = evaluate(model, events).predictions()
+    values = costs(model, predictions, events.n_steps, events.n_units)
+    return {name: [float(value)] for name, value in values.items()}
+
+
+def _sound(rate_hz: int) -> np.ndarray:
+    """Return a buzz of 0.15 s that glides from 110 to 150 Hz, with its overtones: (samples,)."""
+    t = np.arange(round(0.15 * rate_hz)) / rate_hz
+    phase = 2 * np.pi * (110 * t + 40 / 0.3 * t**2)
+    overtones = np.arange(1, 45)[:, None]
+    return np.sum(np.sin(overtones * phase) / overtones**0.7, axis=0) * np.hanning(len(t))
+
+
+def _utterances(seed: int) -> Utterances:
+    """Return one utterance of each of 20 classes by each of four speakers, of 500 spikes each."""
+    rng = np.random.default_rng(seed)
+    n_spikes = 500
+    keys = LANGUAGES["both"]
+    labels = np.repeat(np.arange(len(keys)), 4)
+    times = np.sort(rng.uniform(0, 0.9, (len(labels), n_spikes)), axis=1)
+    centers = 100 + 25 * labels[:, None] + 100 * times
+    units = np.clip(np.rint(rng.normal(centers, 15)), 0, 699)
+    return Utterances(
+        times.flatten().astype(np.float16),
+        units.flatten().astype(np.uint16),
+        np.arange(len(labels) + 1) * n_spikes,
+        labels,
+        np.tile(np.arange(4), len(keys)),
+        keys,
+    )
+
+
+def _events(step_ms: float = 3.0) -> Events:
+    """Return a few utterances whose events are drawn anywhere with the same probability."""
+    rng = np.random.default_rng(0)
+    active = rng.random((N_UTTERANCES, N_STEPS, N_UNITS)) < 0.12
+    _, steps, units = np.nonzero(active)
+    offsets = np.concatenate([[0], np.cumsum(active.sum((1, 2)))])
+    return Events(
+        steps.astype(np.uint16),
+        units.astype(np.uint16),
+        offsets,
+        np.arange(N_UTTERANCES) % N_CLASSES,
+        np.zeros(N_UTTERANCES, np.int64),
+        LANGUAGES["english"][:N_CLASSES],
+        N_STEPS,
+        N_UNITS,
+        step_ms,
+    )
+
+
+def _model(network: Mapping, step_ms: float = 3.0) -> Network:
+    """Return a small network that spikes often enough for gradients everywhere.
+
+    The weights of the combined network of an ensemble are scaled separately from those of its
+    members: by a ramp over the hidden neurons of all members together, while each member has a ramp
+    of its own. So this combined network isn't the mean of its members, as `combine_members` would
+    make it. The case checks what the combined network computes and what its members compute, each
+    by itself. That the one is the mean of the others is checked in tests/test_ensemble.py.
+    """
+    config = NetworkConfig(**{"n_hidden": 20, **network})
+    generator = torch.Generator().manual_seed(5)
+    model = build_network(config, N_UNITS, N_CLASSES, step_ms, generator)
+    with torch.no_grad():
+        for network_with_weights in (model, *getattr(model, "ensemble_members", ())):
+            for name, parameter in network_with_weights.named_parameters():
+                if name == "fc1.weight":  # neurons differ as much as after training
+                    parameter *= torch.linspace(0.5, 4, len(parameter))[:, None]
+    return model
+
+
+def _summary(values: torch.Tensor) -> list[float]:
+    """Return two numbers that change with any of the values: their norm and a weighted sum."""
+    flat = values.detach().double().flatten()
+    ramp = torch.linspace(1, 2, len(flat), dtype=torch.float64)
+    return [flat.norm().item(), (flat * ramp).sum().item()]
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    """Return 16 hexadecimal digits that depend on every whole number in the arrays."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+    return digest.hexdigest()[:16]
