@@ -12,37 +12,26 @@ hashes and names of configurations were migrated.
 """
 
 import argparse
-import io
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from scripts.looks_by_hand import AGAIN, LEFT_OUT, NO_TABLE, OFFICIAL, RUN, VALIDATED, Look
+from scripts.looks_page import read_counts, render, with_tables
+from scripts.table_history import History, sweep_of
 from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.paths import ROOT, results_dir
-from shd_helpers.study.tables import with_current_names
 from shd_helpers.sweeps import plan_of
 
-LEFT_OUT = "held-out speakers"
-OFFICIAL = "official test file"
 JUDGES = {"leave_one_speaker_out": LEFT_OUT, "official": OFFICIAL}
-# Sweeps that were renamed: today's names by the first ones.
-RENAMED_SWEEPS = {"original_left_out": "original_leave_one_speaker_out"}
-RUN = "run of a sweep"
-VALIDATED = "run that validated"
-AGAIN = "network scored again"
-READ = "reading without a table"
 
 COUNTS_FILE = "looks.csv"
 BEST_FILE = "looks_best.csv"
-BEGIN = "<!-- scripts/looks.py writes the lines from here -->"
-END = "<!-- to here -->"
 
 # A run's scores, its seed and whom it leaves out identify it in every version of every table.
 SCORES = (
@@ -79,281 +68,6 @@ SCORED_AGAIN = {
     "ten_ms": ScoredAgain(("model", "test"), ("test", "accuracy")),
 }
 NOISE = "noise alone"  # the condition without an utterance
-
-
-class Look(NamedTuple):
-    """One line of the count."""
-
-    name: str
-    kind: str
-    judged_by: str
-    configurations: int
-    looks: int
-    planned: str  # when the sweep's file entered the history, empty if unknown
-    first_results: str  # when its table did
-    source: str  # where the looks can be found
-
-
-_REVIEW = "a review of commit d64e901, 2026-11-29"
-NO_TABLE = (
-    Look(
-        "networks scored on speakers 4 and 5 before the candidates were listed, one seed each",
-        READ,
-        LEFT_OUT,
-        5,
-        5,
-        "",
-        "2026-11-28",
-        "none; reported with commit 343e159",
-    ),
-    Look(
-        "networks scored on speakers 2 and 11 before the candidates were listed, one seed each",
-        READ,
-        LEFT_OUT,
-        4,
-        4,
-        "",
-        "2026-11-28",
-        "none; reported with commit 343e159",
-    ),
-    Look(
-        "eight properties of a voice against its accuracy",
-        READ,
-        LEFT_OUT,
-        8,
-        8,
-        "",
-        "2026-11-28",
-        "docs/tried.md, networks (bd184f3)",
-    ),
-    Look(
-        "a limit for the confidence: small, then reference",
-        READ,
-        LEFT_OUT,
-        2,
-        72,
-        "",
-        "2026-11-28",
-        "scripts/confidence_thresholds.py; 36 runs each",
-    ),
-    Look(
-        "official spikes and ours, one network",
-        READ,
-        OFFICIAL,
-        2,
-        2,
-        "",
-        "2026-11-25",
-        "docs/cochlea.md",
-    ),
-    Look(
-        "the study's network with seed 0 on another processor",
-        READ,
-        OFFICIAL,
-        1,
-        1,
-        "",
-        "2026-11-29",
-        "sweeps/README.md",
-    ),
-    Look(
-        "ensembles of existing predictions: reference; adapting 256; both; no spikes; all three",
-        READ,
-        LEFT_OUT,
-        5,
-        5,
-        "",
-        "2026-11-29",
-        _REVIEW,
-    ),
-    Look(
-        "majorities of five seeds: reference 89.7 %, adapting network 94.3 % (its mean: 92.6 %)",
-        READ,
-        OFFICIAL,
-        2,
-        2,
-        "",
-        "2026-11-29",
-        _REVIEW,
-    ),
-    Look(
-        "errors by class, language and speaker: reference, adapting network",
-        READ,
-        OFFICIAL,
-        2,
-        2,
-        "",
-        "2026-11-29",
-        _REVIEW,
-    ),
-    Look(
-        "the small circuit's loss over all twelve speakers",
-        READ,
-        LEFT_OUT,
-        1,
-        1,
-        "",
-        "2026-11-29",
-        _REVIEW,
-    ),
-)
-
-
-class History:
-    """The committed tables of a repository, in every version.
-
-    Parameters
-    ----------
-    root : Path
-        The repository.
-    commit : str
-        Its history up to here is read.
-    """
-
-    def __init__(self, root: Path = ROOT, commit: str = "HEAD") -> None:
-        self._root = root
-        self._commit = commit
-
-    def git(self, *arguments: str) -> bytes:
-        """Run git in the repository.
-
-        Parameters
-        ----------
-        *arguments : str
-            Git's arguments.
-
-        Returns
-        -------
-        bytes
-            What it prints.
-        """
-        command = ["git", "-C", str(self._root), *arguments]
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-
-    def is_complete(self) -> bool:
-        """Check whether the clone has all commits.
-
-        Returns
-        -------
-        bool
-            False for a shallow clone.
-        """
-        return self.git("rev-parse", "--is-shallow-repository").strip() == b"false"
-
-    def name(self) -> str:
-        """Return the name of the last commit that is read.
-
-        Returns
-        -------
-        str
-            Seven hexadecimal digits.
-        """
-        return self.git("rev-parse", "--short=7", self._commit).decode().strip()
-
-    def changes(self, pattern: str) -> Iterator[tuple[str, str, str]]:
-        """Yield each version of each file of a pattern, oldest first.
-
-        Parameters
-        ----------
-        pattern : str
-            Such as ``"results/*_hd.csv"``.
-
-        Yields
-        ------
-        commit, time, path : str
-            The commit that wrote the version, when, and the file.
-        """
-        log = self.git(
-            "log",
-            "--reverse",
-            "--no-renames",
-            "--name-status",
-            "--format=commit %h %ad",
-            "--date=format:%Y-%m-%d %H:%M",
-            self._commit,
-            "--",
-            pattern,
-        )
-        commit = ""
-        time = ""
-        for line in log.decode().splitlines():
-            if line.startswith("commit "):
-                _, commit, time = line.split(" ", 2)
-            elif line and not line.startswith("D"):  # D: the commit deleted the file
-                yield commit, time, line.split("\t")[1]
-
-    def read(self, commit: str, path: str) -> pd.DataFrame:
-        """Read a table as it was at a commit.
-
-        Parameters
-        ----------
-        commit : str
-            The commit.
-        path : str
-            The file.
-
-        Returns
-        -------
-        DataFrame
-            The table, its columns under today's names.
-        """
-        file = io.BytesIO(self.git("show", f"{commit}:{path}"))
-        if path.endswith(".gz"):  # predictions, of which the German word "null" is a label
-            table = pd.read_csv(file, compression="gzip", keep_default_na=False)
-        else:
-            table = pd.read_csv(file, compression=None, low_memory=False)
-        return with_current_names(table)
-
-    def first(self, path: str) -> str:
-        """Return when a file entered the history.
-
-        Parameters
-        ----------
-        path : str
-            The file. It may have entered under the first name of its sweep. If it was removed and
-            another file came under its name, such as *screening*, the other one counts.
-
-        Returns
-        -------
-        str
-            The time, empty if it never did.
-        """
-        paths = [path]
-        for first, today in RENAMED_SWEEPS.items():
-            paths.append(path.replace(today, first))
-        times = [time for name in paths if (time := self._last_addition(name))]
-        return min(times, default="")
-
-    def _last_addition(self, path: str) -> str:
-        """Return when a commit last added a file that wasn't there before; empty for never."""
-        log = self.git(
-            "log",
-            "--no-renames",
-            "--diff-filter=A",
-            "--format=%ad",
-            "--date=format:%Y-%m-%d %H:%M",
-            self._commit,
-            "--",
-            path,
-        )
-        return log.decode().partition("\n")[0]
-
-
-def sweep_of(path: str) -> str:
-    """Return today's name of a sweep.
-
-    Parameters
-    ----------
-    path : str
-        The file of its table.
-
-    Returns
-    -------
-    str
-        The sweep's name, without its data set's.
-    """
-    name = Path(path).stem.removesuffix("_hd")
-    return RENAMED_SWEEPS.get(name, name)
 
 
 def _kinds(runs: pd.DataFrame) -> pd.Series:
@@ -425,9 +139,18 @@ def count_runs(history: History, runs: pd.DataFrame) -> list[Look]:
         if len(circuits):
             counted.append((f"{name}: in integers", AGAIN, circuits))
         for label, kind, rows in counted:
-            n_kinds = rows.kind.nunique()
-            look = Look(label, kind, judge, n_kinds, len(rows), planned, first_results, table)
-            lines.append(look)
+            lines.append(
+                Look(
+                    name=label,
+                    kind=kind,
+                    judged_by=judge,
+                    configurations=rows.kind.nunique(),
+                    looks=len(rows),
+                    planned=planned,
+                    first_results=first_results,
+                    source=table,
+                )
+            )
     return lines
 
 
@@ -516,7 +239,6 @@ def count_scored_again(history: History) -> list[Look]:
                         judged_by=judge,
                         configurations=len(changes[judge]),
                         looks=rows[judge].total(),
-                        planned="",
                         first_results=history.first(path),
                         source=path,
                     )
@@ -666,120 +388,6 @@ def count(history: History) -> tuple[pd.DataFrame, pd.DataFrame]:
             }
         )
     return looks, pd.DataFrame(rows)
-
-
-def render(looks: pd.DataFrame, best: pd.DataFrame) -> str:
-    """Write the tables for results/README.md.
-
-    Parameters
-    ----------
-    looks, best : DataFrame
-        From `count`.
-
-    Returns
-    -------
-    str
-        Three tables in Markdown.
-    """
-    looks = looks.fillna("")
-    lines = [f"Counted at commit `{looks.commit.iloc[0]}`.", ""]
-    lines += _table_of_runs(looks[looks.kind.isin([RUN, VALIDATED])])
-    lines += ["", *_table_of_others(looks[looks.kind.isin([AGAIN, READ])])]
-    lines += ["", *_table_of_totals(looks, best)]
-    return "\n".join(lines)
-
-
-def _table_of_runs(looks: pd.DataFrame) -> list[str]:
-    """Return the lines of the table of runs."""
-    lines = ["Runs of sweeps:", ""]
-    lines += _header("sweep", "judged by", "configurations", "runs", "planned", "first results")
-    for row in looks.itertuples():
-        judge = row.judged_by
-        if row.kind == VALIDATED:
-            judge += ", as validation"
-        lines.append(
-            f"| {row.name} | {judge} | {row.configurations} | {row.looks:,} | {row.planned} | "
-            f"{row.first_results} |"
-        )
-    return lines
-
-
-def _table_of_others(looks: pd.DataFrame) -> list[str]:
-    """Return the lines of the table of all other looks."""
-    lines = ["Networks scored again after training, and looks that left no table:", ""]
-    lines += _header("what", "judged by", "variants", "looks", "first results", "source")
-    for row in looks.itertuples():
-        lines.append(
-            f"| {row.name} | {row.judged_by} | {row.configurations} | {row.looks:,} | "
-            f"{row.first_results} | {row.source} |"
-        )
-    return lines
-
-
-def _table_of_totals(looks: pd.DataFrame, best: pd.DataFrame) -> list[str]:
-    """Return the lines of the table of totals, and of how optimistic the best is."""
-    lines = ["Totals, and how optimistic the best of many candidates is:", ""]
-    lines += _header(
-        "judged by",
-        "runs",
-        "scored again or read",
-        "candidates",
-        "the best of them",
-        "chosen by the other speakers",
-        "optimistic by (percentage points)",
-    )
-    for row in best.itertuples():
-        of_judge = looks[looks.judged_by == row.judged_by]
-        n_runs = of_judge.looks[of_judge.kind == RUN].sum()
-        n_others = of_judge.looks[of_judge.kind.isin([AGAIN, READ])].sum()
-        points = row.best_accuracy - row.nested_accuracy
-        lines.append(
-            f"| {row.judged_by} | {n_runs:,} | {n_others:,} | {row.candidates} | "
-            f"{row.best}, {row.best_accuracy:.1f} % | {row.nested_accuracy:.1f} % | {points:.1f} |"
-        )
-    return lines
-
-
-def _header(*names: str) -> list[str]:
-    """Return the first two lines of a table in Markdown."""
-    return [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-
-
-def read_counts(path: Path) -> pd.DataFrame:
-    """Read the counted looks.
-
-    Parameters
-    ----------
-    path : Path
-        The file ``looks.csv``.
-
-    Returns
-    -------
-    DataFrame
-        As `count` returns it. The name of a commit stays a text, also one such as ``4e34533``,
-        which pandas would read as a number.
-    """
-    return pd.read_csv(path, dtype={"commit": str})
-
-
-def with_tables(page: str, tables: str) -> str:
-    """Replace the text between the two marks of a page.
-
-    Parameters
-    ----------
-    page : str
-        The page's text.
-    tables : str
-        From `render`.
-
-    Returns
-    -------
-    str
-        The page's new text.
-    """
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
 
 
 def main() -> None:

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts import looks
+from scripts import looks, looks_by_hand, looks_page, table_history
 from shd_helpers.study import collect_predictions, read_table
 from tests import RESULTS
 
 PAGE = (RESULTS / "README.md").read_text(encoding="utf-8")
-LOOKS = looks.read_counts(RESULTS / looks.COUNTS_FILE)
+LOOKS = looks_page.read_counts(RESULTS / looks.COUNTS_FILE)
 BEST = pd.read_csv(RESULTS / looks.BEST_FILE)
 
 
@@ -65,14 +65,14 @@ def history(tmp_path):
     (tmp_path / "results" / "one_hd.csv").unlink()
     git("add", ".")
     git("commit", "-m", "x")
-    return looks.History(tmp_path)
+    return table_history.History(tmp_path)
 
 
 def test_a_run_counts_once_whatever_became_of_its_table(history):
     runs = looks.scored_runs(history)
     assert runs.sweep.tolist() == ["one", "one", "one"]
     (line,) = looks.count_runs(history, runs)
-    assert (line.configurations, line.looks, line.judged_by) == (2, 3, looks.LEFT_OUT)
+    assert (line.configurations, line.looks, line.judged_by) == (2, 3, looks_by_hand.LEFT_OUT)
     assert line.first_results and not line.planned
     assert history.is_complete()
 
@@ -94,9 +94,10 @@ def test_a_file_that_came_again_under_a_name_counts_from_then_on(history, tmp_pa
 
 def test_a_network_scored_again_counts_with_each_of_its_scores(history):
     faults, ten_ms = looks.count_scored_again(history)
-    assert (faults.name, faults.judged_by, faults.looks) == ("circuit_faults", looks.OFFICIAL, 2)
+    assert (faults.name, faults.looks) == ("circuit_faults", 2)
     # one network on two files, and another seed of it on one of them, which appears twice
-    assert (ten_ms.name, ten_ms.judged_by, ten_ms.looks) == ("ten_ms", looks.OFFICIAL, 3)
+    assert (ten_ms.name, ten_ms.looks) == ("ten_ms", 3)
+    assert faults.judged_by == ten_ms.judged_by == looks_by_hand.OFFICIAL
     assert ten_ms.configurations == 2
 
 
@@ -110,15 +111,15 @@ def test_how_much_the_best_is_flattered_by_hand():
 
 
 def test_the_page_quotes_the_committed_counts():
-    quoted = PAGE.split(looks.BEGIN)[1].split(looks.END)[0].strip()
-    assert quoted == looks.render(LOOKS, BEST)
-    assert looks.with_tables(PAGE, quoted) == PAGE
+    quoted = PAGE.split(looks_page.BEGIN)[1].split(looks_page.END)[0].strip()
+    assert quoted == looks_page.render(LOOKS, BEST)
+    assert looks_page.with_tables(PAGE, quoted) == PAGE
 
 
 def test_a_commit_whose_name_looks_like_a_number_stays_a_name(tmp_path):
     LOOKS.assign(commit="4e34533").to_csv(tmp_path / "looks.csv", index=False)
-    again = looks.read_counts(tmp_path / "looks.csv")
-    assert "Counted at commit `4e34533`." in looks.render(again, BEST)
+    again = looks_page.read_counts(tmp_path / "looks.csv")
+    assert "Counted at commit `4e34533`." in looks_page.render(again, BEST)
 
 
 def test_the_page_says_how_much_of_the_test_file_two_speakers_say():
@@ -129,21 +130,21 @@ def test_the_page_says_how_much_of_the_test_file_two_speakers_say():
 
 
 def test_the_counts_hold_every_run_of_the_present_tables():
-    runs = LOOKS[LOOKS.kind == looks.RUN].set_index("name").looks
+    runs = LOOKS[LOOKS.kind == looks_by_hand.RUN].set_index("name").looks
     for name in ("final", "original_leave_one_speaker_out", "reference", "benchmark", "networks"):
         scored = read_table(f"{name}_hd").test_accuracy.notna().sum()
         assert runs[name] >= scored > 0
     assert runs["reference"] == 144 and runs["benchmark"] == 50
-    validated = LOOKS[LOOKS.kind == looks.VALIDATED]
+    validated = LOOKS[LOOKS.kind == looks_by_hand.VALIDATED]
     of_removed, *of_present = validated[["name", "configurations", "looks"]].to_numpy().tolist()
     assert of_removed == ["ladder", 9, 90] and of_present
     for name, n_candidates, n_runs in of_present:  # these sweeps hold out one of ten speakers
         table = read_table(f"{name}_hd")
         assert (n_candidates, n_runs) == (table.candidate.nunique(), len(table))
-    again = LOOKS[LOOKS.kind == looks.AGAIN].groupby("name").looks.sum()
+    again = LOOKS[LOOKS.kind == looks_by_hand.AGAIN].groupby("name").looks.sum()
     bits = pd.read_csv(RESULTS / "circuit_bits_small.csv")
     assert again["circuit_bits_small"] == ((bits.speaker >= 0) | (bits.n_utterances > 2000)).sum()
     assert again["circuit_disturbances"] >= len(pd.read_csv(RESULTS / "circuit_disturbances.csv"))
     assert {"circuit_faults", "conditions"} <= {*again.index}
-    by_hand = LOOKS[LOOKS.kind == looks.READ]
-    assert by_hand.source.notna().all() and len(by_hand) == len(looks.NO_TABLE)
+    by_hand = LOOKS[LOOKS.kind == looks_by_hand.READ]
+    assert by_hand.source.notna().all() and len(by_hand) == len(looks_by_hand.NO_TABLE)
