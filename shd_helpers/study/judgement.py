@@ -164,7 +164,8 @@ def judge(
     network = _tried(make_model, events, options, device)
     with seeded(0, device):
         untrained = build(make_model, events, device)
-    warn_of_other_steps(untrained, events.step_ms, f"make_model: {name_of(make_model)}")
+        warn_of_other_steps(untrained, events.step_ms, f"make_model: {name_of(make_model)}")
+        del untrained  # every fold makes its own
     if len(seeds) > 1 and not network.has_random_weights:
         warnings.warn(
             f"make_model: {name_of(make_model)} draws the same weights for every seed. It must "
