@@ -55,6 +55,12 @@ def test_only_the_right_diagnosis_makes_a_network_learn(broken, capsys):
         assert line.endswith(f": it doesn't learn. Something else is broken. {hint}")
 
 
+def test_the_solution_is_the_right_diagnosis(broken, capsys):
+    broken.solution()
+    lines = [f"network {name}: {fault}" for name, fault in FAULTS.items()]
+    assert capsys.readouterr().out.splitlines() == lines
+
+
 def test_no_answer_and_an_unknown_setting_are_named(parts, capsys):
     diagnosis.check({"A": None, "B": "labesl", "C": None}, parts.training, parts.validation)
     assert capsys.readouterr().out.splitlines() == [

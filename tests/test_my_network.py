@@ -39,6 +39,18 @@ def test_the_file_trains_the_studys_network(toy_dir):
         assert scores[name][0] == pytest.approx(100 * np.mean(by_speaker))
 
 
+def test_a_file_that_the_reader_has_changed_is_kept(capsys):
+    path = my_network.write()
+    changed = path.read_text() + "# mine\n"
+    path.write_text(changed)
+    assert my_network.write() == path
+    assert path.read_text() == changed
+    kept = "my_network.py has changes of yours, so it is kept. Rename it to get a new one."
+    assert kept in capsys.readouterr().out
+    path.rename(path.with_name("mine.py"))
+    assert my_network.write().read_text() != changed
+
+
 def test_it_has_the_readers_functions_where_they_are_right(capsys):
     assert not {*my_network.FUNCTIONS} - {*SOLUTIONS}
     text = inspect.getsource(SOLUTIONS["surrogate_gradient"]).replace("_solution", "")

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy import stats
 
 from shd_helpers.events import Events
-from shd_helpers.figures.style import DOT, INK, legend_above
+from shd_helpers.figures.style import DOT, INK, describe, legend_above
 from shd_helpers.network import NetworkConfig, SpikingNetwork, compiled_engine
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit
@@ -208,6 +208,13 @@ class BrokenNetworks:
         """
         check(faults, self._training, self._validation)
 
+    @staticmethod
+    def solution() -> None:
+        """Print which setting of each network is broken."""
+        for name, broken in BROKEN.items():
+            (fault,) = [each for each in SETTINGS if mended(broken, each) != broken]
+            print(f"network {name}: {fault}")
+
 
 def draw(trials: Mapping[str, Trial]) -> Figure:
     """Draw raster, membranes and losses of networks, one row for each.
@@ -231,12 +238,14 @@ def draw(trials: Mapping[str, Trial]) -> Figure:
         _draw_membranes(row[1], trial)
         _draw_losses(row[2], trial)
     axes[0, 0].set_title("hidden spikes before training", loc="left")
-    legend_above(axes[0, 1], "hidden membranes")
+    legend_above(axes[0, 1], f"{N_MEMBRANES} membranes")
     legend_above(axes[0, 2], "")
     axes[-1, 0].set_xlabel("time (ms)")
     axes[-1, 1].set_xlabel("time (ms)")
     axes[-1, 2].set_xlabel("epoch")
-    figure.suptitle("Four networks that don't learn, each for a reason of its own")
+    title = "Four networks that don't learn, each for a reason of its own"
+    figure.suptitle(title)
+    describe(figure, title)
     return figure
 
 
@@ -255,7 +264,7 @@ def _draw_membranes(axis: Axes, trial: Trial) -> None:
         axis.plot(time_ms, trial.hidden_mem[:, neuron], "-", linewidth=0.8)
     threshold = trial.settings.threshold
     axis.axhline(threshold, color=INK, linestyle="--", linewidth=1, label="threshold")
-    axis.set(xlim=(0, time_ms[-1]), ylabel="membrane")
+    axis.set(xlim=(0, time_ms[-1]), ylabel="membrane potential")
     lowest, highest = axis.get_ylim()
     axis.set_ylim(min(0, lowest), highest)  # so that the threshold is in the picture
 

@@ -46,8 +46,8 @@ def seeds_and_speakers() -> Figure:
     spreads = seed_ranges()
     seeds = spreads["best seed"] - spreads["worst seed"]
     title = (
-        f"Seeds of one speaker differ by {seeds.min():.0f} to {seeds.max():.0f} percentage points, "
-        f"speakers by up to {np.ptp(spreads['mean']):.0f}"
+        f"With {SMALL}, seeds of one speaker differ by {seeds.min():.0f} to {seeds.max():.0f} "
+        f"percentage points, speakers by up to {np.ptp(spreads['mean']):.0f}"
     )
     source = "data: hd, English; each speaker held out once; five seeds"
     return save(figure, "seeds_and_people", source, title)

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from shd_helpers.extras import from_extra
+from shd_helpers.figures.style import describe
 
 with from_extra("study"):
     import ipywidgets as widgets
@@ -120,6 +121,7 @@ def explore(
         The figure if no person runs the cell. None if the controls are displayed.
     """
     line = update()
+    describe(figure, line)
     png(figure)
     figure.set_layout_engine("none")  # settled; doing it again for each frame is slow
     plt.close(figure)

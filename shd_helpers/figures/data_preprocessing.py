@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from scipy.spatial import KDTree
@@ -164,18 +165,14 @@ def shares_of_spikes(
     times = utterances.times[thin].astype(float)
     n_channels = utterances.n_channels
     figure, (left, right) = plt.subplots(1, 2)
-    panels = (
-        (left, units, np.arange(0, n_channels + 10, 10), units < first_unit, "channel", first_unit),
-        (right, times, np.arange(0, 1.42, 0.02), times >= duration_s, "time", duration_s),
-    )
-    for axis, values, edges, is_cut, name, cut in panels:
-        shares = np.histogram(values, edges)[0] / len(values)
-        counts_cut = np.histogram(values[is_cut], edges)[0] / len(values)
-        axis.stairs(100 * shares, edges, fill=True, color="C0", label="kept")
-        axis.stairs(100 * counts_cut, edges, fill=True, color="0.6", label="cut")
-        axis.axvline(cut, color=INK, linestyle="--", linewidth=1)
-        axis.set(xlabel=name, ylabel="share of the spikes (%)")
-        legend_above(axis, f"{100 * np.mean(is_cut):.1f} % lie behind this cut")
+    is_below = units < first_unit
+    is_late = times >= duration_s
+    _draw_cut(left, units, np.arange(0, n_channels + 10, 10), is_below)
+    left.axvline(first_unit, color=INK, linestyle="--", linewidth=1)
+    left.set_ylabel("% of the spikes in each 10 units")
+    _draw_cut(right, times, np.arange(0, 1.42, 0.02), is_late)
+    right.axvline(duration_s, color=INK, linestyle="--", linewidth=1)
+    right.set_ylabel("% of the spikes in each 20 ms")
     left.set_xlabel(CHANNEL)
     if n_channels == N_CHANNELS:  # the cochlea's, whose frequencies are known
         shown = range(0, n_channels, 100)
@@ -183,9 +180,18 @@ def shares_of_spikes(
         left.set_xticks(shown, [f"{unit}\n{resonances[unit] / 1000:.2g}" for unit in shown])
         left.set_xlabel("unit (cochlea channel), and below its resonance (kHz)")
     right.set_xlabel("time (s)")
-    lost = 100 * np.mean((units < first_unit) | (times >= duration_s))
+    lost = 100 * np.mean(is_below | is_late)
     title = f"Both cuts together remove {lost:.1f} % of the spikes"
     return save(figure, "shares_of_spikes", source, title)
+
+
+def _draw_cut(axis: Axes, values: np.ndarray, edges: np.ndarray, is_cut: np.ndarray) -> None:
+    """Draw a histogram of spikes in percent, and in gray the part of it that is cut off."""
+    shares = np.histogram(values, edges)[0] / len(values)
+    shares_cut = np.histogram(values[is_cut], edges)[0] / len(values)
+    axis.stairs(100 * shares, edges, fill=True, color="C0", label="kept")
+    axis.stairs(100 * shares_cut, edges, fill=True, color="0.6", label="cut")
+    legend_above(axis, f"this cut removes {100 * np.mean(is_cut):.1f} %")
 
 
 def binned_close_up(

@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from shd_helpers.events.event_lists import Events
 from shd_helpers.figures.style import DOT
@@ -71,6 +72,8 @@ class Playback:
         self._bars = self._scores.barh(range(n_classes), np.zeros(n_classes))
         self._scores.set_yticks(range(n_classes), class_names, fontsize=8)
         self._scores.set(xlabel="class score so far", ylabel="class")
+        self._scores.invert_yaxis()  # the first class at the top, as in the other figures
+        self._scores.xaxis.set_major_locator(MaxNLocator(4))
         handles = [Patch(color=color, label=label) for label, color in colors.items()]
         self._scores.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 

@@ -98,11 +98,11 @@ class RunFigures:
             _draw_densities(densities, flat, layer)
         axes[1, 0].set_xlabel("epoch (0: initial weights)")
         axes[1, 1].set_xlabel("weight")
-        title = f"The largest weight changes {' and '.join(sizes)}"
+        title = f"The largest absolute weight changes {' and '.join(sizes)}"
         return save(figure, "weights_SNN_change_over_epochs", self._run.source, title)
 
     def weight_matrices(self) -> Figure:
-        """Draw both weight matrices after the first and after the last epoch.
+        """Draw both weight matrices before the training and after it.
 
         Returns
         -------
@@ -113,15 +113,15 @@ class RunFigures:
         figure, axes = plt.subplots(
             2, 2, figsize=(10, 4 + height), height_ratios=(4, height), sharey="row", sharex="row"
         )
-        epochs = (1, self._n_epochs)
+        shown = {0: "before training", self._n_epochs: f"after epoch {self._n_epochs}"}
         for row, layer in zip(axes, LAYERS, strict=True):
             weights = self._run.weights[f"{layer}/weight"]
             limit = np.quantile(np.abs(weights[-1]), 0.999)
-            for axis, epoch in zip(row, epochs, strict=True):
+            for axis, (epoch, when) in zip(row, shown.items(), strict=True):
                 image = axis.imshow(weights[epoch], cmap="RdBu_r", vmin=-limit, vmax=limit)
                 axis.grid(False)
-                axis.set_title(f"{layer} after epoch {epoch}")
-            figure.colorbar(image, ax=row, label="weight", extend="both")
+                axis.set_title(f"{layer} {when}")
+            figure.colorbar(image, ax=row, label="weight (clipped)", extend="both")
         axes[0, 0].set_ylabel("hidden neuron")
         axes[1, 0].set_ylabel("output neuron")
         axes[1, 0].set_yticks(range(len(self._classes)), self._classes, fontsize=8)
@@ -133,7 +133,7 @@ class RunFigures:
         sizes = np.abs(self._run.weights["fc1/weight"][-1])
         title = (
             f"After training, half of the weights of fc1 are within ± {np.median(sizes):.2f}, and "
-            f"the strongest reach ± {sizes.max():.2f}"
+            f"the largest absolute weight is {sizes.max():.2f}"
         )
         return save(figure, "weight_matrices", self._run.source, title)
 

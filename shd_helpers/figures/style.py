@@ -43,11 +43,32 @@ def save(figure: Figure, name: str, source: str, title: str = "") -> Figure:
     figure.supxlabel(source, fontsize=8, color="0.4", x=1, ha="right")
     if title:
         figure.suptitle(title, **TITLE)
+        describe(figure, title)
     path = img_dir() / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     plt.close(figure)
     return figure
+
+
+def describe(figure: Figure, text: str) -> None:
+    """Give a figure an alternative text, which notebooks store beside the image.
+
+    Screen readers read it aloud in the notebooks' web pages.
+
+    Parameters
+    ----------
+    figure : Figure
+        Any figure.
+    text : str
+        What the figure says.
+    """
+
+    def mimebundle(**_: Any) -> tuple[dict, dict]:
+        return {}, {"image/png": {"alt": text}}
+
+    # IPython asks each object for this. The image itself still comes from Matplotlib's backend.
+    figure._repr_mimebundle_ = mimebundle  # type: ignore[attr-defined]
 
 
 def legend_above(axis: Axes, title: str = "") -> None:

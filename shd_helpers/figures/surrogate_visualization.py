@@ -40,7 +40,7 @@ def rc_circuit(currents: np.ndarray, stepwise: np.ndarray, beta: float, step_ms:
         2, 1, figsize=(8, 4.2), height_ratios=(1, 2.5), sharex=True
     )
     above.stairs(currents, step_ms * np.arange(len(currents) + 1), color=INK)
-    above.set(ylabel="current I[t]", xlim=(0, end_ms))
+    above.set(ylabel="current I[t]\n(thresholds\nper step)", xlim=(0, end_ms))
     below.plot(fine_ms, exact(fine_ms), "-", linewidth=4, alpha=0.5, label="differential equation")
     after_ms = step_ms * np.arange(1, len(stepwise) + 1)
     dots = {"color": INK, "markersize": 4, "label": "U[t] = beta U[t-1] + I[t]"}
@@ -176,7 +176,7 @@ def surrogate_curves(name: str, slopes: Sequence[float], file: str, title: str) 
         of_snntorch = autograd_derivative(spike_grad(name, slope), dots)
         right.plot(dots, of_snntorch, ".", color=INK, markersize=3)
     left.set(ylabel=f"output of {name}", ylim=(-0.6, 1.1))
-    right.set(ylabel=f"derivative of {name}", yscale="log", ylim=(1e-3, 10))
+    right.set(ylabel=f"derivative of {name}", yscale="log", ylim=(1e-3, 20))
     for axis in (left, right):
         axis.set_xlabel(DISTANCE)
     legend_above(left)
