@@ -58,12 +58,13 @@ DESCRIPTIONS = {
         "hidden": "neurons of several hidden layers, such as `128,64`. Replaces `n_hidden`",
         "neuron": "`leaky`, `adaptive` (for hidden neurons), or your own as `file.py:name`",
         "beta": "share of the membrane potential that is left after 3 ms. Other step lengths keep "
-        "the time constant",
+        "the time constant. No effect with your own neuron or network",
         "adapt_ms": "about the time constant of adaptive neurons, in ms",
         "learn_beta": "whether a beta is learned for each neuron",
         "learn_threshold": "whether a threshold is learned for each neuron",
         "surrogate": "`fast_sigmoid`, `atan`, `sigmoid`, or your own as `file.py:name`",
-        "slope": "of the surrogate. The larger it is, the narrower the surrogate",
+        "slope": "of the surrogate. The larger it is, the narrower the surrogate. No effect with "
+        "your own surrogate or network",
         "n_delays": "number of copies of the input, each 30 ms later than the one before",
         "hidden_delays": "number of copies of each hidden layer's spikes, such as `4,1`",
         "kernel_size": "width of a window with shared weights, in units. 0: no shared weights",

@@ -112,7 +112,7 @@ def test_other_networks_are_averaged_as_they_are(changes):
     late = [one.predictions(with_accumulates=False).late_spikes for one in alone]
     assert table.late_spikes.tolist() == sum(late).tolist()
     with pytest.raises(ValueError, match="can't be counted: it is an Ensemble"):
-        together.predictions()
+        together.predictions(with_accumulates=True)
     assert record_examples(ensemble, events) == {}
 
 

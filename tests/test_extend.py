@@ -1,22 +1,42 @@
 """The how-to pages: their blocks run as printed, and import public names only."""
 
 import ast
+import importlib
+import math
 import os
 import re
 
 import pytest
+import torch
 
 import shd_helpers
+from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
+from shd_helpers.sweeps.spec import read_sweep
 from tests.builders.documentation import blocks_of, run_pages
+from tests.test_any_data import train, write_ridges
+from tests.toy import small_data
 
-PAGES = [ROOT / "docs" / f"{name}.md" for name in ("own_data", "extend", "compare")]
+DOCS = ROOT / "docs"
+PAGES = [DOCS / f"{name}.md" for name in ("own_data", "extend", "compare")]
 MOST_NAMES = 25
 
 
 def python_blocks():
-    blocks = [block for page in PAGES for block in blocks_of(page)]
+    pages = [*PAGES, DOCS / "run_folders.md", DOCS / "folds.md"]
+    blocks = [block for page in pages for block in blocks_of(page)]
     return [block.code for block in blocks if block.language == "python"]
+
+
+def names_of_the_reference():
+    """Return the names on the page of public functions and classes, by the module they are in."""
+    names = {}
+    for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
+        if found := re.fullmatch(r"\.\. currentmodule:: (\S+)", line):
+            module = found[1]
+        elif found := re.fullmatch(r"\.\. auto(?:function|class):: (\w+)", line):
+            names.setdefault(module, []).append(found[1])
+    return names
 
 
 @pytest.mark.slow
@@ -28,6 +48,9 @@ def test_the_pages_run_one_after_the_other_in_an_empty_folder(tmp_path):
     assert "my_wavs: 36 utterances, 3 classes, 4 speakers" in printed
     assert printed.count("of the utterances of unseen speakers correctly") >= 6
     assert re.search(r"MeanOfWindows minus spiking: .* percentage points, \w+", printed)
+    assert len(re.findall(r"^MeanOfWindows minus \w+ adjusted p [\d.na]+$", printed, re.M)) == 2
+    assert re.search(r"^the answer is (yes|no|stop)$", printed, re.M)
+    assert "(48, 1, 64) is (steps, utterances, units)" in printed
     assert (folder / "boxcar.png").stat().st_size > 5000
 
 
@@ -41,10 +64,57 @@ def test_the_pages_import_public_names_only():
     for code in python_blocks():
         for node in ast.walk(ast.parse(code)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("shd_helpers"):
-                assert node.module == "shd_helpers", ast.unparse(node)
                 names |= {alias.name for alias in node.names}
-    assert names <= {*shd_helpers.__all__}
+    reference = names_of_the_reference()
+    assert names <= {name for listed in reference.values() for name in listed}
     assert len(names) >= 10
+
+
+def test_the_block_about_a_run_loads_its_network(tmp_path, data_dir, monkeypatch, capsys):
+    """The run is one of notebook 3 on five classes."""
+    monkeypatch.chdir(tmp_path)
+    write_ridges(tmp_path / "moves", 100)
+    pooling = {"first_unit": 0, "pool_units": 10, "pool_steps": 20, "pool_threshold": 1}
+    run = train(tmp_path / "runs" / "moves", tmp_path / "moves", epochs=1, **pooling)
+    (block,) = (b.code for b in blocks_of(DOCS / "run_folders.md") if "load_network" in b.code)
+    names = {}
+    exec(block, names)
+    assert len(names["evaluation"].answers) == len(names["events"]) == 80
+    assert str(run.class_names) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["mine.yaml", "taus.yaml"])
+def test_the_sweeps_of_the_page_can_start(name, tmp_path, monkeypatch):
+    """Each of their runs builds another network."""
+    monkeypatch.setenv("SHD_SMALL_DATA", small_data())
+    monkeypatch.chdir(tmp_path)
+    for block in blocks_of(DOCS / "extend.md"):
+        if block.file:
+            (tmp_path / block.file).write_text(block.code, encoding="utf-8")
+    runs = read_sweep(tmp_path / name).runs
+    configs = []
+    for run in runs:
+        setting = {key: run.parameters[key] for key in ("neuron", "surrogate")}
+        config = NetworkConfig(**setting)
+        if config not in configs:
+            configs.append(config)
+    assert len(runs) == 2 * len(configs) == 4
+    networks = [build_network(config, 8, 3, 3.0, torch.Generator()) for config in configs]
+    first, second = (network.lif1 for network in networks)
+    if name == "taus.yaml":
+        assert float(first.beta) == pytest.approx(math.exp(-3 / 20))
+        assert float(second.beta) == pytest.approx(math.exp(-3 / 60))
+    else:
+        assert first.spike_grad is not second.spike_grad
+
+
+def test_a_third_of_true_ties_and_more_can_exclude_zero_with_one_seed():
+    """The sentence in compare.md follows from the table in protocol.md."""
+    assert "a third of true ties and more" in (DOCS / "compare.md").read_text(encoding="utf-8")
+    table = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    row = re.search(r"^\| 10 speakers x 1 seed \| \d+ \| (\d+) \| (\d+) \|$", table, re.M)
+    some, most = map(int, row.groups())
+    assert 100 - most > 100 - some >= 33
 
 
 def test_every_public_name_exists_and_there_are_few():
@@ -53,12 +123,16 @@ def test_every_public_name_exists_and_there_are_few():
         assert getattr(shd_helpers, name).__doc__, name
 
 
-def test_a_page_says_how_many_public_names_there_are():
-    text = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
-    assert f"there are {len(shd_helpers.__all__)}." in text
+def test_the_reference_says_how_many_public_names_there_are():
+    text = (DOCS / "api.rst").read_text(encoding="utf-8")
+    assert f"``shd_helpers`` has {len(shd_helpers.__all__)} public names" in text
 
 
 def test_the_reference_has_every_public_name_once():
-    text = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
-    names = re.findall(r"^\.\. auto(?:function|class):: (\w+)$", text, re.M)
-    assert sorted(names) == sorted(shd_helpers.__all__)
+    assert sorted(names_of_the_reference()["shd_helpers"]) == sorted(shd_helpers.__all__)
+
+
+def test_every_other_name_of_the_reference_is_in_its_module():
+    for module, names in names_of_the_reference().items():
+        for name in names:
+            assert getattr(importlib.import_module(module), name).__doc__, name

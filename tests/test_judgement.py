@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from concurrent.futures.process import BrokenProcessPool
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -394,19 +395,35 @@ def test_one_speaker_has_no_interval():
         result.compare(made_up([[6, 6]]))
 
 
-def test_a_comparison_is_paired_and_has_a_verdict():
+def test_a_comparison_is_paired():
     first = made_up([[9], [7], [5], [8]])
     second = made_up([[7], [4], [3], [5]], name="second")
     found = first.compare(second)
     low, high = stats.ttest_rel([90, 70, 50, 80], [70, 40, 30, 50]).confidence_interval(0.95)
     assert found.mean == pytest.approx(25)
     assert found.ci95 == pytest.approx((high - low) / 2)
-    assert found.verdict == "shown" and "first minus second: +25.0 ±" in str(found)
-    assert found.differs == "" and "one seed" in str(found)
-    third = made_up([[7], [4], [3], [9]], data_hash="b")  # p = 0.18
-    assert first.compare(third).verdict == "undecided"
+    assert "first minus second: +25.0 ±" in str(found)
+    assert found.differs == ""
+    third = made_up([[7], [4], [3], [9]], data_hash="b")
     assert "different inputs" in str(first.compare(third))
+
+
+def test_a_comparison_over_several_seeds_has_a_verdict():
+    first = made_up([[9, 9, 8], [7, 8, 7], [5, 5, 6], [8, 8, 8]])
+    second = made_up([[7, 6, 6], [4, 5, 5], [3, 3, 3], [5, 6, 5]])
+    third = made_up([[7, 6, 6], [9, 9, 9], [3, 3, 3], [9, 9, 8]])
+    assert first.compare(second).verdict == "shown"
+    assert first.compare(third).verdict == "undecided"
     assert first.compare(first).verdict == "undecided"
+    assert str(first.compare(second)).splitlines()[0].endswith("percentage points, shown")
+
+
+def test_a_comparison_with_one_seed_shows_nothing():
+    """Its interval excludes 0, but it says nothing about other seeds."""
+    found = made_up([[9], [7], [5], [8]]).compare(made_up([[7], [4], [3], [5]]))
+    assert found.mean - found.ci95 > 0 and found.p < 0.05
+    assert found.verdict == "undecided (one seed)"
+    assert str(found).splitlines()[0].endswith("percentage points, undecided (one seed)")
 
 
 def test_a_comparison_names_what_differs_in_the_training():
@@ -439,7 +456,7 @@ def test_networks_that_were_judged_with_other_epochs_compare_with_a_sentence(eve
 
 
 def test_pairs_that_all_differ_alike_are_undecided():
-    found = made_up([[9], [7], [5]]).compare(made_up([[8], [6], [4]]))
+    found = made_up([[9, 9], [7, 7], [5, 5]]).compare(made_up([[8, 8], [6, 6], [4, 4]]))
     assert found.mean == pytest.approx(10) and found.ci95 == 0
     assert np.isnan(found.p) and found.verdict == "undecided"
 
@@ -479,6 +496,23 @@ def test_weights_that_do_not_depend_on_the_seed_are_told(events):
 
     with pytest.warns(UserWarning, match="draws the same weights for every seed"):
         judge(seeds_itself, events, seeds=(0, 1), options=HERE)
+
+
+def test_a_spiking_network_for_steps_of_another_length_is_told(events):
+    """A function of units and classes doesn't learn how long a step is."""
+    slow = replace(events, step_ms=10.0)
+    message = r"make_model: spiking: its SpikingNetwork was made for steps of 3 ms.*last 10 ms"
+    with pytest.warns(UserWarning, match=message):
+        judge(spiking, slow, options=HERE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        judge(spiking, events, options=HERE)
+        judge(MeanThenLinear, slow, options=HERE)
+        judge(
+            lambda u, c: SpikingNetwork((u, 8, c), step_ms=slow.step_ms),
+            slow,
+            options=HERE,
+        )
 
 
 class LazyThenLinear(MeanThenLinear):

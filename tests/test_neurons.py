@@ -358,4 +358,28 @@ def test_a_surrogate_that_the_neurons_do_not_get_is_refused():
 
     with pytest.raises(ObjectError, match="lif1: its neurons don't use the surrogate"):
         SpikingNetwork(SIZES, spike_grad=surrogate, neuron=forgets)
-    SpikingNetwork(SIZES, neuron=forgets)  # it was given none
+    with pytest.raises(ObjectError, match="lif1: its neurons don't use the surrogate"):
+        SpikingNetwork(SIZES, neuron=forgets)  # they would have atan, not the default
+
+
+def test_a_surrogate_of_the_settings_that_the_neurons_do_not_get_is_refused(tmp_path, monkeypatch):
+    """In sweeps and notebooks both are named in the settings."""
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "import snntorch as snn\n"
+        "from snntorch import surrogate\n"
+        "triangular = surrogate.triangular()\n"
+        "def forgets(n, **options):\n"
+        "    return snn.Leaky(0.9)\n"
+    )
+    (tmp_path / "mine.py").write_text(code)
+    for surrogate in ("atan", "mine.py:triangular"):
+        config = NetworkConfig(surrogate=surrogate, neuron="mine.py:forgets")
+        with pytest.raises(ObjectError, match="lif1: its neurons don't use the surrogate"):
+            SpikingNetwork(SIZES, config)
+
+
+@pytest.mark.parametrize("kind", ["RLeaky", "RSynaptic"])
+def test_the_message_about_recurrent_neurons_says_what_they_need(kind):
+    with pytest.raises(ObjectError, match="RLeaky and RSynaptic also need linear_features=n"):
+        SpikingNetwork(SIZES, neuron=lambda n, **options: getattr(snn, kind)(beta=0.9, **options))

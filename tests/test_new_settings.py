@@ -1,5 +1,7 @@
 """Runs of adaptive, deep, combined and foreign networks are written, read back and counted."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -187,6 +189,16 @@ def test_an_object_that_cannot_be_used_is_named(setting, problem):
     with pytest.raises(ObjectError, match=problem) as error:
         build_network(config, GRID.n_units, 10, GRID.step_ms, torch.Generator())
     assert "\n" not in str(error.value)
+
+
+def test_a_spiking_network_of_one_s_own_for_steps_of_another_length_is_told():
+    config = Recipe.from_flat(SMALL | KINDS["own network"]).network
+    message = "network mine.py:two_layers: its SpikingNetwork was made for steps of 3 ms.*10 ms"
+    with pytest.warns(UserWarning, match=message):
+        build_network(config, 20, 10, 10.0, torch.Generator())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_network(config, 20, 10, 3.0, torch.Generator())
 
 
 def test_foreign_networks_get_their_first_weights_from_the_run_s_seed():

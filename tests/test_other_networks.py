@@ -182,8 +182,8 @@ def test_a_neuron_whose_states_are_not_counted_has_no_costs(kind):
     evaluation = evaluate(model, EVENTS)
     reason = rf"can't be counted: lif1 is a \S*{kind.__name__}, not snntorch's Leaky.*Count what"
     with pytest.raises(ValueError, match=reason):
-        evaluation.predictions()
-    predictions = evaluation.predictions(with_accumulates=False)
+        evaluation.predictions(with_accumulates=True)
+    predictions = evaluation.predictions()
     assert "effective_acs" not in predictions and len(predictions) == len(EVENTS)
     with pytest.raises(ValueError, match=reason):
         costs(model, predictions.assign(effective_acs=0.0), GRID.n_steps, GRID.n_units)

@@ -204,7 +204,9 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
     axis.hlines(y, low.clip(lower=left), high.clip(upper=right), color="C0", linewidth=1)
     for is_cut, end, arrow in ((low < left, left, "<"), (high > right, right, ">")):
         rows = y[is_cut.to_numpy()]
-        axis.plot(np.full(len(rows), end), rows, arrow, color="C0", ms=6, clip_on=False)
+        # A line without points that isn't clipped would reserve room down to the figure's corner.
+        if len(rows):
+            axis.plot(np.full(len(rows), end), rows, arrow, color="C0", ms=6, clip_on=False)
     axis.hlines(y, means - half, means + half, color="C0", linewidth=3)
     for is_shown, label, marker, filling in (
         (True, "shown", "o", "C0"),

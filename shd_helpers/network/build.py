@@ -1,5 +1,6 @@
 """Build a network from its settings: spiking, convolutional, an ensemble, or the user's own."""
 
+import warnings
 from dataclasses import replace
 
 import torch
@@ -59,7 +60,9 @@ def _build_one(
 ) -> Network:
     """Return one untrained network; see `build_network`."""
     if is_reference(config.network):
-        return _foreign_network(config.network, n_units, n_classes, generator)
+        model = _foreign_network(config.network, n_units, n_classes, generator)
+        warn_of_other_steps(model, step_ms, f"network {config.network}")
+        return model
     if config.network == "convolutional":
         return ConvolutionalNetwork(n_classes, generator)
     sizes = (n_units, *config.hidden_sizes, n_classes)
@@ -84,3 +87,29 @@ def _foreign_network(
     if not isinstance(model, nn.Module):
         raise ObjectError(f"network {reference}: returned a {type(model).__name__}. {form}")
     return model
+
+
+def warn_of_other_steps(model: nn.Module, step_ms: float, name: str) -> None:
+    """Warn if a spiking network was made for steps of another length than its input has.
+
+    A user's function makes a network from the numbers of units and classes, so it doesn't learn how
+    long a step is, and a `SpikingNetwork` takes 3 ms if it isn't told.
+
+    Parameters
+    ----------
+    model : Module
+        Any network. It may contain spiking ones, as an ensemble does.
+    step_ms : float
+        Length of a time step of the input, in milliseconds.
+    name : str
+        What the warning calls the function that made the network.
+    """
+    for module in model.modules():
+        if isinstance(module, SpikingNetwork) and module.step_ms != step_ms:
+            warnings.warn(
+                f"{name}: its SpikingNetwork was made for steps of {module.step_ms:g} ms, but "
+                f"those of the input last {step_ms:g} ms. So its delays and time constants are "
+                f"wrong. Give it the length of a step: SpikingNetwork(..., step_ms={step_ms:g})",
+                stacklevel=3,
+            )
+            return

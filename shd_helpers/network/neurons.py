@@ -132,7 +132,8 @@ def foreign_neurons(
         raise ObjectError(
             f"{name}: making a neuron of {n} units raised {type(error).__name__}: {error}. A "
             f"neuron is given by a function of the number of units that also takes {listed} and "
-            "passes them on, such as lambda n, **options: snn.Synaptic(0.9, 0.8, **options)."
+            "passes them on, such as lambda n, **options: snn.Synaptic(0.9, 0.8, **options). "
+            "RLeaky and RSynaptic also need linear_features=n."
         ) from error
     if not isinstance(lif, nn.Module):
         raise ObjectError(f"{name}: the function returned a {type(lif).__name__}. {FORM}")
@@ -142,14 +143,14 @@ def foreign_neurons(
 
 
 def check_surrogate_is_used(lif: nn.Module, spike_grad: SpikeGrad, name: str) -> None:
-    """Check that a user's neurons have the surrogate that the user gave the network.
+    """Check that a user's neurons have the surrogate of the network.
 
     Parameters
     ----------
     lif : Module
         The neurons of a layer.
     spike_grad : callable
-        The surrogate that they were given.
+        The surrogate that they were given: that of the settings, or the user's.
     name : str
         What messages call the neurons, such as ``lif1``.
 
@@ -160,8 +161,8 @@ def check_surrogate_is_used(lif: nn.Module, spike_grad: SpikeGrad, name: str) ->
     """
     if getattr(lif, "spike_grad", spike_grad) is not spike_grad:
         raise ObjectError(
-            f"{name}: its neurons don't use the surrogate that the network was given. The function "
-            "that makes them must pass **options on, such as "
+            f"{name}: its neurons don't use the surrogate of the network. The function that makes "
+            "them must pass **options on, such as "
             "lambda n, **options: snn.Synaptic(0.9, 0.8, **options)."
         )
 

@@ -196,7 +196,8 @@ class SpikingNetwork(nn.Module):
         Draws the Xavier-uniform weights. Default: one whose seed torch's global generator draws.
         Biases start at zero.
     step_ms : float
-        Length of a time step. Betas keep the time constant that `config` has at 3 ms.
+        Length of a time step, such as `Events.step_ms`. Betas keep the time constant that `config`
+        has at 3 ms, and delays stay 30 ms apart.
     delays : sequence of int, optional
         Steps by which copies of the input arrive late, instead of those of `config`. Every copy
         has weights of its own, so that a neuron can respond to an early event and a later one at
@@ -212,6 +213,8 @@ class SpikingNetwork(nn.Module):
 
     Attributes
     ----------
+    step_ms : float
+        Length of a time step, in milliseconds.
     layer_delays : tuple of tuple of int
         For each layer, the steps by which each copy of its inputs is late.
     ensemble_members : tuple of SpikingNetwork
@@ -224,7 +227,7 @@ class SpikingNetwork(nn.Module):
         If a size isn't a whole number above 0, delays don't ascend from 0 upwards, or there isn't a
         number of `hidden_delays` for each hidden layer.
     ObjectError
-        If the surrogate or the neuron can't be used.
+        If the surrogate or the neuron can't be used, or the neuron doesn't use the surrogate.
 
     Notes
     -----
@@ -258,6 +261,7 @@ class SpikingNetwork(nn.Module):
         self.layer_delays = _checked_delays(config, self.n_layers, step_ms, delays)
         self.readout = config.readout
         self.config = config
+        self.step_ms = step_ms
         self.ensemble_members: tuple[SpikingNetwork, ...] = ()
         surrogate = _checked_surrogate(config, spike_grad)
         make_neurons = _neuron_factory(config, neuron, surrogate, step_ms, generator)
@@ -269,9 +273,6 @@ class SpikingNetwork(nn.Module):
             self.add_module(f"fc{i + 1}", fc)
             self.add_module(f"lif{i + 1}", lif)
             n_before = fc.out_features
-        if spike_grad is not None:
-            for i, (_, lif) in enumerate(self.layers, start=1):
-                check_surrogate_is_used(lif, spike_grad, f"lif{i}")
 
     def _new_weights(
         self, i: int, n_before: int, n_neurons: int, generator: torch.Generator
@@ -462,7 +463,9 @@ def _neuron_factory(
 
     def foreign(n: int, is_last: bool, name: str) -> nn.Module:
         accumulates_only = is_last and config.has_silent_outputs
-        return foreign_neurons(make_foreign, n, accumulates_only, surrogate, generator, name)
+        lif = foreign_neurons(make_foreign, n, accumulates_only, surrogate, generator, name)
+        check_surrogate_is_used(lif, surrogate, name)
+        return lif
 
     return foreign
 

@@ -13,7 +13,12 @@ from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import Network, answers, choose_engine, runs_in_loop
 from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.module_engine import can_record
-from shd_helpers.network.operation_counts import check_counted, late_spikes, network_accumulates
+from shd_helpers.network.operation_counts import (
+    check_counted,
+    late_spikes,
+    network_accumulates,
+    uncounted_reason,
+)
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.threads import one_thread, threads_for
 
@@ -54,14 +59,15 @@ class Evaluation:
         """Return the fraction of utterances that were classified correctly, 0..1."""
         return float(np.mean(self.answers == self.events.labels))
 
-    def predictions(self, with_accumulates: bool = True) -> "pd.DataFrame":
+    def predictions(self, with_accumulates: bool | None = None) -> "pd.DataFrame":
         """Return a row for each utterance.
 
         Parameters
         ----------
-        with_accumulates : bool
-            False leaves out `effective_acs`, which can be counted for the study's own layers only.
-            See `operation_counts.uncounted_reason`.
+        with_accumulates : bool, optional
+            Whether there is a column `effective_acs`, which can be counted for the study's own
+            layers only. Default: only if it can be counted. See
+            `operation_counts.uncounted_reason`.
 
         Returns
         -------
@@ -75,11 +81,13 @@ class Evaluation:
         Raises
         ------
         ValueError
-            If `effective_acs` can't be counted for this network. See
+            If `effective_acs` is asked for and can't be counted for this network. See
             `operation_counts.check_counted`.
         """
         import pandas as pd
 
+        if with_accumulates is None:
+            with_accumulates = uncounted_reason(self.model) is None
         if with_accumulates:
             check_counted(self.model)
         class_names = np.array(self.events.class_names)

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from shd_helpers.checks import check_whole, listed, quoted
 from shd_helpers.events import Events, Fold, speaker_folds
 from shd_helpers.files import atomic
+from shd_helpers.network.build import warn_of_other_steps
 from shd_helpers.network.engine import answers
 from shd_helpers.objects import object_identity
 from shd_helpers.study.evaluation import origin
@@ -35,8 +36,10 @@ from shd_helpers.study.folds import (
     FoldTask,
     MakeModel,
     TriedNetwork,
+    build,
     name_of,
     read_scores,
+    seeded,
     train_folds,
     try_network,
 )
@@ -83,14 +86,8 @@ def judge(
     """Train a network with each speaker held out in turn, and test it on that speaker.
 
     The training is the study's: Adam with a learning rate that falls in steps, on the compiled
-    engine where that can compute the network. All other speakers' utterances train. The folds
-    are trained in parallel on all cores, each with one thread. Each is kept when it is finished,
-    below ``runs/judge`` in the working directory, and the same call uses it again, also after an
-    interruption. The results don't depend on the number of processes.
-
-    A kept fold is used again if all these are the same: the file that has `make_model`, the
-    function's name, what the untrained network computes, the events, the settings, the speaker and
-    the seed. Other files that the file imports don't count.
+    engine where that can compute the network. All other speakers' utterances train. See the notes
+    for seeds, interruptions and processes.
 
     Parameters
     ----------
@@ -100,11 +97,12 @@ def judge(
         class scores (batch, classes). It draws its weights from torch's global generator, which is
         seeded.
     events : Events
-        The utterances, from `load_events`.
+        The utterances, from `load_events` or made by hand.
     epochs : int, optional
         Passes over the training utterances. Default: 30, or those of the options.
     seeds : sequence of int
         The network is trained once for each, with other weights and another order of utterances.
+        One seed shows no difference between networks: see `Comparison.verdict`.
     speakers : sequence of int, optional
         Who is held out in turn. Default: every speaker. Speakers who aren't named train in every
         fold, so a fold is the same as without this argument.
@@ -127,6 +125,34 @@ def judge(
     ValueError
         If an argument can't be used, a class would be missing in training, or the training
         diverges. The message says what to do.
+
+    Notes
+    -----
+    **Processes.** The folds are trained on all cores, each in a process with one thread. The number
+    of processes changes no result.
+
+    **Seeds.** A seed sets torch's, numpy's and Python's global generators before the network is
+    made, and the order of the utterances. The same seed gives the same table on the same computer.
+
+    **Interruptions.** Each finished fold is kept below ``runs/judge`` in the working directory.
+    After Ctrl-C or a crash, the same call trains only the rest. A call with more speakers or seeds
+    also uses finished folds. Remove the folder to train again.
+
+    **When a fold is used again.** The events, the settings, the speaker and the seed must be the
+    same, and the file with `make_model`, and what the untrained network computes for a few
+    utterances. So keep networks in a file of their own, because every change of the file, even of a
+    comment, trains them anew. A change in a file that it imports is noticed only if the untrained
+    network computes other scores or gradients. A function that is defined in a notebook's cell is
+    in no file. Its folds are used again until the kernel restarts.
+
+    **What is refused.** One batch is tried before anything is trained, so class scores of the wrong
+    shape are reported at once. Also refused are events of one speaker or one class, a class with
+    fewer than two utterances or by one speaker only, unknown or repeated speakers and seeds, and a
+    function that returns no module, or the same one twice. A speaker without one of the classes is
+    judged on the others, with a warning.
+
+    **Steps.** `make_model` doesn't learn how long a step of the events is. A `SpikingNetwork` needs
+    it, as `step_ms`, and a warning says if it was made for steps of another length.
     """
     options = options or JudgeOptions()
     if epochs is not None:
@@ -135,6 +161,10 @@ def judge(
     seeds = _whole_numbers("seeds", seeds)
     folds = _checked_folds(events, speakers)
     network = _tried(make_model, events, options, device)
+    with seeded(0, device):
+        untrained = build(make_model, events, device)
+        warn_of_other_steps(untrained, events.step_ms, f"make_model: {name_of(make_model)}")
+        del untrained  # every fold makes its own
     if len(seeds) > 1 and not network.has_random_weights:
         warnings.warn(
             f"make_model: {name_of(make_model)} draws the same weights for every seed. It must "

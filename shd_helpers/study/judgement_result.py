@@ -9,25 +9,37 @@ import pandas as pd
 from shd_helpers.checks import quoted
 from shd_helpers.study.statistics import difference, interval
 
+ONE_SEED = "undecided (one seed)"  # the verdict, however large the difference is
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much more accurate one network is than another one, on the same speakers and seeds."""
+    """How much more accurate one network is than another one, on the same speakers and seeds.
+
+    Several comparisons aren't adjusted for their number: `holm` adjusts their `p`.
+    """
 
     names: tuple[str, str]  # of the two networks
     mean: float  # first minus second, in percentage points
     ci95: float  # half its 95 % interval
     p: float  # two-sided, of the hypothesis that there is no difference
     over: str  # what the interval is over
+    n_seeds: int  # of each network
     differs: str = ""  # what differs besides the networks, as a sentence; empty if nothing does
 
     @property
     def verdict(self) -> str:
         """Return ``"shown"`` if the interval excludes 0, otherwise ``"undecided"``.
 
-        It is also undecided if all pairs differ alike. The interval then has no width, because
-        there is no spread to estimate one from, and `p` is NaN.
+        It isn't adjusted for other comparisons. It is also undecided if all pairs differ alike. The
+        interval then has no width, because there is no spread to estimate one from, and `p` is NaN.
+
+        With one seed it is ``"undecided (one seed)"``, because nothing shows how much that seed
+        matters. An interval over speakers only excludes 0 for many networks that are equally good:
+        see docs/protocol.md.
         """
+        if self.n_seeds == 1:
+            return ONE_SEED
         return "shown" if self.p < 0.05 else "undecided"
 
     def __str__(self) -> str:
@@ -138,7 +150,7 @@ class Judgement:
         Returns
         -------
         Comparison
-            The paired difference, with its interval and a verdict.
+            The paired difference, this network minus the other, with its interval and a verdict.
 
         Raises
         ------
@@ -155,6 +167,7 @@ class Judgement:
             ci95=found.ci95,
             p=found.p,
             over=self.over,
+            n_seeds=self.accuracies.shape[1],
             differs=self._other_differences(other),
         )
 
