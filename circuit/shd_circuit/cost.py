@@ -13,7 +13,7 @@ from shd_helpers.network.operation_counts import accumulates
 # cycles in which the clock of slow_top runs on after a spike or a millisecond, and those of a byte
 WAKING_CYCLES = 16
 UART_BYTE_CYCLES = 10 * 17
-# of an iCE40 UP5K at 1.2 V; circuit/README.md says where these energies come from
+# of an iCE40 UP5K at 1.2 V; docs/energy.md says where these energies come from
 STATIC_MW = 92.1e-3 * 1.219  # milliamperes with the clock halted, times the core's volts
 ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39, "reads": 10.0, "writes": 10.0}
 

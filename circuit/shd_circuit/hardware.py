@@ -105,6 +105,7 @@ def _sizes(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
         "hidden_groups": -(-len(first.threshold) // lanes),
         "groups": n_words["bias"],
         "word_bits": 8 * _word_bytes(network, lanes) + 1,
+        "word_bytes": _word_bytes(network, lanes),
     }
 
 
