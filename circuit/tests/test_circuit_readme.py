@@ -1,5 +1,6 @@
 """The numbers in the circuit's pages are those of the tables."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from shd_circuit import cost
@@ -213,6 +214,13 @@ def test_the_sentences_of_the_readme_have_the_tables_numbers(measured):
     n_words = sum(map(len, memory_words(network, lanes)["weight2"]))
     weight2_kbit = n_words * lanes * memory_bits(network)["weight2"] / 1e3
     assert f"the second layer ({weight2_kbit:.0f} kbit)" in VERIFICATION
+
+
+def test_the_example_of_the_c_reference_is_what_the_circuit_answers():
+    spikes = np.array([[12, 300], [12, 301], [13, 301]]).T
+    run = read_circuit(RESULTS / "circuit").run(*spikes)
+    assert "printf '12 300\\n12 301\\n13 301\\n\\n' | ./reference" in DOCUMENT
+    assert f"\n```\n{run.answer} {' '.join(map(str, run.scores))}\n```\n" in DOCUMENT
 
 
 @pytest.mark.parametrize(("column", "device"), [*enumerate(FAMILIES, start=1)])
