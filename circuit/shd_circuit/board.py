@@ -30,6 +30,7 @@ try:
 except ImportError:  # a copy in an exported folder
     import configure  # type: ignore[no-redef, import-not-found]
 
+N_CHANNELS = 700  # of the cochlea: the units of spikes are below
 # flags that the board sends with an answer
 LATE = 1  # a spike came after one of a later millisecond
 OVERRUN = 2  # the board's buffer was full, and a spike is lost
@@ -253,7 +254,7 @@ class Board:
         scores : list of int
             Of each class: its spikes, or the sum of its membranes.
         flags : int
-            `LATE` and `OVERRUN`.
+            `LATE` and `OVERRUN`, of this utterance.
 
         Raises
         ------
@@ -274,6 +275,8 @@ class Board:
         answer_format = f"<{n_classes}iBB"
         message = self._read(struct.calcsize(answer_format))
         *scores, answer, flags = struct.unpack(answer_format, message)
+        if flags:
+            self.flags()  # the board keeps them until they are asked for
         return answer, scores, flags
 
     def _send_in_real_time(self, spikes: Iterable[tuple[int, int]]) -> None:
@@ -392,12 +395,13 @@ class Confidence:
 
 
 def read_spikes(path: Path) -> list[list[tuple[int, int]]]:
-    """Read a file such as ``vectors.txt``.
+    """Read a file such as ``vectors.txt``, and refuse the lines that `reference.c` refuses.
 
     Parameters
     ----------
     path : Path
-        With a line for each spike, and an empty line after each utterance.
+        With a line for each spike, and an empty line after each utterance. The last utterance may
+        end with the file instead.
 
     Returns
     -------
@@ -407,21 +411,41 @@ def read_spikes(path: Path) -> list[list[tuple[int, int]]]:
     Raises
     ------
     BoardError
-        If the file can't be read.
+        If the file can't be read, a line isn't "millisecond unit", a unit is none of the cochlea's,
+        or an utterance's milliseconds don't ascend.
     """
     utterances = []
-    spikes = []
+    spikes: list[tuple[int, int]] = []
+    number = 0
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line:
-                milliseconds, unit = map(int, line.split())
-                spikes.append((milliseconds, unit))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if line.strip():
+                last_ms = spikes[-1][0] if spikes else 0
+                spikes.append(_spike(line, last_ms))
             else:
                 utterances.append(spikes)
                 spikes = []
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise BoardError(f"{path}: can't be read as spikes ({error})") from error
+    except ValueError as error:
+        raise BoardError(f"{path}: line {number} {error}") from error
+    if spikes:
+        utterances.append(spikes)
     return utterances
+
+
+def _spike(line: str, last_ms: int) -> tuple[int, int]:
+    """Return a line's millisecond and unit; ValueError, if `reference.c` would refuse it."""
+    numbers = line.split()
+    is_whole = all(number.isascii() and number.isdigit() for number in numbers)
+    if len(numbers) != 2 or not is_whole:
+        raise ValueError('is not "millisecond unit", two whole numbers from 0')
+    millisecond, unit = map(int, numbers)
+    if unit >= N_CHANNELS:
+        raise ValueError(f"has unit {unit}: the cochlea has 0 to {N_CHANNELS - 1}")
+    if millisecond < last_ms:
+        raise ValueError("is earlier than the line before: sort an utterance's spikes")
+    return millisecond, unit
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

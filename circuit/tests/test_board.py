@@ -17,9 +17,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from circuits import exported, needs_yosys, outcomes, random_circuit, random_utterances
-from shd_circuit.board import LATE, OVERRUN, Board, BoardError, main
+from shd_circuit.board import (
+    LATE,
+    N_CHANNELS,
+    OVERRUN,
+    Board,
+    BoardError,
+    main,
+    read_spikes,
+)
 from shd_circuit.rtl import compiled
 from shd_circuit.sources import MEMORIES, answers_text, memory_bits, memory_words
+
+from shd_helpers.data import shd_file
 
 LANES = 4
 
@@ -37,7 +47,10 @@ def terminal():
 
 
 class Imitation(threading.Thread):
-    """Takes messages as `shd_top.v` says, keeps them, and answers every utterance alike."""
+    """Takes messages as `shd_top.v` says, keeps them, and answers every utterance alike.
+
+    In the utterances whose numbers are in `late` a flag is set, which stays until it is asked for.
+    """
 
     def __init__(self, port, network, scores):
         super().__init__(daemon=True)
@@ -46,6 +59,9 @@ class Imitation(threading.Thread):
         self.scores = scores
         self.loaded = {}  # words by their memory
         self.received = []  # of each spike its millisecond and unit, or its unit alone
+        self.late = {0, 1}
+        self.n_utterances = 0
+        self.flags = 0
         self.ended = os.pipe()
 
     def read(self, n):
@@ -73,13 +89,18 @@ class Imitation(threading.Thread):
                 content = b"".join(word.to_bytes(n_bytes, "little") for word in words)
                 os.write(self.port, struct.pack("<cI", b"c", zlib.crc32(content)))
             elif letter == b"?":
-                os.write(self.port, b"s\0")
+                os.write(self.port, bytes([ord("s"), self.flags]))
+                self.flags = 0
             elif letter == b"t":
                 self.received.append(struct.unpack("<HH", self.read(4)))
             elif letter == b"e":
                 self.received.append(struct.unpack("<H", self.read(2)))
             elif letter == b"E":
-                answer = struct.pack(f"<c{len(self.scores)}iBB", b"M", *self.scores, 3, LATE)
+                if self.n_utterances in self.late:
+                    self.flags = LATE
+                self.n_utterances += 1
+                answer_format = f"<c{len(self.scores)}iBB"
+                answer = struct.pack(answer_format, b"M", *self.scores, 3, self.flags)
                 os.write(self.port, answer)
 
     def stop(self):
@@ -121,6 +142,50 @@ def test_integers_and_spikes_are_sent_and_answers_are_printed(board, capsys):
     imitation.received.clear()
     main([path, str(folder / "vectors.txt"), "--keep", "--real-time"])
     assert [unit for (unit,) in imitation.received] == [unit for _, unit in sent]
+
+
+def test_a_flag_is_printed_for_its_own_utterance_alone(board, capsys):
+    """The board keeps flags until they are asked for."""
+    folder, imitation, path = board
+    imitation.late = {0}
+    main([path, str(folder / "vectors.txt")])
+    assert imitation.n_utterances == 2
+    assert capsys.readouterr().err == "late\n"
+
+
+def test_a_last_utterance_may_end_with_the_file(tmp_path):
+    """`reference.c` answers it, too; only an empty line makes an utterance of nothing."""
+    path = tmp_path / "vectors.txt"
+    wanted = {
+        "": [],
+        "\n": [[]],
+        "12 300\n13 301\n": [[(12, 300), (13, 301)]],
+        "12 300\n\n0 1": [[(12, 300)], [(0, 1)]],
+        "12 300\n \t\n\n": [[(12, 300)], []],
+    }
+    for text, utterances in wanted.items():
+        path.write_text(text)
+        assert read_spikes(path) == utterances
+    assert N_CHANNELS == shd_file.N_CHANNELS
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("12 1324", "unit 1324: the cochlea has 0 to 699"),
+        ("12 700", "unit 700"),
+        ("12 70000", "unit 70000"),
+        ("-1 5", "two whole numbers from 0"),
+        ("12", "two whole numbers from 0"),
+        ("12 1_0", "two whole numbers from 0"),
+        ("9 5", "earlier than the line before"),
+    ],
+)
+def test_a_line_that_reference_c_refuses_is_named(line, says, tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text(f"11 5\n\n10 699\n10 0\n{line}\n\n")
+    with pytest.raises(BoardError, match=rf"vectors\.txt: line 5 .*{says}"):
+        read_spikes(path)
 
 
 def test_memory_words_of_several_lanes_by_hand():
@@ -389,11 +454,10 @@ def check_flags(board):
     """A spike comes too late, then more than the buffer holds while steps are computed."""
     _, _, flags = board.classify([(20, 300), (10, 300)])
     assert flags == LATE
-    assert board.flags() == LATE
+    assert board.flags() == 0
     many = np.full((2, 2000), [[998], [300]])
     _, _, flags = board.classify(pairs(many))
     assert flags == OVERRUN
-    assert board.flags() == OVERRUN
     assert board.flags() == 0
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from shd_circuit import cost
 from shd_circuit.cost import fifo_depth, last_step_cycles
-from shd_circuit.export import add_arguments, export_from, out_folder
+from shd_circuit.export import add_arguments, changes_export, export_from, out_folder
 from shd_circuit.folder import ExportError, read_circuit, read_vectors
 from shd_circuit.rtl import FAMILIES, place_and_route, simulate
 from shd_circuit.rtl.slow import SLOW_HZ, awake
@@ -36,15 +36,9 @@ def main() -> None:
         help="write what is found to this CSV file; rows of other folders stay",
     )
     arguments = parser.parse_args()
-    # an export that is there already may have been made with other arguments
-    asks_for_new_export = (
-        arguments.circuit
-        or arguments.dataset
-        or arguments.utterances != parser.get_default("utterances")
-    )
     try:
         folder = out_folder(arguments)
-        if asks_for_new_export or not (folder / "core.v").is_file():
+        if changes_export(arguments) or not (folder / "core.v").is_file():
             export_from(arguments)
         check_core(folder)
         tables = [real_time(folder)]
