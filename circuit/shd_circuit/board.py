@@ -416,35 +416,34 @@ def read_spikes(path: Path) -> list[list[tuple[int, int]]]:
     """
     utterances = []
     spikes: list[tuple[int, int]] = []
-    number = 0
     try:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             if line.strip():
                 last_ms = spikes[-1][0] if spikes else 0
-                spikes.append(_spike(line, last_ms))
+                spikes.append(_spike(number, line, last_ms))
             else:
                 utterances.append(spikes)
                 spikes = []
     except (OSError, UnicodeDecodeError) as error:
         raise BoardError(f"{path}: can't be read as spikes ({error})") from error
     except ValueError as error:
-        raise BoardError(f"{path}: line {number} {error}") from error
+        raise BoardError(f"{path}: {error}") from error
     if spikes:
         utterances.append(spikes)
     return utterances
 
 
-def _spike(line: str, last_ms: int) -> tuple[int, int]:
+def _spike(number: int, line: str, last_ms: int) -> tuple[int, int]:
     """Return a line's millisecond and unit; ValueError, if `reference.c` would refuse it."""
-    numbers = line.split()
-    is_whole = all(number.isascii() and number.isdigit() for number in numbers)
-    if len(numbers) != 2 or not is_whole:
-        raise ValueError('is not "millisecond unit", two whole numbers from 0')
-    millisecond, unit = map(int, numbers)
+    texts = line.split()
+    is_whole = all(text.isascii() and text.isdigit() for text in texts)
+    if len(texts) != 2 or not is_whole:
+        raise ValueError(f'line {number} is not "millisecond unit", two whole numbers from 0')
+    millisecond, unit = map(int, texts)
     if unit >= N_CHANNELS:
-        raise ValueError(f"has unit {unit}: the cochlea has 0 to {N_CHANNELS - 1}")
+        raise ValueError(f"line {number} has unit {unit}: the cochlea has 0 to {N_CHANNELS - 1}")
     if millisecond < last_ms:
-        raise ValueError("is earlier than the line before: sort an utterance's spikes")
+        raise ValueError(f"line {number} is earlier than the line before: sort the spikes")
     return millisecond, unit
 
 
