@@ -166,9 +166,11 @@ class Board:
         Raises
         ------
         BoardError
-            As `memory_words` and `check`.
+            As `memory_words`, `check_network` and `check`.
         """
-        for name, words in self.memory_words(folder).items():
+        words_by_name = self.memory_words(folder)
+        self.check_network(folder)
+        for name, words in words_by_name.items():
             for address, word in enumerate(words):
                 self.write(name, address, word)
         self.check(folder)
@@ -184,10 +186,13 @@ class Board:
         Raises
         ------
         BoardError
-            If they differ; the message names the memories.
+            If they differ, and the message names the memories; or as `memory_words` and
+            `check_network`.
         """
+        words_by_name = self.memory_words(folder)
+        self.check_network(folder)
         wrong = []
-        for name, words in self.memory_words(folder).items():
+        for name, words in words_by_name.items():
             content = b"".join(word.to_bytes(self.word_bytes, "little") for word in words)
             if self.checksum(name, len(words)) != zlib.crc32(content):
                 wrong.append(name)
@@ -196,6 +201,42 @@ class Board:
                 f"{self.port}: {', '.join(wrong)} on the board isn't {folder}'s. Load it again "
                 "(without --keep). If that doesn't help, the board was built without WRITABLE, or "
                 "the line or a memory is faulty."
+            )
+
+    def check_network(self, folder: Path) -> None:
+        """Check that the board's core can hold a folder's network, once that is loaded.
+
+        Shifts, delays and widths in bits can't be loaded. The bits of a sum follow from the weights
+        of the network that the core was built for.
+
+        Parameters
+        ----------
+        folder : Path
+            An exported folder.
+
+        Raises
+        ------
+        BoardError
+            If it can't.
+        """
+        crc, sum_bits = struct.unpack("<IB", self._ask(b"N", b"n", 5))
+        try:
+            given = configure.parameters_of(folder)
+            fixed_crc = given["FIXED_CRC"]
+            needed_bits = given["SUM_BITS"]
+        except KeyError as error:
+            raise BoardError(f"{folder}: network.vh has no {error}. Export it again.") from error
+        except (OSError, ValueError) as error:
+            raise BoardError(f"{folder}: {error}. Is it an exported folder?") from error
+        if crc != fixed_crc:
+            raise BoardError(
+                f"{folder}: differs from the network that the board was built for in what can't be "
+                "loaded: shifts, delays, or bits of a number. Build the board of this folder."
+            )
+        if needed_bits > sum_bits:
+            raise BoardError(
+                f"{folder}: its sums need {needed_bits} bits, and those of the board have "
+                f"{sum_bits}. Build the board of this folder."
             )
 
     def write(self, memory: str, address: int, word: int) -> None:
