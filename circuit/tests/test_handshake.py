@@ -17,8 +17,8 @@ BROKEN = {
     "the first step never ends": ("held && is_clear;", "held && is_clear && !is_first;"),
     "an answer is taken back": ("&& has_score;", "&& has_score && !in_valid;"),
     "a class is passed over": (
-        "RESULT: if (out_valid && out_ready)",
-        "RESULT: if (out_ready || in_valid)",
+        "wire takes_score = out_valid && out_ready;",
+        "wire takes_score = state == RESULT && (out_ready || in_valid);",
     ),
     "an event outlives the reset": ("is_spike && !rst;", "is_spike;"),
 }
