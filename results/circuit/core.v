@@ -117,7 +117,7 @@ module core #(
     wire ends_step; // the step's last group fires
     wire ends_answer; // the last score of an utterance is sent
 
-    // --- the input register -------------------------------------------------------------------
+    // --- the input register --------------------------------------------------------------------
     // Whoever sends sees a register, and nothing of what is done with the spike.
     reg held;
     reg held_end;
@@ -148,7 +148,7 @@ module core #(
         if (rst) held <= 0;
     end
 
-    // --- time: steps and their bins -------------------------------------------------------------
+    // --- time: steps and their bins ------------------------------------------------------------
     reg [SLOT_BITS-1:0] slot; // of this step
     task begin_time; begin
         step <= 0;
@@ -172,7 +172,7 @@ module core #(
         if (rst) first_cell <= 0;
     end
 
-    // --- pooling ------------------------------------------------------------------------------
+    // --- pooling -------------------------------------------------------------------------------
     // A spike every other cycle: divide; look up the block; set the cell. A block has a bit for each
     // cell, and is an event when enough are set. While neurons are computed, blocks are cleared.
     reg is_divided;
@@ -219,7 +219,7 @@ module core #(
         if (is_found || !is_clear) cells[is_found ? block : clear_block] <= is_found ? new_cells : 0;
     end
 
-    // --- delays -------------------------------------------------------------------------------
+    // --- delays --------------------------------------------------------------------------------
     // The events of the last steps. Those that arrive in this step are gathered in the list.
     reg [UNIT_BITS-1:0] history [0:(N_SLOTS<<UNIT_BITS)-1];
     reg [UNIT_BITS-1:0] n_history [0:N_SLOTS-1]; // events of each slot
@@ -272,7 +272,7 @@ module core #(
         end
     end
 
-    // --- the list -----------------------------------------------------------------------------
+    // --- the list ------------------------------------------------------------------------------
     // Inputs that are active now, then hidden neurons that spike now. An input's entry is the
     // address of its weights for window 0, and, where windows end within a bucket, its block. Inputs
     // lie in buckets, of the blocks between one window's start and the next's, so that a window's
@@ -324,8 +324,8 @@ module core #(
     reg [INPUT_BITS-1:0] n_spikes; // hidden neurons that are listed
     reg [INPUT_BITS-1:0] list_index; // in the bucket, or of the hidden spikes
     reg is_listed; // an entry was read in the cycle before
-    // Hidden neuron number i of the list is at the last address minus i, which is ~i if i has all bits
-    // of an address.
+    // Hidden neuron number i of the list is at the last address minus i. That is ~i, if i is as wide
+    // as an address.
     wire [LIST_BITS-1:0] read_from_end = list_index;
     wire [LIST_BITS-1:0] written_from_end = n_spikes;
     wire [LIST_BITS-1:0] list_read =
@@ -361,18 +361,19 @@ module core #(
             buckets_left <= is_output ? n_spikes != 0 || lists : has_input >> first_bucket;
         end else if (reads_entry) begin
             list_index <= is_last_entry ? 0 : list_index + 1'b1;
-            if (is_last_entry) buckets_left <= buckets_left & (buckets_left - 1'b1); // its lowest 1
+            // without its lowest 1, which is the bucket that was read
+            if (is_last_entry) buckets_left <= buckets_left & (buckets_left - 1'b1);
         end
     end
 
-    // --- groups ---------------------------------------------------------------------------------
+    // --- groups --------------------------------------------------------------------------------
     // Hidden neurons, window after window, then classes. While membranes of a group leak, the spikes
     // of the group before are listed, one in a cycle.
     reg [GROUP_BITS-1:0] group;
     reg [GROUP_BITS-1:0] group_in_window;
     reg [ROW_BITS-1:0] row; // where the weights of this group begin, less first_seen
     reg [UNIT_BITS-1:0] first_seen; // the first block that neurons of this window see
-    wire [LANES-1:0] is_above; // its threshold: the lane's neuron spikes
+    wire [LANES-1:0] is_above; // the lane's membrane is above its threshold, so its neuron spikes
     assign ends_step = state == FIRE && group == GROUPS - 1;
     task begin_groups; begin
         group <= 0;
@@ -412,7 +413,7 @@ module core #(
         if (rst) fired_lanes <= 0;
     end
 
-    // --- weights ------------------------------------------------------------------------------
+    // --- weights -------------------------------------------------------------------------------
     // Of a group's first input, second, ... then of the next group. One address serves to read and
     // to write, as memories with a single port want it.
     wire loads = WRITABLE != 0 && load_valid;
@@ -488,7 +489,7 @@ module core #(
         end
     end endgenerate
 
-    // --- a lane -------------------------------------------------------------------------------
+    // --- a lane --------------------------------------------------------------------------------
     // An adder, and what it adds: x - y is x + ~y + 1.
     genvar l;
     generate for (l = 0; l < LANES; l = l + 1) begin : lane
@@ -547,7 +548,7 @@ module core #(
     assign mon_mem = new_membranes;
     assign mon_spike = is_above;
 
-    // --- scores -------------------------------------------------------------------------------
+    // --- scores --------------------------------------------------------------------------------
     // Of the classes, and the first of the highest. They are added up a cycle after the membranes
     // are there, so that comparing and adding aren't one path.
     reg [LANES*SCORE_BITS-1:0] scores [0:CLASS_GROUPS-1];
@@ -618,7 +619,7 @@ module core #(
     assign out_score = score;
     assign out_answer = is_best ? class_index : answer;
 
-    // --- control ------------------------------------------------------------------------------
+    // --- control -------------------------------------------------------------------------------
     always @(posedge clk) begin
         case (state)
             EVENT:
@@ -627,7 +628,7 @@ module core #(
             GATHER: if (is_gathered) state <= LEAK;
             LEAK: if (fired_left == 0) state <= BIAS; // the spikes of the group before are listed
             BIAS: state <= RESET;
-            RESET: state <= is_listed ? SUM : FIRE; // list, weight, sum
+            RESET: state <= is_listed ? SUM : FIRE; // an entry read in BIAS is added in SUM
             SUM: if (!is_listed) state <= FIRE;
             FIRE: state <= ends_step ? EVENT : LEAK;
             RESULT: if (ends_answer) state <= EVENT;
