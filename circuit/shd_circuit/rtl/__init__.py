@@ -206,13 +206,16 @@ def verilog_files(module: str) -> str:
     return " ".join(MODULE_FILES[: MODULE_FILES.index(f"{module}.v") + 1])
 
 
-def counter(n_steps: int = 1, pool_steps: int = 1) -> IntegerNetwork:
-    """Return a tiny circuit for `prove`: class c counts the steps in which unit 698 + c is active.
+def counter(n_units: int = 2, n_steps: int = 1, pool_steps: int = 1) -> IntegerNetwork:
+    """Return a tiny circuit for `prove`, whose classes count in how many steps a unit is active.
 
-    A unit is active in a step if it spiked in each of the step's bins.
+    There is a class for each of the last units. A unit is active in a step if it spiked in each of
+    the step's bins.
 
     Parameters
     ----------
+    n_units : int
+        Units, of which each is a block, and classes.
     n_steps : int
         Steps of an utterance.
     pool_steps : int
@@ -221,24 +224,26 @@ def counter(n_steps: int = 1, pool_steps: int = 1) -> IntegerNetwork:
     Returns
     -------
     IntegerNetwork
-        Of two units, two hidden neurons for each, and two classes.
+        With two hidden neurons for each unit.
     """
+    first_unit = N_CHANNELS - n_units
     duration_s = n_steps * pool_steps / 1000
-    grid = Downsampling(N_CHANNELS - 2, duration_s, 1, pool_steps, pool_threshold=pool_steps)
+    grid = Downsampling(first_unit, duration_s, 1, pool_steps, pool_threshold=pool_steps)
     # All membranes leak half. A hidden neuron is at 2 if its unit spikes, and then spikes above its
     # threshold of 1. In the step after, half of 2 minus the threshold is 0.
     half = 1 << (OWN_FACTOR_BITS - 1)
     hidden = IntegerLayer(
         weight=np.full((2, 1), 2),  # two neurons at each window, and a window for each unit
-        bias=np.zeros(4, np.int64),
-        threshold=np.full(4, 1),
-        factor=np.full(4, half),
+        bias=np.zeros(2 * n_units, np.int64),
+        threshold=np.full(2 * n_units, 1),
+        factor=np.full(2 * n_units, half),
     )
+    first_of_two = np.kron(np.eye(n_units, dtype=np.int64), [1, 0])
     classes = IntegerLayer(
-        weight=np.array([[1, 0, 0, 0], [0, 0, 1, 0]]),
-        bias=np.zeros(2, np.int64),
-        threshold=np.full(2, 7),  # the highest membrane of four bits
-        factor=np.full(2, half),
+        weight=first_of_two,  # of its unit's two hidden neurons a class takes the first
+        bias=np.zeros(n_units, np.int64),
+        threshold=np.full(n_units, 7),  # the highest membrane of four bits
+        factor=np.full(n_units, half),
     )
     return IntegerNetwork(
         grid,
@@ -252,11 +257,10 @@ def counter(n_steps: int = 1, pool_steps: int = 1) -> IntegerNetwork:
     )
 
 
-def prove(core: str, depth: int, n_steps: int = 1, pool_steps: int = 1) -> None:
+def prove(core: str, depth: int, network: IntegerNetwork) -> None:
     """Let a model checker try what can happen at a core's ports in some cycles from reset on.
 
-    What must hold, and under which assumptions, is in `handshake.v`. The core gets the sizes of
-    `counter`.
+    What must hold, and under which assumptions, is in `handshake.v`.
 
     Parameters
     ----------
@@ -264,17 +268,14 @@ def prove(core: str, depth: int, n_steps: int = 1, pool_steps: int = 1) -> None:
         The text of `core.v`.
     depth : int
         Clock cycles from reset. Nothing is proven about later ones.
-    n_steps : int
-        As for `counter`.
-    pool_steps : int
-        As for `counter`.
+    network : IntegerNetwork
+        From `counter`: the core's sizes and integers.
 
     Raises
     ------
     ExportError
         If a line doesn't hold, which the message names, or a tool is missing.
     """
-    network = counter(n_steps, pool_steps)
     texts = {
         "core.v": core,
         "network.vh": verilog_parameters(network),

@@ -8,7 +8,7 @@
 //  - nothing is loaded or read back;
 //  - in_valid and the data stay until they are accepted;
 //  - milliseconds ascend within an utterance, and at most the last three are after the window;
-//  - spikes come from four units: the two that the circuit counts, and two that it drops.
+//  - spikes come from the last four units, of which the circuit counts some and drops the others.
 //
 // The circuit is a tiny one, `rtl.counter`. Its class c counts the steps in which unit FIRST_UNIT + c
 // had a spike in POOL_THRESHOLD bins: in such a step one input, the unit's hidden neurons and one
@@ -226,7 +226,7 @@ module handshake #(
                 assume (in_unit == last_in_unit);
             end
             if (in_valid) assume (in_end || in_ms >= now);
-            assume (in_unit[9:2] == FIRST_UNIT / 4); // the last two units, and two that are dropped
+            assume (in_unit[9:2] == FIRST_UNIT / 4); // the last four units
             assume (in_ms < WINDOW_MS + 3);
         end
     end
