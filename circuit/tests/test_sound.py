@@ -119,12 +119,12 @@ def test_an_utterance_is_found_and_answered_as_in_python(program, gain):
     for wave in recordings(2):
         wave = gain * np.concatenate([noise(0.5, 1e-4), wave, noise(0.5, 1e-4)])
         wave = np.clip(wave, -1, 1).astype(np.float32)
-        word = encode_utterance(wave.astype(float), RATE)
-        milliseconds = np.rint(word.times * RATE / 2).astype(int) // 24
-        spikes = events_text([Utterance(milliseconds, word.units, 0)])
-        answer = answers_text([circuit.run(milliseconds, word.units)])
-        assert program(wave) == (spikes, word.warning, answer)
-        assert bool(word.warning) == (gain > 1)
+        utterance = encode_utterance(wave.astype(float), RATE)
+        milliseconds = np.rint(utterance.times * RATE / 2).astype(int) // 24
+        spikes = events_text([Utterance(milliseconds, utterance.units, 0)])
+        answer = answers_text([circuit.run(milliseconds, utterance.units)])
+        assert program(wave) == (spikes, utterance.warning, answer)
+        assert bool(utterance.warning) == (gain > 1)
 
 
 @needs_gcc
