@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 import traceback
-from concurrent.futures.process import BrokenProcessPool
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
