@@ -170,7 +170,7 @@ def placed_board(folder: Path, family: str, top: str) -> tuple[pd.DataFrame, lis
         The slowest one, as `place_and_route` returns it.
     """
     needed, path = place_and_route(folder, family, top)
-    device = family if top == "shd_top" else f"{family}, {top}"
+    device = family if top == "shd_top" else f"{family} with {top}"
     build = f"lanes {FAMILIES[family].build['LANES']}"
     rows = [(device, build, quantity, value) for quantity, value in needed.items()]
     return pd.DataFrame(rows, columns=COLUMNS), path
