@@ -19,8 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from shd_helpers.command import run
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.datasets import locate_augmented
-from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events import Events
 from shd_helpers.events.loading import load_file
 from shd_helpers.study import Recipe, evaluate

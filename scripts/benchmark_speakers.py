@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from shd_helpers.command import run
-from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
 from shd_helpers.study.predictions import collect_predictions

@@ -26,7 +26,7 @@ from scripts.augmented_folds import augmented_path
 from scripts.confidence_thresholds import confidence_threshold, write_threshold
 from scripts.selection import OF_TEN_FOLDS, ten_folds
 from shd_helpers.command import run
-from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
 from shd_helpers.study.class_scores import ClassScores, mean_of_scores, read_scores

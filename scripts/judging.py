@@ -29,7 +29,7 @@ from scripts.selection import (
     write_yaml,
 )
 from shd_helpers.command import run
-from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.study.class_scores import ClassScores, mean_of_scores
 from shd_helpers.study.predictions import collect_predictions, speaker_accuracies
 from shd_helpers.study.selection import (

@@ -11,7 +11,7 @@ import pandas as pd
 
 from scripts.accepted import on_heidelberg_digits, on_other_corpus
 from shd_helpers.command import run
-from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.files import atomic
 from shd_helpers.paths import ROOT, results_dir
 from shd_helpers.study import speaker_accuracies, summarize

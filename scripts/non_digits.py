@@ -17,9 +17,9 @@ from scipy.signal import butter, lfilter, sosfilt
 from shd_circuit.folder import read_circuit, read_confidence
 
 from shd_helpers.command import run
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
 from shd_helpers.data.recordings import RecordingError
-from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.files import atomic
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir

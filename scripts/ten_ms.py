@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from shd_helpers.command import run
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.reduction import reduce_data_set
-from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events import Events, languages
 from shd_helpers.events.loading import load_file
 from shd_helpers.files import atomic

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from shd_helpers.command import run
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance, encode_utterance, read_utterance
 from shd_helpers.data.recordings import RecordingError
-from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.extras import pip_command
 from shd_helpers.network import choose_engine
 from shd_helpers.study.pretrained import load_pretrained

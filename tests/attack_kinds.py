@@ -59,7 +59,9 @@ from shd_helpers.paths import ROOT  # isort: skip
 from shd_helpers.data import download, heidelberg  # isort: skip
 from shd_helpers.data.microphone import read_utterance  # isort: skip
 from shd_helpers.data.recordings import read_sound  # isort: skip
-from shd_helpers.data.shd_file import read_shd, write_shd  # isort: skip
+from shd_helpers.data.shd_file import read_shd
+
+from shd_helpers.data.shd_writer import write_shd  # isort: skip
 from shd_helpers.study import notebooks, load_pretrained, read_table  # isort: skip
 from shd_helpers.sweeps import reuse  # isort: skip
 from shd_helpers.sweeps.spec import read_sweep  # isort: skip

@@ -7,7 +7,9 @@ import pytest
 
 from scripts import compare
 from scripts.compare import compare_utterances
-from shd_helpers.data.shd_file import ENGLISH, GERMAN, Utterances, write_shd
+from shd_helpers.data.class_names import ENGLISH, GERMAN
+from shd_helpers.data.shd_file import Utterances
+from shd_helpers.data.shd_writer import write_shd
 
 KEYS = ENGLISH + GERMAN
 

@@ -7,7 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from shd_helpers import figures
-from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS
+from shd_helpers.data.class_names import LANGUAGES
+from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures import benchmark, circuits, downsizing, plots, recipes, style
 from tests.overlaps import overlaps, same_in_gray, unlabeled

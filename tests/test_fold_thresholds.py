@@ -10,8 +10,10 @@ from scipy.special import softmax
 
 from scripts import augmented_folds, confidence_thresholds, fold_thresholds
 from scripts.fold_thresholds import Answers, answers_in_language, judge_speakers, threshold_of
+from shd_helpers.data.class_names import ENGLISH, GERMAN
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.names import copy_name
-from shd_helpers.data.shd_file import ENGLISH, GERMAN, DatasetError, read_shd
+from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events import downsample
 from shd_helpers.network import build_network
 from shd_helpers.study import Recipe, evaluate, tables

@@ -11,7 +11,9 @@ import soundfile
 
 from shd_helpers.cochlea import encode
 from shd_helpers.data import datasets, heidelberg, recordings
-from shd_helpers.data.shd_file import LANGUAGES, DatasetError, read_shd
+from shd_helpers.data.class_names import LANGUAGES
+from shd_helpers.data.dataset_error import DatasetError
+from shd_helpers.data.shd_file import read_shd
 from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from tests.builders.data_files import names
 from tests.builders.recordings import RECORDINGS, TEST, TRAIN, expect, pack

@@ -6,7 +6,7 @@ import pytest
 
 from scripts import judging
 from scripts import selection as steps
-from shd_helpers.data.shd_file import ENGLISH, GERMAN
+from shd_helpers.data.class_names import ENGLISH, GERMAN
 from shd_helpers.study.class_scores import ClassScores
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.selection import Entry, Folds, SelectionError, entries_of

@@ -11,7 +11,7 @@ import torch
 
 from shd_helpers.course import kept_functions, my_network
 from shd_helpers.course.exercises import check, source_of
-from shd_helpers.data.shd_file import ENGLISH
+from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.study import evaluate
 from shd_helpers.study.run_replacement import RunError

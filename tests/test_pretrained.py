@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from scripts import networks as save_networks
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance
-from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures import controls, listening

@@ -8,7 +8,7 @@ from shd_circuit.cost import memory
 from shd_circuit.folder import read_circuit
 
 from scripts.accepted import on_heidelberg_digits, on_other_corpus
-from shd_helpers.data.shd_file import ENGLISH
+from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.paths import ROOT, runs_dir
 from shd_helpers.study import (
     contrasts,

@@ -13,7 +13,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from shd_helpers.data import heidelberg
-from shd_helpers.data.shd_file import DatasetError
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, Quantization, build_network, compiled_engine
 from shd_helpers.paths import NOTEBOOKS

@@ -10,9 +10,11 @@ import pytest
 import soundfile
 
 from shd_helpers.data import recordings
+from shd_helpers.data.class_names import ENGLISH, LANGUAGES
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.data.recordings import encode_recordings
-from shd_helpers.data.shd_file import ENGLISH, LANGUAGES, DatasetError, read_shd
+from shd_helpers.data.shd_file import read_shd
 from tests.builders.recordings import sound
 
 CLASSES = ("yes", "no", "stop")

@@ -12,6 +12,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 from shd_helpers.data import datasets, recordings
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.recordings import (
     RecordingError,
     encode_file,
@@ -19,7 +20,7 @@ from shd_helpers.data.recordings import (
     encode_recordings,
     read_wave,
 )
-from shd_helpers.data.shd_file import DatasetError, read_shd
+from shd_helpers.data.shd_file import read_shd
 from shd_helpers.paths import ROOT
 from tests.builders.recordings import sound
 from tests.damage import damages

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts import ten_ms
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.datasets import fingerprint, locate, locate_augmented
 from shd_helpers.data.reduction import reduce_data_set, reduced
-from shd_helpers.data.shd_file import DatasetError, read_shd, write_shd
+from shd_helpers.data.shd_file import read_shd
+from shd_helpers.data.shd_writer import write_shd
 from shd_helpers.events import Downsampling
 from shd_helpers.sweeps.spec import SWEEPS, read_yaml
 from tests.toy import write_toy

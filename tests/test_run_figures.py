@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from shd_helpers.course.spectra import explained_by_digit
-from shd_helpers.data.shd_file import ENGLISH
+from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.figures.run_figures import RunFigures
 from shd_helpers.study import Recipe
 from shd_helpers.study.run_folder import Run

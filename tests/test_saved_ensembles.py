@@ -11,8 +11,8 @@ import torch
 
 from scripts import networks as save_networks
 from shd_helpers import hear
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import encode_utterance
-from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events import Subsets
 from shd_helpers.figures import controls, listening

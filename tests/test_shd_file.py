@@ -11,16 +11,12 @@ import h5py
 import numpy as np
 import pytest
 
-from shd_helpers.data import shd_file
-from shd_helpers.data.shd_file import (
-    ENGLISH,
-    GERMAN,
-    DatasetError,
-    content_hash,
-    language_classes,
-    read_shd,
-    write_shd,
-)
+from shd_helpers.data import packed_file
+from shd_helpers.data.class_names import ENGLISH, GERMAN, language_classes
+from shd_helpers.data.dataset_error import DatasetError
+from shd_helpers.data.packed_file import content_hash
+from shd_helpers.data.shd_file import read_shd
+from shd_helpers.data.shd_writer import write_shd
 from tests.builders.data_files import GOOD, KEYS, check_good, packed, write
 
 
@@ -74,7 +70,7 @@ def test_write_shd_is_read_back(tmp_path):
 def test_no_room_for_a_file(tmp_path):
     """HDF5 itself crashes where the disk is full; a limit on the size of files is as full."""
     code = (
-        "import resource, sys; from shd_helpers.data.shd_file import write_shd\n"
+        "import resource, sys; from shd_helpers.data.shd_writer import write_shd\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "times, units = [[0.5] * 5000] * 100, [[7] * 5000] * 100\n"
         "try: write_shd(sys.argv[1], times, units, [0] * 100, [0] * 100)\n"
@@ -185,8 +181,8 @@ def test_hash_is_of_the_unpacked_bytes_and_made_again_when_they_change(tmp_path,
     plain = write(tmp_path / "x_train.h5")
     reads = []
     content = plain.read_bytes()
-    opened = shd_file._opened
-    monkeypatch.setattr(shd_file, "_opened", lambda path: reads.append(path) or opened(path))
+    opened = packed_file._opened
+    monkeypatch.setattr(packed_file, "_opened", lambda path: reads.append(path) or opened(path))
     for suffix in ("", ".gz", ".zip"):
         path = packed(plain, suffix)
         for _ in range(2):
@@ -214,7 +210,7 @@ def test_the_hashes_of_many_files_are_remembered(tmp_path, monkeypatch):
     """Leave-one-speaker-out with eight augmented copies reads 18 files again and again."""
     paths = [write(tmp_path / f"{number}.h5") for number in range(40)]
     first = [content_hash(path) for path in paths]
-    monkeypatch.setattr(shd_file, "_opened", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(packed_file, "_opened", lambda _: pytest.fail("read again"))
     assert [content_hash(path) for path in paths] == first
 
 

@@ -13,7 +13,8 @@ import pytest
 import scipy.fft
 
 from shd_helpers.data import speech
-from shd_helpers.data.shd_file import LANGUAGES, read_shd
+from shd_helpers.data.class_names import LANGUAGES
+from shd_helpers.data.shd_file import read_shd
 from shd_helpers.data.speech import SpeechError, make_spoken, speak, synthesize
 
 CHANGED = (

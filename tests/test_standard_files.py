@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from shd_helpers.data import heidelberg, speech
-from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.paths import ROOT
 from tests import RESULTS
 

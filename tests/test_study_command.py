@@ -14,7 +14,7 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from shd_helpers.data.shd_file import ENGLISH
+from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.data.speech import SpeechError
 from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study import notebooks

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from shd_helpers.data.class_names import ENGLISH, GERMAN
 from shd_helpers.data.names import copy_name
-from shd_helpers.data.shd_file import ENGLISH, GERMAN, write_shd
+from shd_helpers.data.shd_writer import write_shd
 
 
 @cache

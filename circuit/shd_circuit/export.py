@@ -19,8 +19,10 @@ from shd_circuit.quantize import circuit_of
 from shd_circuit.readme import Description
 from shd_circuit.sources import Utterance
 from shd_helpers.command import run
+from shd_helpers.data.class_names import LANGUAGES
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.datasets import locate
-from shd_helpers.data.shd_file import LANGUAGES, DatasetError, read_shd
+from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, Quantization, answers
 from shd_helpers.paths import networks_dir, resolve, results_dir, runs_dir

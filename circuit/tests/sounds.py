@@ -4,7 +4,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 from shd_helpers.data import SPEECH_RATE_HZ, synthesize
-from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.data.class_names import LANGUAGES
 from tests.builders.recordings import AUDIO, RATE
 
 

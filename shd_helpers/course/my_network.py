@@ -9,7 +9,7 @@ import torch
 
 from shd_helpers.course.kept_functions import folder, texts
 from shd_helpers.data import LANGUAGES, locate
-from shd_helpers.data.shd_file import ENGLISH
+from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.events import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import NetworkConfig, build_network

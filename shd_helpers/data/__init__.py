@@ -9,7 +9,9 @@ _MODULES = {
     "datasets": ("dataset_name", "fingerprint", "locate", "speaker_name"),
     "microphone": ("encode_utterance",),
     "recordings": ("encode_recordings",),
-    "shd_file": ("LANGUAGES", "Utterances", "read_shd", "used_classes", "write_shd"),
+    "class_names": ("LANGUAGES", "used_classes"),
+    "shd_file": ("Utterances", "read_shd"),
+    "shd_writer": ("write_shd",),
     "speech": ("SPEECH_RATE_HZ", "synthesize", "wav"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -9,9 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.download import download, exclusive
 from shd_helpers.data.names import FILES, MOST_COPIES, SUFFIXES, copy_name, older_path
-from shd_helpers.data.shd_file import N_CHANNELS, DatasetError, channels_of, content_hash
+from shd_helpers.data.packed_file import content_hash
+from shd_helpers.data.shd_file import N_CHANNELS, channels_of
 from shd_helpers.paths import data_dir, resolve
 
 # MD5 of the official HDF5 files, and of the zip files that hold them, as public loaders check them.

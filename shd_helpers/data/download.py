@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pooch
 from filelock import FileLock, Timeout
 
-from shd_helpers.data.shd_file import DatasetError
+from shd_helpers.data.dataset_error import DatasetError
 
 # A download ends with an error if fewer bytes per second arrive for this many seconds.
 SLOWEST_BYTES_PER_S = 1000

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shd_helpers.checks import listed
-from shd_helpers.data.shd_file import LANGUAGES, why_no_class_name
+from shd_helpers.data.class_names import LANGUAGES, why_no_class_name
 from shd_helpers.files import sha256
 
 SUFFIXES = (".wav", ".flac")

@@ -29,7 +29,7 @@ from shd_helpers.data.recording_list import (
     list_recordings,
     normalized,
 )
-from shd_helpers.data.shd_file import write_shd
+from shd_helpers.data.shd_writer import write_shd
 from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.files import atomic, reading, sha256
 from shd_helpers.versions import SPIKES, WAVEFORMS

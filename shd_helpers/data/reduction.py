@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from shd_helpers.checks import check_number
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.datasets import dataset_name, locate
 from shd_helpers.data.names import FILES, MOST_COPIES, SUFFIXES, copy_name
-from shd_helpers.data.shd_file import DatasetError, read_in_slices, write_shd
+from shd_helpers.data.shd_file import read_in_slices
+from shd_helpers.data.shd_writer import write_shd
 
 
 def reduced(times: np.ndarray, units: np.ndarray, bin_ms: float) -> tuple[np.ndarray, np.ndarray]:

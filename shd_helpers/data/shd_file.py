@@ -1,4 +1,4 @@
-"""Read, check and write files in the layout of the Spiking Heidelberg Digits (SHD).
+"""Read and check files in the layout of the Spiking Heidelberg Digits (SHD).
 
 A file has, for each utterance, the times and the units (channels) of its spikes, a label and a
 speaker. It also has a list of class names, to which labels are indices. The layout is described in
@@ -9,42 +9,29 @@ SHD's files have 700 channels and the digits of two languages. Other files may h
 and, where ``extra/n_channels`` says how many, another number of channels.
 """
 
-import gzip
-import hashlib
-import io
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
 
 import h5py
 import numpy as np
 
-from shd_helpers.files import atomic, reading
+from shd_helpers.data.class_names import checked_class_names
+from shd_helpers.data.dataset_error import DatasetError
+from shd_helpers.data.packed_file import file_version, named_errors, opened_hdf5
 
 N_CHANNELS = 700  # of SHD's files, and of the model of the inner ear
 MOST_NUMBERS = 2**16  # of labels and of speakers, because they are stored in 16 bits
 MOST_CHANNELS = 2**16  # because units are stored in 16 bits
-SIGNATURE = b"\x89HDF\r\n\x1a\n"  # the first bytes of every HDF5 file
-MOST_UNPACKED_BYTES = 2 * 10**9  # in memory; the official training file has 0.3 * 10**9
 LONGEST_S = 10.0  # no utterance takes longer, so a later time is not in seconds
 ROWS_AT_ONCE = 512  # that are read: h5py is slow for one row at a time
 ROWS_OF_A_SLICE = 8 * ROWS_AT_ONCE  # that `read_in_slices` returns; with SHD's spikes 130 MB
-ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
-LANGUAGES = {"english": ENGLISH, "german": GERMAN, "both": ENGLISH + GERMAN}
-_N_CHANNELS = "extra/n_channels"  # where a file says how many channels it has
+N_CHANNELS_ENTRY = "extra/n_channels"  # where a file says how many channels it has
 # Where a file says that the precision of its times is FINE. The times of any other file are read as
 # float16, because networks were trained on them like that.
-_TIME_PRECISION = "extra/time_precision"
+TIME_PRECISION_ENTRY = "extra/time_precision"
 FINE = "float32"
-
-
-class DatasetError(ValueError):
-    """A data set can't be used; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +110,7 @@ def read_shd(path: str | Path) -> Utterances:
         If the file is missing, damaged or breaks a rule of the layout. The message names the
         file, the utterance and the remedy.
     """
-    with _opened_hdf5(path) as file:
+    with opened_hdf5(path) as file:
         header = _read_header(Path(path), file)
         return _read_utterances(Path(path), file, header, slice(0, len(header.labels)))
 
@@ -151,7 +138,7 @@ def read_in_slices(path: str | Path) -> Iterator[Utterances]:
     DatasetError
         As `read_shd` does.
     """
-    with _opened_hdf5(path) as file:
+    with opened_hdf5(path) as file:
         header = _read_header(Path(path), file)
         n = len(header.labels)
         for first in range(0, max(n, 1), ROWS_OF_A_SLICE):
@@ -178,27 +165,15 @@ def channels_of(path: str | Path) -> int:
         If the file is missing or damaged, or the number can't be used.
     """
     path = Path(path)
-    with _named_errors(path):
-        return _n_channels_of(path, _version(path))
+    with named_errors(path):
+        return _n_channels_of(path, file_version(path))
 
 
 @lru_cache(maxsize=256)
 def _n_channels_of(path: Path, _version: tuple[int, int, int]) -> int:
     """Return the number of channels of a file in one of its versions."""
-    with _opened_hdf5(path) as file:
+    with opened_hdf5(path) as file:
         return _n_channels(path, file)
-
-
-@contextmanager
-def _opened_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """Open a file in SHD layout, packed or not. Errors within the block become DatasetErrors."""
-    path = Path(path)
-    is_packed = path.suffix in (".gz", ".zip")
-    with _named_errors(path), _opened(path) as stream:
-        # h5py jumps to and fro in a file, which a packed one doesn't allow.
-        readable = io.BytesIO(_unpacked(stream)) if is_packed else stream
-        with h5py.File(readable, "r") as file:
-            yield file
 
 
 @dataclass(frozen=True)
@@ -235,52 +210,23 @@ def _read_header(path: Path, file: h5py.File) -> _Header:
 
 def _class_names(path: Path, file: h5py.File) -> tuple[str, ...]:
     """Return the class names of a file, checked."""
-    return _checked_class_names(path, tuple(file["extra/keys"].asstr("utf-8")[:]))
-
-
-def _checked_class_names(path: Path, written: Sequence[str]) -> tuple[str, ...]:
-    """Return class names as `read_shd` returns them; DatasetError if it would refuse them.
-
-    SHD's digits are returned as `LANGUAGES` spells them, and other names as the file does.
-    """
-    names = tuple(written)
-    digits = tuple(name.lower().replace("ü", "ue") for name in names)
-    if set(digits) <= set(LANGUAGES["both"]):
-        names = digits
-    for name in names:
-        if reason := why_no_class_name(name):
-            raise DatasetError(f"{path}: extra/keys: {name!r}: {reason}. Rename the class.")
-        if names.count(name) > 1:
-            raise DatasetError(
-                f"{path}: extra/keys lists the class {name!r} {names.count(name)} times. Give each "
-                "class a name of its own."
-            )
-    return names
+    return checked_class_names(path, tuple(file["extra/keys"].asstr("utf-8")[:]))
 
 
 def _n_channels(path: Path, file: h5py.File) -> int:
     """Return the number of channels that an open file says, else SHD's. Check it."""
-    if _N_CHANNELS not in file:
+    if N_CHANNELS_ENTRY not in file:
         return N_CHANNELS
-    value = file[_N_CHANNELS]
+    value = file[N_CHANNELS_ENTRY]
     is_number = isinstance(value, h5py.Dataset) and value.shape == () and _is_number(value.dtype)
     if not is_number or value[()] % 1 != 0:
         raise DatasetError(
-            f"{path}: {_N_CHANNELS} must be one whole number, how many channels there are. Write "
-            "the file with shd_helpers.data.shd_file.write_shd."
+            f"{path}: {N_CHANNELS_ENTRY} must be one whole number, how many channels there are. "
+            "Write the file with shd_helpers.write_shd."
         )
     n_channels = int(value[()])
-    _check_n_channels(f"{path}: {_N_CHANNELS}", n_channels)
+    check_n_channels(f"{path}: {N_CHANNELS_ENTRY}", n_channels)
     return n_channels
-
-
-def _check_n_channels(name: str, n_channels: int) -> None:
-    """Raise DatasetError if no file can have this number of channels."""
-    if not 1 <= n_channels <= MOST_CHANNELS:
-        raise DatasetError(
-            f"{name} is {n_channels:,}: a file has 1 to {MOST_CHANNELS:,} channels, because units "
-            "are stored in 16 bits. Correct the number, or merge neighboring channels first."
-        )
 
 
 def _read_utterances(path: Path, file: h5py.File, header: _Header, rows: slice) -> Utterances:
@@ -309,88 +255,6 @@ def _read_utterances(path: Path, file: h5py.File, header: _Header, rows: slice) 
     )
 
 
-def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
-    """Return the hash of an HDF5 file's bytes, whether it is packed or not.
-
-    In one process, a file that hasn't changed since the last call isn't read again.
-
-    Parameters
-    ----------
-    path : str or Path
-        A file ``.h5``, ``.h5.gz`` or ``.h5.zip``.
-    algorithm : str
-        Name of the hash, as `hashlib` has it.
-
-    Returns
-    -------
-    str
-        Hexadecimal digits.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing or can't be unpacked.
-    """
-    path = Path(path)
-    with _named_errors(path):
-        return _hash_of(path, _version(path), algorithm)
-
-
-def _version(path: Path) -> tuple[int, int, int]:
-    """Return what differs between two versions of a file: its number on the disk, size and time."""
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-@cache  # without a limit: a run with augmented recordings reads many files
-def _hash_of(path: Path, _version: tuple[int, int, int], algorithm: str) -> str:
-    """Return the hash of a file in one of its versions."""
-    with _opened(path) as stream:
-        return hashlib.file_digest(stream, algorithm).hexdigest()
-
-
-@contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    """Turn whatever is raised while a file is read into a DatasetError that names it."""
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such file. Check `dataset`, or get it again.")
-    with reading(path, DatasetError, "Copy or download it again."):
-        yield
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Yield the bytes of the HDF5 file, taken out of gzip or zip where it is packed."""
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            members = [name for name in archive.namelist() if name.endswith(".h5")]
-            # macOS puts files of its own, "._*.h5", into archives.
-            members = [name for name in members if not Path(name).name.startswith("._")]
-            if len(members) != 1:
-                raise DatasetError(f"{path}: {len(members)} .h5 files inside, but one is needed.")
-            with archive.open(members[0]) as stream:
-                yield stream
-    else:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            yield stream
-
-
-def _unpacked(stream: Any) -> bytes:
-    """Return the content of a packed file. Raise ValueError if it isn't HDF5 or is too large.
-
-    A few megabytes may unpack to more than the memory has.
-    """
-    start = stream.read(len(SIGNATURE))
-    if start != SIGNATURE:
-        raise ValueError("what is packed in it is not HDF5")
-    content = start + stream.read(MOST_UNPACKED_BYTES)
-    if len(content) > MOST_UNPACKED_BYTES:
-        raise ValueError(
-            f"unpacks to more than {MOST_UNPACKED_BYTES / 1e9:g} GB. Unpack it by hand"
-        )
-    return content
-
-
 def _is_number(dtype: np.dtype) -> bool:
     return dtype.kind in "iuf"
 
@@ -415,7 +279,7 @@ def _check_layout(path: Path, file: h5py.File) -> None:
     if absent:
         raise DatasetError(
             f"{path}: without {', '.join(absent)}, which SHD layout has. Write the file with "
-            "shd_helpers.data.shd_file.write_shd."
+            "shd_helpers.write_shd."
         )
     for name, (is_right_type, type_name) in _COLUMNS.items():
         column = file[name]
@@ -423,7 +287,7 @@ def _check_layout(path: Path, file: h5py.File) -> None:
         if not is_column or not is_right_type(column.dtype):
             raise DatasetError(
                 f"{path}: {name} must be {type_name}, one for each utterance. Write the file with "
-                "shd_helpers.data.shd_file.write_shd."
+                "shd_helpers.write_shd."
             )
     lengths = {name: len(file[name]) for name in _COLUMNS}
     if "extra/file" in file:
@@ -457,7 +321,7 @@ def _read_rows(
 
 def _time_dtype(file: h5py.File) -> type[np.floating]:
     """Return the type of the times that are read from an open file."""
-    is_fine = _TIME_PRECISION in file and file[_TIME_PRECISION].asstr("utf-8")[()] == FINE
+    is_fine = TIME_PRECISION_ENTRY in file and file[TIME_PRECISION_ENTRY].asstr("utf-8")[()] == FINE
     return np.float32 if is_fine else np.float16
 
 
@@ -465,12 +329,12 @@ def _check_units(
     path: Path, file: h5py.File, units: np.ndarray, owner: np.ndarray, n_channels: int
 ) -> None:
     """Raise DatasetError if a unit is no channel of the file."""
-    if _N_CHANNELS not in file and len(units) and n_channels <= units.max() < MOST_CHANNELS:
+    if N_CHANNELS_ENTRY not in file and len(units) and n_channels <= units.max() < MOST_CHANNELS:
         utterance = owner[np.argmax(units)]
         raise DatasetError(
             f"{path}: utterance {utterance}: a unit outside 0..{n_channels - 1}. Correct the "
             f"program that wrote the file. If the file has more than {n_channels} channels, say "
-            f"how many in {_N_CHANNELS}, as write_shd(..., extra={{'n_channels': ...}}) does."
+            f"how many in {N_CHANNELS_ENTRY}, as write_shd(..., extra={{'n_channels': ...}}) does."
         )
     is_unit = (units >= 0) & (units < n_channels) & (units % 1 == 0)
     _refuse(path, ~is_unit, owner, f"a unit outside 0..{n_channels - 1}")
@@ -485,229 +349,23 @@ def _refuse(path: Path, is_wrong: np.ndarray, owner: np.ndarray, reason: str) ->
         )
 
 
-def why_no_class_name(name: str) -> str:
-    """Return why a text can't be the name of a class.
-
-    Run folders store examples under the names of classes, and tables list them.
+def check_n_channels(name: str, n_channels: int) -> None:
+    """Check that a file can have a number of channels.
 
     Parameters
     ----------
     name : str
-        The text.
-
-    Returns
-    -------
-    str
-        Part of a sentence. Empty if it can be one.
-    """
-    if not name.strip():
-        return "a class needs a name"
-    if "/" in name or not name.strip("."):
-        return "the name of a class has no slash and isn't only dots"
-    if not name.isprintable():
-        return "the name of a class has only characters that can be printed"
-    return ""
-
-
-def has_two_languages(keys: Sequence[str]) -> bool:
-    """Tell whether class names are SHD's digits in two languages, so that `language` matters.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        A file's class names.
-
-    Returns
-    -------
-    bool
-        True for SHD's twenty names, in whatever order. A file with any other names is used with
-        all its classes.
-    """
-    return len(keys) == len(LANGUAGES["both"]) and set(keys) == set(LANGUAGES["both"])
-
-
-def used_classes(keys: Sequence[str], language: str) -> tuple[str, ...]:
-    """Return the names of the classes that a run uses, in the order of its class numbers.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        A file's class names, in the order of its labels.
-    language : str
-        A key of `LANGUAGES`. It matters only for SHD's digits in two languages.
-
-    Returns
-    -------
-    tuple of str
-        The language's digits in the study's order, because published descriptions disagree about
-        the order of SHD's labels. For any other file, all its names in its own order.
+        What the message calls the number.
+    n_channels : int
+        The number.
 
     Raises
     ------
     DatasetError
-        If the language is unknown, or the file has no class names.
+        If it is below 1, or above `MOST_CHANNELS`.
     """
-    if language not in LANGUAGES:
-        raise DatasetError(f"language {language!r}: unknown. Choose one of {', '.join(LANGUAGES)}.")
-    if len(keys) == 0:
-        raise DatasetError("extra/keys is empty. Write the names of the classes there.")
-    return LANGUAGES[language] if has_two_languages(keys) else tuple(keys)
-
-
-def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
-    """Map a file's labels to the classes 0, 1, ... that a run uses.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        The file's class names, in the order of its labels.
-    language : str
-        A key of `LANGUAGES`. See `used_classes`.
-
-    Returns
-    -------
-    dict of int to int
-        Class of each label. Labels of another language are not in it.
-
-    Raises
-    ------
-    DatasetError
-        As `used_classes` does.
-    """
-    names = used_classes(keys, language)
-    return {list(keys).index(name): number for number, name in enumerate(names)}
-
-
-def write_shd(
-    path: str | Path,
-    times: Sequence[np.ndarray],
-    units: Sequence[np.ndarray],
-    labels: Sequence[int],
-    speakers: Sequence[int],
-    keys: Sequence[str] = LANGUAGES["both"],
-    extra: Mapping[str, Sequence[str] | str | int] | None = None,
-) -> None:
-    """Write utterances as a file in SHD layout. A crash never leaves half a file.
-
-    Times are stored as float16, as in SHD. So they are rounded: between 1 and 2 seconds to whole
-    milliseconds, and between 0.5 and 1 second to half of one. A spike near the end of a millisecond
-    may then fall into the next one. ``extra={"time_precision": "float32"}`` stores finer times.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file to write; one that is there is replaced.
-    times, units : sequence of ndarray
-        Spike times (seconds) and channels of each utterance.
-    labels, speakers : sequence of int
-        Index into `keys`, and speaker number, of each utterance.
-    keys : sequence of str
-        Class names.
-    extra : mapping, optional
-        Further entries below ``extra``:
-
-        * ``"n_channels"``: the number of channels, 1 to 65,536, if it isn't 700.
-        * ``"time_precision"``: ``"float32"`` for times that are finer than those of SHD.
-        * ``"meta_info/gender"``: the gender of each speaker number.
-        * ``"file"``: the name of each utterance's recording, which official SHD doesn't have.
-
-    Raises
-    ------
-    DatasetError
-        If `read_shd` would refuse the file: the arguments don't have one entry for each utterance,
-        two classes have the same name, a name can't be that of a class, or a time, unit, label,
-        speaker or number of channels is out of its range. Or if the precision is unknown.
-    """
-    texts = dict(extra or {})
-    n_channels: Any = texts.pop("n_channels", N_CHANNELS)
-    _check_n_channels("n_channels", n_channels)
-    time_precision = texts.pop("time_precision", "float16")
-    if time_precision not in ("float16", FINE):
-        raise DatasetError(f"time_precision {time_precision!r}: must be float16 or {FINE}.")
-    columns = {"times": times, "units": units, "labels": labels, "speakers": speakers}
-    if "file" in texts:
-        columns["extra['file']"] = cast(Sequence[str], texts["file"])
-    _check_one_for_each(Path(path), columns)
-    _checked_class_names(Path(path), keys)
-    _check_spikes(Path(path), times, units, n_channels)
-    _check_whole_numbers(Path(path), "label", labels, len(keys))
-    _check_whole_numbers(Path(path), "speaker", speakers, MOST_NUMBERS)
-    # In memory first, because HDF5 itself ends the process if the disk is full.
-    memory = io.BytesIO()
-    with h5py.File(memory, "w") as file:
-        time_dtype = np.float32 if time_precision == FINE else np.float16
-        _write_lists(file, "spikes/times", times, time_dtype)
-        _write_lists(file, "spikes/units", units, np.uint16)
-        file["labels"] = np.asarray(labels, np.uint16)
-        file["extra/speaker"] = np.asarray(speakers, np.uint16)
-        _write_texts(file, "extra/keys", keys)
-        if n_channels != N_CHANNELS:
-            file[_N_CHANNELS] = n_channels
-        if time_precision == FINE:
-            file[_TIME_PRECISION] = FINE
-        for name, column in texts.items():
-            _write_texts(file, f"extra/{name}", cast(Sequence[str], column))
-    with atomic(path) as unfinished:
-        unfinished.write_bytes(memory.getbuffer())
-
-
-def _check_one_for_each(path: Path, columns: Mapping[str, Sequence]) -> None:
-    """Raise DatasetError if a file's columns aren't equally long."""
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{length} {name}" for name, length in lengths.items())
-        raise DatasetError(f"{path}: {listed}. Give one of each for every utterance.")
-
-
-def _check_spikes(
-    path: Path, times: Sequence[np.ndarray], units: Sequence[np.ndarray], n_channels: int
-) -> None:
-    """Raise DatasetError if the spikes that are to be written can't be those of a file."""
-    for number, (times_of_one, units_of_one) in enumerate(zip(times, units, strict=True)):
-        seconds = np.asarray(times_of_one)
-        channels = np.asarray(units_of_one)
-        where = f"{path}: utterance {number}"
-        if seconds.shape != channels.shape or seconds.ndim != 1:
-            raise DatasetError(
-                f"{where}: times of shape {seconds.shape} and units of shape {channels.shape}. "
-                "Give one time and one unit for each spike."
-            )
-        if not ((seconds >= 0) & (seconds <= LONGEST_S)).all():  # false for NaN
-            raise DatasetError(
-                f"{where}: a time is negative, not finite or above {LONGEST_S:g}. Give seconds "
-                "from the beginning of the utterance."
-            )
-        if not ((channels >= 0) & (channels < n_channels) & (channels % 1 == 0)).all():
-            raise DatasetError(
-                f"{where}: a unit outside 0..{n_channels - 1}. Correct it, or say how many "
-                'channels there are: extra={"n_channels": ...}.'
-            )
-
-
-def _check_whole_numbers(path: Path, name: str, numbers: Sequence[int], n: int) -> None:
-    """Raise DatasetError if one of the numbers isn't one of 0 to n - 1."""
-    values = np.asarray(numbers)
-    is_right = np.zeros(len(values), bool)
-    if values.dtype.kind in "iuf":
-        is_right = (values >= 0) & (values < n) & (values % 1 == 0)
-    if not is_right.all():
-        utterance = int(np.argmin(is_right))
+    if not 1 <= n_channels <= MOST_CHANNELS:
         raise DatasetError(
-            f"{path}: utterance {utterance}: the {name} is {values[utterance]}, but must be a "
-            f"whole number from 0 to {n - 1}."
+            f"{name} is {n_channels:,}: a file has 1 to {MOST_CHANNELS:,} channels, because units "
+            "are stored in 16 bits. Correct the number, or merge neighboring channels first."
         )
-
-
-def _write_lists(
-    file: h5py.File, name: str, rows: Sequence[np.ndarray], dtype: type[np.generic]
-) -> None:
-    """Write a column that has a list of numbers for each utterance."""
-    column = file.create_dataset(name, (len(rows),), h5py.vlen_dtype(dtype))
-    for i, row in enumerate(rows):
-        column[i] = np.asarray(row, dtype)
-
-
-def _write_texts(file: h5py.File, name: str, texts: Sequence[str]) -> None:
-    """Write a column of texts."""
-    encoded = [text.encode() for text in texts]
-    file[name] = np.array(encoded) if encoded else np.empty(0, "S1")

@@ -23,8 +23,10 @@ import soundfile
 
 from shd_helpers.checks import check_choice
 from shd_helpers.cochlea import encode, on_all_cores
+from shd_helpers.data.class_names import LANGUAGES
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.download import exclusive
-from shd_helpers.data.shd_file import LANGUAGES, DatasetError, write_shd
+from shd_helpers.data.shd_writer import write_shd
 from shd_helpers.files import atomic
 from shd_helpers.versions import SPIKES
 

@@ -7,15 +7,9 @@ from typing import Any
 import numpy as np
 
 from shd_helpers.checks import check_settings, check_whole, from_data, setting
-from shd_helpers.data.shd_file import (
-    LANGUAGES,
-    MOST_CHANNELS,
-    N_CHANNELS,
-    DatasetError,
-    Utterances,
-    language_classes,
-    used_classes,
-)
+from shd_helpers.data.class_names import LANGUAGES, language_classes, used_classes
+from shd_helpers.data.dataset_error import DatasetError
+from shd_helpers.data.shd_file import MOST_CHANNELS, N_CHANNELS, Utterances
 from shd_helpers.events.event_lists import Events, concatenate
 
 BIN_MS = 1.0  # of a time bin, before pooling

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from shd_helpers.checks import setting_names
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.datasets import NAMED, locate
 from shd_helpers.data.download import exclusive
-from shd_helpers.data.shd_file import DatasetError, content_hash, read_in_slices
+from shd_helpers.data.packed_file import content_hash
+from shd_helpers.data.shd_file import read_in_slices
 from shd_helpers.events.downsampling import DEFAULT, Downsampling, downsample_slices
 from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from shd_helpers.files import atomic, reading

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from shd_helpers.data.class_names import language_classes, used_classes
 from shd_helpers.data.datasets import speaker_name
-from shd_helpers.data.shd_file import Utterances, language_classes, used_classes
+from shd_helpers.data.shd_file import Utterances
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.events.event_lists import Events
 from shd_helpers.figures.controls import explore

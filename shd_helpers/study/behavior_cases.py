@@ -13,7 +13,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from shd_helpers.data.shd_file import LANGUAGES, Utterances
+from shd_helpers.data.class_names import LANGUAGES
+from shd_helpers.data.shd_file import Utterances
 from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsample
 from shd_helpers.events.split import split_utterances
 from shd_helpers.network import NetworkConfig, Quantization, build_network, choose_engine, costs

@@ -9,8 +9,9 @@ from typing import Any
 import psutil
 
 from shd_helpers.checks import check_settings, later, quoted, setting, setting_names
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.datasets import MOST_COPIES, locate, locate_augmented, n_channels_of
-from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS
+from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events import (
     Augmentation,
     Downsampling,

@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 import torch
 
-from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS
+from shd_helpers.data.class_names import LANGUAGES
+from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.files import reading, sha256
 from shd_helpers.study.identity import current_names
 from shd_helpers.study.recipe import Recipe

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from shd_helpers.checks import quoted
 from shd_helpers.command import run as run_command
-from shd_helpers.data.shd_file import DatasetError
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.files import is_disk_full
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps.execution import (
