@@ -28,7 +28,7 @@ class RunError(ValueError):
     """A run folder that can't be read or written; the message names the folder and the remedy."""
 
 
-class RunLock(FileLock):
+class _RunLock(FileLock):
     """The lock of a run folder, which also knows who in this process may write the folder.
 
     All locks of one process for a folder are the same object. So a later `RunWriter` acquires it
@@ -115,7 +115,7 @@ def is_waiting(folder: Path) -> bool:
     return (hidden_path(folder, "unfinished") / "run.json").exists()
 
 
-def lock_run_folder(folder: Path) -> RunLock:
+def lock_run_folder(folder: Path) -> _RunLock:
     """Acquire the lock of a run folder, and return it. Only its holder writes and renames.
 
     All locks of one process for a folder are the same object, so that a notebook's cell can be run
@@ -128,7 +128,7 @@ def lock_run_folder(folder: Path) -> RunLock:
 
     Returns
     -------
-    RunLock
+    _RunLock
         The acquired lock. Whoever asked for it releases it.
 
     Raises
@@ -138,7 +138,7 @@ def lock_run_folder(folder: Path) -> RunLock:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = RunLock(hidden_path(folder, "lock"), thread_local=False, is_singleton=True)
+        lock = _RunLock(hidden_path(folder, "lock"), thread_local=False, is_singleton=True)
         lock.acquire(timeout=WAIT_S)
         try:
             # not before the lock is acquired: another process may be renaming the folder
