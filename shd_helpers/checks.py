@@ -21,6 +21,8 @@ from dataclasses import field, fields
 from math import inf, isfinite
 from typing import Any
 
+MOST_LISTED = 3  # things of a kind that a message lists; it only counts the others
+
 
 def setting(default: Any, allowed: tuple) -> Any:
     """Declare a setting as a field of a dataclass, with the values that it may have.
@@ -173,6 +175,29 @@ def quoted(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:60]}..."
 
 
+def listed(items: Sequence[str], most: int = MOST_LISTED, separator: str = ", ") -> str:
+    """Return the first of some texts in a row, and how many more there are.
+
+    Parameters
+    ----------
+    items : sequence of str
+        The texts, one or more.
+    most : int
+        How many of them are listed.
+    separator : str
+        What comes between two of them.
+
+    Returns
+    -------
+    str
+        Such as ``"a, b, c, and 2 more"``.
+    """
+    parts = list(items[:most])
+    if len(items) > most:
+        parts.append(f"and {len(items) - most} more")
+    return separator.join(parts)
+
+
 def check_choice(name: str, value: object, choices: Sequence) -> None:
     """Check a value that must be one of a few.
 
@@ -235,8 +260,13 @@ def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
     Raises
     ------
     ValueError
-        If it is no whole number (1.0 is none) or out of range.
+        If it is no whole number (1.0 is none), one of numpy's, which JSON can't have, or out of
+        range.
     """
+    if hasattr(value, "dtype"):
+        raise ValueError(
+            f"{name} {quoted(value)}: must be Python's int, not numpy's. Give int(...)"
+        )
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{name} {quoted(value)}: must be a whole number")
     check_number(name, value, low, high)

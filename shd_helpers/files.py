@@ -25,6 +25,8 @@ ROOM_BYTES = 2**24  # a disk with less free space is full: a run doesn't fit
 # numbers are given anew after each boot.
 PROCESS_NAMESPACE = Path("/proc/self/ns/pid")
 BOOT = Path("/proc/sys/kernel/random/boot_id")
+# Other errors than these, such as EINVAL, come from a damaged file, too.
+_OF_THE_SYSTEM = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 FORGOTTEN_S = 86_400.0  # nobody writes longer at one file
 
 
@@ -140,7 +142,9 @@ def is_mount(folder: Path) -> bool:
 
 @contextmanager
 def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
-    """Turn whatever is raised while a damaged file is read into an error that names the file.
+    """Turn whatever is raised while a file is read into an error that names the file.
+
+    The message says whether the file is damaged, can't be read, or doesn't fit into the memory.
 
     A mistake in this package's own code is raised as it is. A folder, a pipe or a device at the
     path is refused, because reading it may never end.
@@ -152,7 +156,7 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
     kind : type
         Type of the error to raise. An error of this type is raised as it is.
     remedy : str
-        What to do about a damaged file: the end of the message.
+        What to do about a file that is damaged or missing: the end of the message.
 
     Yields
     ------
@@ -162,7 +166,7 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
     Raises
     ------
     ValueError
-        One of the given `kind`, if the file is damaged.
+        One of the given `kind`, if the file can't be read or is damaged.
     """
     try:
         if path.exists() and not path.is_file():
@@ -176,8 +180,19 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
         is_ours = raised_in.is_relative_to(Path(__file__).parent)
         if is_ours and isinstance(error, TypeError | AttributeError | NameError):
             raise
-        why = (str(error).splitlines() or [""])[0]
-        raise kind(f"{path}: damaged ({type(error).__name__}: {why}). {remedy}") from error
+        raise kind(f"{path}: {_trouble(error, remedy)}") from error
+
+
+def _trouble(error: Exception, remedy: str) -> str:
+    """Return what is wrong with a file whose reading raised an error, and what to do."""
+    if isinstance(error, FileNotFoundError):
+        return f"no such file. {remedy}"
+    if isinstance(error, PermissionError) or getattr(error, "errno", None) in _OF_THE_SYSTEM:
+        return f"can't be read ({error}). Check its permissions and the disk."
+    if isinstance(error, MemoryError):  # or a damaged file names a size that no memory has
+        return f"doesn't fit into the memory, or is damaged. Free some memory. Or else: {remedy}"
+    why = (str(error).splitlines() or [""])[0]
+    return f"damaged ({type(error).__name__}: {why}). {remedy}"
 
 
 def is_disk_full(error: str, folder: Path) -> bool:

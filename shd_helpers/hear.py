@@ -19,7 +19,7 @@ from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.extras import pip_command
 from shd_helpers.network import choose_engine
 from shd_helpers.study.pretrained import load_pretrained
-from shd_helpers.study.trained_network import input_of
+from shd_helpers.study.trained_network import check_channels, input_of
 
 NETWORK = "reference"
 # Of recordings from a microphone
@@ -63,11 +63,13 @@ class Listener:
     Raises
     ------
     ValueError
-        If there is no such network, or it wasn't trained on the language.
+        If there is no such network, it wasn't trained on the language, or its input doesn't have
+        the channels of the cochlea.
     """
 
     def __init__(self, network: str = NETWORK, language: str = "english") -> None:
         self._network = load_pretrained(network)
+        check_channels(self._network)
         self._classes = self._network.classes_of(language)
 
     def hear(self, path: str | Path) -> Answer:
@@ -87,9 +89,14 @@ class Listener:
         Raises
         ------
         RecordingError
-            If there is no such file, or it doesn't hold one utterance. The message names the file.
+            If there is no such file, or it doesn't hold one utterance, or one that is too long for
+            the network. The message names the file.
         """
-        return self.answer(read_utterance(Path(path)))
+        utterance = read_utterance(Path(path))
+        try:
+            return self.answer(utterance)
+        except RecordingError as error:
+            raise RecordingError(f"{path}: {error}") from error
 
     def answer(self, utterance: RecordedUtterance) -> Answer:
         """Classify an utterance that is already encoded.
@@ -103,6 +110,11 @@ class Listener:
         -------
         Answer
             The digit and how confident the network is.
+
+        Raises
+        ------
+        RecordingError
+            If most of it comes later than the network's input ends.
         """
         model = self._network.network
         events = input_of(self._network, utterance.times, utterance.units)
@@ -191,12 +203,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = 0
     for file in given.files or [None]:
         try:
-            utterance = read_utterance(Path(file)) if file else encode_utterance(record(), RATE_HZ)
+            if file:
+                answer = listener.hear(file)
+            else:
+                answer = listener.answer(encode_utterance(record(), RATE_HZ))
         except RecordingError as error:
             status = 1
             print(error, file=sys.stderr)
             continue
-        _print_answer(listener.answer(utterance), file, given.json)
+        _print_answer(answer, file, given.json)
     return status
 
 

@@ -274,8 +274,10 @@ def _import_file(path: Path) -> ModuleType:
     try:
         # Compiled from the bytes that were read, so that the code is that of the digest.
         exec(compile(content, str(path), "exec"), vars(module))
-    except Exception as error:
+    except BaseException as error:  # Ctrl-C, too: the next call must not take half a module
         del sys.modules[name]
+        if not isinstance(error, Exception):
+            raise
         raise ObjectError(f"{path}: importing it raised {_described(error, path)}.") from error
     finally:
         sys.path.remove(str(path.parent))

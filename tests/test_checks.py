@@ -2,9 +2,11 @@
 
 import time
 
+import numpy as np
 import pytest
 
-from shd_helpers.checks import quoted
+from shd_helpers.checks import listed, quoted
+from shd_helpers.events import Downsampling
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,18 @@ def test_a_value_that_contains_another_again_and_again_takes_no_time(kind):
 def test_a_number_too_long_to_be_written_is_described():
     assert quoted(10**5000) == "a whole number of 16610 bits"
     assert quoted([-(1 << 20_000)]) == "[a whole number of 20001 bits]"
+
+
+def test_the_first_things_are_listed_and_the_others_counted():
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b, c"
+    assert listed(list("abcde")) == "a, b, c, and 2 more"
+    assert listed(list("abc"), 1, "; ") == "a; and 2 more"
+
+
+def test_a_number_of_numpy_s_is_refused_with_the_remedy():
+    """It can't be written into a run's JSON."""
+    with pytest.raises(
+        ValueError, match=r"pool_steps .*3.*: must be Python's int, .*int\(\.\.\.\)"
+    ):
+        Downsampling(pool_steps=np.int64(3))

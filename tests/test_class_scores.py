@@ -208,3 +208,13 @@ def test_members_of_different_utterances_are_no_ensemble(change):
 
 def test_all_committed_scores_take_at_most_20_megabytes():
     assert sum(path.stat().st_size for path in RESULTS.glob("*_scores.h5")) <= MOST_BYTES
+
+
+def test_damaged_scores_of_a_run_folder_are_named_with_one_remedy(home):
+    run = read_sweep(home.yaml).runs[0]
+    home.finish(run, predicted=["one", "two"], scores=SCORES[0])
+    path = run.folder / "class_scores.h5"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(TableError, match=r"class_scores\.h5: damaged .* runs it again\.") as raised:
+        save_scores(home.scores, {run.hash: run.folder})
+    assert "predictions.csv" not in str(raised.value) and "Run 03" not in str(raised.value)

@@ -19,6 +19,7 @@ def test_locate_finds_one_pair(tmp_path):
     assert (train.name, test.name) == ("x_train.h5.gz", "x_test.h5")
     assert datasets.dataset_name((train, test)) == "x"
     assert [datasets.speaker_name(name, 2) for name in ("spoken", "x")] == ["C", "2"]
+    assert datasets.speaker_name("spoken", 26) == "26"  # of files that somebody else called so
     (tmp_path / "y_test.h5").touch()
     with pytest.raises(DatasetError, match=r"2 pairs.*: x, y\. Keep one"):
         datasets.locate(str(tmp_path))
@@ -26,8 +27,11 @@ def test_locate_finds_one_pair(tmp_path):
         (tmp_path / name).unlink()
     (tmp_path / "x_test.h5").symlink_to(tmp_path / "gone.h5")
     (tmp_path / "y_test.h5").mkdir()
-    with pytest.raises(DatasetError, match="0 pairs"):
+    with pytest.raises(DatasetError, match=r"x_train\.h5\.gz found, but no x_test\.h5 .*Put both"):
         datasets.locate(str(tmp_path))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match=r"no files <name>_train\.h5 and .* found"):
+        datasets.locate(str(tmp_path / "empty"))
     with pytest.raises(DatasetError, match=r"no such folder"):
         datasets.locate(str(tmp_path / "absent"))
 

@@ -73,3 +73,34 @@ def test_a_repeated_event_counts_as_often_in_a_batch_as_in_the_frames():
 def test_lists_that_do_not_go_together_are_not_concatenated(change, said):
     with pytest.raises(ValueError, match=rf"list 3 of events has {said}"):
         concatenate([EVENTS, EVENTS, replace(EVENTS, **change)])
+
+
+@pytest.mark.parametrize("use", [Events.take, Events.to_frames])
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        (
+            np.where(np.ones(5)),
+            r"has the shape \(1, 5\), .*np\.where\(mask\) returns, give the first",
+        ),
+        (3, r"has the shape \(\)"),
+        ([0.9], "must be whole numbers"),
+        (["0"], "must be whole numbers"),
+    ],
+)
+def test_an_index_that_is_no_list_of_whole_numbers_is_refused(use, index, said):
+    with pytest.raises(ValueError, match=said):
+        use(EVENTS, index)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["zreo"], rf"class 'zreo': unknown\. The classes are {', '.join(EVENTS.class_names)}"),
+        ([EVENTS.class_names[1]] * 2, "a class is named twice"),
+        (EVENTS.class_names[0], "must be a list"),
+    ],
+)
+def test_classes_that_cannot_be_selected_get_a_sentence(names, said):
+    with pytest.raises(ValueError, match=said):
+        EVENTS.of_classes(names)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shd_helpers.files import atomic, is_disk_full
+from shd_helpers.files import atomic, is_disk_full, reading
 
 
 def test_error_leaves_the_old_file(tmp_path):
@@ -87,3 +87,22 @@ def test_a_full_disk_is_told_by_the_number_and_the_disk(tmp_path, monkeypatch, f
         (f"ValueError: [Errno {errno.ENOSPC}] No space left on device", False),
     ):
         assert is_disk_full(f"Traceback:\n{error}\n", tmp_path) == is_full
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "can't be read .*Permission denied"),
+        (OSError(errno.EIO, "Input/output error"), r"can't be read .*the disk\.$"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), r"no such file\. Copy it again\.$"),
+        (MemoryError(), r"doesn't fit into the memory, or is damaged\..* Copy it again\.$"),
+        (OSError("truncated file"), r"damaged \(OSError: truncated file\)\. Copy it again\.$"),
+        (OSError(errno.EINVAL, "Invalid argument"), "damaged"),
+    ],
+)
+def test_a_file_is_called_damaged_only_if_it_may_be(error, message, tmp_path):
+    path = tmp_path / "x.h5"
+    path.touch()
+    with pytest.raises(ValueError, match=rf"x\.h5: {message}"):
+        with reading(path, ValueError, "Copy it again."):
+            raise error

@@ -9,9 +9,11 @@ import pytest
 import soundfile
 
 from shd_helpers import hear
-from shd_helpers.data.microphone import encode_utterance
+from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
+from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
+from shd_helpers.events import Downsampling
 from shd_helpers.study import evaluate, input_of, load_pretrained
 from tests.imports import loaded_by
 
@@ -80,6 +82,28 @@ def test_each_file_gets_an_answer_or_a_sentence_that_says_what_is_wrong(
     assert run(monkeypatch, seven) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{seven}: {first['digit']}, {first['confidence']:.0%}")
+
+
+def test_a_sound_that_comes_too_late_for_the_network_gets_a_sentence(tmp_path, monkeypatch, capsys):
+    late = RecordedUtterance(SEVEN, RATE, np.full(50, 1.2), np.full(50, 300), "")
+    monkeypatch.setattr(hear, "read_utterance", lambda _: late)
+    sentence = (
+        "Most of the sound comes after 1 s, where the network's input ends. Say the digit faster."
+    )
+    assert run(monkeypatch, "--network", "small", "late.wav") == 1
+    assert capsys.readouterr().err == f"late.wav: {sentence}\n"
+    with pytest.raises(RecordingError, match=re.escape(sentence)):
+        hear.Listener("small").answer(late)
+
+
+def test_a_network_that_cannot_listen_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="language 'french': must be one of english, german, both"):
+        hear.Listener("small", "french")
+    grid = Downsampling(first_unit=0, pool_units=1, n_channels=64)
+    other = load_pretrained("small")._replace(grid=grid)
+    monkeypatch.setattr(hear, "load_pretrained", lambda _: other)
+    with pytest.raises(ValueError, match="its input has 64 channels, but the cochlea"):
+        hear.Listener()
 
 
 def test_what_the_microphone_records_is_classified(monkeypatch, capsys):

@@ -9,20 +9,24 @@ import threading
 import time
 import traceback
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from scipy import stats
 from torch import nn
 
 from shd_helpers.events import Augmentation, Events
 from shd_helpers.network import SpikingNetwork
-from shd_helpers.objects import load_object
-from shd_helpers.study import judgement
+from shd_helpers.objects import load_function, load_object
+from shd_helpers.study import folds, judgement
 from shd_helpers.study.folds import seeded, try_network
 from shd_helpers.study.judgement import JudgeOptions, judge
 from shd_helpers.study.judgement_result import Judgement
@@ -571,6 +575,52 @@ def test_an_exception_in_the_users_code_shows_its_lines_and_not_ours(events):
     error, functions = raising(RaisesLater, events)
     assert functions[-1] == "forward"
     assert error.__notes__ == ["This happened with speaker 0 held out and seed 0."]
+
+
+def test_a_file_and_what_it_imports_are_sent_to_other_processes(tmp_path):
+    """Also if arguments were filled in. The other process doesn't know the file's folder."""
+    (tmp_path / "widths_beside.py").write_text("def double(n):\n    return 2 * n\n")
+    code = "import widths_beside\n\ndef net(n_units, n_classes, width):\n"
+    (tmp_path / "mine.py").write_text(f"{code}    return widths_beside.double(width)\n")
+    make_model = load_function(f"{tmp_path}/mine.py:net(width=3)")
+    folds._check_can_be_sent(make_model)
+    sent = cloudpickle.dumps(make_model)
+    del sys.modules["widths_beside"]
+    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer)(4, 2))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        input=sent,
+        capture_output=True,
+        check=True,
+        cwd=tmp_path.parent,
+    )
+    assert ended.stdout == b"6\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (TerminatedWorkerError("SIGKILL"), "was killed, most likely because .* memory"),
+        (
+            BrokenProcessPool("un-serialize"),
+            r"ended \(ModuleNotFoundError: No module named 'amo'\)",
+        ),
+    ],
+)
+def test_memory_is_blamed_only_if_a_process_was_killed(monkeypatch, error, message):
+    error.__cause__ = Exception("\nTraceback\nModuleNotFoundError: No module named 'amo'\n")
+
+    class Parallel:
+        def __init__(self, *_, **__):
+            pass
+
+        def __call__(self, _):
+            raise error
+
+    monkeypatch.setattr(folds.joblib, "Parallel", Parallel)
+    task = SimpleNamespace(make_model=nn.Linear)
+    with pytest.raises(RuntimeError, match=message):
+        list(folds.train_folds([task, task], 2))
 
 
 def test_what_cannot_be_trained_in_other_processes_gets_a_sentence(events):

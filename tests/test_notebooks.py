@@ -165,6 +165,19 @@ def is_folded(cell, *tags):
     return cell.metadata["jupyter"] == {"source_hidden": True} and found == {"hide-input", *tags}
 
 
+@pytest.mark.parametrize("number", range(1, 9))
+def test_each_figure_has_an_alternative_text(number):
+    images = [
+        output
+        for cell in numbered(number).cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    assert images
+    for image in images:
+        assert len(image.metadata["image/png"]["alt"]) > 20
+
+
 @pytest.mark.parametrize("number", range(1, 8))
 def test_ends_with_take_aways(number):
     (text,) = [c.source for c in numbered(number).cells if "## Take-aways" in c.source]

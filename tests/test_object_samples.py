@@ -221,3 +221,12 @@ def test_samples_of_an_earlier_object_stay_in_the_file(tmp_path):
 
 def test_settings_without_references_have_no_samples():
     assert samples_of({"surrogate": "fast_sigmoid", "network": "spiking"}, 5) == {}
+
+
+def test_the_object_that_has_changed_is_named_with_all_its_arguments(tmp_path):
+    path = tmp_path / "my file.py"
+    path.write_text("from snntorch import surrogate\n\nslow = surrogate.fast_sigmoid\n")
+    samples = samples_of({"surrogate": f"{path}:slow(slope=3.0)"}, 5)
+    (name,) = samples
+    with pytest.raises(SampleError, match=r"^my file\.py:slow\(slope=3\.0\) computes"):
+        check_same({name: [0.0]}, samples)

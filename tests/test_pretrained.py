@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from scripts import networks as save_networks
+from shd_helpers.data.microphone import RecordedUtterance
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events.downsampling import Downsampling
@@ -97,6 +98,16 @@ def test_the_committed_networks_can_be_used(path):
     assert evaluate(trained.network, input_of(trained, times, units)).class_scores.std() > 0
 
 
+def test_a_path_may_be_a_text_and_a_run_folder_gets_the_remedy(tmp_path, monkeypatch):
+    name = load_pretrained("small").name
+    assert load_pretrained(str(NETWORKS / "small.npz")).name == name
+    monkeypatch.chdir(NETWORKS)
+    assert load_pretrained("small.npz").name == name
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match=r"^runs/mine: .*load_network\(study\.read_run\(folder\)\)"):
+        load_pretrained("runs/mine")
+
+
 def test_an_utterance_is_classified_and_its_votes_add_up(shown, trained):
     line = shown["update"](1000)
     half = shown["update"](500)
@@ -122,7 +133,7 @@ def test_a_membrane_that_leads_is_no_vote(trained, monkeypatch, capsys):
     assert f"is ahead with a mean membrane of {highest:.2f}. Right at times." in said
 
 
-def test_a_new_recording_is_classified_and_trouble_is_shown(shown):
+def test_a_new_recording_is_classified_and_trouble_is_shown(shown, monkeypatch):
     first = shown["update"](1000)
     recorder = shown["recorder"]
     recorder.set_trait("sound", np.zeros(48_000, np.float32).tobytes())
@@ -132,6 +143,12 @@ def test_a_new_recording_is_classified_and_trouble_is_shown(shown):
     recorder.set_trait("number", 2)
     told = shown["update"](1000)
     assert told == "No microphone was found. (The figure shows the recording before.)"
+    late = RecordedUtterance(np.ones(9), 48_000, np.full(50, 1.2), np.full(50, 300), "")
+    with monkeypatch.context() as changed:
+        changed.setattr(listening, "encode_utterance", lambda *_: late)
+        recorder.set_trait("trouble", "")
+        recorder.set_trait("number", 4)
+        assert shown["update"](1000).startswith("Most of the sound comes after 1 s")
     three = np.repeat(synthesize("three", "en-us+m3"), 2).astype(np.float32)  # to 48 kHz
     recorder.set_trait("trouble", "")
     recorder.set_state({"sound": memoryview(three.tobytes()), "number": 3})  # as the browser does

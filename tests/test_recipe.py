@@ -12,6 +12,7 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from shd_helpers.data import heidelberg
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, Quantization, build_network, compiled_engine
@@ -27,7 +28,7 @@ from shd_helpers.study.recipe import (
     counts_with,
 )
 from tests.builders.events import random_events
-from tests.toy import write_toy
+from tests.toy import small_data, write_toy
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
 BITS = {"circuit": "3-8-12", "beta": 0.9375}
@@ -365,3 +366,22 @@ def test_augmented_recordings_that_are_missing_are_named(tmp_path):
         identify_data({"dataset": str(tmp_path), "augmented_copies": 1})
     with pytest.raises(ValueError, match="augmented_copies 11: must be at least 0, at most 10"):
         identify_data({"dataset": str(tmp_path), "augmented_copies": 11})
+
+
+def test_a_small_version_takes_the_copies_of_the_small_data_set(monkeypatch, data_dir):
+    monkeypatch.setenv("SHD_SMALL_DATA", small_data())
+    monkeypatch.setattr(heidelberg, "make_heidelberg", lambda *_: pytest.fail("hd was made"))
+    plain = Recipe(dataset="hd").load().training
+    augmented = Recipe(dataset="hd", augmented_copies=1).load().training
+    assert len(augmented) == 2 * len(plain)
+
+
+def test_a_data_set_of_few_channels_says_what_to_give():
+    with pytest.raises(
+        ValueError, match=r"first_unit 150: .* because the file has 64 channels\. .*give"
+    ):
+        Recipe.from_flat({"dataset": "own"}, 64)
+    assert Recipe.from_flat({"first_unit": 0, "pool_units": 1}, 64).input.n_units == 64
+    assert Recipe.from_flat({"first_unit": 800}, 1000).input.n_channels == 1000
+    with pytest.raises(ValueError, match=r"^pool_steps 0: must be at least 1, at most 65535$"):
+        Recipe.from_flat({"pool_steps": 0}, 64)

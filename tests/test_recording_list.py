@@ -1,6 +1,7 @@
 """Folders and CSV files of recordings: labels, speakers, and sets that are incomplete."""
 
 import os
+import unicodedata
 import warnings
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import soundfile
 from shd_helpers.data import recordings
 from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.data.recordings import encode_recordings
-from shd_helpers.data.shd_file import ENGLISH, LANGUAGES, read_shd
+from shd_helpers.data.shd_file import ENGLISH, LANGUAGES, DatasetError, read_shd
 from tests.builders.recordings import sound
 
 CLASSES = ("yes", "no", "stop")
@@ -332,3 +333,58 @@ def test_a_complete_set_is_encoded_without_a_warning(folder):
 def test_test_speakers_as_a_text_are_refused(folder):
     with pytest.raises(RecordingError, match=r"test_speakers 'anna': must be a list, such as \['"):
         encode_recordings(folder, test_speakers="anna")
+
+
+def test_a_csv_file_may_list_links(folder, table, tmp_path):
+    wanted = content(encode_recordings(table))
+    linked = folder / "yes" / "anna_1.wav"
+    linked.rename(tmp_path / "anna_1.wav")
+    linked.symlink_to(tmp_path / "anna_1.wav")
+    assert content(encode_recordings(table, tmp_path / "again")) == wanted
+
+
+def test_links_to_some_recordings_of_a_folder_are_a_set_of_their_own(folder, tmp_path):
+    some = tmp_path / "some"
+    some.mkdir()
+    lines = ["file,label,speaker"]
+    for label in CLASSES[:2]:
+        for speaker in SPEAKERS[:2]:
+            name = f"{label}_{speaker}.wav"
+            (some / name).symlink_to(folder / label / f"{speaker}_1.wav")
+            lines.append(f"{name},{label},{speaker}")
+    (some / "list.csv").write_text("\n".join(lines) + "\n")
+    assert [len(one) for one in content(encode_recordings(some / "list.csv"))] == [2, 2]
+
+
+@pytest.mark.parametrize("source", ["folders", "names", "table"])
+def test_a_speaker_is_the_same_however_an_umlaut_is_spelled(source, tmp_path):
+    """macOS spells it as two characters, Linux as one."""
+    folder = tmp_path / "two systems"
+    lines = ["file,label,speaker"]
+    for number, label in enumerate(("ja", "nein")):
+        for speaker in ("Anna", unicodedata.normalize(("NFC", "NFD")[number], "J\u00fcrgen")):
+            name = f"{label}/{speaker}_1" if source == "folders" else f"{label}_{speaker}_1"
+            lines.append(f"{name}.wav,{label},{speaker}")
+            path = folder / f"{name}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, sound(len(lines)), 8000)
+    (folder / "list.csv").write_text("\n".join(lines) + "\n")
+    listed = folder / "list.csv" if source == "table" else folder
+    for form in ("NFC", "NFD"):
+        speaker = unicodedata.normalize(form, "J\u00fcrgen")
+        _, test = encode_recordings(listed, tmp_path / form, "x", [speaker])
+        assert read_shd(test).speakers.tolist() == [1, 1]
+
+
+def test_the_name_of_the_synthetic_speech_is_refused(folder):
+    with pytest.raises(RecordingError, match="'spoken' is that of the study's synthetic speech"):
+        encode_recordings(folder, name="spoken")
+    folder.rename(folder.parent / "spoken")
+    with pytest.raises(RecordingError, match=r"'spoken' is .* another one \(name\)"):
+        encode_recordings(folder.parent / "spoken")
+
+
+def test_a_folder_that_cannot_be_written_names_the_parameter(folder, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DatasetError, match=r"give another folder \(out\)"):
+        encode_recordings(folder, tmp_path / "file" / "out")

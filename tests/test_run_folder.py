@@ -33,6 +33,7 @@ from shd_helpers.study import (
     record_examples,
     run_folder,
     run_replacement,
+    run_writer,
     save_pretrained,
     seen_and_unseen_accuracy,
     training,
@@ -375,6 +376,45 @@ def test_a_notebook_s_cell_can_be_run_again(tmp_path):
     assert read_run(tmp_path / "run").info["seed"] == 1
     with pytest.raises(RunError, match="has ended"):
         run.finish(network(), {}, PREDICTIONS, {}, {})
+
+
+def test_a_writer_that_another_one_has_replaced_cannot_finish_for_it(tmp_path):
+    """The other network is still being trained, and is written when it is ready."""
+    earlier = RunWriter(tmp_path / "run", {"seed": 0}, {}, PARTS, network())
+    later = RunWriter(tmp_path / "run", {"seed": 1}, {}, PARTS, network())
+    with pytest.raises(RunError, match="a later one has replaced it"):
+        earlier.finish(network(), {}, PREDICTIONS, {}, {})
+    later.finish(network(), {}, PREDICTIONS, {}, {})
+    RunWriter(tmp_path / "run", {"seed": 2}, {}, PARTS, network())
+    with pytest.raises(RunError, match="a later one has replaced it"):
+        earlier.finish(network(), {}, PREDICTIONS, {}, {})
+    assert read_run(str(tmp_path / "run")).info["seed"] == 1
+
+
+def test_a_run_that_cannot_start_leaves_no_lock(tmp_path, monkeypatch):
+    """Not even while its traceback is kept, as a notebook keeps it."""
+    monkeypatch.setattr(run_writer, "_origin_of_run", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as kept:
+        RunWriter(tmp_path / "run", {"seed": 0}, {}, PARTS, network())
+    assert is_free(tmp_path / "run")
+    assert kept.traceback
+
+
+def test_class_scores_of_an_earlier_run_are_not_taken_for_those_of_the_next(tmp_path):
+    for class_scores in (torch.zeros(4, 2), None):
+        run = RunWriter(tmp_path / "run", {"seed": 0}, {}, PARTS, network())
+        run.finish(network(), {}, PREDICTIONS, {}, {}, class_scores)
+    info = read_run(tmp_path / "run").info
+    with pytest.raises(RunError, match=r"class_scores\.h5: not a file of this run"):
+        run_folder.read_class_scores(tmp_path / "run", info)
+
+
+def test_a_run_with_a_value_that_is_no_number_is_read(tmp_path):
+    """Older runs may have NaN. It isn't equal to itself, but `json` returns one object for all."""
+    write_run(tmp_path)
+    path = tmp_path / "run.json"
+    path.write_text(path.read_text().replace('"test_seen": ', '"other": NaN, "test_seen": '))
+    assert np.isnan(read_run(tmp_path).info["scores"]["other"])
 
 
 def test_numbers_that_are_not_finite_are_no_run(tmp_path):

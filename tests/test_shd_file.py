@@ -196,3 +196,45 @@ def test_hash_is_of_the_unpacked_bytes_and_made_again_when_they_change(tmp_path,
     plain.write_bytes(content[::-1])
     os.utime(plain, (1, 1))
     assert content_hash(plain) == hashlib.sha256(content[::-1]).hexdigest()
+
+
+@pytest.mark.parametrize("keys", [("a", "a"), ("a/b", ""), ("One", "one")])
+def test_class_names_that_cannot_be_read_are_not_written(keys, tmp_path):
+    with pytest.raises(DatasetError, match="extra/keys"):
+        write_shd(tmp_path / "x.h5", [[0.1]], [[1]], [0], [0], keys)
+    assert not (tmp_path / "x.h5").exists()
+
+
+def test_a_file_without_utterances_may_have_no_names_of_recordings(tmp_path):
+    write_shd(tmp_path / "x.h5", [], [], [], [], ("a", "b"), {"file": []})
+    assert read_shd(tmp_path / "x.h5").files == ()
+
+
+def test_the_hashes_of_many_files_are_remembered(tmp_path, monkeypatch):
+    """Leave-one-speaker-out with eight augmented copies reads 18 files again and again."""
+    paths = [write(tmp_path / f"{number}.h5") for number in range(40)]
+    first = [content_hash(path) for path in paths]
+    monkeypatch.setattr(shd_file, "_opened", lambda _: pytest.fail("read again"))
+    assert [content_hash(path) for path in paths] == first
+
+
+def test_times_are_as_fine_as_in_shd_or_as_is_asked_for(tmp_path):
+    times = np.array([0.7504, 1.2344, 1.9996])
+    for extra, dtype, error_s in (
+        ({}, np.float16, 5e-4),
+        ({"time_precision": "float32"}, np.float32, 1e-7),
+    ):
+        write_shd(tmp_path / "x.h5", [times], [[1, 2, 3]], [0], [0], extra=extra)
+        read = read_shd(tmp_path / "x.h5")
+        assert read.times.dtype == dtype
+        assert np.abs(read.spikes(0)[0] - times).max() <= error_s
+    bins = np.floor(1000 * read.spikes(0)[0])
+    assert bins.tolist() == np.floor(1000 * times).tolist()
+    with pytest.raises(DatasetError, match="time_precision 'double': must be float16 or float32"):
+        write_shd(tmp_path / "x.h5", [], [], [], [], extra={"time_precision": "double"})
+
+
+def test_fine_times_of_other_programs_are_read_as_before(tmp_path):
+    """Runs of such files keep their hashes, so they must compute the same."""
+    path = write(tmp_path / "x.h5", ("f8", "u2"), times=[[0.7504], [], []], units=[[1], [], []])
+    assert read_shd(path).times.tolist() == [float(np.float16(0.7504))]

@@ -15,7 +15,9 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from shd_helpers.data.shd_file import ENGLISH
+from shd_helpers.data.speech import SpeechError
 from shd_helpers.paths import OF_A_RUN
+from shd_helpers.study import notebooks
 from shd_helpers.study.notebooks import (
     INDEPENDENT,
     NotebookError,
@@ -296,3 +298,21 @@ def test_data_only_prepares_the_data_and_stops(tmp_path, toy_dir):
     assert ended.returncode == 0
     assert "english: 120 training and 50 test utterances" in ended.stdout
     assert len(list((tmp_path / "data here" / "cache").glob("toy_*.npz"))) == 2
+
+
+@pytest.mark.parametrize("error", [SpeechError("no voice"), RuntimeError("Kernel died")])
+def test_what_stops_the_study_is_a_sentence(error, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(notebooks, "locate", fail)
+    with pytest.raises(SystemExit, match=rf"The study stopped\.\n{error}"):
+        main(["-p", "dataset", "spoken"])
+
+
+def test_only_synthetic_speech_is_called_so():
+    scores = dict.fromkeys(("train", "validation", "test", "test_seen", "test_unseen"), 0.5)
+    own = report(scores, "spoken", ENGLISH, "english", 0)
+    assert "synthetic" not in own
+    made = report(scores, "spoken", ENGLISH, "english", 0, is_synthetic=True)
+    assert made.startswith("Test accuracy on spoken (synthetic speech), english")

@@ -1,5 +1,6 @@
 """A sweep's YAML file: mistakes are named before anything starts; the study's own files."""
 
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -8,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from shd_helpers.events import Downsampling, load_subsets
-from shd_helpers.paths import ROOT
+from shd_helpers.paths import NOTEBOOKS, ROOT
 from shd_helpers.study import tables
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import Recipe
@@ -18,6 +19,7 @@ from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SWEEPS, SweepError, read_sweep
 from tests.damage import damages
 from tests.imports import loaded_by
+from tests.toy import write_toy
 
 
 @pytest.mark.parametrize(
@@ -227,6 +229,59 @@ def test_the_settings_of_every_run_are_checked(home):
         read_sweep(home.yaml)
     home.write(notebook="03_model_training", grid={"slope": [2.0, 10**400]})
     with pytest.raises(SweepError, match=r"slope=10{57}.*slope 10+\.\.\.: must be at least 1e-06"):
+        read_sweep(home.yaml)
+
+
+@pytest.mark.parametrize(
+    ("notebook", "fixed"),
+    [
+        ("03_model_training", {"lr": 5}),
+        ("03_model_training", {"circuit": "nonsense"}),
+        ("03_model_training", {"augmented_copies": 11}),
+        ("own.ipynb", {"circuit": "nonsense"}),
+        ("own.ipynb", {"augmented_copies": 11}),
+    ],
+)
+def test_settings_are_checked_before_data_are_made(home, notebook, fixed, monkeypatch):
+    """Those that a notebook of the user's own has are checked, too."""
+    shutil.copy(NOTEBOOKS / "03_model_training.ipynb", home.folder / "own.ipynb")
+    if notebook == "03_model_training":  # whose settings are all known
+        monkeypatch.setattr(spec, "identify_data", lambda _: pytest.fail("data were made"))
+    home.write(notebook=notebook, fixed=fixed, grid={"slope": [2.0]})
+    (name,) = fixed
+    with pytest.raises(SweepError, match=rf"a sweep\.yaml: slope=2\.0: {name} .*: must be"):
+        read_sweep(home.yaml)
+
+
+def test_a_relative_data_set_counts_from_the_sweeps_file_first(home, monkeypatch):
+    monkeypatch.delenv("SHD_SMALL_DATA")
+    write_toy(home.folder / "moves", seed=0)
+    home.write(notebook="03_model_training", fixed={"dataset": "moves"}, grid={"slope": [2.0]})
+    sweep = read_sweep(home.yaml)
+    assert sweep.name == "trial_toy"
+    assert sweep.runs[0].parameters["dataset"] == str(home.folder / "moves")
+    home.write(notebook="03_model_training", grid={"dataset": ["moves"]})
+    assert read_sweep(home.yaml).runs[0].configuration == "toy"
+    home.write(notebook="03_model_training", grid={"slope": [2.0]})
+    assert read_sweep(home.yaml, {"dataset": "moves"}).name == "trial_toy"
+
+
+def test_a_sweep_s_file_may_end_with_yml(home):
+    path = home.yaml.rename(home.folder / "mine.yml")
+    assert read_sweep(path).name == "trial"
+    assert read_sweep(str(path)).name == "trial"
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(home):
+    home.yaml.unlink()
+    home.yaml.mkdir()
+    with pytest.raises(SweepError, match=r"a sweep\.yaml: can't be read \(not a file\)"):
+        read_sweep(home.yaml)
+
+
+def test_seeds_of_a_value_that_is_not_there_list_those_that_are(home):
+    home.write(seeds={2: [0], "others": [1]})
+    with pytest.raises(SweepError, match=r"seeds\.2: .* of the grid: '1\.0', '2\.0'"):
         read_sweep(home.yaml)
 
 

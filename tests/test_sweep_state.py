@@ -31,6 +31,7 @@ from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import PendingRun, SweepError, read_sweep
 from tests.builders.run_folders import PARTS
 from tests.damage import damages
+from tests.toy import write_toy
 
 
 def found(home, again=None):
@@ -164,6 +165,26 @@ def test_rows_of_other_runs_stay_to_the_letter(home):
     x = read_rows(home.table).x.tolist()
     seed = read_rows(home.table).seed.tolist()
     assert list(zip(x, seed, strict=True)) == [(2, 1), (7, 1), (1, 0), (1, 1), (2, 0)]
+
+
+def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatch):
+    """Of a folder, only the files' name is part of the table's name."""
+    monkeypatch.delenv("SHD_SMALL_DATA")
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
+    for folder, seed in (("first", 0), ("second", 1)):
+        write_toy(tmp_path / folder, seed)
+    home.write(notebook="03_model_training", grid={"slope": [2.0]}, seeds=[0])
+    sweep = read_sweep(home.yaml, {"dataset": str(tmp_path / "first")})
+    (run,) = sweep.runs
+    results.store(sweep, {run: RunResult(dict.fromkeys(tables.MEASURED, 0.5))})
+    before = sweep.table.read_text()
+    with pytest.raises(SweepError, match=r"trial_toy\.csv: the row of .* is of other data"):
+        run_sweep(home.yaml, {"dataset": str(tmp_path / "second")})
+    assert sweep.table.read_text() == before
+    shutil.copytree(tmp_path / "first", tmp_path / "moved")
+    same = read_sweep(home.yaml, {"dataset": str(tmp_path / "moved")})
+    reuse.check_data(same, same.runs)
+    assert reuse.find_pending_runs(same, same.runs).n_in_table == 1
 
 
 def test_a_run_that_another_process_executes_is_busy(home):

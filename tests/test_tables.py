@@ -3,9 +3,13 @@
 import math
 import re
 
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.study import tables
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.tables import DATA, SCORES, TableError, read_rows, read_table
@@ -107,3 +111,22 @@ def test_a_table_that_is_not_there_is_named(tmp_path, monkeypatch):
     (tmp_path / "other.csv").touch()
     with pytest.raises(TableError, match=r"mine\.csv: no such table.*choose one of these: other"):
         read_table("mine")
+
+
+@pytest.mark.parametrize("texts", [["128_64", "64_32"], ["01", "1"], ["nan", "2"], ["1_0.5", "2"]])
+def test_names_that_only_resemble_numbers_stay_texts(texts, tmp_path):
+    lines = ["configuration,size,run_name,seed,hash,status"]
+    lines += [f"size={text},{text},run {text},0,0123,done" for text in texts]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(lines) + "\n")
+    assert read_table(path)["size"].tolist() == texts
+    assert read_table(str(path))["size"].tolist() == texts
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1)
+    | st.lists(st.integers(-(2**60), 2**60), min_size=1)
+)
+def test_numbers_are_read_as_python_writes_them(numbers):
+    read = tables._as_values(pd.Series(list(map(str, numbers))))
+    assert read.tolist() == numbers and isinstance(read.tolist()[0], type(numbers[0]))

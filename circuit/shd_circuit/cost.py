@@ -13,7 +13,7 @@ from shd_helpers.network.operation_counts import accumulates
 # cycles in which the clock of slow_top runs on after a spike or a millisecond, and those of a byte
 WAKING_CYCLES = 16
 UART_BYTE_CYCLES = 10 * 17
-# of an iCE40 UP5K at 1.2 V; circuit/README.md says where these energies come from
+# of an iCE40 UP5K at 1.2 V; docs/energy.md says where these energies come from
 STATIC_MW = 92.1e-3 * 1.219  # milliamperes with the clock halted, times the core's volts
 ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39, "reads": 10.0, "writes": 10.0}
 
@@ -124,18 +124,18 @@ def list_bits(network: IntegerNetwork) -> int:
     n_hidden = network.sizes[1]
     kernel = network.kernel or grid.n_units
     unit_bits = grid.n_units.bit_length()
-    bin_units = bin_size(network)
-    n_bins = _divided_up(grid.n_units, bin_units)
-    bin_inputs = bin_units * n_delays
-    # list: inputs in their bins, and hidden neurons; an entry is the address of an input's weights
-    # or a neuron, and, if windows end within a bin, also the input's block
-    n_entries = 2 ** (n_bins * bin_inputs + n_hidden - 1).bit_length()
+    n_bucket_blocks = bucket_blocks(network)
+    n_buckets = _divided_up(grid.n_units, n_bucket_blocks)
+    n_bucket_inputs = n_bucket_blocks * n_delays
+    # list: inputs in their buckets, and hidden neurons; an entry is the address of an input's
+    # weights or a neuron, and, if windows end within a bucket, also the input's block
+    n_entries = 2 ** (n_buckets * n_bucket_inputs + n_hidden - 1).bit_length()
     n_addresses = (n_delays - 1) * kernel + grid.n_units
     entry_bits = (max(n_addresses, n_hidden) - 1).bit_length()
-    if kernel % bin_units > 0:
+    if kernel % n_bucket_blocks > 0:
         entry_bits += unit_bits
     # n_in_bucket and has_input
-    counter_bits = n_bins * (bin_inputs.bit_length() + 1)
+    counter_bits = n_buckets * (n_bucket_inputs.bit_length() + 1)
     # history and n_history: in each slot for a step, a power of 2 of blocks, and their number
     n_slots = network.delays[-1] + 1
     history_bits = n_slots * (2**unit_bits + 1) * unit_bits
@@ -229,8 +229,8 @@ def step_cycles(
     return intake, computing
 
 
-def bin_size(network: IntegerNetwork) -> int:
-    """Return the blocks whose inputs the core keeps together in a bin of its list.
+def bucket_blocks(network: IntegerNetwork) -> int:
+    """Return how many blocks' inputs the core keeps together: in a bucket of its list.
 
     Parameters
     ----------
@@ -250,15 +250,15 @@ def _hidden_cycles(
 ) -> np.ndarray:
     """Return the cycles that the hidden groups take in each step.
 
-    A group takes four, and one for each input that it meets: those of all bins that its window
+    A group takes four, and one for each input that it meets: those of all buckets that its window
     reaches into. `inputs` and `start` are an `IntegerRun`'s.
     """
     n_units = network.grid.n_units
     n_windows = len(network.window_inputs)
     n_steps = len(start) - 1
-    bin_units = bin_size(network)
-    reach = _divided_up(network.kernel or n_units, bin_units) * bin_units
-    first = bin_units * np.arange(n_windows)
+    n_bucket_blocks = bucket_blocks(network)
+    reach = _divided_up(network.kernel or n_units, n_bucket_blocks) * n_bucket_blocks
+    first = n_bucket_blocks * np.arange(n_windows)
     end = np.minimum(first + reach, n_units)
     # how many inputs each block has in a step, and then how many the blocks below have
     step_of_input = np.repeat(np.arange(n_steps), np.diff(start))

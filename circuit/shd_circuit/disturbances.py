@@ -37,7 +37,7 @@ def _mismatch(
     def factors(shape: Sequence[int]) -> np.ndarray:
         return (1 + strength * rng.standard_normal(shape)).clip(min=LEAST)
 
-    def off(values: torch.Tensor) -> torch.Tensor:
+    def with_mismatch(values: torch.Tensor) -> torch.Tensor:
         return values * torch.from_numpy(factors(values.shape)).to(values)
 
     if isinstance(model, IntegerNetwork):
@@ -45,14 +45,14 @@ def _mismatch(
     for kind in kinds:  # all layers of one kind before the next kind: draws come in this order
         for fc, lif in model.layers:
             if kind == "weights":
-                fc.weight.data = off(fc.weight.data)
-                fc.bias.data = off(fc.bias.data)
+                fc.weight.data = with_mismatch(fc.weight.data)
+                fc.bias.data = with_mismatch(fc.bias.data)
             elif kind == "thresholds":
-                lif.threshold.data = off(lif.threshold.data.expand(fc.out_features))
+                lif.threshold.data = with_mismatch(lif.threshold.data.expand(fc.out_features))
             else:
                 # the rate 1 - beta is about the inverse of the time constant in steps
                 rates = 1 - lif.beta.data.clamp(0, 1).expand(fc.out_features)
-                lif.beta.data = 1 - off(rates)
+                lif.beta.data = 1 - with_mismatch(rates)
     return model, events
 
 
@@ -61,7 +61,7 @@ def _integer_mismatch(
 ) -> IntegerNetwork:
     """Multiply a circuit's thresholds or leaks by factors of their own, and round them."""
     if kind == "thresholds":
-        layers = _off_thresholds(circuit, factors)
+        layers = _thresholds_with_mismatch(circuit, factors)
         return replace(circuit, layers=tuple(layers))
     # whatever the leak was, each neuron has a factor of its own then
     no_leak = 1 << OWN_FACTOR_BITS
@@ -77,10 +77,10 @@ def _integer_mismatch(
     return replace(circuit, layers=tuple(layers), leak_shift=0, leak_factor=0)
 
 
-def _off_thresholds(
+def _thresholds_with_mismatch(
     circuit: IntegerNetwork, factors: Callable[[Sequence[int]], np.ndarray]
 ) -> list[IntegerLayer]:
-    """Return a circuit's layers with thresholds that are off.
+    """Return a circuit's layers whose thresholds are multiplied by factors, and rounded.
 
     A readout of membranes keeps its own: nothing is compared with them.
     """
@@ -121,17 +121,17 @@ def _stuck_neurons(
         # no membrane is above the highest, and all are above what is below the lowest
         integer = model.high if threshold == NEVER else -model.high - 2
         thresholds = hidden.threshold.copy()
-        thresholds[_stuck(len(thresholds), strength, rng)] = integer
+        thresholds[_draw_stuck_neurons(len(thresholds), strength, rng)] = integer
         return replace(model, layers=(replace(hidden, threshold=thresholds), classes)), events
     for fc, lif in model.layers[:-1]:
         float_thresholds = lif.threshold.data.expand(fc.out_features).clone()
-        stuck = _stuck(fc.out_features, strength, rng)
+        stuck = _draw_stuck_neurons(fc.out_features, strength, rng)
         float_thresholds[torch.from_numpy(stuck)] = threshold
         lif.threshold.data = float_thresholds
     return model, events
 
 
-def _stuck(n: int, share: float, rng: np.random.Generator) -> np.ndarray:
+def _draw_stuck_neurons(n: int, share: float, rng: np.random.Generator) -> np.ndarray:
     """Draw a share of n neurons: more of the same order with a larger share."""
     return rng.permutation(n)[: round(share * n)]
 

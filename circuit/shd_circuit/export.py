@@ -458,6 +458,28 @@ def out_folder(arguments: argparse.Namespace) -> Path:
     return file.parent / "circuit"
 
 
+def changes_export(arguments: argparse.Namespace) -> bool:
+    """Check whether the arguments say how to export, and not only what and where to.
+
+    An export that is already there may have been made with other arguments.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        As `add_arguments` defines them.
+
+    Returns
+    -------
+    bool
+        True if any but the network and the folder isn't at its default.
+    """
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    defaults = vars(parser.parse_args([arguments.run]))
+    given = vars(arguments)
+    return any(given[name] != defaults[name] for name in defaults if name not in ("run", "out"))
+
+
 def export_from(arguments: argparse.Namespace) -> None:
     """Export as the arguments say, and print the accuracies.
 

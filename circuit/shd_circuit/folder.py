@@ -290,7 +290,8 @@ def read_spikes(path: Path) -> list[np.ndarray]:
     Parameters
     ----------
     path : Path
-        With a line for each spike, and an empty line after each utterance.
+        With a line for each spike, and an empty line after each utterance. The last utterance may
+        end with the file instead.
 
     Returns
     -------
@@ -303,8 +304,10 @@ def read_spikes(path: Path) -> list[np.ndarray]:
         If the file can't be read.
     """
     with reading(path, ExportError, _REMEDY):
-        # what follows the last empty line is no utterance
-        texts = re.split("^\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[:-1]
+        texts = re.split("^\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        # spikes after the last empty line are an utterance, and nothing is none
+        if not texts[-1].strip():
+            texts.pop()
         return [np.array(text.split(), np.int64).reshape(-1, 2).T for text in texts]
 
 

@@ -49,6 +49,8 @@ PARAMETERS = {
     "SUM_BITS": "bits of a sum before it saturates: enough for the worst case",
     "SCORE_BITS": "bits of a score",
     "LOAD_BITS": "bits of the widest number that can be loaded",
+    "FIXED_CRC": "the lowest 31 bits of a CRC-32 of what can't be loaded: the parameters above, "
+    "except SUM_BITS, and the delays",
     "LANES": "neurons that are summed in parallel; divides NEURONS_PER_WINDOW if there are windows",
     "WRITABLE": "1: memories can be loaded",
     "INITIAL": "1: memories begin with the `.mem` files; 0: their content is undefined",
@@ -105,6 +107,7 @@ def _sizes(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
         "hidden_groups": -(-len(first.threshold) // lanes),
         "groups": n_words["bias"],
         "word_bits": 8 * _word_bytes(network, lanes) + 1,
+        "word_bytes": _word_bytes(network, lanes),
     }
 
 

@@ -4,8 +4,8 @@
 unit in one bin of 1 ms. It is active if at least one spike falls into it, however many these are.
 A *block* is `pool_units` units x `pool_steps` bins. It is an *event* of its step if at least
 `pool_threshold` of its cells are active. Units below `first_unit` are dropped, and so are units at
-the upper edge that don't fill a block. A circuit needs one bit for each unit (is it active in this
-bin?) and one counter for each block of units.
+the upper edge that don't fill a block. `core.v` keeps one bit for each cell of a block.
+`reference.c` keeps the last bin of each unit, and counts the active cells of each block.
 
 With delays, every event arrives once for each delay: input k n_units + b is the event of block b,
 delays[k] steps ago.

@@ -1,4 +1,30 @@
-"""From a trained network's floats to the circuit's integers, and what these answer."""
+"""From a trained network's floats to the circuit's integers, and what these answer.
+
+Weights become whole multiples of a scale. `integers` and `layer_integers` in
+`shd_helpers.network.quantization` define it. Biases and thresholds are divided by the scale once,
+here, so the circuit never multiplies by it.
+
+The small network of notebook 7 has three things that the study's network doesn't have: shared
+weights, a beta and a threshold for each neuron, and the membrane readout. A network may also have
+only one or two of them. All networks have the same C code and the same core, and only `network.h`
+and `network.vh` differ.
+
+**Leak.** Where betas are learned, each neuron has a factor from 0 to 4,096, in units of 2^-12. In
+units of 2^-8, many learned betas would round to 1.
+
+**Shared weights.** Each window of blocks has its own hidden neurons, which share weights and biases
+with those of the other windows. Thresholds and factors aren't shared. A channel has one scale in
+all windows. As a rule its largest weight sets this scale.
+
+**Membrane range.** A membrane holds 4 thresholds, or 32 if betas are learned. Neurons that hardly
+leak go far below 0 and must not saturate there.
+
+**Readout.** All classes have one scale, because their membranes are compared. Consider the
+potential that a class reaches if all hidden neurons whose weights have the same sign spike in each
+of 128 steps. (If the class leaks so fast that its membrane settles earlier, fewer steps count.) A
+membrane holds a sixteenth of the largest such potential, rounded up to a power of 2. So membranes
+need 16 bits, where those of the study's network need 12.
+"""
 
 import math
 from collections.abc import Sequence

@@ -393,11 +393,14 @@ def _answer_time_values(network: IntegerNetwork, utterances: Sequence[Utterance]
     """Return how long the core takes to its answer, with and without ticks."""
     without_ticks = [cost.answer_cycles(network, utterance) for utterance in utterances]
     with_ticks = [cost.last_step_cycles(network, utterance) for utterance in utterances]
-    # a unit in no block: below the first one, or, if blocks begin at 0, one that no cochlea has
-    tick_unit = 0 if network.grid.first_unit else (1 << 10) - 1
+    step_ms = int(network.grid.step_ms)
+    tick_sentence = ""
+    if network.grid.first_unit:
+        tick_sentence = "This circuit also drops unit 0, because its first block begins later. "
     return {
         "answer_cycles": f"{np.mean(without_ticks):,.0f}",
-        "tick_unit": tick_unit,
+        "tick_sentence": tick_sentence,
+        "fifo_entries": f"{2 * step_ms * (N_CHANNELS + 1):,}",
         "last_low": f"{min(with_ticks):,}",
         "last_high": f"{max(with_ticks):,}",
     }

@@ -26,6 +26,7 @@
 #define SLOTS (MAX_DELAY + 1) /* steps whose events are still needed */
 #define N_CELLS (N_UNITS * POOL_UNITS)
 #define MEM_LOW (-MEM_HIGH - 1)
+#define UNREADABLE 3
 
 static int32_t mem1[N_HIDDEN], mem2[N_CLASSES]; /* membranes */
 static int32_t last_bin[N_CELLS];               /* in which each unit had a spike */
@@ -58,20 +59,21 @@ static int32_t leaked(int32_t u, int32_t leak) {
     return shifted(u * leak, FACTOR_BITS);
 }
 
-static void add(int32_t *mem, const weight_t *row, int32_t n, int32_t unit) {
+static void add(int32_t *mem, const weight_t *row, int32_t n, int32_t factor) {
     for (int32_t i = 0; i < n; i++)
-        mem[i] += row[i] * unit;
+        mem[i] += row[i] * factor;
     n_accumulates += n;
 }
 
-/* Add an input where it is seen. */
+/* Add an input's weights to the neurons of all windows that contain its block. */
 static void add_input(int32_t input) {
-    int32_t copy = input / N_UNITS, unit = input % N_UNITS;
+    int32_t delay_index = input / N_UNITS;
+    int32_t block = input % N_UNITS;
     for (int32_t w = 0; w < N_WINDOWS; w++) {
-        int32_t seen = unit - w * STRIDE;
-        if (seen >= 0 && seen < KERNEL)
-            add(mem1 + w * NEURONS_PER_WINDOW, weight1[copy * KERNEL + seen], NEURONS_PER_WINDOW,
-                1 << SHIFT1);
+        int32_t in_window = block - w * STRIDE;
+        if (in_window >= 0 && in_window < KERNEL)
+            add(mem1 + w * NEURONS_PER_WINDOW, weight1[delay_index * KERNEL + in_window],
+                NEURONS_PER_WINDOW, 1 << SHIFT1);
     }
 }
 
@@ -102,7 +104,8 @@ static int32_t run_layer(int32_t n, int32_t *mem, const int32_t *bias, const int
 
 /* Close the step: its blocks become events, and both layers take one step. */
 static void run_step(void) {
-    int32_t slot = step % SLOTS, n_in = 0, n_hid, n_out;
+    int32_t slot = step % SLOTS;
+    int32_t n_in = 0;
     n_history[slot] = 0;
     for (int32_t b = 0; b < N_UNITS; b++) {
         if (n_active[b] >= POOL_THRESHOLD)
@@ -114,8 +117,9 @@ static void run_step(void) {
         for (int32_t e = 0; e < n_history[from]; e++)
             inputs[n_in++] = k * N_UNITS + history[from][e];
     }
-    n_hid = run_layer(N_HIDDEN, mem1, bias1, threshold1, leak1, inputs, n_in, hidden);
-    n_out = run_layer(N_CLASSES, mem2, bias2, threshold2, leak2, hidden, n_hid, output);
+    int32_t n_hid = run_layer(N_HIDDEN, mem1, bias1, threshold1, leak1, inputs, n_in, hidden);
+    int32_t n_out =
+        run_layer(N_CLASSES, mem2, bias2, threshold2, leak2, hidden, n_hid, output);
     for (int32_t i = 0; IS_MEMBRANE && i < N_CLASSES; i++)
         score[i] += mem2[i];
     for (int32_t i = 0; i < n_out; i++)
@@ -138,8 +142,10 @@ static void begin_utterance(void) {
     step = 0;
     for (int32_t i = 0; i < N_HIDDEN; i++)
         mem1[i] = 0;
-    for (int32_t i = 0; i < N_CLASSES; i++)
-        mem2[i] = score[i] = 0;
+    for (int32_t i = 0; i < N_CLASSES; i++) {
+        mem2[i] = 0;
+        score[i] = 0;
+    }
     for (int32_t i = 0; i < N_CELLS; i++)
         last_bin[i] = -1;
 }
@@ -188,50 +194,69 @@ static void end_utterance(void) {
     n_utterances++;
 }
 
-/* Returns how many numbers the next line has; -1 at the end of the input, 3 if it can't be read. */
+/* Returns how many numbers the next line has; -1 at the end of the input. UNREADABLE: it has more
+   than two, or something else. */
 static int read_line(int32_t value[2]) {
-    int c = getchar(), before = ' ', n = 0;
+    int c = getchar();
+    int n = 0;
+    int is_in_number = 0;
     if (c == EOF)
         return -1;
-    for (; c != '\n' && c != EOF; before = c, c = getchar()) {
-        if (c == ' ' || c == '\t' || c == '\r')
+    for (; c != '\n' && c != EOF; c = getchar()) {
+        int is_digit = c >= '0' && c <= '9';
+        int is_blank = c == ' ' || c == '\t' || c == '\r';
+        int begins_number = is_digit && !is_in_number;
+        is_in_number = is_digit;
+        if (n == UNREADABLE || is_blank)
             continue;
-        if (c < '0' || c > '9')
-            n = 3;
-        else if (n < 3 && (before < '0' || before > '9') && ++n < 3)
-            value[n - 1] = c - '0';
-        else if (n < 3 && value[n - 1] < 100000000) /* larger ones stay too large */
+        if (!is_digit || (begins_number && n == 2)) {
+            n = UNREADABLE;
+            continue;
+        }
+        if (begins_number) {
+            value[n] = 0;
+            n++;
+        }
+        if (value[n - 1] < 100000000) /* larger ones stay too large */
             value[n - 1] = 10 * value[n - 1] + c - '0';
     }
     return n;
 }
 
+/* Returns what is wrong with a line that isn't empty, or NULL. */
+static const char *refusal(int n_numbers, const int32_t event[2], int32_t last_ms) {
+    if (n_numbers != 2)
+        return "is not \"millisecond unit\", two whole numbers from 0";
+    if (event[1] >= N_CHANNELS)
+        return "has a unit that the cochlea hasn't";
+    if (event[0] < last_ms)
+        return "is earlier than the line before; sort an utterance's spikes by millisecond";
+    return NULL;
+}
+
 int main(void) {
-    int32_t event[2], last_ms = 0, is_open = 0;
+    int32_t event[2];
+    int32_t last_ms = 0;
+    int is_open = 0; /* an utterance has begun */
     long line = 1;
-    int n;
     begin_utterance();
-    for (; (n = read_line(event)) >= 0; line++) {
-        const char *wrong = NULL;
+    for (int n = read_line(event); n >= 0; n = read_line(event)) {
         if (n == 0) {
             end_utterance();
             begin_utterance();
-            is_open = last_ms = 0;
-            continue;
+            last_ms = 0;
+            is_open = 0;
+        } else {
+            const char *wrong = refusal(n, event, last_ms);
+            if (wrong) {
+                fprintf(stderr, "line %ld %s\n", line, wrong);
+                return 1;
+            }
+            take_event(event[0], event[1]);
+            last_ms = event[0];
+            is_open = 1;
         }
-        if (n != 2)
-            wrong = "is not \"millisecond unit\", two whole numbers from 0";
-        else if (event[1] >= N_CHANNELS)
-            wrong = "has a unit that the cochlea hasn't";
-        else if (event[0] < last_ms)
-            wrong = "is earlier than the line before; sort an utterance's spikes by millisecond";
-        if (wrong) {
-            fprintf(stderr, "line %ld %s\n", line, wrong);
-            return 1;
-        }
-        last_ms = event[0];
-        is_open = 1;
-        take_event(event[0], event[1]);
+        line++;
     }
     if (is_open)
         end_utterance();

@@ -6,6 +6,7 @@ into one network, and says what they must print for which utterances.
 *Word* means a memory word here, as everywhere in the circuit: what a memory holds at one address.
 """
 
+import zlib
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import NamedTuple
@@ -190,9 +191,21 @@ def verilog_values(network: IntegerNetwork) -> dict[str, int | str]:
     values["SUM_BITS"] = max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)
     values["SCORE_BITS"] = score_bits(network)
     values["LOAD_BITS"] = max(bits.values())
+    values["FIXED_CRC"] = _fixed_crc(values, network.delays)
     for name, value in BUILD.items():
         values[name] = f'"{value}"' if isinstance(value, str) else value
     return values
+
+
+def _fixed_crc(values: dict[str, int | str], delays: tuple[int, ...]) -> int:
+    """Return a checksum of what can't be loaded into a core: its parameters, and the delays.
+
+    The bits of a sum aren't part of it: a core whose sums have more bits than a network needs can
+    hold that network. `board.py` compares both.
+    """
+    lines = [f"{name}={value}" for name, value in values.items() if name != "SUM_BITS"]
+    lines.append(f"delays={delays}")
+    return zlib.crc32("\n".join(lines).encode()) & 0x7FFFFFFF  # Verilog's plain numbers have a sign
 
 
 def _sizes(network: IntegerNetwork) -> dict[str, int]:

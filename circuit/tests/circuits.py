@@ -128,6 +128,12 @@ def exported(folder, name, n_utterances):
     """Write the folder of a circuit above; return the circuit, and its test vectors."""
     network = named(name)
     utterances = random_utterances(n_utterances, n_events=600)
+    exported_circuit(folder, network, utterances)
+    return network, utterances
+
+
+def exported_circuit(folder, network, utterances):
+    """Write the folder of a circuit."""
     description = Description(
         name="small",
         origin="Random.",
@@ -138,7 +144,6 @@ def exported(folder, name, n_utterances):
         operations=pd.Series({"accumulates": 1.0, "effective_accumulates": 1.0}),
     )
     write_folder(folder, network, utterances, description, n_membranes=2)
-    return network, utterances
 
 
 def with_ticks(network, utterance):

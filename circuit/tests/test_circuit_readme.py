@@ -1,11 +1,13 @@
-"""The numbers in circuit/README.md are those of the tables."""
+"""The numbers in the circuit's pages are those of the tables."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from shd_circuit import cost
 from shd_circuit.folder import read_circuit, read_vectors
 from shd_circuit.rtl import FAMILIES
 from shd_circuit.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
+from shd_circuit.sources import memory_bits, memory_words
 
 from shd_helpers.paths import ROOT
 from shd_helpers.study import interval, read_table
@@ -13,7 +15,11 @@ from shd_helpers.sweeps import plan_of
 from tests import RESULTS
 
 DOCUMENT = (ROOT / "circuit" / "README.md").read_text()
+ENERGY = (ROOT / "docs" / "energy.md").read_text()
+VERIFICATION = (ROOT / "docs" / "verification.md").read_text()
 FOLDERS = ("circuit", "circuit_study")
+# what each FPGA has, in the order of `Family.cells`, as nextpnr 0.11 reports it
+AVAILABLE = {"UP5K": (5280, 30, 4, 8), "ECP5-25F": (24288, 24288, 56, 28)}
 N_COUNTED = 2  # utterances of which activity is counted
 
 
@@ -40,7 +46,10 @@ def placed_row(measured, folder, device):
     values = measured[folder][device]
     (build,) = {name for name, _ in values.index}
     cells = FAMILIES[device].cells.values()
-    needs = "; ".join(f"{cell}: {values[build, cell]:,g}" for cell in cells)
+    needs = "; ".join(
+        f"{cell}: {values[build, cell]:,g} of {available:,}"
+        for cell, available in zip(cells, AVAILABLE[device], strict=True)
+    )
     return row_of(folder, device, build, needs, f"{values[build, 'MHz']:g}")
 
 
@@ -118,7 +127,7 @@ def board_rows(measured):
 
 
 def phrases(measured):
-    """Return the document's sentences with numbers of the tables, by a name."""
+    """Return the sentences of the page on energy with numbers of the tables, by a name."""
     network = read_circuit(RESULTS / "circuit")
     utterances = read_vectors(RESULTS / "circuit")
     mean = cost.total_cycles(network, utterances, lanes=4) / len(utterances)
@@ -132,12 +141,12 @@ def phrases(measured):
     logic_cells = measured["circuit", "UP5K", "lanes 4", "logic cells (a LUT and a flip-flop)"]
     answer_us = measured["circuit", "core", "lanes 4", ANSWER] / 12
     return {
-        "lanes": f"both circuits need {enough_lanes(measured)}.",
         "cycles": f"two counted utterances take {two / 1e3:.0f} k cycles in `circuit`, the mean "
         f"of all twenty is {mean / 1e3:.0f} k",
-        "accuracy and loss": f"`hd`: {unseen:.1f} % (circuits of its recipe, six held-out "
-        f"speakers, three seeds); these bits cost {loss:.2f} ± {half:.2f} percentage "
-        "points (twelve speakers, three seeds), *undecided*",
+        "accuracy": f"`hd`: {unseen:.1f} % (circuits of its recipe, six held-out speakers, three "
+        "seeds) |",
+        "loss": "On all twelve speakers, with three seeds, it costs "
+        f"{loss:.2f} ± {half:.2f} percentage points, *undecided*",
         "size": f"| UP5K: {logic_cells:,g} logic cells, 30 block and 3 single-port RAMs |",
         "answer": f"| {answer_us:.0f} µs after its end, at 12 MHz (core alone) |",
         "official split": f"encoded anew: {official:.1f} % (five seeds)",
@@ -167,7 +176,7 @@ def test_buffers_and_cycles_to_the_answer_are_the_table_s(measured, folder):
 
 def test_energies_follow_from_the_counts(measured):
     for row in core_rows(measured) + board_rows(measured):
-        assert row in DOCUMENT
+        assert row in ENERGY
     *_, stopping = board_rows(measured)
     assert float(stopping.split("**")[1]) <= 0.3
 
@@ -184,7 +193,49 @@ def test_the_counts_are_of_the_core_that_is_committed(measured):
 
 def test_sentences_have_the_tables_numbers(measured):
     for name, phrase in phrases(measured).items():
-        assert phrase in DOCUMENT, name
+        assert phrase in ENERGY, name
+
+
+def test_the_sentences_of_the_readme_have_the_tables_numbers(measured):
+    assert f"both circuits need {enough_lanes(measured)}." in DOCUMENT
+    network = read_circuit(RESULTS / "circuit")
+    (core, _), (board, *_) = core_rows(measured), board_rows(measured)
+    of_core, of_board = (row.split("**")[1] for row in (core, board))
+    assert f"we estimate {of_core} mJ for the core, and {of_board} mJ for a board" in DOCUMENT
+    # block RAMs have 4,096 bits; a slot of the history is a power of 2 of blocks
+    unit_bits = network.grid.n_units.bit_length()
+    n_slots = network.delays[-1] + 1
+    history_bits = n_slots * 2**unit_bits * unit_bits
+    block_ram_bits = 4096 * AVAILABLE["UP5K"][1]
+    assert history_bits > block_ram_bits
+    assert f"fill {history_bits:,} bits, and the 30 block RAMs hold {block_ram_bits:,}" in ENERGY
+    assert f"the events of {n_slots} steps ({history_bits / 1e3:.0f} kbit)" in VERIFICATION
+    lanes = FAMILIES["UP5K"].build["LANES"]
+    n_words = sum(map(len, memory_words(network, lanes)["weight2"]))
+    weight2_kbit = n_words * lanes * memory_bits(network)["weight2"] / 1e3
+    assert f"the second layer ({weight2_kbit:.0f} kbit)" in VERIFICATION
+
+
+def test_the_example_of_the_c_reference_is_what_the_circuit_answers():
+    spikes = np.array([[12, 300], [12, 301], [13, 301]]).T
+    run = read_circuit(RESULTS / "circuit").run(*spikes)
+    assert "printf '12 300\\n12 301\\n13 301\\n\\n' | ./reference" in DOCUMENT
+    assert f"\n```\n{run.answer} {' '.join(map(str, run.scores))}\n```\n" in DOCUMENT
+
+
+@pytest.mark.parametrize(("column", "device"), [*enumerate(FAMILIES, start=1)])
+def test_the_options_of_each_placement_are_those_of_the_code(column, device):
+    family = FAMILIES[device]
+    section = VERIFICATION.split("## How the boards were placed")[1]
+    rows = [line.strip("| ").split(" | ") for line in section.split("\n\n")[2].splitlines()]
+    of_option = {option: of_device[column - 1] for option, *of_device in rows if of_device}
+    assert of_option["option"] == device
+    assert of_option["synthesis"] == f"`{family.synthesis}`"
+    assert of_option["`LANES`"] == str(family.build["LANES"])
+    memories = f"{family.build['WRITABLE']}, {family.build['INITIAL']}: "
+    assert of_option["`WRITABLE`, `INITIAL`"].startswith(memories)
+    assert of_option["`RAM_STYLE`"].startswith(f"`{family.build.get('RAM_STYLE', 'auto')}`")
+    assert of_option["package, speed grade"].startswith(f"`{family.nextpnr[3]}`")
 
 
 def test_the_folder_states_the_loss_of_its_bits_where_its_accuracy_is():

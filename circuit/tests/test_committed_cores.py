@@ -15,7 +15,8 @@ import pytest
 from benches import in_verilator, rough_sends
 from circuits import needs_gcc, needs_verilator, needs_yosys, outcomes
 from shd_circuit.folder import build_folder, read_circuit, read_vectors
-from shd_circuit.rtl import FAMILIES, run_yosys, simulate, to_cells
+from shd_circuit.rtl import FAMILIES, simulate
+from shd_circuit.rtl.tools import run_yosys, to_cells
 from shd_circuit.sources import (
     MEMORIES,
     Utterance,

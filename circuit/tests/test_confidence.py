@@ -147,7 +147,7 @@ def test_the_outcomes_of_sounds_that_are_no_digit_are_measured_again():
 
 
 def test_the_document_lists_which_sounds_are_accepted():
-    document = (ROOT / "circuit" / "README.md").read_text()
+    document = (ROOT / "docs" / "abstain.md").read_text()
     buzz = non_digits().set_index(["network", "sound"]).loc[CIRCUIT, "buzz"]
     per_mille = round(1000 * buzz.confidence)
     assert (buzz.digit, buzz.outcome) == ("eight", "abstains")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from circuits import SMALL, exported
-from shd_circuit.folder import ExportError, read_circuit
+from shd_circuit.folder import ExportError, read_circuit, read_spikes
 from shd_circuit.rtl import simulate
 from shd_circuit.sources import memories, verilog_parameters
 
@@ -52,6 +52,19 @@ def test_a_folder_whose_numbers_do_not_fit_is_refused(name, old, new, message, t
     with pytest.raises(ExportError, match=re.escape(message)) as error:
         read_circuit(tmp_path)
     assert "make export" in str(error.value)
+
+
+def test_a_last_utterance_may_end_with_the_file(tmp_path):
+    path = tmp_path / "vectors.txt"
+    for text, n_spikes in (
+        ("", []),
+        ("\n", [0]),
+        ("12 300\n13 301\n", [2]),
+        ("12 300\n\n0 1", [1, 1]),
+        ("12 300\n\n\n", [1, 0]),
+    ):
+        path.write_text(text)
+        assert [spikes.shape for spikes in read_spikes(path)] == [(2, n) for n in n_spikes]
 
 
 def test_a_folder_without_a_core_is_named(tmp_path):

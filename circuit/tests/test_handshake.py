@@ -1,14 +1,15 @@
-"""The core's handshakes, proven up to a depth, whatever happens at its ports."""
+"""The core's handshakes, proven in the first cycles, whatever happens at its ports."""
 
 import pytest
 from circuits import needs_yosys
 from shd_circuit.folder import ExportError
-from shd_circuit.rtl import prove
+from shd_circuit.rtl import counter, prove
 from shd_circuit.sources import source_text
 
 pytestmark = [pytest.mark.slow, needs_yosys]
 
 DEPTH = 35  # more takes minutes
+DEPTH_OF_TWO_STEPS = 42  # such an utterance is answered by then
 BROKEN = {
     "a spike is taken over another": ("if (in_valid && in_ready)", "if (in_valid)"),
     "a cell counts twice": ("is_found && new_cells != old_cells", "is_found"),
@@ -17,15 +18,32 @@ BROKEN = {
     "the first step never ends": ("held && is_clear;", "held && is_clear && !is_first;"),
     "an answer is taken back": ("&& has_score;", "&& has_score && !in_valid;"),
     "a class is passed over": (
-        "RESULT: if (out_valid && out_ready)",
-        "RESULT: if (out_ready || in_valid)",
+        "wire takes_score = out_valid && out_ready;",
+        "wire takes_score = state == RESULT && (out_ready || in_valid);",
     ),
     "an event outlives the reset": ("is_spike && !rst;", "is_spike;"),
 }
 
 
 def test_what_is_accepted_is_counted_once_and_nothing_stands_still():
-    prove(source_text("rtl/core.v"), DEPTH)
+    prove(source_text("rtl/core.v"), DEPTH, counter())
+
+
+@pytest.mark.full
+def test_steps_are_added_up_and_bins_are_closed():
+    """An utterance of one unit, two steps and two bins."""
+    two_steps = counter(n_units=1, n_steps=2, pool_steps=2)
+    prove(source_text("rtl/core.v"), DEPTH_OF_TWO_STEPS, two_steps)
+
+
+@pytest.mark.full
+def test_a_core_that_forgets_a_step_is_found_out():
+    core = source_text("rtl/core.v")
+    line = "adds_first <= is_first;"
+    assert core.count(line) == 1
+    two_steps = counter(n_units=1, n_steps=2, pool_steps=2)
+    with pytest.raises(ExportError, match="failed assertion"):
+        prove(core.replace(line, "adds_first <= 1;"), DEPTH_OF_TWO_STEPS, two_steps)
 
 
 @pytest.mark.parametrize("fault", BROKEN)
@@ -34,4 +52,4 @@ def test_a_broken_core_is_found_out(fault):
     (line, broken) = BROKEN[fault]
     assert core.count(line) == 1
     with pytest.raises(ExportError, match="failed assertion"):
-        prove(core.replace(line, broken), 40)  # more than the longest wait
+        prove(core.replace(line, broken), 40, counter())  # more than the longest wait

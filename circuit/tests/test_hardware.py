@@ -6,9 +6,10 @@ import subprocess
 
 import pytest
 from benches import write_core
-from circuits import named, needs_icarus
+from circuits import named, needs_icarus, random_utterances
 from shd_circuit import configure
 from shd_circuit.folder import read_circuit
+from shd_circuit.hardware import hardware
 from shd_circuit.sources import source_text
 
 from tests import RESULTS
@@ -95,9 +96,11 @@ INPUTS = (
     "read_valid",
     "load_address",
     "load_data",
+    "aer_req_n",
+    "aer_unit",
 )
-OUTPUTS = ("in_ready", "out_valid", "out_class", "out_last", "read_data")
-VALUES = {"____": 0, "~~~~": 1, "a": 3, "x": 5}
+OUTPUTS = ("in_ready", "out_valid", "out_class", "out_last", "read_data", "aer_ack_n")
+VALUES = {"____": 0, "~~~~": 1, "a": 3, "x": 5, "u": 300}
 PAUSE = ".."
 BENCH = """
 module timing #(
@@ -128,9 +131,9 @@ endmodule
 """
 
 
-def diagrams():
-    """Return the columns of each diagram: values by signal, or None for a pause."""
-    section = TEXT[TEXT.index("## Timing") : TEXT.index("## Parameters and ports")]
+def diagrams(heading):
+    """Return the columns of a section's diagrams: values by signal, or None for a pause."""
+    section = TEXT[TEXT.index(f"## {heading}\n") :].split("\n## ")[0]
     for block in re.findall(r"^```\n(.*?)^```", section, re.DOTALL | re.MULTILINE):
         lines = block.splitlines()
         begin = lines[0].index("~~__")
@@ -151,9 +154,9 @@ def script_of(columns):
         if column is None:
             waits = True
             continue
-        values = {name: VALUES.get(text, text) for name, text in column.items()}
+        values = {name: VALUES.get(text, text) for name, text in column.items() if text != "?"}
         lines += [f"{name} = {values[name]};" for name in INPUTS if name in values]
-        wanted = [f"{name} === {values[name]}" for name in OUTPUTS if values.get(name, "?") != "?"]
+        wanted = [f"{name} === {values[name]}" for name in OUTPUTS if name in values]
         condition = " && ".join(wanted) or "1"
         if waits:
             lines.append(f"#1; while (!({condition})) edge_of_clk;")
@@ -162,17 +165,117 @@ def script_of(columns):
     return "\n".join(lines)
 
 
+def in_icarus(folder, top, *files):
+    """Return the lines that a bench of this name prints."""
+    command = ["iverilog", "-g2005", "-s", top, "-o", top, f"{top}.v", *files]
+    subprocess.run(command, cwd=folder, check=True)
+    ended = subprocess.run(
+        ["vvp", "-n", top], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    return ended.stdout.splitlines()
+
+
 @needs_icarus
 @pytest.mark.slow
 def test_the_core_does_what_the_timing_diagrams_show(tmp_path):
     write_core(tmp_path, named("membranes"), lanes=1)
-    found = list(diagrams())
+    found = list(diagrams("Timing"))
     assert [sum(column is None for column in columns) for columns in found] == [1, 2, 0]
     script = "\n".join(map(script_of, found))
     (tmp_path / "timing.v").write_text(BENCH.replace("SCRIPT", script))
-    command = ["iverilog", "-g2005", "-s", "timing", "-o", "timing", "timing.v", "core.v"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    ended = subprocess.run(
-        ["vvp", "-n", "timing"], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
-    assert ended.stdout.split("\n") == ["end", ""]
+    assert in_icarus(tmp_path, "timing", "core.v") == ["end"]
+
+
+BOARD_BENCH = """
+module events;
+    reg clk = 0, aer_req_n = 1;
+    reg [9:0] aer_unit = 7;
+    wire aer_ack_n;
+    integer n_stored = 0;
+    shd_top #(.CLOCK_HZ(12000000)) dut (
+        .clk(clk), .rst_n(1'b1), .rx(1'b1), .aer_req_n(aer_req_n), .aer_unit(aer_unit),
+        .aer_ack_n(aer_ack_n), .ms_toggle(1'b0));
+    task edge_of_clk; begin
+        if (dut.pushes_aer) begin
+            if (dut.unit === 300) n_stored = n_stored + 1;
+            else $display("unit %0d", dut.unit);
+        end
+        clk = 1; #5 clk = 0; #1;
+    end endtask
+    initial begin
+        repeat (300) edge_of_clk;
+        force dut.runs = 1; // as after S
+SCRIPT
+        $display("stored %0d", n_stored);
+    end
+endmodule
+"""
+
+
+@needs_icarus
+@pytest.mark.slow
+def test_the_board_takes_an_address_event_as_its_diagram_shows(tmp_path):
+    write_core(tmp_path, named("membranes"), lanes=1)
+    (tmp_path / "shd_top.v").write_text(source_text("rtl/shd_top.v"))
+    (columns,) = diagrams("Address events")
+    script = script_of(columns)
+    (tmp_path / "events.v").write_text(BOARD_BENCH.replace("SCRIPT", script))
+    assert in_icarus(tmp_path, "events", "shd_top.v", "core.v") == ["stored 1"]
+
+
+WRAPPER_BENCH = """
+module listen;
+    reg clk = 0, rst = 1, start = 0, stop = 0, spike = 0;
+    reg [9:0] unit = 0;
+    wire overrun, answer_valid;
+    wire [15:0] answer;
+    integer i;
+    digit_listener #(.CLOCK_HZ(1000000)) dut (
+        .clk(clk), .rst(rst), .start(start), .stop(stop), .spike(spike), .spike_unit(unit),
+        .overrun(overrun), .answer_valid(answer_valid), .answer(answer));
+    task edge_of_clk; begin
+        #4;
+        if (dut.out_valid) $display("%0d", dut.the_core.out_score);
+        if (answer_valid) $display("answer %0d, overrun %0d", answer, overrun);
+        clk = 1; #5 clk = 0; #1;
+    end endtask
+    task send(input integer a_unit); begin
+        spike = 1;
+        unit = a_unit;
+        edge_of_clk;
+        spike = 0;
+    end endtask
+    task go_to(input integer ms); while (dut.ms < ms) edge_of_clk; endtask
+    initial begin
+        edge_of_clk;
+        rst = 0;
+SCRIPT
+    end
+endmodule
+"""
+
+
+@needs_icarus
+@pytest.mark.slow
+def test_the_wrapper_without_a_serial_port_answers_in_real_time(tmp_path):
+    """Spikes come in bursts, and all scores are the integers'."""
+    network = named("membranes")
+    write_core(tmp_path, network, lanes=1)
+    (module,) = re.findall(r"```verilog\n(.*?)```", hardware(network), re.DOTALL)
+    (tmp_path / "digit_listener.v").write_text(module)
+    lines = []
+    utterances = random_utterances(2, n_events=600, end_ms=200)
+    for utterance in utterances:
+        lines.append("start = 1; edge_of_clk; start = 0;")
+        for ms, unit in zip(*utterance.spikes, strict=True):
+            lines.append(f"go_to({ms}); send({unit});")
+        # ticks have closed all steps but the present one
+        lines.append('go_to(211); $display("step %0d", dut.the_core.step);')
+        lines.append("stop = 1; edge_of_clk; stop = 0;")
+        lines.append("while (!answer_valid) edge_of_clk; edge_of_clk;")
+    (tmp_path / "listen.v").write_text(WRAPPER_BENCH.replace("SCRIPT", "\n".join(lines)))
+    wanted = []
+    for utterance in utterances:
+        run = network.run(*utterance.spikes)
+        wanted += ["step 70", *map(str, run.scores), f"answer {run.answer}, overrun 0"]
+    assert in_icarus(tmp_path, "listen", "digit_listener.v", "core.v") == wanted

@@ -96,7 +96,7 @@ def verdict(run):
 
 
 @pytest.mark.parametrize(("digit", "voice"), CLEAR)
-def test_a_word_that_is_said_is_answered_as_in_python(chromium, site, tmp_path, digit, voice):
+def test_a_spoken_digit_is_answered_as_in_python(chromium, site, tmp_path, digit, voice):
     wave = said(digit, voice)
     browser = chromium(*microphone(tmp_path, wave, RATE))
     heard = Page(browser, (site / "say.html").as_uri(), tmp_path)
@@ -136,7 +136,7 @@ def test_spikes_and_scores_are_those_of_python(files, digit, voice):
     assert files.view.evaluate("utterance.counts") == files.view.evaluate("utterance.scores.at(-1)")
 
 
-def test_of_a_hundred_words_ninety_nine_are_answered_as_in_python(files):
+def test_of_a_hundred_utterances_ninety_nine_are_answered_as_in_python(files):
     waves = recordings(100)
     alike = 0
     for wave in waves:
@@ -210,7 +210,7 @@ def test_a_sound_of_another_rate_is_converted(files):
     assert DIGITS[files.view.evaluate("utterance.best")] == "seven"
 
 
-def test_what_is_no_word_is_named_as_in_python(files):
+def test_what_is_no_utterance_is_named_as_in_python(files):
     for wave, _ in NOT_WORDS:
         if len(wave):  # such a file can't be chosen
             with pytest.raises(RecordingError) as error:
@@ -218,7 +218,7 @@ def test_what_is_no_word_is_named_as_in_python(files):
             files.hear(wave, str(error.value))
 
 
-def test_ten_words_leave_nothing_behind(files):
+def test_ten_utterances_leave_nothing_behind(files):
     memory = []
     for digit in 2 * DIGITS:
         files.hear(said(digit), "The network a")

@@ -119,12 +119,12 @@ def test_an_utterance_is_found_and_answered_as_in_python(program, gain):
     for wave in recordings(2):
         wave = gain * np.concatenate([noise(0.5, 1e-4), wave, noise(0.5, 1e-4)])
         wave = np.clip(wave, -1, 1).astype(np.float32)
-        word = encode_utterance(wave.astype(float), RATE)
-        milliseconds = np.rint(word.times * RATE / 2).astype(int) // 24
-        spikes = events_text([Utterance(milliseconds, word.units, 0)])
-        answer = answers_text([circuit.run(milliseconds, word.units)])
-        assert program(wave) == (spikes, word.warning, answer)
-        assert bool(word.warning) == (gain > 1)
+        utterance = encode_utterance(wave.astype(float), RATE)
+        milliseconds = np.rint(utterance.times * RATE / 2).astype(int) // 24
+        spikes = events_text([Utterance(milliseconds, utterance.units, 0)])
+        answer = answers_text([circuit.run(milliseconds, utterance.units)])
+        assert program(wave) == (spikes, utterance.warning, answer)
+        assert bool(utterance.warning) == (gain > 1)
 
 
 @needs_gcc
@@ -183,7 +183,7 @@ TABLES = ("response", "recording", "memory", "spikes", "twiddle")  # in the docu
 @needs_gcc
 def test_its_memory_is_what_the_document_lists(tmp_path):
     """All of it is static, so the compiler knows."""
-    document = (ROOT / "circuit" / "README.md").read_text()
+    document = (ROOT / "docs" / "sound.md").read_text()
     totals = []
     columns = []
     for options in ([], ["-DFLOAT"]):
@@ -193,7 +193,8 @@ def test_its_memory_is_what_the_document_lists(tmp_path):
         lines = [line.split() for line in listed.stdout.splitlines()]
         sizes = {line[3]: int(line[1], 16) for line in lines if len(line) == 4 and line[2] == "b"}
         totals.append(f"{sum(sizes.values()) / 1e6:.0f} MB")
-        columns.append([f"{sizes[name] / 1e6:.1f}" for name in TABLES])
+        listed_sizes = [sizes.pop(name) for name in TABLES]
+        columns.append([f"{size / 1e6:.1f}" for size in [*listed_sizes, sum(sizes.values())]])
     assert f"takes {totals[0]} of memory, with `-DFLOAT` {totals[1]}" in document
     table = document.split("| what, in MB |")[1].split("\n\n")[0].splitlines()[2:]
     assert [line.split(" | ")[1:] for line in table] == [

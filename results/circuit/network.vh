@@ -32,6 +32,7 @@
     parameter SUM_BITS = 18,
     parameter SCORE_BITS = 25,
     parameter LOAD_BITS = 15,
+    parameter FIXED_CRC = 1929364076,
     parameter LANES = 1,
     parameter WRITABLE = 0,
     parameter INITIAL = 1,

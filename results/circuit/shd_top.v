@@ -12,24 +12,27 @@
 //   E                     the utterance ends
 //   L memory:1 address:3 data   write to one of the core's memories, as core.v numbers them; the
 //                         data's length is that of the widest: LANES * LOAD_BITS, in whole bytes
-//   C memory:1 n:3        read n memory words (n below 65,536) from address 0 on; the answer is c,
-//                         crc:4, the CRC-32 (zlib's) of these memory words as messages L have them.
-//                         Between two utterances only
+//   C memory:1 n:3        read n memory words from address 0 on; the answer is c, crc:4, the CRC-32
+//                         (zlib's) of these memory words as messages L have them. Between two
+//                         utterances only
 //   ?                     the flags, which are cleared; the answer is s, flags:1
 //   I                     the sizes; the answer is i, LANES:1 bytes of a memory word:1 inputs:2
 //                         hidden:2 classes:1
+//   N                     which networks can be loaded; the answer is n, FIXED_CRC:4 SUM_BITS:1
 //   X                     forget the utterance and the flags; the memories stay
 // From the board, after E:  M, then for each class its score:4, then the class:1 and the flags:1.
 // Other answers come before M or after all of it. Flags stay until they are asked for: 1 late (a
-// spike came after one of a later millisecond, and counts in the current one), 2 overrun (the FIFO
-// was full and a spike is lost).
+// spike came after one of a later millisecond, and counts in the current one; or an address event
+// waited because the FIFO was full, so that it and those after it may count in a later one),
+// 2 overrun (the FIFO was full and a spike is lost).
 //
 // A message that isn't completed is dropped after 250 ms without a byte, and at a byte without a stop
 // bit. So after noise: wait 300 ms, send X, and compare the memories' CRC with C.
 //
 // Address events: the sender sets aer_unit, then pulls aer_req_n low; the board pulls aer_ack_n low
 // when it has the spike; then the sender lets go, and so does the board. The spike counts in the
-// current millisecond; between E and S it is taken and dropped. While the FIFO is full it waits.
+// current millisecond; between E and S it is taken and dropped. While the FIFO is full it waits, which
+// sets the flag late.
 `default_nettype none
 module shd_top #(
 `include "network.vh"
@@ -189,6 +192,7 @@ module shd_top #(
     wire pushes_end = end_waits && !is_spike && !is_full;
     wire pushes_tick = tick_waits && !end_waits && !is_spike && !is_full;
     wire pushes_aer = aer_waits && runs && !tick_waits && !end_waits && !is_spike && !is_full;
+    wire delays_aer = aer_waits && runs && is_full; // a millisecond may end before it is taken
     wire [15:0] ms = is_spike && is_timed ? payload[PAYLOAD_BITS-32 +: 16] : now;
     wire [9:0] unit = is_spike ? payload[PAYLOAD_BITS-16 +: 10] : pushes_aer ? aer_unit : 10'h3ff;
     always @(posedge clk) begin
@@ -266,7 +270,7 @@ module shd_top #(
             is_late <= 0;
             is_overrun <= 0;
         end
-        if (pushes_spike && ms < last_ms) is_late <= 1;
+        if (pushes_spike && ms < last_ms || delays_aer) is_late <= 1;
         if (is_spike && is_full) is_overrun <= 1;
         if (forgets) begin
             head <= 0;
@@ -287,7 +291,7 @@ module shd_top #(
     reg is_checking; // a memory's CRC is computed
     reg reads_word;
     reg [2:0] checked_memory;
-    reg [15:0] check_address;
+    reg [23:0] check_address;
     wire [LANES*LOAD_BITS-1:0] read_data;
     core #(
         .LANES(LANES), .WRITABLE(WRITABLE), .INITIAL(INITIAL), .MEM_LANES(MEM_LANES),
@@ -322,7 +326,7 @@ module shd_top #(
     // --- the CRC of a memory, a bit each cycle ---------------------------------------------------
     localparam [31:0] CRC_32 = 32'hedb88320; // the polynomial, lowest bit first
     localparam CHECK_BITS = $clog2(8 * WORD_BYTES + 1);
-    reg [15:0] check_left; // memory words
+    reg [23:0] check_left; // memory words
     reg [CHECK_BITS-1:0] check_bit; // of the memory word; those beyond its end are 0
     reg [31:0] crc;
     reg has_crc;
@@ -337,7 +341,7 @@ module shd_top #(
             has_crc <= 0;
             reads_word <= 1;
             checked_memory <= payload[PAYLOAD_BITS-32 +: 3];
-            check_left <= payload[PAYLOAD_BITS-24 +: 16];
+            check_left <= payload[PAYLOAD_BITS-24 +: 24];
             check_address <= 0;
             check_bit <= 0;
             crc <= 32'hffffffff;
@@ -368,12 +372,14 @@ module shd_top #(
     reg [3:0] reply_left;
     reg in_answer; // its letter is sent
     reg wants_sizes; // I was asked
+    reg wants_network; // N was asked
     reg wants_flags; // ? was asked
     wire is_free = reply_left == 0 && !tx_valid && !out_ready;
     wire may_reply = is_free && !in_answer; // an answer isn't interrupted
     wire sends_sizes = may_reply && wants_sizes;
-    assign sends_flags = may_reply && wants_flags && !wants_sizes;
-    assign sends_crc = may_reply && has_crc && !wants_flags && !wants_sizes;
+    wire sends_network = may_reply && wants_network && !wants_sizes;
+    assign sends_flags = may_reply && wants_flags && !wants_network && !wants_sizes;
+    assign sends_crc = may_reply && has_crc && !wants_flags && !wants_network && !wants_sizes;
     always @(posedge clk) begin
         out_ready <= 0;
         if (tx_ready) tx_valid <= 0;
@@ -386,6 +392,9 @@ module shd_top #(
         if (sends_sizes) begin
             reply <= {N_CLASSES[7:0], N_HIDDEN[15:0], N_INPUTS[15:0], WORD_BYTES[7:0], LANES[7:0], "i"};
             reply_left <= 8;
+        end else if (sends_network) begin
+            reply <= {SUM_BITS[7:0], FIXED_CRC[31:0], "n"};
+            reply_left <= 6;
         end else if (sends_flags) begin
             reply <= {6'd0, is_overrun, is_late, "s"};
             reply_left <= 2;
@@ -404,6 +413,7 @@ module shd_top #(
             end
         end
         wants_sizes <= is_message && letter == "I" || wants_sizes && !sends_sizes;
+        wants_network <= is_message && letter == "N" || wants_network && !sends_network;
         wants_flags <= is_message && letter == "?" || wants_flags && !sends_flags;
         if (forgets) begin
             tx_valid <= 0;
@@ -411,13 +421,14 @@ module shd_top #(
             in_answer <= 0;
             out_ready <= 0;
             wants_sizes <= 0;
+            wants_network <= 0;
             wants_flags <= 0;
         end
     end
 
     wire receives = rx_left != 0 || line != 3'b111 || rx_valid || left != 0 || is_message;
     wire sends = tx_left != 0 || tx_valid || reply_left != 0 || in_answer || out_valid;
-    wire is_asked = wants_sizes || wants_flags || is_checking || has_crc;
+    wire is_asked = wants_sizes || wants_network || wants_flags || is_checking || has_crc;
     wire has_work = n_waiting != 0 || front_valid || tick_waits || end_waits || !core_is_idle;
     wire has_aer = aer_line != 0 || aer_taken;
     wire has_toggle = toggle_line != 3'b000 && toggle_line != 3'b111;

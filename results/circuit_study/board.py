@@ -30,6 +30,7 @@ try:
 except ImportError:  # a copy in an exported folder
     import configure  # type: ignore[no-redef, import-not-found]
 
+N_CHANNELS = 700  # of the cochlea: the units of spikes are below
 # flags that the board sends with an answer
 LATE = 1  # a spike came after one of a later millisecond
 OVERRUN = 2  # the board's buffer was full, and a spike is lost
@@ -165,9 +166,11 @@ class Board:
         Raises
         ------
         BoardError
-            As `memory_words` and `check`.
+            As `memory_words`, `check_network` and `check`.
         """
-        for name, words in self.memory_words(folder).items():
+        words_by_name = self.memory_words(folder)
+        self.check_network(folder)
+        for name, words in words_by_name.items():
             for address, word in enumerate(words):
                 self.write(name, address, word)
         self.check(folder)
@@ -183,10 +186,13 @@ class Board:
         Raises
         ------
         BoardError
-            If they differ; the message names the memories.
+            If they differ, and the message names the memories; or as `memory_words` and
+            `check_network`.
         """
+        words_by_name = self.memory_words(folder)
+        self.check_network(folder)
         wrong = []
-        for name, words in self.memory_words(folder).items():
+        for name, words in words_by_name.items():
             content = b"".join(word.to_bytes(self.word_bytes, "little") for word in words)
             if self.checksum(name, len(words)) != zlib.crc32(content):
                 wrong.append(name)
@@ -195,6 +201,42 @@ class Board:
                 f"{self.port}: {', '.join(wrong)} on the board isn't {folder}'s. Load it again "
                 "(without --keep). If that doesn't help, the board was built without WRITABLE, or "
                 "the line or a memory is faulty."
+            )
+
+    def check_network(self, folder: Path) -> None:
+        """Check that the board's core can hold a folder's network, once that is loaded.
+
+        Shifts, delays and widths in bits can't be loaded. The bits of a sum follow from the weights
+        of the network that the core was built for.
+
+        Parameters
+        ----------
+        folder : Path
+            An exported folder.
+
+        Raises
+        ------
+        BoardError
+            If it can't.
+        """
+        crc, sum_bits = struct.unpack("<IB", self._ask(b"N", b"n", 5))
+        try:
+            given = configure.parameters_of(folder)
+            fixed_crc = given["FIXED_CRC"]
+            needed_bits = given["SUM_BITS"]
+        except KeyError as error:
+            raise BoardError(f"{folder}: network.vh has no {error}. Export it again.") from error
+        except (OSError, ValueError) as error:
+            raise BoardError(f"{folder}: {error}. Is it an exported folder?") from error
+        if crc != fixed_crc:
+            raise BoardError(
+                f"{folder}: differs from the network that the board was built for in what can't be "
+                "loaded: shifts, delays, or bits of a number. Build the board of this folder."
+            )
+        if needed_bits > sum_bits:
+            raise BoardError(
+                f"{folder}: its sums need {needed_bits} bits, and those of the board have "
+                f"{sum_bits}. Build the board of this folder."
             )
 
     def write(self, memory: str, address: int, word: int) -> None:
@@ -253,7 +295,7 @@ class Board:
         scores : list of int
             Of each class: its spikes, or the sum of its membranes.
         flags : int
-            `LATE` and `OVERRUN`.
+            `LATE` and `OVERRUN`, of this utterance.
 
         Raises
         ------
@@ -274,6 +316,8 @@ class Board:
         answer_format = f"<{n_classes}iBB"
         message = self._read(struct.calcsize(answer_format))
         *scores, answer, flags = struct.unpack(answer_format, message)
+        if flags:
+            self.flags()  # the board keeps them until they are asked for
         return answer, scores, flags
 
     def _send_in_real_time(self, spikes: Iterable[tuple[int, int]]) -> None:
@@ -392,12 +436,13 @@ class Confidence:
 
 
 def read_spikes(path: Path) -> list[list[tuple[int, int]]]:
-    """Read a file such as ``vectors.txt``.
+    """Read a file such as ``vectors.txt``, and refuse the lines that `reference.c` refuses.
 
     Parameters
     ----------
     path : Path
-        With a line for each spike, and an empty line after each utterance.
+        With a line for each spike, and an empty line after each utterance. The last utterance may
+        end with the file instead.
 
     Returns
     -------
@@ -407,21 +452,40 @@ def read_spikes(path: Path) -> list[list[tuple[int, int]]]:
     Raises
     ------
     BoardError
-        If the file can't be read.
+        If the file can't be read, a line isn't "millisecond unit", a unit is none of the cochlea's,
+        or an utterance's milliseconds don't ascend.
     """
     utterances = []
-    spikes = []
+    spikes: list[tuple[int, int]] = []
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line:
-                milliseconds, unit = map(int, line.split())
-                spikes.append((milliseconds, unit))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if line.strip():
+                last_ms = spikes[-1][0] if spikes else 0
+                spikes.append(_spike(number, line, last_ms))
             else:
                 utterances.append(spikes)
                 spikes = []
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise BoardError(f"{path}: can't be read as spikes ({error})") from error
+    except ValueError as error:
+        raise BoardError(f"{path}: {error}") from error
+    if spikes:
+        utterances.append(spikes)
     return utterances
+
+
+def _spike(number: int, line: str, last_ms: int) -> tuple[int, int]:
+    """Return a line's millisecond and unit; ValueError, if `reference.c` would refuse it."""
+    texts = line.split()
+    is_whole = all(text.isascii() and text.isdigit() for text in texts)
+    if len(texts) != 2 or not is_whole:
+        raise ValueError(f'line {number} is not "millisecond unit", two whole numbers from 0')
+    millisecond, unit = map(int, texts)
+    if unit >= N_CHANNELS:
+        raise ValueError(f"line {number} has unit {unit}: the cochlea has 0 to {N_CHANNELS - 1}")
+    if millisecond < last_ms:
+        raise ValueError(f"line {number} is earlier than the line before: sort the spikes")
+    return millisecond, unit
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

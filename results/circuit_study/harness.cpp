@@ -27,41 +27,64 @@ static unsigned long long cycles, fewest = -1, most;
 static long step, n_utterances;
 static std::string spikes[2], membranes[2];
 
-static void look_on() {
 #ifdef TRACE
+// Bit i of a wide output of the core.
+template <class Port> static long bit_of(const Port &port, long i) {
+    return port.data[i / 32] >> i % 32 & 1;
+}
+
+static long membrane_of(long lane) {
+    long n_bits = core.p_mon__mem.bits / LANES;
+    long membrane = 0;
+    for (long i = 0; i < n_bits; i++)
+        membrane |= bit_of(core.p_mon__mem, lane * n_bits + i) << i;
+    if (membrane > MEM_HIGH) // two's complement
+        membrane -= 2L * MEM_HIGH + 2;
+    return membrane;
+}
+
+static void print_step() {
+    for (int layer : {0, 1})
+        std::printf("%c %ld%s\n", "ho"[layer], step, spikes[layer].c_str());
+    for (int layer : {0, 1}) {
+        if (n_utterances < TRACE)
+            std::printf("%c %ld%s\n", "uv"[layer], step, membranes[layer].c_str());
+    }
+}
+
+// Collect what a group of neurons does; print the step after its last group.
+static void trace_group() {
     if (!core.p_mon__valid.get<bool>())
         return;
-    long neuron = core.p_mon__neuron.get<long>(), layer = neuron >= N_HIDDEN;
-    long end = N_HIDDEN + layer * N_CLASSES, n_bits = core.p_mon__mem.bits / LANES;
-    for (long lane = 0; lane < LANES && neuron < end; lane++, neuron++) {
-        long mem = 0;
-        for (long i = lane * n_bits; i < (lane + 1) * n_bits; i++)
-            mem |= (core.p_mon__mem.data[i / 32] >> i % 32 & 1L) << (i - lane * n_bits);
-        if (mem > MEM_HIGH) // two's complement
-            mem -= 2L * MEM_HIGH + 2;
-        membranes[layer] += " " + std::to_string(mem);
-        if (core.p_mon__spike.data[lane / 32] >> lane % 32 & 1)
-            spikes[layer] += " " + std::to_string(neuron - layer * N_HIDDEN);
+    long neuron = core.p_mon__neuron.get<long>(); // classes follow the hidden neurons
+    int layer = neuron >= N_HIDDEN;
+    long first_of_layer = layer ? N_HIDDEN : 0;
+    long end_of_layer = layer ? N_HIDDEN + N_CLASSES : N_HIDDEN;
+    for (long lane = 0; lane < LANES && neuron < end_of_layer; lane++) {
+        membranes[layer] += " " + std::to_string(membrane_of(lane));
+        if (bit_of(core.p_mon__spike, lane))
+            spikes[layer] += " " + std::to_string(neuron - first_of_layer);
+        neuron++;
     }
     if (neuron < N_HIDDEN + N_CLASSES)
         return;
-    for (int i : {0, 1})
-        std::printf("%c %ld%s\n", "ho"[i], step, spikes[i].c_str());
-    for (int i : {0, 1})
-        if (n_utterances < TRACE)
-            std::printf("%c %ld%s\n", "uv"[i], step, membranes[i].c_str());
-    for (int i : {0, 1})
-        spikes[i].clear(), membranes[i].clear();
+    print_step();
+    for (int i : {0, 1}) {
+        spikes[i].clear();
+        membranes[i].clear();
+    }
     step++;
-#endif
 }
+#endif
 
 // One clock cycle; tells whether the transfer at the rising edge takes place.
 static bool tick() {
     core.p_clk.set<bool>(false);
     core.step();
     bool taken = core.p_in__ready.get<bool>();
-    look_on();
+#ifdef TRACE
+    trace_group();
+#endif
     core.p_clk.set<bool>(true);
     core.step();
     cycles++;
@@ -86,18 +109,21 @@ static void end_utterance() {
     send(0, 0, true);
     std::vector<int32_t> scores;
     core.p_out__ready.set<bool>(true);
-    for (bool is_last = false; !is_last; tick()) {
+    bool is_last = false;
+    while (!is_last) {
         core.p_clk.set<bool>(false);
         core.step();
-        if (!core.p_out__valid.get<bool>())
-            continue;
-        if (scores.empty()) {
-            fewest = std::min(fewest, cycles - before);
-            most = std::max(most, cycles - before);
+        if (core.p_out__valid.get<bool>()) {
+            if (scores.empty()) {
+                fewest = std::min(fewest, cycles - before);
+                most = std::max(most, cycles - before);
+            }
+            scores.push_back(core.p_out__score.get<int32_t>());
+            is_last = core.p_out__last.get<bool>();
+            if (is_last)
+                std::printf("%u", core.p_out__answer.get<unsigned>());
         }
-        scores.push_back(core.p_out__score.get<int32_t>());
-        if ((is_last = core.p_out__last.get<bool>()))
-            std::printf("%u", core.p_out__answer.get<unsigned>());
+        tick();
     }
     core.p_out__ready.set<bool>(false);
     for (int32_t score : scores)
@@ -108,9 +134,11 @@ static void end_utterance() {
 }
 
 int main() {
-    char line[64], other;
-    unsigned ms, unit;
-    bool is_open = false;
+    char line[64];
+    char other;
+    unsigned ms;
+    unsigned unit;
+    bool is_open = false; // an utterance has begun
     core.p_rst.set<bool>(true);
     tick();
     core.p_rst.set<bool>(false);

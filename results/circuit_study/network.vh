@@ -32,6 +32,7 @@
     parameter SUM_BITS = 16,
     parameter SCORE_BITS = 10,
     parameter LOAD_BITS = 11,
+    parameter FIXED_CRC = 512202908,
     parameter LANES = 1,
     parameter WRITABLE = 0,
     parameter INITIAL = 1,

@@ -50,7 +50,9 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
     ------
     DatasetError
         If a download fails or has another hash than the official file, or the folder holds no such
-        pair, or more than one.
+        pair, or more than one. Or, as a `SpeechError`, if eSpeak NG fails.
+    ValueError
+        If the language of ``"spoken"`` is unknown.
     """
     if dataset == "spoken":
         from shd_helpers.data.speech import make_spoken  # takes 1 s to import, by numba and scipy
@@ -106,13 +108,29 @@ def _only_pair(folder: Path) -> tuple[Path, Path]:
         test = _packed_or_not(folder / f"{name}_test")
         if train and test:
             pairs.append((train, test))
-    if len(pairs) != 1:
-        listed = ": " + ", ".join(map(dataset_name, pairs)) if pairs else ""
+    if not pairs:
+        raise DatasetError(f"{folder}: {_why_no_pair(folder)}")
+    if len(pairs) > 1:
         raise DatasetError(
             f"{folder}: {len(pairs)} pairs of files <name>_train.h5 and <name>_test.h5 (or .h5.gz, "
-            f".h5.zip) found{listed}. Keep one pair in a folder."
+            f".h5.zip) found: {', '.join(map(dataset_name, pairs))}. Keep one pair in a folder."
         )
     return pairs[0]
+
+
+def _why_no_pair(folder: Path) -> str:
+    """Return why a folder holds no data set, and what to do."""
+    for half, other in (("train", "test"), ("test", "train")):
+        for path in sorted(folder.glob(f"*_{half}.h5*")):
+            name = path.name.rpartition(f"_{half}.h5")[0]
+            return (
+                f"{path.name} found, but no {name}_{other}.h5 (or .h5.gz, .h5.zip). Put both files "
+                "of the data set into the folder."
+            )
+    return (
+        "no files <name>_train.h5 and <name>_test.h5 (or .h5.gz, .h5.zip) found. Check the path, "
+        "or put both files of a data set into the folder."
+    )
 
 
 def _names_of_copies(names: Collection[str]) -> set[str]:
@@ -217,7 +235,8 @@ def speaker_name(dataset: str, speaker: int) -> str:
     str
         A letter for a synthetic voice of ``spoken``, the number for a person.
     """
-    return string.ascii_uppercase[speaker] if dataset == "spoken" else str(speaker)
+    letters = string.ascii_uppercase
+    return letters[speaker] if dataset == "spoken" and speaker < len(letters) else str(speaker)
 
 
 def fingerprint(

@@ -21,7 +21,9 @@ SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
 
 
 @contextmanager
-def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
+def exclusive(
+    folder: Path, lock_name: str = ".lock", remedy: str = "take another folder (SHD_DATA_DIR)"
+) -> Iterator[None]:
     """Let one process at a time make the files of a folder, while other processes wait.
 
     Parameters
@@ -30,6 +32,8 @@ def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
         The folder, which is made if it is missing.
     lock_name : str
         Name of the lock's file in that folder.
+    remedy : str
+        How the files can be written to another folder, for the message.
 
     Yields
     ------
@@ -53,8 +57,8 @@ def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
             yield
     except OSError as error:
         raise DatasetError(
-            f"{folder}: a file can't be written or read ({error}). Free some space, or take "
-            "another folder (SHD_DATA_DIR), and start again: it continues where it stopped."
+            f"{folder}: a file can't be written or read ({error}). Free some space, or {remedy}, "
+            "and start again: it continues where it stopped."
         ) from error
 
 

@@ -126,6 +126,11 @@ def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedU
     """
     check_rate(rate_hz)
     wave = np.asarray(wave, float)
+    if wave.ndim == 2:
+        raise RecordingError(
+            f"The sound has the shape {wave.shape}, but must be mono. Give wave.mean(axis=1), if "
+            "the second axis has the channels."
+        )
     if wave.ndim != 1 or len(wave) < 2 * FRAME_S * rate_hz:
         raise RecordingError(f"Nothing was recorded. {SAY_ONE}")
     is_number = np.isfinite(wave)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from shd_helpers.checks import listed
 from shd_helpers.data.shd_file import LANGUAGES, why_no_class_name
 from shd_helpers.files import sha256
 
@@ -20,7 +21,6 @@ SUFFIXES = (".wav", ".flac")
 # Sound files that aren't used: whoever has some of them is warned.
 OTHER_SUFFIXES = (".aac", ".aif", ".aiff", ".caf", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wma")
 COLUMNS = ("file", "label", "speaker")  # of a CSV file
-NAMED = 3  # faults of an incomplete set that a message names; it only counts the others
 
 
 class RecordingError(ValueError):
@@ -33,6 +33,22 @@ class Recording(NamedTuple):
     path: Path
     label: str  # name of the class
     speaker: str
+
+
+def normalized(text: str) -> str:
+    """Return a text with one character for each umlaut, because macOS spells it as two.
+
+    Parameters
+    ----------
+    text : str
+        A label or a speaker.
+
+    Returns
+    -------
+    str
+        The text in Unicode's form NFC. Texts that look alike are equal then.
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 def list_recordings(source: Path) -> list[Recording]:
@@ -139,7 +155,7 @@ def _recordings_of_class(folder: Path) -> list[Recording]:
             f"{_printable(deeper[0])}: in a folder within the folder of a class. Move the "
             f"recordings up into {folder.name}, or away."
         )
-    label = unicodedata.normalize("NFC", folder.name)  # macOS spells an umlaut as two characters
+    label = normalized(folder.name)
     recordings = []
     for path in paths:
         _check_text(path)
@@ -149,7 +165,7 @@ def _recordings_of_class(folder: Path) -> list[Recording]:
                 f"{path}: the name says no speaker. Rename it to {{speaker}}_{{take}}"
                 f"{path.suffix}, such as anna_1{path.suffix}."
             )
-        recordings.append(Recording(path, label, speaker))
+        recordings.append(Recording(path, label, normalized(speaker)))
     return recordings
 
 
@@ -169,7 +185,7 @@ def _parse_name(path: Path) -> Recording:
     digits = LANGUAGES["both"]
     if label in [str(number) for number in range(len(digits))]:
         label = digits[int(label)]
-    return Recording(path, unicodedata.normalize("NFC", label), speaker)
+    return Recording(path, normalized(label), normalized(speaker))
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -252,9 +268,9 @@ def _listed_in_csv(path: Path) -> list[Recording]:
             )
         row_of[same] = number
         _check_text(file)
-        label = unicodedata.normalize("NFC", row["label"].strip())
-        recordings.append(Recording(file, label, row["speaker"].strip()))
-    _check_all_listed(path, set(row_of))
+        label = normalized(row["label"].strip())
+        recordings.append(Recording(file, label, normalized(row["speaker"].strip())))
+    _check_all_listed(path, recordings)
     return recordings
 
 
@@ -293,15 +309,22 @@ def _check_row(where: str, row: dict) -> None:
         raise RecordingError(f"{where}: no {', '.join(empty)}. Fill it in, or remove the line.")
 
 
-def _check_all_listed(path: Path, listed: set[Path]) -> None:
-    """Raise RecordingError if the folders of the listed recordings hold others."""
-    folders = sorted({file.parent for file in listed})
-    missing = [file for folder in folders for file in _sounds_in(folder) if file not in listed]
+def _check_all_listed(path: Path, recordings: Sequence[Recording]) -> None:
+    """Raise RecordingError if the folders of the listed recordings hold others.
+
+    A recording may be a link. Then the folder of the link counts, and not that of its target.
+    """
+    targets = {recording.path.resolve() for recording in recordings}
+    folders = sorted({recording.path.parent.resolve() for recording in recordings})
+    missing = []
+    for folder in folders:
+        for file in _sounds_in(folder):
+            if file.resolve() not in targets:
+                missing.append(_printable(file))
     if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise RecordingError(
-            f"{path}: {_printable(missing[0])}{others} in the folders of the listed recordings "
-            "aren't listed. Add lines, or move these files away."
+            f"{path}: {listed(missing, 1)} in the folders of the listed recordings aren't listed. "
+            "Add lines, or move these files away."
         )
 
 
@@ -344,13 +367,11 @@ def check_complete(source: Path, recordings: Sequence[Recording]) -> None:
     for speaker in sorted(classes_of):
         absent = [label for label in labels if label not in classes_of[speaker]]
         if absent:
-            listed = ", ".join(map(repr, absent[:NAMED]))
-            more = f" and {len(absent) - NAMED} more classes" if len(absent) > NAMED else ""
-            faults.append(f"no utterance of {listed}{more} by {speaker}")
+            classes = listed([repr(label) for label in absent])
+            faults.append(f"no utterance of {classes} by {speaker}")
     if faults:
-        more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
         raise RecordingError(
-            f"{source}: incomplete: {'; '.join(faults[:NAMED])}{more}. Record what is missing, or "
+            f"{source}: incomplete: {listed(faults, separator='; ')}. Record what is missing, or "
             "take the class or the speaker out."
         )
 

@@ -18,7 +18,7 @@ from typing import NoReturn
 import numpy as np
 import soundfile
 
-from shd_helpers.checks import check_whole
+from shd_helpers.checks import check_whole, listed
 from shd_helpers.cochlea import MAX_DURATION_S, MIN_DURATION_S, encode, on_all_cores
 from shd_helpers.data.download import exclusive
 from shd_helpers.data.names import MOST_COPIES, copy_name
@@ -27,6 +27,7 @@ from shd_helpers.data.recording_list import (
     RecordingError,
     class_names,
     list_recordings,
+    normalized,
 )
 from shd_helpers.data.shd_file import write_shd
 from shd_helpers.data.waveform_augmentation import WaveformAugmentation
@@ -48,10 +49,13 @@ FULL_SCALE = 0.99
 CLIPPED_SHARE = 1e-3
 SPEECH_HZ = (100, 8000)  # where most of the energy of speech is
 SPEECH_SHARE = 0.01  # of the energy must be there; recorded digits have at least 0.5
-CLICK_S = 0.002  # a sound is a click if
+# A sound is a click if more than this share of its energy is within this time. Recorded digits have
+# at most 0.13.
+CLICK_SHARE = 0.5
+CLICK_S = 0.002
+SYNTHETIC = "spoken"  # the name of a data set that figures and reports call synthetic
 TEST_SHARE = 0.2  # of the speakers are for testing if none is named
 _Row = tuple[np.ndarray, np.ndarray, int, int]  # times, units, label and speaker
-CLICK_SHARE = 0.5  # more of its energy is within that time; recorded digits have at most 0.13
 
 
 def encode_recordings(
@@ -109,6 +113,9 @@ def encode_recordings(
     RecordingError
         If a recording or its name can't be used, or the set is incomplete: only one speaker, a
         class with one utterance, a speaker without one of the classes, one sound under two labels.
+        Or if the name is ``spoken``, which is that of synthetic speech.
+    DatasetError
+        If a file can't be written, as on a full disk.
     ValueError
         If `augmented_copies` is out of range.
 
@@ -125,9 +132,14 @@ def encode_recordings(
     for path in paths:  # all of them before the first is encoded
         _read_utterance(path)
     name = name or (source.stem if source.is_file() else source.resolve().name)
+    if name == SYNTHETIC:
+        raise RecordingError(
+            f"{source}: the name {name!r} is that of the study's synthetic speech. Give the data "
+            "set another one (name)."
+        )
     out = source.resolve().parent / f"{name}_spikes" if out is None else Path(out).expanduser()
     finished = out / f".{name}_parts"
-    with exclusive(out, f".{name}.lock"):
+    with exclusive(out, f".{name}.lock", remedy="give another folder (out)"):
         _remove_copies(out, name)
         for copy in range(augmented_copies + 1):
             each_name = copy_name(name, copy)
@@ -141,9 +153,8 @@ def encode_recordings(
 def _print_speakers(name: str, recordings: Sequence[Recording]) -> None:
     """Print which number each speaker has in the files."""
     speakers = sorted({recording.speaker for recording in recordings})
-    listed = ", ".join(f"{number} {speaker}" for number, speaker in enumerate(speakers[:20]))
-    more = f" and {len(speakers) - 20} more" if len(speakers) > 20 else ""
-    print(f"{name}: {len(recordings)} recordings; speakers {listed}{more}")
+    numbered = [f"{number} {speaker}" for number, speaker in enumerate(speakers)]
+    print(f"{name}: {len(recordings)} recordings; speakers {listed(numbered, 20)}")
 
 
 def _test_speakers(
@@ -156,7 +167,7 @@ def _test_speakers(
         return set(speakers[-n_chosen:])
     if isinstance(given, str):  # a text is a collection of letters
         raise RecordingError(f"test_speakers {given!r}: must be a list, such as [{given!r}].")
-    chosen = set(map(str, given))
+    chosen = {normalized(str(speaker)) for speaker in given}
     if not chosen or not chosen < set(speakers):
         raise RecordingError(
             f"{source}: test_speakers is {sorted(chosen)}. Name at least one of the speakers "

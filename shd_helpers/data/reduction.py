@@ -81,7 +81,9 @@ def reduce_data_set(dataset: str, folder: Path, bin_ms: float = 10.0) -> list[Pa
     written = []
     for copy in range(MOST_COPIES + 1):
         for number, ending in enumerate(FILES):
-            source = files[number] if copy == 0 else _copy_of(files[number], name, copy, ending)
+            source: Path | None = files[number]
+            if copy > 0:
+                source = _copy_of(files[number], name, copy, ending)
             if source is not None:
                 target = folder / f"{copy_name(new_name, copy)}_{ending}.h5"
                 _reduce_file(source, target, bin_ms)
@@ -105,7 +107,11 @@ def _reduce_file(source: Path, target: Path, bin_ms: float) -> None:
     labels = []
     speakers = []
     recordings: list[str] = []
+    keys: tuple[str, ...] = ()
+    extra: dict = {}
     for utterances in read_in_slices(source):
+        keys = utterances.keys  # the same in each slice, like the number of channels
+        extra["n_channels"] = utterances.n_channels
         for i in range(len(utterances)):
             own_times, own_units = reduced(*utterances.spikes(i), bin_ms)
             times.append(own_times.astype(np.float16))
@@ -113,7 +119,6 @@ def _reduce_file(source: Path, target: Path, bin_ms: float) -> None:
         labels += utterances.labels.tolist()
         speakers += utterances.speakers.tolist()
         recordings += utterances.files
-    extra: dict = {"n_channels": utterances.n_channels}
     if recordings:
         extra["file"] = recordings
-    write_shd(target, times, units, labels, speakers, utterances.keys, extra)
+    write_shd(target, times, units, labels, speakers, keys, extra)

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,6 +37,10 @@ ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
 LANGUAGES = {"english": ENGLISH, "german": GERMAN, "both": ENGLISH + GERMAN}
 _N_CHANNELS = "extra/n_channels"  # where a file says how many channels it has
+# Where a file says that the precision of its times is FINE. The times of any other file are read as
+# float16, because networks were trained on them like that.
+_TIME_PRECISION = "extra/time_precision"
+FINE = "float32"
 
 
 class DatasetError(ValueError):
@@ -49,8 +53,9 @@ class Utterances:
 
     Parameters
     ----------
-    times : (spikes,) float16 array
-        Seconds, with the precision of the file. Convert them to float64 before you scale them.
+    times : (spikes,) float16 or float32 array
+        Seconds: float32 if the file says so (see `write_shd`), otherwise float16 as in SHD. Convert
+        them to float64 before you scale them.
     units : (spikes,) uint16 array
         Channels, from 0 to `n_channels` - 1.
     offsets : (utterances + 1,) int64 array
@@ -229,11 +234,16 @@ def _read_header(path: Path, file: h5py.File) -> _Header:
 
 
 def _class_names(path: Path, file: h5py.File) -> tuple[str, ...]:
-    """Return the class names of a file.
+    """Return the class names of a file, checked."""
+    return _checked_class_names(path, tuple(file["extra/keys"].asstr("utf-8")[:]))
+
+
+def _checked_class_names(path: Path, written: Sequence[str]) -> tuple[str, ...]:
+    """Return class names as `read_shd` returns them; DatasetError if it would refuse them.
 
     SHD's digits are returned as `LANGUAGES` spells them, and other names as the file does.
     """
-    names = tuple(file["extra/keys"].asstr("utf-8")[:])
+    names = tuple(written)
     digits = tuple(name.lower().replace("ü", "ue") for name in names)
     if set(digits) <= set(LANGUAGES["both"]):
         names = digits
@@ -278,7 +288,7 @@ def _read_utterances(path: Path, file: h5py.File, header: _Header, rows: slice) 
     utterances = np.arange(rows.start, rows.stop)
     # Empty arrays first, so that a file without utterances is read, too.
     sizes = [np.empty(0, np.int64)]
-    times = [np.empty(0, np.float16)]
+    times = [np.empty(0, _time_dtype(file))]
     units = [np.empty(0, np.uint16)]
     for first in range(0, len(utterances), ROWS_AT_ONCE):
         chunk = utterances[first : first + ROWS_AT_ONCE]
@@ -332,7 +342,7 @@ def _version(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-@lru_cache(maxsize=16)
+@cache  # without a limit: a run with augmented recordings reads many files
 def _hash_of(path: Path, _version: tuple[int, int, int], algorithm: str) -> str:
     """Return the hash of a file in one of its versions."""
     with _opened(path) as stream:
@@ -442,7 +452,13 @@ def _read_rows(
     is_time = (times >= 0) & (times <= LONGEST_S)  # false for NaN
     _refuse(path, ~is_time, owner, f"a time outside 0..{LONGEST_S:g} seconds")
     _check_units(path, file, units, owner, n_channels)
-    return sizes, times.astype(np.float16, copy=False), units.astype(np.uint16, copy=False)
+    return sizes, times.astype(_time_dtype(file), copy=False), units.astype(np.uint16, copy=False)
+
+
+def _time_dtype(file: h5py.File) -> type[np.floating]:
+    """Return the type of the times that are read from an open file."""
+    is_fine = _TIME_PRECISION in file and file[_TIME_PRECISION].asstr("utf-8")[()] == FINE
+    return np.float32 if is_fine else np.float16
 
 
 def _check_units(
@@ -569,9 +585,13 @@ def write_shd(
     labels: Sequence[int],
     speakers: Sequence[int],
     keys: Sequence[str] = LANGUAGES["both"],
-    extra: Mapping[str, Sequence[str] | int] | None = None,
+    extra: Mapping[str, Sequence[str] | str | int] | None = None,
 ) -> None:
     """Write utterances as a file in SHD layout. A crash never leaves half a file.
+
+    Times are stored as float16, as in SHD. So they are rounded: between 1 and 2 seconds to whole
+    milliseconds, and between 0.5 and 1 second to half of one. A spike near the end of a millisecond
+    may then fall into the next one. ``extra={"time_precision": "float32"}`` stores finer times.
 
     Parameters
     ----------
@@ -587,6 +607,7 @@ def write_shd(
         Further entries below ``extra``:
 
         * ``"n_channels"``: the number of channels, 1 to 65,536, if it isn't 700.
+        * ``"time_precision"``: ``"float32"`` for times that are finer than those of SHD.
         * ``"meta_info/gender"``: the gender of each speaker number.
         * ``"file"``: the name of each utterance's recording, which official SHD doesn't have.
 
@@ -594,28 +615,36 @@ def write_shd(
     ------
     DatasetError
         If `read_shd` would refuse the file: the arguments don't have one entry for each utterance,
-        or a time, unit, label, speaker or number of channels is out of its range.
+        two classes have the same name, a name can't be that of a class, or a time, unit, label,
+        speaker or number of channels is out of its range. Or if the precision is unknown.
     """
     texts = dict(extra or {})
     n_channels: Any = texts.pop("n_channels", N_CHANNELS)
     _check_n_channels("n_channels", n_channels)
+    time_precision = texts.pop("time_precision", "float16")
+    if time_precision not in ("float16", FINE):
+        raise DatasetError(f"time_precision {time_precision!r}: must be float16 or {FINE}.")
     columns = {"times": times, "units": units, "labels": labels, "speakers": speakers}
     if "file" in texts:
         columns["extra['file']"] = cast(Sequence[str], texts["file"])
     _check_one_for_each(Path(path), columns)
+    _checked_class_names(Path(path), keys)
     _check_spikes(Path(path), times, units, n_channels)
     _check_whole_numbers(Path(path), "label", labels, len(keys))
     _check_whole_numbers(Path(path), "speaker", speakers, MOST_NUMBERS)
     # In memory first, because HDF5 itself ends the process if the disk is full.
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
-        _write_lists(file, "spikes/times", times, np.float16)
+        time_dtype = np.float32 if time_precision == FINE else np.float16
+        _write_lists(file, "spikes/times", times, time_dtype)
         _write_lists(file, "spikes/units", units, np.uint16)
         file["labels"] = np.asarray(labels, np.uint16)
         file["extra/speaker"] = np.asarray(speakers, np.uint16)
         _write_texts(file, "extra/keys", keys)
         if n_channels != N_CHANNELS:
             file[_N_CHANNELS] = n_channels
+        if time_precision == FINE:
+            file[_TIME_PRECISION] = FINE
         for name, column in texts.items():
             _write_texts(file, f"extra/{name}", cast(Sequence[str], column))
     with atomic(path) as unfinished:
@@ -680,4 +709,5 @@ def _write_lists(
 
 def _write_texts(file: h5py.File, name: str, texts: Sequence[str]) -> None:
     """Write a column of texts."""
-    file[name] = np.array([text.encode() for text in texts])
+    encoded = [text.encode() for text in texts]
+    file[name] = np.array(encoded) if encoded else np.empty(0, "S1")

@@ -23,7 +23,8 @@ import soundfile
 
 from shd_helpers.checks import check_choice
 from shd_helpers.cochlea import encode, on_all_cores
-from shd_helpers.data.shd_file import LANGUAGES, write_shd
+from shd_helpers.data.download import exclusive
+from shd_helpers.data.shd_file import LANGUAGES, DatasetError, write_shd
 from shd_helpers.files import atomic
 from shd_helpers.versions import SPIKES
 
@@ -58,8 +59,8 @@ _CALLBACK = ctypes.CFUNCTYPE(
 )
 
 
-class SpeechError(RuntimeError):
-    """eSpeak NG has refused something; the message says what."""
+class SpeechError(DatasetError):
+    """eSpeak NG has refused something, so `spoken` can't be made; the message says what."""
 
 
 def synthesize(
@@ -223,8 +224,8 @@ def make_spoken(folder: Path, language: str = "english") -> tuple[Path, Path]:
     """Make the data set ``spoken`` in SHD layout, unless the folder has it already.
 
     Ten speakers are in both files, two (`TEST_SPEAKERS`) in the test file only. Each utterance
-    depends on its digit, speaker and take alone. A receipt, ``spoken.json``, is written last and
-    says how the files were made.
+    depends on its digit, speaker and take alone. If two processes call it at once, one waits. A
+    receipt, ``spoken.json``, is written last and says how the files were made.
 
     Parameters
     ----------
@@ -243,6 +244,8 @@ def make_spoken(folder: Path, language: str = "english") -> tuple[Path, Path]:
     ------
     SpeechError
         If eSpeak NG fails.
+    DatasetError
+        If a file can't be written, as on a full disk.
     ValueError
         If the language is unknown.
     """
@@ -251,22 +254,36 @@ def make_spoken(folder: Path, language: str = "english") -> tuple[Path, Path]:
     train_path = folder / "spoken_train.h5"
     test_path = folder / "spoken_test.h5"
     receipt = folder / "spoken.json"
-    if receipt.is_file() and json.loads(receipt.read_text(encoding="utf-8")) == origin:
-        if train_path.is_file() and test_path.is_file():
-            return train_path, test_path
-    receipt.unlink(missing_ok=True)
+    paths = (train_path, test_path)
+    if _is_made(paths, receipt, origin):
+        return paths
+    with exclusive(folder):
+        if not _is_made(paths, receipt, origin):  # no other process has made them meanwhile
+            _make(paths, receipt, origin, language)
+    return paths
 
+
+def _is_made(paths: tuple[Path, Path], receipt: Path, origin: dict) -> bool:
+    """Tell whether the files are there and were made as the receipt should say."""
+    if not receipt.is_file() or json.loads(receipt.read_text(encoding="utf-8")) != origin:
+        return False
+    return all(path.is_file() for path in paths)
+
+
+def _make(paths: tuple[Path, Path], receipt: Path, origin: dict, language: str) -> None:
+    """Speak, encode and write both files, and then the receipt."""
+    receipt.unlink(missing_ok=True)
     seen_speakers = [s for s in range(len(SPEAKERS)) if s not in TEST_SPEAKERS]
     n_train = TAKES["train_takes"]
     seen_test_takes = range(n_train, n_train + TAKES["seen_test_takes"])
     train = _takes(language, seen_speakers, range(n_train))
     test = _takes(language, seen_speakers, seen_test_takes)
     test += _takes(language, TEST_SPEAKERS, range(TAKES["unseen_test_takes"]))
+    train_path, test_path = paths
     _write(train_path, train)
     _write(test_path, test)
     with atomic(receipt) as unfinished:
         unfinished.write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
-    return train_path, test_path
 
 
 def _takes(language: str, speakers: Iterable[int], numbers: Iterable[int]) -> list[_Take]:

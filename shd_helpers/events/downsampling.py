@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,33 @@ class Downsampling:
                 f"pool_threshold {self.pool_threshold}: a block of {self.pool_units} x "
                 f"{self.pool_steps} entries has at most {self.pool_units * self.pool_steps} ones"
             )
+
+    @classmethod
+    def of_channels(cls, n_channels: int, **settings: Any) -> "Downsampling":
+        """Return settings for a file with some number of channels.
+
+        Parameters
+        ----------
+        n_channels : int
+            The number that the file has.
+        **settings
+            The settings by name.
+
+        Returns
+        -------
+        Downsampling
+            The checked settings.
+
+        Raises
+        ------
+        DatasetError
+            If the settings would fit 700 channels, but leave nothing of so few.
+        ValueError
+            If they fit no file.
+        """
+        if n_channels < N_CHANNELS:
+            return cls(**settings).for_channels(n_channels)
+        return cls(**settings, n_channels=n_channels)
 
     @property
     def step_ms(self) -> float:

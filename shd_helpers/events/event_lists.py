@@ -61,7 +61,7 @@ class Events:
         Raises
         ------
         ValueError, IndexError
-            If `index` is a mask, or there is no such utterance.
+            If `index` is a mask or no list of whole numbers, or there is no such utterance.
         """
         index = checked_utterances(index, len(self))
         frames = np.zeros((self.n_steps, len(index), self.n_units), dtype=np.float32)
@@ -87,7 +87,7 @@ class Events:
         Raises
         ------
         ValueError, IndexError
-            If `index` is a mask, or there is no such utterance.
+            If `index` is a mask or no list of whole numbers, or there is no such utterance.
         """
         index = checked_utterances(index, len(self))
         sizes = np.diff(self.offsets)[index]
@@ -130,7 +130,20 @@ class Events:
         -------
         Events
             In the order that they have here.
+
+        Raises
+        ------
+        ValueError
+            If there is no such class, or one is named twice.
         """
+        if isinstance(names, str):  # a text is a sequence of letters
+            raise ValueError(f"names {names!r}: must be a list, such as [{names!r}]")
+        for name in names:
+            if name not in self.class_names:
+                there = ", ".join(self.class_names)
+                raise ValueError(f"class {name!r}: unknown. The classes are {there}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"names {list(names)}: a class is named twice. Name it once")
         if tuple(names) == self.class_names:
             return self
         new_label = np.full(len(self.class_names), -1)
@@ -160,7 +173,8 @@ def checked_utterances(index: Sequence[int] | np.ndarray, n_utterances: int) -> 
     Raises
     ------
     ValueError
-        If it is a mask of True and False.
+        If it is a mask of True and False, has more than one dimension, or a value is no whole
+        number.
     IndexError
         If a value is below 0, or not below `n_utterances`.
     """
@@ -170,6 +184,13 @@ def checked_utterances(index: Sequence[int] | np.ndarray, n_utterances: int) -> 
             "index: is a mask of True and False, but must be the numbers of utterances. Give "
             "np.flatnonzero(mask)"
         )
+    if values.ndim != 1:
+        raise ValueError(
+            f"index: has the shape {values.shape}, but must be a list of numbers of utterances. "
+            "Of what np.where(mask) returns, give the first entry"
+        )
+    if values.size and (values.dtype.kind not in "iuf" or (values % 1 != 0).any()):
+        raise ValueError("index: must be whole numbers, those of utterances")
     if values.size and not 0 <= values.min() <= values.max() < n_utterances:
         raise IndexError(
             f"index: has values from {values.min()} to {values.max()}, but there are "

@@ -71,6 +71,11 @@ def say_a_word(
     -------
     Figure or None
         As `explore` does.
+
+    Raises
+    ------
+    ValueError
+        If the input of a network doesn't have the channels of the cochlea.
     """
     size = (trained.grid.n_units, trained.grid.n_steps)
     colors = {"ahead": "C1"}
@@ -98,22 +103,23 @@ def say_a_word(
                 utterance = encode_utterance(np.frombuffer(recorder.sound, np.float32), RATE_HZ)
             else:
                 utterance = encode_utterance(wave, rate_hz)
+            events = input_of(trained, utterance.times, utterance.units)
+            own_events = input_of(own, utterance.times, utterance.units) if own else None
         except RecordingError as error:
             return str(error), False
         curve.set_data(np.arange(len(utterance.wave)) / utterance.rate_hz * 1000, utterance.wave)
         curve_axis.set_ylim(np.array([-1.05, 1.05]) * np.abs(utterance.wave).max())
         spikes.set_data(utterance.times * 1000, utterance.units)
         spikes_axis.set_title(f"{len(utterance.times):,} spikes")
-        answer = playback.load(input_of(trained, utterance.times, utterance.units), 0)
+        answer = playback.load(events, 0)
         playback.membranes.set_title(
             f"answer: {answer} ({'most votes' if votes else 'largest mean'})"
         )
         name = trained.name if own else "network"
         title.set_text(f"The {name} classifies this sound as {answer}")
         line = f"The {name} answers {answer}. {utterance.warning}".rstrip()
-        if own:
-            events = input_of(own, utterance.times, utterance.units)
-            best = int(evaluate(own.network, events).answers[0])
+        if own and own_events:
+            best = int(evaluate(own.network, own_events).answers[0])
             line = f"Your network answers {own.class_names[best]}. {line}"
         return line, True
 

@@ -2,7 +2,8 @@
 
 A circuit needs weights that are integers of a few bits. So each neuron gets a scale, its weights
 become whole multiples of this scale, and the neuron's threshold is counted in the same scale, so
-that the circuit never multiplies by it.
+that the circuit never multiplies by it. `integers` defines the scale, and `layer_integers` says
+which neurons have one in common.
 
 Other libraries don't do this. snntorch's `state_quant` rounds membranes to a list of levels, by a
 search at each step of its loop, and knows neither weights nor a leak by shift. Brevitas quantizes
@@ -117,8 +118,10 @@ def layer_integers(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the `integers` of a network's layer.
 
-    Where weights are shared, a channel has one scale, that of its largest range. A readout from
-    membrane potentials has one scale, because its membranes are compared.
+    Where weights are shared, a channel has one scale in all windows. Where `integers` limits a
+    scale by the largest membrane potential, the largest one of the channel's windows counts. A
+    readout from membrane potentials has one scale for all classes, because their membranes are
+    compared.
 
     Parameters
     ----------

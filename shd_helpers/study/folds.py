@@ -12,11 +12,13 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import cloudpickle
 import joblib
 import numpy as np
 import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -275,7 +277,7 @@ def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTas
     ValueError
         If `make_model` can't be sent to other processes.
     RuntimeError
-        If a process was killed.
+        If a process was killed, or can't read what it is sent.
     """
     n_processes = min(n_processes, len(tasks))
     if n_processes <= 1:
@@ -295,23 +297,31 @@ def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTas
     try:
         for number in run(calls):
             yield tasks[number]
-    except BrokenProcessPool:
+    except TerminatedWorkerError:
         raise RuntimeError(
             "a process that trained a fold was killed, most likely because there was no memory "
             "left. Finished folds are kept. Call judge again with fewer processes, such as "
             "JudgeOptions(n_processes=1)."
         ) from None
+    except BrokenProcessPool as error:  # such as an import that fails there
+        reason = str(error.__cause__ or error).strip(' \n"').splitlines()[-1]
+        raise RuntimeError(
+            f"a process that trains folds ended ({reason}). Finished folds are kept. "
+            "JudgeOptions(n_processes=1) trains in this process."
+        ) from error
 
 
 def _check_can_be_sent(make_model: MakeModel) -> None:
     """Raise ValueError if a function or class can't be sent to other processes.
 
     One whose module they can't import is sent with it. So it is with files that
-    `objects.load_object` has imported.
+    `objects.load_object` has imported, and with the files beside them that these import.
     """
-    module = sys.modules.get(getattr(make_model, "__module__", None) or "")
+    function = getattr(make_model, "func", make_model)  # of a partial
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
     if module is not None and module.__spec__ is not None and module.__spec__.loader is None:
-        cloudpickle.register_pickle_by_value(module)
+        for each in (module, *_modules_beside(module)):
+            cloudpickle.register_pickle_by_value(each)
     try:
         cloudpickle.dumps(make_model)
     except Exception as error:  # whatever an object raises that can't be copied
@@ -319,6 +329,17 @@ def _check_can_be_sent(make_model: MakeModel) -> None:
             f"make_model: {name_of(make_model)} can't be sent to other processes ({error}). "
             "JudgeOptions(n_processes=1) trains in this process."
         ) from None
+
+
+def _modules_beside(module: ModuleType) -> list[ModuleType]:
+    """Return the modules that were imported from the folder of a module's file."""
+    folder = Path(str(module.__file__)).parent
+    beside = []
+    for name, each in list(sys.modules.items()):
+        file = getattr(each, "__file__", None)
+        if name != "__main__" and file and Path(file).parent == folder:
+            beside.append(each)
+    return beside
 
 
 def _train_in_process(task: FoldTask, number: int) -> int:

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from shd_helpers.checks import check_whole, quoted
+from shd_helpers.checks import check_whole, listed, quoted
 from shd_helpers.events import Events, Fold, speaker_folds
 from shd_helpers.files import atomic
 from shd_helpers.network.build import warn_of_other_steps
@@ -49,7 +49,6 @@ from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.versions import NUMERICS
 
 SCORE = "score_"  # begins the name of the column with a class's scores
-NAMED = 3  # speakers without a class that a message names; it only counts the others
 SPEAKERS_HINT = ". `encode_recordings` numbers speakers in alphabetical order, from 0"
 N_DIGITS = 12  # of a call's hash in the name of its folder
 # A function that is in no file has the same identity only within this process.
@@ -313,9 +312,8 @@ def _checked_folds(events: Events, speakers: Sequence[int] | None) -> list[Fold]
             if label not in test:
                 incomplete.append(f"{fold.name} has no utterance of {name}")
     if incomplete:
-        more = f", and {len(incomplete) - NAMED} more" if len(incomplete) > NAMED else ""
         warnings.warn(
-            f"events: {', '.join(incomplete[:NAMED])}{more}. Accuracies of these speakers are over "
+            f"events: {listed(incomplete)}. Accuracies of these speakers are over "
             "the other classes.",
             stacklevel=3,
         )

@@ -18,7 +18,6 @@ from tqdm.contrib import DummyTqdmFile
 
 from shd_helpers.command import run
 from shd_helpers.data.datasets import dataset_name, locate, n_channels_of
-from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events import concatenate, cut_sentence, load_pair
 from shd_helpers.extras import from_extra
 from shd_helpers.paths import OF_A_RUN, ROOT, folder_variables, need_checkout, runs_dir
@@ -284,6 +283,8 @@ def report(
     class_names: Sequence[str],
     language: str,
     seed: int,
+    *,
+    is_synthetic: bool = False,
 ) -> str:
     """Return a run's scores as text: accuracy for seen and for unseen speakers, and chance.
 
@@ -299,13 +300,15 @@ def report(
         ``english``, ``german`` or ``both``.
     seed : int
         The run's seed.
+    is_synthetic : bool
+        Whether a speech synthesizer made the recordings.
 
     Returns
     -------
     str
         Some lines of text.
     """
-    kind = " (synthetic speech)" if data == "spoken" else ""
+    kind = " (synthetic speech)" if is_synthetic else ""
     n_classes = len(class_names)
     classes = classes_in_words(class_names, language)
     percent = {name: "-" if score is None else f"{score:.1%}" for name, score in scores.items()}
@@ -429,12 +432,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         start_s = time.monotonic()
         _run_study(parameters, folder)
         run_of_study = read_run(folder)
-    except (DatasetError, ValueError, NotebookError, OSError) as error:
+    except (ValueError, NotebookError, OSError, RuntimeError) as error:  # the last: a dead kernel
         sys.exit(f"\nThe study stopped.\n{error}")
     minutes, seconds = divmod(round(time.monotonic() - start_s), 60)
     print(f"\n{len(OF_A_RUN)} notebooks were executed in {minutes}:{seconds:02} minutes.\n")
     scores = run_of_study.info["scores"]
-    print(report(scores, data, run_of_study.class_names, recipe.language, recipe.seed))
+    is_synthetic = recipe.dataset == "spoken"
+    class_names = run_of_study.class_names
+    print(
+        report(scores, data, class_names, recipe.language, recipe.seed, is_synthetic=is_synthetic)
+    )
     print(next_steps(folder))
 
 

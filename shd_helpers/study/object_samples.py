@@ -145,7 +145,8 @@ def check_same(today: Mapping[str, list[float]], stored: Mapping[str, list[float
             sample, earlier, RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE, equal_nan=True
         )
         if not is_same:
-            label = name.split(" ")[0]
+            file_name = name.partition(":")[0]
+            label = name.rpartition(f" {file_name} ")[0]  # without the file's SHA-256
             raise SampleError(
                 f"{label} computes something else than before, although its file is the same: a "
                 "file or a package that it imports has changed. Results with it can't be reused. "

@@ -13,6 +13,7 @@ import torch
 from snntorch import SpikingNeuron
 from torch import nn
 
+from shd_helpers.checks import listed
 from shd_helpers.network import Network, SpikingNetwork, build_network
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.surrogates import SAMPLED, autograd_derivative
@@ -22,7 +23,6 @@ from shd_helpers.study.recipe import Recipe
 IN_NO_FILE = "(in no file)"
 N_DIGITS = 16
 _PACKAGES = ("torch", "snntorch", "shd_helpers", "shd_circuit")  # their names are enough
-NAMED = 3  # differences that a message names; it only counts the others
 
 
 def own_network(recipe: Recipe, n_classes: int) -> Network:
@@ -182,5 +182,4 @@ def differences(description: Mapping[str, str], recipe: Recipe, n_classes: int) 
             given = description.get(name, "missing")
             wanted = own.get(name, "absent")
             texts.append(f"{name} is {given} instead of {wanted}")
-    more = f", and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
-    return f"{', '.join(texts[:NAMED])}{more}"
+    return listed(texts)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from shd_helpers.files import atomic, reading
-from shd_helpers.study.run_folder import read_info, read_predictions
+from shd_helpers.study.run_folder import REMEDY, read_info, read_predictions
+from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_table, table_path
 
 # The columns that each file has, and their types.
@@ -117,7 +118,7 @@ def _of_folder(folder: Path) -> pd.DataFrame:
 
 @contextmanager
 def reading_run(folder: Path) -> Iterator[None]:
-    """Turn whatever a damaged run folder raises into an error that names its predictions.
+    """Turn whatever a damaged run folder raises into an error that names a file of it.
 
     Parameters
     ----------
@@ -134,9 +135,13 @@ def reading_run(folder: Path) -> Iterator[None]:
     TableError
         If the folder is damaged.
     """
-    path = folder / "predictions.csv"
-    with reading(path, TableError, f"Remove {folder}, and the same command runs it again."):
-        yield
+    remedy = f"Remove {folder}, and the same command runs it again."
+    with reading(folder / "predictions.csv", TableError, remedy):
+        try:
+            yield
+        except RunError as error:  # it names the file, but another remedy
+            message = str(error).partition(f" {REMEDY}")[0]
+            raise TableError(f"{message} {remedy}") from error
 
 
 def collect_predictions(name: str | Path) -> pd.DataFrame:

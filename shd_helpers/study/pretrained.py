@@ -152,7 +152,8 @@ def load_pretrained(path: str | Path) -> TrainedNetwork:
     Parameters
     ----------
     path : str or Path
-        The file, or the name of one in `paths.networks_dir`, without its ending.
+        The file, or the name of one in `paths.networks_dir`, without its ending. A text with
+        a slash, or that ends with ``.npz``, is the path of a file.
 
     Returns
     -------
@@ -165,11 +166,16 @@ def load_pretrained(path: str | Path) -> TrainedNetwork:
         If there is no such file, or it is damaged, or its parameters aren't those of its hash, or
         its weights don't fit the network of its parameters.
     """
-    if isinstance(path, str):
-        path = networks_dir() / f"{path}.npz"
+    is_name = isinstance(path, str) and "/" not in path and not path.endswith(".npz")
+    path = networks_dir() / f"{path}.npz" if is_name else Path(path)
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz")))
-        remedy = f"Choose one of these: {there}." if there else "There are none in that folder."
+        remedy = f"Choose one of these: {there}."
+        if not there:
+            remedy = (
+                "`load_pretrained` takes the path of a file, or a name in results/networks. Of "
+                "a run's folder, use study.load_network(study.read_run(folder))."
+            )
         raise RunError(f"{path}: no such network. {remedy}")
     with reading(path, RunError, RESTORE):
         about, arrays = _read_file(path)

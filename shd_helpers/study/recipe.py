@@ -37,8 +37,9 @@ class Recipe:
     Raises
     ------
     ValueError
-        If a value is out of its range, or doesn't fit with another one. The message lists all
-        reasons, each with parameter, value and what is allowed.
+        If a value is out of its range, or doesn't fit with another one. The message has parameter,
+        value and what is allowed. It names the first value that is out of its range, or all values
+        that don't fit with others.
     """
 
     dataset: str = "spoken"  # spoken, hd, shd or a folder
@@ -99,8 +100,9 @@ class Recipe:
         for group, kind in _GROUPS.items():
             values = _own_settings(kind, parameters)
             if kind is Downsampling:
-                values["n_channels"] = n_channels
-            groups[group] = kind(**values)
+                groups[group] = Downsampling.of_channels(n_channels, **values)
+            else:
+                groups[group] = kind(**values)
         groups["circuit"] = Quantization.named(parameters.get("circuit", ""))
         own = _own_settings(cls, parameters)
         # `network` and `circuit` are names of settings and of groups: the groups are passed on.
@@ -174,10 +176,11 @@ class Recipe:
         DatasetError
             If the data can't be used; the message names file and remedy.
         """
+        dataset, _ = small_version(self.dataset, 1)
         files = self.files
         parts = load_subsets(files, self.input, self.language, self.split, self.seed)
         if self.augmented_copies:
-            copies = partial(locate_augmented, self.dataset, files, copies=self.augmented_copies)
+            copies = partial(locate_augmented, dataset, files, copies=self.augmented_copies)
             training = add_augmented_copies(parts.training, copies, self.input, self.language)
             parts = parts._replace(training=training)
         return parts

@@ -38,7 +38,7 @@ class Run:
     epochs: "pd.DataFrame"  # a row for each epoch
     weights: dict[str, np.ndarray]  # "fc1/weight": (epochs + 1, out, in), "fc1/bias", ...
     state: dict[str, torch.Tensor]  # of the trained network: "fc1.weight", its betas, ...
-    predictions: "pd.DataFrame"  # a row for each test utterance
+    predictions: "pd.DataFrame"  # a row for each test utterance; without a test, validation
     examples: dict[str, dict[str, np.ndarray]]  # by class name: see evaluation.record_examples
 
     @property
@@ -109,12 +109,12 @@ def classes_in_words(class_names: Sequence[str], language: str) -> str:
     return f"{len(class_names)} classes"
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: str | Path) -> Run:
     """Read a run folder.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         The run folder.
 
     Returns
@@ -127,6 +127,7 @@ def read_run(folder: Path) -> Run:
     RunError
         If there is no run in it, or one of its files is damaged.
     """
+    folder = Path(folder)
     info = read_info(folder)
     try:
         run = _read_files(folder, info)
@@ -203,9 +204,12 @@ def _as_written(path: Path, info: Mapping[str, Any]) -> Iterator[Path]:
 
     RunError, if it isn't, or if the block finds it damaged.
     """
+    hashes = info.get("files")  # by the names of the run's files; older runs have none
+    if hashes is not None and path.name not in hashes:
+        # An earlier run in this folder may have left a file of this name.
+        raise RunError(f"{path}: not a file of this run, which wrote none. {REMEDY} again.")
     with reading(path, RunError, f"{REMEDY} again."):
-        written = info.get("files", {}).get(path.name)  # its hash; older runs have none
-        if written and written != sha256(path):
+        if hashes is not None and hashes[path.name] != sha256(path):
             raise ValueError("its content isn't what the run wrote")
         yield path
 

@@ -14,7 +14,6 @@ exists. So a run that is killed during its training loses its epochs, and a comp
 lock, ``.mine.lock``, lets only one process write and rename.
 """
 
-import itertools
 import shutil
 from pathlib import Path
 
@@ -27,6 +26,43 @@ WAIT_S = 10.0  # for the lock: a killed notebook's kernel may live on for a mome
 
 class RunError(ValueError):
     """A run folder that can't be read or written; the message names the folder and the remedy."""
+
+
+class RunLock(FileLock):
+    """The lock of a run folder, which also knows who in this process may write the folder.
+
+    All locks of one process for a folder are the same object. So a later `RunWriter` acquires it
+    while an earlier one, which a notebook's cell has replaced, still has it. Each begins a turn,
+    and only the last turn counts.
+    """
+
+    _turn: object = None
+
+    def begin_turn(self) -> object:
+        """Return a token of a new turn, which ends the turn before.
+
+        Returns
+        -------
+        object
+            What `is_turn` takes.
+        """
+        self._turn = object()
+        return self._turn
+
+    def is_turn(self, token: object) -> bool:
+        """Tell whether the lock is held, and a turn is the last one.
+
+        Parameters
+        ----------
+        token : object
+            From `begin_turn`.
+
+        Returns
+        -------
+        bool
+            Whether whoever has the token may write.
+        """
+        return self.is_locked and self._turn is token
 
 
 def hidden_path(folder: Path, ending: str) -> Path:
@@ -53,13 +89,14 @@ def _path_for_old_run(folder: Path) -> Path:
     NFS keeps a removed file that another process has open, under a name such as `.nfs0001`, so that
     an earlier folder may stay. Then the path is another one.
     """
-    for number in itertools.count(1):
-        ending = "replaced" if number == 1 else f"replaced{number}"
-        old = hidden_path(folder, ending)
+    number = 1
+    old = hidden_path(folder, "replaced")
+    shutil.rmtree(old, ignore_errors=True)
+    while old.exists():
+        number += 1
+        old = hidden_path(folder, f"replaced{number}")
         shutil.rmtree(old, ignore_errors=True)
-        if not old.exists():
-            return old
-    raise AssertionError("unreachable")
+    return old
 
 
 def is_waiting(folder: Path) -> bool:
@@ -78,7 +115,7 @@ def is_waiting(folder: Path) -> bool:
     return (hidden_path(folder, "unfinished") / "run.json").exists()
 
 
-def lock_run_folder(folder: Path) -> FileLock:
+def lock_run_folder(folder: Path) -> RunLock:
     """Acquire the lock of a run folder, and return it. Only its holder writes and renames.
 
     All locks of one process for a folder are the same object, so that a notebook's cell can be run
@@ -91,7 +128,7 @@ def lock_run_folder(folder: Path) -> FileLock:
 
     Returns
     -------
-    FileLock
+    RunLock
         The acquired lock. Whoever asked for it releases it.
 
     Raises
@@ -101,7 +138,7 @@ def lock_run_folder(folder: Path) -> FileLock:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(hidden_path(folder, "lock"), thread_local=False, is_singleton=True)
+        lock = RunLock(hidden_path(folder, "lock"), thread_local=False, is_singleton=True)
         lock.acquire(timeout=WAIT_S)
         try:
             # not before the lock is acquired: another process may be renaming the folder

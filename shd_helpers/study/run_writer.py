@@ -110,7 +110,6 @@ class RunWriter:
         self._folder = folder
         self._parts = parts
         self._objects = references(parameters)
-        self._lock = lock_run_folder(folder)
         self._start_s = time.perf_counter()
         self._weights = [_weights(model)]  # of each epoch, from 0
         self.info: dict[str, Any] = {
@@ -129,6 +128,10 @@ class RunWriter:
         self.info["seen_speakers"] = np.unique(training.speakers).tolist()
         self.info |= _origin_of_run()
         self.info["epochs"] = []
+        # Last, because an error above would leave the lock with a notebook's kernel. A user's
+        # object may raise anything.
+        self._lock = lock_run_folder(folder)
+        self._turn = self._lock.begin_turn()
 
     @property
     def folder(self) -> Path:
@@ -204,7 +207,7 @@ class RunWriter:
 
     def _check_is_writing(self) -> None:
         """Raise RunError if the run has ended, so that another process may be writing."""
-        if not self._lock.is_locked:
+        if not self._lock.is_turn(self._turn):
             raise RunError(
                 f"{self._folder}: this run has ended, or a later one has replaced it. Begin a new "
                 "one with another RunWriter"

@@ -399,8 +399,8 @@ def _check_units(values: np.ndarray, over: str) -> None:
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     """Adjust p-values for having made several tests.
 
-    By Holm's method [1]_. However many tests there are, the chance that any true tie has an
-    adjusted p-value below 0.05 is at most 5 %.
+    By Holm's method [1]_. The chance that any true tie has an adjusted p-value below 0.05 is at
+    most 5 %, however many tests there are.
 
     Parameters
     ----------

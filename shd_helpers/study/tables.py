@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -92,6 +93,9 @@ _TEXTS = (
     "status",
     "error",
 )
+# Numbers as Python writes them; a longer whole number than that can't be read.
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,999})")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?")
 # `git restore` refuses a file that a merge has left with conflict marks
 RESTORE = "Restore it (git checkout HEAD -- results), or move it away and run the sweep again."
 
@@ -263,19 +267,17 @@ def with_current_names(table: pd.DataFrame) -> pd.DataFrame:
 def _as_values(texts: pd.Series) -> pd.Series:
     """Convert a column of texts to truth values or numbers, if all of them are such.
 
-    An empty text is a missing number. Python reads numbers to the last bit, which pandas's own
-    reader doesn't.
+    An empty text is a missing number. Other texts must be written as Python writes numbers: names
+    of values such as "128_64", "01" and "nan" stay texts.
     """
     if set(texts) <= {"True", "False"}:
         return texts == "True"
-    try:
-        return texts.map(int)  # refuses an empty text, because no integer stands for it
-    except ValueError:
-        pass
-    try:
+    if texts.map(_WHOLE.fullmatch).notna().all():
+        return texts.map(int)
+    written = texts[texts != ""]
+    if written.map(_NUMBER.fullmatch).notna().all():
         return texts.map(lambda text: float(text or "nan"))
-    except ValueError:
-        return texts
+    return texts
 
 
 def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable[str] = ()) -> None:
@@ -377,14 +379,17 @@ def table_path(name: str | Path) -> Path:
     Parameters
     ----------
     name : str or Path
-        A file in ``results/``, without its ending, or the path of a table.
+        A file in ``results/``, without its ending, or the path of a table: a text with a slash, or
+        that ends with ``.csv``.
 
     Returns
     -------
     Path
         The file, whether it exists or not.
     """
-    return name if isinstance(name, Path) else results_dir() / f"{name}.csv"
+    if isinstance(name, Path) or "/" in name or name.endswith(".csv"):
+        return Path(name)
+    return results_dir() / f"{name}.csv"
 
 
 def read_table(name: str | Path) -> pd.DataFrame:

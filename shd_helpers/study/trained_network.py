@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from snntorch import Leaky
 
+from shd_helpers.checks import check_choice
 from shd_helpers.data.datasets import fingerprint
-from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS, Utterances
+from shd_helpers.data.recording_list import RecordingError
+from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS, DatasetError, Utterances
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
 from shd_helpers.network import ConvolutionalNetwork, Ensemble, Network, SpikingNetwork
 from shd_helpers.objects import ObjectError
@@ -79,11 +81,12 @@ class TrainedNetwork(NamedTuple):
         Raises
         ------
         ValueError
-            If the network has no classes of the language.
+            If the network has no classes of the language, or it is none of these.
         """
         has_languages = any(set(self.class_names) == set(names) for names in LANGUAGES.values())
         if not has_languages:
             return list(range(len(self.class_names)))
+        check_choice("language", language, tuple(LANGUAGES))
         digits = LANGUAGES[language]
         if not set(digits) <= set(self.class_names):
             known = ", ".join(self.class_names)
@@ -375,6 +378,26 @@ def load_utterances(trained: TrainedNetwork) -> Subsets:
     return Subsets(subsets.training.of_classes(names), subsets.validation.of_classes(names), test)
 
 
+def check_channels(trained: TrainedNetwork) -> None:
+    """Check that a network can classify sounds: its input has the channels of the cochlea.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        The network.
+
+    Raises
+    ------
+    ValueError
+        If its input has another number of channels.
+    """
+    if trained.grid.n_channels != N_CHANNELS:
+        raise ValueError(
+            f"{trained.name}: its input has {trained.grid.n_channels} channels, but the cochlea "
+            f"that encodes sounds has {N_CHANNELS}. Take a network that was trained on recordings."
+        )
+
+
 def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:
     """Downsample the spikes of one utterance to a network's input.
 
@@ -394,14 +417,12 @@ def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> E
 
     Raises
     ------
+    RecordingError
+        If most of the sound comes later than the network's input ends.
     ValueError
         If the network's input has another number of channels than the cochlea.
     """
-    if trained.grid.n_channels != N_CHANNELS:
-        raise ValueError(
-            f"{trained.name}: its input has {trained.grid.n_channels} channels, but the cochlea "
-            f"that encodes sounds has {N_CHANNELS}. Take a network that was trained on recordings."
-        )
+    check_channels(trained)
     utterance = Utterances(
         times=times.astype(np.float16),
         units=units.astype(np.uint16),
@@ -411,4 +432,10 @@ def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> E
         keys=trained.class_names,
     )
     # `language` would choose among the digits of both languages: the utterance must not be lost.
-    return downsample(utterance, trained.grid, "both")
+    try:
+        return downsample(utterance, trained.grid, "both")
+    except DatasetError as error:
+        raise RecordingError(
+            f"Most of the sound comes after {trained.grid.duration_s:g} s, where the network's "
+            "input ends. Say the digit faster."
+        ) from error

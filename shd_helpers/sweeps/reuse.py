@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shd_helpers.checks import setting_names
-from shd_helpers.data.datasets import n_channels_of
+from shd_helpers.data.datasets import NAMED, n_channels_of
 from shd_helpers.events import Downsampling
 from shd_helpers.study.behavior import BehaviorError, check_code
 from shd_helpers.study.class_scores import scored_hashes
@@ -25,6 +25,8 @@ from shd_helpers.study.run_folder import CLASS_SCORES
 from shd_helpers.study.tables import OBJECTS_SHA256, finished_run, locked, read_rows
 from shd_helpers.sweeps.results import RunResult, as_sweep_error, store, store_predictions
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, SweepError
+
+FILE_HASHES = ("train_sha256", "test_sha256")  # the columns that identify a run's data set
 
 
 class FoundRuns(NamedTuple):
@@ -142,6 +144,44 @@ def check_study(sweep: Sweep) -> None:
         check_code()
     except BehaviorError as error:
         raise SweepError(f"{sweep.table}: its rows can't be reused. {error}") from None
+
+
+def check_data(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
+    """Check that no run would replace a result of other data.
+
+    Of a folder with a data set, only the files' name is part of the sweep's name. So the table may
+    have rows of another data set whose files are called the same. The study's own data sets are
+    made or downloaded under names that nothing else has, so their rows are replaced if the program
+    that makes them has changed.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep.
+    runs : sequence of RunSpec
+        All its runs, or those of a share.
+
+    Raises
+    ------
+    SweepError
+        If a row of the same run is done, but with other files.
+    """
+    rows = read_rows(sweep.table)
+    done = rows[rows.status == "done"]
+    new_data = {
+        run.run_name: run.data for run in runs if run.parameters.get("dataset") not in NAMED
+    }
+    for name in FILE_HASHES:
+        if name not in done:
+            continue
+        for run_name, old in zip(done.run_name, done[name], strict=True):
+            new = new_data.get(run_name, {}).get(name, "")
+            if old and new and old != new:
+                raise SweepError(
+                    f"{sweep.table}: the row of {run_name} is of other data, whose files had the "
+                    "same names. Rename this data set's files or the sweep. Or move the table "
+                    "away, if the new results shall replace the old ones."
+                )
 
 
 def check_objects(sweep: Sweep) -> None:

@@ -36,6 +36,7 @@ from shd_helpers.sweeps.execution import (
 from shd_helpers.sweeps.results import RESUME, RunResult, own_rows, store, store_predictions
 from shd_helpers.sweeps.reuse import (
     FoundRuns,
+    check_data,
     check_objects,
     check_study,
     find_pending_runs,
@@ -105,8 +106,9 @@ def run_sweep(
         timeout_s = RUN_S
     _check_time(timeout_s)
     _check_name_exists(again, sweep)
-    check_objects(sweep)
     runs = workers.share_of(sweep.runs)
+    check_data(sweep, runs)
+    check_objects(sweep)
     found = find_pending_runs(sweep, runs, again)
     if found.n_reused:
         check_study(sweep)

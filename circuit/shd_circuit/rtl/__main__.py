@@ -10,7 +10,7 @@ import pandas as pd
 
 from shd_circuit import cost
 from shd_circuit.cost import fifo_depth, last_step_cycles
-from shd_circuit.export import add_arguments, export_from, out_folder
+from shd_circuit.export import add_arguments, changes_export, export_from, out_folder
 from shd_circuit.folder import ExportError, read_circuit, read_vectors
 from shd_circuit.rtl import FAMILIES, place_and_route, simulate
 from shd_circuit.rtl.slow import SLOW_HZ, awake
@@ -23,6 +23,7 @@ from shd_helpers.study.run_replacement import RunError
 CLOCKS = (1e6, 2e6, 4e6, 8e6, 12e6, 24e6)  # Hz
 LANES = (1, 2, 4, 8, 16)
 ANSWER = "cycles to the answer"  # from in_end, where only the last step is left
+PER_UTTERANCE = " per utterance"  # what is counted
 COLUMNS = ["device", "build", "quantity", "value"]
 
 
@@ -36,28 +37,51 @@ def main() -> None:
         help="write what is found to this CSV file; rows of other folders stay",
     )
     arguments = parser.parse_args()
-    # an export that is there already may have been made with other arguments
-    asks_for_new_export = (
-        arguments.circuit
-        or arguments.dataset
-        or arguments.utterances != parser.get_default("utterances")
-    )
     try:
         folder = out_folder(arguments)
-        if asks_for_new_export or not (folder / "core.v").is_file():
+        if changes_export(arguments) or not (folder / "core.v").is_file():
             export_from(arguments)
         check_core(folder)
-        tables = [real_time(folder)]
-        tables += [placed(folder, family) for family in FAMILIES]
-        tables.append(counted(folder))
-        if shutil.which("verilator"):
-            stopping(folder)
-        else:
-            print("Without slow_top, for Verilator isn't there: apt install verilator.")
+        tables = measure(folder)
     except (ExportError, RunError, DatasetError) as error:
         sys.exit(f"\nThe core was not built.\n{error}")
     if arguments.table:
         write_table(arguments.table, folder.name, pd.concat(tables))
+
+
+def measure(folder: Path) -> list[pd.DataFrame]:
+    """Measure all that the command measures, and print it.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder.
+
+    Returns
+    -------
+    list of DataFrame
+        With `COLUMNS`.
+
+    Raises
+    ------
+    ExportError
+        If a tool is missing or fails.
+    """
+    tables = [real_time_needs(folder)]
+    print_real_time_needs(tables[-1])
+    boards = [(family, "shd_top") for family in FAMILIES]
+    boards.append(("UP5K", "slow_top"))
+    for family, top in boards:
+        table, path = placed_board(folder, family, top)
+        print_placed_board(table, path)
+        tables.append(table)
+    tables.append(core_activity(folder))
+    print_core_activity(tables[-1])
+    if shutil.which("verilator"):
+        print_share_awake(folder)
+    else:
+        print("Skipped slow_top: Verilator is not installed. Run apt install verilator.")
+    return tables
 
 
 def check_core(folder: Path) -> None:
@@ -86,8 +110,8 @@ def check_core(folder: Path) -> None:
     )
 
 
-def real_time(folder: Path) -> pd.DataFrame:
-    """Print what real time needs by lanes: entries of a buffer, and cycles to the answer.
+def real_time_needs(folder: Path) -> pd.DataFrame:
+    """Compute what real time needs by lanes: entries of a buffer, and cycles to the answer.
 
     Parameters
     ----------
@@ -111,14 +135,23 @@ def real_time(folder: Path) -> pd.DataFrame:
             rows.append(("core", build, f"FIFO at {clock_hz / 1e6:g} MHz", max(depths)))
         cycles = [last_step_cycles(network, each, lanes) for each in utterances]
         rows.append(("core", build, ANSWER, max(cycles)))
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def print_real_time_needs(table: pd.DataFrame) -> None:
+    """Print what real time needs.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `real_time_needs`.
+    """
     print("Utterances in real time, entries of the FIFO (shd_top.v has 512), and the answer:")
     print(table.pivot_table("value", "quantity", "build", sort=False).astype(int).to_string())
-    return table
 
 
-def placed(folder: Path, family: str) -> pd.DataFrame:
-    """Print what an FPGA needs, its clock, and its slowest path.
+def placed_board(folder: Path, family: str, top: str) -> tuple[pd.DataFrame, list[str]]:
+    """Place and route a board on an FPGA.
 
     Parameters
     ----------
@@ -126,24 +159,41 @@ def placed(folder: Path, family: str) -> pd.DataFrame:
         An exported folder.
     family : str
         A key of `FAMILIES`.
+    top : str
+        The Verilog module, ``shd_top`` or ``slow_top``.
 
     Returns
     -------
-    DataFrame
-        A row for each quantity, with `COLUMNS`.
+    table : DataFrame
+        A row for each quantity, with `COLUMNS`. The device of `slow_top` has its name, too.
+    path : list of str
+        The slowest one, as `place_and_route` returns it.
     """
-    needed, path = place_and_route(folder, family)
+    needed, path = place_and_route(folder, family, top)
+    device = family if top == "shd_top" else f"{family} with {top}"
     build = f"lanes {FAMILIES[family].build['LANES']}"
-    print(f"Placed and routed on {family}, {build}:")
-    for quantity, value in needed.items():
+    rows = [(device, build, quantity, value) for quantity, value in needed.items()]
+    return pd.DataFrame(rows, columns=COLUMNS), path
+
+
+def print_placed_board(table: pd.DataFrame, path: list[str]) -> None:
+    """Print what an FPGA needs, its clock, and its slowest path.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `placed_board`.
+    path : list of str
+        From `placed_board`, too.
+    """
+    print(f"Placed and routed on {table.device[0]}, {table.build[0]}:")
+    for quantity, value in zip(table.quantity, table.value, strict=True):
         print(f"{value:8,g}  {quantity}")
     print("The slowest path, nanoseconds:", *path, sep="\n  ")
-    rows = [(family, build, quantity, value) for quantity, value in needed.items()]
-    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def counted(folder: Path) -> pd.DataFrame:
-    """Print what the core does with an utterance as cells of an UP5K, and the energy.
+def core_activity(folder: Path) -> pd.DataFrame:
+    """Count what the core does with an utterance as cells of an UP5K.
 
     Parameters
     ----------
@@ -153,21 +203,32 @@ def counted(folder: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each quantity, with `COLUMNS`.
+        A row for each quantity of `toggles`, with `COLUMNS`.
     """
     lanes = int(FAMILIES["UP5K"].build["LANES"])
-    activity = toggles(folder, lanes)
-    print("For an utterance, as the UP5K's cells without its single-port RAMs; microjoules:")
-    shown = pd.DataFrame({"": activity, "uJ": cost.energy(activity)})
-    print(shown.to_string(float_format="{:,.1f}".format))
     rows = [
-        ("UP5K's cells", f"lanes {lanes}", f"{quantity} per utterance", value)
-        for quantity, value in activity.items()
+        ("UP5K's cells", f"lanes {lanes}", f"{quantity}{PER_UTTERANCE}", value)
+        for quantity, value in toggles(folder, lanes).items()
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def stopping(folder: Path) -> None:
+def print_core_activity(table: pd.DataFrame) -> None:
+    """Print what the core does with an utterance, and the energy.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `core_activity`.
+    """
+    activity = table.set_index("quantity").value
+    activity = activity.rename(lambda quantity: quantity.removesuffix(PER_UTTERANCE))
+    print("For an utterance, as the UP5K's cells without its single-port RAMs; microjoules:")
+    shown = pd.DataFrame({"": activity, "uJ": cost.energy(activity)})
+    print(shown.to_string(float_format="{:,.1f}".format))
+
+
+def print_share_awake(folder: Path) -> None:
     """Print how long the clock of `slow_top` runs for an utterance in real time.
 
     Parameters

@@ -3,8 +3,8 @@
 //
 // A bench that checks itself, for Icarus Verilog, Verilator (5.0 or newer, --binary) and others:
 // sends the spikes of vectors.txt to the core, and compares its scores with expected.txt. Prints a
-// line for each utterance that differs, and at the end "PASS" or "FAIL". +utterances=n compares the
-// first n alone; +vectors=edges.txt +expected=edges_expected.txt takes other files.
+// line for each utterance that differs, and at the end "PASS" or "FAIL". The last utterance may end
+// with the file, without an empty line. +utterances=n compares the first n alone; +vectors=edges.txt +expected=edges_expected.txt takes other files.
 `default_nettype none
 module bench #(
 `include "network.vh"
@@ -65,6 +65,7 @@ module bench #(
     integer limit;
     integer n_utterances = 0;
     integer n_wrong = 0;
+    reg is_open = 0; // an utterance has begun
     reg is_wrong;
     reg is_last;
     reg is_digit;
@@ -136,10 +137,15 @@ module bench #(
         rst = 0;
         char = -1;
         if (vectors != 0 && expected != 0) read_line;
-        while (char >= 0 && n_utterances < limit) begin
-            send(n_numbers != 2);
-            if (n_numbers != 2) check;
+        while ((char >= 0 || n_numbers != 0) && n_utterances < limit) begin
+            is_open = n_numbers == 2;
+            send(!is_open);
+            if (!is_open) check;
             read_line;
+        end
+        if (is_open && n_utterances < limit) begin
+            send(1);
+            check;
         end
         if (n_wrong == 0 && n_utterances != 0) $display("PASS: %0d utterances", n_utterances);
         else $display("FAIL: %0d of %0d utterances", n_wrong, n_utterances);

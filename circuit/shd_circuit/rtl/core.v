@@ -113,44 +113,71 @@ module core #(
     localparam [2:0] SUM = 5; // weights are added
     localparam [2:0] FIRE = 6; // membranes are saturated, compared and written
     localparam [2:0] RESULT = 7; // scores are sent
-    reg is_output; // the layer of the group
+    reg is_output; // the group is one of classes, and not of hidden neurons
+    wire ends_step; // the step's last group fires
+    wire ends_answer; // the last score of an utterance is sent
 
-    // --- the input register -------------------------------------------------------------------
+    // --- the input register --------------------------------------------------------------------
     // Whoever sends sees a register, and nothing of what is done with the spike.
     reg held;
     reg held_end;
     reg [15:0] held_ms;
     reg [9:0] held_unit;
     assign in_ready = !held;
-    // Time: the step, the millisecond at which the current bin ends, the bin's first cell.
     reg [STEP_BITS-1:0] step;
-    reg [16:0] bin_end;
-    reg [CELL_BITS-1:0] first_cell;
-    reg [UNIT_BITS-1:0] clear_block; // that is cleared
+    reg [16:0] bin_end; // the millisecond at which the current bin ends
+    reg [CELL_BITS-1:0] first_cell; // of the current bin, in each block
+    reg [UNIT_BITS-1:0] clear_block; // the next block whose cells are cleared
     reg is_first; // step is 0
     reg is_over; // step is N_STEPS
     wire is_clear = clear_block == N_UNITS;
     wire is_later = held_end || held_ms >= bin_end;
-    wire looks = state == EVENT && held && is_clear; // at what is in the input register
-    wire takes = looks && (is_over || !is_later); // it out of there
-    wire closes = looks && !is_over && is_later; // the bin
-    wire computes = closes && first_cell == N_CELLS - POOL_UNITS; // the step
+    // What the input register holds is looked at in each cycle. It closes bins until its own bin is
+    // the current one. Then it is taken out of the register.
+    wire looks = state == EVENT && held && is_clear;
+    wire takes_input = looks && (is_over || !is_later);
+    wire closes_bin = looks && !is_over && is_later;
+    wire starts_step = closes_bin && first_cell == N_CELLS - POOL_UNITS;
     always @(posedge clk) begin
         if (in_valid && in_ready) begin
             held <= 1;
             held_end <= in_end;
             held_ms <= in_ms;
             held_unit <= in_unit;
-        end else if (takes) held <= 0;
+        end else if (takes_input) held <= 0;
         if (rst) held <= 0;
     end
 
-    // --- pooling ------------------------------------------------------------------------------
+    // --- time: steps and their bins ------------------------------------------------------------
+    reg [SLOT_BITS-1:0] slot; // of this step
+    task begin_time; begin
+        step <= 0;
+        slot <= 0;
+        bin_end <= BIN_MS;
+        is_first <= 1;
+        is_over <= 0;
+    end endtask
+    always @(posedge clk) begin
+        if (closes_bin) begin
+            bin_end <= bin_end + BIN_MS;
+            first_cell <= starts_step ? 0 : first_cell + POOL_UNITS;
+        end
+        if (ends_step) begin
+            slot <= slot == N_SLOTS - 1 ? 0 : slot + 1'b1;
+            step <= step + 1'b1;
+            is_first <= 0;
+            is_over <= step == N_STEPS - 1;
+        end
+        if (rst || ends_answer) begin_time;
+        if (rst) first_cell <= 0;
+    end
+
+    // --- pooling -------------------------------------------------------------------------------
     // A spike every other cycle: divide; look up the block; set the cell. A block has a bit for each
     // cell, and is an event when enough are set. While neurons are computed, blocks are cleared.
     reg is_divided;
     reg is_found;
-    reg [9:0] above;
+    reg [9:0] above; // units from FIRST_UNIT to the spike's
     reg [PRODUCT_BITS-1:0] product;
     reg [UNIT_BITS-1:0] block;
     reg [UNIT_BITS-1:0] n_events; // of this step
@@ -169,6 +196,12 @@ module core #(
     always @(posedge clk) begin
         is_event <= is_spike && !rst;
         event_block <= block;
+        if (rst || ends_step) n_events <= 0;
+        else n_events <= n_events + is_event;
+    end
+    always @(posedge clk) begin
+        if (rst || starts_step) clear_block <= 0;
+        else if (!is_clear) clear_block <= clear_block + 1'b1;
     end
     always @* begin : count_cells
         integer i;
@@ -176,7 +209,7 @@ module core #(
         for (i = 0; i < N_CELLS; i = i + 1) n_cells = n_cells + new_cells[i];
     end
     always @(posedge clk) begin
-        is_divided <= takes && !is_over && is_used && !rst;
+        is_divided <= takes_input && !is_over && is_used && !rst;
         above <= above_now;
         product <= above_now * RECIPROCAL;
         is_found <= is_divided && !rst;
@@ -186,16 +219,15 @@ module core #(
         if (is_found || !is_clear) cells[is_found ? block : clear_block] <= is_found ? new_cells : 0;
     end
 
-    // --- delays -------------------------------------------------------------------------------
+    // --- delays --------------------------------------------------------------------------------
     // The events of the last steps. Those that arrive in this step are gathered in the list.
     reg [UNIT_BITS-1:0] history [0:(N_SLOTS<<UNIT_BITS)-1];
     reg [UNIT_BITS-1:0] n_history [0:N_SLOTS-1]; // events of each slot
     reg [UNIT_BITS-1:0] event_index; // the next event of the delay
-    reg [UNIT_BITS-1:0] past_block; // an event's
+    reg [UNIT_BITS-1:0] past_block; // the block of an event that was read from history
     reg [STEP_BITS-1:0] delay [0:N_DELAYS-1];
     initial $readmemh({MEM_PATH, "delay.mem"}, delay);
-    reg has_past;
-    reg [SLOT_BITS-1:0] slot; // of this step
+    reg has_past; // past_block was read in the cycle before
     reg [INPUT_BITS-1:0] delay_index;
     reg [INPUT_BITS-1:0] first_input; // of this delay
     reg [INPUT_BITS-1:0] past_first_input; // of past_block's delay
@@ -219,8 +251,28 @@ module core #(
         if (state == GATHER) n_history[slot] <= n_events;
         if (is_next_delay) n_past_read <= n_history[past_slot];
     end
+    always @(posedge clk) begin
+        has_past <= 0;
+        past_first_input <= first_input;
+        if (starts_step) begin
+            delay_index <= 0;
+            event_index <= 0;
+            is_none <= 1; // so that the first delay is looked up at once
+            first_input <= 0 - KERNEL;
+        end else if (is_next_delay && !is_gathered) begin
+            delay_index <= delay_index + 1'b1;
+            event_index <= 0;
+            first_input <= first_input + KERNEL;
+            gathered_slot <= past_slot;
+            is_none <= delay_steps > step;
+            is_now <= delay_steps == 0;
+        end else if (state == GATHER && !is_gathered) begin
+            event_index <= event_index + 1'b1;
+            has_past <= 1;
+        end
+    end
 
-    // --- the list -----------------------------------------------------------------------------
+    // --- the list ------------------------------------------------------------------------------
     // Inputs that are active now, then hidden neurons that spike now. An input's entry is the
     // address of its weights for window 0, and, where windows end within a bucket, its block. Inputs
     // lie in buckets, of the blocks between one window's start and the next's, so that a window's
@@ -251,8 +303,8 @@ module core #(
         entry_block <= past_block;
     end
     reg [ENTRY_BITS-1:0] n_in_bucket [0:N_BUCKETS-1];
-    reg [N_BUCKETS-1:0] has_input; // buckets; n_in_bucket is valid only where this is 1
-    reg [SPAN-1:0] buckets_left; // of this group, to be read; of classes bit 0 is all hidden spikes
+    reg [N_BUCKETS-1:0] has_input; // of each bucket; n_in_bucket is valid only where this is 1
+    reg [SPAN-1:0] buckets_left; // the group still reads these; for classes bit 0 is all hidden spikes
     reg [BUCKET_BITS-1:0] first_bucket; // of this window
     reg [BUCKET_BITS-1:0] bucket_in_span; // the next of buckets_left
     wire [BUCKET_PRODUCT_BITS-1:0] bucket_product = entry_block * BUCKET_RECIPROCAL;
@@ -264,22 +316,33 @@ module core #(
         bucket_in_span = 0;
         for (i = SPAN - 1; i >= 0; i = i - 1) if (buckets_left[i]) bucket_in_span = i;
     end
-    always @(posedge clk) if (is_entry) n_in_bucket[entry_bucket] <= n_in_entry_bucket + 1'b1;
-    reg [INPUT_BITS-1:0] n_spikes; // of hidden neurons, that are listed
+    always @(posedge clk) begin
+        if (is_entry) n_in_bucket[entry_bucket] <= n_in_entry_bucket + 1'b1;
+        if (is_entry && state == GATHER) has_input[entry_bucket] <= 1;
+        if (starts_step) has_input <= 0;
+    end
+    reg [INPUT_BITS-1:0] n_spikes; // hidden neurons that are listed
     reg [INPUT_BITS-1:0] list_index; // in the bucket, or of the hidden spikes
-    reg is_listed; // what is read from the list
-    wire [LIST_BITS-1:0] list_read = is_output ? ~list_index : read_bucket * BUCKET_INPUTS + list_index;
+    reg is_listed; // an entry was read in the cycle before
+    // Hidden neuron number i of the list is at the last address minus i. That is ~i, if i is as wide
+    // as an address.
+    wire [LIST_BITS-1:0] read_from_end = list_index;
+    wire [LIST_BITS-1:0] written_from_end = n_spikes;
+    wire [LIST_BITS-1:0] list_read =
+        is_output ? ~read_from_end : read_bucket * BUCKET_INPUTS + list_index;
     wire [LIST_BITS-1:0] list_write =
-        is_entry ? entry_bucket * BUCKET_INPUTS + n_in_entry_bucket : ~n_spikes;
+        is_entry ? entry_bucket * BUCKET_INPUTS + n_in_entry_bucket : ~written_from_end;
     reg [NEURON_BITS-1:0] first_neuron; // lane 0's, in its layer
     reg [NEURON_BITS-1:0] fired_first_neuron; // in the group before
     reg [LANES-1:0] fired_lanes; // hidden neurons of that group that are still to be listed
     reg [LANE_BITS-1:0] fired_lane; // the first of them
     wire [INDEX_BITS-1:0] fired_neuron = fired_first_neuron + fired_lane;
-    wire [LANES-1:0] fired_left = fired_lanes & (fired_lanes - 1'b1);
+    wire [LANES-1:0] fired_left = fired_lanes & (fired_lanes - 1'b1); // without its lowest 1
     wire lists = state == LEAK && fired_lanes != 0;
     wire [INPUT_BITS-1:0] n_listed = is_output ? n_spikes : n_in_bucket[read_bucket];
     wire reads_list = state == BIAS || state == RESET || state == SUM;
+    wire reads_entry = reads_list && buckets_left != 0;
+    wire is_last_entry = list_index + 1'b1 == n_listed; // of the bucket
     always @* begin : next_fired
         integer i;
         fired_lane = 0;
@@ -290,8 +353,67 @@ module core #(
         if (is_entry) list[list_write] <= {entry_block, weight_index};
         else if (lists) list[list_write] <= fired_neuron;
     end
+    // A group reads bucket after bucket, and in it entry after entry.
+    always @(posedge clk) begin
+        is_listed <= reads_entry;
+        if (state == LEAK) begin
+            list_index <= 0;
+            buckets_left <= is_output ? n_spikes != 0 || lists : has_input >> first_bucket;
+        end else if (reads_entry) begin
+            list_index <= is_last_entry ? 0 : list_index + 1'b1;
+            // without its lowest 1, which is the bucket that was read
+            if (is_last_entry) buckets_left <= buckets_left & (buckets_left - 1'b1);
+        end
+    end
 
-    // --- weights ------------------------------------------------------------------------------
+    // --- groups --------------------------------------------------------------------------------
+    // Hidden neurons, window after window, then classes. While membranes of a group leak, the spikes
+    // of the group before are listed, one in a cycle.
+    reg [GROUP_BITS-1:0] group;
+    reg [GROUP_BITS-1:0] group_in_window;
+    reg [ROW_BITS-1:0] row; // where the weights of this group begin, less first_seen
+    reg [UNIT_BITS-1:0] first_seen; // the first block that neurons of this window see
+    wire [LANES-1:0] is_above; // the lane's membrane is above its threshold, so its neuron spikes
+    assign ends_step = state == FIRE && group == GROUPS - 1;
+    task begin_groups; begin
+        group <= 0;
+        first_neuron <= 0;
+        is_output <= 0;
+        row <= 0;
+        n_spikes <= 0;
+        group_in_window <= 0;
+        first_bucket <= 0;
+        first_seen <= 0;
+    end endtask
+    always @(posedge clk) begin
+        if (state == LEAK) begin
+            fired_lanes <= fired_left;
+            n_spikes <= n_spikes + lists;
+        end
+        if (state == FIRE) begin
+            fired_lanes <= is_output ? 0 : is_above;
+            fired_first_neuron <= first_neuron;
+            group <= group + 1'b1;
+            first_neuron <= first_neuron + LANES;
+            row <= row + (is_output ? N_HIDDEN : N_WEIGHTS);
+            group_in_window <= group_in_window + 1'b1;
+            if (!is_output && group_in_window == WINDOW_GROUPS - 1) begin // the next window
+                group_in_window <= 0;
+                first_bucket <= first_bucket + 1'b1;
+                first_seen <= first_seen + STRIDE;
+                row <= 0 - first_seen - STRIDE;
+            end
+            if (group == HIDDEN_GROUPS - 1) begin // the classes
+                is_output <= 1;
+                first_neuron <= 0;
+                row <= 0;
+            end
+        end
+        if (rst || ends_step) begin_groups;
+        if (rst) fired_lanes <= 0;
+    end
+
+    // --- weights -------------------------------------------------------------------------------
     // Of a group's first input, second, ... then of the next group. One address serves to read and
     // to write, as memories with a single port want it.
     wire loads = WRITABLE != 0 && load_valid;
@@ -301,10 +423,7 @@ module core #(
     (* ram_style = RAM_STYLE *) reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1];
     reg [LANES*WEIGHT1_BITS-1:0] weight1_row;
     reg [LANES*WEIGHT2_BITS-1:0] weight2_row;
-    reg [ROW_BITS-1:0] row; // where the weights of this group begin, less first_seen
-    reg [UNIT_BITS-1:0] first_seen; // the first block that neurons of this window see
-    reg [GROUP_BITS-1:0] group_in_window;
-    reg is_seen; // the input, by this window
+    reg is_seen; // this window sees the input
     wire [ROW_BITS-1:0] weight_address =
         loads || reads_back ? load_address : row + active[INDEX_BITS-1:0];
     wire [UNIT_BITS-1:0] block_in_window = (active >> INDEX_BITS) - first_seen;
@@ -330,12 +449,10 @@ module core #(
     reg [LANES*LEAK_BITS-1:0] group_leak;
     reg [LANES-1:0] group_mask;
     reg [LANES*MEM_BITS-1:0] group_membrane;
-    reg [GROUP_BITS-1:0] group;
     wire [GROUP_BITS-1:0] fetched_group =
         reads_back ? load_address : state == FIRE ? group + 1'b1 : group;
     wire fetches = is_gathered || state == FIRE || reads_back;
     wire [LANES*MEM_BITS-1:0] new_membranes;
-    wire [LANES-1:0] is_above; // its threshold: the lane's neuron spikes
     always @(posedge clk) begin
         if (fetches) begin
             group_bias <= bias[fetched_group];
@@ -372,7 +489,7 @@ module core #(
         end
     end endgenerate
 
-    // --- a lane -------------------------------------------------------------------------------
+    // --- a lane --------------------------------------------------------------------------------
     // An adder, and what it adds: x - y is x + ~y + 1.
     genvar l;
     generate for (l = 0; l < LANES; l = l + 1) begin : lane
@@ -431,7 +548,7 @@ module core #(
     assign mon_mem = new_membranes;
     assign mon_spike = is_above;
 
-    // --- scores -------------------------------------------------------------------------------
+    // --- scores --------------------------------------------------------------------------------
     // Of the classes, and the first of the highest. They are added up a cycle after the membranes
     // are there, so that comparing and adding aren't one path.
     reg [LANES*SCORE_BITS-1:0] scores [0:CLASS_GROUPS-1];
@@ -447,11 +564,13 @@ module core #(
     reg [NEURON_BITS-1:0] answer; // class of the highest score so far
     reg signed [SCORE_BITS-1:0] best; // its score
     reg signed [SCORE_BITS-1:0] score;
-    reg has_score; // this class's
+    reg has_score; // score is this class's
     wire [LANES*SCORE_BITS-1:0] group_scores = scores[score_group];
+    wire takes_score = out_valid && out_ready;
+    assign ends_answer = takes_score && out_last;
     always @(posedge clk) begin
         score <= group_scores[score_lane*SCORE_BITS +: SCORE_BITS];
-        has_score <= state == RESULT && !(out_valid && out_ready);
+        has_score <= state == RESULT && !takes_score;
     end
     wire is_best = class_index == 0 || score > best;
     always @* begin : add_scores
@@ -470,6 +589,29 @@ module core #(
         if (adds) scores[score_group] <= new_scores;
         if (state == FIRE && is_output) added_mem <= new_membranes; // else adders would toggle
     end
+    task begin_scores; begin
+        class_index <= 0;
+        score_group <= 0;
+        score_lane <= 0;
+        best <= 0;
+        answer <= 0;
+    end endtask
+    always @(posedge clk) begin
+        if (adds) score_group <= score_group == CLASS_GROUPS - 1 ? 0 : score_group + 1'b1;
+        if (takes_score) begin
+            class_index <= class_index + 1'b1;
+            score_lane <= score_lane + 1'b1;
+            if (score_lane == LANES - 1) begin
+                score_lane <= 0;
+                score_group <= score_group + 1'b1;
+            end
+            if (is_best) begin
+                best <= score;
+                answer <= class_index;
+            end
+        end
+        if (rst || ends_answer) begin_scores;
+    end
     assign is_idle = state == EVENT && !held && is_clear && !is_divided && !is_found && !is_event && !adds;
     assign out_last = class_index == N_CLASSES - 1;
     assign out_class = class_index;
@@ -477,151 +619,21 @@ module core #(
     assign out_score = score;
     assign out_answer = is_best ? class_index : answer;
 
-    // --- control ------------------------------------------------------------------------------
+    // --- control -------------------------------------------------------------------------------
     always @(posedge clk) begin
-        has_past <= 0;
-        past_first_input <= first_input;
-        is_listed <= reads_list && buckets_left != 0;
-        if (reads_list && buckets_left != 0) begin
-            list_index <= list_index + 1'b1;
-            if (list_index + 1'b1 == n_listed) begin
-                list_index <= 0;
-                buckets_left <= buckets_left & (buckets_left - 1'b1);
-            end
-        end
-        n_events <= n_events + is_event;
-        if (!is_clear) clear_block <= clear_block + 1'b1;
-        if (adds) score_group <= score_group == CLASS_GROUPS - 1 ? 0 : score_group + 1'b1;
         case (state)
-            EVENT: begin
-                if (takes && is_over && held_end) state <= RESULT;
-                if (closes) begin
-                    bin_end <= bin_end + BIN_MS;
-                    first_cell <= first_cell + POOL_UNITS;
-                end
-                if (computes) begin
-                    first_cell <= 0;
-                    clear_block <= 0;
-                    delay_index <= 0;
-                    event_index <= 0;
-                    has_input <= 0;
-                    is_none <= 1;
-                    first_input <= 0 - KERNEL;
-                    state <= GATHER;
-                end
-            end
-            GATHER: begin
-                if (is_entry) has_input[entry_bucket] <= 1;
-                if (is_gathered) state <= LEAK;
-                else if (is_next_delay) begin
-                    delay_index <= delay_index + 1'b1;
-                    event_index <= 0;
-                    first_input <= first_input + KERNEL;
-                    gathered_slot <= past_slot;
-                    is_none <= delay_steps > step;
-                    is_now <= delay_steps == 0;
-                end else begin
-                    event_index <= event_index + 1'b1;
-                    has_past <= 1;
-                end
-            end
-            LEAK: begin // which waits until the spikes of the group before are listed
-                list_index <= 0;
-                fired_lanes <= fired_left;
-                n_spikes <= n_spikes + lists;
-                buckets_left <= is_output ? n_spikes != 0 || lists : has_input >> first_bucket;
-                if (fired_left == 0) state <= BIAS;
-            end
+            EVENT:
+                if (starts_step) state <= GATHER;
+                else if (takes_input && is_over && held_end) state <= RESULT;
+            GATHER: if (is_gathered) state <= LEAK;
+            LEAK: if (fired_left == 0) state <= BIAS; // the spikes of the group before are listed
             BIAS: state <= RESET;
-            RESET: state <= is_listed ? SUM : FIRE; // list, weight, sum
+            RESET: state <= is_listed ? SUM : FIRE; // an entry read in BIAS is added in SUM
             SUM: if (!is_listed) state <= FIRE;
-            FIRE: begin
-                fired_lanes <= is_output ? 0 : is_above;
-                fired_first_neuron <= first_neuron;
-                group <= group + 1'b1;
-                first_neuron <= first_neuron + LANES;
-                row <= row + (is_output ? N_HIDDEN : N_WEIGHTS);
-                group_in_window <= group_in_window + 1'b1;
-                if (!is_output && group_in_window == WINDOW_GROUPS - 1) begin
-                    group_in_window <= 0;
-                    first_bucket <= first_bucket + 1'b1;
-                    first_seen <= first_seen + STRIDE;
-                    row <= 0 - first_seen - STRIDE;
-                end
-                if (group == HIDDEN_GROUPS - 1) begin
-                    is_output <= 1;
-                    first_neuron <= 0;
-                    row <= 0;
-                end
-                state <= LEAK;
-                if (group == GROUPS - 1) begin
-                    group <= 0;
-                    first_neuron <= 0;
-                    is_output <= 0;
-                    row <= 0;
-                    n_spikes <= 0;
-                    n_events <= 0;
-                    group_in_window <= 0;
-                    first_bucket <= 0;
-                    first_seen <= 0;
-                    slot <= slot == N_SLOTS - 1 ? 0 : slot + 1'b1;
-                    step <= step + 1'b1;
-                    is_first <= 0;
-                    is_over <= step == N_STEPS - 1;
-                    state <= EVENT;
-                end
-            end
-            RESULT: if (out_valid && out_ready) begin
-                class_index <= class_index + 1'b1;
-                score_lane <= score_lane + 1'b1;
-                if (score_lane == LANES - 1) begin
-                    score_lane <= 0;
-                    score_group <= score_group + 1'b1;
-                end
-                if (is_best) begin
-                    best <= score;
-                    answer <= class_index;
-                end
-                if (out_last) begin
-                    class_index <= 0;
-                    best <= 0;
-                    answer <= 0;
-                    slot <= 0;
-                    step <= 0;
-                    bin_end <= BIN_MS;
-                    is_first <= 1;
-                    is_over <= 0;
-                    score_lane <= 0;
-                    score_group <= 0;
-                    state <= EVENT;
-                end
-            end
+            FIRE: state <= ends_step ? EVENT : LEAK;
+            RESULT: if (ends_answer) state <= EVENT;
         endcase
-        if (rst) begin
-            state <= EVENT;
-            clear_block <= 0;
-            step <= 0;
-            slot <= 0;
-            bin_end <= BIN_MS;
-            first_cell <= 0;
-            is_first <= 1;
-            is_over <= 0;
-            fired_lanes <= 0;
-            group <= 0;
-            first_neuron <= 0;
-            is_output <= 0;
-            row <= 0;
-            n_spikes <= 0;
-            n_events <= 0;
-            group_in_window <= 0;
-            first_bucket <= 0;
-            first_seen <= 0;
-            class_index <= 0;
-            score_lane <= 0;
-            score_group <= 0;
-            best <= 0;
-            answer <= 0;
-        end
+        if (rst) state <= EVENT;
     end
 endmodule
 `default_nettype wire

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from shd_circuit.folder import ExportError, read_vectors
-from shd_circuit.rtl import _copied, _run, _tool
+from shd_circuit.rtl.tools import copied_folder, find_tool, run_tool
 from shd_circuit.sources import source_text
 
-SLOW_HZ = 2_000_000
+SLOW_HZ = 2_000_000  # a sixth of the iCEBreaker's clock, as `slow_bench.v` has it
 BUILD = "--binary --timing -O3 -Wno-fatal -Wno-lint -Wno-style --quiet --top-module slow_bench"
 FILES = ("slow_bench.v", "slow_top.v", "shd_top.v", "core.v")
 
@@ -38,10 +38,10 @@ def awake(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
     """
     utterances = read_vectors(folder)[:n_utterances]
     expected = (folder / "expected.txt").read_text("utf-8").splitlines()[: len(utterances)]
-    with _copied(folder, LANES=lanes) as copy:
+    with copied_folder(folder, LANES=lanes) as copy:
         (copy / "slow_bench.v").write_text(source_text("rtl/slow_bench.v"), "utf-8")
-        _run([_tool("verilator"), *BUILD.split(), *FILES], copy)
-        ended = _run(["./obj_dir/Vslow_bench", f"+utterances={len(utterances)}"], copy)
+        run_tool([find_tool("verilator"), *BUILD.split(), *FILES], copy)
+        ended = run_tool(["./obj_dir/Vslow_bench", f"+utterances={len(utterances)}"], copy)
     lines = [line for line in ended.stdout.splitlines() if not line.startswith("-")]
     *answers, counts = lines
     if "flags" in answers:

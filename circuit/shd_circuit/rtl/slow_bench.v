@@ -3,16 +3,18 @@
 //
 // Drives slow_top in real time, in Verilator: S, then each spike of vectors.txt as an address event in
 // its millisecond, E after the window. Prints the answers as reference.c does; at the end the cycles of
-// the slow clock, and of them those in which the clock that stops has run. +utterances=n takes the
-// first n alone.
+// the slow clock, and of them those in which the clock that stops has run. The clocks are those of an
+// iCEBreaker: 12 MHz, divided by six. +utterances=n takes the first n alone.
 `default_nettype none
 module slow_bench #(
 `include "network.vh"
     ,
-    parameter SLOW_HZ = 2000000,
+    parameter CLOCK_HZ = 12000000,
+    parameter DIVIDE = 6,
     parameter BAUD = 115200
 );
-    localparam TICKS = 4; // units of time of a slow cycle: two cycles of clk
+    localparam SLOW_HZ = CLOCK_HZ / DIVIDE;
+    localparam TICKS = 2 * DIVIDE; // units of time of a slow cycle: each half of a cycle of clk is one
     localparam BIT = (SLOW_HZ + BAUD / 2) / BAUD; // slow cycles of a bit
     localparam MS = SLOW_HZ / 1000; // and of a millisecond
     localparam WINDOW_MS = N_STEPS * POOL_STEPS * BIN_MS;
@@ -23,7 +25,7 @@ module slow_bench #(
     wire tx;
     wire aer_ack_n;
     slow_top #(
-        .CLOCK_HZ(2 * SLOW_HZ), .DIVIDE(2), .BAUD(BAUD)
+        .CLOCK_HZ(CLOCK_HZ), .DIVIDE(DIVIDE), .BAUD(BAUD)
     ) dut (
         .clk(clk),
         .rst_n(1'b1),
@@ -51,8 +53,7 @@ module slow_bench #(
     integer number;
     integer ms;
     integer unit;
-    integer start;
-    integer at;
+    integer start; // of the utterance, in slow cycles
     integer i;
     integer sent_bit;
     integer received_bit;
@@ -103,6 +104,17 @@ module slow_bench #(
         while (!aer_ack_n) #(TICKS);
     end endtask
 
+    task begin_utterance; begin
+        send("S");
+        start = cycles;
+        is_open = 1;
+    end endtask
+
+    // Waits until it is some time after a millisecond has begun, from the utterance's beginning on.
+    task wait_until(input integer wanted_ms); begin
+        while (cycles < start + wanted_ms * MS + MS / 10) #(TICKS);
+    end endtask
+
     task receive; begin // a byte
         while (tx) #(TICKS);
         #(TICKS * BIT / 2);
@@ -113,6 +125,23 @@ module slow_bench #(
         #(TICKS * BIT);
     end endtask
 
+    task end_utterance; begin
+        wait_until(WINDOW_MS);
+        fork
+            send("E");
+            for (i = 0; i < 4 * N_CLASSES + 3; i = i + 1) begin
+                receive;
+                message[8*i +: 8] = received;
+            end
+        join
+        $write("%0d", message[8*(4*N_CLASSES+1) +: 8]);
+        for (i = 0; i < N_CLASSES; i = i + 1) $write(" %0d", $signed(message[8*(4*i+1) +: 32]));
+        $write("\n");
+        if (message[8*(4*N_CLASSES+2) +: 8] != 0) $display("flags");
+        n_utterances = n_utterances + 1;
+        is_open = 0;
+    end endtask
+
     initial begin
         vectors = $fopen("vectors.txt", "r");
         limit = 1 << 30;
@@ -121,32 +150,16 @@ module slow_bench #(
         first_cycle = cycles;
         first_awake = awake;
         read_line;
-        while (char >= 0 && n_utterances < limit) begin
-            if (!is_open) begin
-                send("S");
-                start = cycles;
-                is_open = 1;
-            end
-            at = n_numbers == 2 && ms < WINDOW_MS ? ms : WINDOW_MS;
-            while (cycles < start + at * MS + MS / 10) #(TICKS);
-            if (n_numbers == 2 && ms < WINDOW_MS) give_event;
-            if (n_numbers != 2) begin
-                fork
-                    send("E");
-                    for (i = 0; i < 4 * N_CLASSES + 3; i = i + 1) begin
-                        receive;
-                        message[8*i +: 8] = received;
-                    end
-                join
-                $write("%0d", message[8*(4*N_CLASSES+1) +: 8]);
-                for (i = 0; i < N_CLASSES; i = i + 1) $write(" %0d", $signed(message[8*(4*i+1) +: 32]));
-                $write("\n");
-                if (message[8*(4*N_CLASSES+2) +: 8] != 0) $display("flags");
-                n_utterances = n_utterances + 1;
-                is_open = 0;
+        while ((char >= 0 || n_numbers != 0) && n_utterances < limit) begin
+            if (!is_open) begin_utterance;
+            if (n_numbers != 2) end_utterance;
+            else if (ms < WINDOW_MS) begin
+                wait_until(ms);
+                give_event;
             end
             read_line;
         end
+        if (is_open && n_utterances < limit) end_utterance; // the last one ends with the file
         $display("cycles %0d %0d", cycles - first_cycle, awake - first_awake);
         is_done = 1;
     end

@@ -10,7 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from shd_circuit.folder import ExportError, read_vectors
-from shd_circuit.rtl import _copied, _run, compile_harness, run_yosys, to_cells
+from shd_circuit.rtl.tools import (
+    compile_harness,
+    copied_folder,
+    run_tool,
+    run_yosys,
+    to_cells,
+)
 from shd_circuit.sources import events_text, source_text
 
 # nets get names of their own, so that those inside of the cells' models aren't counted
@@ -51,7 +57,7 @@ def toggles(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
         If a tool is missing or fails, the folder is no export, or the cells give another answer.
     """
     utterances = read_vectors(folder)[:n_utterances]
-    with _copied(folder, LANES=lanes) as copy:
+    with copied_folder(folder, LANES=lanes) as copy:
         design = "read_verilog core.v; " + to_cells("synth_ice40 -dsp", "core")
         text = events_text(utterances)
         counted, output = count_activity(copy, design, "core", text, f"-DLANES={lanes}")
@@ -96,7 +102,7 @@ def count_activity(
     run_yosys(folder, f"{design}; {TO_NETS}")
     runtime = run_yosys(folder, TO_CXXRTL.format(top=top))
     program = compile_harness(folder, runtime, ("-DTOGGLES", define))
-    output = _run([str(program)], folder, text).stdout
+    output = run_tool([str(program)], folder, text).stdout
     cycles, changes, high = _read_toggles(folder / "toggles.txt")
     module = json.loads((folder / "cells.json").read_text("utf-8"))["modules"][top]
     n_flip_flops = sum(cell["type"].startswith("SB_DFF") for cell in module["cells"].values())

@@ -10,7 +10,7 @@
    Include this file, and compile it with -O3. First call cochlea_start(), which computes the tables.
    Then cochlea_encode() takes an utterance, mono at RATE_HZ, and the state of a SplitMix64
    generator for all random draws. It returns the number of steps, and cochlea_next() lists the
-   spikes. All memory is static; circuit/README.md says how much it is.
+   spikes. All memory is static; docs/sound.md says how much it is.
 
    cochlea_go_on() encodes a running recording, one window after another. The utterance's level and
    end aren't known then, so these spikes are a preview.

@@ -39,13 +39,13 @@ static int32_t read_recording(void) {
     if (n_bytes == 0)
         return refuse("Nothing came in: is the file empty?");
     if (n_bytes >= 28 && memcmp(bytes, "RIFF", 4) == 0) {
-        value = number_at(bytes + 24);
+        message_number = number_at(bytes + 24);
         return refuse("This is a WAV file of %.0f Hz, not 32-bit floats of 48000 Hz without a header. " CONVERT);
     }
     if (n_bytes % sizeof(float) != 0)
         return refuse("The last sample isn't complete: these aren't 32-bit floats. " CONVERT);
     if (n_bytes == sizeof(recording) && fread(&more, 1, 1, stdin) == 1) {
-        value = (double)MAX_RECORDING / RATE_HZ;
+        message_number = (double)MAX_RECORDING / RATE_HZ;
         return refuse("The recording is longer than %.0f s: cut it to the digit.");
     }
     for (int32_t i = 0; i < n; i++) { /* two integers, read as a float, are hardly ever near 1 */
@@ -56,7 +56,7 @@ static int32_t read_recording(void) {
         return refuse("The samples look like integers that are read as floats. " CONVERT);
     for (int32_t i = 0; i < n; i++)
         if (!(fabs(recording[i]) <= FLT_MAX)) {
-            value = i;
+            message_number = i;
             return refuse("Sample %.0f is no number (NaN or infinite). Record it again.");
         }
     return n;
@@ -71,7 +71,7 @@ int main(int n_arguments, char **arguments) {
             found = encode_utterance(n, STATE);
     }
     if (!found) {
-        fprintf(stderr, message, value);
+        fprintf(stderr, message, message_number);
         fprintf(stderr, "\n");
         return 1;
     }
@@ -105,5 +105,5 @@ FUNCTION(next) int32_t next(int32_t from) { return cochlea_next(from); }
 FUNCTION(from) int32_t from(void) { return first - BEFORE; }
 FUNCTION(to) int32_t to(void) { return stop + AFTER; }
 FUNCTION(why) const char *why(void) { return message; } /* why there is no utterance, or a warning */
-FUNCTION(number) double number(void) { return value; }
+FUNCTION(number) double number(void) { return message_number; }
 #endif

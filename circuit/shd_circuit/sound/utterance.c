@@ -6,7 +6,7 @@
 
    find_utterance() finds it. encode_utterance() cuts it out, with as much sound around it as in the
    training set, and encodes it. Both return 0 if the recording has no utterance, or more than one.
-   Then `message` is a format that says what to do, and `value` is its number if it has one. If an
+   Then `message` is a format that says what to do, and `message_number` is its number if it has one. If an
    utterance was found, `message` is a warning, or empty. */
 #ifndef MAX_SAMPLES
 #define MAX_SAMPLES 80000 /* of an utterance, with the sound around it: LONGEST and some */
@@ -46,7 +46,7 @@ static int32_t first, stop;            /* the utterance's samples */
 static int32_t n_quiet;                /* frames since something was loud */
 static double stands_out;              /* the loudest sound, dB above the noise */
 static const char *message;
-static double value;
+static double message_number;
 static double levels[MAX_RECORDING / FRAME], sorted[MAX_RECORDING / FRAME];
 static real utterance[BEFORE + LONGEST * FRAME + AFTER];
 /* an array of -1 elements, and so an error, if an utterance has more samples than the cochlea takes */
@@ -97,84 +97,146 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Find the piece between pauses that has the most energy in its loud frames: `from` is its first
-   frame, and `to` the one after its last. Returns how many pieces count as utterances. */
-static int find_pieces(int32_t frames, double loud, int32_t pause, int32_t *from, int32_t *to) {
-    double most = 0;
-    for (int is_counted = 0, n = 0;; is_counted = 1) {
-        int32_t begin = -1, last = -1, length = 0;
-        double energy = 0;
-        for (int32_t i = 0; i <= frames; i++) {
-            int is_loud = i < frames && levels[i] >= loud;
-            if (begin >= 0 && (i == frames || (is_loud && i - last > pause))) {
-                n += is_counted && energy > SECOND_SHARE * most && length > CLICK;
-                if (!is_counted && energy > most)
-                    most = energy, *from = begin, *to = last + 1;
-                begin = -1;
-            }
-            if (is_loud) {
-                if (begin < 0)
-                    begin = i, energy = 0, length = 0;
-                last = i, length++;
-                energy += pow(10, levels[i] / 10);
-            }
+/* A sound between pauses. */
+typedef struct {
+    int32_t from;   /* its first frame */
+    int32_t to;     /* the frame after its last one */
+    int32_t n_loud; /* loud frames in it, ... */
+    double energy;  /* ... and their energy */
+} piece_t;
+
+/* Find the piece after a piece; the first one, if that is all 0. Pieces are separated by more than
+   `pause` frames that aren't loud. Returns 0 if there is no further piece. */
+static int next_piece(int32_t n_frames, double loud, int32_t pause, piece_t *piece) {
+    int32_t i = piece->to;
+    while (i < n_frames && !(levels[i] >= loud))
+        i++;
+    if (i == n_frames)
+        return 0;
+    piece->from = i;
+    piece->n_loud = 0;
+    piece->energy = 0;
+    for (int32_t last_loud = i; i < n_frames && i - last_loud <= pause; i++) {
+        if (levels[i] >= loud) {
+            last_loud = i;
+            piece->n_loud++;
+            piece->energy += pow(10, levels[i] / 10);
+            piece->to = last_loud + 1;
         }
-        if (is_counted)
-            return n;
     }
+    return 1;
 }
 
-static int find_utterance(int32_t n) {
-    int32_t frames = n / FRAME, from = 0, to = 0, other, n_clipped = 0;
-    double mean = mean_of(n), loudest = 0, noise, loud, energy = 0;
-    n_quiet = stands_out = 0;
-    if (n < 2 * FRAME)
-        return refuse("Nothing was recorded. " SAY_ONE);
+/* Find the piece with the most energy. */
+static piece_t loudest_piece(int32_t n_frames, double loud, int32_t pause) {
+    piece_t piece = {0}, loudest = {0};
+    while (next_piece(n_frames, loud, pause, &piece)) {
+        if (piece.energy > loudest.energy)
+            loudest = piece;
+    }
+    return loudest;
+}
+
+/* Count the pieces that are utterances: not much quieter than the loudest one, and no clicks. */
+static int32_t count_utterances(int32_t n_frames, double loud) {
+    double most = loudest_piece(n_frames, loud, PAUSE).energy;
+    piece_t piece = {0};
+    int32_t n_utterances = 0;
+    while (next_piece(n_frames, loud, PAUSE, &piece))
+        n_utterances += piece.energy > SECOND_SHARE * most && piece.n_loud > CLICK;
+    return n_utterances;
+}
+
+/* Compute the highest level over 50 ms, to which a click adds little. */
+static double loudest_level(int32_t n_frames) {
+    double loudest = 0;
+    for (int32_t i = 0; i < n_frames + 4; i++) {
+        double power = 0;
+        for (int32_t k = i < 4 ? 0 : i - 4; k <= i && k < n_frames; k++)
+            power += 0.2 * pow(10, levels[k] / 10);
+        loudest = fmax(loudest, power);
+    }
+    return 10 * log10(loudest);
+}
+
+/* Compute the level of the noise: the tenth percentile of all levels, which are sorted for that. */
+static double noise_level(int32_t n_frames) {
+    double position = 0.1 * (n_frames - 1);
+    int32_t below = position;
+    memcpy(sorted, levels, n_frames * sizeof(double));
+    qsort(sorted, n_frames, sizeof(double), ascending);
+    return sorted[below] + (position - below) * (sorted[below + 1] - sorted[below]);
+}
+
+/* Count the frames at the end of the recording that aren't loud. */
+static int32_t count_quiet(int32_t n_frames, double loud) {
+    int32_t n = 0;
+    while (n < n_frames && levels[n_frames - 1 - n] < loud)
+        n++;
+    return n;
+}
+
+/* Whether half of the utterance's energy is within SHARP samples. */
+static int is_click(double mean) {
+    double energy = 0, in_window = 0, most_in_window = 0;
+    for (int32_t i = first; i < stop; i++) {
+        double new = recording[i] - mean;
+        double old = i < first + SHARP ? 0 : recording[i - SHARP] - mean;
+        energy += new * new;
+        in_window += new * new - old * old;
+        most_in_window = fmax(most_in_window, in_window);
+    }
+    return most_in_window > 0.5 * energy;
+}
+
+static int is_clipped(void) {
+    int32_t n_clipped = 0;
+    for (int32_t i = first; i < stop; i++)
+        n_clipped += fabs(recording[i]) >= 0.99;
+    return n_clipped > 1e-3 * (stop - first);
+}
+
+static int is_silent(int32_t n, double mean) {
+    double loudest = 0;
     for (int32_t i = 0; i < n; i++)
         loudest = fmax(loudest, fabs(recording[i] - mean));
-    if (!(loudest >= SILENCE && loudest <= FLT_MAX))
+    return !(loudest >= SILENCE && loudest <= FLT_MAX);
+}
+
+/* Find the utterance in a recording of n samples: sets `first` and `stop`. */
+static int find_utterance(int32_t n) {
+    int32_t n_frames = n / FRAME;
+    double mean = mean_of(n);
+    n_quiet = 0;
+    stands_out = 0;
+    if (n < 2 * FRAME)
+        return refuse("Nothing was recorded. " SAY_ONE);
+    if (is_silent(n, mean))
         return refuse("Silence: is the microphone muted, or another one chosen?");
+
     find_levels(n, mean);
-    loudest = 0;
-    for (int32_t i = 0; i < frames + 4; i++) { /* over 50 ms, in which a click is little */
-        double sum = 0;
-        for (int32_t k = i < 4 ? 0 : i - 4; k <= i && k < frames; k++)
-            sum += 0.2 * pow(10, levels[k] / 10);
-        loudest = fmax(loudest, sum);
-    }
-    loudest = 10 * log10(loudest);
-    memcpy(sorted, levels, frames * sizeof(double));
-    qsort(sorted, frames, sizeof(double), ascending);
-    noise = 0.1 * (frames - 1); /* the tenth percentile */
-    other = noise;
-    noise = sorted[other] + (noise - other) * (sorted[other + 1] - sorted[other]);
+    double loudest = loudest_level(n_frames);
+    double noise = noise_level(n_frames);
     stands_out = loudest - noise;
-    if (frames > LONGEST && stands_out < STANDS_OUT_DB) /* a shorter recording may have no noise */
+    if (n_frames > LONGEST && stands_out < STANDS_OUT_DB) /* a shorter one may have no noise */
         return refuse("No utterance is louder than the noise, or it doesn't end. " SAY_ONE);
-    loud = fmax(loudest - QUIETEST_DB, noise + ABOVE_NOISE_DB);
-    if (loud > sorted[frames - 1]) /* it fills the recording, and is equally loud throughout */
+    double loud = fmax(loudest - QUIETEST_DB, noise + ABOVE_NOISE_DB);
+    if (loud > sorted[n_frames - 1]) /* it fills the recording, and is equally loud throughout */
         loud = sorted[0];
-    while (n_quiet < frames && levels[frames - 1 - n_quiet] < loud)
-        n_quiet++;
-    find_pieces(frames, loud, GAP, &from, &to);
-    value = (to - from) / 100.0;
-    if (to - from > LONGEST)
+    n_quiet = count_quiet(n_frames, loud);
+
+    piece_t piece = loudest_piece(n_frames, loud, GAP);
+    message_number = (piece.to - piece.from) / 100.0;
+    if (piece.to - piece.from > LONGEST)
         return refuse("The sound is %.1f s long, too long for a digit. " SAY_ONE);
-    first = from * FRAME, stop = to * FRAME;
-    value = find_pieces(frames, loud, PAUSE, &from, &to);
-    if (value > 1)
+    first = piece.from * FRAME;
+    stop = piece.to * FRAME;
+    message_number = count_utterances(n_frames, loud);
+    if (message_number > 1)
         return refuse("There are %.0f utterances. " SAY_ONE);
-    loudest = value = 0;
-    for (int32_t i = first; i < stop; i++) {
-        double x = recording[i] - mean, old = i < first + SHARP ? 0 : recording[i - SHARP] - mean;
-        energy += x * x;
-        value += x * x - old * old;
-        loudest = fmax(loudest, value);
-        n_clipped += fabs(recording[i]) >= 0.99;
-    }
-    if (loudest > 0.5 * energy)
+    if (is_click(mean))
         return refuse("The sound is only a click. " SAY_ONE);
-    message = n_clipped > 1e-3 * (stop - first) ? CLIPPED : "";
+    message = is_clipped() ? CLIPPED : "";
     return 1;
 }
 
@@ -187,21 +249,22 @@ static int utterance_has_ended(int32_t n) {
 /* Encode the utterance in a recording of n samples. Returns its number of steps; cochlea_next()
    lists its spikes. `state` is that of a SplitMix64 generator. */
 static int32_t encode_utterance(int32_t n, uint64_t state) {
-    int32_t length, begin;
-    double mean = mean_of(n), quietest = DBL_MAX;
     if (!find_utterance(n))
         return 0;
+    double mean = mean_of(n), quietest = DBL_MAX;
     for (int32_t i = 0; i < n / FRAME; i++)
         quietest = fmin(quietest, levels[i]);
-    quietest = sqrt(pow(10, quietest / 10) * RATE_HZ / 2 / (8000 - 100));
-    begin = first - BEFORE, length = stop + AFTER - begin;
+    /* the level counts the band of speech alone, and white noise has power at all frequencies */
+    double noise = sqrt(pow(10, quietest / 10) * RATE_HZ / 2 / (8000 - 100));
+    int32_t begin = first - BEFORE;
+    int32_t length = stop + AFTER - begin;
     for (int32_t i = 0; i < length; i++) {
         if (begin + i >= 0 && begin + i < n) {
             utterance[i] = recording[begin + i] - mean;
         } else { /* beyond the recording: noise as loud as its quietest frame (Box, Muller 1958) */
             double u = UNIFORM(mixed(~state + 2 * i * GOLDEN));
             double v = UNIFORM(mixed(~state + (2 * i + 1) * GOLDEN));
-            utterance[i] = quietest * sqrt(-2 * log(1 - u)) * cos(2 * PI * v);
+            utterance[i] = noise * sqrt(-2 * log(1 - u)) * cos(2 * PI * v);
         }
     }
     return cochlea_encode(utterance, length, state);

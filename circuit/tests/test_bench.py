@@ -1,0 +1,23 @@
+"""The bench of an exported folder answers what the C reference answers."""
+
+import subprocess
+
+import pytest
+from circuits import exported, needs_icarus
+
+pytestmark = [pytest.mark.slow, needs_icarus]
+
+
+def test_a_last_utterance_may_end_with_the_file(tmp_path):
+    """Without an empty line, or in the midst of a line."""
+    folder = tmp_path / "circuit"
+    exported(folder, "saturation", 2)
+    command = ["iverilog", "-g2005", "-s", "bench", "-o", "bench", "bench.v", "core.v"]
+    subprocess.run(command, cwd=folder, check=True)
+    text = (folder / "vectors.txt").read_text()
+    for end in ("\n\n", "\n", ""):
+        (folder / "vectors.txt").write_text(text.rstrip("\n") + end)
+        ended = subprocess.run(
+            ["vvp", "-n", "bench"], cwd=folder, capture_output=True, text=True, timeout=300
+        )
+        assert ended.stdout == "PASS: 2 utterances\n"
