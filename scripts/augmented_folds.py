@@ -35,7 +35,8 @@ from shd_helpers.study.pretrained import load_network
 from shd_helpers.study.run_folder import Run, read_run
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.tables import TableError
-from shd_helpers.sweeps.spec import RunSpec, SweepError, read_sweep
+from shd_helpers.sweeps.spec import RunSpec, read_sweep
+from shd_helpers.sweeps.sweep_file import SweepError
 
 
 def augmented_path(table: Path) -> Path:

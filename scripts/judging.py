@@ -42,7 +42,7 @@ from shd_helpers.study.selection import (
 from shd_helpers.study.selection_tables import read_judged, read_official
 from shd_helpers.study.statistics import interval
 from shd_helpers.study.tables import read_table
-from shd_helpers.sweeps.spec import SWEEPS, read_yaml
+from shd_helpers.sweeps.sweep_file import SWEEPS, read_yaml
 
 JUDGED = "judged_speakers"
 JUDGED_NESTED = "judged_nested"

@@ -33,7 +33,7 @@ from shd_helpers.study.selection import (
 )
 from shd_helpers.study.selection_tables import read_folds
 from shd_helpers.study.tables import TableError
-from shd_helpers.sweeps.spec import SWEEPS, SweepError, read_yaml
+from shd_helpers.sweeps.sweep_file import SWEEPS, SweepError, read_yaml
 
 PLAN = "screening"
 OF_TEN_FOLDS = ("selection", "selection_small", "selection_today")

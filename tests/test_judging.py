@@ -11,7 +11,8 @@ from shd_helpers.study.class_scores import ClassScores
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.selection import Entry, Folds, SelectionError, entries_of
 from shd_helpers.study.selection_tables import read_official
-from shd_helpers.sweeps.spec import SWEEPS, read_sweep, read_yaml
+from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.sweep_file import SWEEPS, read_yaml
 from tests.test_selection import PLAN, made_up, recipes, write
 from tests.toy import small_data
 

@@ -12,7 +12,8 @@ from shd_helpers.objects import parse_reference
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.sweeps import execution, results, reuse
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import SweepError, read_sweep
+from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.sweep_file import SweepError
 from tests.sweep_home import as_yaml
 from tests.test_any_data import write_ridges
 from tests.toy import small_data

@@ -4,7 +4,8 @@ import pytest
 
 from shd_helpers import paths
 from shd_helpers.paths import CheckoutError
-from shd_helpers.sweeps.spec import SweepError, read_sweep
+from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.sweep_file import SweepError
 
 FOLDERS = ("SHD_DATA_DIR", "SHD_RUNS_DIR", "SHD_RESULTS_DIR", "SHD_IMG_DIR", "SHD_SMALL_DATA")
 

@@ -15,7 +15,7 @@ from shd_helpers.data.reduction import reduce_data_set, reduced
 from shd_helpers.data.shd_file import read_shd
 from shd_helpers.data.shd_writer import write_shd
 from shd_helpers.events import Downsampling
-from shd_helpers.sweeps.spec import SWEEPS, read_yaml
+from shd_helpers.sweeps.sweep_file import SWEEPS, read_yaml
 from tests.toy import write_toy
 
 spikes = st.lists(st.tuples(st.floats(0, 1.5, width=16), st.integers(0, 699)), max_size=60)

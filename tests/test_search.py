@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 from scipy.stats import qmc
 
 from shd_helpers.paths import ROOT
-from shd_helpers.sweeps.spec import SWEEPS
+from shd_helpers.sweeps.sweep_file import SWEEPS
 
 SEARCH, FINALISTS, FINAL = (
     YAML(typ="safe", pure=True).load(SWEEPS / f"{name}.yaml")

@@ -33,7 +33,7 @@ from shd_helpers.study.selection import (
 )
 from shd_helpers.study.selection_tables import read_folds, read_judged
 from shd_helpers.study.tables import TableError
-from shd_helpers.sweeps.spec import SWEEPS, read_yaml
+from shd_helpers.sweeps.sweep_file import SWEEPS, read_yaml
 
 RULE = Rule("reference", margin=1.0, tie=0.5, most_parameters=1000)
 NAMES = ("a", "reference", "b", "c")

@@ -28,7 +28,8 @@ from shd_helpers.sweeps import results, reuse
 from shd_helpers.sweeps.execution import RunIsBusyError, execute_in_this_process
 from shd_helpers.sweeps.results import RunResult
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import PendingRun, SweepError, read_sweep
+from shd_helpers.sweeps.spec import PendingRun, read_sweep
+from shd_helpers.sweeps.sweep_file import SweepError
 from tests.builders.run_folders import PARTS
 from tests.damage import damages
 from tests.toy import write_toy

@@ -22,7 +22,8 @@ from shd_helpers.study.predictions import collect_predictions
 from shd_helpers.sweeps import runner
 from shd_helpers.sweeps import workers as workers_module
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import SweepError, read_sweep
+from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.sweep_file import SweepError
 from shd_helpers.sweeps.workers import Shard, Workers
 from tests.sweep_home import LONG_S, family, nothing_left, stopped, wait_until
 

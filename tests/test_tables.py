@@ -13,8 +13,8 @@ from shd_helpers.study import tables
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.tables import DATA, SCORES, TableError, read_rows, read_table
-from shd_helpers.sweeps.spec import SWEEPS as SWEEP_FILES
-from shd_helpers.sweeps.spec import read_yaml
+from shd_helpers.sweeps.sweep_file import SWEEPS as SWEEP_FILES
+from shd_helpers.sweeps.sweep_file import read_yaml
 from tests import RESULTS
 
 SWEEPS = sorted(

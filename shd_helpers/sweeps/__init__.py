@@ -5,4 +5,4 @@ The names below are imported when they are asked for.
 
 from lazy_loader import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, None, {"spec": ("plan_of",)})
+__getattr__, __dir__, __all__ = attach(__name__, None, {"sweep_file": ("plan_of",)})

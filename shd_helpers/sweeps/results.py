@@ -27,7 +27,8 @@ from shd_helpers.study.tables import (
     merge_rows,
     read_rows,
 )
-from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError
+from shd_helpers.sweeps.spec import RunSpec, Sweep
+from shd_helpers.sweeps.sweep_file import SweepError
 
 RESUME = "Runs that have ended are kept: the same command runs only the rest."
 

@@ -24,7 +24,8 @@ from shd_helpers.study.predictions import predicted_hashes
 from shd_helpers.study.run_folder import CLASS_SCORES
 from shd_helpers.study.tables import OBJECTS_SHA256, finished_run, locked, read_rows
 from shd_helpers.sweeps.results import RunResult, as_sweep_error, store, store_predictions
-from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, SweepError
+from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
+from shd_helpers.sweeps.sweep_file import SweepError
 
 FILE_HASHES = ("train_sha256", "test_sha256")  # the columns that identify a run's data set
 

@@ -42,7 +42,8 @@ from shd_helpers.sweeps.reuse import (
     find_pending_runs,
     store_finished_folders,
 )
-from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, SweepError, read_sweep
+from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, read_sweep
+from shd_helpers.sweeps.sweep_file import SweepError
 from shd_helpers.sweeps.workers import Cluster, Shard, Workers, connect
 
 if TYPE_CHECKING:

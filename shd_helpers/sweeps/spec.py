@@ -32,24 +32,19 @@ first in it. What a run leaves open keeps the default of the notebook.
 in the last of a hundred runs would cost hours.
 """
 
-import itertools
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from shd_helpers.checks import quoted
 from shd_helpers.data.datasets import NAMED, dataset_name, locate, n_channels_of
-from shd_helpers.extras import from_extra
-from shd_helpers.objects import is_reference, parse_reference, with_absolute_path
+from shd_helpers.objects import is_reference, parse_reference
 from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
-    ROOT,
     CheckoutError,
     need_checkout,
     own_tables_dir,
@@ -58,41 +53,23 @@ from shd_helpers.paths import (
 )
 from shd_helpers.small import is_small, small_version
 from shd_helpers.study.class_scores import scores_path
-from shd_helpers.study.identity import identify_data, references, run_hash
-from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
+from shd_helpers.study.identity import identify_data, run_hash
+from shd_helpers.study.parameters import as_run_name, notebook_parameters
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.tables import COLUMNS, MEASURED
+from shd_helpers.sweeps.grid import (
+    AxisValue,
+    Grid,
+    check_set_once,
+    read_fixed,
+    read_grid,
+    read_overrides,
+    with_absolute_paths,
+)
+from shd_helpers.sweeps.sweep_file import SWEEPS, SweepError, named, read_yaml
 
-with from_extra("study"):
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
-
-SWEEPS = ROOT / "sweeps"
-OTHERS = "others"  # under `seeds`: all values that aren't named there
 MOST_RUNS = 10_000  # of a sweep; with 2 minutes each, one core would take two weeks
-MOST_VALUES = 100_000  # in a file, each alias (*name) written out
-# The keys of a file and the types of their values.
-_REQUIRED: dict[str, Any] = {
-    "name": str,
-    "notebook": str,
-    "fixed": dict,
-    "grid": dict,
-    "seeds": (list, dict),
-}
-_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "keep_scores": bool, "plan": dict}
-_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "keep_scores": False, "plan": {}}
-_TYPE_NAMES: dict[Any, str] = {
-    str: "text",
-    dict: "mapping",
-    (list, dict): "list or a mapping",
-    bool: "truth value",
-}
-
-
-class SweepError(ValueError):
-    """A sweep can't start or continue; the message names the file and the key, or the remedy."""
 
 
 # Runs are keys of dictionaries. Without `eq=False`, Python would compute a run's hash from all its
@@ -135,174 +112,6 @@ class Sweep:
     first_columns: tuple[str, ...] = ()  # of the table; in the committed tables they aren't moved
 
 
-class AxisValue(NamedTuple):
-    """One value on an axis of the grid."""
-
-    name: str
-    parameters: dict[str, Any]  # what it sets: one parameter, or several that go together
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The axes of a sweep, each with its values, and the seeds."""
-
-    axes: dict[str, list[AxisValue]]
-    seeds: dict[str, list[int]]  # by the name of a value; under `OTHERS` those of all others
-
-    def combinations(self) -> Iterator[tuple[AxisValue, ...]]:
-        """Combine one value of each axis in all ways; the last axis changes fastest.
-
-        Returns
-        -------
-        iterator of tuple of AxisValue
-            The combinations, each with a value of each axis, in the axes' order.
-        """
-        return itertools.product(*self.axes.values())
-
-    def seeds_of(self, combination: Sequence[AxisValue]) -> list[int]:
-        """Return the seeds of a combination.
-
-        Parameters
-        ----------
-        combination : sequence of AxisValue
-            One value of each axis.
-
-        Returns
-        -------
-        list of int
-            The seeds of its first value that has seeds of its own, or those of all others.
-        """
-        for value in combination:
-            if value.name in self.seeds:
-                return self.seeds[value.name]
-        return self.seeds[OTHERS]
-
-    def parameters(self) -> list[str]:
-        """List the parameters that the axes set.
-
-        Returns
-        -------
-        list of str
-            Their names. One that two axes set appears twice.
-        """
-        names: list[str] = []
-        for axis in self.axes.values():
-            names_on_axis: list[str] = []
-            for value in axis:
-                for name in value.parameters:
-                    if name not in names_on_axis:
-                        names_on_axis.append(name)
-            names += names_on_axis
-        return names
-
-
-# --- The file --------------------------------------------------------------------------------
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a sweep's file, and check its keys and the types of their values.
-
-    Parameters
-    ----------
-    path : Path
-        A YAML file (version 1.2: `no` is a text, `1e-3` a number).
-
-    Returns
-    -------
-    dict
-        The file's content. A sweep doesn't use its `plan`: that says what will be compared with
-        what, and is written before the runs.
-
-    Raises
-    ------
-    SweepError
-        If there is no such file, or a key is missing, unknown or there twice, or a value is of
-        another type.
-    """
-    if not path.exists():
-        there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
-        raise SweepError(f"{path}: no such file. In sweeps/ there are {there}")
-    try:
-        if not path.is_file():  # reading a pipe or a device may never end
-            raise OSError("not a file")
-        written = _parse(path.read_bytes())
-    except OSError as error:
-        why = error.strerror or error
-        raise SweepError(f"{path}: can't be read ({why}). Check the file.") from error
-    except (YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise SweepError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    with _named(path):
-        return _check_content(written)
-
-
-def _parse(text: bytes) -> Any:
-    """Return what a YAML text holds; ValueError, if its aliases stand for too many values.
-
-    A few lines of aliases of aliases may stand for billions of values, which would take all memory.
-    """
-    if _n_values(YAML(typ="safe", pure=True).compose(text), {}) > MOST_VALUES:
-        raise ValueError(
-            f"its aliases (*name) stand for more than {MOST_VALUES:,} values. Write the values out"
-        )
-    return YAML(typ="safe", pure=True).load(text)
-
-
-def _n_values(node: Node | None, counts: dict[int, float]) -> float:
-    """Count the values below a node of YAML, each alias written out.
-
-    `counts` holds the counts of nodes so far, by `id`, because a node is counted once however many
-    aliases lead to it. A node that contains itself has infinitely many values.
-    """
-    if id(node) not in counts:
-        counts[id(node)] = inf  # the count, should the node come again below itself
-        children: list[Node] = []
-        if isinstance(node, MappingNode):
-            for key, value in node.value:
-                children += [key, value]
-        elif isinstance(node, SequenceNode):
-            children = node.value
-        counts[id(node)] = 1 + sum(_n_values(child, counts) for child in children)
-    return counts[id(node)]
-
-
-def _check_content(written: Any) -> dict[str, Any]:
-    """Return a file's content with defaults; ValueError if a key or a type is wrong."""
-    is_mapping = isinstance(written, dict)
-    content = _DEFAULTS | written if is_mapping else {}
-    types = _REQUIRED | _OPTIONAL
-    if set(content) != set(types):
-        keys = ", ".join(map(str, written)) if is_mapping else "none"
-        raise ValueError(
-            f"the keys must be {', '.join(types)} ({', '.join(_OPTIONAL)} may be left out). "
-            f"Found: {keys}"
-        )
-    for key, kind in types.items():
-        if not isinstance(content[key], kind):
-            raise ValueError(f"{key}: {quoted(content[key])} must be a {_TYPE_NAMES[kind]}")
-    if not re.fullmatch(r"\w[\w-]{0,99}", content["name"]):
-        raise ValueError(f"name: {quoted(content['name'])} must be letters, digits, _ and -")
-    return content
-
-
-def plan_of(sweep: str) -> dict[str, Any]:
-    """Return the `plan` of a sweep: what will be compared, written before its first run.
-
-    Parameters
-    ----------
-    sweep : str
-        A file in ``sweeps/``, without its ending.
-
-    Returns
-    -------
-    dict
-        The plan as the file has it, empty if there is none.
-    """
-    return read_yaml(SWEEPS / f"{sweep}.yaml")["plan"]
-
-
-# --- The sweep -------------------------------------------------------------------------------
-
-
 def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) -> Sweep:
     """Read a sweep, and check everything that can be known before it runs.
 
@@ -334,13 +143,13 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     content = read_yaml(path)
     notebook = _notebook(path, content["notebook"])
     defaults = _notebook_defaults(notebook)
-    grid = _read_grid(path, content, defaults)
-    fixed = _read_fixed(path, content["fixed"], defaults)
-    _check_set_once(path, grid, fixed)
+    grid = read_grid(path, content, defaults)
+    fixed = read_fixed(path, content["fixed"], defaults)
+    check_set_once(path, grid, fixed)
     base = defaults | fixed
-    given = _read_overrides(path, overrides or {}, defaults, grid)
+    given = read_overrides(path, overrides or {}, defaults, grid)
     changed = {key: value for key, value in given.items() if value != base[key]}
-    base = _with_absolute_paths(path, base | changed)
+    base = with_absolute_paths(path, base | changed)
     changed = {key: base[key] for key in changed}
     full_name = _sweep_name(content["name"], base, changed, grid)
     _check_size(path, grid)
@@ -395,7 +204,7 @@ def _notebook(path: Path, written: str) -> Path:
     if ".ipynb" in written:
         notebook = path.parent / written
     else:
-        with _named(f"{path}: notebook"):
+        with named(f"{path}: notebook"):
             need_checkout(f"{quoted(written)} is a notebook of the study's repository")
         notebook = NOTEBOOKS / f"{written}.ipynb"
     notebook = notebook.resolve()
@@ -417,130 +226,6 @@ def _notebook_defaults(notebook: Path) -> dict[str, Any]:
             "replace its value. Rename the parameter."
         )
     return defaults
-
-
-def _read_grid(path: Path, content: Mapping[str, Any], defaults: Mapping[str, object]) -> Grid:
-    """Return the axes and the seeds of a file, checked."""
-    axes = {}
-    for key, written in content["grid"].items():
-        name = str(key)  # YAML reads an unquoted 183 as a number
-        axis = _read_axis(f"{path}: grid.{name}", name, written, defaults)
-        axes[name] = [
-            value._replace(parameters=_with_absolute_paths(path, value.parameters))
-            for value in axis
-        ]
-    seeds = _read_seeds(f"{path}: seeds", content["seeds"], axes, defaults)
-    return Grid(axes, seeds)
-
-
-def _read_axis(
-    where: str, name: str, written: Any, defaults: Mapping[str, object]
-) -> list[AxisValue]:
-    """Return the values of one axis, checked.
-
-    An axis is written as a list of values of the parameter of its name. Or, under a name that no
-    parameter has, it is a mapping from the names of its values to the parameters that each sets.
-    """
-    if name in defaults or not isinstance(written, dict):
-        values = _check_values(where, name, written, defaults)
-        return [AxisValue(str(value), {name: value}) for value in values]
-    if name in COLUMNS:
-        raise SweepError(
-            f"{where}: this is a column of the table, which would replace the axis. Rename it."
-        )
-    if not written or not all(isinstance(parameters, dict) for parameters in written.values()):
-        raise SweepError(
-            f"{where}: {quoted(written)} must be named values, each a mapping of parameters"
-        )
-    axis = []
-    for value_name, parameters in written.items():
-        checked = {}
-        for key, value in parameters.items():
-            checked[key] = _check_value(f"{where}.{value_name}.{key}", key, value, defaults)
-        axis.append(AxisValue(str(value_name), checked))
-    return axis
-
-
-def _read_seeds(
-    where: str,
-    written: list | dict,
-    axes: Mapping[str, Sequence[AxisValue]],
-    defaults: Mapping[str, object],
-) -> dict[str, list[int]]:
-    """Return the seeds by the name of the value that has them; those of all others too."""
-    if isinstance(written, list):
-        seeds = {OTHERS: written}
-    else:
-        seeds = {str(name): values for name, values in written.items()}
-    n_values = Counter(value.name for axis in axes.values() for value in axis)
-    for name, values in seeds.items():
-        if name != OTHERS and n_values[name] != 1:
-            once = ", ".join(quoted(value) for value, n in n_values.items() if n == 1)
-            raise SweepError(
-                f"{where}.{name}: must be {OTHERS}, or a value of exactly one axis of the grid: "
-                f"{once or 'there is none'}"
-            )
-        _check_values(f"{where}.{name}", "seed", values, defaults, is_seed=True)
-    if OTHERS not in seeds:
-        raise SweepError(
-            f"{where}: the key {OTHERS} is missing. It has the seeds of the values that aren't "
-            "named here"
-        )
-    return seeds
-
-
-def _read_fixed(
-    path: Path, written: Mapping[str, Any], defaults: Mapping[str, object]
-) -> dict[str, Any]:
-    """Return the parameters that all runs share, checked."""
-    fixed = {}
-    for key, value in written.items():
-        fixed[key] = _check_value(f"{path}: fixed.{key}", key, value, defaults)
-    return fixed
-
-
-def _check_set_once(path: Path, grid: Grid, fixed: Mapping[str, object]) -> None:
-    """Raise SweepError if two axes, or an axis and `fixed`, set the same parameter."""
-    n_axes = Counter(grid.parameters())
-    for key, n in n_axes.items():
-        if key in fixed or n > 1:
-            raise SweepError(
-                f"{path}: grid: {key} is set more than once. Set it on one axis of the grid, or "
-                "in fixed"
-            )
-
-
-def _read_overrides(
-    path: Path, overrides: Mapping[str, object], defaults: Mapping[str, object], grid: Grid
-) -> dict[str, Any]:
-    """Return the values that were set from outside, checked."""
-    swept = grid.parameters()
-    checked = {}
-    for key, given in overrides.items():
-        if key in swept:
-            raise SweepError(
-                f"--set {key}: the grid of {path} sets it already. Change the grid in the file"
-            )
-        value = literal(given, defaults.get(key)) if isinstance(given, str) else given
-        checked[key] = _check_value(f"--set {key}", key, value, defaults)
-    return checked
-
-
-def _with_absolute_paths(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters whose paths mean the same in a worker's working directory.
-
-    A relative path of a Python file, or of a data set's folder, counts from the sweep's file first.
-    """
-    folder = path.parent.resolve()
-    changed = dict(parameters)
-    for name, text in references(parameters).items():
-        with _named(f"{path}: {name}"):
-            changed[name] = with_absolute_path(text, folder)
-    dataset = changed.get("dataset")
-    is_path = isinstance(dataset, str) and dataset and dataset not in NAMED
-    if is_path and (folder / dataset).is_dir():
-        changed["dataset"] = str(folder / dataset)
-    return changed
 
 
 def _sweep_name(
@@ -615,7 +300,7 @@ def _check_planned_runs(path: Path, notebook: Path, runs: Sequence[_PlannedRun])
         )
     if notebook in OF_A_RUN:
         for run in runs:
-            with _named(f"{path}: {run.configuration}"):
+            with named(f"{path}: {run.configuration}"):
                 n_channels = n_channels_of(run.parameters["dataset"])
                 Recipe.from_flat(run.parameters, n_channels)
 
@@ -623,7 +308,7 @@ def _check_planned_runs(path: Path, notebook: Path, runs: Sequence[_PlannedRun])
 def _identified(path: Path, planned: _PlannedRun) -> RunSpec:
     """Return a run with the hashes of its data, which are made or downloaded where needed."""
     parameters = planned.parameters
-    with _named(f"{path}: {planned.configuration}"):
+    with named(f"{path}: {planned.configuration}"):
         data = identify_data(parameters) if "dataset" in parameters else {}
         digits = run_hash(parameters, data)
     return RunSpec(
@@ -634,46 +319,6 @@ def _identified(path: Path, planned: _PlannedRun) -> RunSpec:
         hash=digits,
         folder=runs_dir() / parameters["run_name"],
     )
-
-
-# --- Values ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def _named(where: object) -> Iterator[None]:
-    """Turn a ValueError into a SweepError that names the file, and the key in it."""
-    try:
-        yield
-    except ValueError as error:
-        raise SweepError(f"{where}: {error}") from None
-
-
-def _check_value(where: str, key: str, value: Any, defaults: Mapping[str, object]) -> Any:
-    """Return a value of a parameter, checked as `_check_values` does."""
-    (checked,) = _check_values(where, key, [value], defaults)
-    return checked
-
-
-def _check_values(
-    where: str, key: str, values: Any, defaults: Mapping[str, object], is_seed: bool = False
-) -> list:
-    """Return a list of different values of a parameter, checked.
-
-    A whole number becomes a float where the parameter's default is one, so that `1` and `1.0` give
-    the same run.
-    """
-    with _named(where):
-        is_list = isinstance(values, list) and len(values) > 0
-        if not is_list or len(set(map(repr, values))) < len(values):
-            raise ValueError(f"{quoted(values)} must be a list of different values")
-        if key in ("seed", "run_name") and not is_seed:
-            raise ValueError("the sweep itself sets it (seeds: under `seeds`)")
-        for value in values:
-            check_parameters({key: value}, defaults)
-        if not isinstance(defaults[key], float):
-            return values
-        # A whole number beyond 1e300 may be no float. It stays, and the recipe refuses it.
-        return [float(value) if abs(value) < 1e300 else value for value in values]
 
 
 def _label(key: str, value: Any) -> str:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shd_helpers.checks import quoted
 from shd_helpers.extras import from_extra
-from shd_helpers.sweeps.spec import RunSpec, SweepError
+from shd_helpers.sweeps.spec import RunSpec
+from shd_helpers.sweeps.sweep_file import SweepError
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -1,0 +1,161 @@
+"""Read the YAML file of a sweep, and check its keys. `spec` describes such a file."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from shd_helpers.checks import quoted
+from shd_helpers.extras import from_extra
+from shd_helpers.paths import ROOT
+
+with from_extra("study"):
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+SWEEPS = ROOT / "sweeps"
+MOST_VALUES = 100_000  # in a file, each alias (*name) written out
+# The keys of a file and the types of their values.
+_REQUIRED: dict[str, Any] = {
+    "name": str,
+    "notebook": str,
+    "fixed": dict,
+    "grid": dict,
+    "seeds": (list, dict),
+}
+_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "keep_scores": bool, "plan": dict}
+_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "keep_scores": False, "plan": {}}
+_TYPE_NAMES: dict[Any, str] = {
+    str: "text",
+    dict: "mapping",
+    (list, dict): "list or a mapping",
+    bool: "truth value",
+}
+
+
+class SweepError(ValueError):
+    """A sweep can't start or continue; the message names the file and the key, or the remedy."""
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a sweep's file, and check its keys and the types of their values.
+
+    Parameters
+    ----------
+    path : Path
+        A YAML file (version 1.2: `no` is a text, `1e-3` a number).
+
+    Returns
+    -------
+    dict
+        The file's content. A sweep doesn't use its `plan`: that says what will be compared with
+        what, and is written before the runs.
+
+    Raises
+    ------
+    SweepError
+        If there is no such file, or a key is missing, unknown or there twice, or a value is of
+        another type.
+    """
+    if not path.exists():
+        there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
+        raise SweepError(f"{path}: no such file. In sweeps/ there are {there}")
+    try:
+        if not path.is_file():  # reading a pipe or a device may never end
+            raise OSError("not a file")
+        written = _parse(path.read_bytes())
+    except OSError as error:
+        why = error.strerror or error
+        raise SweepError(f"{path}: can't be read ({why}). Check the file.") from error
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise SweepError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    with named(path):
+        return _check_content(written)
+
+
+def _parse(text: bytes) -> Any:
+    """Return what a YAML text holds; ValueError, if its aliases stand for too many values.
+
+    A few lines of aliases of aliases may stand for billions of values, which would take all memory.
+    """
+    if _n_values(YAML(typ="safe", pure=True).compose(text), {}) > MOST_VALUES:
+        raise ValueError(
+            f"its aliases (*name) stand for more than {MOST_VALUES:,} values. Write the values out"
+        )
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def _n_values(node: Node | None, counts: dict[int, float]) -> float:
+    """Count the values below a node of YAML, each alias written out.
+
+    `counts` holds the counts of nodes so far, by `id`, because a node is counted once however many
+    aliases lead to it. A node that contains itself has infinitely many values.
+    """
+    if id(node) not in counts:
+        counts[id(node)] = inf  # the count, should the node come again below itself
+        children: list[Node] = []
+        if isinstance(node, MappingNode):
+            for key, value in node.value:
+                children += [key, value]
+        elif isinstance(node, SequenceNode):
+            children = node.value
+        counts[id(node)] = 1 + sum(_n_values(child, counts) for child in children)
+    return counts[id(node)]
+
+
+def _check_content(written: Any) -> dict[str, Any]:
+    """Return a file's content with defaults; ValueError if a key or a type is wrong."""
+    is_mapping = isinstance(written, dict)
+    content = _DEFAULTS | written if is_mapping else {}
+    types = _REQUIRED | _OPTIONAL
+    if set(content) != set(types):
+        keys = ", ".join(map(str, written)) if is_mapping else "none"
+        raise ValueError(
+            f"the keys must be {', '.join(types)} ({', '.join(_OPTIONAL)} may be left out). "
+            f"Found: {keys}"
+        )
+    for key, kind in types.items():
+        if not isinstance(content[key], kind):
+            raise ValueError(f"{key}: {quoted(content[key])} must be a {_TYPE_NAMES[kind]}")
+    if not re.fullmatch(r"\w[\w-]{0,99}", content["name"]):
+        raise ValueError(f"name: {quoted(content['name'])} must be letters, digits, _ and -")
+    return content
+
+
+def plan_of(sweep: str) -> dict[str, Any]:
+    """Return the `plan` of a sweep: what will be compared, written before its first run.
+
+    Parameters
+    ----------
+    sweep : str
+        A file in ``sweeps/``, without its ending.
+
+    Returns
+    -------
+    dict
+        The plan as the file has it, empty if there is none.
+    """
+    return read_yaml(SWEEPS / f"{sweep}.yaml")["plan"]
+
+
+@contextmanager
+def named(where: object) -> Iterator[None]:
+    """Turn a ValueError of the block into a SweepError.
+
+    Parameters
+    ----------
+    where : object
+        The file, and the key in it, which the message names.
+
+    Raises
+    ------
+    SweepError
+        If the block raises ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise SweepError(f"{where}: {error}") from None
