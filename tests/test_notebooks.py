@@ -47,9 +47,8 @@ def test_starts_with_number_question_inputs_outputs_and_run_time(notebook, path)
     assert first.cell_type == "markdown"
     assert first.source.startswith(f"# {int(path.name[:2])} · ")
     assert "**Question.**" in first.source
-    # In notebooks about inputs of networks, the rows have other names.
-    for row in ("inputs|reads", "outputs|writes", "run time"):
-        assert re.search(rf"^\| ({row}) \|", first.source, re.M), row
+    for row in ("reads", "writes", "run time"):
+        assert re.search(rf"^\| {row} \|", first.source, re.M), row
 
 
 def test_executed_in_order_from_a_clean_kernel_and_small(notebook, path):
@@ -205,7 +204,7 @@ def test_an_exercise_checks_itself(number):
 def test_the_course_says_its_aims_and_is_committed_with_nothing_written(number):
     """What is to be written is tested in `test_exercises`."""
     cells = numbered(number).cells
-    for words in ("**After this you can**", "**You need**", "\n| reading | "):
+    for words in ("**After this you can**", "**You need**", "\n| time to read | "):
         assert words in cells[0].source
     assert any("**Predict first.**" in cell.source for cell in cells)
     empty = [i for i, cell in enumerate(cells) if "exercise" in cell.metadata.get("tags", ())]
