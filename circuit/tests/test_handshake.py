@@ -9,8 +9,8 @@ from shd_circuit.sources import source_text
 pytestmark = [pytest.mark.slow, needs_yosys]
 
 DEPTH = 35  # more takes minutes
-# An utterance of two steps with spikes in one of them is answered by then, at the earliest; one with
-# spikes in both steps isn't.
+# By then, an utterance of two steps with spikes in one of them can be answered. One with spikes in
+# both steps can't.
 DEPTH_OF_TWO_STEPS = 40
 BROKEN = {
     "a spike is taken over another": ("if (in_valid && in_ready)", "if (in_valid)"),
