@@ -96,7 +96,7 @@ class Recipe:
             if name not in SETTINGS:
                 there = ", ".join(SETTINGS)
                 raise ValueError(f"setting {name!r}: unknown. The settings are: {there}")
-        groups = {}
+        groups: dict[str, Any] = {}
         for group, kind in _GROUPS.items():
             values = _own_settings(kind, parameters)
             if kind is Downsampling:

@@ -537,8 +537,7 @@ def _with_absolute_paths(path: Path, parameters: Mapping[str, Any]) -> dict[str,
         with _named(f"{path}: {name}"):
             changed[name] = with_absolute_path(text, folder)
     dataset = changed.get("dataset")
-    is_path = isinstance(dataset, str) and dataset and dataset not in NAMED
-    if is_path and (folder / dataset).is_dir():
+    if isinstance(dataset, str) and dataset not in ("", *NAMED) and (folder / dataset).is_dir():
         changed["dataset"] = str(folder / dataset)
     return changed
 
