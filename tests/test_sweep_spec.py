@@ -104,7 +104,7 @@ def test_an_alias_may_repeat_what_was_written(home):
 
 
 def test_a_sweep_of_too_many_runs_is_refused_before_they_are_listed(home, monkeypatch):
-    monkeypatch.setattr(spec, "_runs", None)  # which would take the memory
+    monkeypatch.setattr(spec, "_planned_runs", None)  # which would take the memory
     many = [x / 100 for x in range(100)]
     home.write(grid={"x": many, "word": [f"w{i}" for i in range(100)]}, seeds=[0, 1])
     with pytest.raises(SweepError, match=r"sweep\.yaml: grid: 20,000 runs.*10,000.*several files"):
