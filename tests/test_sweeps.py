@@ -24,7 +24,7 @@ from shd_helpers.sweeps import workers as workers_module
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
-from shd_helpers.sweeps.workers import Shard, Workers
+from shd_helpers.sweeps.workers import Shard, Workers, connect
 from tests.sweep_home import LONG_S, family, nothing_left, stopped, wait_until
 
 pytestmark = pytest.mark.xdist_group("cluster")  # one scheduler for all
@@ -230,6 +230,12 @@ def test_a_sweep_without_workers_ends_with_a_reason(home, monkeypatch):
     monkeypatch.setattr(workers_module, "NO_WORKER_S", 0.5)
     with pytest.raises(SweepError, match=r"no worker in \d+ s.*are kept"):
         run_sweep(home.yaml, workers=Workers(processes=1))
+
+
+def test_a_process_that_is_silent_for_long_is_not_given_up():
+    """A laptop that sleeps for an hour silences all of them, and each goes on when it wakes up."""
+    with connect(Workers(processes=1)) as cluster:
+        assert cluster.client.cluster.scheduler.worker_ttl is None
 
 
 def test_shards_run_every_nth_run_without_dask_and_fill_one_table(home, monkeypatch, capsys):

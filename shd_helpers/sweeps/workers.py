@@ -223,6 +223,9 @@ def _on_this_machine(n_processes: int | None) -> Iterator[Cluster]:
         # A process that was killed starts anew. On a busy machine, or where packages come over a
         # network, that may take longer than Dask's 15 s, after which it would be given up.
         "distributed.deploy.lost-worker-timeout": "5 minutes",
+        # When a laptop wakes up after some minutes of sleep, no process has reported for so long.
+        # Dask would take all of them for lost, and their runs would begin again.
+        "distributed.scheduler.worker-ttl": None,
         # Runs take minutes. By default, Dask looks at each worker's stack a hundred times in a
         # second and at its own clock fifty times, which takes time from the training.
         "distributed.worker.profile.enabled": False,
