@@ -20,7 +20,7 @@ from tqdm import tqdm
 from scripts.confidence_thresholds import nested
 from shd_helpers.command import run
 from shd_helpers.data.microphone import read_utterance
-from shd_helpers.data.recordings import RecordingError
+from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.files import atomic
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir

@@ -20,7 +20,8 @@ from scripts.networks import run_folders
 from shd_helpers.cochlea import encode, on_all_cores
 from shd_helpers.command import run
 from shd_helpers.data.heidelberg import ARCHIVE, NAME
-from shd_helpers.data.recordings import identity, read_wave
+from shd_helpers.data.recordings import identity
+from shd_helpers.data.sound_file import read_wave
 from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.files import atomic
 from shd_helpers.paths import data_dir, results_dir

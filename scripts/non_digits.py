@@ -19,7 +19,7 @@ from shd_circuit.folder import read_circuit, read_confidence
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
-from shd_helpers.data.recordings import RecordingError
+from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.files import atomic
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir

@@ -15,7 +15,7 @@ import numpy as np
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance, encode_utterance, read_utterance
-from shd_helpers.data.recordings import RecordingError
+from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.extras import pip_command
 from shd_helpers.network import choose_engine
 from shd_helpers.study.pretrained import load_pretrained

@@ -58,7 +58,7 @@ from shd_helpers.network import Quantization  # isort: skip
 from shd_helpers.paths import ROOT  # isort: skip
 from shd_helpers.data import download, heidelberg  # isort: skip
 from shd_helpers.data.microphone import read_utterance  # isort: skip
-from shd_helpers.data.recordings import read_sound  # isort: skip
+from shd_helpers.data.sound_file import read_sound  # isort: skip
 from shd_helpers.data.shd_file import read_shd
 
 from shd_helpers.data.shd_writer import write_shd  # isort: skip
@@ -509,7 +509,8 @@ READS = """
 import sys
 from pathlib import Path
 from shd_helpers.command import run
-from shd_helpers.data.recordings import RecordingError, read_sound
+from shd_helpers.data.recording_list import RecordingError
+from shd_helpers.data.sound_file import read_sound
 
 def main():
     try:

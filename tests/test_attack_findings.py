@@ -23,8 +23,9 @@ from shd_circuit.readme import own_line
 
 from shd_helpers.data import download, heidelberg
 from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.recordings import RecordingError, read_sound
+from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.data.shd_file import read_shd
+from shd_helpers.data.sound_file import read_sound
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT

@@ -11,7 +11,7 @@ import soundfile
 from shd_helpers import hear
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
-from shd_helpers.data.recordings import RecordingError
+from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events import Downsampling
 from shd_helpers.study import evaluate, input_of, load_pretrained

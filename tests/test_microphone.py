@@ -14,7 +14,8 @@ from shd_helpers.data.microphone import (
     find_utterance,
     read_utterance,
 )
-from shd_helpers.data.recordings import RecordingError, encode_file
+from shd_helpers.data.recording_list import RecordingError
+from shd_helpers.data.recordings import encode_file
 from tests.builders.recordings import AUDIO, NOT_WORDS, RATE, noise, tone, with_noise
 
 WORD = with_noise(np.zeros(RATE), tone(0.4), np.zeros(RATE))

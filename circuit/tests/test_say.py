@@ -19,7 +19,7 @@ from scripts.non_digits import recording
 from shd_helpers.data import SPEECH_RATE_HZ, synthesize
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import encode_utterance
-from shd_helpers.data.recordings import RecordingError
+from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.paths import ROOT
 from tests import test_browser
 from tests.builders.browsers import microphone

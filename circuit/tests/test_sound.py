@@ -14,7 +14,7 @@ from sounds import recordings
 
 from shd_helpers.cochlea import CHANNELS, encode
 from shd_helpers.data.microphone import encode_utterance
-from shd_helpers.data.recordings import RecordingError
+from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.paths import ROOT
 from shd_helpers.study import interval
 from tests import RESULTS

@@ -18,7 +18,8 @@ from pathlib import Path
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.download import download, exclusive
 from shd_helpers.data.names import FILES, copy_name, older_path
-from shd_helpers.data.recordings import RecordingError, encode_files
+from shd_helpers.data.recording_list import RecordingError
+from shd_helpers.data.recordings import encode_files
 from shd_helpers.data.shd_writer import write_shd
 from shd_helpers.files import atomic, sha256
 from shd_helpers.versions import SPIKES, WAVEFORMS

@@ -12,11 +12,11 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 from shd_helpers.cochlea import encode
-from shd_helpers.data.recordings import (
+from shd_helpers.data.recording_list import RecordingError
+from shd_helpers.data.sound_file import (
     RATE_HZ,
     SILENCE,
     SPEECH_HZ,
-    RecordingError,
     at_48_khz,
     check_rate,
     is_click,

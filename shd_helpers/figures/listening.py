@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from shd_helpers.data.microphone import encode_utterance
-from shd_helpers.data.recordings import RATE_HZ, RecordingError
+from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.data.shd_file import N_CHANNELS
+from shd_helpers.data.sound_file import RATE_HZ
 from shd_helpers.extras import from_extra
 from shd_helpers.figures.controls import explore, is_live
 from shd_helpers.figures.playback import Playback

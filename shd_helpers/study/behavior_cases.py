@@ -85,7 +85,7 @@ def cochlea() -> CaseValues:
         Number and mean time of the spikes in groups of 100 channels.
     """
     from shd_helpers.cochlea import encode
-    from shd_helpers.data.recordings import RATE_HZ, at_48_khz
+    from shd_helpers.data.sound_file import RATE_HZ, at_48_khz
 
     values: dict[str, list[float] | str] = {}
     for name, rate_hz in {"48 kHz": RATE_HZ, "16 kHz": 16_000}.items():
@@ -107,7 +107,7 @@ def augmented_recording() -> CaseValues:
     mapping
         The waveform's length, its spectrum in octaves, and its level over time.
     """
-    from shd_helpers.data.recordings import RATE_HZ
+    from shd_helpers.data.sound_file import RATE_HZ
     from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 
     values: dict[str, list[float] | str] = {}
