@@ -62,7 +62,7 @@ from shd_helpers.data.sound_file import read_sound  # isort: skip
 from shd_helpers.data.shd_file import read_shd
 
 from shd_helpers.data.shd_writer import write_shd  # isort: skip
-from shd_helpers.study import notebooks, load_pretrained, read_table  # isort: skip
+from shd_helpers.study import load_pretrained, notebook_execution, read_table  # isort: skip
 from shd_helpers.sweeps import reuse  # isort: skip
 from shd_helpers.sweeps.spec import read_sweep  # isort: skip
 from shd_helpers.sweeps.workers import Shard  # isort: skip
@@ -589,7 +589,7 @@ def foreign_kernel(rng: random.Random, home: Home) -> Attempt:
 
     def act() -> None:
         os.environ["JUPYTER_PATH"] = str(home.folder)
-        notebooks.execute_run({}, home.folder / "runs" / "x")
+        notebook_execution.execute_run({}, home.folder / "runs" / "x")
 
     return Attempt(act, (str(folder),), may_complete=False)
 

@@ -29,7 +29,7 @@ from shd_helpers.data.sound_file import read_sound
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
-from shd_helpers.study import notebooks, pretrained, run_folder, run_replacement
+from shd_helpers.study import notebook_execution, pretrained, run_folder, run_replacement
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.tables import TableError, read_table
 from tests import RESULTS
@@ -445,7 +445,7 @@ def test_a_foreign_kernel_named_python3_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     assert KernelSpecManager().get_kernel_spec("python3").argv[0] == "/usr/bin/python3"
     with pytest.raises(RunError) as error:
-        notebooks.execute_run({}, tmp_path / "runs" / "x")
+        notebook_execution.execute_run({}, tmp_path / "runs" / "x")
     assert str(place) in str(error.value)
     assert sys.executable in str(error.value)
     assert "JUPYTER_PATH" in str(error.value)
@@ -455,7 +455,7 @@ def test_a_foreign_kernel_named_python3_is_refused(tmp_path, monkeypatch):
 def test_a_kernel_that_starts_this_python_is_taken(tmp_path, monkeypatch, program):
     kernel_of(tmp_path, program)
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    notebooks.execute_run({}, tmp_path / "runs" / "x")
+    notebook_execution.execute_run({}, tmp_path / "runs" / "x")
 
 
 def run(code, stdout=subprocess.PIPE, **environment):

@@ -18,15 +18,13 @@ from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.data.speech import SpeechError
 from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study import notebooks
-from shd_helpers.study.notebooks import (
-    INDEPENDENT,
+from shd_helpers.study.notebook_execution import (
     NotebookError,
     execute_run,
     execution_lock,
-    main,
-    report,
     without_lessons,
 )
+from shd_helpers.study.notebooks import INDEPENDENT, main, report
 from tests.toy import small_data
 
 

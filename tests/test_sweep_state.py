@@ -11,7 +11,7 @@ import pytest
 
 from shd_helpers.paths import data_dir
 from shd_helpers.study import RunWriter, behavior, identity, tables, training
-from shd_helpers.study.notebooks import execution_lock
+from shd_helpers.study.notebook_execution import execution_lock
 from shd_helpers.study.tables import (
     COSTS,
     DATA,

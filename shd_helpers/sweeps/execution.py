@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from shd_helpers.paths import folder_variables
 from shd_helpers.study.identity import identify_objects, references, run_hash
-from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
+from shd_helpers.study.notebook_execution import NotebookError, execute_run, execution_lock
 from shd_helpers.study.tables import OBJECTS_SHA256, finished_run
 from shd_helpers.sweeps.results import RunResult
 from shd_helpers.sweeps.spec import PendingRun, RunSpec
