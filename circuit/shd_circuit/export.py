@@ -216,7 +216,7 @@ def describe(
     n_quantized_epochs = trained.recipe.circuit.quantized_epochs
     network_name = "floats, before rounding"
     if n_quantized_epochs:
-        network_name = "few-bit weights, all else floats"
+        network_name = "low-precision weights, all else floats"
     return Description(
         name=trained.name,
         origin=_origin(trained, bits),
@@ -243,7 +243,7 @@ def _origin(trained: TrainedNetwork, bits: Quantization) -> str:
     n_quantized_epochs = trained.recipe.circuit.quantized_epochs
     quantized = ""
     if n_quantized_epochs:
-        quantized = f"the last {n_quantized_epochs} of them with few-bit weights, "
+        quantized = f"the last {n_quantized_epochs} of them with low-precision weights, "
     return (
         f"Trained on {trained.about['data']['name']}, {languages}, for {parameters['epochs']} "
         f"epochs, {quantized}seed {parameters['seed']}; weights of {bits.fc1_bits} and "

@@ -95,7 +95,7 @@ class Description:
     operations : Series
         From `cost.operations`.
     is_quantization_aware : bool
-        Its network was trained with few-bit weights.
+        Its network was trained with low-precision weights.
     dataset : str
         The name of the data set, whose license the folder must say.
     """

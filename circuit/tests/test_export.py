@@ -84,7 +84,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     assert (alone / "network.nir").exists()
     assert "network.nir" in text
     scores = info.info["scores"]
-    before = "few-bit weights, all else floats" if changes else "floats, before rounding"
+    before = "low-precision weights, all else floats" if changes else "floats, before rounding"
     assert f"| {before} | 50 | {scores['test']:.1%} |" in text
     rule = "U - (U >> 4)" if changes else "(U x 243) >> 8"
     assert rule in text
@@ -195,7 +195,7 @@ def test_committed_readmes_are_those_of_the_present_code(folder):
     kept, network = committed(folder)
     additions, share = re.search(r"average ([\d,]+) additions.*; (\d+)% of", text).groups()
     additions = float(additions.replace(",", ""))
-    names = "few-bit.*|floats, before.*|integers, as.*"
+    names = "low-precision.*|floats, before.*|integers, as.*"
     rows = re.findall(rf"^\| ({names}) \| (\d+) \| ([\d.]+)%", text, re.M)
     description = Description(
         name=kept.name,
