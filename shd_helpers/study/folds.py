@@ -24,6 +24,7 @@ from torch.nn.parameter import is_lazy
 
 from shd_helpers.events import Events, Fold
 from shd_helpers.files import atomic, reading
+from shd_helpers.network.build import warn_of_other_steps
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.threads import one_thread
@@ -157,6 +158,8 @@ def try_network(
 ) -> TriedNetwork:
     """Build a network and run one batch forward and backward, to find mistakes before training.
 
+    A network that was made for steps of another length gets a warning.
+
     Parameters
     ----------
     make_model : callable
@@ -185,6 +188,7 @@ def try_network(
     with one_thread():
         with seeded(0, device):
             model = build(make_model, events, device)
+            warn_of_other_steps(model, events.step_ms, f"make_model: {name}")
             weights = _first_weights(model)
             engine = choose_engine(options.engine, model)
             loss, scores = engine.forward_backward(model, events, index)

@@ -27,7 +27,6 @@ from tqdm import tqdm
 from shd_helpers.checks import check_whole, listed, quoted
 from shd_helpers.events import Events, Fold, speaker_folds
 from shd_helpers.files import atomic
-from shd_helpers.network.build import warn_of_other_steps
 from shd_helpers.network.engine import answers
 from shd_helpers.objects import object_identity
 from shd_helpers.study.evaluation import origin
@@ -36,10 +35,8 @@ from shd_helpers.study.folds import (
     FoldTask,
     MakeModel,
     TriedNetwork,
-    build,
     name_of,
     read_scores,
-    seeded,
     train_folds,
     try_network,
 )
@@ -161,10 +158,6 @@ def judge(
     seeds = _whole_numbers("seeds", seeds)
     folds = _checked_folds(events, speakers)
     network = _tried(make_model, events, options, device)
-    with seeded(0, device):
-        untrained = build(make_model, events, device)
-        warn_of_other_steps(untrained, events.step_ms, f"make_model: {name_of(make_model)}")
-        del untrained  # every fold makes its own
     if len(seeds) > 1 and not network.has_random_weights:
         warnings.warn(
             f"make_model: {name_of(make_model)} draws the same weights for every seed. It must "
