@@ -103,17 +103,17 @@ def encode_recordings(
     """
     check_whole("augmented_copies", augmented_copies, 0, MOST_COPIES)
     source = Path(source).expanduser()
-    recordings = list_recordings(source)
-    chosen = _test_speakers(source, recordings, test_speakers)
-    paths = [recording.path for recording in recordings]
-    for path in paths:  # all of them before the first is encoded
-        read_utterance(path)
     name = name or (source.stem if source.is_file() else source.resolve().name)
     if name == SYNTHETIC:
         raise RecordingError(
             f"{source}: the name {name!r} is that of the study's synthetic speech. Give the data "
             "set another one (name)."
         )
+    recordings = list_recordings(source)
+    chosen = _test_speakers(source, recordings, test_speakers)
+    paths = [recording.path for recording in recordings]
+    for path in paths:  # all of them before the first is encoded
+        read_utterance(path)
     out = source.resolve().parent / f"{name}_spikes" if out is None else Path(out).expanduser()
     finished = out / f".{name}_parts"
     with exclusive(out, f".{name}.lock", remedy="give another folder (out)"):
