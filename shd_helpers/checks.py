@@ -260,8 +260,8 @@ def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
     Raises
     ------
     ValueError
-        If it is no whole number (1.0 is none), one of numpy's, which JSON can't have, or out of
-        range.
+        If it is out of range, or isn't a Python int. 1.0 is a float, and JSON can't store numpy's
+        integers.
     """
     if hasattr(value, "dtype"):
         raise ValueError(

@@ -275,7 +275,7 @@ def _check_speakers(name: str, wanted: list[int], events: Events) -> None:
 def add_augmented_copies(
     training: Events, copies: Callable[[int], Iterable[Path]], grid: Downsampling, language: str
 ) -> Events:
-    """Return training utterances and, behind them, their augmented copies.
+    """Return training utterances, followed by their augmented copies.
 
     Copies of utterances that validate or test are left out, although their files have them.
 

@@ -158,7 +158,7 @@ def shares_of_spikes(
     Returns
     -------
     Figure
-        Two histograms; what lies behind a cut is gray.
+        Two histograms. What a cut removes is gray.
     """
     thin = slice(None, None, 1 + len(utterances.times) // MOST_SPIKES)
     units = utterances.units[thin].astype(float)

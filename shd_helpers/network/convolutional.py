@@ -10,7 +10,7 @@ from torch import nn
 
 CHANNELS = (16, 32, 64)  # of the three convolutions
 BLOCK = (6, 3)  # steps x units whose mean is an input of the first convolution
-FINAL_SIZE = (6, 7)  # steps x units behind the last maximum
+FINAL_SIZE = (6, 7)  # steps x units after the last maximum
 
 
 class ConvolutionalNetwork(nn.Module):

@@ -58,7 +58,7 @@ of ``mem`` at which an event of unit u has arrived, which is again an addition o
 layer. So its gradient is a sum over the copies, which `copy_errors` lays side by side to make one
 product of it::
 
-    gradients of the next layer           next_errors                     weights, by neuron
+    gradients of the next layer             next_errors                     weights, by neuron
       row + delays[0]  --------------------> | copy 0 | copy 1 | ... |   x  | from copy 0 |
       row + delays[1]  -----------------------------------^                 | from copy 1 |
       a row after the last step: zeros                                      | ...         |
@@ -212,7 +212,7 @@ class Workspace(NamedTuple):
 
 
 class NextLayer(NamedTuple):
-    """The next layer one, through which the errors come back."""
+    """The layer after another one, through which the errors come back to that one."""
 
     n_neurons: int  # 0 if there is no next layer
     delays: np.ndarray  # (copies,) steps by which each copy of this layer's spikes is late, int64

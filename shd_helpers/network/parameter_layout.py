@@ -108,7 +108,7 @@ def window_layout(sizes: WindowSizes) -> WindowLayout:
     most_windows = int((last_window - first_window + 1).max())
     width = padded(fc.out_features)
     band = min(width, padded(most_windows * sizes.n_channels))
-    # The last rows begin earlier than they need to, so that no row ends behind the last neuron.
+    # The last rows begin earlier than they need to, so that no row ends after the last neuron.
     first_neurons = np.minimum(first_window * sizes.n_channels, width - band)
     first_neuron_of_window = np.arange(len(inputs))[:, None] * sizes.n_channels
     first_entries = first_neuron_of_window - first_neurons[inputs]
@@ -265,7 +265,7 @@ class ParameterLayout:
         Returns
         -------
         int
-            Neurons with padding, times the steps and the row before and behind them.
+            Neurons with padding, times the steps and the rows before and after them.
         """
         last = self.layers[-1]
         return (last.states_at + last.width) * (n_steps + 2)

@@ -293,7 +293,7 @@ def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable
     rows : sequence of mapping
         Rows with the same keys, among them `run_name` and `status` (``done`` or ``failed``).
     order : iterable of str
-        Run names in the order of the table. Rows of other runs come behind them.
+        Run names in the order of the table. Rows of other runs follow them.
 
     Raises
     ------
@@ -344,7 +344,7 @@ def _fill_absent(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sort_by_run_name(table: pd.DataFrame, order: Iterable[str]) -> pd.DataFrame:
-    """Return rows in the order of their run names; others come behind them, as they were."""
+    """Return rows in the order of their run names, followed by the others as they were."""
     rank_of = {name: rank for rank, name in enumerate(order)}
     ranks = table.run_name.map(lambda name: rank_of.get(name, len(rank_of)))
     return table.iloc[ranks.argsort(kind="stable")]
