@@ -106,7 +106,7 @@ def score_augmented(fold: Run) -> ClassScores:
     """
     recipe = Recipe.from_flat(fold.info["parameters"])
     speaker = held_out_speaker(recipe, fold.folder.name)
-    (copy,) = locate_augmented(recipe.dataset, recipe.files, 0, 1)
+    (copy,) = locate_augmented(recipe.dataset, recipe.find_files(), 0, 1)
     everybody = load_file(copy, 0, recipe.input, recipe.language)
     own: Events = everybody.take(np.flatnonzero(everybody.speakers == speaker))
     assert own.rows is not None

@@ -66,7 +66,7 @@ def judge(official: Path, sweep: str = SWEEP) -> pd.DataFrame:
     rows = []
     for of_run in read_table(sweep).to_dict("records"):
         trained = load_network(read_run(runs_dir() / of_run["run_name"]))
-        files = {OFFICIAL: official, OWN: trained.recipe.files[1]}
+        files = {OFFICIAL: official, OWN: trained.recipe.find_files()[1]}
         tested = {name: _load(trained, path) for name, path in files.items()}
         _check_same(tested[OFFICIAL], tested[OWN], official)
         for name, events in tested.items():

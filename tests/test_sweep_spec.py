@@ -323,7 +323,9 @@ def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir):
         kinds.setdefault(recipe.split, recipe)
     for recipe in kinds.values():
         grid = Downsampling(pool_units=50, pool_steps=100)  # no split depends on it
-        assert load_subsets(recipe.files, grid, recipe.language, recipe.split, recipe.seed).training
+        assert load_subsets(
+            recipe.find_files(), grid, recipe.language, recipe.split, recipe.seed
+        ).training
 
 
 @pytest.mark.parametrize("name", STUDY)

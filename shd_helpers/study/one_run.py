@@ -94,7 +94,7 @@ def list_utterances(recipe: Recipe, parts: Subsets) -> "Styler":
     with from_extra("study"):
         import pandas as pd
 
-    data = dataset_name(recipe.files)
+    data = dataset_name(recipe.find_files())
     rows = {}
     for name, events in parts._asdict().items():
         if events is None:

@@ -155,11 +155,21 @@ class Recipe:
                 parameters[each.name] = value
         return parameters
 
-    @property
-    def files(self) -> tuple[Path, Path]:
-        """Return the data set's two files, for training and test.
+    def find_files(self) -> tuple[Path, Path]:
+        """Find the data set's training file and test file, and get them if they are missing.
 
-        Where they are missing they are made or downloaded, which may take minutes or hours.
+        The digits of ``spoken`` are made, those of ``hd`` are downloaded and encoded, and the files
+        of ``shd`` are downloaded. This may take minutes or hours.
+
+        Returns
+        -------
+        tuple of Path
+            The training file and the test file.
+
+        Raises
+        ------
+        DatasetError
+            If there are no such files, or they can't be made or downloaded.
         """
         dataset, _ = small_version(self.dataset, 1)
         return locate(dataset, self.language)
@@ -178,7 +188,7 @@ class Recipe:
             If the data can't be used; the message names file and remedy.
         """
         dataset, _ = small_version(self.dataset, 1)
-        files = self.files
+        files = self.find_files()
         parts = load_subsets(files, self.input, self.language, self.split, self.seed)
         if self.augmented_copies:
             copies = partial(locate_augmented, dataset, files, copies=self.augmented_copies)

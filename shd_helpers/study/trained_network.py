@@ -366,13 +366,14 @@ def load_utterances(trained: TrainedNetwork) -> Subsets:
         If the data set isn't there any more.
     """
     recipe = trained.recipe
+    files = recipe.find_files()
     # The hashes decide, because the data set's name may have changed.
-    if _content_of(fingerprint(recipe.files)) != _content_of(trained.about["data"]):
-        folder = recipe.files[0].parent
+    if _content_of(fingerprint(files)) != _content_of(trained.about["data"]):
+        folder = files[0].parent
         raise RunError(
             f"{folder}: not the data of {trained.file}. Restore that data, or train again."
         )
-    subsets = load_subsets(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
+    subsets = load_subsets(files, recipe.input, recipe.language, recipe.split, recipe.seed)
     names = trained.class_names
     test = subsets.test
     if test is not None:
