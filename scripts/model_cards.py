@@ -50,7 +50,7 @@ CARDS = (
         True,
         "Recognizing digits with few parameters. The circuit in "
         "[results/circuit](../circuit/README.md) is this network.",
-        "One network of the kind of which *reference* has four, with half of the neurons. "
+        "A single network like the four in *reference*, with half as many hidden neurons. "
         "20 classes.",
         "It is less accurate than *reference* on recordings of another corpus.",
     ),
@@ -59,14 +59,14 @@ CARDS = (
         False,
         "Repeating SHD's benchmark: *reference*, trained on the official training file.",
         "As *reference*. One file for each of five seeds.",
-        "It has no confidence threshold, so it answers everything.",
+        "These networks have no confidence threshold, so they answer everything.",
     ),
     Card(
         "small_0 to small_4",
         False,
         "Repeating SHD's benchmark: *small*, trained on the official training file.",
         "As *small*. One file for each of five seeds.",
-        "It has no confidence threshold, so it answers everything.",
+        "These networks have no confidence threshold, so they answer everything.",
     ),
     Card(
         "study_0 to study_4",
@@ -75,16 +75,17 @@ CARDS = (
         "less accurate than the others.",
         "183 inputs, 256 hidden and 10 output neurons, spike counts. English. One file for each of "
         "five seeds.",
-        "It has no confidence threshold, so it answers everything, also German digits.",
+        "These networks have no confidence threshold, so they answer everything, also German digits.",
     ),
     Card(
         "circuit_0 to circuit_4",
         False,
         "The circuit in [results/circuit_study](../circuit_study/README.md), which is `circuit_0`. "
-        "This seed was fixed beforehand, and is the best of the five.",
+        "This seed was fixed beforehand, and is the best of the five. Don't confuse it with "
+        "[results/circuit](../circuit/README.md), which is the *small* network as a circuit.",
         "As *study*, with shift and stretch augmentation. The last ten epochs are "
         "quantization-aware: 3-bit and 8-bit weights, 12-bit membrane potentials. English.",
-        "It has no confidence threshold, so it answers everything, also German digits.",
+        "These networks have no confidence threshold, so they answer everything, also German digits.",
     ),
 )
 
@@ -102,7 +103,7 @@ print(Listener("reference", language="english").hear("digit.wav"))
 
 @OVERVIEW@
 
-*Tested on no speaker* means that all twelve speakers trained the network. Its accuracy must be \
+*Tested on no speaker* means that the network was trained on all twelve speakers. Its accuracy must be \
 inferred from networks of the same settings that were tested on held-out speakers.
 
 ## All networks

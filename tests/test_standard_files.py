@@ -110,7 +110,7 @@ def test_links_of_the_pull_request_template_lead_somewhere():
 
 def test_the_changelog_is_newest_first_and_short():
     unfinished, *milestones = re.findall(r"^## (.*)$", CHANGELOG, re.M)
-    assert unfinished == "Not finished yet"
+    assert unfinished == "Unreleased"
     dates = []
     for title in milestones:
         date, _, _ = re.fullmatch(r"(\d{4}-\d\d-\d\d), (.+) \(([0-9a-f]{7})\)", title).groups()
