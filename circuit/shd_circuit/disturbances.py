@@ -224,12 +224,13 @@ def disturb(
         own, normally distributed around 1 with the standard deviation `strength`.
         ``"lost events"``: input events are left out with that probability. ``"spurious events"``:
         on average `strength` events are added for every true one, each at an entry that is drawn
-        from all alike, so some fall on an entry that has an event already. ``"silent neurons"``, ``"firing neurons"``: that share of the hidden neurons never
-        spikes, or spikes in every step; ``"firing neurons, switched off"``: the same ones, but the
-        core's mask has silenced them. ``"slower clock, leak by step"``: a step lasts 1 +
-        `strength` times as long; events that fall together become one, and the membranes lose in a
-        step what they did, as a shift makes them. ``"..., leak by time"``: the same, but the time
-        constants stay, and so does the potential that a bias leads to. Delays stay in steps.
+        from all alike, so some fall on an entry that has an event already. ``"silent neurons"``,
+        ``"firing neurons"``: that share of the hidden neurons never spikes, or spikes in every
+        step; ``"firing neurons, switched off"``: the same ones, but the core's mask has silenced
+        them. ``"slower clock, leak by step"``: a step lasts 1 + `strength` times as long; events
+        that fall together become one, and the membranes lose in a step what they did, as a shift
+        makes them. ``"..., leak by time"``: the same, but the time constants stay, and so does the
+        potential that a bias leads to. Delays stay in steps.
     strength : float
         From 0.
     seed : int
