@@ -96,7 +96,7 @@ stage.onmessage({ data: JSON.parse(data) });
         ({"kind": "begin"}, "The page's program failed (.*). Reload"),
     ],
 )
-def test_the_page_is_told_of_an_error_of_its_worker(data, says):
+def test_an_error_of_the_worker_is_reported_to_the_page(data, says):
     """Where SIMD is missing, the page once waited for ever."""
     command = [NODE, "-e", STAGE, str(SOUND / "worker.js"), json.dumps(data)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -162,12 +162,12 @@ const actions = {
 
 // What to say about an error: without SIMD, the browser can't compile the modules.
 function failure(error) {
-  if (error instanceof WebAssembly.CompileError)
+  if (typeof WebAssembly === "undefined" || error instanceof WebAssembly.CompileError)
     return "This browser can't run the page. It needs WebAssembly with SIMD, which browsers have since 2023.";
   return `The page's program failed (${error.message}). Reload the page.`;
 }
 
-// The page is told of every error: a rejected promise would be no `error` event of the worker.
+// Report every error to the page: a rejected promise leads to no `error` event of the worker.
 onmessage = async ({ data }) => {
   try {
     await actions[data.kind](data);
