@@ -470,8 +470,8 @@ def _mem_lines(path: Path) -> list[list[int]]:
     """Return the numbers of a ``.mem`` file, a list for each line."""
     try:
         return configure.read_lines(path)
-    except ValueError as error:  # it names the file and the line
-        raise ExportError(f"{error} {_REMEDY}") from error
+    except ValueError as error:  # it names the file, the line and the remedy
+        raise ExportError(str(error)) from error
 
 
 def _memory_numbers(folder: Path, parameters: dict[str, int]) -> dict[str, np.ndarray]:

