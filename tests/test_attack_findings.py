@@ -373,7 +373,7 @@ def test_a_board_without_lanes_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("lanes", "word_bytes", "why"), [(3, 255, "must divide"), (2, 1, "memory words have 8")]
+    ("lanes", "word_bytes", "why"), [(3, 255, "must divide"), (2, 1, "memory words of 8")]
 )
 def test_lanes_that_the_folder_s_network_can_t_have_are_refused(lanes, word_bytes, why):
     sizes = read_circuit(COMMITTED).sizes

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from shd_circuit.integer import IntegerNetwork
+from shd_circuit.integer import IntegerNetwork, IntegerRun
 from shd_circuit.sources import Utterance, memory_bits, score_bits
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.operation_counts import accumulates
@@ -38,6 +38,9 @@ def board_energy(
     counted: pd.Series, clock_hz: float, seconds: float = 1.0, awake: float | None = None
 ) -> pd.Series:
     """Estimate the energy of a board with an iCE40 UP5K while an utterance is spoken.
+
+    `docs/energy.md` lists the results. No command prints them: the test that checks this page calls
+    the function.
 
     Parameters
     ----------
@@ -183,7 +186,7 @@ def operations(network: IntegerNetwork, events: Events) -> pd.Series:
 
 
 def step_cycles(
-    network: IntegerNetwork, utterance: Utterance, lanes: int = 1
+    network: IntegerNetwork, utterance: Utterance, lanes: int = 1, run: IntegerRun | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the core's clock cycles in each step of an utterance.
 
@@ -200,6 +203,8 @@ def step_cycles(
         What it is given.
     lanes : int
         Neurons that are summed in parallel.
+    run : IntegerRun, optional
+        What the circuit does with the utterance; it is computed if it isn't given.
 
     Returns
     -------
@@ -209,7 +214,8 @@ def step_cycles(
         Cycles in which no spike is taken: shape (steps,), int64.
     """
     grid = network.grid
-    run = network.run(*utterance.spikes)
+    if run is None:
+        run = network.run(*utterance.spikes)
     n_inputs = np.diff(run.start)
     hidden_spikes = run.spk[0]
     n_hidden = hidden_spikes.shape[1]
@@ -270,7 +276,12 @@ def _hidden_cycles(
     return groups_of_window * (4 * n_windows + met)
 
 
-def total_cycles(network: IntegerNetwork, utterances: Sequence[Utterance], lanes: int = 1) -> int:
+def total_cycles(
+    network: IntegerNetwork,
+    utterances: Sequence[Utterance],
+    lanes: int = 1,
+    runs: Sequence[IntegerRun] | None = None,
+) -> int:
     """Return the clock cycles of utterances as `harness.cpp` sends them to the core.
 
     After a reset of one cycle, which doesn't count, they come one after the other. Spikes are sent
@@ -284,6 +295,8 @@ def total_cycles(network: IntegerNetwork, utterances: Sequence[Utterance], lanes
         What it is given.
     lanes : int
         Neurons that are summed in parallel.
+    runs : sequence of IntegerRun, optional
+        What the circuit does with each utterance; these are computed if they aren't given.
 
     Returns
     -------
@@ -292,15 +305,19 @@ def total_cycles(network: IntegerNetwork, utterances: Sequence[Utterance], lanes
     """
     cycles = network.grid.n_units  # blocks are cleared at the beginning
     n_classes = network.sizes[2]
-    for utterance in utterances:
-        _, computing = step_cycles(network, utterance, lanes)
+    if runs is None:
+        runs = [network.run(*utterance.spikes) for utterance in utterances]
+    for utterance, run in zip(utterances, runs, strict=True):
+        _, computing = step_cycles(network, utterance, lanes, run)
         n_sent = len(utterance.units) + 1  # the end, too
         # a score is looked up in one cycle and given in another
         cycles += 2 * n_sent + int(computing.sum()) + 2 * n_classes
     return cycles
 
 
-def answer_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1) -> int:
+def answer_cycles(
+    network: IntegerNetwork, utterance: Utterance, lanes: int = 1, run: IntegerRun | None = None
+) -> int:
     """Return the clock cycles from `in_end`, straight after the last spike, to `out_valid`.
 
     Parameters
@@ -311,6 +328,8 @@ def answer_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1)
         What it is given.
     lanes : int
         Neurons that are summed in parallel.
+    run : IntegerRun, optional
+        What the circuit does with the utterance; it is computed if it isn't given.
 
     Returns
     -------
@@ -323,12 +342,14 @@ def answer_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1)
     current_ms = int(utterance.milliseconds[-2]) if n_spikes > 1 else 0
     window_ms = grid.n_steps * grid.pool_steps
     step, n_closed_bins = divmod(min(current_ms, window_ms), grid.pool_steps)
-    _, computing = step_cycles(network, utterance, lanes)
+    _, computing = step_cycles(network, utterance, lanes, run)
     left = int(computing[step:].sum()) - n_closed_bins
     return 3 + (n_spikes > 0) + left
 
 
-def last_step_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1) -> int:
+def last_step_cycles(
+    network: IntegerNetwork, utterance: Utterance, lanes: int = 1, run: IntegerRun | None = None
+) -> int:
     """Return the clock cycles from `in_end` to `out_valid` if only the last step is left.
 
     That is so in real time, where ticks have closed all steps before.
@@ -341,18 +362,23 @@ def last_step_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int =
         What it is given.
     lanes : int
         Neurons that are summed in parallel.
+    run : IntegerRun, optional
+        What the circuit does with the utterance; it is computed if it isn't given.
 
     Returns
     -------
     int
         Cycles in which the last step is computed.
     """
-    _, computing = step_cycles(network, utterance, lanes)
+    _, computing = step_cycles(network, utterance, lanes, run)
     return 3 + int(computing[-1])
 
 
 def awake_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1) -> int:
     """Return the most cycles in which the clock of `slow_top` runs for an utterance.
+
+    It is the share of time in `docs/energy.md`, and an upper bound of what `rtl.slow.awake` counts.
+    No command prints it: the tests that check both call the function.
 
     Parameters
     ----------
@@ -378,7 +404,12 @@ def awake_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1) 
     return int(intake.sum() + computing.sum()) + waking + message_bytes * UART_BYTE_CYCLES
 
 
-def core_line(network: IntegerNetwork, utterances: Sequence[Utterance], lanes: int = 1) -> str:
+def core_line(
+    network: IntegerNetwork,
+    utterances: Sequence[Utterance],
+    lanes: int = 1,
+    runs: Sequence[IntegerRun] | None = None,
+) -> str:
     """Write the line that `harness.cpp` prints on stderr.
 
     Parameters
@@ -389,15 +420,22 @@ def core_line(network: IntegerNetwork, utterances: Sequence[Utterance], lanes: i
         What the core is given; see `total_cycles`.
     lanes : int
         Neurons that are summed in parallel.
+    runs : sequence of IntegerRun, optional
+        What the circuit does with each utterance; these are computed if they aren't given.
 
     Returns
     -------
     str
         The number of utterances, all cycles, and the fewest and most cycles to an answer.
     """
-    answers = [answer_cycles(network, utterance, lanes) for utterance in utterances]
+    if runs is None:
+        runs = [network.run(*utterance.spikes) for utterance in utterances]
+    answers = [
+        answer_cycles(network, utterance, lanes, run)
+        for utterance, run in zip(utterances, runs, strict=True)
+    ]
     return (
-        f"{len(utterances)} utterances, {total_cycles(network, utterances, lanes)} cycles; "
+        f"{len(utterances)} utterances, {total_cycles(network, utterances, lanes, runs)} cycles; "
         f"from in_end to out_valid {min(answers)} to {max(answers)}"
     )
 

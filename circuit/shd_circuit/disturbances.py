@@ -104,7 +104,7 @@ def _lost_events(
 def _spurious_events(
     model: Disturbable, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
-    """Add `strength` events for every true one, at any unit and step alike."""
+    """Add `strength` events for every true one, drawn from all units and steps alike."""
     n_entries = len(events) * events.n_steps * events.n_units
     n_drawn = rng.poisson(strength * len(events.steps))
     drawn = rng.integers(0, n_entries, n_drawn)
@@ -203,6 +203,7 @@ FAULTS = (  # of the integer model
     "firing neurons",
     f"firing neurons{SWITCHED_OFF}",
 )
+KINDS = (*DISTURBANCES, f"firing neurons{SWITCHED_OFF}")  # of a network of floats
 
 
 def disturb(
@@ -213,21 +214,23 @@ def disturb(
     Parameters
     ----------
     model : SpikingNetwork or IntegerNetwork
-        Trained, or the circuit made of it, whose kinds are `FAULTS`; it stays as it is.
+        Trained, or the circuit made of it; it stays as it is.
     events : Events
         Utterances; they stay as they are.
     kind : str
+        One of `KINDS`, or, of a circuit, one of `FAULTS`.
         ``"mismatch of weights"`` (biases too), ``"... of thresholds"`` (of both layers' neurons) or
         ``"... of leaks"`` (rates, the inverse of time constants): each value times a factor of its
         own, normally distributed around 1 with the standard deviation `strength`.
         ``"lost events"``: input events are left out with that probability. ``"spurious events"``:
-        entries without an event get one, everywhere alike, `strength` for every true event on
-        average. ``"silent neurons"``, ``"firing neurons"``: that share of the hidden neurons never
-        spikes, or spikes in every step; ``"firing neurons, switched off"``: the same ones, but the
-        core's mask has silenced them. ``"slower clock, leak by step"``: a step lasts 1 +
-        `strength` times as long; events that fall together become one, and the membranes lose in a
-        step what they did, as a shift makes them. ``"..., leak by time"``: the same, but the time
-        constants stay, and so does the potential that a bias leads to. Delays stay in steps.
+        on average `strength` events are added for every true one, each at an entry that is drawn
+        from all alike, so some fall on an entry that has an event already. ``"silent neurons"``,
+        ``"firing neurons"``: that share of the hidden neurons never spikes, or spikes in every
+        step; ``"firing neurons, switched off"``: the same ones, but the core's mask has silenced
+        them. ``"slower clock, leak by step"``: a step lasts 1 + `strength` times as long; events
+        that fall together become one, and the membranes lose in a step what they did, as a shift
+        makes them. ``"..., leak by time"``: the same, but the time constants stay, and so does the
+        potential that a bias leads to. Delays stay in steps.
     strength : float
         From 0.
     seed : int
@@ -239,7 +242,16 @@ def disturb(
         The disturbed network.
     events : Events
         The utterances as it gets them.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind for this model.
     """
+    kinds = FAULTS if isinstance(model, IntegerNetwork) else KINDS
+    if kind not in kinds:
+        what = "a circuit" if isinstance(model, IntegerNetwork) else "a network"
+        raise ValueError(f"disturbance {kind!r}: of {what}, must be one of {', '.join(kinds)}")
     if strength == 0:
         return copy.deepcopy(model), events
     stuck = kind.removesuffix(SWITCHED_OFF)

@@ -59,10 +59,10 @@ def find(name: str) -> Path:
     for file in candidates:
         if file.is_file():
             return file
-    missing = " and no ".join(map(str, dict.fromkeys(candidates)))  # each path once
+    looked_for = ", ".join(map(str, dict.fromkeys(candidates)))  # each path once
     raise ExportError(
-        f"RUN {name!r}: no {missing}. Name a run or a pretrained network, or train one with "
-        "make study."
+        f"RUN={name}: not found. Looked for {looked_for}. Name a run or a pretrained network, or "
+        "train one with make study."
     )
 
 
@@ -124,7 +124,10 @@ def choose(labels: np.ndarray, n: int) -> np.ndarray:
         If there are not so many.
     """
     if not 1 <= n <= len(labels):
-        raise ExportError(f"utterances {n}: there are 1..{len(labels)}")
+        raise ExportError(
+            f"--utterances {n}: must be between 1 and {len(labels)}, the number of available "
+            "utterances"
+        )
     by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     n_of_class = np.array([len(index) for index in by_class])
     n_taken = np.zeros(len(by_class), int)
@@ -174,15 +177,17 @@ def export(
     """
     check_folder(out)
     if n_membranes < 0:
-        raise ExportError(f"membranes {n_membranes}: must be at least 0")
+        raise ExportError(f"--membranes {n_membranes}: must be at least 0")
+    if n_utterances < 1:
+        raise ExportError(f"--utterances {n_utterances}: must be at least 1")
     quantization = quantization_of(trained, circuit)
     try:
         network = circuit_of(trained, quantization)
     except ValueError as error:
         raise ExportError(f"{trained.file}: can't be exported: {error}") from error
     events = load_utterances(trained).predicted
-    description = describe(trained, quantization, network, events)
     chosen = choose(events.labels, n_utterances)
+    description = describe(trained, quantization, network, events)
     utterances = read_utterances(trained.about["parameters"], events, chosen)
     write_graph = _graph_writer(trained.network, network.grid)
     confidence = confidence_of(trained, quantization, network)
@@ -216,14 +221,14 @@ def describe(
     n_quantized_epochs = trained.recipe.circuit.quantized_epochs
     network_name = "floats, before rounding"
     if n_quantized_epochs:
-        network_name = "low-precision weights, all else floats"
+        network_name = "low-precision weights, other values in floats"
     return Description(
         name=trained.name,
         origin=_origin(trained, bits),
         class_names=events.class_names,
         data=f"the data set `{trained.about['data']['name']}`",
         scored=_comparison(trained, events, float_answers, integer_answers)
-        + other_seeds(trained, bits)
+        + accuracies_of_seeds(trained, bits)
         + rounding_loss(trained, bits),
         accuracies={
             network_name: (int((float_answers == events.labels).sum()), len(events)),
@@ -264,38 +269,43 @@ def _comparison(
         "unseen speakers"
     )
     if 0 < n_unseen < len(events):
-        network_name = (
-            "with floats but for the weights" if is_quantization_aware else "before rounding"
-        )
+        network_name = "with low-precision weights" if is_quantization_aware else "before rounding"
         unseen_labels = events.labels[is_unseen]
         float_accuracy = (float_answers[is_unseen] == unseen_labels).mean()
         integer_accuracy = (integer_answers[is_unseen] == unseen_labels).mean()
         text += f" ({network_name} {float_accuracy:.1%}, integers {integer_accuracy:.1%})"
-    text += f". Both give the same answer to {np.mean(float_answers == integer_answers):.1%}."
+    share_alike = np.mean(float_answers == integer_answers)
+    text += (
+        f". The network and its circuit give the same answer to {share_alike:.1%} of these "
+        "utterances."
+    )
     if is_quantization_aware:
-        text += " Both have low-precision weights; this table doesn't show what that costs."
+        text += (
+            " Both networks have low-precision weights, so this table doesn't show what low "
+            "precision costs."
+        )
     return text
 
 
-def other_seeds(trained: TrainedNetwork, bits: Quantization) -> str:
-    """Say how accurate circuits of the same recipe and other seeds are, on the official split.
+def accuracies_of_seeds(trained: TrainedNetwork, bits: Quantization) -> str:
+    """Say how accurate the circuits of a recipe are on the official split, seed by seed.
 
     Parameters
     ----------
     trained : TrainedNetwork
-        A network. The others are pretrained networks beside its file that are called like it but
-        for the number at the end.
+        A network. Those of its recipe are the pretrained networks beside its file that are called
+        like it but for the number at the end. If its own name has such a number, it is one of them.
     bits : Quantization
         Of all circuits.
 
     Returns
     -------
     str
-        Two sentences that begin with a blank; "" if there is no other network.
+        A sentence that begins with a blank; "" if there is no such network.
     """
     accuracies: dict[int, float] = {}
     share_unseen = 0.0
-    for other in _of_other_seeds(trained):
+    for other in _of_all_seeds(trained):
         events = load_utterances(other).predicted
         circuit_answers = answers(circuit_of(other, bits).evaluate(events)[0])
         accuracies[other.recipe.seed] = np.mean(circuit_answers == events.labels)
@@ -347,7 +357,7 @@ def rounding_loss(trained: TrainedNetwork, bits: Quantization) -> str:
     )
 
 
-def _of_other_seeds(trained: TrainedNetwork) -> Iterator[TrainedNetwork]:
+def _of_all_seeds(trained: TrainedNetwork) -> Iterator[TrainedNetwork]:
     """Yield the pretrained networks of the same recipe whose test is that of the official split."""
     file = trained.file
     if file.suffix != ".npz":
@@ -407,28 +417,55 @@ def read_utterances(parameters: dict, events: Events, index: np.ndarray) -> list
     return utterances
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, takes_folder: bool = False) -> None:
     """Add the arguments that say what to export, and where to.
 
     Parameters
     ----------
     parser : ArgumentParser
         Of a command that exports.
+    takes_folder : bool
+        Whether the command takes an exported folder, too.
     """
+    or_folder = ", or an exported folder" if takes_folder else ""
     parser.add_argument(
         "run",
-        help="a run's name below runs/, or its folder, or a network of results/networks/, or an "
-        "exported folder",
-    )
-    parser.add_argument("--out", help="the folder to write; default: circuit/ in the run's folder")
-    parser.add_argument("--dataset", help="where the data is now, if not where it was")
-    parser.add_argument("--utterances", type=int, default=20, help="test vectors (20)")
-    parser.add_argument("--membranes", type=int, default=1, help="of them with membranes (1)")
-    parser.add_argument(
-        "--circuit", default="", help="bits and leak, if not the run's: 4-8-12, or '4-8-12 product'"
+        help="a run's name below runs/, or its folder, or a network of results/networks/"
+        + or_folder,
     )
     parser.add_argument(
-        "--language", choices=LANGUAGES, help="of whose digits alone a network of both is to answer"
+        "--out",
+        help="folder to write (default: circuit/ in the run's folder; required for a pretrained "
+        "network)",
+    )
+    parser.add_argument(
+        "--dataset",
+        help="data set to read, if it was moved since the training: a name or a folder",
+    )
+    parser.add_argument(
+        "--utterances",
+        type=int,
+        default=20,
+        help="number of utterances that are exported as test vectors (default: 20)",
+    )
+    parser.add_argument(
+        "--membranes",
+        type=int,
+        default=1,
+        help="number of test vectors for which the trace lists the membrane potentials (default: "
+        "1)",
+    )
+    parser.add_argument(
+        "--circuit",
+        default="",
+        help="bit widths and leak, such as 4-8-12 or '4-8-12 product' (default: those of the run, "
+        "else 8-8-16)",
+    )
+    parser.add_argument(
+        "--language",
+        choices=LANGUAGES,
+        help="language of the digits that the circuit can answer, if the network has both "
+        "languages (default: all its classes)",
     )
 
 
@@ -456,7 +493,10 @@ def out_folder(arguments: argparse.Namespace) -> Path:
         return resolve(arguments.run)
     file = find(arguments.run)
     if file.name != "run.json":
-        raise ExportError(f"{file}: is no run folder. Name the folder to write: OUT=my_circuit.")
+        raise ExportError(
+            f"{file}: a pretrained network has no run folder to write to. Name a folder: "
+            "OUT=my_circuit."
+        )
     return file.parent / "circuit"
 
 

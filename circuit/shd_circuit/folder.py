@@ -9,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from shd_circuit import configure
+from shd_circuit import board, configure
 from shd_circuit.confidence import Confidence, confidence_from
 from shd_circuit.hardware import hardware
-from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork, IntegerRun
+from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.readme import Description, is_readme, notice, own_line, readme
 from shd_circuit.sources import (
     MEMORIES,
     Utterance,
+    Vectors,
     answers_text,
     c_header,
-    edge_cases,
     events_text,
     memories,
+    run_vectors,
     source_text,
     trace_text,
     verilog_parameters,
@@ -58,6 +59,7 @@ _EXPORTED = {
     "network.nir",
     "vectors.txt",
     "labels.txt",
+    "classes.txt",
     "expected.txt",
     "edges.txt",
     "edges_expected.txt",
@@ -149,21 +151,22 @@ def write_folder(
     """
     check_folder(folder)
     n_membranes = min(n_membranes, len(utterances))
-    runs = [network.run(*utterance.spikes) for utterance in utterances]
     try:
         texts = _circuit_texts(network)
     except ValueError as error:
         raise ExportError(str(error)) from error
-    texts |= _vector_texts(network, utterances, runs)
+    vectors = run_vectors(network, utterances)
+    texts |= _vector_texts(vectors)
     has_graph = write_graph is not None
     texts["README.md"] = readme(
-        network, utterances, description, n_membranes, has_graph, confidence is not None
+        network, vectors, description, n_membranes, has_graph, confidence is not None
     )
+    texts["classes.txt"] = classes_text(description.class_names)
     texts["HARDWARE.md"] = hardware(network)
     if confidence is not None:
         texts["confidence.h"] = confidence.header()
     texts["NOTICE.md"] = notice(description)
-    trace = trace_text(runs, n_membranes)
+    trace = trace_text(vectors.runs, n_membranes)
 
     def write_files(unfinished: Path) -> None:
         for name, text in texts.items():
@@ -184,19 +187,71 @@ def _circuit_texts(network: IntegerNetwork) -> dict[str, str]:
     return texts
 
 
-def _vector_texts(
-    network: IntegerNetwork, utterances: Sequence[Utterance], runs: Sequence[IntegerRun]
-) -> dict[str, str]:
+def _vector_texts(vectors: Vectors) -> dict[str, str]:
     """Return the test vectors and what must be answered, by the files' names."""
-    edges = list(edge_cases(network, utterances).values())
-    edge_runs = [network.run(*utterance.spikes) for utterance in edges]
     return {
-        "vectors.txt": events_text(utterances),
-        "expected.txt": answers_text(runs),
-        "labels.txt": "".join(f"{utterance.label}\n" for utterance in utterances),
-        "edges.txt": events_text(edges),
-        "edges_expected.txt": answers_text(edge_runs),
+        "vectors.txt": events_text(vectors.utterances),
+        "expected.txt": answers_text(vectors.runs),
+        "labels.txt": "".join(f"{utterance.label}\n" for utterance in vectors.utterances),
+        "edges.txt": events_text([*vectors.edges.values()]),
+        "edges_expected.txt": answers_text(vectors.edge_runs),
     }
+
+
+def classes_text(class_names: Sequence[str]) -> str:
+    """Write the names of the classes as `classes.txt` has them.
+
+    Parameters
+    ----------
+    class_names : sequence of str
+        In order.
+
+    Returns
+    -------
+    str
+        A line for each name, where each white space is one blank.
+    """
+    return "".join(f"{' '.join(name.split())}\n" for name in class_names)
+
+
+def read_class_names(folder: Path) -> list[str]:
+    """Read the names of the classes of an exported folder.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder. One that an earlier version wrote has no ``classes.txt``, so the names
+        are read from its ``README.md``.
+
+    Returns
+    -------
+    list of str
+        In order.
+
+    Raises
+    ------
+    ExportError
+        If a file can't be read, or hasn't a name for each class of ``network.h``.
+    """
+    header = folder / "network.h"
+    with reading(header, ExportError, _REMEDY):
+        n_classes = _defines(header.read_text(encoding="utf-8"))["N_CLASSES"]
+    path = folder / "classes.txt"
+    if not path.exists():
+        path = folder / "README.md"
+    with reading(path, ExportError, _REMEDY):
+        text = path.read_text(encoding="utf-8")
+        names = text.split("\n")[:-1] if path.name == "classes.txt" else _names_in(text, n_classes)
+    if len(names) != n_classes:
+        raise ExportError(f"{path}: has {len(names)} names of {n_classes} classes. {_REMEDY}")
+    return names
+
+
+def _names_in(text: str, n_classes: int) -> list[str]:
+    """Return the names of the classes from a README, such as "2 classes (0 left, 1 right). "."""
+    numbered = ", ".join(rf"{number} (.*?)" for number in range(n_classes))
+    found = re.search(rf"\b{n_classes} classes \({numbered}\)\. ", text)
+    return list(found.groups()) if found else []
 
 
 def _replace(folder: Path, write_files: Callable[[Path], None]) -> None:
@@ -218,7 +273,9 @@ def _replace(folder: Path, write_files: Callable[[Path], None]) -> None:
             folder.rename(previous)
         unfinished.replace(folder)
     except OSError as error:
-        raise ExportError(f"{folder}: can't be written ({error}). Take another OUT.") from error
+        raise ExportError(
+            f"{folder}: can't be written ({error}). Choose another folder: OUT=..."
+        ) from error
     finally:
         if previous.exists() and not folder.exists():
             previous.rename(folder)
@@ -240,7 +297,7 @@ def check_folder(folder: Path) -> None:
         If the folder holds what no export wrote.
     """
     if folder.is_file():
-        raise ExportError(f"{folder}: is a file. Take another OUT.")
+        raise ExportError(f"{folder}: is a file. Choose another folder: OUT=...")
     path = folder / "README.md"
     is_export = path.is_file() and is_readme(path.read_bytes())
     for other in sorted(folder.iterdir()) if folder.exists() else []:
@@ -248,11 +305,14 @@ def check_folder(folder: Path) -> None:
         is_known = other.name in _EXPORTED | _MADE or other.name.startswith(".nfs")
         is_of_export = other.is_file() and is_known
         if not (is_export and (is_made or is_of_export)):
-            raise ExportError(f"{other}: is no export's. Take another OUT.")
+            raise ExportError(
+                f"{other}: wasn't written by an export, and an export would delete it. Choose "
+                "another folder: OUT=..."
+            )
     if is_export and (line := own_line(path.read_text(encoding="utf-8", errors="replace"))):
         raise ExportError(
-            f"{path}: has a line that this version's export doesn't write ({quoted(line)}), and "
-            "would be replaced. Move your notes to another folder, or take another OUT."
+            f"{path}: contains a line that wasn't written by this version ({quoted(line)}) and "
+            "would be lost. Move your notes elsewhere, or choose another folder: OUT=..."
         )
 
 
@@ -285,7 +345,7 @@ def read_vectors(folder: Path) -> list[Utterance]:
 
 
 def read_spikes(path: Path) -> list[np.ndarray]:
-    """Read a file such as ``vectors.txt``.
+    """Read a file such as ``vectors.txt``, as `board.read_spikes` does.
 
     Parameters
     ----------
@@ -301,14 +361,36 @@ def read_spikes(path: Path) -> list[np.ndarray]:
     Raises
     ------
     ExportError
+        If the file can't be read, or a line isn't a spike.
+    """
+    with reading(path, ExportError, _REMEDY):
+        try:
+            utterances = board.read_spikes(path)
+        except board.BoardError as error:
+            raise ExportError(f"{error}. {_REMEDY}") from error
+        return [np.array(spikes, np.int64).reshape(-1, 2).T for spikes in utterances]
+
+
+def read_text(path: Path) -> str:
+    """Read a text file of an exported folder.
+
+    Parameters
+    ----------
+    path : Path
+        Such as ``expected.txt``.
+
+    Returns
+    -------
+    str
+        Its content.
+
+    Raises
+    ------
+    ExportError
         If the file can't be read.
     """
     with reading(path, ExportError, _REMEDY):
-        texts = re.split("^\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        # spikes after the last empty line are an utterance, and nothing is none
-        if not texts[-1].strip():
-            texts.pop()
-        return [np.array(text.split(), np.int64).reshape(-1, 2).T for text in texts]
+        return path.read_text(encoding="utf-8")
 
 
 def read_circuit(folder: Path) -> IntegerNetwork:
@@ -384,12 +466,21 @@ def _check_limits(path: Path, parameters: dict[str, int]) -> None:
         check_whole(name, parameters[name], *limits)
 
 
+def _mem_lines(path: Path) -> list[list[int]]:
+    """Return the numbers of a ``.mem`` file, a list for each line."""
+    try:
+        return configure.read_lines(path)
+    except ValueError as error:  # it names the file, the line and the remedy
+        raise ExportError(str(error)) from error
+
+
 def _memory_numbers(folder: Path, parameters: dict[str, int]) -> dict[str, np.ndarray]:
     """Return the numbers in a folder's ``.mem`` files, a row for each line, but for the mask."""
     numbers = {}
     for name in ("weight1", "weight2", "bias", "threshold", "leak", "delay"):
-        lines = (folder / f"{name}.mem").read_text(encoding="utf-8").splitlines()
-        values = np.array([[int(digits, 16) for digits in line.split()] for line in lines])
+        path = folder / f"{name}.mem"
+        with reading(path, ExportError, _REMEDY):
+            values = np.array(_mem_lines(path))
         if name in ("weight1", "weight2", "bias"):  # two's complement
             bits = parameters[f"{name.upper()}_BITS"]
             is_negative = values >> (bits - 1)
@@ -455,7 +546,7 @@ def _check_memories(folder: Path, wanted: dict[str, str]) -> None:
         if name == "mask.mem":
             continue
         path = folder / name
-        given_numbers = path.read_text(encoding="utf-8").split()
+        given_numbers = read_text(path).split()
         wanted_numbers = text.split()
         if len(given_numbers) != len(wanted_numbers):
             raise ExportError(
@@ -511,5 +602,5 @@ def build_folder(folder: Path, **build: int | str) -> None:
     read_circuit(folder)
     try:
         configure.configure(folder, None, **build)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ExportError(f"{folder}: {error}") from error

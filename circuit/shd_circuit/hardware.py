@@ -25,13 +25,13 @@ PARAMETERS = {
     "POOL_THRESHOLD": "active cells from which a block is an event",
     "N_UNITS": "blocks",
     "N_STEPS": "steps of an utterance",
-    "N_DELAYS": "delays: how often each event arrives",
+    "N_DELAYS": "number of delays: each event arrives once for each delay",
     "N_HIDDEN": "hidden neurons",
     "N_CLASSES": "classes",
-    "LEAK_SHIFT": "if not 0: the leak is U - (U >> leak), and each leak is this number",
-    "LEAK_FACTOR": "else: the leak is (U x leak) >> FACTOR_BITS, and each leak is this number; "
-    "0: leaks differ",
-    "FACTOR_BITS": "bits behind the point of a leak that is a factor",
+    "LEAK_SHIFT": "if not 0: a neuron leaks by U - (U >> LEAK_SHIFT)",
+    "LEAK_FACTOR": "if LEAK_SHIFT is 0: a neuron leaks by (U x LEAK_FACTOR) >> FACTOR_BITS; if "
+    "this is 0, too, each neuron has its own factor",
+    "FACTOR_BITS": "fractional bits of a leak factor",
     "SHIFT1": "by how many bits weights of the first layer are shifted left",
     "SHIFT2": "the same of the second layer",
     "KERNEL": "blocks of a window; N_UNITS if weights aren't shared",

@@ -158,10 +158,12 @@ class IntegerNetwork:
         for weights, layer in zip(self.dense_weights, self.layers, strict=True):
             n_neurons = len(layer.threshold)
             if weights.shape[1] != n_neurons:
-                raise ValueError(f"{n_neurons} neurons with weights of {weights.shape[1]}")
+                raise ValueError(
+                    f"a layer has {n_neurons} neurons, but weights for {weights.shape[1]}"
+                )
         has_factors = {layer.factor is not None for layer in self.layers}
         if len(has_factors) > 1:
-            raise ValueError("leaks of their own in one layer alone")
+            raise ValueError("either both layers or neither must have a leak for each neuron")
 
     @property
     def factor_bits(self) -> int:
@@ -226,7 +228,9 @@ class IntegerNetwork:
         n_inputs, n_hidden, _ = self.sizes
         for weights, n_expected in ((first, n_weights), (second, n_hidden)):
             if len(weights) != n_expected:
-                raise ValueError(f"a layer of {len(weights)} inputs behind {n_expected}")
+                raise ValueError(
+                    f"a layer has weights for {len(weights)} inputs, but receives {n_expected}"
+                )
         n_channels = first.shape[1]
         repeated = np.zeros((n_inputs, n_windows, n_channels), np.int64)
         for window, inputs in enumerate(self.window_inputs):
@@ -397,7 +401,10 @@ class IntegerNetwork:
             If the events are of another grid.
         """
         if (events.n_units, events.n_steps) != (self.grid.n_units, self.grid.n_steps):
-            raise ValueError(f"events of {events.n_units} units x {events.n_steps} steps don't fit")
+            raise ValueError(
+                f"the events have {events.n_units} units x {events.n_steps} steps, but the circuit "
+                f"needs {self.grid.n_units} x {self.grid.n_steps}"
+            )
         for low, high in pairwise(events.offsets):
             yield self._run(events.steps[low:high], events.units[low:high])
 

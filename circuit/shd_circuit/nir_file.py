@@ -53,7 +53,7 @@ def unwritable_reasons(model: Network) -> list[str]:
     Returns
     -------
     list of str
-        None if the file holds all of it.
+        Empty if the file holds all of it.
     """
     if isinstance(model, ConvolutionalNetwork):
         return ["network 'convolutional': it has no spikes"]

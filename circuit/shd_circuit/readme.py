@@ -5,7 +5,6 @@ Each function below computes the values of one section of the template, by their
 
 import itertools
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +14,8 @@ from shd_circuit import cost
 from shd_circuit.hardware import BOARD_LANES
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import (
-    Utterance,
+    Vectors,
     count_line,
-    edge_cases,
     fits,
     memory_bits,
     source_text,
@@ -113,7 +111,7 @@ class Description:
 
 def readme(
     network: IntegerNetwork,
-    utterances: Sequence[Utterance],
+    vectors: Vectors,
     description: Description,
     n_membranes: int = 1,
     has_graph: bool = True,
@@ -125,8 +123,8 @@ def readme(
     ----------
     network : IntegerNetwork
         The circuit.
-    utterances : sequence of Utterance
-        The test vectors.
+    vectors : Vectors
+        The test vectors, from `sources.run_vectors`.
     description : Description
         Of the circuit.
     n_membranes : int
@@ -151,8 +149,8 @@ def readme(
     values |= _memory_values(network)
     values |= _operation_values(network, description)
     values |= _accuracy_values(description)
-    values |= _vector_values(network, utterances)
-    values |= _answer_time_values(network, utterances)
+    values |= _vector_values(network, vectors)
+    values |= _answer_time_values(network, vectors)
     return source_text(TEMPLATE).format_map(values)
 
 
@@ -369,13 +367,12 @@ def _accuracy_values(description: Description) -> Values:
     }
 
 
-def _vector_values(network: IntegerNetwork, utterances: Sequence[Utterance]) -> Values:
+def _vector_values(network: IntegerNetwork, vectors: Vectors) -> Values:
     """Return what is said of the test vectors, and what the commands print for them."""
-    runs = [network.run(*utterance.spikes) for utterance in utterances]
+    utterances, runs, edges, edge_runs = vectors
     n_correct = sum(
         run.answer == utterance.label for run, utterance in zip(runs, utterances, strict=True)
     )
-    edges = edge_cases(network, utterances)
     return {
         "n_utterances": len(utterances),
         "n_edges": len(edges),
@@ -384,15 +381,18 @@ def _vector_values(network: IntegerNetwork, utterances: Sequence[Utterance]) -> 
         "count_line": count_line(network, utterances, runs),
         "n_correct": n_correct,
         "to_cxxrtl": TO_CXXRTL,
-        "core_line": cost.core_line(network, utterances),
-        "core_edge_line": cost.core_line(network, list(edges.values())),
+        "core_line": cost.core_line(network, utterances, runs=runs),
+        "core_edge_line": cost.core_line(network, list(edges.values()), runs=edge_runs),
     }
 
 
-def _answer_time_values(network: IntegerNetwork, utterances: Sequence[Utterance]) -> Values:
+def _answer_time_values(network: IntegerNetwork, vectors: Vectors) -> Values:
     """Return how long the core takes to its answer, with and without ticks."""
-    without_ticks = [cost.answer_cycles(network, utterance) for utterance in utterances]
-    with_ticks = [cost.last_step_cycles(network, utterance) for utterance in utterances]
+    without_ticks = []
+    with_ticks = []
+    for utterance, run in zip(vectors.utterances, vectors.runs, strict=True):
+        without_ticks.append(cost.answer_cycles(network, utterance, run=run))
+        with_ticks.append(cost.last_step_cycles(network, utterance, run=run))
     step_ms = int(network.grid.step_ms)
     tick_sentence = ""
     if network.grid.first_unit:

@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from shd_circuit.folder import ExportError, check_header, read_confidence
+from shd_circuit.folder import ExportError, check_header, read_class_names, read_confidence
 from shd_helpers.command import run
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import ROOT, resolve, results_dir
@@ -70,7 +70,7 @@ def compile_c(file: Path, options: Sequence[str]) -> bytes:
     """
     if importlib.util.find_spec("ziglang") is None:
         raise ExportError(
-            "zig's C compiler: not found. Start this by make say, or install it: pip install -e "
+            "zig's C compiler: not found. Run make say, which installs it, or run: pip install -e "
             "'./circuit[demo]'"
         )
     with tempfile.TemporaryDirectory() as folder:
@@ -157,16 +157,47 @@ def page(folder: Path) -> str:
 
 def _circuit_data(folder: Path) -> dict[str, Any]:
     """Return a circuit's sizes, and its classes, by the names that the page's script has."""
-    with reading(folder / "network.h", ExportError, "Write the folder anew with make export."):
-        header = (folder / "network.h").read_text(encoding="utf-8")
-        readme = (folder / "README.md").read_text(encoding="utf-8")
+    path = folder / "network.h"
+    with reading(path, ExportError, "Write the folder anew with make export."):
+        header = path.read_text(encoding="utf-8")
         sizes = {name: int(n) for name, n in re.findall(r"#define (\w+) (\d+)\n", header)}
         names = ("N_UNITS", "N_STEPS", "N_HIDDEN", "POOL_STEPS", "BIN_MS", "IS_MEMBRANE")
         data: dict[str, Any] = {name.lower(): sizes[name] for name in names}
-        class_list = re.search(r"classes \(([^)]*)\)", readme)  # such as "0 zero, 1 one"
-        assert class_list
-        data["digits"] = [numbered.split()[1] for numbered in class_list[1].split(", ")]
+    data["digits"] = read_class_names(folder)
     return data
+
+
+def write_page(folder: Path, out: Path) -> int:
+    """Write the demo page of an exported circuit to a file.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder.
+    out : Path
+        The file. Its folder is made if it is missing.
+
+    Returns
+    -------
+    int
+        Bytes of the page.
+
+    Raises
+    ------
+    ExportError
+        As `page`, or if the file can't be written.
+    """
+    if out.is_dir():  # known before anything is compiled
+        raise ExportError(f"{out}: is a folder. Name the file to write: OUT={out / 'say.html'}")
+    text = page(folder)
+    try:
+        with atomic(out) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ExportError(
+            f"{out}: can't be written ({error}). Choose another file: OUT=..."
+        ) from error
+    return len(text.encode())
 
 
 def main() -> None:
@@ -176,14 +207,12 @@ def main() -> None:
     parser.add_argument("--out", default="build/say.html", help="the page (build/say.html)")
     parser.add_argument("--open", action="store_true", help="open it in a browser")
     given = parser.parse_args()
+    out = resolve(given.out)
     try:
-        text = page(resolve(given.folder))
-        out = resolve(given.out)
-        with atomic(out) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+        n_bytes = write_page(resolve(given.folder), out)
     except ExportError as error:
         sys.exit(f"\nNo page was written.\n{error}")
-    print(f"Open {os.path.relpath(out)} ({len(text.encode()) / 1000:.0f} kB)")
+    print(f"Open {os.path.relpath(out)} ({n_bytes / 1000:.0f} kB)")
     if given.open:
         webbrowser.open(out.as_uri())
 

@@ -56,6 +56,27 @@ class Utterance(NamedTuple):
         return self.milliseconds, self.units
 
 
+class Vectors(NamedTuple):
+    """The test vectors of a circuit, and what it did with them.
+
+    Parameters
+    ----------
+    utterances : list of Utterance
+        Recordings.
+    runs : list of IntegerRun
+        What the circuit did with each of them.
+    edges : dict of str to Utterance
+        From `edge_cases`.
+    edge_runs : list of IntegerRun
+        What the circuit did with each of these, in their order.
+    """
+
+    utterances: list[Utterance]
+    runs: list[IntegerRun]
+    edges: dict[str, Utterance]
+    edge_runs: list[IntegerRun]
+
+
 def source_text(name: str) -> str:
     """Return the text of a file of this package, such as ``rtl/core.v``.
 
@@ -493,6 +514,30 @@ def _first_tie(network: IntegerNetwork, utterances: Sequence[Utterance]) -> Utte
             if scores[-1] == scores[-2] > 0:
                 return cut
     return None
+
+
+def run_vectors(network: IntegerNetwork, utterances: Sequence[Utterance]) -> Vectors:
+    """Run recordings, and the edge cases that are made of them.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    utterances : sequence of Utterance
+        Recordings.
+
+    Returns
+    -------
+    Vectors
+        Both, with what the circuit did.
+    """
+    edges = edge_cases(network, utterances)
+    return Vectors(
+        list(utterances),
+        [network.run(*utterance.spikes) for utterance in utterances],
+        edges,
+        [network.run(*utterance.spikes) for utterance in edges.values()],
+    )
 
 
 def trace_text(runs: Sequence[IntegerRun], n_membranes: int) -> str:

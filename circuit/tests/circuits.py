@@ -124,20 +124,20 @@ def random_utterances(n, seed=0, n_events=2000, end_ms=1100):
     return utterances
 
 
-def exported(folder, name, n_utterances):
+def exported(folder, name, n_utterances, **about):
     """Write the folder of a circuit above; return the circuit, and its test vectors."""
     network = named(name)
     utterances = random_utterances(n_utterances, n_events=600)
-    exported_circuit(folder, network, utterances)
+    exported_circuit(folder, network, utterances, **about)
     return network, utterances
 
 
-def exported_circuit(folder, network, utterances):
+def exported_circuit(folder, network, utterances, class_names=tuple("abcde")):
     """Write the folder of a circuit."""
     description = Description(
         name="small",
         origin="Random.",
-        class_names=tuple("abcde"),
+        class_names=tuple(class_names),
         data="noise",
         scored="None.",
         accuracies={"integers": (0, 1)},

@@ -26,6 +26,7 @@ from circuits import (
 )
 from shd_circuit.board import (
     LATE,
+    LATE_TEXT,
     N_CHANNELS,
     OVERRUN,
     Board,
@@ -162,7 +163,7 @@ def test_integers_and_spikes_are_sent_and_answers_are_printed(board, capsys):
     main([path, str(folder / "vectors.txt")])
     printed = capsys.readouterr()
     assert printed.out == "3 1 2 3 400 5\n" * 2
-    assert printed.err == "late\n" * 2
+    assert printed.err == "".join(f"utterance {n}: {LATE_TEXT}\n" for n in (1, 2))
     words = memory_words(imitation.network, LANES)
     assert list(imitation.loaded) == list(MEMORIES)
     for name in MEMORIES:
@@ -183,7 +184,7 @@ def test_a_flag_is_printed_for_its_own_utterance_alone(board, capsys):
     imitation.late = {0}
     main([path, str(folder / "vectors.txt")])
     assert imitation.n_utterances == 2
-    assert capsys.readouterr().err == "late\n"
+    assert capsys.readouterr().err == f"utterance 1: {LATE_TEXT}\n"
 
 
 def test_a_last_utterance_may_end_with_the_file(tmp_path):
@@ -241,12 +242,22 @@ def test_memory_words_of_several_lanes_by_hand():
 def test_a_folder_or_port_that_cannot_be_used_is_named(board, tmp_path):
     folder, _, path = board
     exported(tmp_path / "other", "no pooling", 1)
-    with pytest.raises(SystemExit, match=r"network of \(700, 6, 5\).*for \(183, 24, 5\)"):
+    with pytest.raises(SystemExit, match=r"has 700, 6 and 5 .* for 183, 24 and 5\. Build"):
         main([path, str(tmp_path / "other" / "vectors.txt")])
     with pytest.raises(SystemExit, match=r"nothing\.txt: can't be read as spikes"):
         main([path, str(folder / "nothing.txt")])
     with pytest.raises(SystemExit, match="can't be opened"):
         main([str(tmp_path), str(folder / "vectors.txt")])
+
+
+def test_a_damaged_file_is_named_and_other_lanes_are_no_remedy(board):
+    folder, imitation, path = board
+    leaks = folder / "leak.mem"
+    leaks.write_text(leaks.read_text().replace("4\n4\n", "4\n4z\n", 1))
+    with pytest.raises(SystemExit, match=r"board\.py stopped\.\n.*leak\.mem: line 2 ") as ended:
+        main([path, str(folder / "vectors.txt")])
+    assert "lanes" not in str(ended.value.code) and "Export it again" in str(ended.value.code)
+    assert imitation.loaded == {}
 
 
 def test_a_network_that_the_core_can_t_hold_is_refused(board, tmp_path):
@@ -287,7 +298,10 @@ def test_the_checksum_of_what_cannot_be_loaded_changes_with_it_alone():
 
 
 def test_a_board_that_does_not_answer_is_named():
-    with terminal() as (_, path), pytest.raises(BoardError, match=r"no answer within 0\.1 s"):
+    with (
+        terminal() as (_, path),
+        pytest.raises(BoardError, match=r"no answer within 0\.1 s\..*--wait"),
+    ):
         Board(path, wait_s=0.1)
 
 
@@ -381,10 +395,21 @@ def test_a_board_that_takes_no_bytes_is_named():
     assert f"{path}: the board takes no bytes for 0.2 s" in str(error)
 
 
-def test_a_port_that_did_not_answer_is_closed():
-    def opened():
-        return len([*Path("/proc/self/fd").iterdir()])
+def opened():
+    """Return how many files this process has opened."""
+    return len([*Path("/proc/self/fd").iterdir()])
 
+
+@pytest.mark.parametrize("baud", [1_000_000, 12_345])
+def test_a_port_that_is_no_terminal_or_has_not_this_rate_is_closed(baud):
+    with terminal() as (_, path):
+        before = opened()
+        with pytest.raises(BoardError, match=f"can't be opened with {baud} baud"):
+            Board("/dev/null" if baud == 1_000_000 else path, baud)
+        assert opened() == before
+
+
+def test_a_port_that_did_not_answer_is_closed():
     with terminal() as (_, path):
         before = opened()
         with pytest.raises(BoardError):

@@ -1,7 +1,9 @@
 """A folder is configured for other lanes, memories and names; no tool builds what can't work."""
 
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from benches import write_core
@@ -41,6 +43,10 @@ def test_memories_are_packed_for_any_lanes_and_back(name, lanes, tmp_path):
         (["--lanes", "0"], "must divide"),
         (["--initial", "0"], "would never hold anything"),
         (["--prefix", "2nd_"], "must begin with a letter"),
+        (["--prefix", "dé_"], "letters of ASCII"),
+        (["--mem-path", 'di"gits/'], "MEM_PATH .* no quote"),
+        (["--mem-path", "digits\\"], "MEM_PATH .* no quote, backslash"),
+        (["--ram-style", "huge\nwide"], "RAM_STYLE .* line break"),
     ],
 )
 def test_a_configuration_that_cannot_work_changes_nothing(arguments, says, tmp_path):
@@ -49,6 +55,93 @@ def test_a_configuration_that_cannot_work_changes_nothing(arguments, says, tmp_p
     with pytest.raises(SystemExit, match=says):
         configure.main([*arguments, "--folder", str(tmp_path / "circuit")])
     assert {path: path.read_bytes() for path in (tmp_path / "circuit").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [("digits", "digits/"), ("digits/", "digits/"), ("./", "./"), ("a b//", "a b/"), ("", "")],
+)
+def test_a_path_of_memories_ends_with_a_slash(given, written, tmp_path):
+    """`core.v` puts it before a file's name."""
+    exported(tmp_path / "circuit", "study", 1)
+    configure.main(["--mem-path", given, "--folder", str(tmp_path / "circuit")])
+    assert f'MEM_PATH = "{written}"' in (tmp_path / "circuit" / "network.vh").read_text()
+
+
+def content(folder):
+    """Return the bytes of each file of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("n_written", range(0, 12, 4))
+def test_a_disk_that_is_full_leaves_the_folder_as_it_was(n_written, tmp_path, monkeypatch):
+    folder = tmp_path / "circuit"
+    exported(folder, "study", 1)
+    before = content(folder)
+    write_bytes = Path.write_bytes
+    written = []
+
+    def until_full(path, data):
+        if len(written) == n_written:
+            raise OSError(28, "No space left on device")
+        written.append(path)
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", until_full)
+    with pytest.raises(SystemExit, match=r"(?s)Nothing was configured.*No space left"):
+        configure.main(["--lanes", "4", "--prefix", "digits_", "--folder", str(folder)])
+    assert content(folder) == before
+
+
+def test_a_folder_that_was_partly_changed_is_not_called_unchanged(tmp_path, monkeypatch):
+    folder = tmp_path / "circuit"
+    exported(folder, "study", 1)
+    replace = os.replace
+    replaced = []
+
+    def first(source, target):
+        if replaced:
+            raise OSError("The disk was unplugged")
+        replaced.append(target)
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "replace", first)
+    with pytest.raises(SystemExit) as ended:
+        configure.main(["--lanes", "4", "--folder", str(folder)])
+    message = str(ended.value.code)
+    assert f"only {replaced[0].name} could be replaced" in message
+    assert "Nothing" not in message and "Export it again" in message
+    assert not list(folder.glob("*.part"))
+
+
+def test_a_configured_file_keeps_its_permissions(tmp_path):
+    exported(tmp_path / "circuit", "study", 1)
+    path = tmp_path / "circuit" / "network.vh"
+    path.chmod(0o640)
+    configure.configure(tmp_path / "circuit", LANES=2)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "says"),
+    [
+        ("network.vh", "MEM_LANES", "OTHER", r"network\.vh: has no parameter MEM_LANES\. Export"),
+        ("network.vh", "BIAS_BITS", "OTHER", r"network\.vh: has no parameter BIAS_BITS\. Export"),
+        ("network.vh", "WRITABLE", "OTHER", r"network\.vh: has no parameter WRITABLE\. Export"),
+        ("leak.mem", "4\n4\n", "4\n4z\n", r"leak\.mem: line 2 has something else than hex"),
+        ("mask.mem", "1", "\xff", r"mask\.mem: isn't a text file"),
+        ("bias.mem", "\n", " 0\n", r"circuit/bias\.mem: isn't packed for MEM_LANES 1\. Export"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_line(name, old, new, says, tmp_path):
+    folder = tmp_path / "circuit"
+    exported(folder, "study", 1)
+    path = folder / name
+    text = path.read_text()
+    assert old in text
+    path.write_bytes(text.replace(old, new, 1).encode("latin1"))
+    with pytest.raises(SystemExit, match=f"(?s)Nothing was configured.*{says}"):
+        configure.main(["--lanes", "4", "--folder", str(folder)])
 
 
 def test_a_prefix_is_before_every_module_s_name_and_is_taken_back(tmp_path):

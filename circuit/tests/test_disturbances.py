@@ -147,6 +147,34 @@ def test_a_slower_clock_puts_steps_together():
             torch.testing.assert_close(rest, own)
 
 
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ("circuit", "mismatch of weights"),
+        ("circuit", "mismatch of all three"),
+        ("circuit", "slower clock, leak by step"),
+        ("circuit", "typo"),
+        ("circuit", "silent neurons, switched off"),
+        ("network", "typo"),
+        ("network", "lost events, switched off"),
+    ],
+)
+@pytest.mark.parametrize("strength", [0, 0.1])
+def test_a_kind_that_does_not_exist_is_refused(model, kind, strength):
+    """A circuit once got another one's leaks instead."""
+    model = named("study") if model == "circuit" else network()
+    with pytest.raises(ValueError, match=f"disturbance '{kind}': .* must be one of mismatch of"):
+        disturb(model, EVENTS, kind, strength)
+
+
+def test_neurons_of_a_network_are_switched_off_as_if_they_were_silent():
+    off, _ = disturb(network(), EVENTS, "firing neurons, switched off", 0.5)
+    fire, _ = disturb(network(), EVENTS, "firing neurons", 0.5)
+    is_off = off.lif1.threshold > network().lif1.threshold
+    is_firing = fire.lif1.threshold < network().lif1.threshold
+    assert torch.equal(is_off, is_firing) and is_off.sum() == 30
+
+
 def few_bits(name):
     """Return a circuit with thresholds that rounding hardly moves, and utterances for it."""
     circuit = named(name)

@@ -13,11 +13,27 @@ import pytest
 from circuits import needs_gcc
 from run_builders import run_of
 from shd_circuit import export, say
-from shd_circuit.folder import SOURCES, ExportError, build_folder, read_circuit, read_vectors
+from shd_circuit.folder import (
+    SOURCES,
+    ExportError,
+    build_folder,
+    classes_text,
+    read_circuit,
+    read_class_names,
+    read_vectors,
+)
 from shd_circuit.hardware import hardware
 from shd_circuit.quantize import circuit_of
 from shd_circuit.readme import Description, readme
-from shd_circuit.sources import c_header, events_text, memories, source_text, verilog_parameters
+from shd_circuit.rtl import __main__ as rtl_command
+from shd_circuit.sources import (
+    c_header,
+    events_text,
+    memories,
+    run_vectors,
+    source_text,
+    verilog_parameters,
+)
 
 from shd_helpers.data.shd_file import read_shd
 from shd_helpers.network import Quantization
@@ -84,7 +100,9 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     assert (alone / "network.nir").exists()
     assert "network.nir" in text
     scores = info.info["scores"]
-    before = "low-precision weights, all else floats" if changes else "floats, before rounding"
+    before = (
+        "low-precision weights, other values in floats" if changes else "floats, before rounding"
+    )
     assert f"| {before} | 50 | {scores['test']:.1%} |" in text
     rule = "U - (U >> 4)" if changes else "(U x 243) >> 8"
     assert rule in text
@@ -141,6 +159,7 @@ def test_of_two_languages_one_is_exported(trained, tmp_path, monkeypatch, capsys
     np.testing.assert_array_equal(found.layers[1].weight, whole.layers[1].weight[10:])
     assert {utterance.label for utterance in read_vectors(tmp_path / "a")} == {*range(10)}
     assert "classes (0 null, " in (tmp_path / "a" / "README.md").read_text()
+    assert read_class_names(tmp_path / "a")[:2] == ["null", "eins"]
     with pytest.raises(
         SystemExit, match=r"run.json: has no classes for the language german, only zero"
     ):
@@ -193,7 +212,8 @@ def test_committed_readmes_are_those_of_the_present_code(folder):
     is_study = folder == "circuit_study"
     text = (RESULTS / folder / "README.md").read_text()
     kept, network = committed(folder)
-    additions, share = re.search(r"average ([\d,]+) additions.*; (\d+)% of", text).groups()
+    counts = r"average, ([\d,]+) weights are added.* added weights, (\d+)% aren't 0"
+    additions, share = re.search(counts, text).groups()
     additions = float(additions.replace(",", ""))
     names = "low-precision.*|floats, before.*|integers, as.*"
     rows = re.findall(rf"^\| ({names}) \| (\d+) \| ([\d.]+)%", text, re.M)
@@ -209,11 +229,10 @@ def test_committed_readmes_are_those_of_the_present_code(folder):
         ),
         is_quantization_aware=is_study,
     )
-    utterances = read_vectors(RESULTS / folder)
-    written = readme(
-        network, utterances, description, has_graph=is_study, has_confidence=not is_study
-    )
+    vectors = run_vectors(network, read_vectors(RESULTS / folder))
+    written = readme(network, vectors, description, has_graph=is_study, has_confidence=not is_study)
     assert written == text
+    assert (RESULTS / folder / "classes.txt").read_text() == classes_text(kept.class_names)
     if is_study:
         rates = read_table("networks_hd").query("model == 'circuit'").integer_test_accuracy
         assert ", ".join(f"{rate:.1%}" for rate in rates) in description.scored and len(rates) == 5
@@ -263,13 +282,13 @@ def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsy
     for name in ("notes.txt", "simulation/mine.txt"):
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).touch()
-        with pytest.raises(SystemExit, match=rf"{name.partition('/')[0]}.* no export's"):
+        with pytest.raises(SystemExit, match=rf"{name.partition('/')[0]}: wasn't written by"):
             exported(monkeypatch, capsys, trained(), "--out", out)
         (out / name).unlink()  # it is still there
     shutil.rmtree(out)
     out.mkdir()
     (out / "README.md").write_text("of mine")
-    with pytest.raises(SystemExit, match=r"README\.md: is no export's"):
+    with pytest.raises(SystemExit, match=r"README\.md: wasn't written by an export"):
         exported(monkeypatch, capsys, trained(), "--out", out)
     assert (out / "README.md").read_text() == "of mine"
 
@@ -281,7 +300,8 @@ def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsy
         ([None, "--circuit", "8-8"], "circuit '8-8': must be like 3-8-12"),
         ([None, "--circuit", "8-8-16"], "beta 0.9500 for one step"),
         ([None, "--membranes", "-5"], "membranes -5: must be at least 0"),
-        ([None, "--utterances", "51"], r"utterances 51: there are 1\.\.50"),
+        ([None, "--utterances", "51"], "utterances 51: must be between 1 and 50"),
+        ([None, "--utterances", "0"], "utterances 0: must be at least 1"),
         ([None, "--circuit", "8-8-32 product"], "lower mem_bits"),
     ],
 )
@@ -294,11 +314,30 @@ def test_an_export_that_fails_names_the_cause_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("n", ["0", "51"])
+def test_a_number_that_cannot_be_is_refused_before_all_is_evaluated(
+    n, trained, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(export, "evaluate", None)
+    with pytest.raises(SystemExit, match=f"utterances {n}: must be"):
+        exported(monkeypatch, capsys, trained(), "--out", tmp_path / "out", "--utterances", n)
+
+
+def test_help_names_an_exported_folder_only_where_one_is_taken(monkeypatch, capsys):
+    helps = []
+    for command in (export.main, rtl_command.main):
+        monkeypatch.setattr(sys, "argv", ["command", "--help"])
+        with pytest.raises(SystemExit):
+            command()
+        helps.append(" ".join(capsys.readouterr().out.split()))
+    assert ["or an exported folder" in text for text in helps] == [False, True]
+
+
 def test_a_kept_network_is_exported_like_its_run(trained, toy_dir, tmp_path, monkeypatch, capsys):
     run = trained()
     kept = tmp_path / "kept.npz"
     save_pretrained(read_run(run), kept)
-    with pytest.raises(SystemExit, match=r"kept\.npz: is no run folder.*OUT="):
+    with pytest.raises(SystemExit, match=r"kept\.npz: .* has no run folder.*OUT="):
         exported(monkeypatch, capsys, kept)
     exported(monkeypatch, capsys, run, "--out", tmp_path / "of_run", "--utterances", 3)
     # the file knows the data set by its name alone

@@ -3,8 +3,10 @@
 import re
 
 import pytest
-from circuits import SMALL, exported
-from shd_circuit.folder import ExportError, read_circuit, read_spikes
+from circuits import SMALL, exported, exported_circuit, named, random_utterances
+from shd_circuit import board, readme, sources
+from shd_circuit.folder import ExportError, read_circuit, read_class_names, read_spikes
+from shd_circuit.integer import IntegerNetwork
 from shd_circuit.rtl import simulate
 from shd_circuit.sources import memories, verilog_parameters
 
@@ -62,9 +64,83 @@ def test_a_last_utterance_may_end_with_the_file(tmp_path):
         ("12 300\n13 301\n", [2]),
         ("12 300\n\n0 1", [1, 1]),
         ("12 300\n\n\n", [1, 0]),
+        ("12 300\n \t\n13 301\n", [1, 1]),
     ):
         path.write_text(text)
         assert [spikes.shape for spikes in read_spikes(path)] == [(2, n) for n in n_spikes]
+        assert [spikes.T.tolist() for spikes in read_spikes(path)] == [
+            [list(spike) for spike in spikes] for spikes in board.read_spikes(path)
+        ]
+
+
+@pytest.mark.parametrize("line", ["1 2 3 4", "1 2 3", "1", "-1 2", "1 700", "x"])
+def test_a_line_that_is_no_spike_is_refused(line, tmp_path):
+    """Four numbers in a line were once read as two spikes."""
+    path = tmp_path / "vectors.txt"
+    path.write_text(f"0 5\n{line}\n\n")
+    with pytest.raises(ExportError, match=r"vectors\.txt: line 2 .*make export"):
+        read_spikes(path)
+
+
+@pytest.mark.parametrize("name", ["weight1", "weight2", "bias", "threshold", "leak", "delay"])
+def test_a_file_that_is_missing_or_has_no_number_is_named(name, tmp_path):
+    exported(tmp_path, "study", 1)
+    path = tmp_path / f"{name}.mem"
+    text = path.read_text()
+    path.write_text(f"{text}z\n")
+    n_lines = text.count("\n") + 1
+    with pytest.raises(ExportError, match=rf"{name}\.mem: line {n_lines} has .*make export"):
+        read_circuit(tmp_path)
+    path.unlink()
+    with pytest.raises(ExportError, match=rf"{name}\.mem: no such file.*make export") as error:
+        read_circuit(tmp_path)
+    assert "network.vh" not in str(error.value)
+
+
+def test_an_export_runs_each_vector_once(tmp_path, monkeypatch):
+    """And it searches for a tie once. The integer model takes most of the time of an export."""
+    network = named("study")
+    utterances = random_utterances(3, n_events=600)
+    run = IntegerNetwork.run
+    given = []
+
+    def counted(self, milliseconds, units):
+        given.append(milliseconds)
+        return run(self, milliseconds, units)
+
+    searched = []
+    edge_cases = sources.edge_cases
+
+    def searching(*arguments):
+        searched.append(edge_cases(*arguments))
+        return searched[-1]
+
+    monkeypatch.setattr(IntegerNetwork, "run", counted)
+    for module in (sources, readme):
+        monkeypatch.setattr(module, "edge_cases", searching, raising=False)
+    exported_circuit(tmp_path / "circuit", network, utterances)
+    monkeypatch.undo()
+    (edges,) = searched
+    edges.pop("a tie between classes")  # it runs in the search, too
+    for utterance in [*utterances, *edges.values()]:
+        assert sum(each is utterance.milliseconds for each in given) == 1
+
+
+NAMES = ["turn left", "stop, now (please)", "", "1, 3", "né"]
+
+
+def test_names_of_classes_are_read_back_whatever_they_have(tmp_path):
+    exported(tmp_path, "study", 1, class_names=NAMES)
+    assert read_class_names(tmp_path) == NAMES
+    # as earlier versions wrote it
+    (tmp_path / "classes.txt").unlink()
+    assert read_class_names(tmp_path) == NAMES
+    (tmp_path / "README.md").unlink()
+    with pytest.raises(ExportError, match=r"README\.md: no such file"):
+        read_class_names(tmp_path)
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    with pytest.raises(ExportError, match=r"classes\.txt: has 2 names of 5 classes"):
+        read_class_names(tmp_path)
 
 
 def test_a_folder_without_a_core_is_named(tmp_path):

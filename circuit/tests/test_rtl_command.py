@@ -1,9 +1,12 @@
 """The command that simulates and places a circuit (``make rtl``)."""
 
+import pandas as pd
 import pytest
 from circuits import exported
+from shd_circuit import rtl
 from shd_circuit.folder import ExportError
 from shd_circuit.rtl import __main__ as command
+from shd_circuit.rtl import slow, toggles
 
 OPTIONS = [
     "--language english",
@@ -33,3 +36,72 @@ def test_an_argument_that_changes_the_export_is_not_ignored(option, tmp_path, mo
     monkeypatch.setattr("sys.argv", ["rtl", "some_run", *out, *option.split()])
     with pytest.raises(SystemExit, match="exported anew" if option else "taken as it is"):
         command.main()
+
+
+ROWS = [("core", "lanes 1", "cycles", 14629480.5), ("core", "lanes 1", "MHz", 26.8)]
+
+
+def test_a_table_keeps_its_digits_and_the_rows_of_others(tmp_path):
+    table = pd.DataFrame(ROWS, columns=command.COLUMNS)
+    path = tmp_path / "rtl.csv"
+    for folder in ("a", "b", "a"):
+        command.write_table(path, folder, table)
+    lines = path.read_text().splitlines()
+    assert lines[0] == "folder,device,build,quantity,value"
+    assert [line[0] for line in lines[1:]] == ["b", "b", "a", "a"]
+    assert lines[1] == "b,core,lanes 1,cycles,14629480.5" and lines[2].endswith(",26.8")
+    assert [*table.columns] == command.COLUMNS  # the caller's is as it was
+
+
+def test_a_table_that_can_t_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    path = tmp_path / "rtl.csv"
+    command.write_table(path, "a", pd.DataFrame(ROWS, columns=command.COLUMNS))
+    before = path.read_bytes()
+
+    def half(table, file, **_):
+        file.write_text("folder,dev")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", half)
+    with pytest.raises(OSError, match="No space"):
+        command.write_table(path, "b", pd.DataFrame(ROWS, columns=command.COLUMNS))
+    assert path.read_bytes() == before and [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nowhere/rtl.csv", "there is no folder .*nowhere"),
+        ("circuit", "not a file"),
+        ("other.csv", "has other columns"),
+    ],
+)
+def test_a_table_s_path_is_checked_before_anything_is_measured(name, says, tmp_path, monkeypatch):
+    exported(tmp_path / "circuit", "study", 1)
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    monkeypatch.setattr(command, "check_core", stop("too late"))
+    arguments = [str(tmp_path / "circuit"), "--table", str(tmp_path / name)]
+    monkeypatch.setattr("sys.argv", ["rtl", *arguments])
+    with pytest.raises(SystemExit, match=f"{name}: .*{says}.*--table"):
+        command.main()
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [
+        ("vectors.txt", rtl.simulate),
+        ("edges.txt", rtl.simulate),
+        ("expected.txt", command.check_core),
+        ("edges_expected.txt", command.check_core),
+        ("expected.txt", slow.awake),
+        ("expected.txt", toggles.toggles),
+    ],
+)
+def test_a_missing_file_is_named_before_anything_is_compiled(name, measure, tmp_path, monkeypatch):
+    exported(tmp_path / "circuit", "study", 1)
+    (tmp_path / "circuit" / name).unlink()
+    monkeypatch.setattr(rtl, "compiled", None)
+    for module in (rtl, slow, toggles):
+        monkeypatch.setattr(module, "copied_folder", None)
+    with pytest.raises(ExportError, match=rf"{name}: no such file.*make export"):
+        measure(tmp_path / "circuit")

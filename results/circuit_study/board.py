@@ -34,6 +34,14 @@ N_CHANNELS = 700  # of the cochlea: the units of spikes are below
 # flags that the board sends with an answer
 LATE = 1  # a spike came after one of a later millisecond
 OVERRUN = 2  # the board's buffer was full, and a spike is lost
+LATE_TEXT = (
+    "a spike arrived too late, so the answer may be wrong (flag late). Send the spikes in order of "
+    "time, or more slowly."
+)
+OVERRUN_TEXT = (
+    "the board's FIFO was full and spikes are lost (flag overrun). Send more slowly, or build the "
+    "board with a larger FIFO_BITS."
+)
 QUIET_S = 0.3  # after so long without a byte the board drops a message that wasn't completed
 
 
@@ -77,6 +85,9 @@ class Board:
         try:
             # a write must not wait for ever: see `_send`
             self._file = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        except OSError as error:
+            raise BoardError(f"{port}: can't be opened ({error})") from error
+        try:
             tty.setraw(self._file)
             settings = termios.tcgetattr(self._file)
             speed = getattr(termios, f"B{baud}")
@@ -84,6 +95,7 @@ class Board:
             settings[5] = speed  # from the board
             termios.tcsetattr(self._file, termios.TCSANOW, settings)
         except (OSError, termios.error, AttributeError) as error:
+            self.close()
             raise BoardError(f"{port}: can't be opened with {baud} baud ({error})") from error
         try:
             time.sleep(QUIET_S)  # what another program or noise has begun is dropped
@@ -131,12 +143,17 @@ class Board:
             given = configure.parameters_of(folder)
             sizes = (given["N_DELAYS"] * given["N_UNITS"], given["N_HIDDEN"], given["N_CLASSES"])
             if sizes != self.sizes:
-                raise BoardError(f"{folder}: a network of {sizes}; the board is for {self.sizes}")
+                raise BoardError(
+                    f"{folder}: the network has {_listed(sizes)} inputs, hidden neurons and "
+                    f"classes, but the board was built for {_listed(self.sizes)}. Build the board "
+                    "of this folder."
+                )
+            self._check_lanes(folder, given)
             lane_bits = given["LOAD_BITS"]
             if self.lanes * lane_bits > 8 * self.word_bytes:
                 raise BoardError(
-                    f"{folder}: {self.lanes} lanes of {lane_bits} bits; the board's memory words "
-                    f"have {8 * self.word_bytes}. Build the board of this folder."
+                    f"{folder}: {self.lanes} lanes of {lane_bits} bits don't fit into the board's "
+                    f"memory words of {8 * self.word_bytes} bits. Build the board of this folder."
                 )
             texts = configure.repack(folder, self.lanes)
         except KeyError as error:
@@ -145,8 +162,8 @@ class Board:
             raise
         except OSError as error:
             raise BoardError(f"{folder}: {error}. Is it an exported folder?") from error
-        except ValueError as error:
-            raise BoardError(f"{folder}: {error}, or build the board with other lanes") from error
+        except ValueError as error:  # it names the file and the remedy
+            raise BoardError(str(error)) from error
         words = {}
         for name in configure.MEMORIES:
             words[name] = [int(digits, 16) for digits in texts[f"{name}.mem"].split()]
@@ -154,6 +171,13 @@ class Board:
             if any(word >> bits for word in words[name]):
                 raise BoardError(f"{folder / name}.mem: a number has more bits than its memory")
         return words
+
+    def _check_lanes(self, folder: Path, given: dict[str, int]) -> None:
+        """Raise BoardError if a folder's network can't be packed for the board's lanes."""
+        try:
+            configure.check_lanes(given, self.lanes)
+        except ValueError as error:
+            raise BoardError(f"{folder}: {error}. Build the board with other lanes.") from error
 
     def load(self, folder: Path) -> None:
         """Write a folder's integers into the core's memories, and check that they are there.
@@ -226,8 +250,10 @@ class Board:
             needed_bits = given["SUM_BITS"]
         except KeyError as error:
             raise BoardError(f"{folder}: network.vh has no {error}. Export it again.") from error
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise BoardError(f"{folder}: {error}. Is it an exported folder?") from error
+        except ValueError as error:  # it names the file and the remedy
+            raise BoardError(str(error)) from error
         if crc != fixed_crc:
             raise BoardError(
                 f"{folder}: differs from the network that the board was built for in what can't be "
@@ -311,7 +337,7 @@ class Board:
             )
         self._send(b"E")
         if (letter := self._read(1)) != b"M":
-            raise BoardError(f"{self.port}: {letter!r} came, no answer; reset the board")
+            raise self._unexpected(letter, b"M")
         n_classes = self.sizes[2]
         answer_format = f"<{n_classes}iBB"
         message = self._read(struct.calcsize(answer_format))
@@ -343,7 +369,7 @@ class Board:
         self._send(question)
         first = self._read(1)
         if first != letter:
-            raise BoardError(f"{self.port}: {first!r} came instead of {letter!r}; reset the board")
+            raise self._unexpected(first, letter)
         return self._read(n_bytes)
 
     def _send(self, message: bytes) -> None:
@@ -370,7 +396,10 @@ class Board:
             left_s = max(0.0, end - time.monotonic())
             is_ready, _, _ = select.select([self._file], [], [], left_s)
             if not is_ready:
-                raise BoardError(f"{self.port}: no answer within {self.wait_s:g} s")
+                raise BoardError(
+                    f"{self.port}: the board sent no answer within {self.wait_s:g} s. Check the "
+                    "port and --baud, reset the board, or raise --wait."
+                )
             try:
                 new_bytes = os.read(self._file, n_bytes - len(answer))
             except BlockingIOError:
@@ -382,12 +411,24 @@ class Board:
             answer += new_bytes
         return answer
 
+    def _unexpected(self, found: bytes, wanted: bytes) -> BoardError:
+        """Return the error of a board whose answer begins with another letter."""
+        return BoardError(
+            f"{self.port}: the board sent {found!r} instead of {wanted!r}. Reset the board."
+        )
+
     def _gone(self, why: object) -> BoardError:
         """Return the error of a board that was unplugged."""
         return BoardError(
             f"{self.port}: the board is gone ({why}). Plug it in and start again: what was loaded "
             "may be lost."
         )
+
+
+def _listed(sizes: Sequence[int]) -> str:
+    """Return sizes as a sentence lists them."""
+    *first, last = map(str, sizes)
+    return f"{', '.join(first)} and {last}"
 
 
 class Confidence:
@@ -498,16 +539,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("port", help="the serial port, such as /dev/ttyUSB1")
-    parser.add_argument("vectors", type=Path, help="utterances, in an exported folder")
-    parser.add_argument("--baud", type=int, default=1_000_000, help="bits in a second (1000000)")
-    parser.add_argument("--wait", type=float, default=5.0, help="seconds for an answer (5)")
-    parser.add_argument("--keep", action="store_true", help="check what is loaded, but don't load")
+    parser.add_argument(
+        "vectors",
+        type=Path,
+        help="file of utterances in an exported folder, such as vectors.txt",
+    )
+    parser.add_argument(
+        "--baud", type=int, default=1_000_000, help="bits per second (default: 1000000)"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=5.0, help="seconds to wait for an answer (default: 5)"
+    )
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="don't load the network: only check that the board already holds it",
+    )
     parser.add_argument(
         "--accept",
         action="store_true",
-        help="print the confidence, too, in thousandths, and 1 if it is enough",
+        help="also print the confidence of each answer in thousandths, and 1 if the answer is "
+        "accepted, else 0",
     )
-    parser.add_argument("--real-time", action="store_true", help="send each spike at its time")
+    parser.add_argument(
+        "--real-time",
+        action="store_true",
+        help="send each spike at its own time instead of as fast as possible",
+    )
     given = parser.parse_args(arguments)
     try:
         utterances = read_spikes(given.vectors)
@@ -518,18 +576,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 board.check(given.vectors.parent)
             else:
                 board.load(given.vectors.parent)
-            for spikes in utterances:
+            for number, spikes in enumerate(utterances, start=1):
                 answer, scores, flags = board.classify(spikes, given.real_time)
                 columns = [answer, *scores]
                 if confidence is not None:
                     columns += confidence.of(scores)
                 print(*columns, flush=True)
                 if flags & LATE:
-                    print("late", file=sys.stderr)
+                    print(f"utterance {number}: {LATE_TEXT}", file=sys.stderr)
                 if flags & OVERRUN:
-                    print("overrun: spikes are lost", file=sys.stderr)
+                    print(f"utterance {number}: {OVERRUN_TEXT}", file=sys.stderr)
     except BoardError as error:
-        sys.exit(f"\nThe board was not used.\n{error}")
+        sys.exit(f"\nboard.py stopped.\n{error}")
 
 
 if __name__ == "__main__":

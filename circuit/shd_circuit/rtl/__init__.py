@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_circuit.folder import build_folder
+from shd_circuit.folder import build_folder, read_text
 from shd_circuit.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.rtl.tools import (
+    check_has_core,
     compile_harness,
     copied_folder,
     find_tool,
@@ -131,12 +132,12 @@ def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
     ExportError
         If a tool is missing or fails, or the folder is no export.
     """
+    check_has_core(folder)
+    # read before the core is compiled, which takes minutes
+    texts = [read_text(folder / name) for name in ("vectors.txt", "edges.txt")]
     harness = folder / "harness.cpp"
     with compiled(folder, harness, "core", (*defines, f"-DLANES={lanes}"), LANES=lanes) as program:
-        vectors = run_tool(
-            [str(program)], program.parent, (folder / "vectors.txt").read_text("utf-8")
-        )
-        edges = run_tool([str(program)], program.parent, (folder / "edges.txt").read_text("utf-8"))
+        vectors, edges = (run_tool([str(program)], program.parent, text) for text in texts)
         # "20 utterances, 14629480 cycles; from ..."
         n_utterances, _, cycles, *_ = vectors.stderr.split()
         return Simulation(

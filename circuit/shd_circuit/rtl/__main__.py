@@ -11,13 +11,14 @@ import pandas as pd
 from shd_circuit import cost
 from shd_circuit.cost import fifo_depth, last_step_cycles
 from shd_circuit.export import add_arguments, changes_export, export_from, out_folder
-from shd_circuit.folder import ExportError, read_circuit, read_vectors
+from shd_circuit.folder import ExportError, read_circuit, read_text, read_vectors
 from shd_circuit.rtl import FAMILIES, place_and_route, simulate
 from shd_circuit.rtl.slow import SLOW_HZ, awake
 from shd_circuit.rtl.toggles import toggles
 from shd_circuit.sources import fits
 from shd_helpers.command import run
 from shd_helpers.data.dataset_error import DatasetError
+from shd_helpers.files import atomic, reading
 from shd_helpers.study.run_replacement import RunError
 
 CLOCKS = (1e6, 2e6, 4e6, 8e6, 12e6, 24e6)  # Hz
@@ -30,7 +31,7 @@ COLUMNS = ["device", "build", "quantity", "value"]
 def main() -> None:
     """Print an utterance's cycles, and cells and clock of each FPGA; export first if need be."""
     parser = argparse.ArgumentParser(prog="python -m shd_circuit.rtl", description=__doc__)
-    add_arguments(parser)
+    add_arguments(parser, takes_folder=True)
     parser.add_argument(
         "--table",
         type=Path,
@@ -38,6 +39,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     try:
+        if arguments.table:
+            check_table(arguments.table)
         folder = out_folder(arguments)
         if changes_export(arguments) or not (folder / "core.v").is_file():
             export_from(arguments)
@@ -46,7 +49,10 @@ def main() -> None:
     except (ExportError, RunError, DatasetError) as error:
         sys.exit(f"\nThe core was not built.\n{error}")
     if arguments.table:
-        write_table(arguments.table, folder.name, pd.concat(tables))
+        try:
+            write_table(arguments.table, folder.name, pd.concat(tables))
+        except OSError as error:
+            sys.exit(f"\nThe table was not written.\n{arguments.table}: {error}. Free the disk.")
 
 
 def measure(folder: Path) -> list[pd.DataFrame]:
@@ -100,9 +106,11 @@ def check_core(folder: Path) -> None:
         If it doesn't print what the folder expects.
     """
     print(f"Simulating {os.path.relpath(folder)} ...", flush=True)
+    # read before the core is compiled, which takes minutes
+    expected = {name: read_text(folder / name) for name in ("expected.txt", "edges_expected.txt")}
     done = simulate(folder)
-    for output, name in ((done.output, "expected.txt"), (done.edges, "edges_expected.txt")):
-        if output != (folder / name).read_text(encoding="utf-8"):
+    for output, name in zip((done.output, done.edges), expected, strict=True):
+        if output != expected[name]:
             sys.exit(f"{folder}: the core doesn't print {name}. Export the run again.")
     cycles = done.cycles // done.n_utterances
     print(
@@ -242,6 +250,31 @@ def print_share_awake(folder: Path) -> None:
     print(f"At {SLOW_HZ / 1e6:g} MHz the clock of slow_top runs for {share:.0%} of an utterance.")
 
 
+def check_table(path: Path) -> None:
+    """Check that a table can be written, before anything is measured.
+
+    Parameters
+    ----------
+    path : Path
+        The CSV file, which may be missing.
+
+    Raises
+    ------
+    ExportError
+        If its folder is missing or can't be written to, or the file is no such table.
+    """
+    other = "Name another file: --table my_rtl.csv."
+    if not path.parent.is_dir():
+        raise ExportError(f"{path}: there is no folder {path.parent}. {other}")
+    if not os.access(path.parent, os.W_OK):
+        raise ExportError(f"{path}: the folder {path.parent} can't be written to. {other}")
+    if path.exists():
+        with reading(path, ExportError, other):
+            columns = [*pd.read_csv(path).columns]
+        if columns != ["folder", *COLUMNS]:
+            raise ExportError(f"{path}: has other columns than this table. {other}")
+
+
 def write_table(path: Path, folder_name: str, table: pd.DataFrame) -> None:
     """Replace a folder's rows in a CSV file.
 
@@ -254,10 +287,12 @@ def write_table(path: Path, folder_name: str, table: pd.DataFrame) -> None:
     table : DataFrame
         The new rows, with `COLUMNS`.
     """
-    table.insert(0, "folder", folder_name)
-    old = pd.read_csv(path) if path.exists() else table[:0]
-    table = pd.concat([old[old.folder != folder_name], table])
-    table.to_csv(path, index=False, float_format="%g")
+    new = table.assign(folder=folder_name)[["folder", *COLUMNS]]
+    if path.exists():
+        old = pd.read_csv(path)
+        new = pd.concat([old[old.folder != folder_name], new])
+    with atomic(path) as unfinished:
+        new.to_csv(unfinished, index=False, float_format="%.10g")
 
 
 if __name__ == "__main__":

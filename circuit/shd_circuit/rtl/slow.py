@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from shd_circuit.folder import ExportError, read_vectors
+from shd_circuit.folder import ExportError, read_text, read_vectors
 from shd_circuit.rtl.tools import copied_folder, find_tool, run_tool
 from shd_circuit.sources import source_text
 
@@ -37,7 +37,7 @@ def awake(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
         If Verilator is missing or fails, the folder is no export, or the board answers differently.
     """
     utterances = read_vectors(folder)[:n_utterances]
-    expected = (folder / "expected.txt").read_text("utf-8").splitlines()[: len(utterances)]
+    expected = read_text(folder / "expected.txt").splitlines()[: len(utterances)]
     with copied_folder(folder, LANES=lanes) as copy:
         (copy / "slow_bench.v").write_text(source_text("rtl/slow_bench.v"), "utf-8")
         run_tool([find_tool("verilator"), *BUILD.split(), *FILES], copy)

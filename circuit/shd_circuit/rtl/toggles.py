@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from shd_circuit.folder import ExportError, read_vectors
+from shd_circuit.folder import ExportError, read_text, read_vectors
 from shd_circuit.rtl.tools import (
     compile_harness,
     copied_folder,
@@ -57,12 +57,12 @@ def toggles(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
         If a tool is missing or fails, the folder is no export, or the cells give another answer.
     """
     utterances = read_vectors(folder)[:n_utterances]
+    expected = read_text(folder / "expected.txt").splitlines()[: len(utterances)]
     with copied_folder(folder, LANES=lanes) as copy:
         design = "read_verilog core.v; " + to_cells("synth_ice40 -dsp", "core")
         text = events_text(utterances)
         counted, output = count_activity(copy, design, "core", text, f"-DLANES={lanes}")
-        expected = (copy / "expected.txt").read_text("utf-8")
-    if output.splitlines() != expected.splitlines()[: len(utterances)]:
+    if output.splitlines() != expected:
         raise ExportError(f"{folder}: the core's cells don't print expected.txt. Export it again.")
     return counted / len(utterances)
 

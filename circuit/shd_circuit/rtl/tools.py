@@ -36,8 +36,7 @@ def copied_folder(folder: Path, **build: int | str) -> Iterator[Path]:
     ExportError
         If the folder is no export, or its circuit can't be built so.
     """
-    if not (folder / "core.v").is_file():
-        raise ExportError(f"{folder / 'core.v'}: no such file. Write the folder with make export.")
+    check_has_core(folder)
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name)
         for path in folder.iterdir():
@@ -45,6 +44,24 @@ def copied_folder(folder: Path, **build: int | str) -> Iterator[Path]:
                 shutil.copy(path, copy)
         build_folder(copy, **build)
         yield copy
+
+
+def check_has_core(folder: Path) -> None:
+    """Check that a folder has a core.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder.
+
+    Raises
+    ------
+    ExportError
+        If it hasn't.
+    """
+    path = folder / "core.v"
+    if not path.is_file():
+        raise ExportError(f"{path}: no such file. Write the folder with make export.")
 
 
 def find_tool(name: str) -> str:
@@ -69,8 +86,8 @@ def find_tool(name: str) -> str:
     path = shutil.which(f"yowasp-{name}", path=beside_python) or shutil.which(name)
     if path is None:
         raise ExportError(
-            f"{name}: not found. Start this by make rtl, or install it: pip install "
-            "-e './circuit[fpga]'"
+            f"{name}: not found. Run make rtl, which installs it, or run: pip install -e "
+            "'./circuit[fpga]'"
         )
     return path
 

@@ -14,8 +14,8 @@
    of these has a message of its own: an empty input, a WAV file with its header, 16-bit integers,
    samples that are no numbers, and more than 60 s.
 
-   `./hear 10` encodes the utterance ten times, so that it can be timed. Compiled to WebAssembly, the
-   functions at the end are exported. */
+   The exit status is 1, too, if the spikes can't be written. `./hear 10` encodes the utterance ten
+   times, so that it can be timed. Compiled to WebAssembly, the functions at the end are exported. */
 #include "utterance.c"
 
 /* The first state of numpy.random.SeedSequence(0), which Python uses for recorded utterances. */
@@ -63,11 +63,17 @@ static int32_t read_recording(void) {
 }
 
 int main(int n_arguments, char **arguments) {
+    int found = 0;
+    char *end = "";
+    long times = n_arguments > 1 ? strtol(arguments[1], &end, 10) : 1;
+    if (times < 1 || *end) {
+        fprintf(stderr, "%s: must be how often the utterance is encoded, a whole number from 1\n", arguments[1]);
+        return 1;
+    }
     int32_t n = read_recording();
-    int found = 0, times = n_arguments > 1 ? atoi(arguments[1]) : 1;
     if (n > 0 && find_utterance(n)) { /* the tables take time, so only if they are needed */
         cochlea_start();
-        for (int i = 0; i < times; i++)
+        for (long i = 0; i < times; i++)
             found = encode_utterance(n, STATE);
     }
     if (!found) {
@@ -80,6 +86,11 @@ int main(int n_arguments, char **arguments) {
     for (int32_t at = cochlea_next(0); at >= 0; at = cochlea_next(at + 1))
         printf("%ld %ld\n", (long)(at / CHANNELS / (RATE_HZ / 2000)), (long)(at % CHANNELS));
     printf("\n");
+    int is_broken = ferror(stdin);
+    if (fflush(stdout) || ferror(stdout) || is_broken) {
+        fprintf(stderr, "%s\n", is_broken ? "The recording can't be read to its end." : "The spikes can't be written.");
+        return 1;
+    }
     return 0;
 }
 #else

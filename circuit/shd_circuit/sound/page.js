@@ -264,6 +264,10 @@ const answers = {
     requestAnimationFrame(draw);
   },
   ended: stop,
+  failed({ during, says }) {
+    if (during !== "start") stop(); // otherwise the buttons stay disabled
+    tell(says, "trouble");
+  },
   trouble({ says }) {
     stop();
     tell(`${says}${utterance ? " (The pictures show the last utterance.)" : ""}`, "trouble");
@@ -282,7 +286,7 @@ const answers = {
   },
 };
 worker.onmessage = ({ data }) => answers[data.kind](data);
-worker.onerror = () => tell("This browser can't run the page. It needs WebAssembly with SIMD, which browsers have since 2023.", "trouble");
+worker.onerror = ({ message }) => tell(`The page's program can't run${message ? ` (${message})` : ""}. Reload the page, or open it in a newer browser.`, "trouble");
 
 at("record").onclick = () => (microphone ? worker.postMessage({ kind: "finish" }) : record());
 at("file").onclick = () => (at("file").value = ""); // so that the same file can be chosen again

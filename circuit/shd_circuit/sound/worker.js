@@ -159,4 +159,19 @@ const actions = {
   },
   finish: () => is_open && finish(),
 };
-onmessage = ({ data }) => actions[data.kind](data);
+
+// What to say about an error: without SIMD, the browser can't compile the modules.
+function failure(error) {
+  if (typeof WebAssembly === "undefined" || error instanceof WebAssembly.CompileError)
+    return "This browser can't run the page. It needs WebAssembly with SIMD, which browsers have since 2023.";
+  return `The page's program failed (${error.message}). Reload the page.`;
+}
+
+// Report every error to the page: a rejected promise leads to no `error` event of the worker.
+onmessage = async ({ data }) => {
+  try {
+    await actions[data.kind](data);
+  } catch (error) {
+    postMessage({ kind: "failed", during: data.kind, says: failure(error) });
+  }
+};
