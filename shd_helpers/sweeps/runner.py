@@ -38,6 +38,7 @@ from shd_helpers.sweeps.reuse import (
     FoundRuns,
     check_data,
     check_objects,
+    check_speakers,
     check_study,
     find_pending_runs,
     store_finished_folders,
@@ -109,6 +110,7 @@ def run_sweep(
     _check_name_exists(again, sweep)
     runs = workers.share_of(sweep.runs)
     check_data(sweep, runs)
+    check_speakers(sweep, runs)
     check_objects(sweep)
     found = find_pending_runs(sweep, runs, again)
     if found.n_reused:
