@@ -193,7 +193,7 @@ def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatc
     [
         (
             {"validation": "speaker", "validation_speakers": "8,9"},
-            r"trial_toy: validation_speakers 8, 9: no such speaker in toy_train\.h5, only 0, 1, 2, 3",
+            r"trial_toy: validation_speakers 8, 9: no such speaker in toy_train\.h5, only 0",
         ),
         (
             {"protocol": "leave_one_speaker_out", "held_out": 7},
