@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from shd_circuit.quantize import integer_network
 from snntorch import surrogate
 
+from scripts import networks as save_networks
 from shd_helpers.events import Downsampling
 from shd_helpers.network import (
     ConvolutionalNetwork,
@@ -110,6 +112,18 @@ def test_another_network_has_another_hash_and_is_not_built(tmp_path, change):
     with pytest.raises(RunError, match="network that isn't the study's own"):
         save_pretrained(run, tmp_path / "pretrained.npz")
     assert not (tmp_path / "pretrained.npz").exists()
+
+
+def test_saving_another_network_by_the_command_ends_with_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
+    model = own()
+    OTHERS["a neuron with a second state"](model)
+    written(tmp_path / "mine", model)
+    monkeypatch.setattr(sys, "argv", ["networks", "mine", "mine"])
+    with pytest.raises(SystemExit, match=r"run\.json: this run trained a network that isn't the"):
+        save_networks.main()
 
 
 def test_the_refusal_names_the_class(tmp_path):
