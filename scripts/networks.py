@@ -68,7 +68,10 @@ def main() -> None:
         trains_everybody = run.info["parameters"].get("protocol") == "everybody"
         name = arguments.name if trains_everybody else f"{arguments.name}_{seed}"
         path = networks_dir() / f"{name}.npz"
-        save_pretrained(run, path)
+        try:
+            save_pretrained(run, path)
+        except RunError as error:
+            sys.exit(str(error))
         print(path)
 
 

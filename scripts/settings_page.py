@@ -19,8 +19,9 @@ INTRODUCTION = """\
 
 A run of notebook 3 has these settings. You can change them in the notebook, \
 with `make study ARGS="-p epochs 10"`, with papermill's `-p`, or in a [sweep \
-file](../sweeps/README.md). In Python, `Recipe` combines them. The defaults are the study's. A \
-value that is out of its range is refused before anything is trained.
+file](../sweeps/README.md). The defaults are those of notebook 3, not the \
+[recipe of the results](results.md#the-studys-network). A value that is out of its range is \
+refused before anything is trained.
 
 Try the settings with a star first.
 """
@@ -91,7 +92,8 @@ DESCRIPTIONS = {
     },
     "Circuit": {
         "circuit": "also evaluates the network in integers, such as `3-8-12`: bits of the weights "
-        "of both layers and of the membranes",
+        "of both layers and of the membranes. [The circuit's page]"
+        "(../circuit/README.md#write-a-folder) explains the names with `QAT` and `product`",
     },
     "Split": {
         "protocol": "which utterances train, and which test",

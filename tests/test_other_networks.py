@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from shd_circuit.quantize import integer_network
 from snntorch import surrogate
 
+from scripts import networks as save_networks
 from shd_helpers.events import Downsampling
 from shd_helpers.network import (
     ConvolutionalNetwork,
@@ -22,7 +24,7 @@ from shd_helpers.network import (
 )
 from shd_helpers.network.surrogates import spike_grad, true_step
 from shd_helpers.study import evaluate, load_network, load_pretrained, save_pretrained
-from shd_helpers.study.identity import run_hash
+from shd_helpers.study.identity import identify_objects, run_hash
 from shd_helpers.study.other_networks import described, is_recognizable, other_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import read_run
@@ -110,6 +112,18 @@ def test_another_network_has_another_hash_and_is_not_built(tmp_path, change):
     with pytest.raises(RunError, match="network that isn't the study's own"):
         save_pretrained(run, tmp_path / "pretrained.npz")
     assert not (tmp_path / "pretrained.npz").exists()
+
+
+def test_saving_another_network_by_the_command_ends_with_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
+    model = own()
+    OTHERS["a neuron with a second state"](model)
+    written(tmp_path / "mine", model)
+    monkeypatch.setattr(sys, "argv", ["networks", "mine", "mine"])
+    with pytest.raises(SystemExit, match=r"run\.json: this run trained a network that isn't the"):
+        save_networks.main()
 
 
 def test_the_refusal_names_the_class(tmp_path):
@@ -287,3 +301,35 @@ def test_two_closures_with_the_same_code_are_two_networks():
     fast.lif1.spike_grad = surrogate.fast_sigmoid(slope=25)
     assert described(slow) != described(fast)
     assert is_recognizable(described(slow))
+
+
+LEAK = """
+import snntorch as snn
+
+def slow(n_neurons, **options):
+    return snn.Leaky(beta=0.9, **options)
+"""
+
+
+@pytest.mark.parametrize("has_hash", [True, False], ids=["with a hash", "without a hash"])
+def test_a_changed_file_of_an_object_is_named(tmp_path, has_hash):
+    """A run without the hash of the file is older than it, and is built from today's file."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(LEAK)
+    setting = {"neuron": f"{mine}:slow"}
+    data = DATA | identify_objects(setting) if has_hash else DATA
+    run = written(tmp_path / "run", own(**setting), SMALL | setting, data)
+    save_pretrained(run, tmp_path / "pretrained.npz")
+    assert float(load_network(run).network.lif1.beta) == pytest.approx(0.9)
+    mine.write_text(LEAK.replace("0.9", "0.5"))
+    if not has_hash:
+        assert load_network(run).network.lif1 is not None
+        return
+    wanted = r"^\S*mine\.py: this file has changed since the network of \S*run\.json was"
+    with pytest.raises(RunError, match=wanted):
+        load_network(run)
+    with pytest.raises(RunError, match=r"mine\.py: this file has changed .*pretrained\.npz was"):
+        load_pretrained(tmp_path / "pretrained.npz")
+    mine.unlink()
+    with pytest.raises(RunError, match="needs a user's own object, which can't be loaded"):
+        load_network(run)

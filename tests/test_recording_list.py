@@ -94,6 +94,20 @@ def test_a_csv_file_gives_the_same_spikes_as_the_folder(folder, table):
     assert content(files) == from_folder
 
 
+def test_a_file_has_the_path_of_each_recording(folder, table, monkeypatch):
+    """Relative to the folder, or to that of the CSV file. An absolute path stays as it is."""
+    paths = [f"{label}/{speaker}_1.wav" for label in sorted(CLASSES) for speaker in SPEAKERS]
+    monkeypatch.chdir(folder.parent)
+    for source in (folder, "my_wavs", table):
+        train, test = map(read_shd, encode_recordings(source))
+        assert test.files == tuple(path for path in paths if "carl" in path)
+        assert train.files == tuple(path for path in paths if "carl" not in path)
+    written = table.read_text()
+    table.write_text(written.replace("no/carl", f"{folder}/no/carl"))
+    _, test = map(read_shd, encode_recordings(table))
+    assert set(test.files) == {"no/carl_1.wav", "stop/carl_1.wav", "yes/carl_1.wav"}
+
+
 def test_a_fifth_of_the_speakers_test_if_none_is_named(tmp_path):
     for k in range(10):
         for label in ("a", "b"):

@@ -76,7 +76,7 @@ def finished(site):
 
 def test_the_script_has_six_lines_and_the_page_submits_it():
     assert len(SCRIPT.splitlines()) == 6
-    assert "\nsbatch sweep.sh learning_rate_epochs " in PAGE
+    assert "SHD_RUNS_DIR=again/runs sbatch sweep.sh learning_rate_epochs\n" in PAGE
     assert "\nsbatch --array=1-4 sweep.sh mine.yaml " in PAGE  # as `submit` does
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -296,6 +297,26 @@ def test_data_only_prepares_the_data_and_stops(tmp_path, toy_dir):
     assert ended.returncode == 0
     assert "english: 120 training and 50 test utterances" in ended.stdout
     assert len(list((tmp_path / "data here" / "cache").glob("toy_*.npz"))) == 2
+
+
+def test_data_only_also_prepares_augmented_recordings(
+    tmp_path, toy_dir, monkeypatch, data_dir, capsys
+):
+    """The files that a run with the same settings trains on. Those of `hd` are made."""
+    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
+    folder = tmp_path / "with copies"
+    shutil.copytree(toy_dir, folder)
+    asked = ["--data-only", "-p", "dataset", str(folder), "-p", "augmented_copies", "1"]
+    with pytest.raises(SystemExit, match=r"toy_augmented1_train\.h5: no such file"):
+        main(asked)
+    for part in ("train", "test"):
+        shutil.copy(folder / f"toy_{part}.h5", folder / f"toy_augmented1_{part}.h5")
+    capsys.readouterr()
+    main(asked)
+    printed = capsys.readouterr().out
+    assert "toy_augmented1_train.h5" in printed and "toy_augmented1_test.h5" not in printed
+    main([*asked, "-p", "protocol", "leave_one_speaker_out", "-p", "held_out", "0"])
+    assert "toy_augmented1_test.h5" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("error", [SpeechError("no voice"), RuntimeError("Kernel died")])

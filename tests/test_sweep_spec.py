@@ -210,7 +210,7 @@ def test_overrides_are_part_of_the_name(home):
 def test_a_parameter_that_is_set_without_a_value_is_refused(home):
     arguments = runner._parsed([str(home.yaml), "--set", "word"])
     with pytest.raises(SweepError, match="--set 'word': must be NAME=VALUE"):
-        runner._run_from_command_line(str(home.yaml), arguments)
+        runner._run_all(arguments)
 
 
 def test_texts_are_read_as_on_a_command_line(home):

@@ -302,6 +302,31 @@ def test_a_shard_with_a_failed_run_goes_on_and_names_it(home, monkeypatch, capsy
     assert last.endswith(f"1 executed, 1 failed. Table: {os.path.relpath(home.table)}")
 
 
+def test_a_sweep_that_fails_or_stops_does_not_stop_those_after_it(home, monkeypatch, capsys):
+    home.write(grid={"x": [1.0]}, seeds=[0])
+    first = home.yaml.rename(home.folder / "first.yaml")
+    home.write(name="other", grid={"x": [2.0]}, seeds=[0])
+    home.order(1.0, 0, "fail")
+    missing = home.folder / "missing.yaml"
+    ended = call(monkeypatch, first, missing, home.yaml, "--shard", "1/1")
+    assert ended == f"Sweeps that stopped or have a failed run: {first}, {missing}"
+    assert home.begun() == [(1.0, 0), (2.0, 0)]
+    printed = capsys.readouterr()
+    assert f"The sweep {missing} stopped.\n{missing}" in printed.err
+    assert printed.out.splitlines()[-1].startswith("other, shard 1/1: 0 of 1 rows reused, 1 exec")
+
+
+def test_ctrl_c_ends_all_sweeps_of_a_command(home, monkeypatch):
+    def interrupt(*_, **__):
+        names.append(_[0])
+        raise KeyboardInterrupt
+
+    names = []
+    monkeypatch.setattr(runner, "run_sweep", interrupt)
+    assert call(monkeypatch, "one", "two") == 128 + signal.SIGINT
+    assert names == ["one"]
+
+
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "-1/4", "1", "1/4/2", "one/4", "1/4 ", ""])
 def test_a_share_that_is_none_is_refused(home, text, monkeypatch):
     stopped_by = call(monkeypatch, home.yaml, f"--shard={text}")

@@ -32,7 +32,7 @@ from shd_helpers.versions import SPIKES, WAVEFORMS
 
 SYNTHETIC = "spoken"  # the name of a data set that figures and reports call synthetic
 TEST_SHARE = 0.2  # of the speakers are for testing if none is named
-_Row = tuple[np.ndarray, np.ndarray, int, int]  # times, units, label and speaker
+_Row = tuple[np.ndarray, np.ndarray, int, int, str]  # times, units, label, speaker, recording
 
 
 def encode_recordings(
@@ -83,7 +83,8 @@ def encode_recordings(
     -------
     tuple of Path
         Training file and test file: what `load_events` takes. Speakers are numbered in alphabetical
-        order.
+        order. The entry ``extra/file`` has the path of each utterance's recording, relative to the
+        source's folder.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def encode_recordings(
         for copy in range(augmented_copies + 1):
             each_name = copy_name(name, copy)
             spikes = encode_files(paths, finished, seed, f"encoding {each_name}", copy)
-            _write_pair(_pair(out, each_name), recordings, spikes, chosen)
+            _write_pair(_pair(out, each_name), source, recordings, spikes, chosen)
         shutil.rmtree(finished)
     _print_speakers(name, recordings)
     return _pair(out, name)
@@ -167,6 +168,7 @@ def _remove_copies(out: Path, name: str) -> None:
 
 def _write_pair(
     pair: tuple[Path, Path],
+    source: Path,
     recordings: Sequence[Recording],
     spikes: Sequence[tuple[np.ndarray, np.ndarray]],
     test_speakers: Collection[str],
@@ -179,7 +181,8 @@ def _write_pair(
     for recording, (times, units) in zip(recordings, spikes, strict=True):
         rows = test_rows if recording.speaker in test_speakers else train_rows
         label = keys.index(recording.label)
-        rows.append((times, units, label, speakers.index(recording.speaker)))
+        speaker = speakers.index(recording.speaker)
+        rows.append((times, units, label, speaker, _relative(recording.path, source)))
     train, test = pair
     with atomic(train) as new_train, atomic(test) as new_test:
         _write_rows(new_train, train_rows, keys)
@@ -188,10 +191,17 @@ def _write_pair(
         train.unlink(missing_ok=True)
 
 
+def _relative(path: Path, source: Path) -> str:
+    """Return a recording's path relative to its folder, or to that of the CSV file."""
+    folder = source.parent if source.is_file() else source
+    # A CSV file may have absolute paths, which stay as they are.
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
 def _write_rows(path: Path, rows: Sequence[_Row], keys: Sequence[str]) -> None:
     """Write one file of a data set."""
-    times, units, labels, speakers = zip(*rows, strict=True)
-    write_shd(path, times, units, labels, speakers, keys)
+    times, units, labels, speakers, names = zip(*rows, strict=True)
+    write_shd(path, times, units, labels, speakers, keys, extra={"file": names})
 
 
 def encode_files(

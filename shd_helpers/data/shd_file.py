@@ -176,6 +176,36 @@ def _n_channels_of(path: Path, _version: tuple[int, int, int]) -> int:
         return _n_channels(path, file)
 
 
+def speakers_of(path: str | Path) -> tuple[int, ...]:
+    """Return the speakers of a file in SHD layout, without reading its spikes.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_shd`.
+
+    Returns
+    -------
+    tuple of int
+        Their numbers, ascending.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, damaged or breaks a rule of the layout.
+    """
+    path = Path(path)
+    with named_errors(path):
+        return _speakers_of(path, file_version(path))
+
+
+@lru_cache(maxsize=256)
+def _speakers_of(path: Path, _version: tuple[int, int, int]) -> tuple[int, ...]:
+    """Return the speakers of a file in one of its versions."""
+    with opened_hdf5(path) as file:
+        return tuple(np.unique(_read_header(path, file).speakers).tolist())
+
+
 @dataclass(frozen=True)
 class _Header:
     """What a file has besides spikes."""

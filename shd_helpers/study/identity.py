@@ -50,6 +50,7 @@ parameters were written (rule 5). `ensemble_size` was called `members` at first 
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from shd_helpers.checks import check_whole
@@ -108,15 +109,45 @@ def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
     objects = identify_objects(parameters)
     dataset, _ = small_version(parameters["dataset"], 1)
     files = locate(dataset, parameters.get("language", "english"))
+    copies = locate_copies(dataset, files, parameters)
+    return fingerprint(files, copies) | objects
+
+
+def locate_copies(
+    dataset: str, files: tuple[Path, Path], parameters: Mapping[str, Any]
+) -> dict[int, list[Path]]:
+    """Find the augmented recordings that a run trains on, or make them.
+
+    Parameters
+    ----------
+    dataset : str
+        As for `datasets.locate`.
+    files : tuple of Path
+        Training file and test file, from `datasets.locate`.
+    parameters : mapping
+        Flat parameters of a notebook: `augmented_copies` and `protocol`, where it has them.
+
+    Returns
+    -------
+    dict of int to list of Path
+        The copies by the number of the file that they are copies of (0: training file, 1: test
+        file). Empty if the run trains on no augmented recordings.
+
+    Raises
+    ------
+    DatasetError
+        If a copy is missing and can't be made.
+    ValueError
+        If the number of augmented copies is out of its range.
+    """
     n_copies = parameters.get("augmented_copies", 0)
     check_whole("augmented_copies", n_copies, 0, MOST_COPIES)
     if n_copies == 0:
-        return fingerprint(files) | objects
+        return {}
     # The official protocol trains on utterances of the training file alone.
     is_official = parameters.get("protocol", "official") == "official"
     file_numbers = (0,) if is_official else (0, 1)
-    copies = {number: locate_augmented(dataset, files, number, n_copies) for number in file_numbers}
-    return fingerprint(files, copies) | objects
+    return {number: locate_augmented(dataset, files, number, n_copies) for number in file_numbers}
 
 
 def references(parameters: Mapping[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from shd_helpers.command import run
 from shd_helpers.data.datasets import dataset_name, locate, n_channels_of
 from shd_helpers.events import concatenate, cut_sentence, load_pair
 from shd_helpers.paths import OF_A_RUN, need_checkout, runs_dir
+from shd_helpers.study.identity import locate_copies
 from shd_helpers.study.notebook_execution import NotebookError, execute_run, execution_lock
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
@@ -124,12 +126,16 @@ def _defaults() -> dict[str, Any]:
 
 
 def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:
-    """Print how many utterances a data set has, how many spikes come too late, and where it is."""
+    """Print how many utterances a data set has, how many spikes come too late, and where it is.
+
+    Before, make the augmented recordings that the settings ask for.
+    """
+    copies = locate_copies(recipe.dataset, files, recipe.flat())
     training, test = load_pair(files, recipe.input, recipe.language)
     classes = classes_in_words(training.class_names, recipe.language)
     print(f"{classes}: {len(training)} training and {len(test)} test utterances, of which")
     print(f"{cut_sentence(concatenate([training, test]), recipe.input)}, in")
-    for path in files:
+    for path in chain(files, *copies.values()):
         print(os.path.relpath(path))
 
 

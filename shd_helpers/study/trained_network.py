@@ -16,8 +16,9 @@ from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.data.shd_file import N_CHANNELS, Utterances
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
 from shd_helpers.network import ConvolutionalNetwork, Ensemble, Network, SpikingNetwork
-from shd_helpers.objects import ObjectError
+from shd_helpers.objects import ObjectError, read_reference, reference_sha256
 from shd_helpers.paths import IN_CHECKOUT
+from shd_helpers.study.identity import references
 from shd_helpers.study.other_networks import differences, own_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import REMEDY, class_names_of, recipe_of
@@ -243,7 +244,8 @@ def build_trained(
     Raises
     ------
     RunError
-        If the network can't be built from the run's parameters, or the tensors don't fit it.
+        If the network can't be built from the run's parameters, a file with an object of the user's
+        own has changed since the run, or the tensors don't fit the network.
     ValueError
         If a weight, beta or threshold has a value that no network can have.
     """
@@ -254,6 +256,7 @@ def build_trained(
         class_names = class_names_of(about)
     check_own(about, recipe, file)
     try:
+        _check_objects(about, file)
         network = own_network(recipe, len(class_names))
     except ObjectError as error:
         raise RunError(
@@ -316,6 +319,20 @@ def check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
             "can't be built from the run's parameters. Build it with your own code, and load the "
             "run's state_dict.pt into it."
         )
+
+
+def _check_objects(about: Mapping[str, Any], file: Path) -> None:
+    """Raise RunError if a file with a user's object isn't the one that the run trained with."""
+    stored = about.get("data", {}).get("objects_sha256")
+    if stored is None:  # no such object, or an older run
+        return
+    for text in references(about["parameters"]).values():
+        if reference_sha256(text) not in stored:
+            changed = read_reference(text).file
+            raise RunError(
+                f"{changed}: this file has changed since the network of {file} was trained. "
+                "Restore it, or train again."
+            )
 
 
 def _check_fit(network: Network, state: Mapping[str, torch.Tensor], file: Path) -> None:

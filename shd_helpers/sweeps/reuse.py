@@ -7,9 +7,12 @@ reused, this checks that the study's code and the user's objects still compute t
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shd_helpers.checks import setting_names
-from shd_helpers.data.datasets import NAMED, n_channels_of
+from shd_helpers.checks import listed, setting_names
+from shd_helpers.data.datasets import NAMED, locate, n_channels_of
+from shd_helpers.data.shd_file import speakers_of
 from shd_helpers.events import Downsampling
+from shd_helpers.events.split import Split
+from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study.behavior import BehaviorError, check_code
 from shd_helpers.study.class_scores import scored_hashes
 from shd_helpers.study.object_samples import (
@@ -182,6 +185,48 @@ def check_data(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
                     f"{sweep.table}: the row of {run_name} is of other data, whose files had the "
                     "same names. Rename this data set's files or the sweep. Or move the table "
                     "away, if the new results shall replace the old ones."
+                )
+
+
+def check_speakers(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
+    """Check that the data have the speakers that runs hold out or validate on.
+
+    Without this, every run would fail in a kernel of its own. The parameters of a user's own
+    notebook may mean something else, so they aren't checked.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        The sweep.
+    runs : sequence of RunSpec
+        All its runs, or those of a share.
+
+    Raises
+    ------
+    SweepError
+        If a run names a speaker who isn't in the files from which its speakers are taken.
+    """
+    if sweep.notebook not in OF_A_RUN:
+        return
+    for run in runs:
+        names = setting_names(Split)
+        split = Split(**{name: run.parameters[name] for name in names if name in run.parameters})
+        wanted = {"validation_speakers": set(split.speakers())}
+        if split.held_out >= 0:
+            wanted["held_out"] = {split.held_out}
+        if not any(wanted.values()):
+            continue
+        files = locate(run.parameters["dataset"], run.parameters.get("language", "english"))
+        # The official protocol validates on speakers of the training file.
+        used = files[:1] if split.protocol == "official" else files
+        present = {speaker for file in used for speaker in speakers_of(file)}
+        for name, speakers in wanted.items():
+            if absent := sorted(speakers - present):
+                raise SweepError(
+                    f"{sweep.name}: {name} {', '.join(map(str, absent))}: no such speaker in "
+                    f"{' and '.join(file.name for file in used)}, only "
+                    f"{listed(sorted(map(str, present), key=int), 20)}. Name others in a copy of "
+                    "the sweep's file, or run a sweep that names none."
                 )
 
 

@@ -38,6 +38,7 @@ from shd_helpers.sweeps.reuse import (
     FoundRuns,
     check_data,
     check_objects,
+    check_speakers,
     check_study,
     find_pending_runs,
     store_finished_folders,
@@ -109,6 +110,7 @@ def run_sweep(
     _check_name_exists(again, sweep)
     runs = workers.share_of(sweep.runs)
     check_data(sweep, runs)
+    check_speakers(sweep, runs)
     check_objects(sweep)
     found = find_pending_runs(sweep, runs, again)
     if found.n_reused:
@@ -388,24 +390,51 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run_from_command_line(name: str, arguments: argparse.Namespace) -> None:
-    """Run one sweep; exit with status 1 if a run failed."""
-    shard = None if arguments.shard is None else Shard.read(arguments.shard)
-    overrides = {}
-    for text in arguments.set:
+def _overrides(texts: Sequence[str]) -> dict[str, object]:
+    """Return the values of ``--set``, by the names of their parameters."""
+    overrides: dict[str, object] = {}
+    for text in texts:
         parameter, equals_sign, value = text.partition("=")
         if not equals_sign:
             raise SweepError(f"--set {quoted(text)}: must be NAME=VALUE, such as dataset=hd")
         overrides[parameter] = value
-    table = run_sweep(
-        name,
-        overrides,
-        again=arguments.again,
-        workers=Workers(arguments.workers, arguments.scheduler, shard),
-        timeout_s=arguments.timeout,
-    )
-    if (table.status == "failed").any():
-        sys.exit(1)
+    return overrides
+
+
+def _workers(arguments: argparse.Namespace) -> Workers:
+    """Return the workers that a command line asks for, checked."""
+    shard = None if arguments.shard is None else Shard.read(arguments.shard)
+    workers = Workers(arguments.workers, arguments.scheduler, shard)
+    workers.check()
+    return workers
+
+
+def _run_all(arguments: argparse.Namespace) -> list[str]:
+    """Run the sweeps of a command line; return the names of those that aren't complete.
+
+    A sweep that stops, or has a run that failed, doesn't keep the others from running.
+    """
+    overrides = _overrides(arguments.set)
+    workers = _workers(arguments)
+    incomplete = []
+    for name in arguments.names:
+        try:
+            table = run_sweep(
+                name,
+                overrides,
+                again=arguments.again,
+                workers=workers,
+                timeout_s=arguments.timeout,
+            )
+        except (SweepError, TableError, DatasetError) as error:
+            if len(arguments.names) == 1:
+                raise
+            print(f"The sweep {name} stopped.\n{error}", file=sys.stderr, flush=True)
+            incomplete.append(name)
+        else:
+            if (table.status == "failed").any():
+                incomplete.append(name)
+    return incomplete
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -421,13 +450,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, signal.default_int_handler)
     try:
-        for name in given.names:
-            _run_from_command_line(name, given)
+        incomplete = _run_all(given)
     except (SweepError, TableError, DatasetError) as error:
         sys.exit(f"The sweep stopped.\n{error}")
     except KeyboardInterrupt:
         print(f"\nInterrupted. {RESUME}", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    if incomplete and len(given.names) > 1:
+        sys.exit(f"Sweeps that stopped or have a failed run: {', '.join(incomplete)}")
+    if incomplete:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -34,11 +34,11 @@ def own(**changes):
     return model
 
 
-def written(folder, model, parameters=None):
+def written(folder, model, parameters=None, data=DATA):
     """Write a run of a model that was never trained."""
     recipe = Recipe.from_flat(parameters or SMALL)
     parts = Subsets(EVENTS.take(range(5)), EVENTS.take(range(5, 9)), None)
-    run = RunWriter(folder, recipe.flat(), DATA, parts, model)
+    run = RunWriter(folder, recipe.flat(), data, parts, model)
     predictions = pd.DataFrame({"speaker": [0, 1], "label": "one", "predicted": "two"})
     run.finish(model, {"test": 0.5}, predictions, {}, {})
     return read_run(folder)

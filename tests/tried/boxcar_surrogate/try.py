@@ -12,7 +12,7 @@ from shd_helpers import (
     synthesize,
 )
 
-RATE_HZ = 48_000
+RATE_HZ = 24_000  # of what `synthesize` returns
 VOICES = {"anna": "en-us+f2", "bert": "en-us+m3", "carl": "en+m2", "dora": "en-gb-x-rp+f5"}
 for word in ("yes", "no", "stop"):
     folder = Path("my_wavs") / word

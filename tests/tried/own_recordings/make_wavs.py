@@ -4,7 +4,7 @@ import soundfile
 
 from shd_helpers import synthesize
 
-RATE_HZ = 48_000
+RATE_HZ = 24_000  # of what `synthesize` returns
 VOICES = {
     "Lena": "en-us+f4",
     "Jonas": "en-us+m1",
