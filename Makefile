@@ -3,7 +3,8 @@
 #   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4" or "--shard 3/20"]
 #   make LOCKED=1 ... installs the versions in constraints.txt, with which the tests passed
 PYTHON ?= python3
-# where it is set, as in many containers, every kernel compiles torch and sympy anew: ten seconds
+# PYTHONDONTWRITEBYTECODE, which many containers set, makes every kernel compile torch and sympy
+# again: ten seconds
 unexport PYTHONDONTWRITEBYTECODE
 # in a copied checkout the package that .venv has installed is another one
 export PYTHONPATH := $(CURDIR):$(CURDIR)/circuit$(if $(PYTHONPATH),:$(PYTHONPATH))
@@ -40,9 +41,9 @@ help:
 	@echo "                NAME=run folder; ARGS='-p epochs 10' sets any parameter of the notebooks"
 	@echo "make data       prepare the data only, DATASET= as above"
 	@echo "make compare    compare two data sets, A= and B=: names or folders"
-	@echo "make sweep      run what is missing of a sweep: SWEEP= names a file of sweeps/"
+	@echo "make sweep      execute the runs of a sweep that have no result yet: SWEEP= names a file of sweeps/"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
-	@echo "make evidence   run what is missing of all sweeps behind the tables (hours); DATASET= as above"
+	@echo "make evidence   execute the missing runs of all sweeps behind the tables (hours); DATASET= as above"
 	@echo "make export     write a network's circuit: integers, C, Verilog, test vectors, README;"
 	@echo "                RUN=run folder, or a network of results/networks; OUT=folder to write;"
 	@echo "                DATASET= where its data is now; ARGS='--circuit 8-8-16 --utterances 50'"
@@ -54,11 +55,11 @@ help:
 	@echo "make bench      measure speed, write build/bench.csv (some fifteen minutes, leave the machine alone);"
 	@echo "                ARGS='study engine' measures only these"
 	@echo "make bench-table  likewise, but update the committed results/bench.csv"
-	@echo "make test       lint, unit tests, notebooks in small"
+	@echo "make test       run linters, unit tests, and small versions of the notebooks"
 	@echo "make lint       style, types, import layering, and phrases that the style rejects"
-	@echo "make slow       the tests that take minutes"
-	@echo "make full       tests of full size: as many utterances as SHD has, a hundred recordings in C"
-	@echo "make mutations  change the code in 27 ways; the check before rows are reused must find each"
+	@echo "make slow       run the tests that take minutes"
+	@echo "make full       run the tests at full size: as many utterances as SHD has, a hundred recordings in C"
+	@echo "make mutations  test the check of changed code: change the code in 27 ways, each of which it must detect"
 	@echo "make browser    test the notebooks in JupyterLab and the demo in a browser (needs chromium)"
 	@echo "make slurm      the job array of docs/clusters.md on a small SLURM (apt-get install slurm-wlm munge)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
@@ -66,8 +67,9 @@ help:
 	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
 	@echo "make clean      remove .venv, caches and compiled code; data/ and runs/ stay"
 	@echo
-	@echo "Write these variables behind make: the environment's are ignored, except PYTHON. A name may"
-	@echo "contain any character. The shell splits ARGS into words, so quote a word that has spaces:"
+	@echo "Write these variables after the target, as in make study DATASET=hd. Variables of the"
+	@echo "environment are ignored, except PYTHON. A name may contain any character. The shell splits"
+	@echo "ARGS into words, so quote a word that has spaces:"
 	@echo "make hear FILE='my digit.wav' ARGS=\"--network 'my network'\""
 
 $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
@@ -177,9 +179,12 @@ site: $(INSTALLED)-site $(INSTALLED)-say
 	@cp build/site/README.html build/site/index.html
 	@echo "Open build/site/index.html"
 
-# without local versions such as torch's +cpu, for PyPI has none
+# without local versions such as torch's +cpu, because PyPI has none
 lock: $(INSTALLED)-test
-	$(PY) -m pip freeze --all --exclude-editable | sed -e 's/+.*//' -e '/^pip==/d' > constraints.txt
+	@mkdir -p build
+	$(PY) -m pip freeze --all --exclude-editable > build/frozen.txt
+	sed -e 's/+.*//' -e '/^pip==/d' build/frozen.txt > build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build *.egg-info circuit/build circuit/*.egg-info

@@ -11,6 +11,9 @@ with these recordings.
 """
 
 import argparse
+import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +22,7 @@ from tqdm import tqdm
 
 from scripts.confidence_thresholds import nested
 from shd_helpers.command import run
+from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.data.microphone import read_utterance
 from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.files import atomic
@@ -27,9 +31,49 @@ from shd_helpers.paths import results_dir
 from shd_helpers.study.predictions import collect_predictions
 from shd_helpers.study.tables import read_table
 
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 NETWORKS = ("reference", "small")
 TABLE = "accepted.csv"
+_NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[^_]+)_[^_]+")
+
+
+class DigitRecording(NamedTuple):
+    """A sound file of one spoken digit, and what its name says about it."""
+
+    path: Path
+    label: str  # the digit's English name
+    speaker: str
+
+
+def recordings_of(folder: Path) -> list[DigitRecording]:
+    """List the recordings in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Its wav files are named ``{digit}_{speaker}_{take}.wav``.
+
+    Returns
+    -------
+    list of DigitRecording
+        Ordered by the names of the files.
+
+    Raises
+    ------
+    RecordingError
+        If there is no wav file, or one has another name.
+    """
+    recordings = []
+    for path in sorted(folder.glob("*.wav")):
+        match = _NAME.fullmatch(path.stem)
+        if not match:
+            raise RecordingError(
+                f"{path}: the name must be {{digit}}_{{speaker}}_{{take}}.wav, such as "
+                "7_jackson_0.wav. Rename the file or remove it."
+            )
+        recordings.append(DigitRecording(path, ENGLISH[int(match["digit"])], match["speaker"]))
+    if not recordings:
+        raise RecordingError(f"{folder}: no wav file. Name the folder that has the recordings.")
+    return recordings
 
 
 class Accepted(NamedTuple):
@@ -40,13 +84,15 @@ class Accepted(NamedTuple):
     accuracy: float  # of the accepted answers, 0..1
 
 
-def classify(paths: list[Path], networks: tuple[str, ...] = NETWORKS) -> pd.DataFrame:
+def classify(
+    recordings: Sequence[DigitRecording], networks: tuple[str, ...] = NETWORKS
+) -> pd.DataFrame:
     """Return each pretrained network's answer to each recording, with confidence and acceptance.
 
     Parameters
     ----------
-    paths : list of Path
-        Sound files named ``{digit}_{speaker}_{take}.wav``.
+    recordings : sequence of DigitRecording
+        From `recordings_of`.
     networks : tuple of str
         Names in ``results/networks``.
 
@@ -63,17 +109,16 @@ def classify(paths: list[Path], networks: tuple[str, ...] = NETWORKS) -> pd.Data
     """
     listeners = {name: Listener(name, "english") for name in networks}
     rows = []
-    for path in tqdm(paths):
-        word = read_utterance(path)
-        digit, speaker, _ = path.stem.split("_")
+    for recording in tqdm(recordings):
+        utterance = read_utterance(recording.path)
         for name, listener in listeners.items():
-            answer = listener.answer(word)
+            answer = listener.answer(utterance)
             rows.append(
                 {
                     "network": name,
-                    "recording": path.stem,
-                    "speaker": speaker,
-                    "label": DIGITS[int(digit)],
+                    "recording": recording.path.stem,
+                    "speaker": recording.speaker,
+                    "label": recording.label,
                     "predicted": answer.digit,
                     "confidence": answer.confidence,
                     "accepted": answer.accepted,
@@ -128,21 +173,18 @@ def main() -> None:
     """Write the table, and print both accuracies."""
     parser = argparse.ArgumentParser(prog="python -m scripts.accepted", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder with the wav files")
-    folder = parser.parse_args().folder
-    paths = sorted(folder.glob("*.wav"))
-    if not paths:
-        parser.error(f"{folder}: no wav file. Name the folder that has the recordings.")
     try:
-        table = classify(paths)
+        recordings = recordings_of(parser.parse_args().folder)
+        table = classify(recordings)
     except RecordingError as error:
-        parser.error(f"{error} Each file must contain one spoken digit.")
+        sys.exit(str(error))
     path = results_dir() / TABLE
     with atomic(path) as unfinished:
         table.to_csv(unfinished, index=False)
     for name in NETWORKS:
         accepted = on_other_corpus(table[table.network == name])
         print(
-            f"{name}: accepts {accepted.n_accepted} of {len(paths)} recordings, "
+            f"{name}: accepts {accepted.n_accepted} of {len(recordings)} recordings, "
             f"{accepted.accuracy:.1%} of these answers are right"
         )
     accepted = on_heidelberg_digits()

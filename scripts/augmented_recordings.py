@@ -5,6 +5,7 @@ sound file, such as one of those of `hd`.
 """
 
 import argparse
+import sys
 from math import inf
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from shd_helpers.command import run
+from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.data.recordings import encode_file, identity
 from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.figures.plots import CHANNEL
@@ -47,12 +49,18 @@ def describe(change: WaveformAugmentation) -> str:
 
 def main() -> None:
     """Draw the first copies of a recording beside the recording."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.augmented_recordings", description=__doc__
+    )
     parser.add_argument("recording", type=Path, help="a sound file of one utterance")
     path = parser.parse_args().recording
-    figure, axes = plt.subplots(2, 3, figsize=(11, 6), sharex=True, sharey=True)
-    for copy, axis in enumerate(axes.flat):
-        times, units = encode_file(path, copy=copy)
+    n_rows, n_columns = 2, 3
+    try:
+        copies = [encode_file(path, copy=copy) for copy in range(n_rows * n_columns)]
+    except RecordingError as error:
+        sys.exit(str(error))
+    figure, axes = plt.subplots(n_rows, n_columns, figsize=(11, 6), sharex=True, sharey=True)
+    for copy, (axis, (times, units)) in enumerate(zip(axes.flat, copies, strict=True)):
         axis.plot(1000 * times.astype(float), units, **DOT)
         rng = np.random.default_rng(int(identity(path, 0, copy), 16))
         drawn = WaveformAugmentation.drawn(rng)

@@ -21,7 +21,7 @@ from shd_helpers.command import run
 _BEFORE = re.compile(r"\(\?<![^)]*\)")
 PHRASES = Path(__file__).with_name("phrases.yaml")
 # between two words; in code perhaps with the beginning of another f-string or a line's end
-_SEPARATORS = re.compile(r"(?:[^\w'\\]|\\n|(?<=\W)f\")+")
+_SEPARATORS = re.compile(r"(?:[^\w'\\-]|\\n|(?<=\W)f\")+")
 
 
 class Phrase(NamedTuple):
@@ -48,7 +48,7 @@ def read_phrases(path: Path = PHRASES) -> list[Phrase]:
     Raises
     ------
     ValueError
-        If a phrase is no regular expression.
+        If a phrase isn't a valid regular expression.
     """
     phrases = []
     for entry in YAML(typ="safe").load(path):
@@ -59,7 +59,7 @@ def read_phrases(path: Path = PHRASES) -> list[Phrase]:
             pattern = re.compile(rf"\b(?:{expression})(?!\w)", re.IGNORECASE)
         except re.error as error:
             raise ValueError(
-                f"{path}: {entry['phrase']!r} is no regular expression: {error}"
+                f"{path}: {entry['phrase']!r} isn't a valid regular expression: {error}"
             ) from error
         phrases.append(Phrase(pattern, entry["instead"]))
     return phrases
@@ -97,7 +97,8 @@ def _words_of(path: Path) -> str:
     """Return the words of a file with one space between each, also those of its code.
 
     Most files have no phrase. Searching this text finds that out in a fraction of the time that
-    `texts` takes. Signs between two parts of a string or a comment count as a space.
+    `texts` takes. Signs between two parts of a string or a comment count as a space. A hyphen
+    stays, because it is part of some phrases.
     """
     return _SEPARATORS.sub(" ", path.read_text(encoding="utf-8"))
 

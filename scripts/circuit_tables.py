@@ -7,18 +7,21 @@ networks that hold out a speaker, such as those of ``make sweep SWEEP=circuit_bi
 """
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from shd_circuit import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export
+from shd_circuit.folder import ExportError
 from tqdm import tqdm
 
 from scripts.networks import run_folders
 from shd_helpers.command import run
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.files import atomic
-from shd_helpers.network import Quantization, answers
+from shd_helpers.network import answers
 from shd_helpers.paths import networks_dir, results_dir, runs_dir
 from shd_helpers.study import (
     evaluate,
@@ -28,6 +31,8 @@ from shd_helpers.study import (
     read_run,
     seen_and_unseen_accuracy,
 )
+from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.tables import locked
 from shd_helpers.study.trained_network import TrainedNetwork
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)  # of random disturbances
@@ -52,9 +57,20 @@ def disturbances(trained: TrainedNetwork) -> pd.DataFrame:
     DataFrame
         A row for each disturbance (`kind`), `strength` and `draw`, with accuracies as fractions;
         the `kind` ``none`` is undisturbed.
+
+    Raises
+    ------
+    RunError
+        If the network's run doesn't score test utterances.
     """
     model = trained.network
     events = load_utterances(trained).test
+    if events is None:
+        raise RunError(
+            f"{trained.file}: its run doesn't score test utterances (score_test is False), so "
+            "there are none to disturb. Name networks that do, such as those of the sweep "
+            "circuit_bits."
+        )
     cases = [("none", 0.0, 0)]
     for kind in DISTURBANCES:
         is_slow_clock = "clock" in kind  # the same in each draw
@@ -130,7 +146,7 @@ def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
     floats = evaluate(trained.network, events)
     rows = []
     for name in tqdm(circuits, desc=trained.name, leave=False):
-        circuit = circuit_of(trained, Quantization.named(name))
+        circuit = circuit_of(trained, export.quantization_of(trained, name))
         answered = answers(circuit.evaluate(events)[0])
         stored = cost.memory(circuit).bytes
         rows.append(
@@ -163,17 +179,23 @@ def main() -> None:
         help="patterns below runs/: 'sweeps/circuit_bits_hd/*', or names in results/networks/",
     )
     arguments = parser.parse_args()
-    names = [name for name in arguments.networks if (networks_dir() / f"{name}.npz").is_file()]
-    folders = run_folders(name for name in arguments.networks if name not in names)
-    if not names and not folders:
-        parser.error(f"no run folder below {runs_dir()}, and no pretrained network, is named so")
     path = results_dir() / f"circuit_{arguments.table}.csv"
-    for source in tqdm([*names, *folders], desc=arguments.table):
-        if isinstance(source, str):
-            trained = load_pretrained(source)
-        else:
-            trained = load_network(read_run(source))
-        add_to_table(path, trained, TABLES[arguments.table])
+    names = [name for name in arguments.networks if (networks_dir() / f"{name}.npz").is_file()]
+    try:
+        folders = run_folders(name for name in arguments.networks if name not in names)
+        if not names and not folders:
+            parser.error(
+                f"networks: no run folder below {runs_dir()} and no pretrained network has one of "
+                "these names"
+            )
+        for source in tqdm([*names, *folders], desc=arguments.table):
+            if isinstance(source, str):
+                trained = load_pretrained(source)
+            else:
+                trained = load_network(read_run(source))
+            add_to_table(path, trained, TABLES[arguments.table])
+    except (RunError, DatasetError, ExportError) as error:
+        sys.exit(str(error))
     print(path)
 
 
@@ -181,6 +203,8 @@ def add_to_table(
     path: Path, trained: TrainedNetwork, measure: Callable[[TrainedNetwork], pd.DataFrame]
 ) -> None:
     """Measure a network, and add its rows to a table; do nothing if it is there.
+
+    Another process may add rows to the same table meanwhile.
 
     Parameters
     ----------
@@ -192,16 +216,24 @@ def add_to_table(
         One of `TABLES`.
     """
     name = trained.about["hash"]
-    old = pd.read_csv(path, dtype={"run": str}) if path.exists() else pd.DataFrame({"run": []})
-    if name in set(old.run):
+    if name in set(_rows_of(path).run):
         return
-    new = measure(trained)
+    new = measure(trained)  # takes minutes, so the table isn't locked yet
     parameters = trained.about["parameters"]
     about = {"run": name, "speaker": parameters["held_out"], "seed": parameters["seed"]}
     new = pd.concat([pd.DataFrame(about, index=new.index), new], axis=1)
-    table = pd.concat([old, new]) if len(old) else new
-    with atomic(path) as unfinished:
-        table.to_csv(unfinished, index=False, float_format="%.5g")
+    with locked(path):
+        old = _rows_of(path)
+        if name in set(old.run):
+            return
+        table = pd.concat([old, new]) if len(old) else new
+        with atomic(path) as unfinished:
+            table.to_csv(unfinished, index=False, float_format="%.5g")
+
+
+def _rows_of(path: Path) -> pd.DataFrame:
+    """Return the rows that a table has so far."""
+    return pd.read_csv(path, dtype={"run": str}) if path.exists() else pd.DataFrame({"run": []})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pandas as pd
 from shd_helpers.command import run
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.datasets import locate
-from shd_helpers.data.shd_file import LONGEST_S, N_CHANNELS, Utterances, read_shd
+from shd_helpers.data.shd_file import LONGEST_S, Utterances, read_shd
 
 BIN_S = 0.01  # of profiles and of the correlation
 BAND = 5  # adjacent units that these take together, because single units are mostly noise
@@ -53,10 +53,18 @@ def compare_utterances(a: Utterances, b: Utterances) -> tuple[pd.Series, pd.Data
     Raises
     ------
     DatasetError
-        If a or b has no utterance.
+        If a or b has no utterance or no spike, or they have different numbers of channels.
     """
-    if not len(a) or not len(b):
-        raise DatasetError("A data set without utterances can't be compared. Choose another.")
+    for utterances in (a, b):
+        if not len(utterances):
+            raise DatasetError("A data set without utterances can't be compared. Choose another.")
+        if not len(utterances.times):
+            raise DatasetError("A data set without spikes can't be compared. Choose another.")
+    if a.n_channels != b.n_channels:
+        raise DatasetError(
+            f"The data sets have {a.n_channels} and {b.n_channels} channels, so their spikes can't "
+            "be compared. Choose data sets with the same channels."
+        )
     spikes_a = np.diff(a.offsets)
     spikes_b = np.diff(b.offsets)
     units_a, time_a, edges_a = _profiles(a)
@@ -90,7 +98,7 @@ def _profiles(utterances: Utterances) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
     The edges are the mean times until which 5 % and 95 % of an utterance's spikes have come.
     """
-    over_units = np.zeros(N_CHANNELS // BAND)
+    over_units = np.zeros(_n_bands(utterances.n_channels))
     over_time = np.zeros(round(LONGEST_S / BIN_S) + 1)
     edges_ms = []
     for i in range(len(utterances)):
@@ -101,6 +109,11 @@ def _profiles(utterances: Utterances) -> tuple[np.ndarray, np.ndarray, np.ndarra
             edges_ms.append(1000 * np.quantile(times, [0.05, 0.95]))
     n = len(utterances)
     return over_units / n, over_time / n, np.mean(edges_ms, axis=0)
+
+
+def _n_bands(n_channels: int) -> int:
+    """Return the number of bands of units; the last one may have fewer than `BAND`."""
+    return -(-n_channels // BAND)
 
 
 def _matches(a: Utterances, b: Utterances) -> list[tuple[int, int]]:
@@ -122,11 +135,11 @@ def _compare_matched(a: Utterances, b: Utterances) -> dict[str, float]:
     correlations = []
     pairs = _matches(a, b)
     for i, j in pairs:
-        blocks_a = _blocks(*a.spikes(i))
-        blocks_b = _blocks(*b.spikes(j))
+        blocks_a = _blocks(*a.spikes(i), a.n_channels)
+        blocks_b = _blocks(*b.spikes(j), b.n_channels)
         n_active_a += blocks_a.sum()
         n_active_b += blocks_b.sum()
-        correlation = _correlation(blocks_a, blocks_b)
+        correlation = _correlation(blocks_a, blocks_b, _n_bands(a.n_channels))
         if correlation is not None:
             correlations.append(correlation)
     return {
@@ -136,21 +149,21 @@ def _compare_matched(a: Utterances, b: Utterances) -> dict[str, float]:
     }
 
 
-def _blocks(times: np.ndarray, units: np.ndarray) -> np.ndarray:
+def _blocks(times: np.ndarray, units: np.ndarray, n_channels: int) -> np.ndarray:
     """Return the number of active entries (10 ms x unit) in each block of 10 ms x 5 units.
 
     All blocks of a bin follow each other. The array ends with the last block that has a spike.
     """
-    entries = np.unique((times / BIN_S).astype(int) * N_CHANNELS + units)
-    return np.bincount(entries // BAND)
+    entries = np.unique((times / BIN_S).astype(int) * n_channels + units)
+    bins, active_units = np.divmod(entries, n_channels)
+    return np.bincount(bins * _n_bands(n_channels) + active_units // BAND)
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+def _correlation(first: np.ndarray, second: np.ndarray, blocks_of_bin: int) -> float | None:
     """Return the correlation of two utterances' blocks; None if one of them is the same all over.
 
     Both are filled up with zeros to the same number of whole bins.
     """
-    blocks_of_bin = N_CHANNELS // BAND
     n_bins = -(-max(len(first), len(second)) // blocks_of_bin)  # rounded up
     if n_bins == 0:
         return None

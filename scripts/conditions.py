@@ -20,10 +20,11 @@ from scripts.networks import run_folders
 from shd_helpers.cochlea import encode, on_all_cores
 from shd_helpers.command import run
 from shd_helpers.data.heidelberg import ARCHIVE, NAME
+from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.data.recordings import identity
 from shd_helpers.data.sound_file import read_wave
 from shd_helpers.data.waveform_augmentation import WaveformAugmentation
-from shd_helpers.files import atomic
+from shd_helpers.files import atomic, reading
 from shd_helpers.paths import data_dir, results_dir
 from shd_helpers.study import evaluate
 from shd_helpers.study.pretrained import load_network
@@ -144,12 +145,14 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", help="patterns of run folders below runs/")
     try:
         runs = [read_run(folder) for folder in run_folders(parser.parse_args().runs)]
-    except RunError as error:
+        networks = {run.info["parameters"]["held_out"]: load_network(run) for run in runs}
+        if not runs or len(networks) < len(runs) or min(networks) < 0:
+            parser.error("runs: name runs that hold out one speaker each, one run for each speaker")
+        archive = data_dir() / "hd" / ARCHIVE
+        with reading(archive, RecordingError, "Download it again: make data DATASET=hd"):
+            cases, spikes = encode_cases(archive, set(networks))
+    except (RunError, RecordingError) as error:
         sys.exit(str(error))
-    networks = {run.info["parameters"]["held_out"]: load_network(run) for run in runs}
-    if not runs or len(networks) < len(runs) or min(networks) < 0:
-        parser.error("runs: name runs that hold out one speaker each, one run for each speaker")
-    cases, spikes = encode_cases(data_dir() / "hd" / ARCHIVE, set(networks))
     rows = []
     for case, (times, units) in zip(cases.itertuples(), spikes, strict=True):
         trained = networks[case.speaker]

@@ -8,6 +8,8 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -78,18 +80,59 @@ def nested(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis("speaker").sort_index()
 
 
-def write_threshold(name: str, threshold: float) -> None:
+class ThresholdError(ValueError):
+    """A threshold that can't be written; the message says why."""
+
+
+def files_for_threshold(names: Sequence[str], threshold: float, wanted: float) -> list[Path]:
+    """Check that a threshold can be put into pretrained networks, and return their files.
+
+    A script calls this before it writes anything, so that a mistake changes no file.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of files in ``results/networks``, without their ending.
+    threshold : float
+        The threshold, from `confidence_threshold`.
+    wanted : float
+        The share of correct answers for which it was searched, 0..1.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    ThresholdError
+        If a file is missing, or there are networks but no finite threshold for them.
+    """
+    paths = [networks_dir() / f"{name}.npz" for name in names]
+    for path in paths:
+        if not path.is_file():
+            there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz")))
+            raise ThresholdError(f"{path}: no such network. Nothing is written. There are: {there}")
+    if names and not np.isfinite(threshold):
+        raise ThresholdError(
+            f"At no confidence are {wanted:.0%} of the answers correct, so there is no threshold "
+            f"for {', '.join(names)}. Nothing is written."
+        )
+    return paths
+
+
+def write_threshold(path: Path, threshold: float) -> None:
     """Put a threshold into a pretrained network's file.
 
     Parameters
     ----------
-    name : str
-        Name of a file in ``results/networks``, without its ending.
+    path : Path
+        The file, from `files_for_threshold`.
     threshold : float
         The threshold.
     """
-    path = networks_dir() / f"{name}.npz"
-    arrays = dict(np.load(path))
+    with np.load(path) as file:
+        arrays = dict(file)
     about = json.loads(str(arrays["about"])) | {"confidence_threshold": threshold}
     arrays["about"] = np.array(json.dumps(about))
     with atomic(path) as unfinished, unfinished.open("wb") as file:
@@ -116,12 +159,16 @@ def main() -> None:
     if predictions.empty or predictions.confidence.isna().any():
         parser.error(f"{given.model!r} has no utterances of held-out speakers with a confidence")
     table = nested(predictions)
-    with atomic(results_dir() / "confidence_thresholds.csv") as unfinished:
-        table.round(4).to_csv(unfinished)
     correct = predictions.label == predictions.predicted
     threshold = confidence_threshold(predictions.confidence.to_numpy(), correct.to_numpy())
-    for name in given.networks:
-        write_threshold(name, threshold)
+    try:
+        paths = files_for_threshold(given.networks, threshold, WANTED)
+    except ThresholdError as error:
+        sys.exit(str(error))
+    with atomic(results_dir() / "confidence_thresholds.csv") as unfinished:
+        table.round(4).to_csv(unfinished)
+    for path in paths:
+        write_threshold(path, threshold)
     print(f"Confidence threshold: {threshold:.4f}. Of the utterances of unseen speakers,")
     print(
         f"{table.accepted.mean():.1%} are accepted, {table.correct.mean():.1%} of these are correct"

@@ -3,6 +3,7 @@
 ``SHD_IMG_DIR=img python -m scripts.drawings`` makes all five. Numbers in them are the package's.
 """
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
@@ -393,6 +394,7 @@ def drawings() -> dict[str, Figure]:
 
 def main() -> None:
     """Draw and save all."""
+    argparse.ArgumentParser(prog="python -m scripts.drawings", description=__doc__).parse_args()
     sources = {"pooling": SOURCE, "network": SOURCE_AND_NETWORK, "way": SOURCE_AND_NETWORK}
     for name, figure in drawings().items():
         save(figure, name, sources.get(name, ""))

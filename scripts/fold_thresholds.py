@@ -23,7 +23,12 @@ import pandas as pd
 from scipy.special import softmax
 
 from scripts.augmented_folds import augmented_path
-from scripts.confidence_thresholds import confidence_threshold, write_threshold
+from scripts.confidence_thresholds import (
+    ThresholdError,
+    confidence_threshold,
+    files_for_threshold,
+    write_threshold,
+)
 from scripts.selection import OF_TEN_FOLDS, ten_folds
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
@@ -197,6 +202,16 @@ def augmented_folds(tables: Sequence[str]) -> Folds:
     return Folds(runs, {})
 
 
+def _write_table(rows: pd.DataFrame) -> None:
+    """Write the rows of an entry (`network`) into the table, instead of its earlier ones."""
+    path = results_dir() / TABLE
+    if path.exists():
+        earlier = pd.read_csv(path)
+        rows = pd.concat([earlier[~earlier.network.isin(rows.network)], rows])
+    with atomic(path) as unfinished:
+        rows.to_csv(unfinished, index=False)
+
+
 def main() -> None:
     """Write the table, and the threshold into pretrained networks."""
     parser = argparse.ArgumentParser(prog="python -m scripts.fold_thresholds", description=__doc__)
@@ -214,17 +229,14 @@ def main() -> None:
     except (SelectionError, TableError) as error:
         sys.exit(f"{error} Augmented recordings are scored by `python -m scripts.augmented_folds`.")
     judged = judge_speakers(of_clean, of_augmented)
-    path = results_dir() / TABLE
-    earlier = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["network"])
-    new = judged.assign(network=given.entry).round(4)
-    rows = pd.concat([earlier[earlier.network != given.entry], new]) if len(earlier) else new
-    with atomic(path) as unfinished:
-        rows.to_csv(unfinished, index=False)
     threshold = threshold_of([*of_augmented.values()])
-    if not np.isfinite(threshold):
-        sys.exit(f"No confidence reaches {WANTED:.0%} right answers, so no threshold is written.")
-    for name in given.networks:
-        write_threshold(name, threshold)
+    try:
+        network_files = files_for_threshold(given.networks, threshold, WANTED)
+    except ThresholdError as error:
+        sys.exit(str(error))
+    _write_table(judged.assign(network=given.entry).round(4))
+    for file in network_files:
+        write_threshold(file, threshold)
     print(f"threshold {threshold:.4f}, means over {len(judged) // 2} speakers:")
     print(judged.groupby("sound", sort=False)[["accepted", "correct", "correct_of_all"]].mean())
 

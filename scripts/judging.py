@@ -104,7 +104,7 @@ def write_judging(sweeps: Path = SWEEPS) -> list[Path]:
     Returns
     -------
     list of Path
-        The files that are needed.
+        The files that are needed. Those of an earlier selection that aren't are removed.
 
     Raises
     ------
@@ -128,10 +128,13 @@ def write_judging(sweeps: Path = SWEEPS) -> list[Path]:
     }
     paths = []
     for name, content in contents.items():
+        path = sweeps / f"{name}.yaml"
         if content["grid"]["candidate"]:
             comment = _COMMENT.format(_WHAT[name])
             whole = {"name": name, "notebook": "03_model_training", **content, **KEPT}
-            paths.append(write_yaml(sweeps / f"{name}.yaml", comment, whole))
+            paths.append(write_yaml(path, comment, whole))
+        else:
+            path.unlink(missing_ok=True)  # `write_nested` would read its table
     return paths
 
 
@@ -223,7 +226,7 @@ def official_accuracies(utterances: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_official() -> None:
-    """Judge what was selected on the official test file, print it, and write the table.
+    """Score the selected networks on the official test file, and write and print the accuracies.
 
     The winner is judged exactly as it was selected. The best single network and the small one are
     judged with all official seeds, and the first of them also as an ensemble of these.

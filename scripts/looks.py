@@ -22,7 +22,7 @@ import pandas as pd
 
 from scripts.looks_by_hand import AGAIN, LEFT_OUT, NO_TABLE, OFFICIAL, RUN, VALIDATED, Look
 from scripts.looks_page import read_counts, render, with_tables
-from scripts.table_history import History, sweep_of
+from scripts.table_history import History, HistoryError, sweep_of
 from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.paths import ROOT, results_dir
@@ -394,7 +394,10 @@ def main() -> None:
     """Count, and write both tables and the page that quotes them."""
     parser = argparse.ArgumentParser(prog="python -m scripts.looks", description=__doc__)
     parser.add_argument("commit", nargs="?", default="HEAD", help="the last commit to count")
-    history = History(ROOT, parser.parse_args().commit)
+    try:
+        history = History(ROOT, parser.parse_args().commit)
+    except HistoryError as error:
+        sys.exit(str(error))
     if not history.is_complete():
         sys.exit("This clone lacks old commits, which are counted. Run: git fetch --unshallow")
     looks, best = count(history)

@@ -4,6 +4,7 @@
 nothing that isn't in them.
 """
 
+import argparse
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -420,6 +421,7 @@ def render() -> str:
 
 def main() -> None:
     """Write the page to results/networks/README.md."""
+    argparse.ArgumentParser(prog="python -m scripts.model_cards", description=__doc__).parse_args()
     with atomic(PAGE) as unfinished:
         unfinished.write_text(render(), encoding="utf-8")
 

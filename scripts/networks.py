@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from shd_helpers.checks import quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import networks_dir, runs_dir
 from shd_helpers.study import read_run, save_ensemble, save_pretrained
@@ -24,10 +25,21 @@ def run_folders(patterns: Iterable[str]) -> list[Path]:
     -------
     list of Path
         The folders that match, without hidden ones.
+
+    Raises
+    ------
+    RunError
+        If a pattern can't be one below `runs_dir`, such as an absolute path.
     """
     folders: list[Path] = []
     for pattern in patterns:
-        folders += sorted(runs_dir().glob(pattern))
+        try:
+            folders += sorted(runs_dir().glob(pattern))
+        except (NotImplementedError, ValueError) as error:
+            raise RunError(
+                f"{quoted(pattern)}: can't be a pattern of run folders ({error}). Write a path "
+                f"below {runs_dir()}, such as 'sweeps/final_hd/*'."
+            ) from error
     return [folder for folder in folders if not folder.name.startswith(".")]
 
 
@@ -52,36 +64,40 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         runs = [read_run(folder) for folder in run_folders(arguments.runs)]
+        if arguments.ensemble:
+            path = networks_dir() / f"{arguments.name}.npz"
+            save_ensemble(runs, path)
+            print(path)
+            return
+        seeds = [run.info["seed"] for run in runs]
+        if not runs or len(set(seeds)) < len(seeds):
+            parser.error(
+                f"runs: the patterns find runs with the seeds {seeds} below {runs_dir()}. Name at "
+                "least one run, each with another seed."
+            )
+        for run, path in zip(runs, _paths(arguments.name, runs), strict=True):
+            save_pretrained(run, path)
+            print(path)
     except RunError as error:
         sys.exit(str(error))
-    if arguments.ensemble:
-        _save_ensemble(runs, networks_dir() / f"{arguments.name}.npz")
-        return
-    seeds = [run.info["seed"] for run in runs]
-    if not runs or len(set(seeds)) < len(seeds):
-        parser.error(
-            f"runs: the patterns find runs with the seeds {seeds} below {runs_dir()}. Name at "
-            "least one run, each with another seed."
-        )
-    for run, seed in zip(runs, seeds, strict=True):
+
+
+def _paths(name: str, runs: Sequence[Run]) -> list[Path]:
+    """Return the file of each run's network; RunError if two networks would have the same file."""
+    paths = []
+    for run in runs:
         # A network that all speakers train is to be used, and only one is needed.
         trains_everybody = run.info["parameters"].get("protocol") == "everybody"
-        name = arguments.name if trains_everybody else f"{arguments.name}_{seed}"
-        path = networks_dir() / f"{name}.npz"
-        try:
-            save_pretrained(run, path)
-        except RunError as error:
-            sys.exit(str(error))
-        print(path)
-
-
-def _save_ensemble(runs: Sequence[Run], path: Path) -> None:
-    """Save all runs in one file; end with a sentence if they can't be an ensemble."""
-    try:
-        save_ensemble(runs, path)
-    except RunError as error:
-        sys.exit(str(error))
-    print(path)
+        file_name = name if trains_everybody else f"{name}_{run.info['seed']}"
+        paths.append(networks_dir() / f"{file_name}.npz")
+    if len(set(paths)) < len(paths):
+        folders = ", ".join(str(run.folder) for run in runs)
+        raise RunError(
+            f"{folders}: more than one of these runs trains on all speakers (protocol "
+            f"'everybody'), and only one network can be {name}.npz. Name one run, or save them as "
+            "one network with --ensemble."
+        )
+    return paths
 
 
 if __name__ == "__main__":

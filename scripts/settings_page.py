@@ -3,6 +3,7 @@
 ``python -m scripts.settings_page`` writes the page anew.
 """
 
+import argparse
 from dataclasses import Field, fields
 from typing import Any
 
@@ -196,6 +197,9 @@ def render() -> str:
 
 def main() -> None:
     """Write the page to docs/settings.md."""
+    argparse.ArgumentParser(
+        prog="python -m scripts.settings_page", description=__doc__
+    ).parse_args()
     with atomic(PAGE) as unfinished:
         unfinished.write_text(render(), encoding="utf-8")
 

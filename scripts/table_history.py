@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from shd_helpers.checks import quoted
 from shd_helpers.paths import ROOT
 from shd_helpers.study.tables import with_current_names
 
 # Sweeps that were renamed: today's names by the first ones.
 RENAMED_SWEEPS = {"original_left_out": "original_leave_one_speaker_out"}
+
+
+class HistoryError(ValueError):
+    """The history of a repository that can't be read; the message names the remedy."""
 
 
 class History:
@@ -23,11 +28,22 @@ class History:
         The repository.
     commit : str
         Its history up to here is read.
+
+    Raises
+    ------
+    HistoryError
+        If there is no such commit, or the folder is no repository of git.
     """
 
     def __init__(self, root: Path = ROOT, commit: str = "HEAD") -> None:
         self._root = root
         self._commit = commit
+        try:
+            self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}")
+        except subprocess.CalledProcessError as error:
+            raise HistoryError(
+                f"{root}: git finds no commit {quoted(commit)}. Name one that `git log` lists."
+            ) from error
 
     def git(self, *arguments: str) -> bytes:
         """Run git in the repository.

@@ -28,8 +28,8 @@ COMMANDS = {
     ),
     "sweep": Command(
         "shd_helpers.sweeps.runner",
-        "run what is missing of a sweep (the study's own sweeps need a checkout; your own file "
-        "with your own notebook doesn't)",
+        "execute the missing runs of a sweep (the study's own sweeps need a checkout; your own "
+        "file with your own notebook doesn't)",
     ),
     "hear": Command(
         "shd_helpers.hear",

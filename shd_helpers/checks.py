@@ -216,8 +216,8 @@ def check_choice(name: str, value: object, choices: Sequence) -> None:
         If it is none of them, or equal to one but of another type.
     """
     if not isinstance(value, type(choices[0])) or value not in choices:
-        listed = ", ".join(map(str, choices))
-        raise ValueError(f"{name} {quoted(value)}: must be one of {listed}")
+        allowed = ", ".join(map(str, choices))
+        raise ValueError(f"{name} {quoted(value)}: must be one of {allowed}")
 
 
 def check_number(name: str, value: float, low: float, high: float = inf) -> None:

@@ -1,10 +1,11 @@
-"""Run a command of the study so that it ends properly when its output can't be written."""
+"""Run a command of the study so that it ends with a sentence and an exit status."""
 
 import io
 import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,10 +53,14 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a command's main function, and end the process with its exit status.
 
     Characters that the terminal's encoding doesn't have, such as an umlaut in a file's name, are
-    printed as escapes. If a library is missing, the process ends with pip's command that installs
-    it. If standard output can't be written, as on a full disk, it ends with a sentence instead of a
-    traceback. If the program that reads the output has ended (``| head``), it ends like a program
-    that the signal SIGPIPE stops.
+    printed as escapes. The process ends with a sentence instead of a traceback in these cases:
+
+    * The working directory is another checkout than that of this package.
+    * A library is missing. The sentence has pip's command that installs it.
+    * Ctrl-C interrupts the command. The exit status is that of a program that SIGINT stops.
+    * Standard output can't be written, as on a full disk. The command's own message is printed
+      before. If the program that reads the output has ended (``| head``), the process ends without
+      a sentence, like a program that SIGPIPE stops.
 
     Parameters
     ----------
@@ -66,34 +71,42 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     -------
     NoReturn
         It raises SystemExit with the exit status.
-
-    Raises
-    ------
-    ImportError
-        As `check_checkout` does.
     """
-    check_checkout(Path.cwd())
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors="backslashreplace")
     if not isinstance(sys.stdout, io.TextIOWrapper):  # the process was started without one
-        sys.exit(main())
+        sys.exit(_exit_code(main))
     output = sys.stdout = _watched(sys.stdout)
-    status = None
+    code: int | str | None = None
     try:
-        try:
-            status = main()
-        except MissingExtraError as error:
-            sys.exit(str(error))
-        finally:  # also where the process ends with a message or a help text
-            output.flush()
-    except (OSError, SystemExit) as error:
+        code = _exit_code(main)
+    except OSError:
         if output.error is None:
             raise
-        if isinstance(error, SystemExit) and isinstance(error.code, str):
-            print(error.code, file=sys.stderr)
-    if output.error is not None:
-        _end_without_output(output.error)
-    sys.exit(status)
+    with suppress(OSError):  # `output` remembers the error, and the message comes first
+        output.flush()
+    if output.error is None:
+        sys.exit(code)
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    _end_without_output(output.error)
+
+
+def _exit_code(main: Callable[[], int | None]) -> int | str | None:
+    """Return what a command ends with, as `sys.exit` takes it: an exit status or a message."""
+    try:
+        check_checkout(Path.cwd())
+    except ImportError as error:
+        return str(error)
+    try:
+        return main()
+    except MissingExtraError as error:
+        return str(error)
+    except SystemExit as error:  # a message, or the end of a help text
+        return error.code
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def _watched(stdout: io.TextIOWrapper) -> _Output:

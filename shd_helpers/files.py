@@ -27,6 +27,7 @@ PROCESS_NAMESPACE = Path("/proc/self/ns/pid")
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 # Other errors than these, such as EINVAL, come from a damaged file, too.
 _OF_THE_SYSTEM = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+_OWN_PACKAGES = ("shd_helpers", "shd_circuit")
 FORGOTTEN_S = 86_400.0  # nobody writes longer at one file
 
 
@@ -146,8 +147,8 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
 
     The message says whether the file is damaged, can't be read, or doesn't fit into the memory.
 
-    A mistake in this package's own code is raised as it is. A folder, a pipe or a device at the
-    path is refused, because reading it may never end.
+    A mistake in the study's own code (`shd_helpers` or `shd_circuit`) is raised as it is. A folder,
+    a pipe or a device at the path is refused, because reading it may never end.
 
     Parameters
     ----------
@@ -176,8 +177,8 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
         raise
     except Exception as error:  # h5py, zipfile, pickle and pandas all raise errors of their own
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        raised_in = Path(frames[-1].f_code.co_filename)
-        is_ours = raised_in.is_relative_to(Path(__file__).parent)
+        raised_in = frames[-1].f_globals.get("__package__") or ""
+        is_ours = raised_in.partition(".")[0] in _OWN_PACKAGES
         if is_ours and isinstance(error, TypeError | AttributeError | NameError):
             raise
         raise kind(f"{path}: {_trouble(error, remedy)}") from error

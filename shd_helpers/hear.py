@@ -179,23 +179,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="shd hear",
         description="Recognize the digit in each sound file or, without a file, from the "
-        "microphone. It prints the digit and the network's confidence. An answer that is below "
-        "the network's threshold is marked (not sure).",
+        "microphone. The command prints the digit and the network's confidence. It marks an answer "
+        "(not sure) if the confidence is below the network's threshold, or if a digit of another "
+        "language scores higher.",
     )
-    parser.add_argument("files", nargs="*", metavar="FILE", help="sound files of one digit each")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="sound files, each with one spoken digit"
+    )
     parser.add_argument(
         "--language",
         default="english",
         choices=LANGUAGES,
-        help="whose digits may be answered (default: english)",
+        help="language of the digits that the network may answer (default: english)",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print an object in JSON for each file, one per line"
+        "--json", action="store_true", help="print one JSON object for each file, one per line"
     )
     parser.add_argument(
         "--network", default=NETWORK, help="name of a pretrained network (default: reference)"
     )
     given = parser.parse_args(arguments)
+    if "" in given.files:  # such as "$FILE" where FILE isn't set
+        parser.error("FILE is empty. Name a sound file, or give no file to use the microphone.")
     try:
         listener = Listener(given.network, given.language)
     except ValueError as error:
@@ -203,10 +208,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = 0
     for file in given.files or [None]:
         try:
-            if file:
-                answer = listener.hear(file)
-            else:
+            if file is None:
                 answer = listener.answer(encode_utterance(record(), RATE_HZ))
+            else:
+                answer = listener.hear(file)
         except RecordingError as error:
             status = 1
             print(error, file=sys.stderr)

@@ -171,8 +171,8 @@ def _arguments(text: str, match: re.Match) -> dict[str, Any] | None:
         return {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
     except (SyntaxError, ValueError):
         raise ObjectError(
-            f"{quoted(text)}: the arguments must have names and be numbers, texts or truth values, "
-            f"{_FORM}."
+            f"{quoted(text)}: pass keyword arguments whose values are numbers, strings, or True or "
+            f"False, {_FORM}."
         ) from None
 
 

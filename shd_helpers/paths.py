@@ -57,8 +57,8 @@ def check_checkout(folder: Path) -> None:
             continue
         if checkout.resolve() != ROOT:
             raise ImportError(
-                f"this Python imports the package of {ROOT}, not of {checkout}. Start it by make, "
-                f"or install the package: python -m pip install -e '{checkout}'"
+                f"This Python imports the package of {ROOT}, not that of {checkout}. Run the "
+                f"command with make, or install the package: python -m pip install -e '{checkout}'"
             )
         return
 

@@ -1,8 +1,8 @@
-"""Version numbers of what the code computes. They are raised by hand, when results change.
+"""Version numbers of what the code computes. They are increased by hand, when results change.
 
 A comment, a moved function or a faster loop changes no result and outdates nothing. A changed
-formula or constant does. `shd_helpers.study.behavior` finds out when the code computes something
-else than these numbers stand for, and says which one to raise.
+formula or constant does. If the code computes different results than before, increase a version
+number: `shd_helpers.study.behavior` notices this, and says which one.
 """
 
 SPIKES = 1  # from sound to spikes: data sets that are made here are made again

@@ -73,7 +73,6 @@ TABLE = ROOT / "results" / "attacks.csv"
 COLUMNS = ("kind", "seed", "attempts", "refused", "completed", "unclear", "hung", "lost", "ends")
 LIMIT_S = 120.0  # of an attempt, on a busy machine
 COMMAND_S = 100.0  # of a command that an attempt starts
-NO_SPACE = 28
 
 
 class NotHere(Exception):

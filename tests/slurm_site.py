@@ -112,13 +112,13 @@ def real(folder):
     daemons = []
     try:
         for command in (munged, ["slurmctld", "-D"], ["slurmd", "-D"]):
-            log = (folder / f"{command[0]}.out").open("w")
             environment = os.environ | site.environment
-            daemons.append(
-                subprocess.Popen(
-                    command, env=environment, stdout=log, stderr=log, start_new_session=True
+            with (folder / f"{command[0]}.out").open("w") as log:
+                daemons.append(
+                    subprocess.Popen(
+                        command, env=environment, stdout=log, stderr=log, start_new_session=True
+                    )
                 )
-            )
             if command[0] == "munged":
                 wait_until((folder / "munge.socket").exists, "munge answers")
         wait_until(lambda: _answers(site), "a node is idle")

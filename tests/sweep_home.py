@@ -174,12 +174,13 @@ class Home:
         out = self.folder / f"out{len(self.commands)}"
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            process = subprocess.Popen(
-                [*map(str, command)],
-                stdout=out.open("w"),
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            with out.open("w") as output:
+                process = subprocess.Popen(
+                    [*map(str, command)],
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
         finally:
             signal.signal(signal.SIGINT, before)
         process.out = out

@@ -4,8 +4,11 @@ import sys
 
 import pandas as pd
 import pytest
+import soundfile
 
-from scripts import accepted
+from scripts import accepted, other_microphones
+from shd_helpers.data.class_names import ENGLISH
+from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.hear import Answer
 
 ANSWERS = {"0_ann_1": Answer("zero", 0.9, True, ""), "7_bob_2": Answer("nine", 0.4, False, "")}
@@ -30,7 +33,7 @@ def recordings(tmp_path, monkeypatch):
 
 
 def test_each_network_has_a_row_for_each_recording(recordings):
-    table = accepted.classify(sorted(recordings.glob("*.wav")), ("reference", "small"))
+    table = accepted.classify(accepted.recordings_of(recordings), ("reference", "small"))
     assert table.network.tolist() == ["reference", "reference", "small", "small"]
     first = table.iloc[1]
     assert (first.speaker, first.label, first.predicted) == ("bob", "seven", "nine")
@@ -48,8 +51,33 @@ def test_the_accuracy_is_that_of_accepted_answers_alone():
     assert accepted.on_other_corpus(answers) == (3, 0.75, pytest.approx(2 / 3))
 
 
-def test_a_folder_without_recordings_is_refused(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["accepted", str(tmp_path)])
-    with pytest.raises(SystemExit):
-        accepted.main()
-    assert "no wav file. Name the folder" in capsys.readouterr().err
+@pytest.mark.parametrize("script", [accepted, other_microphones])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (None, r"no wav file\. Name the folder"),
+        ("foo.wav", r"foo\.wav: the name must be .*such as 7_jackson_0\.wav"),
+        ("11_ann_0.wav", r"11_ann_0\.wav: the name must be"),
+        ("7_ann_0.wav", r"7_ann_0\.wav: .*remove it\.$"),
+    ],
+)
+def test_recordings_that_can_t_be_classified_are_named(
+    script, name, message, tmp_path, monkeypatch
+):
+    """The last one is damaged."""
+    if name:
+        (tmp_path / name).write_bytes(b"RIFF of nothing")
+    monkeypatch.setattr(sys, "argv", ["script", str(tmp_path)])
+    monkeypatch.setattr(accepted, "Listener", lambda *_: None)
+    monkeypatch.setattr(other_microphones, "networks_dir", lambda: tmp_path)
+    with pytest.raises(SystemExit, match=message):
+        script.main()
+
+
+def test_other_networks_answer_the_same_recordings(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "3_ann_0.wav", synthesize("three", "en-us+m3"), SPEECH_RATE_HZ)
+    monkeypatch.setattr(other_microphones, "tqdm", list)
+    table = other_microphones.classify(tmp_path)
+    assert {"small", "reference"} <= set(table.network)
+    assert {(row.speaker, row.label) for row in table.itertuples()} == {("ann", "three")}
+    assert set(table.predicted) <= set(ENGLISH)

@@ -306,7 +306,9 @@ def test_a_sound_reaches_a_network_of_any_classes(tmp_path, data_dir):
 def test_a_circuit_has_700_channels(tmp_path):
     write_ridges(tmp_path, 100)
     settings = {"dataset": str(tmp_path), "circuit": "3-8-12", "beta": 0.9375, "first_unit": 0}
-    with pytest.raises(ValueError, match="circuit: its input has 700 channels, the data set 100"):
+    with pytest.raises(
+        ValueError, match="circuit: a circuit needs data of 700 channels, but the data set has 100"
+    ):
         Recipe.from_notebook(settings)
 
 

@@ -323,7 +323,7 @@ def test_an_archive_that_would_fill_the_disk_is_refused_before_it_is_unpacked(
     bomb = pack({"a.flac": bytes(200_000)})
     assert len(bomb) < 2000
     (folder / heidelberg.ARCHIVE).write_bytes(bomb)
-    with pytest.raises(DatasetError, match=r"hd_audio\.tar\.gz.*more than.*Remove it"):
+    with pytest.raises(DatasetError, match=r"hd_audio\.tar\.gz.*more than.*Remove hd_audio"):
         heidelberg.make_heidelberg(folder)
     assert not [*folder.rglob("*.flac")]
 
@@ -335,7 +335,7 @@ def test_an_archive_of_too_many_files_is_refused_before_it_is_unpacked(data_dir,
     folder.mkdir(parents=True)
     packed = pack({f"{i}.flac": b"" for i in range(200)})
     (folder / heidelberg.ARCHIVE).write_bytes(packed)
-    with pytest.raises(DatasetError, match=r"hd_audio\.tar\.gz.*more than.*Remove it"):
+    with pytest.raises(DatasetError, match=r"hd_audio\.tar\.gz.*more than.*Remove hd_audio"):
         heidelberg.make_heidelberg(folder)
     assert not [*folder.rglob("*.flac")]
 
@@ -516,6 +516,35 @@ def test_a_reader_of_the_output_that_has_gone_is_no_error():
     ended = run(PRINTS, write)
     os.close(write)
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+def test_a_message_of_the_command_is_printed_before_that_of_the_output():
+    says = FAILS.replace("sys.exit(", "(print('x'), sys.exit(").replace("'))", "')))")
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        ended = run(says, full)
+    message, about_output = ended.stderr.splitlines()
+    assert (ended.returncode, message) == (1, "It stopped.")
+    assert about_output.startswith("The output can't be written (No space left on device).")
+    read, write = os.pipe()
+    os.close(read)
+    ended = run(says, write)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "It stopped.\n")
+
+
+def test_a_message_comes_after_what_was_printed():
+    ended = run(
+        f"import os; os.dup2(1, 2); {FAILS}".replace("run(lambda: ", "print('x'); run(lambda: ")
+    )
+    assert ended.stdout == "x\nIt stopped.\n"
+
+
+def test_ctrl_c_ends_a_command_with_one_line():
+    interrupted = "import os, signal; from shd_helpers.command import run; "
+    interrupted += "run(lambda: os.kill(os.getpid(), signal.SIGINT))"
+    ended = run(interrupted)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGINT, "Interrupted.\n")
 
 
 def test_other_ends_of_a_command_are_as_they_were():

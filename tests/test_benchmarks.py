@@ -1,12 +1,14 @@
 """A benchmark on the reader's machine leaves the committed table as it is."""
 
+import re
 import sys
 from types import ModuleType
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.benchmarks import run
+from scripts.benchmarks import bench_cochlea, bench_say, run
 from shd_helpers.paths import ROOT
 
 
@@ -56,3 +58,22 @@ def test_the_targets_are_these_two():
         "bench": "-m scripts.benchmarks.run $(ARGS)",
         "bench-table": "-m scripts.benchmarks.run --table $(ARGS)",
     }
+
+
+def test_the_clip_that_is_timed_is_part_of_the_repository():
+    wave = bench_cochlea.clip()
+    assert bench_cochlea.CLIP.is_relative_to(ROOT)
+    assert 0.5 < len(wave) / bench_cochlea.RATE_HZ < 1 and np.abs(wave).max() > 0.05
+
+
+def test_the_timed_page_has_answered_whatever_its_answer_is():
+    script = (ROOT / "circuit" / "shd_circuit" / "sound" / "page.js").read_text(encoding="utf-8")
+    verdict = script.partition("function verdict")[2].partition("}")[2].partition("\n}")[0]
+    said = re.findall(r"return `([^`]+)`", verdict)
+    assert len(said) == 2 and all(re.search(bench_say.ANSWERED, text) for text in said)
+
+
+def test_the_committed_table_has_only_what_was_measured():
+    table = pd.read_csv(ROOT / "results" / "bench.csv")
+    timed = table[~table.benchmark.isin(["configuration", "peak memory"])]
+    assert timed[timed.median_s.isna() & timed.ratio.isna()].empty

@@ -1,5 +1,6 @@
 """Two data sets held against each other: numbers by hand."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from scripts import compare
 from scripts.compare import compare_utterances
 from shd_helpers.data.class_names import ENGLISH, GERMAN
+from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.shd_file import Utterances
 from shd_helpers.data.shd_writer import write_shd
 
@@ -96,6 +98,44 @@ def test_utterances_are_matched_by_name_in_any_order():
     assert measures["correlation"] == pytest.approx(1)
     assert classes.index.tolist() == ["zero", "one", "two", "seven"]
     assert classes.utterances_b.tolist() == [1, 0, 1, 1]
+
+
+def test_a_data_set_with_other_channels_is_compared_with_its_like():
+    """Of 1003 channels, the last band has three. The same spikes in both are equal."""
+    rows = [(np.array([0.1, 0.2, 0.2]), np.array([0, 1000, 1002])) for _ in range(2)]
+    a = dataclasses.replace(utterances(rows, [0, 1]), n_channels=1003)
+    measures, _ = compare_utterances(a, a)
+    assert measures["units_difference"] == 0
+    assert measures["active_ratio"] == pytest.approx(1)
+    assert measures["correlation"] == pytest.approx(1)
+    moved = [(times, units % 1002) for times, units in rows]  # the last spike to the first channel
+    b = dataclasses.replace(utterances(moved, [0, 1]), n_channels=1003)
+    assert compare_utterances(a, b)[0]["units_difference"] == pytest.approx(2 / 3)
+
+
+def test_blocks_are_those_of_a_matrix_for_any_number_of_channels():
+    rng = np.random.default_rng(3)
+    times = np.sort(rng.uniform(0, 0.2, 400))
+    units = rng.integers(0, 43, 400)
+    active = np.zeros((20, 45))
+    active[(times / 0.01).astype(int), units] = 1
+    wanted = active.reshape(20, 9, 5).sum(axis=-1).ravel()
+    found = compare._blocks(times, units, 43)
+    np.testing.assert_array_equal(found, wanted[: len(found)])
+    assert not wanted[len(found) :].any()
+
+
+def test_data_sets_that_can_t_be_compared_are_refused():
+    some = utterances(draw(2, 0), [0, 1])
+    silent = utterances([(np.array([]), np.array([]))] * 2, [0, 1])
+    other = dataclasses.replace(some, n_channels=1000)
+    for a, b, message in (
+        (some, silent, "without spikes"),
+        (silent, some, "without spikes"),
+        (some, other, "have 700 and 1000 channels"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            compare_utterances(a, b)
 
 
 def run(monkeypatch, *arguments):

@@ -1,10 +1,14 @@
 """What `scripts/conditions.py` gives a network: the recording, or what a condition makes of it."""
 
 import numpy as np
+import pytest
 import soundfile
 
+from scripts import conditions
 from scripts.conditions import CONDITIONS, NOISE, RECORDED, first_takes, in_condition
+from shd_helpers.data.heidelberg import ARCHIVE
 from shd_helpers.data.recordings import encode_file
+from tests.builders.networks import SMALL, own, written
 
 
 def test_a_recording_has_the_spikes_of_its_data_set_and_others_in_each_condition(tmp_path):
@@ -36,3 +40,28 @@ def test_two_takes_of_each_digit_language_and_speaker_are_chosen():
     words = first_takes([*names, "audio", "test_filenames.txt"], {0, 3})
     assert len(words) == len(set(words.name)) == 2 * 2 * 2 * 2
     assert {*words.speaker} == {0, 3} and words.name.str.contains("trial-[01]_").all()
+
+
+def test_a_missing_or_damaged_archive_is_named_with_the_command_that_downloads_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("SHD_DATA_DIR", str(tmp_path / "data"))
+    held_out = {"protocol": "leave_one_speaker_out", "held_out": 0}
+    written(tmp_path / "runs" / "a", own(**held_out), SMALL | held_out)
+    monkeypatch.setattr("sys.argv", ["conditions", "a"])
+    archive = tmp_path / "data" / "hd" / ARCHIVE
+    archive.parent.mkdir(parents=True)
+    for trouble in ("no such file", "damaged"):
+        with pytest.raises(SystemExit, match=rf"^{archive}: {trouble}.*make data DATASET=hd"):
+            conditions.main()
+        archive.write_bytes(b"no archive")
+
+
+def test_a_run_of_another_network_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
+    held_out = {"protocol": "leave_one_speaker_out", "held_out": 0}
+    written(tmp_path / "a", own(neuron="adaptive"), SMALL | held_out)
+    monkeypatch.setattr("sys.argv", ["conditions", "a"])
+    with pytest.raises(SystemExit, match=r"a/run\.json: this run trained a network that isn't"):
+        conditions.main()

@@ -65,7 +65,7 @@ def test_no_answer_and_an_unknown_setting_are_named(parts, capsys):
     diagnosis.check({"A": None, "B": "labesl", "C": None}, parts.training, parts.validation)
     assert capsys.readouterr().out.splitlines() == [
         "network A: not tried yet.",
-        "network B: 'labesl' is no setting. Choose from: threshold, hidden_bias, lr, labels.",
+        "network B: 'labesl' isn't a setting. Choose from: threshold, hidden_bias, lr, labels.",
         "network C: not tried yet.",
         "network D: not tried yet.",
     ]

@@ -17,6 +17,10 @@ import shd_circuit
 from numpydoc.validate import validate
 
 import shd_helpers
+from shd_helpers.events import augmentation, downsampling, event_lists
+from shd_helpers.network import config
+from shd_helpers.study import evaluation, judgement, judgement_result, train_config, training
+from shd_helpers.sweeps import workers
 
 # numpydoc looks at every attribute of a widget, deprecated ones included
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -50,7 +54,8 @@ def public_names(module_name: str) -> Iterator[str]:
 
 def has_commented_fields(kind: type) -> bool:
     """Return whether a class lists its parameters as fields, with comments instead of a section."""
-    return dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
+    has_fields = dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
+    return has_fields and "Parameters\n" not in (kind.__doc__ or "")
 
 
 def public_methods(kind: type) -> Iterator[str]:
@@ -68,6 +73,21 @@ def complaints(name: str) -> list[str]:
 def test_every_parameter_and_return_value_is_documented(module):
     wrong = {name: said for name in public_names(module) if (said := complaints(name))}
     assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        augmentation.Augmentation, judgement.JudgeOptions, training.TrainOptions,
+        event_lists.Events, judgement_result.Comparison, judgement_result.Judgement,
+        evaluation.Evaluation, downsampling.Downsampling, config.NetworkConfig,
+        train_config.TrainConfig, workers.Shard, workers.Workers,
+    ],
+)  # fmt: skip
+def test_fields_of_classes_on_the_api_pages_are_parameters_of_the_docstring(kind):
+    """The pages show docstrings, but no comments."""
+    assert not has_commented_fields(kind)
+    assert complaints(f"{kind.__module__}.{kind.__name__}") == []
 
 
 def undocumented(first: int) -> int:

@@ -58,6 +58,7 @@ def test_a_drawing_is_legible_says_the_numbers_and_is_the_committed_one(
         assert any(text.startswith(said) for text in texts(figure)), said
     monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))
     monkeypatch.setattr(drawings, "drawings", lambda: {name: figure})
+    monkeypatch.setattr("sys.argv", ["drawings"])
     drawings.main()
     made, kept = (plt.imread(folder / f"{name}.png") for folder in (tmp_path, ROOT / "img"))
     assert made.shape == kept.shape

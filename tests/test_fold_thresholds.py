@@ -170,6 +170,17 @@ def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
         fold_thresholds.main()
     hashes = dict(zip(rows["hash"], scores, strict=True))
     add_scores(tmp_path / "folds_hd_augmented_scores.h5", hashes)
+    for networks, wanted, message in (
+        (["smal"], 0.97, r"smal\.npz: no such network"),
+        (["small"], 1.1, "At no confidence are 110% of the answers correct.*for small"),
+    ):
+        with monkeypatch.context() as changed:
+            changed.setattr("sys.argv", ["fold_thresholds", "small", *networks])
+            changed.setattr(fold_thresholds, "WANTED", wanted)
+            changed.setattr(fold_thresholds.threshold_of, "__defaults__", (wanted,))
+            with pytest.raises(SystemExit, match=message):
+                fold_thresholds.main()
+            assert not (tmp_path / "fold_thresholds.csv").exists()
     for _ in range(2):  # once more replaces the rows
         fold_thresholds.main()
     written = pd.read_csv(tmp_path / "fold_thresholds.csv")

@@ -110,7 +110,9 @@ BAD_ARCHIVES = {
 def test_bad_archive(site, data_dir, tmp_path, fault):
     site.files["hd_audio.tar.gz"], message = BAD_ARCHIVES[fault]
     outside = set(tmp_path.rglob("*"))
-    with pytest.raises(DatasetError, match=f"hd_audio.tar.gz: .*{message}.* Remove it and start"):
+    with pytest.raises(
+        DatasetError, match=f"hd_audio.tar.gz: .*{message}.* Remove hd_audio.tar.gz and start"
+    ):
         datasets.locate("hd")
     written = set(tmp_path.rglob("*")) - outside - set(data_dir.rglob("*"))
     assert written == {data_dir}

@@ -117,6 +117,15 @@ def test_today_s_networks_are_not_trained_again(sweeps):
     assert judging.write_judging(sweeps) == []
 
 
+def test_a_sweep_of_an_earlier_selection_is_removed(sweeps):
+    select(sweeps, "adaptive", "adaptive", "small", {0: "shared"})
+    earlier = judging.write_judging(sweeps)
+    assert [path.stem for path in earlier][2:] == ["judged_nested"]
+    select(sweeps, "adaptive", "adaptive", "small", {0: "adaptive"})
+    assert judging.write_judging(sweeps) == earlier[:2]
+    assert not earlier[2].exists() and all(path.exists() for path in earlier[:2])
+
+
 def judged_scores(speaker, n_right, n=20):
     """Return class scores of English and German utterances of a speaker."""
     label = np.arange(n) % 20

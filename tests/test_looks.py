@@ -122,6 +122,19 @@ def test_a_commit_whose_name_looks_like_a_number_stays_a_name(tmp_path):
     assert "Counted at commit `4e34533`." in looks_page.render(again, BEST)
 
 
+@pytest.mark.parametrize("commit", ["nowhere", "--all", ""])
+def test_an_unknown_commit_is_named(tmp_path, monkeypatch, commit):
+    with pytest.raises(table_history.HistoryError, match=f"git finds no commit '{commit}'"):
+        table_history.History(commit=commit)
+    with pytest.raises(
+        table_history.HistoryError, match=f"^{tmp_path}: git finds no commit 'HEAD'"
+    ):
+        table_history.History(tmp_path)
+    monkeypatch.setattr("sys.argv", ["looks", "--", commit])
+    with pytest.raises(SystemExit, match="git finds no commit"):
+        looks.main()
+
+
 def test_the_page_says_how_much_of_the_test_file_two_speakers_say():
     predictions = collect_predictions("benchmark_hd")
     one = predictions[predictions["hash"] == predictions["hash"].iloc[0]]

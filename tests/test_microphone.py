@@ -118,7 +118,7 @@ def test_recordings_between_silence_are_found_again():
 def test_a_sample_that_is_no_number_is_named(value):
     wave = WORD.copy()
     wave[300] = value
-    with pytest.raises(RecordingError, match="Sample 300 is no number"):
+    with pytest.raises(RecordingError, match="Sample 300 isn't a finite number"):
         encode_utterance(wave, RATE)
 
 

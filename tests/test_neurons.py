@@ -111,7 +111,7 @@ def test_a_network_of_any_snntorch_neuron_computes_what_a_loop_by_hand_does(kind
     assert twin.fc1.weight.grad.any()
 
 
-@pytest.mark.filterwarnings("ignore:snntorch's loop runs")
+@pytest.mark.filterwarnings("ignore:.*runs in snntorch's loop")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_network_of_any_snntorch_neuron_learns_and_is_evaluated_anew_each_time(kind):
     model = network(KINDS[kind])
@@ -228,7 +228,7 @@ BROKEN = {
     "a state of one": (StateOfOne, r"returned state 1 of shape \(9,\) for currents of shape \(2"),
     "spikes of all": (SpikesOfAll, r"returned spikes of shape \(2,\) for currents of shape"),
     "no tensor": (NoTensor, "returned state 1 of shape float"),
-    "not finite": (Divides, "the membrane of Divides is no finite number"),
+    "not finite": (Divides, "the membrane of Divides isn't a finite number"),
     "a hidden state": (
         lambda n, **kw: snn.Leaky(0.9, init_hidden=True, **kw),
         r"a step with Leaky and currents of shape \(2, 9\) raised TypeError: `mem` should not",

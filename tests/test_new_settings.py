@@ -134,7 +134,7 @@ def trained(folder, changes):
     return model, events, read_run(folder)
 
 
-@pytest.mark.filterwarnings("ignore:.*not the fused engine")
+@pytest.mark.filterwarnings("ignore:.*instead of the compiled engine")
 @pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS.keys())
 def test_a_run_of_any_network_is_read_back(tmp_path, changes):
     model, events, run = trained(tmp_path / "run", changes)

@@ -202,7 +202,7 @@ def test_a_change_in_what_a_file_imports_is_noticed(mine, setting, name):
     fresh_process()
     (mine.parent / "amount.py").write_text("AMOUNT = 44.0\n")
     today = samples_of({setting: f"{mine}:{name}"}, 5)
-    with pytest.raises(SampleError, match=rf"mine.py:{name} computes something else than before"):
+    with pytest.raises(SampleError, match=rf"mine.py:{name} returns different values than before"):
         check_same(today, before)
 
 
@@ -228,5 +228,5 @@ def test_the_object_that_has_changed_is_named_with_all_its_arguments(tmp_path):
     path.write_text("from snntorch import surrogate\n\nslow = surrogate.fast_sigmoid\n")
     samples = samples_of({"surrogate": f"{path}:slow(slope=3.0)"}, 5)
     (name,) = samples
-    with pytest.raises(SampleError, match=r"^my file\.py:slow\(slope=3\.0\) computes"):
+    with pytest.raises(SampleError, match=r"^my file\.py:slow\(slope=3\.0\) returns"):
         check_same({name: [0.0]}, samples)

@@ -95,10 +95,10 @@ def test_the_same_content_is_imported_once(mine):
     [
         (":", "give a file and a name in it"),
         (":const", "there is no const in it. It has: constant, scaled, fails"),
-        (":scaled(3)", "the arguments must have names"),
-        (":scaled(factor=x)", "be numbers, texts or truth values"),
+        (":scaled(3)", "pass keyword arguments"),
+        (":scaled(factor=x)", "are numbers, strings, or True or False"),
         (":scaled(factor=1", "give a file and a name in it"),
-        (":scaled(**{})", "the arguments must have names"),
+        (":scaled(**{})", "pass keyword arguments"),
         (":scaled(size=1)", r"TypeError: scaled\(\) got an unexpected keyword argument 'size'"),
         (":fails()", "RuntimeError: no such luck in line 9. Correct the function"),
     ],

@@ -93,7 +93,7 @@ def test_a_changed_import_is_noticed_before_rows_are_reused(folder):
     reuse.check_objects(sweep)
     fresh_process()
     (folder / "amount.py").write_text("AMOUNT = 44.0\n")
-    with pytest.raises(SweepError, match=r"mine.py:steep computes something else than before"):
+    with pytest.raises(SweepError, match=r"mine.py:steep returns different values than before"):
         reuse.check_objects(sweep)
 
 
@@ -103,7 +103,7 @@ def test_a_changed_import_is_noticed_before_rows_are_reused(folder):
         ("mine.py:stepe", r"there is no stepe in it. It has: .*steep"),
         ("mine.py:Sum", "Sum"),
         ("yours.py:steep", r"there is no file yours.py in"),
-        ("mine.py:steep(2)", "the arguments must have names"),
+        ("mine.py:steep(2)", "pass keyword arguments"),
     ],
 )
 def test_a_wrong_reference_stops_the_sweep_with_a_sentence(folder, written, message):

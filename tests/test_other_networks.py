@@ -184,11 +184,11 @@ def test_what_is_no_state_dict_is_called_damaged(tmp_path):
     info = json.loads((run.folder / "run.json").read_text())
     del info["files"]  # as in older runs, which have no hashes of their files
     (run.folder / "run.json").write_text(json.dumps(info))
-    with pytest.raises(RunError, match=r"damaged .*no state_dict.*Run 03_model"):
+    with pytest.raises(RunError, match=r"damaged .*doesn't contain a state_dict.*Run 03_model"):
         load_network(read_run(run.folder))
 
 
-@pytest.mark.filterwarnings("ignore:snntorch's loop runs")
+@pytest.mark.filterwarnings("ignore:.*runs in snntorch's loop")
 @pytest.mark.parametrize("kind", [Leaky, Adaptive, snn.Lapicque])
 def test_a_neuron_whose_states_are_not_counted_has_no_costs(kind):
     model = own()
@@ -213,7 +213,7 @@ class OtherDelays(SpikingNetwork):
         return super().delayed_copies(x.flip(0))
 
 
-@pytest.mark.filterwarnings("ignore:snntorch's loop runs")
+@pytest.mark.filterwarnings("ignore:.*runs in snntorch's loop")
 @pytest.mark.parametrize("kind", [OtherScores, OtherDelays])
 def test_the_compiled_engine_runs_no_network_with_other_methods(kind):
     """It has its own code for them, so it would pass them over."""

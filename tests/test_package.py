@@ -45,5 +45,19 @@ def test_a_copied_checkout_s_notebooks_are_refused_the_other_package(copied):
     ended = subprocess.run(
         command, cwd=copied / "notebooks", env=environment, capture_output=True, text=True
     )
-    said = f"imports the package of {ROOT}, not of {copied}. Start it by make, or install"
+    said = f"imports the package of {ROOT}, not that of {copied}. Run the command with make, or"
     assert said in ended.stderr.splitlines()[-1]
+
+
+def test_a_copied_checkout_s_commands_are_refused_the_other_package_in_a_sentence(copied):
+    code = "from shd_helpers.command import run; run(lambda: print('It ran.'))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=copied / "notebooks",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    (said,) = ended.stderr.splitlines()
+    assert said.startswith(f"This Python imports the package of {ROOT}, not that of {copied}.")
+    assert (ended.returncode, ended.stdout) == (1, "")

@@ -88,6 +88,42 @@ def test_what_papermill_may_inject_and_what_else_a_session_holds(tmp_path):
         executed(new_notebook(cells=again, metadata=METADATA), tmp_path)
 
 
+def written(tmp_path, source):
+    """Return a notebook whose parameters cell has this source."""
+    cell = new_code_cell(source, metadata={"tags": ["parameters"]})
+    path = tmp_path / "own.ipynb"
+    nbformat.write(new_notebook(cells=[cell]), path)
+    return path
+
+
+def test_a_parameter_may_have_an_annotation(tmp_path):
+    path = written(tmp_path, 'lr: float = 1e-3\nname: str\nword: str = "a"\nseed = 0')
+    assert notebook_parameters(path) == {"lr": 1e-3, "word": "a", "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("n = 2 ** 3", r"parameter 'n': '2 \*\* 3' isn't a literal\. Write the value itself"),
+        ("n = {[]: 1}", r"parameter 'n': '\{\[\]: 1\}' isn't a literal"),
+        ("seed = 1\n%matplotlib inline", r"isn't valid Python \(line 2: .*Write only assignments"),
+    ],
+)
+def test_a_parameter_that_can_t_be_read_is_named_with_its_notebook(source, message, tmp_path):
+    with pytest.raises(ValueError, match=rf"^{tmp_path}/own\.ipynb: .*{message}"):
+        notebook_parameters(written(tmp_path, source))
+
+
+@pytest.mark.parametrize(
+    "content", ['{"cells": [', '{"worksheets": [{"cells": []}], "nbformat": 3}', "[]", "\xff"]
+)
+def test_a_file_that_is_no_notebook_of_format_4_is_named(content, tmp_path):
+    path = tmp_path / "own.ipynb"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"^{path}: can't be read as a notebook of format 4 \("):
+        notebook_parameters(path)
+
+
 def test_outside_a_kernel_nothing_was_injected():
     check_injected()
 

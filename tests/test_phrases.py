@@ -1,10 +1,12 @@
 """All texts are found that people read, and none that has a rejected phrase passes."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
+from ruamel.yaml import YAML
 
 from scripts import check_phrases, list_messages
 from scripts.texts import files, texts
@@ -124,6 +126,46 @@ def test_strings_of_tests_may_quote_what_the_code_writes(tmp_path):
 )
 def test_each_rejected_phrase_is_found(tmp_path, sentence):
     assert len(found_in(written(tmp_path / "x.md", f"Good.\n{sentence}\n"))) >= 1
+
+
+def spelled(pattern):
+    """Return what a parsed regular expression matches, with each choice that it has.
+
+    A character class and a repetition stand for one of their texts. What must or must not be beside
+    a phrase isn't spelled: "ing" fulfills the only condition that is there.
+    """
+    spellings = [""]
+    for kind, value in pattern:
+        name = str(kind)
+        if name == "LITERAL":
+            parts = [chr(value)]
+        elif name == "BRANCH":
+            parts = [each for branch in value[1] for each in spelled(branch)]
+        elif name == "SUBPATTERN":
+            parts = spelled(value[-1])
+        elif name == "MAX_REPEAT":
+            least, most, repeated = value
+            may_be_long = most > 1  # such as \w+
+            parts = ["ing"] if may_be_long else [""] * (least == 0) + spelled(repeated)
+        elif name == "IN":
+            parts = [chr(each) for of_kind, each in value if str(of_kind) == "LITERAL"]
+        else:
+            assert name in ("ASSERT", "ASSERT_NOT"), name
+            parts = [""]
+        spellings = [start + part for start in spellings for part in parts]
+    return spellings
+
+
+def test_each_phrase_of_the_list_is_found_where_it_is_alone(tmp_path):
+    """The first, quick search of a file must find all that the second one finds."""
+    phrases = check_phrases.read_phrases()
+    page = tmp_path / "x.md"
+    for entry, phrase in zip(YAML(typ="safe").load(check_phrases.PHRASES), phrases, strict=True):
+        examples = spelled(re._parser.parse(entry["phrase"]))
+        assert examples
+        for example in examples:
+            written(page, f"{example}\n")
+            assert [*check_phrases.faults([page], [phrase])], (entry["phrase"], example)
 
 
 @pytest.mark.parametrize(

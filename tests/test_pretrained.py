@@ -1,6 +1,7 @@
 """Pretrained networks: damaged files, the committed ones, and the figure of one utterance."""
 
 import json
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from scripts import circuit_tables, conditions
 from scripts import networks as save_networks
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance
@@ -19,7 +21,7 @@ from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained, t
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
 from tests import RESULTS
-from tests.builders.networks import own, written
+from tests.builders.networks import SMALL, own, written
 
 NETWORKS = RESULTS / "networks"
 SEVEN = synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ
@@ -61,7 +63,7 @@ def shown(trained, monkeypatch):
         ({"language": "german"}, "have changed, because its hash is another one"),
         (np.nan, r"fc2\.bias has values that aren't finite"),
         (1.5, "its weights have changed since they were written"),
-        ([], "its content is no network"),
+        ([], "it doesn't contain a network"),
     ],
 )
 def test_a_pretrained_network_that_differs_from_its_run_is_refused(tmp_path, change, message):
@@ -179,6 +181,41 @@ def test_networks_of_runs_are_saved_if_all_have_ended_and_each_has_its_seed(
     assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine_0.npz"]
     with pytest.raises(RunError, match=r"Choose one of these: mine_0\."):
         load_pretrained("study_0")
+
+
+def test_two_networks_that_would_have_the_same_file_are_refused(tmp_path, monkeypatch, capsys):
+    """The file of a network that all speakers train doesn't have its seed."""
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
+    settings = SMALL | {"protocol": "everybody", "score_test": False}
+    for seed in (0, 1):
+        written(tmp_path / "runs" / f"all{seed}", own(), settings | {"seed": seed})
+    monkeypatch.setattr("sys.argv", ["networks", "mine", "all*"])
+    with pytest.raises(SystemExit, match=r"all0, .*all1: more than one .*mine\.npz.*--ensemble"):
+        save_networks.main()
+    assert not (tmp_path / "results").exists()
+    monkeypatch.setattr("sys.argv", ["networks", "mine", "all1"])
+    save_networks.main()
+    assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine.npz"]
+
+
+def test_a_network_that_can_t_be_saved_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    written(tmp_path / "runs" / "one", own(neuron="adaptive"))  # with the parameters of another
+    monkeypatch.setattr("sys.argv", ["networks", "mine", "one"])
+    with pytest.raises(SystemExit, match=r"one/run\.json: this run trained a network that isn't"):
+        save_networks.main()
+
+
+@pytest.mark.parametrize("pattern", ["/runs/*", ""])
+@pytest.mark.parametrize("script", [save_networks, conditions, circuit_tables])
+def test_a_pattern_that_can_t_be_below_runs_is_refused(script, pattern, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
+    first = {save_networks: ["mine"], circuit_tables: ["faults"]}.get(script, [])
+    monkeypatch.setattr("sys.argv", ["script", *first, pattern])
+    refused = rf"'{re.escape(pattern)}': can't be a pattern of run folders"
+    with pytest.raises(SystemExit, match=refused):
+        script.main()
 
 
 def test_run_folders_are_found_by_pattern_and_hidden_ones_are_not(tmp_path, monkeypatch):

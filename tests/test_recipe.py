@@ -95,11 +95,14 @@ def test_any_value_is_refused_by_a_line_that_names_it_or_ends_in_finite_numbers(
     ("changes", "message"),
     [
         ({"n_delays": 35}, "n_delays 35: the last copy is 1020 ms late; .* after 999 ms"),
-        ({"n_delays": 3, "pool_steps": 100}, "n_delays 3: two copies, 30 ms apart, fall on one"),
+        (
+            {"n_delays": 3, "pool_steps": 100},
+            "n_delays 3: delays are 30 ms apart, but a step lasts 100 ms",
+        ),
         ({"hidden_delays": "35"}, "hidden_delays '35': the last copy is 1020 ms late; .* 999 ms"),
         (
             {"hidden_delays": "3", "pool_steps": 100},
-            "hidden_delays '3': two copies, 30 ms apart, fall on one",
+            "hidden_delays '3': delays are 30 ms apart, but a step lasts 100 ms",
         ),
         (
             {"hidden": "64,32", "hidden_delays": "2"},

@@ -238,7 +238,7 @@ def test_a_second_writer_is_refused_while_the_first_one_writes(tmp_path, monkeyp
         assert first.stdout.readline() == b"begun\n"
         monkeypatch.setattr(run_replacement, "WAIT_S", 0.1)
         folder.rmdir()  # as if the first one were renaming it
-        with pytest.raises(RunError, match=r"run: another process writes this run\."):
+        with pytest.raises(RunError, match=r"run: another process is writing this run\."):
             write_run(folder)
         assert not folder.exists()  # whoever waits makes nothing
         folder.mkdir()

@@ -398,6 +398,7 @@ def test_candidates_are_the_planned_ones_and_no_run_reads_the_test_file():
 
 def test_today_s_networks_are_those_of_the_benchmark():
     benchmark = read_yaml(SWEEPS / "benchmark.yaml")
+    assert "selection_today" in [name for name, _, _ in recipes()]
     for name, candidate, settings in recipes():
         if name == "selection_today":
             wanted = benchmark["grid"]["model"][candidate]

@@ -174,13 +174,13 @@ def test_a_reference_means_a_users_surrogate(tmp_path):
     [
         (3, "is a value of type int, not a function"),
         (lambda x: (x > 0).float(), "its result has no gradient"),
-        ("fast_sigmoid", "'fast_sigmoid' is a text. Give a function here"),
+        ("fast_sigmoid", "'fast_sigmoid' is a string. Give a function here"),
         (lambda x: BOXCAR, "returned a .*. Does it return a surrogate when it is called"),
         (lambda x: x.sum(), r"returned the shape \(\) for \(64,\)"),
-        (lambda x: x.sqrt(), "its spikes at x = -3.00 is no finite number"),
+        (lambda x: x.sqrt(), "its spikes at x = -3.00 isn't a finite number"),
         (
             lambda x: torch.where(x > 0, x.sqrt(), 0 * x),
-            "its gradient at x = .* is no finite number",
+            "its gradient at x = .* isn't a finite number",
         ),
         (lambda x, slope: x, "raised TypeError: .*missing 1 required positional argument"),
     ],

@@ -51,6 +51,15 @@ def test_a_mistake_is_named_before_anything_starts(home, changes, message):
     assert home.log() == [] and not home.runs.exists()
 
 
+def test_a_parameter_that_is_computed_is_named_with_sweep_and_notebook(home):
+    text = home.notebook.read_text(encoding="utf-8")
+    assert "x = 1.0" in text
+    home.notebook.write_text(text.replace("x = 1.0", "x = 2 ** 3"), encoding="utf-8")
+    with pytest.raises(SweepError, match=r"stand_in\.ipynb: parameter 'x': '2 \*\* 3'") as error:
+        read_sweep(home.yaml)
+    assert str(error.value).startswith(f"{home.yaml}: notebook: ")
+
+
 @pytest.mark.parametrize("written", ["1e-3", "2.5e4", "-.5", "7", "1:30", "no"])
 def test_numbers_are_read_as_yaml_1_2_has_them(home, written):
     """YAML once took the last two for numbers."""

@@ -179,7 +179,9 @@ def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatc
     (run,) = sweep.runs
     results.store(sweep, {run: RunResult(dict.fromkeys(tables.MEASURED, 0.5))})
     before = sweep.table.read_text()
-    with pytest.raises(SweepError, match=r"trial_toy\.csv: the row of .* is of other data"):
+    with pytest.raises(
+        SweepError, match=r"trial_toy\.csv: the row of .* was computed from another data set"
+    ):
         run_sweep(home.yaml, {"dataset": str(tmp_path / "second")})
     assert sweep.table.read_text() == before
     shutil.copytree(tmp_path / "first", tmp_path / "moved")

@@ -139,6 +139,15 @@ def test_augmented_recordings_are_those_made_so_far():
     ))  # fmt: skip
 
 
+def test_a_recording_that_can_t_be_drawn_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "x.wav"
+    monkeypatch.setattr("sys.argv", ["augmented_recordings", str(path)])
+    for _ in ("missing", "damaged"):
+        with pytest.raises(SystemExit, match=rf"^{path}: "):
+            main()
+        path.write_bytes(b"no sound")
+
+
 def test_the_figure_says_what_was_drawn(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "x.wav", 0.5 * tone(440, 0.1), RATE_HZ)
     monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))

@@ -11,15 +11,12 @@ from lauscher.transformations.wave2spike import Wave2Spike
 from shd_helpers.cochlea import encode, on_all_cores
 from shd_helpers.paths import ROOT
 
-NAME = "lang-english_speaker-00_trial-0_digit-1.flac"
-RATE_HZ = 48_000  # 0.67 s
-CLIP = ROOT.parent / "shared" / "data" / "hd_audio" / NAME
+RATE_HZ = 48_000
+CLIP = ROOT / "circuit" / "shd_circuit" / "sound" / "sample.flac"  # 0.72 s
 
 
 def clip() -> np.ndarray:
-    """Return a recording of the Heidelberg Digits where there is one, else noise as long as it."""
-    if not CLIP.is_file():
-        return np.random.default_rng(0).standard_normal(32_192)
+    """Return a recording of the Heidelberg Digits, which is part of the repository."""
     return soundfile.read(CLIP)[0]
 
 

@@ -536,7 +536,6 @@ def rows(rounds: int = 7) -> list[dict]:
     step_s = next(
         r["median_s"] for r in table if (r["benchmark"], r["variant"]) == ("training step", "fused")
     )
-    table.append(row("training step", "fused on an H100", 128, note="not measured"))
     table += larger(events, rounds)
     return table + memory() + growth(rounds) + processes() + first_call() + floor(events, step_s)
 

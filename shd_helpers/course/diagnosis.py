@@ -300,7 +300,7 @@ def check(faults: Mapping[str, str | None], training: Events, validation: Events
         if fault is None:
             print(f"network {name}: not tried yet.")
         elif fault not in SETTINGS:
-            print(f"network {name}: {fault!r} is no setting. Choose from: {', '.join(SETTINGS)}.")
+            print(f"network {name}: {fault!r} isn't a setting. Choose from: {', '.join(SETTINGS)}.")
         else:
             trial = train(mended(broken, fault), training, validation)
             if trial.learns:

@@ -358,7 +358,8 @@ def _description(exercise: Exercise, outcome: Outcome, wanted: Outcome, quantity
     if isinstance(outcome, Failure):
         return outcome.text
     if len(outcome) != len(wanted):
-        return f"{len(outcome)} values come out, and {len(wanted)} are asked for."
+        values = "value" if len(outcome) == 1 else "values"
+        return f"Your function returns {len(outcome)} {values} instead of {len(wanted)}."
     name = exercise.quantities[quantity]
     value = outcome[quantity]
     right = wanted[quantity]
@@ -366,10 +367,14 @@ def _description(exercise: Exercise, outcome: Outcome, wanted: Outcome, quantity
     if isinstance(right, str):
         return f"{name}: {value} where {right} is right; read the task again."
     if numbers is None:
-        return f"{name}: no numbers come out but {type(value).__name__}."
+        kind = type(value).__name__
+        return f"{name}: your function returns an object of type {kind} instead of numbers."
     right_numbers = np.asarray(_array(right))
     if numbers.shape != right_numbers.shape:
-        return f"{name}: the shape {numbers.shape} comes out, and {right_numbers.shape} is right."
+        return (
+            f"{name}: your function returns the shape {numbers.shape} instead of "
+            f"{right_numbers.shape}."
+        )
     return f"{name}: the shape is right, the numbers aren't; read the task again."
 
 

@@ -4,6 +4,7 @@
 tracks. A file that the reader has changed is never overwritten.
 """
 
+import argparse
 import hashlib
 import json
 from pathlib import Path
@@ -126,6 +127,9 @@ def _hash(content: bytes) -> str:
 
 def main() -> None:
     """Make the copies and print what was done."""
+    argparse.ArgumentParser(
+        prog="python -m shd_helpers.course.student_copy", description=__doc__
+    ).parse_args()
     try:
         sentences = make_copies()
     except OSError as error:

@@ -140,7 +140,10 @@ def _rename_older(paths: Sequence[Path]) -> None:
 
 def _unpack(archive: Path, audio: Path) -> dict[str, Path]:
     """Unpack the archive into a folder, check the recordings and return them by name."""
-    remedy = "Remove it and start again, or set SHD_BASE_URL to another site before."
+    remedy = (
+        f"Remove {archive.name} and start again. To download from another site, set SHD_BASE_URL "
+        "first."
+    )
     shutil.rmtree(audio, ignore_errors=True)
     try:
         with tarfile.open(archive) as tar:

@@ -136,7 +136,7 @@ def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedU
     is_number = np.isfinite(wave)
     if not is_number.all():
         sample = int(np.argmin(is_number))
-        raise RecordingError(f"Sample {sample} is no number (NaN or infinite). Record it again.")
+        raise RecordingError(f"Sample {sample} isn't a finite number. Record it again.")
     sound = wave - wave.mean()
     if np.abs(sound).max() < SILENCE:
         raise RecordingError("Silence: is the microphone muted, or another one chosen?")

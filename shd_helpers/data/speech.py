@@ -114,7 +114,7 @@ def synthesize(
     wave = np.concatenate(chunks) if chunks else np.zeros(1)
     if not wave.any():
         raise SpeechError(
-            f"eSpeak NG: the voice {voice} is silent for the text {text!r}. Choose another voice"
+            f"eSpeak NG: the voice {voice} is silent for the text {text!r}. Choose another voice."
         )
     from scipy.signal import resample_poly  # takes 1.4 s to import
 
@@ -136,7 +136,9 @@ def _speak(espeak, text, voice, settings, collect) -> None:
 
     def check(action, code):
         if code != 0:
-            raise SpeechError(f"eSpeak NG: {action} failed with code {code}")
+            raise SpeechError(
+                f"eSpeak NG: {action} failed with code {code}. Check the arguments of synthesize."
+            )
 
     # Numbers of eSpeak NG's header, speak_lib.h
     synchronous = 2
@@ -146,7 +148,10 @@ def _speak(espeak, text, voice, settings, collect) -> None:
     path = espeakng_loader.get_data_path().encode()
     rate_hz = espeak.espeak_Initialize(synchronous, 0, path, dont_exit)
     if rate_hz != ESPEAK_RATE_HZ:
-        raise SpeechError(f"eSpeak NG could not start from {path.decode()} (returned {rate_hz})")
+        raise SpeechError(
+            f"eSpeak NG could not start from {path.decode()} (returned {rate_hz}). Install it "
+            "again: python -m pip install --force-reinstall espeakng-loader"
+        )
     # Without a seed, it takes the time of day.
     check("setting the seed", espeak.espeak_ng_SetRandSeed(ctypes.c_long(1)))
     check(f"choosing the voice {voice}", espeak.espeak_SetVoiceByName(voice.encode()))

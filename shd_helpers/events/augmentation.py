@@ -26,16 +26,27 @@ class Augmentation:
     Every utterance draws its own shifts and stretch, uniformly. Shifts are then rounded, so the two
     farthest are half as probable as the others. If all limits are zero, nothing is changed.
 
+    Parameters
+    ----------
+    shift_units : int
+        The most units that an utterance moves up or down, 0 to 700.
+    shift_ms : float
+        The most milliseconds that it moves earlier or later, in whole steps.
+    stretch : float
+        Times are multiplied by 1 - stretch to 1 + stretch; 0 to 0.99.
+    dropout : float
+        The share of the events that are left out, 0 to 0.99.
+
     Raises
     ------
     ValueError
         If a limit is out of its range. The message names it.
     """
 
-    shift_units: int = later(0, (0, 700))  # most units that an utterance moves up or down
-    shift_ms: float = later(0.0, (0, 60_000))  # most milliseconds that it moves, in whole steps
-    stretch: float = later(0.0, (0, 0.99))  # times are multiplied by 1 - stretch to 1 + stretch
-    dropout: float = later(0.0, (0, 0.99))  # share of the events that are left out
+    shift_units: int = later(0, (0, 700))
+    shift_ms: float = later(0.0, (0, 60_000))
+    stretch: float = later(0.0, (0, 0.99))
+    dropout: float = later(0.0, (0, 0.99))
 
     def __post_init__(self) -> None:
         """Check that each limit is in its range."""

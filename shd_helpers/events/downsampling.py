@@ -26,8 +26,21 @@ class Downsampling:
     least `pool_threshold` of the block's are. What is left over at the upper and late edge and
     fills no block is dropped.
 
-    `n_channels` is the number of channels before all this. It is no setting: `downsample` takes it
-    from the file, as `for_channels` does.
+    Parameters
+    ----------
+    first_unit : int
+        The first channel that is used.
+    duration_s : float
+        The seconds of an utterance that are used, from its beginning.
+    pool_units : int
+        The number of channels in a block.
+    pool_steps : int
+        The number of bins of 1 ms in a block.
+    pool_threshold : int
+        The number of entries of a block that must be 1 so that the block becomes a 1.
+    n_channels : int
+        The number of channels before all this. It isn't a setting: `downsample` takes it from the
+        file, as `for_channels` does.
 
     Raises
     ------

@@ -19,22 +19,53 @@ class Events:
     Utterance ``i`` has the events ``offsets[i]:offsets[i + 1]``, ordered by step, then unit. Each
     event is listed once. The package makes no other lists, but their maker can: an event that is
     listed twice counts twice in the frames, as it does in the engines.
+
+    Parameters
+    ----------
+    steps : (events,) uint16 array
+        The time step of each event, 0 to `n_steps` - 1.
+    units : (events,) uint16 array
+        The unit of each event, 0 to `n_units` - 1.
+    offsets : (utterances + 1,) int64 array
+        Where the events of each utterance begin; the last entry is the number of all events.
+    labels : (utterances,) int64 array
+        Classes, as indices into `class_names`.
+    speakers : (utterances,) int64 array
+        Speakers, as the file numbers them.
+    class_names : tuple of str
+        The names of the classes.
+    n_steps : int
+        The number of time steps of an utterance's matrix.
+    n_units : int
+        The number of units of an utterance's matrix.
+    step_ms : float
+        The length of a step in milliseconds.
+    rows : (utterances,) array, optional
+        The row of each utterance in its file; None if it is unknown.
+    file : (utterances,) array, optional
+        0 for an utterance of the training file, 1 for one of the test file; None if it is unknown.
+    n_channels : int
+        The number of channels of the file.
+    source_spikes : int
+        The number of spikes in the whole file or files from which the utterances come.
+    cut_spikes : int
+        The number of those spikes that come at `duration_s` or later.
     """
 
-    steps: np.ndarray  # (events,) uint16
-    units: np.ndarray  # (events,) uint16
-    offsets: np.ndarray  # (utterances + 1,) int64
-    labels: np.ndarray  # (utterances,) class, index into class_names, int64
-    speakers: np.ndarray  # (utterances,) int64
+    steps: np.ndarray
+    units: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    speakers: np.ndarray
     class_names: tuple[str, ...]
     n_steps: int
     n_units: int
-    step_ms: float = 3.0  # length of a step
-    rows: np.ndarray | None = None  # (utterances,) where each is in its file
-    file: np.ndarray | None = None  # (utterances,) 0 if it is in the training file, 1 in the test's
-    n_channels: int = N_CHANNELS  # of the file
-    source_spikes: int = 0  # of the whole file or files that the utterances come from
-    cut_spikes: int = 0  # those of them that come at `duration_s` or later
+    step_ms: float = 3.0
+    rows: np.ndarray | None = None
+    file: np.ndarray | None = None
+    n_channels: int = N_CHANNELS
+    source_spikes: int = 0
+    cut_spikes: int = 0
 
     @property
     def cut_share(self) -> float:

@@ -77,7 +77,7 @@ def load_events(
     """
     files = _find_files(dataset, language)
     events = concatenate(load_pair(files, downsampling, language or _default_language(dataset)))
-    _warn_of_empty(events)
+    _warn_of_empty(events, files)
     n_classes = len(events.class_names)
     n_speakers = len(np.unique(events.speakers))
     print(
@@ -87,18 +87,22 @@ def load_events(
     return events
 
 
-def _warn_of_empty(events: Events) -> None:
-    """Warn of utterances that downsampling has left without any event."""
+def _warn_of_empty(events: Events, files: Sequence[Path]) -> None:
+    """Warn of utterances that downsampling has left without any event.
+
+    `files` are the training and the test file, which the warning names.
+    """
     empty = np.flatnonzero(np.diff(events.offsets) == 0)
     if len(empty) == 0 or events.file is None or events.rows is None:
         return
     first = int(empty[0])
-    file = ("training", "test")[events.file[first]]
+    number = int(events.file[first])
+    file = ("training", "test")[number]
     others = f", and {len(empty) - 1} more utterances" if len(empty) > 1 else ""
     warnings.warn(
-        f"row {events.rows[first]} of the {file} file{others}: without an event after "
-        "downsampling, so a network can only guess. Is there silence before the utterance? Cut it "
-        "off, or raise duration_s.",
+        f"{files[number].name}: row {events.rows[first]} of the {file} file{others}: no event is "
+        "left after downsampling, so a network can only guess their class. Is there silence before "
+        "the utterance? Cut it off, or raise duration_s.",
         stacklevel=3,
     )
 

@@ -113,7 +113,8 @@ class Quantization:
             )
         if grid.n_channels != N_CHANNELS:
             reasons.append(
-                f"circuit: its input has {N_CHANNELS} channels, the data set {grid.n_channels}"
+                f"circuit: a circuit needs data of {N_CHANNELS} channels, but the data set has "
+                f"{grid.n_channels}"
             )
         if self.leak == "shift" and config.learn_beta:
             reasons.append(

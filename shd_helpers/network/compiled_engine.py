@@ -169,14 +169,16 @@ def checked_index(model: SpikingNetwork, events: Events, index: Index) -> np.nda
     """
     if reason := unsupported_by_compiled_engine(model):
         raise ValueError(
-            f"the fused engine can't compute this network: {reason}. Use the engine 'snntorch'"
+            f"The compiled engine ('fused') can't compute this network: {reason}. Use "
+            "engine='snntorch'"
         )
     n_inputs = model.layers[0][0].in_features
     n_delays = len(model.delays)
     if events.n_units * n_delays != n_inputs:
         raise ValueError(
-            f"events: have {events.n_units} units, but the network was built for "
-            f"{n_inputs // n_delays}. Downsample the data as for its training, or build it anew"
+            f"The events have {events.n_units} units, but the network was built for "
+            f"{n_inputs // n_delays}. Downsample the data as for the network's training, or build "
+            f"a network for {events.n_units} units"
         )
     return checked_utterances(index, len(events))
 

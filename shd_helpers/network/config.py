@@ -24,37 +24,70 @@ class NetworkConfig:
     reference to a function of the user's own, only `ensemble_size` has an effect beside `network`.
     `shd_helpers.objects` describes such references, which look like ``mine.py:name``.
 
+    Parameters
+    ----------
+    network : str
+        ``"spiking"``, ``"convolutional"``, or a reference to a function (n_units, n_classes) ->
+        Module.
+    n_hidden : int
+        The number of hidden neurons; with shared weights, of each window.
+    beta : float
+        The share of the membrane potential that is left after 3 ms, 0 to 1.
+    surrogate : str
+        One of `SURROGATES`, or a reference.
+    slope : float
+        The slope of the surrogate: the larger it is, the narrower is the surrogate gradient.
+    readout : str
+        What the class scores are: the output spikes (``"spikes"``), the mean membrane potential
+        (``"membrane"``), or the mean over the steps of the softmax of the membrane potentials
+        (``"softmax"``).
+    learn_beta : bool
+        Whether the beta of each neuron is learned.
+    learn_threshold : bool
+        Whether the threshold of each spiking neuron is learned.
+    n_delays : int
+        The number of copies of the input, each 30 ms later than the one before and with weights of
+        its own; 1 for the input alone.
+    kernel_size : int
+        The number of units in the window of a hidden neuron, with weights shared by all windows; 0
+        for no windows.
+    stride : int
+        The number of units from window to window.
+    ensemble_size : int
+        The number of networks that are trained apart, and whose scores are averaged.
+    neuron : str
+        ``"leaky"``, ``"adaptive"`` (hidden neurons only), or a reference to a function: see
+        `network.neurons`.
+    adapt_ms : float
+        About the time constant of the adaptation, in milliseconds.
+    hidden : str
+        The number of neurons of each hidden layer, such as ``"128,64"``; empty for one hidden layer
+        of `n_hidden`.
+    hidden_delays : str
+        The number of copies of each hidden layer's spikes that the next layer gets, such as
+        ``"4,1"``, 30 ms apart and each with weights of its own; empty for one without a delay.
+
     Raises
     ------
     ValueError
         If a setting is out of its range; the message names it.
     """
 
-    # spiking, convolutional, or a reference to a function (n_units, n_classes) -> Module
     network: str = later("spiking")
-    n_hidden: int = setting(256, (1, MOST_NEURONS))  # hidden; with shared weights, per window
-    beta: float = setting(0.95, (0, 1))  # share of the membrane potential that is left after 3 ms
-    surrogate: str = setting("fast_sigmoid", ())  # one of SURROGATES, or a reference
-    slope: float = setting(2.0, (1e-6, 1e6))  # of the surrogate: the larger, the narrower
-    # class scores: output spikes, the mean membrane potential, or the mean over the steps of the
-    # softmax of the membrane potentials
+    n_hidden: int = setting(256, (1, MOST_NEURONS))
+    beta: float = setting(0.95, (0, 1))
+    surrogate: str = setting("fast_sigmoid", ())
+    slope: float = setting(2.0, (1e-6, 1e6))
     readout: str = later("spikes", ("spikes", "membrane", "softmax"))
-    learn_beta: bool = later(False)  # learned per-neuron betas
-    learn_threshold: bool = later(False)  # learned per-neuron thresholds, of spiking neurons
-    # delayed copies of the input, each 30 ms later and with weights of its own; 1: no delay
+    learn_beta: bool = later(False)
+    learn_threshold: bool = later(False)
     n_delays: int = later(1, (1, MOST_COPIES))
-    # units in the window of a hidden neuron, with weights shared by all windows; 0: no windows
     kernel_size: int = later(0, (0, 700))
-    stride: int = later(8, (1, 700), counts_with="kernel_size")  # units from window to window
-    ensemble_size: int = later(1, (1, 100))  # networks that are trained apart, scores averaged
-    # leaky, adaptive (hidden neurons only), or a reference to a function: see `network.neurons`
+    stride: int = later(8, (1, 700), counts_with="kernel_size")
+    ensemble_size: int = later(1, (1, 100))
     neuron: str = later("leaky")
-    # about the time constant of the adaptation, milliseconds
     adapt_ms: float = later(100.0, (0.1, 60_000), counts_with="neuron")
-    # neurons of each hidden layer, such as "128,64"; empty: one hidden layer of `n_hidden`
     hidden: str = later("")
-    # copies of each hidden layer's spikes, such as "4,1", 30 ms apart and each with weights of its
-    # own, that the next layer gets; empty: one without a delay
     hidden_delays: str = later("")
 
     def __post_init__(self) -> None:
@@ -211,7 +244,8 @@ def _delays(name: str, n_copies: int, step_ms: float) -> tuple[int, ...]:
     steps = tuple(round(k * DELAY_MS / step_ms) for k in range(n_copies))
     if len(set(steps)) < len(steps):
         raise ValueError(
-            f"{name}: two copies, {DELAY_MS:g} ms apart, fall on one step of {step_ms:g} ms"
+            f"{name}: delays are {DELAY_MS:g} ms apart, but a step lasts {step_ms:g} ms, so two "
+            "copies would coincide. Use shorter steps or no delays"
         )
     return steps
 

@@ -165,8 +165,8 @@ def choose_engine(name: str, model: Network) -> Engine:
     what = "snntorch's loop" if engine is SNNTORCH_LOOP else "the network's own forward"
     fewest, most = SLOWDOWN
     warn_once(
-        f"{what} runs, not the fused engine: {reason}. For the study's network, snntorch's loop "
-        f"takes {fewest} to {most} times as long (docs/speed.md)."
+        f"The network runs in {what} instead of the compiled engine ('fused'): {reason}. For the "
+        f"study's network, snntorch's loop takes {fewest} to {most} times as long (docs/speed.md)."
     )
     return engine
 

@@ -322,7 +322,7 @@ def _try_out(lif: nn.Module, n: int, name: str) -> None:
         ) from error
     if not torch.isfinite(state[-1]).all():
         raise ObjectError(
-            f"{name}: the membrane of {type(lif).__name__} is no finite number after two steps "
+            f"{name}: the membrane of {type(lif).__name__} isn't a finite number after two steps "
             "with currents of -1 to 2. Check its constants and the order of its states."
         )
     lif.reset_mem()  # type: ignore[operator]

@@ -195,7 +195,7 @@ def check_function(function: SpikeGrad, name: str) -> None:
     form = "A surrogate takes a tensor x and returns (x > 0), with a gradient of its own."
     if isinstance(function, str):
         raise ObjectError(
-            f"{name}: {function!r} is a text. Give a function here, or the text as a setting: "
+            f"{name}: {function!r} is a string. Give a function here, or the string as a setting: "
             f"NetworkConfig(surrogate={function!r})."
         )
     if not callable(function):
@@ -222,7 +222,7 @@ def check_function(function: SpikeGrad, name: str) -> None:
         is_finite = torch.isfinite(values)
         if not is_finite.all():
             at = float(x.detach()[~is_finite][0])
-            raise ObjectError(f"{name}: its {what} at x = {at:.2f} is no finite number. {form}")
+            raise ObjectError(f"{name}: its {what} at x = {at:.2f} isn't a finite number. {form}")
 
 
 def true_step(x: torch.Tensor) -> torch.Tensor:

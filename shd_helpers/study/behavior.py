@@ -1,14 +1,14 @@
-"""Check that the code computes what the committed results were computed with.
+"""Check that the code still computes the same values as the code that made the committed results.
 
 A run counts as done when its hash is known. Instead of the code, the hash holds the number
 `NUMERICS` of `shd_helpers.versions`, and the content of data files, which `SPIKES` and `WAVEFORMS`
-outdate. So a person who changes what the code computes, and forgets to raise a number, would see
-old results under the name of new ones. This module finds most such changes. It runs the small
-computations of `behavior_cases`, and compares their outcomes with the values in ``behavior.json``,
-within a tolerance for rounding. Sweeps do this before they reuse rows, and notebooks before they
-write a run.
+outdate. So a person who changes what the code computes, and forgets to increase a version number,
+would see old results under the name of new ones. This module finds most such changes. It runs the
+small computations of `behavior_cases`, and compares their outcomes with the values in
+``behavior.json``, within a tolerance for rounding. Sweeps do this before they reuse rows, and
+notebooks before they write a run.
 
-After an intended change, raise the number and write the values again with
+After an intended change, increase the version number and write the values again with
 ``python -m shd_helpers.study.behavior --write``.
 """
 
@@ -57,7 +57,7 @@ CONSEQUENCES = {
 
 
 class BehaviorError(ValueError):
-    """Code that computes something else than its version number says; names what to do."""
+    """Code that computes different results than its version number says; names what to do."""
 
 
 def differences(
@@ -272,7 +272,8 @@ def main() -> None:
     """Check the code against the committed values, or write them, from the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m shd_helpers.study.behavior",
-        description="Check that this code computes what the committed results were computed with.",
+        description="Check that this code still computes the same values as the code that made the "
+        "committed results.",
     )
     parser.add_argument("--write", action="store_true", help="write the values of today's code")
     if parser.parse_args().write:
@@ -282,7 +283,7 @@ def main() -> None:
         sys.exit(message)
     else:
         listed = [f"{name} {number}" for name, number in _current_versions().items()]
-        print(f"The code computes the results of {', '.join(listed)}.")
+        print(f"The code computes the same values as {', '.join(listed)}.")
 
 
 if __name__ == "__main__":

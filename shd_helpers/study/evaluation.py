@@ -28,12 +28,24 @@ if TYPE_CHECKING:  # pandas takes a second to import, and `shd_helpers.hear` doe
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The class scores and spikes of a network for utterances, from `evaluate`."""
+    """The class scores and spikes of a network for utterances, from `evaluate`.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+    events : Events
+        The utterances.
+    class_scores : (utterances, classes) Tensor
+        The network's score of each class; the highest one is the answer.
+    n_spikes : (utterances, layers) array
+        The number of spikes in each layer.
+    """
 
     model: Network
     events: Events
-    class_scores: torch.Tensor  # (utterances, classes)
-    n_spikes: np.ndarray  # (utterances, layers)
+    class_scores: torch.Tensor
+    n_spikes: np.ndarray
 
     @property
     def loss(self) -> float:

@@ -365,7 +365,7 @@ def train_fold(task: FoldTask) -> None:
     Raises
     ------
     ValueError
-        If a loss, a weight or a class score is no finite number any more.
+        If a loss, a weight or a class score becomes infinite or NaN.
     """
     options = replace(task.options, print_epochs=False)
     try:
@@ -377,7 +377,7 @@ def train_fold(task: FoldTask) -> None:
             fit(model, training, None, task.config, generator, options=options)
             tested = evaluate(model, task.events.take(task.fold.test), options.engine)
         if not bool(torch.isfinite(tested.class_scores).all()):
-            raise ValueError("a class score of a test utterance is no finite number")
+            raise ValueError("a class score of a test utterance isn't finite")
     except Exception as error:
         error.add_note(f"This happened with {task.fold.name} held out and seed {task.seed}.")
         raise

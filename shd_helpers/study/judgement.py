@@ -54,13 +54,25 @@ _PROCESS = uuid.uuid4().hex
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """Options of `judge`: the training, the number of processes, and where folds are kept."""
+    """Options of `judge`: the training, the number of processes, and where folds are kept.
 
-    # Batch size and learning rate. Its epochs count if `judge` isn't given others.
+    Parameters
+    ----------
+    train_config : TrainConfig
+        Batch size, learning rate and the other settings of the training. Its epochs count if
+        `judge` isn't given others.
+    train_options : TrainOptions
+        Augmentation, quantization and engine.
+    n_processes : int
+        How many processes train at the same time; 0 for one on each core.
+    folder : str or Path
+        The folder of finished folds, relative to the working directory.
+    """
+
     train_config: TrainConfig = field(default_factory=TrainConfig)
-    train_options: TrainOptions = field(default_factory=TrainOptions)  # augmentation, engine
-    n_processes: int = 0  # that train at the same time; 0: one for each core
-    folder: str | Path = "runs/judge"  # of finished folds, below the working directory
+    train_options: TrainOptions = field(default_factory=TrainOptions)
+    n_processes: int = 0
+    folder: str | Path = "runs/judge"
 
     def __post_init__(self) -> None:
         """Check the types of all values."""
@@ -233,7 +245,8 @@ def _check_arguments(make_model: object, events: object, device: str) -> None:
         name = name_of(make_model)
         raise TypeError(
             f"make_model: {name} must take two arguments, the numbers of units and of classes "
-            f"({error}). With others, give lambda n_units, n_classes: {name}(...)"
+            f"({error}). If it needs other arguments, wrap it: "
+            f"lambda n_units, n_classes: {name}(...)"
         ) from None
     except ValueError:  # of a class in C, which doesn't tell its signature to Python
         pass

@@ -17,15 +17,32 @@ class Comparison:
     """How much more accurate one network is than another one, on the same speakers and seeds.
 
     Several comparisons aren't adjusted for their number: `holm` adjusts their `p`.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The names of the two networks.
+    mean : float
+        The accuracy of the first minus that of the second, in percentage points.
+    ci95 : float
+        Half the width of the 95 % interval of `mean`, in percentage points.
+    p : float
+        The two-sided p-value of the hypothesis that there is no difference.
+    over : str
+        What the interval is over, such as speakers and seeds.
+    n_seeds : int
+        The number of seeds of each network.
+    differs : str
+        What differs besides the networks, as a sentence; empty if nothing does.
     """
 
-    names: tuple[str, str]  # of the two networks
-    mean: float  # first minus second, in percentage points
-    ci95: float  # half its 95 % interval
-    p: float  # two-sided, of the hypothesis that there is no difference
-    over: str  # what the interval is over
-    n_seeds: int  # of each network
-    differs: str = ""  # what differs besides the networks, as a sentence; empty if nothing does
+    names: tuple[str, str]
+    mean: float
+    ci95: float
+    p: float
+    over: str
+    n_seeds: int
+    differs: str = ""
 
     @property
     def verdict(self) -> str:
@@ -57,20 +74,37 @@ class Judgement:
     """How accurate a network is for speakers that it wasn't trained on, from `judge`.
 
     ``print`` shows a summary.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row for each utterance and seed: `utterance` (its index in the events), `file` and `row`
+        where they are known, `speaker`, `seed`, `label` and `answer` (class names), and the class
+        scores in a column for each class, named after it: `score_yes`.
+    class_names : tuple of str
+        The names of the classes.
+    name : str
+        The name of the function that made the network.
+    trained : str
+        What was trained, and how.
+    data_hash : str
+        The hash of the events.
+    folder : Path
+        The folder in which the folds are kept.
+    is_reusable : bool
+        Whether another process can use the kept folds.
+    training : mapping
+        The settings of the training by name, to compare them: those of `TrainConfig`, and the
+        augmentation and quantization of `TrainOptions`.
     """
 
-    # A row for each utterance and seed: `utterance` (its index in the events), `file` and `row`
-    # where they are known, `speaker`, `seed`, `label` and `answer` (class names), and the class
-    # scores in a column for each class, named after it: `score_yes`.
     table: pd.DataFrame
     class_names: tuple[str, ...]
-    name: str  # of the function that made the network
-    trained: str  # what was trained, and how
-    data_hash: str  # of the events
-    folder: Path  # where the folds are kept
-    is_reusable: bool  # whether another process uses the kept folds
-    # The settings of the training by name, to compare them: those of `TrainConfig`, and the
-    # augmentation and quantization of `TrainOptions`.
+    name: str
+    trained: str
+    data_hash: str
+    folder: Path
+    is_reusable: bool
     training: Mapping[str, object]
 
     @property

@@ -63,10 +63,10 @@ def report(
     percent = {name: "-" if score is None else f"{score:.1%}" for name, score in scores.items()}
     return f"""\
 Test accuracy on {data}{kind}, {classes}, seed {seed}:
-  {percent["test_seen"]:>6}  seen speakers: other utterances of theirs trained the network
-  {percent["test_unseen"]:>6}  unseen speakers: none of their utterances did
+  {percent["test_seen"]:>6}  seen speakers: with other utterances in the training set
+  {percent["test_unseen"]:>6}  unseen speakers: with none in the training set
   {1 / n_classes:>6.1%}  chance: guessing one of {n_classes} classes
-Accuracy on all utterances: training {percent["train"]}, validation {percent["validation"]}, \
+Accuracy by subset: training {percent["train"]}, validation {percent["validation"]}, \
 test {percent["test"]}"""
 
 
@@ -133,8 +133,8 @@ def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:
     copies = locate_copies(recipe.dataset, files, recipe.flat())
     training, test = load_pair(files, recipe.input, recipe.language)
     classes = classes_in_words(training.class_names, recipe.language)
-    print(f"{classes}: {len(training)} training and {len(test)} test utterances, of which")
-    print(f"{cut_sentence(concatenate([training, test]), recipe.input)}, in")
+    print(f"{classes}: {len(training)} training and {len(test)} test utterances.")
+    print(f"{cut_sentence(concatenate([training, test]), recipe.input)}.\nFiles:")
     for path in chain(files, *copies.values()):
         print(os.path.relpath(path))
 

@@ -135,7 +135,7 @@ def check_same(today: Mapping[str, list[float]], stored: Mapping[str, list[float
     Raises
     ------
     SampleError
-        If an object computes something else although its file is the same.
+        If an object returns different values although its file is the same.
     """
     for name, sample in today.items():
         earlier = stored.get(name)
@@ -148,9 +148,9 @@ def check_same(today: Mapping[str, list[float]], stored: Mapping[str, list[float
             file_name = name.partition(":")[0]
             label = name.rpartition(f" {file_name} ")[0]  # without the file's SHA-256
             raise SampleError(
-                f"{label} computes something else than before, although its file is the same: a "
-                "file or a package that it imports has changed. Results with it can't be reused. "
-                "Give it another name, or move the earlier results away."
+                f"{label} returns different values than before, although its file hasn't changed. "
+                "A file or package that it imports has changed, so earlier results can't be "
+                f"reused. Rename {label}, or move the earlier results away."
             )
 
 
@@ -190,7 +190,8 @@ def read_samples(path: Path) -> Samples:
     """
     if not path.exists():
         return {}
-    with reading(path, ObjectError, "Move it away: then rows with these objects aren't checked."):
+    remedy = "Move the file away. The sweep then can't check whether these objects have changed."
+    with reading(path, ObjectError, remedy):
         return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -52,7 +52,7 @@ _USUAL_NAMES = {
     "updates": ("n_updates", "steps", "n_steps", "iterations"),
 }  # fmt: skip
 _PARAMETERS = {usual: name for name, others in _USUAL_NAMES.items() for usual in others}
-_TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+_TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string"}
 
 
 def notebook_parameters(notebook: Path) -> dict[str, Any]:
@@ -69,22 +69,65 @@ def notebook_parameters(notebook: Path) -> dict[str, Any]:
     -------
     dict
         The values that the cell tagged ``parameters`` assigns, by name; empty without such a cell.
+
+    Raises
+    ------
+    ValueError
+        If the file isn't a notebook of format 4, the cell isn't valid Python, or a value isn't
+        a literal. The message names the notebook and the parameter.
     """
+    try:
+        source = _parameters_cell(notebook)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{notebook}: can't be read as a notebook of format 4 ({type(error).__name__}: "
+            f"{error}). Restore the file, or save it in JupyterLab, which converts older formats"
+        ) from error
+    try:
+        assignments = _assignments(source)
+    except SyntaxError as error:
+        raise ValueError(
+            f"{notebook}: the cell tagged 'parameters' isn't valid Python (line {error.lineno}: "
+            f"{error.msg}). Write only assignments, such as lr = 1e-3"
+        ) from error
+    return {name: _literal_value(notebook, name, value) for name, value in assignments}
+
+
+def _parameters_cell(notebook: Path) -> str:
+    """Return the source of the cell tagged ``parameters``; empty if a notebook has none."""
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         if "parameters" in cell["metadata"].get("tags", ()):
-            assignments = _assignments("".join(cell["source"]))
-            return {name: ast.literal_eval(value) for name, value in assignments}
-    return {}
+            return "".join(cell["source"])
+    return ""
+
+
+def _literal_value(notebook: Path, name: str, value: ast.expr) -> Any:
+    """Return the value of a parameter; ValueError if it is computed instead of written out."""
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{notebook}: parameter {name!r}: {quoted(ast.unparse(value))} isn't a literal. Write "
+            "the value itself, such as 8 instead of 2 ** 3"
+        ) from error
 
 
 def _assignments(source: str) -> list[tuple[str, ast.expr]]:
     """Return the names that a cell assigns at its top level, each with its value's expression."""
     assignments = []
+    targets: list[ast.expr]
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.Assign):
-            for target in statement.targets:
-                if isinstance(target, ast.Name):
-                    assignments.append((target.id, statement.value))
+            targets = statement.targets
+            value = statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            targets = [statement.target]  # such as lr: float = 1e-3
+            value = statement.value
+        else:
+            continue
+        for target in targets:
+            if isinstance(target, ast.Name):
+                assignments.append((target.id, value))
     return assignments
 
 

@@ -135,7 +135,7 @@ def reading_run(folder: Path) -> Iterator[None]:
     TableError
         If the folder is damaged.
     """
-    remedy = f"Remove {folder}, and the same command runs it again."
+    remedy = f"Remove {folder} and repeat the command, which then executes this run again."
     with reading(folder / "predictions.csv", TableError, remedy):
         try:
             yield

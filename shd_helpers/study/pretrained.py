@@ -194,7 +194,7 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     about = json.loads(str(arrays.pop("about")))
     is_numeric = all(values.dtype.kind in "bif" for values in arrays.values())
     if not isinstance(about, dict) or not is_numeric:
-        raise ValueError("its content is no network")
+        raise ValueError("it doesn't contain a network")
     if "sure_from" in about:  # its first name
         about["confidence_threshold"] = about.pop("sure_from")
     for about_run in about.get(MEMBERS, [about]):

@@ -194,7 +194,7 @@ def read_info(folder: Path) -> dict[str, Any]:
                 return read_info(folder)
             raise RunError(f"{path}: no such file. {REMEDY} first.") from None
         if not isinstance(info, dict) or not isinstance(info.get("parameters"), dict):
-            raise ValueError("its content is no run")
+            raise ValueError("it doesn't contain a run")
         info["parameters"] = current_names(info["parameters"])
     return info
 

@@ -148,7 +148,8 @@ def lock_run_folder(folder: Path) -> _RunLock:
             raise
     except Timeout:
         raise RunError(
-            f"{folder}: another process writes this run. Wait for it, or choose another run_name."
+            f"{folder}: another process is writing this run. Wait for it, or choose another "
+            "run_name."
         ) from None
     except OSError as error:
         raise RunError(f"{folder}: can't be written ({error}). Choose another run_name.") from error
@@ -203,8 +204,8 @@ def finish_renaming(folder: Path) -> None:
         return
     new = hidden_path(folder, "unfinished")
     remedy = (
-        f"A complete run waits in {new} for this name. Make {folder.name} an ordinary folder that "
-        f"can be renamed, or give {new.name} the name of another run."
+        f"A finished run is in {new} and couldn't be moved here. Replace {folder} by an ordinary "
+        f"folder and start again, or rename {new} to a free run name."
     )
     if reason := _why_fixed(folder):
         raise RunError(f"{folder}: {reason}. {remedy}")

@@ -94,7 +94,7 @@ class RunWriter:
         If another process writes the run, or it can't be written, or its folder can't be renamed
         because it is a link or a mount point.
     BehaviorError
-        If this code computes something else than its version numbers say.
+        If this code computes different results than its version numbers say.
     """
 
     def __init__(
@@ -184,12 +184,12 @@ class RunWriter:
         RunError
             If the disk is full; the earlier run stays.
         ValueError
-            If a loss or a score is no finite number; the earlier run stays.
+            If a loss or a score isn't finite; the earlier run stays.
         """
         self._check_is_writing()
         self._complete_info(scores, costs)
         if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
-            raise ValueError(f"{self._folder}: a class score is no finite number")
+            raise ValueError(f"{self._folder}: a class score isn't finite")
         unfinished = self._make_unfinished()
         _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
         predictions.to_csv(unfinished / "predictions.csv", index=False)

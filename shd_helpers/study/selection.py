@@ -314,7 +314,7 @@ def nested_selection(
 def nested_accuracies(
     selected: pd.Series, entries: Mapping[str, Entry], judged: Folds, seeds: Sequence[int]
 ) -> pd.DataFrame:
-    """Return each speaker's accuracy by the entry that the other speakers selected.
+    """Return the accuracy, for each speaker, of the entry that the other speakers selected.
 
     The networks are those of `judged`, which have never trained on this speaker, with `seeds` that
     are the same for all. A single candidate is judged with each seed. An ensemble is judged once,

@@ -1,8 +1,8 @@
 """Compare the configurations of a sweep: means with 95 % intervals, paired differences, tests.
 
-A *unit* is what an interval is over: a speaker, or a seed. Where every speaker has runs with the
-same seeds, the runs form a rectangle, (speakers, seeds), and the interval is over both: see
-`interval`.
+An *experimental unit* is what an interval is over: a speaker, or a seed. Where every speaker has
+runs with the same seeds, the runs form a rectangle, (speakers, seeds), and the interval is over
+both: see `interval`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from scipy import optimize, stats
 
 from shd_helpers.study.tables import COSTS, DATA, EVIDENCE, MEASURED, PROVENANCE, SCORES, TIMES
 
-FEW = 3  # with fewer units, a standard deviation of their own says next to nothing
+FEW = 3  # with fewer experimental units, a standard deviation of their own says next to nothing
 LOWEST_P = 1e-30  # no p-value is computed below this
 # Percentage points. A computer's 0.7 - 0.6 and 0.8 - 0.7 differ in their last digits. An interval
 # that is narrower than this comes from such digits alone, because one utterance of a million
@@ -35,12 +35,12 @@ _ABOUT_RUNS = {
 
 
 def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-    """Return a mean over units and seeds, and half of its confidence interval.
+    """Return a mean over experimental units (such as speakers) and seeds, and half its interval.
 
-    One seed sets the initial weights and the order of utterances in the runs of all units. So the
-    seeds cross the units, as in a two-way analysis of variance, and the main effect of a seed
-    doesn't become smaller with more speakers. With the mean squares of units, of seeds and of the
-    residual, the variance of the mean is (units + seeds - residual) / runs.
+    One seed sets the initial weights and the order of utterances in the runs of all experimental
+    units. So the seeds cross the units, as in a two-way analysis of variance, and the main effect
+    of a seed doesn't become smaller with more speakers. With the mean squares of units, of seeds
+    and of the residual, the variance of the mean is (units + seeds - residual) / runs.
 
     Three details:
 
@@ -57,16 +57,16 @@ def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.nd
     Parameters
     ----------
     values : (..., units, seeds) array
-        One value for each run, in any unit, such as percent. There are two units at least.
+        One value for each run, on any scale, such as percent. At least two experimental units.
     alpha : float
         How often an interval may miss the true value: 0.05 gives a 95 % interval.
 
     Returns
     -------
     mean : (...,) array
-        The mean over units and seeds, in the values' unit.
+        The mean over experimental units and seeds, on the scale of the values.
     half : (...,) array
-        Half the width of the interval, in the values' unit.
+        Half the width of the confidence interval, on the scale of the values.
 
     References
     ----------

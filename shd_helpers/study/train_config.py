@@ -21,16 +21,34 @@ class TrainConfig:
     multiplies the weights by 1 - learning rate x `weight_decay`. Biases, betas, thresholds and
     adaptation aren't decayed, because zero is not a natural value for them.
 
-    A value out of its range raises a ValueError that names it.
+    Parameters
+    ----------
+    epochs : int
+        The number of passes over the training utterances.
+    batch_size : int
+        The number of utterances in a batch.
+    lr : float
+        The learning rate of Adam; with the schedule ``"one_cycle"`` the highest one.
+    lr_step : int
+        The number of epochs after which the learning rate falls to half. It has no effect with
+        ``"one_cycle"``.
+    schedule : str
+        How the learning rate changes: ``"step"`` or ``"one_cycle"``.
+    weight_decay : float
+        The share of the weights, times the learning rate, that each update takes off.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range. The message names it.
     """
 
-    epochs: int = setting(30, (1, 100_000))  # passes over the training utterances
+    epochs: int = setting(30, (1, 100_000))
     batch_size: int = setting(8, (1, 100_000))
-    lr: float = setting(1e-3, (1e-9, 1))  # learning rate of Adam; of one_cycle the highest one
-    # epochs after which the learning rate falls to half; with one_cycle it has no effect
+    lr: float = setting(1e-3, (1e-9, 1))
     lr_step: int = setting(10, (1, 100_000))
-    schedule: str = later("step", ("step", "one_cycle"))  # how the learning rate changes
-    weight_decay: float = later(0.0, (0, 10))  # share of the weights, times lr, taken off
+    schedule: str = later("step", ("step", "one_cycle"))
+    weight_decay: float = later(0.0, (0, 10))
 
     def __post_init__(self) -> None:
         """Check that each value is in its range."""

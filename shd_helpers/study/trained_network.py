@@ -338,7 +338,7 @@ def _check_objects(about: Mapping[str, Any], file: Path) -> None:
 def _check_fit(network: Network, state: Mapping[str, torch.Tensor], file: Path) -> None:
     """Raise RunError if a state_dict has other tensors than a network, and name them."""
     if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
-        raise ValueError("its content is no state_dict")
+        raise ValueError("it doesn't contain a state_dict")
     wanted = network.state_dict()
     problems = [f"{name} is missing" for name in wanted if name not in state]
     problems += [f"{name} is unexpected" for name in state if name not in wanted]

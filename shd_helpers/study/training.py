@@ -25,13 +25,25 @@ LR_GAMMA = 0.5  # the factor by which the learning rate falls
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of `fit`: augmentation, quantization, engine and printing."""
+    """Options of `fit`: augmentation, quantization, engine and printing.
 
-    augmentation: Augmentation | None = None  # changes the training utterances anew in every epoch
-    # The weights are low-precision in the last epochs, as many as its `quantized_epochs` says.
+    Parameters
+    ----------
+    augmentation : Augmentation, optional
+        Changes the training utterances anew in every epoch. Default: they stay as they are.
+    quantization : Quantization, optional
+        The precision of the weights in the last epochs, as many as its `quantized_epochs` says.
+        Default: the weights are floats in all epochs.
+    engine : str
+        ``"fused"``, the compiled engine, or ``"snntorch"``: see `choose_engine`.
+    print_epochs : bool
+        Whether a line is printed for each epoch.
+    """
+
+    augmentation: Augmentation | None = None
     quantization: Quantization | None = None
-    engine: str = "fused"  # see `choose_engine`
-    print_epochs: bool = True  # a line for each epoch
+    engine: str = "fused"
+    print_epochs: bool = True
 
 
 class ScheduledOptimizer:
@@ -220,7 +232,7 @@ def fit(
     Raises
     ------
     ValueError
-        If a loss or a weight is no finite number any more; the message names epoch and cause.
+        If a loss or a weight becomes infinite or NaN; the message names epoch and cause.
     """
     options = options or TrainOptions()
     networks = _networks_to_train(model)
@@ -324,9 +336,10 @@ def _check_finite(model: Network, metrics: Mapping[str, float]) -> None:
     for values in (torch.tensor(losses), *model.parameters()):
         if not bool(torch.isfinite(values).all()):
             raise ValueError(
-                f"epoch {metrics['epoch']}: a loss or weight is no finite number any more. Most "
+                f"epoch {metrics['epoch']}: a loss or a weight has become infinite or NaN. Most "
                 f"likely the learning rate, lr {metrics['lr']:g}, is too large. A sigmoid "
-                "surrogate overflows if its slope is too large. Try half of these values"
+                "surrogate overflows if its slope is too large. Halve lr, and with a sigmoid "
+                "surrogate also slope"
             )
 
 

@@ -19,8 +19,9 @@ from shd_helpers.sweeps.spec import PendingRun, RunSpec
 
 FOREVER_S = -1.0  # of a lock: it waits as long as it takes
 _NO_RESULT = (
-    "The notebook has ended, but its run.json is missing or damaged, or has another hash: that of "
-    "other parameters, data or another network."
+    "The notebook ran to its end, but didn't leave the expected run. Its run.json is missing or "
+    "damaged, or describes other parameters, other data or another network. Check that the "
+    "notebook passes all its parameters to start_run."
 )
 # Each run has one process with one thread. So the runs share the cores well, and no result depends
 # on how many cores a machine has.

@@ -142,7 +142,7 @@ def check_study(sweep: Sweep) -> None:
     Raises
     ------
     SweepError
-        If the code computes something else.
+        If the code computes different results than before.
     """
     try:
         check_code()
@@ -182,9 +182,9 @@ def check_data(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
             new = new_data.get(run_name, {}).get(name, "")
             if old and new and old != new:
                 raise SweepError(
-                    f"{sweep.table}: the row of {run_name} is of other data, whose files had the "
-                    "same names. Rename this data set's files or the sweep. Or move the table "
-                    "away, if the new results shall replace the old ones."
+                    f"{sweep.table}: the row of {run_name} was computed from another data set "
+                    "whose files had the same names. Rename the files of this data set, or the "
+                    "sweep. To replace the old results, move the table away first."
                 )
 
 

@@ -65,7 +65,7 @@ def run_sweep(
     workers: Workers | None = None,
     timeout_s: float | None = None,
 ) -> pd.DataFrame:
-    """Run what is missing of a sweep, and return its table.
+    """Execute the missing runs of a sweep, and return its table.
 
     A run isn't executed again if the table has a row of its name that is done and has the same
     hash. Nor is it if its run folder has a finished run with this hash. The table is written as
@@ -351,9 +351,9 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the arguments of the command line, or those given, parsed."""
     parser = argparse.ArgumentParser(
         prog="shd sweep",
-        description="Run what is missing of a sweep, which executes a notebook for every "
-        "combination of values and every seed. The results are rows of a table. sweeps/README.md "
-        "describes a sweep's file and its table.",
+        description="Execute the missing runs of a sweep. A run executes a notebook with one "
+        "combination of values and one seed, and becomes a row of a table. sweeps/README.md "
+        "describes the format of sweeps and tables.",
     )
     parser.add_argument(
         "names", nargs="+", help="files in sweeps/ without .yaml, or paths of .yaml files"
@@ -363,18 +363,18 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another value of a parameter outside the grid, for example dataset=FOLDER",
+        help="replace the value of a parameter that isn't in the grid, for example dataset=FOLDER",
     )
     parser.add_argument(
         "--again",
         metavar="TEXT",
-        help="run those again whose name contains TEXT, although the table has them",
+        help="also repeat the runs whose names contain TEXT, even if the table already has them",
     )
     parser.add_argument(
         "--timeout",
         type=float,
         metavar="S",
-        help=f"seconds for one run (default: {RUN_S:g})",
+        help=f"stop a run that takes longer than S seconds (default: {RUN_S:g})",
     )
     workers = parser.add_mutually_exclusive_group()
     workers.add_argument(
@@ -384,8 +384,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--shard",
         metavar="I/N",
-        help="run only share I of N, for a task of a job array (docs/clusters.md): every N-th run, "
-        "one after the other, or by --workers",
+        help="execute only share I of N, as a task of a job array (docs/clusters.md): every N-th "
+        "run of the sweep. Without --workers, the runs are executed one after the other",
     )
     return parser.parse_args(arguments)
 

@@ -29,10 +29,10 @@ _REQUIRED: dict[str, Any] = {
 _OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "keep_scores": bool, "plan": dict}
 _DEFAULTS: dict[str, Any] = {"keep_predictions": False, "keep_scores": False, "plan": {}}
 _TYPE_NAMES: dict[Any, str] = {
-    str: "text",
-    dict: "mapping",
-    (list, dict): "list or a mapping",
-    bool: "truth value",
+    str: "a string",
+    dict: "a mapping",
+    (list, dict): "a list or a mapping",
+    bool: "true or false",
 }
 
 
@@ -119,7 +119,7 @@ def _check_content(written: Any) -> dict[str, Any]:
         )
     for key, kind in types.items():
         if not isinstance(content[key], kind):
-            raise ValueError(f"{key}: {quoted(content[key])} must be a {_TYPE_NAMES[kind]}")
+            raise ValueError(f"{key}: {quoted(content[key])} must be {_TYPE_NAMES[kind]}")
     if not re.fullmatch(r"\w[\w-]{0,99}", content["name"]):
         raise ValueError(f"name: {quoted(content['name'])} must be letters, digits, _ and -")
     return content

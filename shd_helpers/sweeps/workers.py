@@ -114,11 +114,21 @@ class Workers:
     """Which runs are executed, and by which processes; at most one of the first two is given.
 
     Without any of the three, all runs are executed by one process for each core of this machine.
+
+    Parameters
+    ----------
+    processes : int, optional
+        The number of processes on this machine.
+    scheduler : str, optional
+        The address of a Dask scheduler whose workers have one thread each.
+    shard : Shard, optional
+        The share of the runs that is executed. Without `processes`, its runs are executed one after
+        the other.
     """
 
-    processes: int | None = None  # on this machine
-    scheduler: str | None = None  # address of a Dask scheduler whose workers have one thread each
-    shard: Shard | None = None  # the share of the runs that is executed; without processes by loop
+    processes: int | None = None
+    scheduler: str | None = None
+    shard: Shard | None = None
 
     @property
     def need_dask(self) -> bool:
