@@ -1,6 +1,6 @@
 """Compare how many accepted answers are right on another corpus and on the Heidelberg Digits.
 
-A network abstains where its confidence is below its limit, or where a digit of another language has
+A network abstains if its confidence is below its threshold, or if a digit of another language has
 the highest score (``shd_helpers.hear``). All other answers are *accepted*.
 
 ``python -m scripts.accepted FOLDER`` classifies the recordings in a folder, which are named

@@ -1,8 +1,8 @@
 """Score the networks of folds on augmented recordings of the speakers whom they hold out.
 
-A limit for the confidence that was found on clean recordings is too low for other ones. So it is
-found on recordings in rooms, with noise, in frequency bands, and at other speeds
-(``shd_helpers.data.waveform_augmentation``).
+A confidence threshold that was found on clean recordings is too low for other recordings. So this
+program scores augmented recordings (in rooms, with noise, in frequency bands, and at other speeds:
+``shd_helpers.data.waveform_augmentation``), with which ``scripts.fold_thresholds`` finds one.
 
 ``python -m scripts.augmented_folds SWEEP`` reads the run folders of a sweep on the ten folds of
 docs/folds.md, such as ``selection_today``, and the augmented copies of its data set's training

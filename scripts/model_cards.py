@@ -76,7 +76,8 @@ CARDS = (
         "less accurate than the others.",
         "183 inputs, 256 hidden and 10 output neurons, spike counts. English. One file for each of "
         "five seeds.",
-        "These networks have no confidence threshold, so they answer everything, also German digits.",
+        "These networks have no confidence threshold, so they answer everything, also German "
+        "digits.",
     ),
     Card(
         "circuit_0 to circuit_4",
@@ -86,7 +87,8 @@ CARDS = (
         "[results/circuit](../circuit/README.md), which is the *small* network as a circuit.",
         "As *study*, with shift and stretch augmentation. The last ten epochs are "
         "quantization-aware: 3-bit and 8-bit weights, 12-bit membrane potentials. English.",
-        "These networks have no confidence threshold, so they answer everything, also German digits.",
+        "These networks have no confidence threshold, so they answer everything, also German "
+        "digits.",
     ),
 )
 
@@ -104,8 +106,8 @@ print(Listener("reference", language="english").hear("digit.wav"))
 
 @OVERVIEW@
 
-*Tested on no speaker* means that the network was trained on all twelve speakers. Its accuracy must be \
-inferred from networks of the same settings that were tested on held-out speakers.
+*Tested on no speaker* means that the network was trained on all twelve speakers. Its accuracy \
+must be inferred from networks of the same settings that were tested on held-out speakers.
 
 ## All networks
 

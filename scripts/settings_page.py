@@ -55,18 +55,20 @@ DESCRIPTIONS = {
     },
     "Network": {
         "network": "`spiking`, `convolutional` (without spikes), or your own as `file.py:name`. "
-        "Of the other settings of the network, only `ensemble_size` counts for the latter two",
+        "For `convolutional` and your own network, `ensemble_size` is the only other network "
+        "setting with an effect",
         "n_hidden": "number of hidden neurons. With shared weights, the number for each window",
         "hidden": "neurons of several hidden layers, such as `128,64`. Replaces `n_hidden`",
         "neuron": "`leaky`, `adaptive` (for hidden neurons), or your own as `file.py:name`",
         "beta": "share of the membrane potential that is left after 3 ms. Other step lengths keep "
         "the time constant. No effect with your own neuron or network",
-        "adapt_ms": "about the time constant of adaptive neurons, in ms",
+        "adapt_ms": "typical time constant of the adaptation, in ms. Each neuron's own is between "
+        "half and twice this value",
         "learn_beta": "whether a beta is learned for each neuron",
         "learn_threshold": "whether a threshold is learned for each neuron",
         "surrogate": "`fast_sigmoid`, `atan`, `sigmoid`, or your own as `file.py:name`",
-        "slope": "of the surrogate. The larger it is, the narrower the surrogate. No effect with "
-        "your own surrogate or network",
+        "slope": "steepness of the surrogate. A larger slope makes its derivative narrower. No "
+        "effect with your own surrogate or network",
         "n_delays": "number of copies of the input, each 30 ms later than the one before",
         "hidden_delays": "number of copies of each hidden layer's spikes, such as `4,1`",
         "kernel_size": "width of a window with shared weights, in units. 0: no shared weights",
@@ -98,11 +100,13 @@ DESCRIPTIONS = {
     },
     "Split": {
         "protocol": "which utterances train, and which test",
-        "held_out": "the held-out speaker's number, with `leave_one_speaker_out`",
+        "held_out": "with `leave_one_speaker_out`: number of the held-out speaker. -1 with other "
+        "protocols",
         "validation": "whether random utterances or whole speakers validate",
         "validation_fraction": "with `random`: the fraction of the training utterances",
         "validation_speakers": "with `speaker`: their numbers, such as `3,7`",
-        "score_test": "False if a choice will be made: then the test utterances aren't read",
+        "score_test": "`False`: the test utterances aren't read. Use this while you still choose "
+        "settings",
     },
 }
 
