@@ -215,6 +215,8 @@ def test_damaged_scores_of_a_run_folder_are_named_with_one_remedy(home):
     home.finish(run, predicted=["one", "two"], scores=SCORES[0])
     path = run.folder / "class_scores.h5"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(TableError, match=r"class_scores\.h5: damaged .* runs it again\.") as raised:
+    with pytest.raises(
+        TableError, match=r"class_scores\.h5: damaged .* this run again\."
+    ) as raised:
         save_scores(home.scores, {run.hash: run.folder})
     assert "predictions.csv" not in str(raised.value) and "Run 03" not in str(raised.value)

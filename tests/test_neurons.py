@@ -300,7 +300,9 @@ def test_copies_of_a_layer_s_spikes_arrive_late_at_weights_of_their_own(copies, 
     """Layer after layer over all steps at once, where the network goes step by step."""
     config = NetworkConfig(hidden="12,9", hidden_delays=copies, n_delays=2, beta=0.95, slope=3.0)
     if step_ms == 2000.0:
-        with pytest.raises(ValueError, match="hidden_delays '1,2': two copies, 30 ms apart"):
+        with pytest.raises(
+            ValueError, match="hidden_delays '1,2': delays are 30 ms apart, but a step"
+        ):
             config.later_layer_delays(step_ms)
         return
     model = SpikingNetwork(SIZES, config, torch.Generator().manual_seed(0), step_ms)

@@ -156,12 +156,12 @@ def test_the_first_screen():
     assert not verdict(unseen) and not verdict(best)
     assert verdict(seen) and verdict(larger)
     for part in (
-        f"falls by {loss(FINAL)} percentage points, to {means[SMALL]:.1f} % "
-        "([shown](docs/glossary.md#shown-and-undecided): ten speakers, five seeds).",
+        f"falls by {loss(FINAL)} percentage points ([shown](docs/glossary.md#shown-and-undecided): "
+        f"ten speakers, five seeds), to {means[SMALL]:.1f} %.",
         "For speakers in the training set, we could not tell whether it falls.",
         f"an ensemble is {points(best, sign='')} percentage points more accurate than the study's "
         "network, for six unseen speakers (three seeds, *shown*; ",
-        "With a small network of the same kind, we could not tell whether downsizing costs "
+        "With one narrower member, the *small* network, we could not tell whether downsizing costs "
         "accuracy.",
     ):
         assert part in README, part

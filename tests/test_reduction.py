@@ -110,9 +110,12 @@ def test_networks_are_judged_on_both_files_of_the_same_utterances(folder, tmp_pa
     write_shd(official, times, units, test.labels[order], [4] * len(test), test.keys)
 
     class Recipe:
-        files = (folder / "toy_train.h5", folder / "toy_test.h5")
         language = "both"
         input = Downsampling(pool_units=50, pool_steps=100)
+
+        @staticmethod
+        def find_files():
+            return folder / "toy_train.h5", folder / "toy_test.h5"
 
     class Trained:
         recipe = Recipe

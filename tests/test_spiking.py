@@ -101,7 +101,7 @@ def test_delayed_copies_equal_nested_loops():
     assert net.fc1.in_features == 9
     assert NetworkConfig(n_delays=4).delays(3.0) == (0, 10, 20, 30)
     assert NetworkConfig(n_delays=4).delays(12.0) == (0, 2, 5, 8)
-    with pytest.raises(ValueError, match="n_delays 3: two copies, 30 ms apart"):
+    with pytest.raises(ValueError, match="n_delays 3: delays are 30 ms apart, but a step"):
         NetworkConfig(n_delays=3).delays(100.0)
 
 

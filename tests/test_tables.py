@@ -47,7 +47,8 @@ def test_the_present_code_makes_each_table_or_it_says_why_not(name):
 def test_each_table_says_what_it_answers():
     named = []
     planned = []
-    for row in re.findall(r"^\| .*", WHY, re.MULTILINE):
+    questions = WHY.partition("\n## Columns\n")[0]
+    for row in re.findall(r"^\| .*", questions, re.MULTILINE):
         is_planned = re.search(r"\*\*Not (run|made) yet\.\*\*", row)
         tables = planned if is_planned else named
         tables += re.findall(r"`(\w+\.csv)`", row)
