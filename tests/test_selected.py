@@ -1,12 +1,15 @@
 """What the ten folds have selected, computed again from the committed tables by plain loops."""
 
 import csv
+import math
 import re
 
+import h5py
 import pytest
 
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.sweeps.sweep_file import SWEEPS, read_yaml
-from tests import RESULTS
+from tests import RESULTS, ROOT
 
 PLAN = read_yaml(SWEEPS / "screening.yaml")["plan"]
 PAGE = (RESULTS / "README.md").read_text(encoding="utf-8")
@@ -98,3 +101,74 @@ def test_the_page_lists_every_entry_and_the_winners():
         assert row in PAGE, row
     for what, entry in SELECTED.items():
         assert re.search(rf"\*\*{what}\*\*[^.*]*\*{re.escape(entry)}\*", PAGE, re.IGNORECASE), what
+
+
+def answers_of(scores, label, names):
+    """Return confidence and correctness of an utterance, classified in its own language."""
+    language = next(words for words in LANGUAGES.values() if names[label] in words)
+    own = [k for k, name in enumerate(names) if name in language]
+    best = max(own, key=lambda k: scores[k])
+    if max(scores) > scores[best]:
+        return None, best == label
+    total = sum(math.exp(scores[k] - scores[best]) for k in own)
+    return 1 / total, best == label
+
+
+def small_answers(file_name):
+    """Return the small network's answers by held-out speaker."""
+    hashes = {
+        row["hash"]: int(row["validation_speakers"])
+        for row in rows_of("selection_today_hd")
+        if row["candidate"] == "small"
+    }
+    found = {}
+    with h5py.File(RESULTS / file_name) as file:
+        for run, speaker in hashes.items():
+            names = [str(name) for name in file[run].attrs["class_names"]]
+            rows = zip(file[run]["scores"][:].tolist(), file[run]["label"][:].tolist(), strict=True)
+            found[speaker] = [answers_of(scores, label, names) for scores, label in rows]
+    return found
+
+
+def share_right(answers, threshold):
+    """Return which shares of the utterances are accepted, and of these are right."""
+    accepted = [is_right for sure, is_right in answers if sure is not None and sure >= threshold]
+    return len(accepted) / len(answers), mean(accepted)
+
+
+def test_thresholds_of_the_small_network_are_the_lowest_that_nine_speakers_give():
+    augmented = small_answers("selection_today_hd_augmented_scores.h5")
+    clean = small_answers("selection_today_hd_scores.h5")
+    rows = [row for row in rows_of("fold_thresholds") if row["network"] == "small"]
+    assert len(rows) == 20
+    for row in rows:
+        speaker, threshold = int(row["speaker"]), float(row["confidence_threshold"])
+        others = [each for other, own in augmented.items() if other != speaker for each in own]
+        # the table rounds to four decimals
+        assert share_right(others, threshold)[1] == pytest.approx(0.97, abs=0.001)
+        own = (augmented if row["sound"] == "augmented" else clean)[speaker]
+        accepted, right = share_right(own, threshold)
+        assert accepted == pytest.approx(float(row["accepted"]), abs=0.01), row
+        assert right == pytest.approx(float(row["correct"]), abs=0.01), row
+
+
+def test_the_results_say_what_the_threshold_of_the_folds_gives():
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    told = {}
+    for network in (SELECTED["winner"], "reference"):
+        rows = [
+            row
+            for row in rows_of("fold_thresholds")
+            if row["network"] == network and row["sound"] == "augmented"
+        ]
+        assert len(rows) == 10
+        right = [100 * float(row["correct"]) for row in rows]
+        accepted = mean([100 * float(row["accepted"]) for row in rows])
+        told[network] = f"{accepted:.0f}", f"{mean(right):.1f}", f"{min(right):.1f}"
+    accepted, right, worst = told[SELECTED["winner"]]
+    sentence = (
+        f"answers {accepted} % of them, and {right} % of these answers are right, or {worst} %"
+    )
+    assert sentence in page
+    accepted, right, _ = told["reference"]
+    assert f"The reference answers {accepted} %, and {right} % of these are right." in page
