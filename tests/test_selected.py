@@ -172,3 +172,22 @@ def test_the_results_say_what_the_threshold_of_the_folds_gives():
     assert sentence in page
     accepted, right, _ = told["reference"]
     assert f"The reference answers {accepted} %, and {right} % of these are right." in page
+
+
+def test_the_results_say_how_accurate_the_winner_is_on_the_official_split():
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    found = {(row["what"], row["language"], row["speakers"]): row for row in rows_of("official")}
+    of_winner = {}
+    for language, speakers in (("english", "all"), ("german", "all"), ("both", "4 and 5")):
+        of_winner[language] = float(found["winner", language, speakers]["accuracy"])
+    all_, others = (float(found["winner", "both", who]["accuracy"]) for who in ("all", "others"))
+    single = found["best single network", "both", "all"]
+    five = float(found["its seeds as an ensemble", "both", "all"]["accuracy"])
+    for part in (
+        f"this ensemble reaches {all_:.1f} % ({of_winner['english']:.1f} % in English, "
+        f"{of_winner['german']:.1f} % in German; {of_winner['both']:.1f} % for speakers 4 and 5, "
+        f"and {others:.1f} % for the others)",
+        f"alone reaches {float(single['accuracy']):.1f} ± {float(single['ci95']):.1f} % (five",
+        f"these five seeds as an ensemble {five:.1f} %",
+    ):
+        assert part in page, part
