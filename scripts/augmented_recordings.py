@@ -54,7 +54,8 @@ def main() -> None:
     )
     parser.add_argument("recording", type=Path, help="a sound file of one utterance")
     path = parser.parse_args().recording
-    n_rows, n_columns = 2, 3
+    n_rows = 2
+    n_columns = 3
     try:
         copies = [encode_file(path, copy=copy) for copy in range(n_rows * n_columns)]
     except RecordingError as error:

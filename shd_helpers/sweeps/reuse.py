@@ -5,6 +5,7 @@ reused, this checks that the study's code and the user's objects still compute t
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from shd_helpers.checks import listed, setting_names
@@ -209,25 +210,45 @@ def check_speakers(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
     if sweep.notebook not in OF_A_RUN:
         return
     for run in runs:
-        names = setting_names(Split)
-        split = Split(**{name: run.parameters[name] for name in names if name in run.parameters})
-        wanted = {"validation_speakers": set(split.speakers())}
-        if split.held_out >= 0:
-            wanted["held_out"] = {split.held_out}
-        if not any(wanted.values()):
-            continue
-        files = locate(run.parameters["dataset"], run.parameters.get("language", "english"))
-        # The official protocol validates on speakers of the training file.
-        used = files[:1] if split.protocol == "official" else files
-        present = {speaker for file in used for speaker in speakers_of(file)}
-        for name, speakers in wanted.items():
-            if absent := sorted(speakers - present):
-                raise SweepError(
-                    f"{sweep.name}: {name} {', '.join(map(str, absent))}: no such speaker in "
-                    f"{' and '.join(file.name for file in used)}, only "
-                    f"{listed(sorted(map(str, present), key=int), 20)}. Name others in a copy of "
-                    "the sweep's file, or run a sweep that names none."
-                )
+        split = _split_of(run)
+        named = _named_speakers(split)
+        if named:
+            files = locate(run.parameters["dataset"], run.parameters.get("language", "english"))
+            # The official protocol validates on speakers of the training file.
+            used = files[:1] if split.protocol == "official" else files
+            _check_present(sweep.name, named, used)
+
+
+def _split_of(run: RunSpec) -> Split:
+    """Return how a run splits its utterances."""
+    given = {name: run.parameters[name] for name in setting_names(Split) if name in run.parameters}
+    return Split(**given)
+
+
+def _named_speakers(split: Split) -> dict[str, set[int]]:
+    """Return the speakers whom settings of a split name, by the name of the setting."""
+    named = {}
+    if split.speakers():
+        named["validation_speakers"] = set(split.speakers())
+    if split.held_out >= 0:
+        named["held_out"] = {split.held_out}
+    return named
+
+
+def _check_present(sweep_name: str, named: Mapping[str, set[int]], files: Sequence[Path]) -> None:
+    """Raise SweepError if a setting names a speaker who is in none of the files."""
+    present: set[int] = set()
+    for file in files:
+        present.update(speakers_of(file))
+    for setting, speakers in named.items():
+        absent = sorted(speakers - present)
+        if absent:
+            raise SweepError(
+                f"{sweep_name}: {setting} {', '.join(map(str, absent))}: no such speaker in "
+                f"{' and '.join(file.name for file in files)}, only "
+                f"{listed([*map(str, sorted(present))], 20)}. Name others in a copy of the sweep's "
+                "file, or run a sweep that names none."
+            )
 
 
 def check_objects(sweep: Sweep) -> None:
