@@ -31,7 +31,7 @@ from shd_helpers.paths import results_dir
 from shd_helpers.study.predictions import collect_predictions
 from shd_helpers.study.tables import read_table
 
-NETWORKS = ("reference", "small")
+NETWORKS = ("adaptive", "small")
 TABLE = "accepted.csv"
 _NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[^_]+)_[^_]+")
 

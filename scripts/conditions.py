@@ -1,9 +1,10 @@
 """Classify utterances of unseen speakers in noise, in a room, and over a telephone.
 
-``python -m scripts.conditions 'sweeps/SWEEP/RUNS'`` names runs of English digits that hold out one
-speaker each. It writes ``results/conditions.csv``: a row for each condition and utterance of that
-speaker, two of each digit. Two conditions have no right answer, and so no label: the speaker's
-German digits, and noise without a digit. Nothing is chosen with them. The recordings are those of
+``python -m scripts.conditions NETWORK 'sweeps/SWEEP/RUNS'`` names runs of English digits that hold
+out one speaker each. The runs that hold out the same speaker are used as an ensemble. It writes
+``results/conditions.csv``: a row for each condition and utterance of that speaker, two of each
+digit. Two conditions have no right answer, and so no label: the speaker's German digits, and noise
+without a digit. Nothing is chosen with them. The recordings are those of
 ``data/hd/hd_audio.tar.gz``.
 """
 
@@ -11,6 +12,8 @@ import argparse
 import sys
 import tarfile
 import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +31,9 @@ from shd_helpers.files import atomic, reading
 from shd_helpers.paths import data_dir, results_dir
 from shd_helpers.study import evaluate
 from shd_helpers.study.pretrained import load_network
-from shd_helpers.study.run_folder import read_run
+from shd_helpers.study.run_folder import Run, read_run
 from shd_helpers.study.run_replacement import RunError
-from shd_helpers.study.trained_network import input_of
+from shd_helpers.study.trained_network import TrainedNetwork, ensemble_of, input_of
 
 TAKES = 2  # of each digit and speaker, the first by name
 RECORDED = "as recorded"
@@ -139,15 +142,52 @@ def encode_cases(archive: Path, speakers: set[int]) -> tuple[pd.DataFrame, list]
     return cases, spikes
 
 
+def networks_by_speaker(runs: Sequence[Run]) -> dict[int, TrainedNetwork]:
+    """Return the network that is tried on each held-out speaker.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Runs that hold out one speaker each.
+
+    Returns
+    -------
+    dict
+        By speaker, the run's network, or an ensemble if several runs hold out this speaker.
+
+    Raises
+    ------
+    RunError
+        If there is no run, one holds out nobody, or the speakers don't have equally many.
+    """
+    of_speaker = defaultdict(list)
+    for one in runs:
+        speaker = one.info["parameters"]["held_out"]
+        if speaker < 0:
+            raise RunError(f"{one.folder}: it holds out no speaker. Name runs that hold out one.")
+        of_speaker[speaker].append(one)
+    counts = {speaker: len(own) for speaker, own in of_speaker.items()}
+    if len(set(counts.values())) != 1:
+        raise RunError(
+            f"The patterns find these numbers of runs by held-out speaker: {counts}. Name equally "
+            "many for each speaker, and at least one."
+        )
+    networks = {}
+    for speaker, own in of_speaker.items():
+        members = [load_network(one) for one in own]
+        is_ensemble = len(members) > 1
+        networks[speaker] = ensemble_of(members, own[0].folder) if is_ensemble else members[0]
+    return networks
+
+
 def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(prog="python -m scripts.conditions", description=__doc__)
+    parser.add_argument("network", help="what the table calls the network, such as adaptive")
     parser.add_argument("runs", nargs="+", help="patterns of run folders below runs/")
+    given = parser.parse_args()
     try:
-        runs = [read_run(folder) for folder in run_folders(parser.parse_args().runs)]
-        networks = {run.info["parameters"]["held_out"]: load_network(run) for run in runs}
-        if not runs or len(networks) < len(runs) or min(networks) < 0:
-            parser.error("runs: name runs that hold out one speaker each, one run for each speaker")
+        networks = networks_by_speaker([read_run(folder) for folder in run_folders(given.runs)])
         archive = data_dir() / "hd" / ARCHIVE
         with reading(archive, RecordingError, "Download it again: make data DATASET=hd"):
             cases, spikes = encode_cases(archive, set(networks))
@@ -160,6 +200,7 @@ def main() -> None:
         has_label = case.condition not in (NOISE, GERMAN)
         rows.append(
             {
+                "network": given.network,
                 "condition": case.condition,
                 "speaker": case.speaker,
                 "label": trained.class_names[case.digit] if has_label else "",

@@ -1,31 +1,21 @@
-"""Find the confidence from which an answer is accepted, on utterances of unseen speakers.
+"""Find a confidence threshold, and put it into the files of pretrained networks.
 
-``python -m scripts.confidence_thresholds TABLE MODEL NETWORK...`` writes
-``results/confidence_thresholds.csv`` and puts the threshold into pretrained networks, from which
-``shd_helpers.hear`` takes it.
+A network answers if its confidence reaches the threshold, and abstains otherwise:
+``shd_helpers.hear`` takes the threshold from the network's file. ``scripts.fold_thresholds`` finds
+the committed ones.
 """
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from shd_helpers.command import run
 from shd_helpers.files import atomic
-from shd_helpers.paths import networks_dir, results_dir
-from shd_helpers.study.predictions import collect_predictions
-from shd_helpers.study.tables import TableError, read_table
-
-WANTED = 0.99  # share of the answers that are right
+from shd_helpers.paths import networks_dir
 
 
-def confidence_threshold(
-    confidence: np.ndarray, correct: np.ndarray, wanted: float = WANTED
-) -> float:
+def confidence_threshold(confidence: np.ndarray, correct: np.ndarray, wanted: float) -> float:
     """Return the lowest confidence from which on at least a given share of answers is correct.
 
     Parameters
@@ -47,37 +37,6 @@ def confidence_threshold(
     n_accepted_correct = n_correct[::-1].cumsum()[::-1]
     thresholds = levels[n_accepted_correct >= wanted * n_accepted]
     return float(thresholds[0]) if len(thresholds) else np.inf
-
-
-def nested(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Judge each speaker with the threshold that the other speakers' utterances give.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        Predictions for held-out speakers: `speaker`, `label`, `predicted`, `confidence`.
-
-    Returns
-    -------
-    DataFrame
-        One row for each speaker: `confidence_threshold`; `accepted`, the share of utterances with
-        at least that confidence; `correct`, the share of correct answers among these;
-        `correct_of_all`, the share of correct answers among all.
-    """
-    correct = predictions.label == predictions.predicted
-    rows = {}
-    for speaker in predictions.speaker.unique():
-        own = predictions.speaker == speaker
-        others = predictions.confidence[~own].to_numpy()
-        threshold = confidence_threshold(others, correct[~own].to_numpy())
-        accepted = own & (predictions.confidence >= threshold)
-        rows[speaker] = {
-            "confidence_threshold": threshold,
-            "accepted": accepted.sum() / own.sum(),
-            "correct": correct[accepted].mean(),
-            "correct_of_all": correct[own].mean(),
-        }
-    return pd.DataFrame(rows).T.rename_axis("speaker").sort_index()
 
 
 class ThresholdError(ValueError):
@@ -137,44 +96,3 @@ def write_threshold(path: Path, threshold: float) -> None:
     arrays["about"] = np.array(json.dumps(about))
     with atomic(path) as unfinished, unfinished.open("wb") as file:
         np.savez_compressed(file, **arrays)
-
-
-def main() -> None:
-    """Write the table, and the threshold into pretrained networks."""
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.confidence_thresholds", description=__doc__
-    )
-    parser.add_argument("table", help="name of a table in results/, such as reference_hd")
-    parser.add_argument("model", help="one of the models in that table")
-    parser.add_argument(
-        "networks", nargs="+", help="names of files in results/networks/, without .npz"
-    )
-    given = parser.parse_args()
-    try:
-        runs = read_table(given.table).query("model == @given.model")
-        predictions = collect_predictions(given.table).query("~seen")
-    except TableError as error:
-        sys.exit(str(error))
-    predictions = predictions[predictions["hash"].isin(runs["hash"])]
-    if predictions.empty or predictions.confidence.isna().any():
-        parser.error(f"{given.model!r} has no utterances of held-out speakers with a confidence")
-    table = nested(predictions)
-    correct = predictions.label == predictions.predicted
-    threshold = confidence_threshold(predictions.confidence.to_numpy(), correct.to_numpy())
-    try:
-        paths = files_for_threshold(given.networks, threshold, WANTED)
-    except ThresholdError as error:
-        sys.exit(str(error))
-    with atomic(results_dir() / "confidence_thresholds.csv") as unfinished:
-        table.round(4).to_csv(unfinished)
-    for path in paths:
-        write_threshold(path, threshold)
-    print(f"Confidence threshold: {threshold:.4f}. Of the utterances of unseen speakers,")
-    print(
-        f"{table.accepted.mean():.1%} are accepted, {table.correct.mean():.1%} of these are correct"
-    )
-    print(f"(means over {len(table)} speakers).")
-
-
-if __name__ == "__main__":
-    run(main)

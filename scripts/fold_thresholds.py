@@ -11,6 +11,9 @@ scores higher, as in ``shd_helpers.hear``. Each utterance is classified in its o
 **The rule**, which was written before any augmented recording had been scored: the threshold is the
 lowest confidence at which 97 % of the accepted answers to augmented recordings are right, over all
 ten speakers. The table judges each speaker with the threshold that the other nine speakers give.
+
+The table also says how many German digits a listener for English accepts. None of these answers can
+be right.
 """
 
 import argparse
@@ -42,13 +45,20 @@ WANTED = 0.97  # share of the accepted answers that are right
 AXIS = "candidate"
 TABLE = "fold_thresholds.csv"
 SOUNDS = ("as recorded", "augmented")
+ALL = "both languages"
+FOREIGN = "german, heard as english"
 
 
 class Answers(NamedTuple):
-    """What a network answers to utterances, each classified in its own language."""
+    """What a network answers to utterances, each classified in its own language.
 
-    confidence: np.ndarray  # (utterances,) 0..1; -1 if a digit of the other language scores higher
+    A confidence is -1 if a digit of another language scores higher, and 0 to 1 otherwise.
+    """
+
+    confidence: np.ndarray  # (utterances,)
     is_right: np.ndarray  # (utterances,)
+    language: np.ndarray  # (utterances,) english or german
+    confidence_in_english: np.ndarray  # (utterances,) if only English digits may be answered
 
 
 def answers_in_language(scores: ClassScores) -> Answers:
@@ -64,20 +74,35 @@ def answers_in_language(scores: ClassScores) -> Answers:
     Answers
         The confidence is the answer's share in the softmax of the scores of its language's digits.
     """
-    class_names = np.array(scores.class_names)
-    confidence = np.zeros(len(scores.label))
-    is_right = np.zeros(len(scores.label), dtype=bool)
+    n_utterances = len(scores.label)
+    confidence = np.zeros(n_utterances)
+    is_right = np.zeros(n_utterances, dtype=bool)
+    language_of = np.full(n_utterances, "english", dtype=object)
     for language in ("english", "german"):
-        classes = np.flatnonzero(np.isin(class_names, LANGUAGES[language]))
-        own = np.flatnonzero(np.isin(scores.label, classes))
-        if len(own) == 0:
-            continue
-        of_language = scores.scores[np.ix_(own, classes)].astype(np.float64)
-        best = classes[of_language.argmax(axis=1)]
-        is_highest = scores.scores[own].argmax(axis=1) == best
-        confidence[own] = np.where(is_highest, softmax(of_language, axis=1).max(axis=1), -1)
-        is_right[own] = best == scores.label[own]
-    return Answers(confidence, is_right)
+        is_own = np.isin(scores.label, _classes_of(language, scores))
+        language_of[is_own] = language
+        confidences, best = _heard_as(language, scores)
+        confidence[is_own] = confidences[is_own]
+        is_right[is_own] = best[is_own] == scores.label[is_own]
+    in_english, _ = _heard_as("english", scores)
+    return Answers(confidence, is_right, language_of, in_english)
+
+
+def _classes_of(language: str, scores: ClassScores) -> np.ndarray:
+    """Return the classes of a language's digits."""
+    return np.flatnonzero(np.isin(scores.class_names, LANGUAGES[language]))
+
+
+def _heard_as(language: str, scores: ClassScores) -> tuple[np.ndarray, np.ndarray]:
+    """Classify all utterances as digits of one language, and return confidences and answers."""
+    classes = _classes_of(language, scores)
+    if len(classes) == 0:
+        return np.full(len(scores.label), -1.0), np.full(len(scores.label), -1)
+    of_language = scores.scores[:, classes].astype(np.float64)
+    best = classes[of_language.argmax(axis=1)]
+    is_highest = scores.scores.argmax(axis=1) == best
+    confidence = np.where(is_highest, softmax(of_language, axis=1).max(axis=1), -1)
+    return confidence, best
 
 
 def threshold_of(answers: list[Answers], wanted: float = WANTED) -> float:
@@ -116,28 +141,56 @@ def judge_speakers(
     Returns
     -------
     DataFrame
-        A row for each speaker and kind of recording: `speaker`, `sound`, `confidence_threshold`,
-        `accepted` (the share of the utterances), `correct` (the share of the accepted answers that
-        are right; missing if there is none) and `correct_of_all`.
+        A row for each speaker, kind of recording and group of utterances: `speaker`, `sound`,
+        `utterances` (both languages, one of them, or German digits heard as English ones),
+        `confidence_threshold`, `accepted` (the share of the utterances), `correct` (the share of
+        the accepted answers that are right; missing if there is none) and `correct_of_all`.
     """
     rows = []
     for speaker in augmented:
         others = [answers for other, answers in augmented.items() if other != speaker]
         threshold = threshold_of(others, wanted)
         for sound, of_sound in zip(SOUNDS, (clean, augmented), strict=True):
-            confidence, is_right = of_sound[speaker]
-            accepted = confidence >= threshold
-            rows.append(
-                {
-                    "speaker": speaker,
-                    "sound": sound,
-                    "confidence_threshold": threshold,
-                    "accepted": accepted.mean(),
-                    "correct": is_right[accepted].mean() if accepted.any() else np.nan,
-                    "correct_of_all": is_right.mean(),
-                }
-            )
+            about = {"speaker": speaker, "sound": sound}
+            for group in _judge_groups(of_sound[speaker], threshold):
+                rows.append(about | group)
     return pd.DataFrame(rows)
+
+
+def _judge_groups(answers: Answers, threshold: float) -> list[dict]:
+    """Judge the answers to one speaker's utterances: all, by language, and heard as English."""
+    is_german = answers.language == "german"
+    groups = {
+        ALL: np.ones(len(is_german), dtype=bool),
+        "english": ~is_german,
+        "german": is_german,
+    }
+    rows = []
+    for name, is_member in groups.items():
+        if not is_member.any():
+            continue
+        accepted = is_member & (answers.confidence >= threshold)
+        rows.append(
+            {
+                "utterances": name,
+                "confidence_threshold": threshold,
+                "accepted": accepted.sum() / is_member.sum(),
+                "correct": answers.is_right[accepted].mean() if accepted.any() else np.nan,
+                "correct_of_all": answers.is_right[is_member].mean(),
+            }
+        )
+    if is_german.any():
+        accepted = answers.confidence_in_english[is_german] >= threshold
+        rows.append(
+            {
+                "utterances": FOREIGN,
+                "confidence_threshold": threshold,
+                "accepted": accepted.mean(),
+                "correct": 0.0 if accepted.any() else np.nan,
+                "correct_of_all": 0.0,
+            }
+        )
+    return rows
 
 
 def scores_of_entry(folds: Folds, entry: Entry, speaker: int) -> ClassScores:
@@ -237,8 +290,9 @@ def main() -> None:
     _write_table(judged.assign(network=given.entry).round(4))
     for file in network_files:
         write_threshold(file, threshold)
-    print(f"threshold {threshold:.4f}, means over {len(judged) // 2} speakers:")
-    print(judged.groupby("sound", sort=False)[["accepted", "correct", "correct_of_all"]].mean())
+    print(f"threshold {threshold:.4f}, means over {judged.speaker.nunique()} speakers:")
+    groups = judged.groupby(["sound", "utterances"], sort=False)
+    print(groups[["accepted", "correct", "correct_of_all"]].mean())
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ SCORED_AGAIN = {
     "circuit_stopping": ScoredAgain(
         ("silence", "margin"), ("test_seen_accuracy", "test_unseen_accuracy")
     ),
-    "conditions": ScoredAgain(("condition",), ()),
+    "conditions": ScoredAgain(("network", "condition"), ("condition",)),
     "nir_importers": ScoredAgain(("reader",), ("accuracy", "own_accuracy")),
     # its sweep scores one of both files, too; these looks are counted here alone
     "ten_ms": ScoredAgain(("model", "test"), ("test", "accuracy")),
@@ -255,7 +255,10 @@ def _rows_as_text(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str
 def _on_test(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a table of `SCORED_AGAIN` that read test utterances, with their judge."""
     if name == "conditions":  # a row is one utterance there, not a score
-        table = table[table.condition != NOISE].drop_duplicates(["condition", "speaker"])
+        if "network" not in table:
+            table = table.assign(network="reference")  # that of the first versions
+        table = table[table.condition != NOISE]
+        table = table.drop_duplicates(["network", "condition", "speaker"])
     if name == "ten_ms":  # both files have the official test utterances
         return table.assign(judge=OFFICIAL)
     if name == "nir_importers":

@@ -1,7 +1,7 @@
 """Count how many sounds that are no digit the committed networks and circuit reject.
 
 ``python -m scripts.non_digits`` gives twenty synthetic sounds (`SOUNDS`) to the pretrained networks
-*reference* and *small* and to the circuit in ``results/circuit``. It writes one row for each into
+*adaptive* and *small* and to the circuit in ``results/circuit``. It writes one row for each into
 ``results/non_digits.csv``. A sound is rejected if no utterance is found in it, or if the network
 abstains because its confidence is below its threshold. Nothing is chosen with these sounds.
 """
@@ -29,7 +29,7 @@ LEVEL = 0.3  # the sound's peak; full scale is 1
 NOISE_LEVEL = 1e-3  # standard deviation of the microphone's noise
 PAUSE_S = 0.6  # before and after the sound
 RAMP_S = 0.01  # in which it fades in and out
-NETWORKS = ("reference", "small")
+NETWORKS = ("adaptive", "small")
 CIRCUIT = "circuit"
 TABLE = "non_digits.csv"
 Rng = np.random.Generator

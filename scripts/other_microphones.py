@@ -41,7 +41,7 @@ def classify(folder: Path) -> pd.DataFrame:
     """
     recordings = recordings_of(folder)
     networks = {}
-    for kind in ("study_*", "small", "reference"):
+    for kind in ("study_*", "small", "adaptive"):
         for path in sorted(networks_dir().glob(f"{kind}.npz")):
             networks[path.stem] = load_pretrained(path).speaking("english")
     rows = []

@@ -5,9 +5,17 @@ import pytest
 import soundfile
 
 from scripts import conditions
-from scripts.conditions import CONDITIONS, NOISE, RECORDED, first_takes, in_condition
+from scripts.conditions import (
+    CONDITIONS,
+    NOISE,
+    RECORDED,
+    first_takes,
+    in_condition,
+    networks_by_speaker,
+)
 from shd_helpers.data.heidelberg import ARCHIVE
 from shd_helpers.data.recordings import encode_file
+from shd_helpers.study.run_replacement import RunError
 from tests.builders.networks import SMALL, own, written
 
 
@@ -49,7 +57,7 @@ def test_a_missing_or_damaged_archive_is_named_with_the_command_that_downloads_i
     monkeypatch.setenv("SHD_DATA_DIR", str(tmp_path / "data"))
     held_out = {"protocol": "leave_one_speaker_out", "held_out": 0}
     written(tmp_path / "runs" / "a", own(**held_out), SMALL | held_out)
-    monkeypatch.setattr("sys.argv", ["conditions", "a"])
+    monkeypatch.setattr("sys.argv", ["conditions", "adaptive", "a"])
     archive = tmp_path / "data" / "hd" / ARCHIVE
     archive.parent.mkdir(parents=True)
     for trouble in ("no such file", "damaged"):
@@ -62,6 +70,40 @@ def test_a_run_of_another_network_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
     held_out = {"protocol": "leave_one_speaker_out", "held_out": 0}
     written(tmp_path / "a", own(neuron="adaptive"), SMALL | held_out)
-    monkeypatch.setattr("sys.argv", ["conditions", "a"])
+    monkeypatch.setattr("sys.argv", ["conditions", "adaptive", "a"])
     with pytest.raises(SystemExit, match=r"a/run\.json: this run trained a network that isn't"):
         conditions.main()
+
+
+def read_runs(folder, held_out):
+    """Return the runs of small networks with these held-out speakers."""
+    runs = []
+    for number, speaker in enumerate(held_out):
+        protocol = "official" if speaker < 0 else "leave_one_speaker_out"
+        parameters = SMALL | {"protocol": protocol, "held_out": speaker}
+        runs.append(written(folder / f"{number}", own(), parameters))
+    return runs
+
+
+def test_runs_that_hold_out_the_same_speaker_are_an_ensemble(tmp_path):
+    runs = read_runs(tmp_path, [3, 5, 3, 5])
+    networks = networks_by_speaker(runs)
+    assert {speaker: len(each.network.members) for speaker, each in networks.items()} == {
+        3: 2,
+        5: 2,
+    }
+    single = networks_by_speaker(runs[:2])
+    assert [type(each.network).__name__ for each in single.values()] == ["SpikingNetwork"] * 2
+
+
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        ([], r"numbers of runs by held-out speaker: \{\}\. Name .* at least one"),
+        ([3, 5, 3], r"numbers of runs by held-out speaker: \{3: 2, 5: 1\}\. Name equally many"),
+        ([3, -1], r"1: it holds out no speaker"),
+    ],
+)
+def test_runs_that_don_t_fit_together_are_named(tmp_path, held_out, message):
+    with pytest.raises(RunError, match=message):
+        networks_by_speaker(read_runs(tmp_path, held_out))

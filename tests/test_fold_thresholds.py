@@ -44,6 +44,7 @@ def test_each_utterance_is_heard_in_its_own_language(labels):
     values = 3 * rng.standard_normal((300, 20))
     values[np.arange(300), label] += 4
     found = answers_in_language(scores_of(values, label))
+    assert found.language.tolist() == ["english" if k < 10 else "german" for k in label]
     n_rejected = 0
     for i in range(300):
         classes = range(10) if label[i] < 10 else range(10, 20)
@@ -55,7 +56,17 @@ def test_each_utterance_is_heard_in_its_own_language(labels):
         else:
             share = softmax(values[i, [*classes]])[best % 10]
             assert found.confidence[i] == pytest.approx(share, abs=2e-3)
+        share = softmax(values[i, :10]).max() if values[i].argmax() < 10 else -1
+        assert found.confidence_in_english[i] == pytest.approx(share, abs=2e-3)
     assert 0 < n_rejected < 300
+
+
+def answers(confidence, is_right, language="english", in_english=None):
+    """Return answers made by hand; all utterances are English ones unless said."""
+    confidence = np.array(confidence, dtype=float)
+    language = np.broadcast_to(np.array(language, dtype=object), len(confidence))
+    in_english = confidence if in_english is None else np.array(in_english, dtype=float)
+    return Answers(confidence, np.array(is_right), language, in_english)
 
 
 def test_the_threshold_is_the_lowest_at_which_enough_accepted_answers_are_right():
@@ -63,26 +74,44 @@ def test_the_threshold_is_the_lowest_at_which_enough_accepted_answers_are_right(
     confidence = rng.uniform(0, 1, 200).round(2)
     confidence[rng.random(200) < 0.2] = -1
     is_right = rng.random(200) < confidence
-    halves = [Answers(confidence[:90], is_right[:90]), Answers(confidence[90:], is_right[90:])]
+    halves = [answers(confidence[:90], is_right[:90]), answers(confidence[90:], is_right[90:])]
     enough = [c for c in confidence if c >= 0 and is_right[confidence >= c].mean() >= 0.9]
     assert threshold_of(halves, 0.9) == min(enough)
 
 
 def test_a_speaker_is_judged_with_the_threshold_that_the_others_give():
     clean = {
-        1: Answers(np.array([0.9, 0.5, -1.0]), np.array([True, True, True])),
-        2: Answers(np.array([0.7, 0.3]), np.array([True, False])),
+        1: answers([0.9, 0.5, -1.0], [True, True, True]),
+        2: answers([0.7, 0.3], [True, False]),
     }
     augmented = {
-        1: Answers(np.array([0.8, 0.4]), np.array([True, False])),
-        2: Answers(np.array([0.95, 0.6]), np.array([True, False])),
+        1: answers([0.8, 0.4], [True, False]),
+        2: answers([0.95, 0.6], [True, False]),
     }
-    found = judge_speakers(clean, augmented, 1.0).set_index(["speaker", "sound"])
+    found = judge_speakers(clean, augmented, 1.0)
+    found = found[found.utterances == "both languages"].set_index(["speaker", "sound"])
     assert found.confidence_threshold[1].tolist() == [0.95, 0.95]
     assert found.confidence_threshold[2].tolist() == [0.8, 0.8]
     assert found.accepted[1, "as recorded"] == 0 and np.isnan(found.correct[1, "as recorded"])
     assert found.correct_of_all[1, "as recorded"] == 1
     assert found.accepted[2, "augmented"] == 0.5 and found.correct[2, "augmented"] == 1
+
+
+def test_languages_are_judged_separately_and_german_heard_as_english_is_never_right():
+    confidence = [0.9, 0.3, 0.9, 0.9, 0.2]
+    is_right = [True, True, False, True, True]
+    language = ["english", "english", "german", "german", "german"]
+    own = answers(confidence, is_right, language, [0.9, 0.3, -1, 0.8, 0.9])
+    other = answers([0.5], [True])
+    found = judge_speakers({1: own, 2: other}, {1: own, 2: other}, 1.0)
+    found = found[(found.speaker == 1) & (found.sound == "as recorded")].set_index("utterances")
+    assert found.confidence_threshold.tolist() == [0.5] * 4
+    accepted = {"both languages": 3 / 5, "english": 1 / 2, "german": 2 / 3}
+    assert found.accepted.to_dict() == accepted | {"german, heard as english": 2 / 3}
+    right = {"both languages": 2 / 3, "english": 1, "german": 1 / 2}
+    assert found.correct.to_dict() == right | {"german, heard as english": 0}
+    right = {"both languages": 4 / 5, "english": 1, "german": 2 / 3}
+    assert found.correct_of_all.to_dict() == right | {"german, heard as english": 0}
 
 
 def fold_recipe(folder, **changes):
@@ -184,6 +213,8 @@ def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
     for _ in range(2):  # once more replaces the rows
         fold_thresholds.main()
     written = pd.read_csv(tmp_path / "fold_thresholds.csv")
+    assert written.utterances.tolist() == ["both languages", "english"] * 4
+    written = written[written.utterances == "both languages"]
     assert written.network.tolist() == ["small"] * 4
     threshold = softmax(right[:10])[3]
     assert written.confidence_threshold.tolist() == pytest.approx([threshold] * 4, abs=1e-3)
@@ -193,7 +224,9 @@ def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
     assert "means over 2 speakers" in capsys.readouterr().out
     monkeypatch.setattr("sys.argv", ["fold_thresholds", "both"])
     fold_thresholds.main()
-    written = pd.read_csv(tmp_path / "fold_thresholds.csv").query("network == 'both'")
+    written = pd.read_csv(tmp_path / "fold_thresholds.csv").query(
+        "network == 'both' and utterances == 'english'"
+    )
     mean_of_second = softmax((wrong[:10] + 3 * right[:10]) / 2)[3]
     wanted = [min(threshold, mean_of_second)] * 4
     assert written.confidence_threshold.tolist() == pytest.approx(wanted, abs=1e-3)
@@ -201,5 +234,5 @@ def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
 
 
 def test_without_a_threshold_none_is_written():
-    never = [Answers(np.array([0.9, 0.8]), np.array([False, False]))]
+    never = [answers([0.9, 0.8], [False, False])]
     assert threshold_of(never) == np.inf
