@@ -6,7 +6,7 @@ the highest score (``shd_helpers.hear``). All other answers are *accepted*.
 ``python -m scripts.accepted FOLDER`` classifies the recordings in a folder, which are named
 ``{digit}_{speaker}_{take}.wav`` as those of the Free Spoken Digit Dataset. It writes one row for
 each network and recording to ``results/accepted.csv``. It prints the accuracy of accepted answers,
-and for comparison that on the Heidelberg Digits, from committed predictions. Nothing is selected
+and for comparison that on held-out speakers of the ten folds. Nothing is selected
 with these recordings.
 """
 
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from scripts.confidence_thresholds import nested
+from scripts.fold_thresholds import ALL
 from shd_helpers.command import run
 from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.data.microphone import read_utterance
@@ -28,10 +28,13 @@ from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.files import atomic
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir
-from shd_helpers.study.predictions import collect_predictions
-from shd_helpers.study.tables import read_table
 
-NETWORKS = ("adaptive", "small")
+# The entries of the selection whose networks are in use, by the names of these.
+ENTRIES = {
+    "adaptive": "three seeds of adaptive, augmented recordings",
+    "small": "small",
+}
+NETWORKS = tuple(ENTRIES)
 TABLE = "accepted.csv"
 _NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[^_]+)_[^_]+")
 
@@ -79,9 +82,9 @@ def recordings_of(folder: Path) -> list[DigitRecording]:
 class Accepted(NamedTuple):
     """How often a network answers, and how often an accepted answer is right."""
 
-    n_accepted: int
     share_accepted: float  # of all utterances, 0..1
     accuracy: float  # of the accepted answers, 0..1
+    accuracy_of_all: float  # if it answers all utterances, 0..1
 
 
 def classify(
@@ -142,31 +145,34 @@ def on_other_corpus(answers: pd.DataFrame) -> Accepted:
     """
     is_right = answers.label == answers.predicted
     accepted = answers.accepted.astype(bool)
-    return Accepted(int(accepted.sum()), accepted.mean(), is_right[accepted].mean())
+    return Accepted(accepted.mean(), is_right[accepted].mean(), is_right.mean())
 
 
-def on_heidelberg_digits(model: str = "reference") -> Accepted:
-    """Summarize a model's answers to the utterances of unseen speakers, from committed predictions.
+def on_held_out_speakers(
+    network: str, utterances: str = ALL, sound: str = "as recorded"
+) -> Accepted:
+    """Summarize the answers to the utterances of held-out speakers, from the ten folds.
 
-    The limit for each speaker comes from the other eleven.
+    The threshold for each speaker comes from the other nine.
 
     Parameters
     ----------
-    model : str
-        A model of the sweep `reference`.
+    network : str
+        One of `NETWORKS`.
+    utterances, sound : str
+        Which rows of ``results/fold_thresholds.csv`` to take: see `scripts.fold_thresholds`.
 
     Returns
     -------
     Accepted
-        How often it answers, and how often that is right; shares are means over speakers.
+        How often networks with its settings answer, and how often that is right; means over
+        speakers.
     """
-    runs = read_table("reference_hd").query("model == @model")
-    predictions = collect_predictions("reference_hd").query("~seen")
-    predictions = predictions[predictions["hash"].isin(runs["hash"])]
-    by_speaker = nested(predictions)
-    counts = predictions.groupby("speaker").size()
-    n_accepted = round((by_speaker.accepted * counts).sum())
-    return Accepted(n_accepted, by_speaker.accepted.mean(), by_speaker.correct.mean())
+    rows = pd.read_csv(results_dir() / "fold_thresholds.csv")
+    is_own = (rows.network == ENTRIES[network]) & (rows.sound == sound)
+    means = rows[is_own & (rows.utterances == utterances)]
+    means = means[["accepted", "correct", "correct_of_all"]].mean()
+    return Accepted(*means)
 
 
 def main() -> None:
@@ -182,16 +188,16 @@ def main() -> None:
     with atomic(path) as unfinished:
         table.to_csv(unfinished, index=False)
     for name in NETWORKS:
-        accepted = on_other_corpus(table[table.network == name])
+        elsewhere = on_other_corpus(table[table.network == name])
         print(
-            f"{name}: accepts {accepted.n_accepted} of {len(recordings)} recordings, "
-            f"{accepted.accuracy:.1%} of these answers are right"
+            f"{name}: accepts {elsewhere.share_accepted:.0%} of {len(recordings)} recordings, "
+            f"{elsewhere.accuracy:.1%} of these answers are right"
         )
-    accepted = on_heidelberg_digits()
-    print(
-        f"reference on hd: accepts {accepted.share_accepted:.0%} of unseen speakers' utterances, "
-        f"{accepted.accuracy:.1%} of these answers are right (means over speakers)"
-    )
+        at_home = on_held_out_speakers(name)
+        print(
+            f"held-out speakers of hd: {at_home.share_accepted:.0%}, of these "
+            f"{at_home.accuracy:.1%} (means over speakers)"
+        )
     print(path)
 
 

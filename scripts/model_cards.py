@@ -10,18 +10,27 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from scripts.accepted import on_heidelberg_digits, on_other_corpus
+from scripts.accepted import on_held_out_speakers, on_other_corpus
+from scripts.fold_thresholds import ALL
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.files import atomic
 from shd_helpers.paths import ROOT, results_dir
-from shd_helpers.study import speaker_accuracies, summarize
+from shd_helpers.study import interval, speaker_accuracies
 from shd_helpers.study.predictions import collect_predictions
 from shd_helpers.study.tables import read_table
 
 PAGE = ROOT / "results" / "networks" / "README.md"
 ONLY_IN_TEST = (4, 5)  # speakers of the official split who are only in the test file
 NOT_USED = (4, 5, 6, 7, 10, 11)  # in the selection of 2026-11-28: see results/README.md
+KIND = {"adaptive": "ensembles", "small": "networks"}
+SEEDS = {"adaptive": "three seeds, averaged", "small": "three seeds"}
+# The groups of utterances of the ten folds that the cards list, with their sounds.
+OF_FOLDS = (
+    ("english", "as recorded"),
+    ("german", "as recorded"),
+    (ALL, "augmented"),
+)
 
 
 class Card(NamedTuple):
@@ -36,31 +45,27 @@ class Card(NamedTuple):
 
 CARDS = (
     Card(
-        "reference",
+        "adaptive",
         True,
         "Recognizing English or German digits, with the option to abstain. `make hear` and "
         "`Listener` use it by default.",
-        "An ensemble of four spiking networks with shared weights, delays, learned per-neuron "
-        "time constants and thresholds, and a readout from membrane potentials. 20 classes.",
-        "It needs about eight times the accumulates of *small*. Its confidence threshold was set "
-        "with networks of ten classes, so that 99 % of accepted answers should be right. On clean "
-        "utterances of `hd` nearly as many are, and on another corpus fewer (second table).",
+        "An ensemble of three spiking networks, whose class scores are averaged. Each has 128 "
+        "adaptive hidden neurons, delays, learned per-neuron time constants and thresholds, and a "
+        "readout from membrane potentials. 20 classes.",
+        "It is much larger than *small*, and has no circuit. Its confidence threshold was "
+        "set so that 97 % of the accepted answers to augmented recordings should be right. On "
+        "another corpus fewer are (second table).",
     ),
     Card(
         "small",
         True,
         "Recognizing digits with few parameters. The circuit in "
         "[results/circuit](../circuit/README.md) is this network.",
-        "A single network like the four in *reference*, with half as many hidden neurons. "
-        "20 classes.",
-        "It is less accurate than *reference* on recordings of another corpus.",
-    ),
-    Card(
-        "reference_0 to reference_4",
-        False,
-        "Repeating SHD's benchmark: *reference*, trained on the official training file.",
-        "As *reference*. One file for each of five seeds.",
-        "These networks have no confidence threshold, so they answer everything.",
+        "A single spiking network: the same 16 neurons at each of 19 windows of 32 input units, "
+        "with delays, learned per-neuron time constants and thresholds, and a readout from "
+        "membrane potentials. 20 classes.",
+        "It is less accurate than *adaptive* on recordings of another corpus. Its confidence "
+        "threshold was found in the same way.",
     ),
     Card(
         "small_0 to small_4",
@@ -101,7 +106,7 @@ classifies a sound with one:
 ```python
 from shd_helpers import Listener
 
-print(Listener("reference", language="english").hear("digit.wav"))
+print(Listener("adaptive", language="english").hear("digit.wav"))
 ```
 
 @OVERVIEW@
@@ -112,9 +117,9 @@ must be inferred from networks of the same settings that were tested on held-out
 ## All networks
 
 * **Training data.** The [Heidelberg Digits](../../docs/data_card.md), encoded as spikes by a \
-model of the inner ear. *reference* and *small* were trained on all twelve speakers, and the \
-others on the ten speakers of the official training file. For *reference*, *small* and their \
-seeds 0 to 4, one [augmented copy](../../docs/data.md#augmented-recordings) of each recording was \
+model of the inner ear. *adaptive* and *small* were trained on all twelve speakers, and the \
+others on the ten speakers of the official training file. For *adaptive*, *small* and small_0 to \
+small_4, one [augmented copy](../../docs/data.md#augmented-recordings) of each recording was \
 added. The settings are in [networks.yaml](../../sweeps/networks.yaml) and \
 [benchmark.yaml](../../sweeps/benchmark.yaml).
 * **Groups of speakers.** We report accuracy for seen and unseen speakers, and for each language \
@@ -129,15 +134,17 @@ Sets](https://doi.org/10.1109/TNNLS.2020.3044364) (2022), \
 [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). They were turned into spikes, and \
 augmented. Please name this source.
 
-± is a 95 % interval over speakers and seeds.
+± is a 95 % interval over speakers and seeds, or over speakers only for an ensemble.
 """
 CLOSING = """\
 ## How the files were made
 
 `python -m scripts.networks study 'sweeps/networks_hd/model=study,*'` saved the study's networks, \
-and likewise `circuit`, `reference` and `small`. For the benchmark's networks the last word is \
-`'sweeps/benchmark_hd/model=small,*'`, and likewise `reference`. `python -m scripts.model_cards` \
-writes this page.
+and likewise `circuit` and `small`. For small_0 to small_4 the last word is \
+`'sweeps/benchmark_hd/model=small,*'`. `python -m scripts.networks adaptive \
+'sweeps/networks_hd/model=adaptive,*' --ensemble` saved the ensemble. `python -m \
+scripts.fold_thresholds` put the confidence thresholds into *adaptive* and *small*, and `python -m \
+scripts.model_cards` writes this page.
 """
 
 
@@ -176,95 +183,92 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [lines[0], "|" + "---|" * len(header), *lines[1:]]
 
 
-def with_interval(rows: pd.DataFrame, column: str) -> str:
-    """Return a mean over speakers and seeds with its interval.
+def mean_with_interval(accuracies: pd.DataFrame) -> str:
+    """Return a mean over speakers, and over seeds if there are several, with its interval.
 
     Parameters
     ----------
-    rows : DataFrame
-        From `speaker_accuracies`, of one model.
-    column : str
-        ``test_seen`` or ``test_unseen``.
+    accuracies : DataFrame
+        `speaker`, `seed` and `test_unseen_accuracy`, a fraction.
 
     Returns
     -------
     str
         In percent.
     """
-    row = summarize(rows, "input", over="speaker").iloc[0]
-    return f"{row[column]:.1f} ± {row[f'{column}_ci95']:.1f} %"
+    by_seed = accuracies.pivot(index="speaker", columns="seed", values="test_unseen_accuracy")
+    mean, half = interval(100 * by_seed.to_numpy())
+    return f"{mean:.1f} ± {half:.1f} %"
 
 
-def held_out_accuracies(model: str) -> list[str]:
-    """Return the table of accuracies of a model with each speaker held out.
+def held_out_accuracies(name: str) -> list[str]:
+    """Return the table of accuracies of a network's settings with each speaker held out.
 
     Parameters
     ----------
-    model : str
-        ``reference`` or ``small``.
+    name : str
+        ``adaptive`` or ``small``.
 
     Returns
     -------
     list of str
         Lines in Markdown.
     """
-    rows = speaker_accuracies("reference_hd", "model").query("input == @model")
-    six = rows[rows.speaker.isin(NOT_USED)]
-    of_speaker = rows.groupby("speaker").test_unseen_accuracy.mean()
+    if name == "adaptive":
+        found = pd.read_csv(results_dir() / "judged_winner.csv")
+        nested = pd.read_csv(results_dir() / "nested.csv")
+        selection = [
+            ("unseen, ten, nested selection", mean_with_interval(nested)),
+            ("unseen, all twelve; ten of them selected it", mean_with_interval(found)),
+        ]
+    else:
+        found = speaker_accuracies("reference_hd", "model").query("input == @name")
+        six = found[found.speaker.isin(NOT_USED)]
+        selection = [
+            ("unseen, all twelve", mean_with_interval(found)),
+            (
+                "unseen, the [six](../README.md#the-six-speakers) not used in its selection",
+                mean_with_interval(six),
+            ),
+        ]
+    of_speaker = found.groupby("speaker").test_unseen_accuracy.mean()
     pair = of_speaker[[*ONLY_IN_TEST]].mean()
-    others = of_speaker[[speaker for speaker in NOT_USED if speaker not in ONLY_IN_TEST]].mean()
     worst = of_speaker.idxmin()
     return table(
         ("speakers", "accuracy"),
         [
-            ("seen", with_interval(rows, "test_seen")),
-            ("unseen, all twelve", with_interval(rows, "test_unseen")),
-            (
-                "unseen, the [six](../README.md#the-six-speakers) not used in its selection",
-                with_interval(six, "test_unseen"),
-            ),
+            *selection,
             ("of these, 4 and 5", percent(pair)),
-            ("of these, 6, 7, 10 and 11", percent(others)),
-            (f"unseen, the worst (speaker {worst})", percent(of_speaker[worst])),
+            (f"unseen, the worst of twelve (speaker {worst})", percent(of_speaker[worst])),
         ],
     )
 
 
-def accepted_answers(model: str) -> list[str]:
-    """Return the table of how many answers a model gives, and how many of them are right.
+def accepted_answers(name: str) -> list[str]:
+    """Return the table of how many answers a network gives, and how many of them are right.
 
     Parameters
     ----------
-    model : str
-        ``reference`` or ``small``.
+    name : str
+        ``adaptive`` or ``small``.
 
     Returns
     -------
     list of str
         Lines in Markdown.
     """
-    answers = pd.read_csv(results_dir() / "accepted.csv").query("network == @model")
-    all_right = pd.read_csv(results_dir() / "other_microphones.csv").query("network == @model")
+    rows = []
+    for utterances, sound in OF_FOLDS:
+        on_hd = on_held_out_speakers(name, utterances, sound)
+        what = "`hd`, English and German" if utterances == ALL else f"`hd`, {utterances.title()}"
+        shares = (on_hd.share_accepted, on_hd.accuracy, on_hd.accuracy_of_all)
+        rows.append((f"{what}, {sound}", *map(percent, shares)))
+    answers = pd.read_csv(results_dir() / "accepted.csv").query("network == @name")
     elsewhere = on_other_corpus(answers)
-    on_hd = on_heidelberg_digits(model)
-    without = speaker_accuracies("reference_hd", "model").query("input == @model")
-    return table(
-        ("utterances", "answered", "of these right", "right if it answers all"),
-        [
-            (
-                "`hd`, unseen speakers, English",
-                percent(on_hd.share_accepted),
-                percent(on_hd.accuracy),
-                percent(without.test_unseen_accuracy.mean()),
-            ),
-            (
-                "Free Spoken Digit Dataset, 100 recordings, 5 speakers",
-                percent(elsewhere.share_accepted),
-                percent(elsewhere.accuracy),
-                percent((all_right.label == all_right.predicted).mean()),
-            ),
-        ],
-    )
+    shares = (elsewhere.share_accepted, elsewhere.accuracy, elsewhere.accuracy_of_all)
+    what = "Free Spoken Digit Dataset, 100 recordings, 5 speakers"
+    rows.append((what, *map(percent, shares)))
+    return table(("utterances", "answered", "of these right", "right if it answers all"), rows)
 
 
 def benchmark_accuracies(model: str) -> list[str]:
@@ -273,7 +277,7 @@ def benchmark_accuracies(model: str) -> list[str]:
     Parameters
     ----------
     model : str
-        ``reference`` or ``small``.
+        ``small``.
 
     Returns
     -------
@@ -339,34 +343,46 @@ def numbers(card: Card) -> list[str]:
     model = card.name.split("_")[0]
     if card.is_for_use:
         return [
-            "Accuracy of networks with the same settings, but ten English classes, with each "
-            "speaker held out in turn (three seeds):",
+            f"Accuracy of {KIND[model]} with the same settings, but ten English classes, with "
+            f"each speaker held out in turn ({SEEDS[model]}):",
             "",
             *held_out_accuracies(model),
             "",
-            "Coverage and accuracy of accepted answers. On `hd`, each speaker's threshold was "
-            "found on the other eleven. On the other corpus, the pretrained network itself was "
-            "tried:",
+            "Coverage and accuracy of accepted answers. On `hd`, these are networks with the same "
+            "settings that each hold out one of ten training speakers, each speaker's threshold "
+            "was found on the other nine, and the means are over speakers. On the other corpus, "
+            "the pretrained network itself was tried:",
             "",
             *accepted_answers(model),
             "",
             *_by_language(model),
         ]
-    if model in ("reference", "small"):
+    if model == "small":
         return ["Accuracy on the official test file, 20 classes:", "", *benchmark_accuracies(model)]
     return ["Accuracy on English digits of the official test file:", "", *split_accuracies(model)]
 
 
-def _by_language(model: str) -> list[str]:
+def _by_language(name: str) -> list[str]:
     """Return a sentence on how much accuracy differs between the languages."""
-    table = pd.read_csv(results_dir() / "benchmark_speakers.csv")
-    table = table.query("model == @model and average == 'all utterances'").set_index("language")
-    english, german = (table.loc[language] for language in ("english", "german"))
+    if name == "adaptive":
+        found = pd.read_csv(results_dir() / "official.csv")
+        found = found.query("what == 'winner' and speakers == 'all'").set_index("language")
+        english, german = (f"{found.accuracy[each]:.1f} %" for each in ("english", "german"))
+        whose, interval_over = "An ensemble", "20 classes, one ensemble"
+        verb = "classifies"
+    else:
+        found = pd.read_csv(results_dir() / "benchmark_speakers.csv")
+        found = found.query("model == @name and average == 'all utterances'").set_index("language")
+        english, german = (
+            f"{found.accuracy[each]:.1f} ± {found.ci95[each]:.1f} %"
+            for each in ("english", "german")
+        )
+        whose, interval_over = "Networks", "20 classes, five seeds, ± over seeds"
+        verb = "classify"
     return [
-        "Expect less in German. Networks with the same settings, trained on the official training "
-        f"file, classify {english.accuracy:.1f} ± {english.ci95:.1f} % of the English and "
-        f"{german.accuracy:.1f} ± {german.ci95:.1f} % of the German test utterances correctly (20 "
-        "classes, five seeds, ± over seeds)."
+        f"Expect less in German. {whose} with the same settings, trained on the official training "
+        f"file, {verb} {english} of the English and {german} of the German test utterances "
+        f"correctly ({interval_over})."
     ]
 
 
@@ -384,9 +400,11 @@ def parameters_of(card: Card) -> str:
         With a comma between thousands.
     """
     model = card.name.split("_")[0]
-    is_benchmark = not card.is_for_use and model in ("reference", "small")
+    is_benchmark = not card.is_for_use and model == "small"
     runs = read_table("benchmark_hd" if is_benchmark else "networks_hd")
     (count,) = runs[runs.model == model].parameters.unique()
+    if model == "adaptive":
+        count *= (runs.model == model).sum()  # of the whole ensemble
     return f"{count:,.0f}"
 
 

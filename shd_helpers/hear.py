@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--json", action="store_true", help="print one JSON object for each file, one per line"
     )
     parser.add_argument(
-        "--network", default=NETWORK, help="name of a pretrained network (default: reference)"
+        "--network", default=NETWORK, help=f"name of a pretrained network (default: {NETWORK})"
     )
     given = parser.parse_args(arguments)
     if "" in given.files:  # such as "$FILE" where FILE isn't set

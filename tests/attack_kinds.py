@@ -730,7 +730,7 @@ def no_tables(rng: random.Random, home: Home) -> Attempt:
 def changed_network(home: Home, change: Callable[[dict], None]) -> Path:
     """Write a pretrained network with some arrays changed; return its path."""
     path = home.folder / "changed.npz"
-    with np.load(ROOT / "results" / "networks" / "reference.npz") as file:
+    with np.load(ROOT / "results" / "networks" / "small.npz") as file:
         arrays = dict(file)
     change(arrays)
     np.savez(path, **arrays)
@@ -780,7 +780,7 @@ def other_arrays(rng: random.Random, home: Home) -> Attempt:
 @kind("bits of a pretrained network")
 def network_bits(rng: random.Random, home: Home) -> Attempt:
     """A flipped bit is refused; where it is one that says nothing, the network is the same."""
-    original = ROOT / "results" / "networks" / "reference.npz"
+    original = ROOT / "results" / "networks" / "small.npz"
     path = home.folder / "flipped.npz"
     content = bytearray(original.read_bytes())
     for _ in range(rng.choice([1, 1, 10])):

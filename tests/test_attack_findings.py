@@ -91,7 +91,7 @@ def test_all_committed_tables_of_runs_are_read():
 )
 def test_a_network_whose_threshold_no_neuron_can_have_is_refused(tmp_path, name, value):
     path = tmp_path / "changed.npz"
-    with np.load(RESULTS / "networks" / "reference.npz") as file:
+    with np.load(RESULTS / "networks" / "small.npz") as file:
         arrays = dict(file)
     arrays[name] = np.full_like(arrays[name], float(value))
     np.savez(path, **arrays)
@@ -100,12 +100,12 @@ def test_a_network_whose_threshold_no_neuron_can_have_is_refused(tmp_path, name,
 
 
 def test_weights_must_be_finite_whether_they_are_learned_or_not(tmp_path):
-    with np.load(RESULTS / "networks" / "reference.npz") as file:
+    with np.load(RESULTS / "networks" / "small.npz") as file:
         names = [name for name in file if name != "about"]
     for name in names:
         if name.endswith("threshold"):
             continue
-        with np.load(RESULTS / "networks" / "reference.npz") as file:
+        with np.load(RESULTS / "networks" / "small.npz") as file:
             arrays = dict(file)
         if arrays[name].dtype.kind != "f":
             continue

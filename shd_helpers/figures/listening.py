@@ -116,7 +116,7 @@ def say_a_word(
         playback.membranes.set_title(
             f"answer: {answer} ({'most votes' if votes else 'largest mean'})"
         )
-        name = trained.name if own else "network"
+        name = f"network {trained.name}" if own else "network"
         title.set_text(f"The {name} classifies this sound as {answer}")
         line = f"The {name} answers {answer}. {utterance.warning}".rstrip()
         if own and own_events:
