@@ -7,7 +7,7 @@ import pytest
 from shd_circuit.cost import memory
 from shd_circuit.folder import read_circuit
 
-from scripts.accepted import on_heidelberg_digits, on_other_corpus
+from scripts.accepted import ENTRIES, on_other_corpus
 from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.paths import ROOT, runs_dir
 from shd_helpers.study import (
@@ -219,7 +219,6 @@ LIST = r"[Ee]arlier runs had used all six[^.(]* \(\[list\]\(\S+README\.md#the-si
         "docs/results.md",
         "results/README.md",
         "sweeps/reference.yaml",
-        "notebooks/04_results_analysis.ipynb",
         "notebooks/07_new_speakers.ipynb",
         "notebooks/08_for_the_circuit.ipynb",
     ],
@@ -435,53 +434,66 @@ def test_other_microphones():
     by_speaker = words.groupby(["network", "speaker"]).right.mean()
     heard = {
         name: "{:.0f} ± {:.0f} %".format(*interval(by_speaker[name].to_frame().to_numpy()))
-        for name in ("reference", "small")
+        for name in ("adaptive", "small")
     }
-    said = f"{heard['reference']} of them correctly, and the small network {heard['small']} (over"
+    said = f"{heard['adaptive']} of them correctly, and the small network {heard['small']} (over"
     assert said in RESULTS_PAGE
     study = words[words.network.str.startswith("study_")]
     by = study.groupby(["speaker", "network"]).right.mean().unstack()
     assert "{:.0f} ± {:.0f} %".format(*interval(by.to_numpy())) in RESULTS_PAGE
 
 
-CONDITIONS = pd.read_csv(RESULTS / "conditions.csv")
+FOLDS = pd.read_csv(RESULTS / "fold_thresholds.csv").set_index(["network", "sound", "utterances"])
+# The rows of the table of accepted answers: sound and utterances of the folds.
+GROUPS = {
+    "English, as recorded": ("as recorded", "english"),
+    "German, as recorded": ("as recorded", "german"),
+    "both languages, augmented": ("augmented", "both languages"),
+    "German, heard as English": ("as recorded", "german, heard as english"),
+}
 
 
-def accepted(rows, thresholds):
-    """Return whether each answer's confidence reaches its speaker's threshold."""
-    return rows.confidence >= rows.speaker.map(thresholds.confidence_threshold)
+def over_speakers(by_speaker, digits):
+    """Return mean and half interval in percent, as text."""
+    mean, half = interval(100 * by_speaker.to_frame().to_numpy())
+    return f"{mean:.{digits}f} ± {half:.{digits}f} %"
 
 
-def test_accepted_answers_on_both_corpora():
-    """The confidence's limit keeps wrong answers rare on `hd` alone."""
-    on_hd = on_heidelberg_digits()
-    sure = pd.read_csv(RESULTS / "confidence_thresholds.csv", index_col="speaker")
-    assert on_hd.accuracy == pytest.approx(sure.correct.mean(), abs=1e-4)
-    assert on_hd.share_accepted == pytest.approx(sure.accepted.mean(), abs=1e-4)
-    elsewhere = on_other_corpus(ACCEPTED[ACCEPTED.network == "reference"])
-    found = CONDITIONS.query("condition == 'German digits'")
+@pytest.mark.parametrize("label", GROUPS)
+def test_accepted_answers_of_held_out_speakers(label):
+    cells = []
+    for name in ("adaptive", "small"):
+        rows = FOLDS.loc[(ENTRIES[name], *GROUPS[label])]
+        assert len(rows) == 10
+        can_be_right = "heard as" not in label
+        cells.append(over_speakers(rows.accepted, 0))
+        cells.append(over_speakers(rows.correct, 1) if can_be_right else "none")
+    assert f"\n| {label} | {' | '.join(cells)} |\n" in RESULTS_PAGE
 
-    def over_speakers(by_speaker):
-        """Return mean and half interval in percent."""
-        return interval(100 * by_speaker.to_frame().to_numpy())
 
-    german = found.assign(is_accepted=accepted(found, sure)).groupby("speaker").is_accepted.mean()
-    loud = CONDITIONS.query("condition == 'noise 0 dB below'")
-    answered = loud[accepted(loud, sure)]
-    is_right = answered.label == answered.predicted
-    right_in_noise = is_right.groupby(answered.speaker).mean().mean()
+def test_accepted_answers_elsewhere():
+    """On another corpus, and of sounds that are no digit."""
+    elsewhere = {
+        name: on_other_corpus(ACCEPTED[ACCEPTED.network == name]) for name in ("adaptive", "small")
+    }
+    augmented = FOLDS.loc[(ENTRIES["adaptive"], *GROUPS["both languages, augmented"])]
+    worst = augmented.loc[augmented.correct == augmented.correct.min()].iloc[0]
+    foreign = FOLDS.loc[(ENTRIES["adaptive"], *GROUPS["German, heard as English"])].accepted
+    sounds = pd.read_csv(RESULTS / "non_digits.csv")
+    n_accepted = (sounds.outcome == "accepted").groupby(sounds.network).sum()
     for sentence in (
-        "it answers {:.0f} ± {:.0f} % of an unseen speaker's utterances, and ".format(
-            *over_speakers(sure.accepted)
-        ),
-        "{:.1f} ± {:.1f} % of these answers are right (twelve".format(*over_speakers(sure.correct)),
-        f"For speaker {sure.correct.idxmin()}, {100 * sure.correct.min():.1f} % are.",
-        f"it answers {100 * len(answered) / len(loud):.1f} %, and {100 * right_in_noise:.0f} % of",
-        f"reference accepts {elsewhere.n_accepted}, and {100 * elsewhere.accuracy:.1f} % of these",
-        "answers {:.0f} ± {:.0f} % of the German digits".format(*over_speakers(german)),
+        f"*adaptive* accepts {100 * elsewhere['adaptive'].share_accepted:.0f}, and "
+        f"{100 * elsewhere['adaptive'].accuracy:.1f} % of these answers are right.",
+        f"The small network accepts {100 * elsewhere['small'].share_accepted:.0f}, and "
+        f"{100 * elsewhere['small'].accuracy:.1f} % are right.",
+        f"For speaker {worst.speaker:.0f}, the worst, *adaptive* is right for "
+        f"{100 * worst.correct:.1f} % of the accepted augmented recordings.",
+        f"*adaptive* accepts {over_speakers(foreign, 0)} of them",
+        f"it accepts {n_accepted.adaptive}, and the small network {n_accepted.small} (",
     ):
         assert sentence in RESULTS_PAGE, sentence
     assert len(ACCEPTED) == 200 and ACCEPTED.recording.nunique() == 100
+    assert len(sounds) == 60
 
 
 def test_how_long_the_committed_runs_took():

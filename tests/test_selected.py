@@ -217,29 +217,6 @@ def test_the_listener_s_own_network_has_a_threshold_that_is_checked():
     assert hear.NETWORK in IN_USE
 
 
-def test_the_results_say_what_the_threshold_of_the_folds_gives():
-    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    told = {}
-    for network in (SELECTED["winner"], "reference"):
-        rows = [
-            row
-            for row in rows_of("fold_thresholds")
-            if (row["network"], row["sound"], row["utterances"])
-            == (network, "augmented", "both languages")
-        ]
-        assert len(rows) == 10
-        right = [100 * float(row["correct"]) for row in rows]
-        accepted = mean([100 * float(row["accepted"]) for row in rows])
-        told[network] = f"{accepted:.0f}", f"{mean(right):.1f}", f"{min(right):.1f}"
-    accepted, right, worst = told[SELECTED["winner"]]
-    sentence = (
-        f"answers {accepted} % of them, and {right} % of these answers are right, or {worst} %"
-    )
-    assert sentence in page
-    accepted, right, _ = told["reference"]
-    assert f"The reference answers {accepted} %, and {right} % of these are right." in page
-
-
 JUDGED = {
     "winner": "the selected ensemble",
     "best single network": "one network of its kind, five seeds",

@@ -155,7 +155,7 @@ def test_the_document_lists_which_sounds_are_accepted():
     assert f"the confidence is {per_mille / 10:.1f} %" in document
     for network, rows in non_digits().groupby("network"):
         accepted = rows[rows.outcome == "accepted"]
-        listed = ", ".join(f"{row.sound} ({row.digit})" for row in accepted.itertuples())
+        listed = ", ".join(f"{row.sound} ({row.digit})" for row in accepted.itertuples()) or "none"
         name = "`results/circuit`" if network == CIRCUIT else f"*{network}*"
         assert f"| {name} | {len(rows) - len(accepted)} of {len(rows)} | {listed} |" in document
 
