@@ -60,7 +60,7 @@ NO_TABLE = (
         configurations=2,
         looks=72,
         first_results="2026-11-28",
-        source="scripts/confidence_thresholds.py; 36 runs each",
+        source="scripts/confidence_thresholds.py at 3c71096; 36 runs each",
     ),
     Look(
         name="official spikes and ours, one network",

@@ -16,7 +16,7 @@ from shd_helpers.data.microphone import RecordedUtterance
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures import controls, listening
-from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.network import NetworkConfig, build_network, choose_engine
 from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained, trained_network
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
@@ -94,10 +94,25 @@ def test_a_mistake_in_the_code_is_not_called_a_damaged_file(monkeypatch):
 @pytest.mark.parametrize("path", sorted(NETWORKS.glob("*.npz")), ids=lambda path: path.stem)
 def test_the_committed_networks_can_be_used(path):
     trained = load_pretrained(path.stem)
-    assert trained.about["parameters"]["dataset"] == "hd" and path.stat().st_size < 800_000
+    for member in trained.members:
+        assert member.about["parameters"]["dataset"] == "hd"
+    assert path.stat().st_size < 800_000 * len(trained.members)
     times = np.sort(np.random.default_rng(0).uniform(0, 0.5, 8000))
     units = np.random.default_rng(1).integers(0, 700, 8000)
     assert evaluate(trained.network, input_of(trained, times, units)).class_scores.std() > 0
+
+
+@pytest.mark.parametrize("name", ["adaptive", "small"])
+def test_both_engines_compute_the_networks_in_use(name):
+    """The engines add in another order, so scores differ by rounding errors."""
+    trained = load_pretrained(name)
+    word = listening.encode_utterance(*SEVEN)
+    events = input_of(trained, word.times, word.units)
+    scores = [
+        choose_engine(engine, trained.network).evaluate_batch(trained.network, events, [0])[0]
+        for engine in ("fused", "snntorch")
+    ]
+    torch.testing.assert_close(scores[0], scores[1], rtol=1e-3, atol=1e-3)
 
 
 def test_a_path_may_be_a_text_and_a_run_folder_gets_the_remedy(tmp_path, monkeypatch):
