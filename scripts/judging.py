@@ -206,8 +206,10 @@ def official_accuracies(utterances: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `language` (english, german or both), `speakers` (all, 4 and 5, or others), `accuracy` in
-        percent, the mean over seeds, `ci95` over seeds (missing with one), and `seeds`.
+        `language` (english, german or both), `speakers` (all, 4 and 5, others, or mean of twelve,
+        in which each speaker counts alike), `accuracy` in percent, the mean over seeds, `ci95` and
+        `seeds`. The interval is over seeds, and missing with one. That of a mean of twelve is over
+        speakers and seeds, or with one seed over speakers only.
     """
     is_unseen = utterances.speaker.isin(UNSEEN)
     groups = {
@@ -222,6 +224,10 @@ def official_accuracies(utterances: pd.DataFrame) -> pd.DataFrame:
             by_seed = 100 * own.groupby("seed").right.mean()
             half = interval(by_seed.to_frame().to_numpy())[1] if len(by_seed) > 1 else None
             rows.append((language, group, by_seed.mean(), half, len(by_seed)))
+        own = utterances[utterances.label.isin(names)]
+        by_speaker = 100 * own.groupby(["speaker", "seed"]).right.mean().unstack()
+        mean, half = interval(by_speaker.to_numpy())
+        rows.append((language, "mean of twelve", mean, half, by_speaker.shape[1]))
     return pd.DataFrame(rows, columns=["language", "speakers", "accuracy", "ci95", "seeds"])
 
 

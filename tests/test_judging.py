@@ -162,10 +162,17 @@ def test_official_accuracies_by_language_and_speakers(tmp_path):
     # Student's t with one degree of freedom: 12.706 x the standard error
     spread = 12.706 * np.std([50, 70], ddof=1) / np.sqrt(2)
     assert table.ci95["both", "4 and 5"] == pytest.approx(spread, rel=1e-4)
+    assert table.accuracy["both", "mean of twelve"] == pytest.approx((60 + 100) / 2)
     ensemble = judging.official_utterances(Entry({"a": [0, 1]}, is_ensemble=True), found)
     assert ensemble.seed.unique().tolist() == [0] and len(ensemble) == 40
     of_ensemble = judging.official_accuracies(ensemble)
-    assert of_ensemble.seeds.unique().tolist() == [1] and of_ensemble.ci95.isna().all()
+    assert of_ensemble.seeds.unique().tolist() == [1]
+    is_mean = of_ensemble.speakers == "mean of twelve"
+    assert of_ensemble[~is_mean].ci95.isna().all()
+    by_speaker = ensemble.groupby("speaker").right.mean()
+    spread = 12.706 * np.std(100 * by_speaker, ddof=1) / np.sqrt(2)
+    of_both = of_ensemble[is_mean & (of_ensemble.language == "both")].iloc[0]
+    assert of_both.ci95 == pytest.approx(spread, rel=1e-4)
     path = write(tmp_path, "folds", runs, protocol="leave_one_speaker_out")
     with pytest.raises(SelectionError, match="aren't those of the official test utterances"):
         read_official(path)
