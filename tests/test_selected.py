@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import re
+import statistics
 
 import h5py
 import numpy as np
@@ -324,3 +325,29 @@ def test_the_mean_of_twelve_speakers_is_that_of_the_small_networks_answers():
     ]
     counted = mean([100 * mean(answers) for answers in right.values()])
     assert float(told["accuracy"]) == pytest.approx(counted)
+
+
+STUDENT_T_9 = 2.262157  # quantile for a 95 % interval over ten speakers
+BASELINES = {
+    "small": "small",
+    "reference": "reference",
+    "one adaptive network": "adaptive, augmented recordings",
+    "three adaptive networks as an ensemble": SELECTED["winner"],
+}
+
+
+def with_interval(values):
+    half = STUDENT_T_9 * statistics.stdev(values) / 10**0.5
+    return f"{mean(values):.1f} ± {half:.1f} %"
+
+
+def test_the_page_of_the_folds_has_our_accuracies_as_baselines():
+    page = (ROOT / "docs" / "folds.md").read_text(encoding="utf-8")
+    for label, entry in BASELINES.items():
+        row = f"| {label} | {SIZES[entry]:,} | {with_interval([*accuracies(entry).values()])} |"
+        assert f"\n{row}\n" in page, row
+    nested = [accuracies(entry)[speaker] for speaker, entry in WITHOUT.items()]
+    assert len(nested) == 10
+    largest = max(SIZES[entry] for entry in WITHOUT.values())
+    row = f"(nested) | at most {largest:,} | {with_interval(nested)} |"
+    assert row in page, row
