@@ -201,7 +201,7 @@ def test_each_unusable_sound_gets_a_message_of_its_own(files, tmp_path):
     text.write_text("no sound")
     files.load(empty, "The file is empty.")
     files.load(text, "The browser can't read that file as a sound.")
-    files.hear(spoiled, "The sound has samples that are no numbers.")
+    files.hear(spoiled, "The sound has samples that aren't finite numbers.")
     files.hear(np.resize(wave, 16 * RATE), "The sound is 16.0 s long, and at most 15 s are taken.")
 
 

@@ -167,9 +167,9 @@ def test_what_is_no_recording_is_named(tmp_path):
         (integers.tobytes()[: len(wave) // 4 * 4], "look like integers"),
         (quiet.tobytes()[: len(wave) // 4 * 4], "look like integers"),
         (wave.tobytes()[:-1], "isn't complete"),
-        (spoiled.tobytes(), "Sample 5000 is no number"),
-        (np.full(RATE, np.nan, np.float32).tobytes(), "Sample 0 is no number"),
-        (np.full(RATE, np.inf, np.float32).tobytes(), "Sample 0 is no number"),
+        (spoiled.tobytes(), "Sample 5000 is NaN or infinite"),
+        (np.full(RATE, np.nan, np.float32).tobytes(), "Sample 0 is NaN or infinite"),
+        (np.full(RATE, np.inf, np.float32).tobytes(), "Sample 0 is NaN or infinite"),
         (np.zeros(60 * RATE + 1, np.float32).tobytes(), "longer than 60 s"),
         (np.zeros(RATE, np.float32).tobytes(), "Silence: is the microphone muted"),
     ):

@@ -12,7 +12,7 @@
 
    If the input is no such recording, a message on stderr says why, and the exit status is 1. Each
    of these has a message of its own: an empty input, a WAV file with its header, 16-bit integers,
-   samples that are no numbers, and more than 60 s.
+   samples that are NaN or infinite, and more than 60 s.
 
    The exit status is 1, too, if the spikes can't be written. `./hear 10` encodes the utterance ten
    times, so that it can be timed. Compiled to WebAssembly, the functions at the end are exported. */
@@ -57,7 +57,7 @@ static int32_t read_recording(void) {
     for (int32_t i = 0; i < n; i++)
         if (!(fabs(recording[i]) <= FLT_MAX)) {
             message_number = i;
-            return refuse("Sample %.0f is no number (NaN or infinite). Record it again.");
+            return refuse("Sample %.0f is NaN or infinite. Record it again.");
         }
     return n;
 }

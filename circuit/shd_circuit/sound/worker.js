@@ -151,7 +151,7 @@ const actions = {
     const seconds = (part.length / RATE_HZ).toFixed(1);
     if (part.length > LONGEST) return trouble(`The sound is ${seconds} s long, and at most ${LONGEST_S} s are taken. Cut out one digit.`);
     if (!part.length) return trouble("The sound is empty. Choose another file.");
-    if (!part.every(Number.isFinite)) return trouble("The sound has samples that are no numbers. Save it again.");
+    if (!part.every(Number.isFinite)) return trouble("The sound has samples that aren't finite numbers. Save it again.");
     n = part.length;
     busy_ms = 0;
     samples.set(part);
