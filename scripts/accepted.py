@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from scripts.fold_thresholds import ALL
+from scripts.networks_in_use import ENTRIES, NETWORKS
 from shd_helpers.command import run
 from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.data.microphone import read_utterance
@@ -28,13 +28,8 @@ from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.files import atomic
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir
+from shd_helpers.study.tables import TableError
 
-# The entries of the selection whose networks are in use, by the names of these.
-ENTRIES = {
-    "adaptive": "three seeds of adaptive, augmented recordings",
-    "small": "small",
-}
-NETWORKS = tuple(ENTRIES)
 TABLE = "accepted.csv"
 _NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[^_]+)_[^_]+")
 
@@ -108,14 +103,17 @@ def classify(
     Raises
     ------
     RecordingError
-        If a file doesn't contain exactly one spoken digit.
+        If a file doesn't contain exactly one spoken digit, or one that is too long for a network.
     """
     listeners = {name: Listener(name, "english") for name in networks}
     rows = []
     for recording in tqdm(recordings):
         utterance = read_utterance(recording.path)
         for name, listener in listeners.items():
-            answer = listener.answer(utterance)
+            try:
+                answer = listener.answer(utterance)
+            except RecordingError as error:
+                raise RecordingError(f"{recording.path}: {error}") from error
             rows.append(
                 {
                     "network": name,
@@ -148,9 +146,7 @@ def on_other_corpus(answers: pd.DataFrame) -> Accepted:
     return Accepted(accepted.mean(), is_right[accepted].mean(), is_right.mean())
 
 
-def on_held_out_speakers(
-    network: str, utterances: str = ALL, sound: str = "as recorded"
-) -> Accepted:
+def on_held_out_speakers(network: str, utterances: str, sound: str = "as recorded") -> Accepted:
     """Summarize the answers to the utterances of held-out speakers, from the ten folds.
 
     The threshold for each speaker comes from the other nine.
@@ -166,13 +162,23 @@ def on_held_out_speakers(
     -------
     Accepted
         How often networks with its settings answer, and how often that is right; means over
-        speakers.
+        speakers. Speakers without an accepted answer don't count in the second one.
+
+    Raises
+    ------
+    TableError
+        If the table has no such rows.
     """
-    rows = pd.read_csv(results_dir() / "fold_thresholds.csv")
+    path = results_dir() / "fold_thresholds.csv"
+    rows = pd.read_csv(path)
     is_own = (rows.network == ENTRIES[network]) & (rows.sound == sound)
-    means = rows[is_own & (rows.utterances == utterances)]
-    means = means[["accepted", "correct", "correct_of_all"]].mean()
-    return Accepted(*means)
+    own = rows[is_own & (rows.utterances == utterances)]
+    if own.empty:
+        raise TableError(
+            f"{path}: has no rows of {network} for {utterances}, {sound}. Write them with "
+            f"`python -m scripts.fold_thresholds '{ENTRIES[network]}'`."
+        )
+    return Accepted(*own[["accepted", "correct", "correct_of_all"]].mean())
 
 
 def main() -> None:
@@ -193,10 +199,10 @@ def main() -> None:
             f"{name}: accepts {elsewhere.share_accepted:.0%} of {len(recordings)} recordings, "
             f"{elsewhere.accuracy:.1%} of these answers are right"
         )
-        at_home = on_held_out_speakers(name)
+        of_hd = on_held_out_speakers(name, "english")
         print(
-            f"held-out speakers of hd: {at_home.share_accepted:.0%}, of these "
-            f"{at_home.accuracy:.1%} (means over speakers)"
+            f"  Of English digits of hd, such networks accept {of_hd.share_accepted:.0%} of a "
+            f"held-out speaker's, and {of_hd.accuracy:.1%} are right (means over speakers)."
         )
     print(path)
 

@@ -16,7 +16,7 @@ from shd_helpers.paths import networks_dir
 
 
 def confidence_threshold(confidence: np.ndarray, correct: np.ndarray, wanted: float) -> float:
-    """Return the lowest confidence from which on at least a given share of answers is correct.
+    """Return the lowest confidence at which at least a given share of accepted answers is correct.
 
     Parameters
     ----------

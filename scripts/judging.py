@@ -2,8 +2,8 @@
 
 ``python -m scripts.judging sweeps`` reads ``results/selected.csv`` (``scripts.selection``). It
 writes ``sweeps/judged_official.yaml`` and ``sweeps/judged_speakers.yaml``, and
-``sweeps/judged_nested.yaml`` if the folds without a speaker selected a candidate that isn't part of
-the winner. Commit and run these sweeps, then:
+``sweeps/judged_nested.yaml`` if, for some speaker, the other nine folds selected a candidate that
+isn't part of the winner. Commit and run these sweeps, then:
 
 ``python -m scripts.judging official`` writes ``results/official.csv``.
 ``python -m scripts.judging nested`` writes ``results/nested.csv``, ``results/nested_contrasts.csv``
@@ -47,16 +47,16 @@ from shd_helpers.sweeps.sweep_file import SWEEPS, read_yaml
 JUDGED = "judged_speakers"
 JUDGED_NESTED = "judged_nested"
 JUDGED_OFFICIAL = "judged_official"
-# The pretrained networks before this selection. These tables judge them with the same settings.
-TODAY = ("reference", "small")
-TODAY_BY_SPEAKER = "reference_hd"
-TODAY_OFFICIAL = "benchmark_hd"
+# Networks of the selection that were judged before it, with the same settings, in these tables.
+JUDGED_BEFORE = ("reference", "small")
+BEFORE_BY_SPEAKER = "reference_hd"
+BEFORE_OFFICIAL = "benchmark_hd"
 UNSEEN = (4, 5)  # speakers of whom the official training file has nothing
 N_SPEAKERS = 12  # of the Heidelberg Digits
 _WHAT = {
     JUDGED_OFFICIAL: "20 classes, the official split",
     JUDGED: "ten English digits, every speaker held out",
-    JUDGED_NESTED: "ten English digits, the speakers whose folds select another entry",
+    JUDGED_NESTED: "ten English digits, speakers for whom nine folds select another entry",
 }
 _COMMENT = (
     "# What the selection of sweeps/screening.yaml has selected, judged once: {}.\n"
@@ -83,7 +83,7 @@ def _new_members(entries: Mapping[str, Entry], names: Sequence[str]) -> dict[str
     members: dict[str, set[int]] = {}
     for name in names:
         for candidate, seeds in entries[name].members.items():
-            if candidate not in TODAY:
+            if candidate not in JUDGED_BEFORE:
                 members.setdefault(candidate, set()).update(seeds)
     return members
 
@@ -91,10 +91,11 @@ def _new_members(entries: Mapping[str, Entry], names: Sequence[str]) -> dict[str
 def write_judging(sweeps: Path = SWEEPS) -> list[Path]:
     """Write the sweeps that judge what was selected, from ``results/selected.csv``.
 
-    On the official split, these are the members of the winner, with the seeds that it has, and the
-    best single network and the small one, with all of `official_seeds`. With every speaker held
-    out, they are the members of the winner. A candidate that only a fold without a speaker has
-    selected is judged on these speakers alone. Networks of `TODAY` are judged already.
+    On the official split, these are the members of a winner that is an ensemble, with the seeds
+    that it has, and single networks that were selected, with all of `official_seeds`. With every
+    speaker held out, they are the members of the winner. A candidate that isn't part of the winner,
+    and that the other nine folds select for some speakers, is judged on these speakers alone.
+    Networks of `JUDGED_BEFORE` are judged already.
 
     Parameters
     ----------
@@ -150,6 +151,7 @@ def _official_sweep(
         seeds[name] = [*plan["official_seeds"]]
     fixed = {"dataset": "hd", "protocol": "official", "language": "both"}
     return {
+        # as the sweep benchmark, so that all networks train on equally many utterances
         "fixed": {**fixed, "validation_fraction": 0.01},
         "grid": {"candidate": _recipes(sweeps, [*seeds])},
         "seeds": {**seeds, "others": [*plan["official_seeds"]]},
@@ -234,7 +236,7 @@ def official_accuracies(utterances: pd.DataFrame) -> pd.DataFrame:
 def write_official() -> None:
     """Score the selected networks on the official test file, and write and print the accuracies.
 
-    The winner is judged exactly as it was selected. The best single network and the small one are
+    An ensemble is judged exactly as it was selected. The best single network and the small one are
     judged with all official seeds, and the first of them also as an ensemble of these.
 
     Raises
@@ -244,10 +246,10 @@ def write_official() -> None:
     """
     plan, entries, _ = ten_folds()
     winners = read_winners()
-    runs = read_official(f"{JUDGED_OFFICIAL}_hd") if set(winners) - set(TODAY) else {}
+    runs = read_official(f"{JUDGED_OFFICIAL}_hd") if set(winners) - set(JUDGED_BEFORE) else {}
     judged = {}
     for what, name in winners.items():
-        if name in TODAY:
+        if name in JUDGED_BEFORE:
             judged[what, name] = _official_today(name)
             continue
         entry = entries[name]
@@ -255,7 +257,7 @@ def write_official() -> None:
             entry = Entry({name: plan["official_seeds"]})
         judged[what, name] = official_utterances(entry, runs)
     single = winners[SINGLE]
-    if single not in TODAY:
+    if single not in JUDGED_BEFORE:
         of_seeds = Entry({single: plan["official_seeds"]}, is_ensemble=True)
         judged["its seeds as an ensemble", single] = official_utterances(of_seeds, runs)
     tables = []
@@ -269,8 +271,8 @@ def write_official() -> None:
 
 def _official_today(name: str) -> pd.DataFrame:
     """Return the same as `official_utterances` for a network that is judged already."""
-    rows = read_table(TODAY_OFFICIAL).query("model == @name")[["hash"]]
-    predictions = collect_predictions(TODAY_OFFICIAL).merge(rows)
+    rows = read_table(BEFORE_OFFICIAL).query("model == @name")[["hash"]]
+    predictions = collect_predictions(BEFORE_OFFICIAL).merge(rows)
     right = predictions.label == predictions.predicted
     return predictions[["seed", "label", "speaker"]].assign(right=right)
 
@@ -278,7 +280,7 @@ def _official_today(name: str) -> pd.DataFrame:
 def judged_accuracies(
     selected: pd.Series, entries: Mapping[str, Entry], judged: Folds, plan: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Return the accuracy of the selected entry for each speaker, also of the networks of `TODAY`.
+    """Return the accuracy of the selected entry for each speaker.
 
     Parameters
     ----------
@@ -297,11 +299,11 @@ def judged_accuracies(
         As `nested_accuracies` returns it.
     """
     seeds = plan["judged_seeds"]
-    is_known = selected.isin(TODAY)
+    is_known = selected.isin(JUDGED_BEFORE)
     found = nested_accuracies(selected[~is_known], entries, judged, seeds)
     if not is_known.any():
         return found
-    known = speaker_accuracies(TODAY_BY_SPEAKER, "model")
+    known = speaker_accuracies(BEFORE_BY_SPEAKER, "model")
     chosen = pd.DataFrame({"input": selected[is_known], "speaker": selected.index[is_known]})
     of_today = known[known.seed.isin(seeds)].merge(chosen).assign(selected=lambda t: t.input)
     of_today = of_today.assign(input="nested")[[*found.columns]]
@@ -332,7 +334,7 @@ def write_nested(sweeps: Path = SWEEPS) -> None:
     found = judged_accuracies(read_selected_without(), entries, judged, plan)
     study = speaker_accuracies("final_hd")
     study = study[study.input == "183 x 333"].assign(input="study")
-    others = pd.concat([speaker_accuracies(TODAY_BY_SPEAKER, "model"), study])
+    others = pd.concat([speaker_accuracies(BEFORE_BY_SPEAKER, "model"), study])
     others = others[others.seed.isin(plan["judged_seeds"])]
     write_csv("nested", found)
     compared = verdicts(found, others, plan["contrasts"], plan["contrasts_margin"])
@@ -340,10 +342,11 @@ def write_nested(sweeps: Path = SWEEPS) -> None:
     print(f"nested, {summary(found)}")
     print(compared.round(1).to_string())
     winner = pd.Series(read_winners()[WINNER], index=range(N_SPEAKERS))
-    of_winner = judged_accuracies(winner, entries, judged, plan)
+    of_winner = judged_accuracies(winner, entries, judged, plan).assign(input="winner")
     write_csv("judged_winner", of_winner)
     print(f"the winner, selected on ten of these speakers: {summary(of_winner)}")
-    print(f"of them {summary(of_winner[of_winner.speaker.isin(UNSEEN)])}")
+    apart = of_winner[of_winner.speaker.isin(UNSEEN)].groupby("speaker").test_unseen_accuracy.mean()
+    print(f"apart, in percent: {(100 * apart).round(1).to_dict()}")
 
 
 def summary(found: pd.DataFrame) -> str:

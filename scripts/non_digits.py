@@ -16,6 +16,7 @@ import pandas as pd
 from scipy.signal import butter, lfilter, sosfilt
 from shd_circuit.folder import read_circuit, read_confidence
 
+from scripts.networks_in_use import NETWORKS
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
@@ -29,7 +30,6 @@ LEVEL = 0.3  # the sound's peak; full scale is 1
 NOISE_LEVEL = 1e-3  # standard deviation of the microphone's noise
 PAUSE_S = 0.6  # before and after the sound
 RAMP_S = 0.01  # in which it fades in and out
-NETWORKS = ("adaptive", "small")
 CIRCUIT = "circuit"
 TABLE = "non_digits.csv"
 Rng = np.random.Generator

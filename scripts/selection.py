@@ -190,8 +190,12 @@ def write_winner() -> None:
     rows = []
     for name in accuracies:
         for speaker, accuracy in accuracies[name].items():
-            rows.append((name, sizes[name], speaker, accuracy))
-    columns = ["entry", "parameters", "speaker", "accuracy"]
+            of_languages = [
+                folds.accuracy(entries[name], int(speaker), language)
+                for language in ("english", "german")
+            ]
+            rows.append((name, sizes[name], speaker, accuracy, *of_languages))
+    columns = ["entry", "parameters", "speaker", "accuracy", "english", "german"]
     write_csv("selection", pd.DataFrame(rows, columns=columns))
     selected = [("", what, name) for what, name in winners.items()]
     selected += [(speaker, WITHOUT, name) for speaker, name in nested.items()]

@@ -38,7 +38,7 @@ def scores_of(values, label, speaker=0):
 
 
 @pytest.mark.parametrize("labels", [range(20), range(10), range(10, 20)])
-def test_each_utterance_is_heard_in_its_own_language(labels):
+def test_each_utterance_is_classified_in_its_own_language(labels):
     rng = np.random.default_rng(0)
     label = rng.choice([*labels], 300)
     values = 3 * rng.standard_normal((300, 20))
@@ -97,7 +97,7 @@ def test_a_speaker_is_judged_with_the_threshold_that_the_others_give():
     assert found.accepted[2, "augmented"] == 0.5 and found.correct[2, "augmented"] == 1
 
 
-def test_languages_are_judged_separately_and_german_heard_as_english_is_never_right():
+def test_languages_are_judged_separately_and_german_classified_as_english_is_never_right():
     confidence = [0.9, 0.3, 0.9, 0.9, 0.2]
     is_right = [True, True, False, True, True]
     language = ["english", "english", "german", "german", "german"]
@@ -107,11 +107,11 @@ def test_languages_are_judged_separately_and_german_heard_as_english_is_never_ri
     found = found[(found.speaker == 1) & (found.sound == "as recorded")].set_index("utterances")
     assert found.confidence_threshold.tolist() == [0.5] * 4
     accepted = {"both languages": 3 / 5, "english": 1 / 2, "german": 2 / 3}
-    assert found.accepted.to_dict() == accepted | {"german, heard as english": 2 / 3}
+    assert found.accepted.to_dict() == accepted | {"german, classified as english": 2 / 3}
     right = {"both languages": 2 / 3, "english": 1, "german": 1 / 2}
-    assert found.correct.to_dict() == right | {"german, heard as english": 0}
+    assert found.correct.to_dict() == right | {"german, classified as english": 0}
     right = {"both languages": 4 / 5, "english": 1, "german": 2 / 3}
-    assert found.correct_of_all.to_dict() == right | {"german, heard as english": 0}
+    assert found.correct_of_all.to_dict() == right | {"german, classified as english": 0}
 
 
 def fold_recipe(folder, **changes):
@@ -195,7 +195,9 @@ def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
         fold_thresholds, "ten_folds", lambda: ({"speakers": [1, 2]}, entries, clean)
     )
     monkeypatch.setattr("sys.argv", ["fold_thresholds", "small", "small"])
-    with pytest.raises(SystemExit, match=r"of speaker 1 is missing .* scripts\.augmented_folds"):
+    with pytest.raises(
+        SystemExit, match=r"^Of augmented .*of speaker 1 is missing.*scripts\.augmented_folds SWEEP"
+    ):
         fold_thresholds.main()
     hashes = dict(zip(rows["hash"], scores, strict=True))
     add_scores(tmp_path / "folds_hd_augmented_scores.h5", hashes)
@@ -206,7 +208,6 @@ def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
         with monkeypatch.context() as changed:
             changed.setattr("sys.argv", ["fold_thresholds", "small", *networks])
             changed.setattr(fold_thresholds, "WANTED", wanted)
-            changed.setattr(fold_thresholds.threshold_of, "__defaults__", (wanted,))
             with pytest.raises(SystemExit, match=message):
                 fold_thresholds.main()
             assert not (tmp_path / "fold_thresholds.csv").exists()
@@ -222,6 +223,10 @@ def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
     about = json.loads(str(np.load(tmp_path / "small.npz")["about"]))
     assert about["confidence_threshold"] == pytest.approx(threshold, abs=1e-3)
     assert "means over 2 speakers" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["fold_thresholds", "both", "small"])
+    with pytest.raises(SystemExit, match="2"):
+        fold_thresholds.main()
+    assert "small belongs to the entry 'small'" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["fold_thresholds", "both"])
     fold_thresholds.main()
     written = pd.read_csv(tmp_path / "fold_thresholds.csv").query(
@@ -233,6 +238,6 @@ def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
     assert written.accepted.tolist() == written.correct.tolist() == [1] * 4
 
 
-def test_without_a_threshold_none_is_written():
+def test_the_threshold_is_infinite_if_no_answer_is_right():
     never = [answers([0.9, 0.8], [False, False])]
-    assert threshold_of(never) == np.inf
+    assert threshold_of(never, 0.97) == np.inf

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.study.class_scores import ClassScores, mean_of_scores
 from shd_helpers.study.statistics import contrasts
 
@@ -139,7 +140,7 @@ class Folds:
             )
         return [self.runs[name, speaker, seed] for name, seed in entry.runs]
 
-    def accuracy(self, entry: Entry, speaker: int) -> float:
+    def accuracy(self, entry: Entry, speaker: int, language: str = "both") -> float:
         """Return an entry's accuracy for a held-out speaker.
 
         Parameters
@@ -148,6 +149,9 @@ class Folds:
             The entry.
         speaker : int
             The speaker.
+        language : str
+            The utterances that count: ``"english"`` or ``"german"`` for digits of SHD, ``"both"``
+            for all utterances of any data.
 
         Returns
         -------
@@ -162,7 +166,11 @@ class Folds:
         members = self.members(entry, speaker)
         if entry.is_ensemble:
             members = [mean_of_scores(members)]
-        return float(np.mean([member.is_correct.mean() for member in members]))
+        is_counted = np.ones(len(members[0].label), dtype=bool)
+        if language != "both":
+            names = np.array(members[0].class_names)[members[0].label]
+            is_counted = np.isin(names, LANGUAGES[language])
+        return float(np.mean([member.is_correct[is_counted].mean() for member in members]))
 
 
 def entries_of(plan: Mapping[str, Any]) -> dict[str, Entry]:
