@@ -2,10 +2,10 @@
 
 ``python -m scripts.conditions NETWORK 'sweeps/SWEEP/RUNS'`` names runs of English digits that hold
 out one speaker each. The runs that hold out the same speaker are used as an ensemble. It writes
-``results/conditions.csv``: a row for each condition and utterance of that speaker, two of each
-digit. Two conditions have no right answer, and so no label: the speaker's German digits, and noise
-without a digit. Nothing is chosen with them. The recordings are those of
-``data/hd/hd_audio.tar.gz``.
+``results/conditions.csv``, instead of this network's earlier rows: a row for each condition and
+utterance of that speaker, two of each digit. Two conditions have no right answer, and so no label:
+the speaker's German digits, and noise without a digit. Nothing is chosen with them. The recordings
+are those of ``data/hd/hd_audio.tar.gz``.
 """
 
 import argparse
@@ -20,25 +20,29 @@ import numpy as np
 import pandas as pd
 
 from scripts.networks import run_folders
+from scripts.selection import replace_rows
+from shd_helpers.checks import check_choice
 from shd_helpers.cochlea import encode, on_all_cores
 from shd_helpers.command import run
+from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.data.heidelberg import ARCHIVE, NAME
 from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.data.recordings import identity
 from shd_helpers.data.sound_file import read_wave
 from shd_helpers.data.waveform_augmentation import WaveformAugmentation
-from shd_helpers.files import atomic, reading
-from shd_helpers.paths import data_dir, results_dir
+from shd_helpers.files import reading
+from shd_helpers.paths import data_dir
 from shd_helpers.study import evaluate
 from shd_helpers.study.pretrained import load_network
 from shd_helpers.study.run_folder import Run, read_run
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.trained_network import TrainedNetwork, ensemble_of, input_of
 
-TAKES = 2  # of each digit and speaker, the first by name
+TAKES = 2  # of each digit, language and speaker: those whose names sort first
 RECORDED = "as recorded"
-NOISE = "noise alone"
+NOISE = "noise alone"  # white noise
 GERMAN = "German digits"
+# The noise in which somebody speaks falls by 3 dB an octave.
 CONDITIONS = {
     "noise 20 dB below": WaveformAugmentation(noise_db=20, noise_tilt_db=-3),
     "noise 10 dB below": WaveformAugmentation(noise_db=10, noise_tilt_db=-3),
@@ -64,7 +68,13 @@ def in_condition(path: Path, condition: str) -> tuple[np.ndarray, np.ndarray]:
     -------
     times, units : (spikes,) array
         Times in seconds, and channels of the cochlea.
+
+    Raises
+    ------
+    ValueError
+        If the condition is unknown.
     """
+    check_choice("condition", condition, (RECORDED, NOISE, GERMAN, *CONDITIONS))
     wave, rate_hz = read_wave(path)
     number = identity(path, 0, 0)  # hexadecimal digits that depend on the recording alone
     rng = np.random.default_rng(int(number, 16))
@@ -158,7 +168,8 @@ def networks_by_speaker(runs: Sequence[Run]) -> dict[int, TrainedNetwork]:
     Raises
     ------
     RunError
-        If there is no run, one holds out nobody, or the speakers don't have equally many.
+        If there is no run, one holds out nobody or has other classes than the English digits, or
+        the speakers don't have equally many.
     """
     of_speaker = defaultdict(list)
     for one in runs:
@@ -177,6 +188,11 @@ def networks_by_speaker(runs: Sequence[Run]) -> dict[int, TrainedNetwork]:
         members = [load_network(one) for one in own]
         is_ensemble = len(members) > 1
         networks[speaker] = ensemble_of(members, own[0].folder) if is_ensemble else members[0]
+        if networks[speaker].class_names != ENGLISH:
+            raise RunError(
+                f"{own[0].folder}: its classes aren't the ten English digits. Name runs of English "
+                "digits."
+            )
     return networks
 
 
@@ -208,10 +224,7 @@ def main() -> None:
                 "confidence": round(float(evaluation.confidence[0]), 4),
             }
         )
-    path = results_dir() / "conditions.csv"
-    with atomic(path) as unfinished:
-        pd.DataFrame(rows).to_csv(unfinished, index=False)
-    print(path)
+    replace_rows("conditions", pd.DataFrame(rows), "network")
 
 
 if __name__ == "__main__":

@@ -36,11 +36,9 @@ from scripts.confidence_thresholds import (
     write_threshold,
 )
 from scripts.networks_in_use import ENTRIES
-from scripts.selection import OF_TEN_FOLDS, ten_folds
+from scripts.selection import OF_TEN_FOLDS, replace_rows, ten_folds
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.files import atomic
-from shd_helpers.paths import results_dir
 from shd_helpers.study.class_scores import ClassScores, mean_of_scores, read_scores
 from shd_helpers.study.selection import Entry, Folds, SelectionError
 from shd_helpers.study.tables import TableError, read_table, table_path
@@ -48,7 +46,6 @@ from shd_helpers.sweeps.sweep_file import SweepError
 
 WANTED = 0.97  # share of the accepted answers that are right
 AXIS = "candidate"
-TABLE = "fold_thresholds.csv"
 SOUNDS = ("as recorded", "augmented")
 ALL = "both languages"
 FOREIGN = "german, classified as english"
@@ -256,16 +253,6 @@ def read_augmented_scores(tables: Sequence[str]) -> Folds:
     return Folds(runs, {})
 
 
-def _write_table(rows: pd.DataFrame) -> None:
-    """Write the rows of an entry (`network`) into the table, instead of its earlier ones."""
-    path = results_dir() / TABLE
-    if path.exists():
-        earlier = pd.read_csv(path)
-        rows = pd.concat([earlier[~earlier.network.isin(rows.network)], rows])
-    with atomic(path) as unfinished:
-        rows.to_csv(unfinished, index=False)
-
-
 def main() -> None:
     """Write the table, and the threshold into pretrained networks."""
     parser = argparse.ArgumentParser(prog="python -m scripts.fold_thresholds", description=__doc__)
@@ -297,7 +284,7 @@ def main() -> None:
         network_files = files_for_threshold(given.networks, threshold, WANTED)
     except ThresholdError as error:
         sys.exit(str(error))
-    _write_table(judged.assign(network=given.entry).round(4))
+    replace_rows("fold_thresholds", judged.assign(network=given.entry).round(4), "network")
     for file in network_files:
         write_threshold(file, threshold)
     print(f"threshold {threshold:.4f}, means over {judged.speaker.nunique()} speakers:")

@@ -282,6 +282,27 @@ def write_csv(name: str, table: pd.DataFrame) -> None:
     print(f"written: {path}")
 
 
+def replace_rows(name: str, rows: pd.DataFrame, column: str) -> None:
+    """Write rows to a table in results/, instead of its earlier ones with the same values.
+
+    Parameters
+    ----------
+    name : str
+        The table's name, without its ending.
+    rows : DataFrame
+        The new rows.
+    column : str
+        Earlier rows are kept if their value of this column isn't among the new ones. An earlier
+        table without this column is replaced.
+    """
+    path = results_dir() / f"{name}.csv"
+    if path.exists():
+        earlier = pd.read_csv(path)
+        if column in earlier:
+            rows = pd.concat([earlier[~earlier[column].isin(rows[column])], rows])
+    write_csv(name, rows)
+
+
 STAGES: dict[str, Callable[[], Any]] = {
     "candidates": write_selection,
     "winner": write_winner,

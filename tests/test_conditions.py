@@ -16,7 +16,7 @@ from scripts.conditions import (
 from shd_helpers.data.heidelberg import ARCHIVE
 from shd_helpers.data.recordings import encode_file
 from shd_helpers.study.run_replacement import RunError
-from tests.builders.networks import SMALL, own, written
+from tests.builders.networks import EVENTS, SMALL, own, written
 
 
 def test_a_recording_has_the_spikes_of_its_data_set_and_others_in_each_condition(tmp_path):
@@ -50,8 +50,14 @@ def test_two_takes_of_each_digit_language_and_speaker_are_chosen():
     assert {*words.speaker} == {0, 3} and words.name.str.contains("trial-[01]_").all()
 
 
+@pytest.fixture
+def digits(monkeypatch):
+    """Let the classes of the small networks count as the English digits."""
+    monkeypatch.setattr(conditions, "ENGLISH", EVENTS.class_names)
+
+
 def test_a_missing_or_damaged_archive_is_named_with_the_command_that_downloads_it(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, digits
 ):
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("SHD_DATA_DIR", str(tmp_path / "data"))
@@ -85,7 +91,7 @@ def read_runs(folder, held_out):
     return runs
 
 
-def test_runs_that_hold_out_the_same_speaker_are_an_ensemble(tmp_path):
+def test_runs_that_hold_out_the_same_speaker_are_an_ensemble(tmp_path, digits):
     runs = read_runs(tmp_path, [3, 5, 3, 5])
     networks = networks_by_speaker(runs)
     assert {speaker: len(each.network.members) for speaker, each in networks.items()} == {
@@ -107,3 +113,13 @@ def test_runs_that_hold_out_the_same_speaker_are_an_ensemble(tmp_path):
 def test_runs_that_don_t_fit_together_are_named(tmp_path, held_out, message):
     with pytest.raises(RunError, match=message):
         networks_by_speaker(read_runs(tmp_path, held_out))
+
+
+def test_a_network_with_other_classes_is_refused(tmp_path):
+    with pytest.raises(RunError, match="0: its classes aren't the ten English digits"):
+        networks_by_speaker(read_runs(tmp_path, [3]))
+
+
+def test_an_unknown_condition_is_named(tmp_path):
+    with pytest.raises(ValueError, match="condition 'loud'"):
+        in_condition(tmp_path / "word.wav", "loud")

@@ -32,19 +32,18 @@ def say_a_digit(own: TrainedNetwork) -> Figure | None:
 
 
 def chances() -> str:
-    """Return how often the pretrained network is right, in a sentence.
+    """Return how accurate the pretrained network is, in a sentence.
 
     Returns
     -------
     str
-        For unseen speakers of recordings like its training data, and for speakers with other
-        microphones.
+        For unseen speakers, recorded as the training data were (by networks that were selected
+        without them: nested), and for speakers with other microphones (by the network itself).
     """
     unseen = 100 * pd.read_csv(COMMITTED / "nested.csv").test_unseen_accuracy.mean()
     others = pd.read_csv(COMMITTED / "other_microphones.csv").query("network == @NETWORK")
     elsewhere = 100 * (others.label == others.predicted).mean()
     return (
-        f"Networks like {NETWORK} classify {unseen:.0f} % of the digits of unseen speakers "
-        f"correctly if they are recorded like its training data, and {NETWORK} itself "
-        f"{elsewhere:.0f} % with other microphones."
+        f"Recorded as its training data were, {unseen:.0f} % of the digits of unseen speakers are "
+        f"classified correctly, and with other microphones {elsewhere:.0f} %."
     )
