@@ -105,6 +105,22 @@ NO_TABLE = (
         source=_REVIEW,
     ),
     Look(
+        name="ensembles of three and of five seeds of the selected network",
+        judged_by=OFFICIAL,
+        configurations=2,
+        looks=2,
+        first_results="2026-11-30 18:19",
+        source="results/official.csv",
+    ),
+    Look(
+        name="the selected ensemble on twelve speakers, and what nine folds select for two of them",
+        judged_by=LEFT_OUT,
+        configurations=2,
+        looks=14,
+        first_results="2026-11-30 20:13",
+        source="results/judged_winner.csv, results/nested.csv",
+    ),
+    Look(
         name="the small circuit's loss over all twelve speakers",
         judged_by=LEFT_OUT,
         configurations=1,
