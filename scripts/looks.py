@@ -312,13 +312,15 @@ def left_out_accuracies(runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Percent: a row for each speaker, a column for each configuration of each sweep.
+        Percent: a row for each speaker, a column for each configuration of each sweep. Those that
+        were tested on some of the speakers only are left out.
     """
     speakers = plan_of("final")["unseen_speakers"]
     runs = runs[(runs.judge == LEFT_OUT) & runs.held_out.isin(speakers)]
     runs = runs[runs.language == "english"]
     accuracy = 100 * runs.integer_test_unseen_accuracy.fillna(runs.test_unseen_accuracy)
-    return accuracy.groupby([runs.held_out, runs.sweep + ": " + runs.kind]).mean().unstack()
+    by_speaker = accuracy.groupby([runs.held_out, runs.sweep + ": " + runs.kind]).mean().unstack()
+    return by_speaker.dropna(axis=1)
 
 
 def official_accuracies(history: History) -> tuple[pd.DataFrame, pd.Series]:
