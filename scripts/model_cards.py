@@ -24,9 +24,9 @@ from shd_helpers.study.tables import read_table
 ONLY_IN_TEST = (4, 5)  # speakers of the official split who are only in the test file
 NOT_USED = (4, 5, 6, 7, 10, 11)  # in the selection of 2026-11-28: see results/README.md
 KIND = {"adaptive": "ensembles", "small": "networks"}
-SEEDS = {"adaptive": "three seeds, averaged", "small": "three seeds"}
+SEEDS = {"adaptive": "class scores of three seeds averaged", "small": "three seeds"}
 OPTIMISTIC = {
-    "adaptive": "The same speakers selected *adaptive*, so they are optimistic. ",
+    "adaptive": "*adaptive* was selected on the same speakers, so they are optimistic. ",
     "small": "",
 }
 # The groups of utterances of the ten folds that the cards list, with their sounds.
@@ -364,11 +364,11 @@ def numbers(card: Card) -> list[str]:
             *held_out_accuracies(model),
             "",
             *_nested_selection(model),
-            "Coverage and accuracy of accepted answers. The rows of `hd` are from networks with "
-            "the same settings, each tested on one held-out training speaker. Each utterance is "
-            "classified as a digit of its own language. The threshold for "
-            "each speaker comes from the other nine. The numbers are means over the ten. "
-            f"{OPTIMISTIC[model]}On the other corpus, the pretrained network itself was tried:",
+            "How often it answers, and how many of these answers are right. The rows of `hd` are "
+            "from networks with the same settings, each tested on one held-out training speaker. "
+            "Each utterance is classified as a digit of its own language. The threshold for each "
+            "speaker comes from the other nine. The numbers are means over the ten. "
+            f"{OPTIMISTIC[model]}On the other corpus, the pretrained network itself was tested:",
             "",
             *accepted_answers(model),
             "",
@@ -387,7 +387,8 @@ def _nested_selection(name: str) -> list[str]:
     return [
         "The accuracy for all twelve is optimistic, because ten of them selected the network. If "
         "each of these ten speakers is tested with what the other nine folds select, the accuracy "
-        f"is {mean_with_interval(nested)} ([nested](../../docs/glossary.md#nested)).",
+        f"is {mean_with_interval(nested)} ([nested](../../docs/glossary.md#nested)). With all 20 "
+        "classes, the [ten folds](../../docs/folds.md#baselines) show what to expect.",
         "",
     ]
 
@@ -411,9 +412,9 @@ def _by_language(name: str) -> list[str]:
         whose, interval_over = "Networks", "20 classes, five seeds, ± over seeds"
         verb = "classify"
     return [
-        f"Expect less in German. {whose} with the same settings, trained on the official training "
-        f"file, {verb} {english} of the English and {german} of the German test utterances "
-        f"correctly ({interval_over})."
+        f"On the official split, German is harder. {whose} with the same settings, trained on the "
+        f"official training file, {verb} {english} of the English and {german} of the German test "
+        f"utterances correctly ({interval_over})."
     ]
 
 

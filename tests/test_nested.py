@@ -141,9 +141,11 @@ def test_the_page_says_how_accurate_the_selection_is_for_unseen_speakers():
     winner = f"{statistics.mean(WINNER.values()):.1f} ± {half_interval([*WINNER.values()]):.1f} %"
     (study,) = [row for row in rows_of("nested_contrasts") if row["against"] == "study"]
     for sentence in (
-        f"This accuracy is {nested}, and {NESTED[worst]:.1f} % for the worst speaker, {worst} (",
+        f"The nested accuracy is {nested}, and {NESTED[worst]:.1f} % for the worst speaker, "
+        f"{worst} (",
         f"That is {float(study['mean']):.1f} ± {float(study['ci95']):.1f} percentage points more "
         f"than the study's network (*{study['verdict']}*).",
-        f"*adaptive* reaches {winner}, and {WINNER[4]:.1f} % and {WINNER[5]:.1f} % for speakers 4",
+        f"*adaptive* reaches {winner} (",
+        f"speakers 4 and 5, have {WINNER[4]:.1f} % and {WINNER[5]:.1f} %.",
     ):
         assert sentence in PAGE, sentence

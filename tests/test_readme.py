@@ -160,9 +160,8 @@ def test_the_first_screen():
         f"falls by {loss(FINAL)} percentage points ([shown](docs/glossary.md#shown-and-undecided): "
         f"ten speakers, five seeds), to {means[SMALL]:.1f} %.",
         "For speakers in the training set, we could not tell whether it falls.",
-        f"an ensemble is {points(nested, sign='')} percentage points more accurate than the "
-        "study's network, for ten unseen speakers, each tested with [what the other nine selected]"
-        "(docs/glossary.md#nested) (three seeds, *shown*).",
+        f"accuracy is {points(nested, sign='')} percentage points higher than with the study's "
+        "network (*shown*, ± over speakers only).",
         "With the *small* network of the circuit, we could not tell whether downsizing costs "
         "accuracy.",
     ):
@@ -451,7 +450,10 @@ GROUPS = {
     "English, as recorded": ("as recorded", "english"),
     "German, as recorded": ("as recorded", "german"),
     "both languages, augmented": ("augmented", "both languages"),
-    "German, classified as English": ("as recorded", "german, classified as english"),
+    "German, when only English answers are accepted": (
+        "as recorded",
+        "german, classified as english",
+    ),
 }
 
 
@@ -467,7 +469,7 @@ def test_accepted_answers_of_held_out_speakers(label):
     for name in ("adaptive", "small"):
         rows = FOLDS.loc[(ENTRIES[name], *GROUPS[label])]
         assert len(rows) == 10
-        can_be_right = "classified as" not in label
+        can_be_right = "when only" not in label
         cells.append(over_speakers(rows.accepted, 0))
         cells.append(over_speakers(rows.correct, 1) if can_be_right else "none")
     assert f"\n| {label} | {' | '.join(cells)} |\n" in RESULTS_PAGE
@@ -480,7 +482,12 @@ def test_accepted_answers_elsewhere():
     }
     augmented = FOLDS.loc[(ENTRIES["adaptive"], *GROUPS["both languages, augmented"])]
     worst = augmented.loc[augmented.correct == augmented.correct.min()].iloc[0]
-    foreign = FOLDS.loc[(ENTRIES["adaptive"], *GROUPS["German, classified as English"])].accepted
+    foreign = FOLDS.loc[
+        (ENTRIES["adaptive"], *GROUPS["German, when only English answers are accepted"])
+    ].accepted
+    augmented_foreign = FOLDS.loc[
+        (ENTRIES["adaptive"], "augmented", "german, classified as english")
+    ].accepted
     sounds = pd.read_csv(RESULTS / "non_digits.csv")
     n_accepted = (sounds.outcome == "accepted").groupby(sounds.network).sum()
     for sentence in (
@@ -488,9 +495,10 @@ def test_accepted_answers_elsewhere():
         f"{100 * elsewhere['adaptive'].accuracy:.1f} % of these answers are right.",
         f"The small network accepts {100 * elsewhere['small'].share_accepted:.0f}, and "
         f"{100 * elsewhere['small'].accuracy:.1f} % are right.",
-        f"For speaker {worst.speaker:.0f}, the worst, *adaptive* is right for "
-        f"{100 * worst.correct:.1f} % of the accepted augmented recordings.",
-        f"*adaptive* accepts {over_speakers(foreign, 0)} of them",
+        f"*adaptive* is right for {100 * worst.correct:.1f} % of the accepted augmented recordings "
+        f"of speaker {worst.speaker:.0f}, the worst.",
+        f"*adaptive* accepts {over_speakers(foreign, 0)} of them, or "
+        f"{over_speakers(augmented_foreign, 0)} of augmented ones.",
         f"it accepts {n_accepted.adaptive}, and the small network {n_accepted.small} (",
     ):
         assert sentence in RESULTS_PAGE, sentence

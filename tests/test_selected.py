@@ -236,14 +236,17 @@ def test_the_page_of_ideas_that_were_tried_has_the_accuracies_of_the_folds():
         for more in ("", " and two of adaptive, augmented recordings")
     ]
     for sentence in (
-        f"Two folds: {found['adaptive, softmax']} instead of {one_cycle} with the readout",
+        f"Two folds: {found['adaptive, softmax']} instead of {one_cycle} with the readout from "
+        "membranes, both with one cycle.",
         f"Two folds, adaptive neurons: {one_cycle}, without it {found['adaptive']}.",
         f"Ten folds, small network: {on_ten_folds('small, one cycle')} instead of "
         f"{on_ten_folds('small')}.",
-        f"Two folds: {found['adaptive, two layers']}. One layer of 128 has {one_cycle}, and "
-        f"{augmented} with augmented recordings.",
+        f"Two folds: {found['adaptive, two layers']}. One layer of 128, also with one cycle, has "
+        f"{one_cycle}. One layer without one cycle, and with augmented recordings, has "
+        f"{augmented}.",
         f"Two folds: {on_two_folds('shared')}, and with adaptive neurons "
-        f"{on_two_folds('shared, adaptive')}. With a second layer "
+        f"{on_two_folds('shared, adaptive')}. With 16 adaptive neurons in each window and a second "
+        "layer "
         f"{on_two_folds('shared, two layers')}.",
         f"one network {on_ten_folds('shared, two layers')}, three as an ensemble {ensembles[0]}, "
         f"three of them and two adaptive ones {ensembles[1]}. Three adaptive ones reach "
