@@ -56,9 +56,11 @@ CARDS = (
         "An ensemble of three spiking networks, whose class scores are averaged. Each has 128 "
         "adaptive hidden neurons, delays, learned per-neuron time constants and thresholds, and a "
         "readout from membrane potentials. 20 classes.",
-        "It is much larger than *small*, and has no circuit. Its confidence threshold was "
-        "set so that 97 % of the accepted answers to augmented recordings should be right. On "
-        "another corpus it accepts too few answers to tell whether as many are right.",
+        "It is much larger than *small*, and has no circuit. Networks like it mostly take white "
+        "noise for *six* ([results](../../docs/results.md#other-recordings-and-abstaining)). Its "
+        "confidence threshold was set so that 97 % of the accepted answers to augmented recordings "
+        "should be right. On another corpus it accepts too few answers to tell whether as many are "
+        "right.",
     ),
     Card(
         "small",

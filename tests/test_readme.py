@@ -15,6 +15,7 @@ from shd_helpers.study import (
     contrasts,
     difference,
     interval,
+    load_pretrained,
     read_table,
     speaker_accuracies,
     summarize,
@@ -504,6 +505,34 @@ def test_accepted_answers_elsewhere():
         assert sentence in RESULTS_PAGE, sentence
     assert len(ACCEPTED) == 200 and ACCEPTED.recording.nunique() == 100
     assert len(sounds) == 60
+
+
+def test_accepted_answers_in_noise_and_rooms():
+    table = pd.read_csv(RESULTS / "conditions.csv", keep_default_na=False)
+    augmented = FOLDS.loc[(ENTRIES["adaptive"], "augmented", "both languages")]
+    threshold = augmented.set_index("speaker").confidence_threshold
+    own = load_pretrained("adaptive").about["confidence_threshold"]
+    table["accepted"] = table.confidence >= table.speaker.map(threshold).fillna(own)
+    table["is_right"] = table.label == table.predicted
+
+    def answered(condition):
+        rows = table[table.condition == condition]
+        assert len(rows) == 12 * 20
+        return over_speakers(rows.groupby("speaker").accepted.mean(), 0)
+
+    def right(condition):
+        rows = table[(table.condition == condition) & table.accepted]
+        return f"{100 * rows.groupby('speaker').is_right.mean().mean():.0f} %"
+
+    noise = table[table.condition == "noise alone"]
+    assert (noise.predicted == "six").mean() > 0.95
+    for sentence in (
+        f"answer {answered('noise 0 dB below')} of a held-out speaker's utterances, and "
+        f"{right('noise 0 dB below')} of these answers are right.",
+        f"they answer {answered('a room of 0.6 s')}, and {right('a room of 0.6 s')} are right (",
+        f"these ensembles answer {answered('noise alone')} of such noises, nearly always with *six*",
+    ):
+        assert sentence in RESULTS_PAGE, sentence
 
 
 def test_how_long_the_committed_runs_took():
