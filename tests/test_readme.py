@@ -401,6 +401,29 @@ def test_the_benchmark_by_language_and_speaker():
         assert f"\n| {model} | {cells} |\n" in RESULTS_PAGE, model
 
 
+@pytest.mark.parametrize("model", ["study", "small", "reference"])
+def test_the_accuracy_on_official_spikes(model):
+    rows = pd.read_csv(RESULTS / "ten_ms.csv").query("model == @model").set_index("test")
+    columns = [("official", "accuracy"), ("official", "english"), ("official", "german")]
+    columns.append(("hd", "accuracy"))
+    cells = []
+    for test, column in columns:
+        of_seeds = rows.loc[test]
+        assert sorted(of_seeds.seed) == [*range(5)]
+        mean, half = interval(100 * of_seeds[[column]].to_numpy())
+        cells.append(f"{mean:.1f} ± {half:.1f} %")
+    assert f"\n| {model} | {' | '.join(cells)} |\n" in RESULTS_PAGE
+
+
+def test_scores_of_the_same_utterances_are_those_of_the_runs():
+    """The two programs read the reduced test file apart from each other."""
+    runs = read_table("ten_ms_hd_10ms").set_index(["model", "seed"]).test_accuracy
+    again = pd.read_csv(RESULTS / "ten_ms.csv").query("test == 'hd'")
+    again = again.set_index(["model", "seed"]).accuracy
+    assert len(again) == 15
+    assert again.sort_index().to_numpy() == pytest.approx(runs.sort_index().to_numpy(), abs=1e-3)
+
+
 def selected_on(said):
     """Return the row of docs/compare.md to which a published result belongs."""
     if pd.isna(said):
