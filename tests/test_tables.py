@@ -62,14 +62,14 @@ def test_a_table_that_is_not_complete_says_how_many_runs_it_has():
     for name in SWEEPS:
         (line,) = re.findall(rf"^\| .*`{name}\.csv`.*", WHY, re.MULTILINE)[:1]
         stated = re.search(r"\*\*Not complete:\*\* (\d+) of (\d+) runs", line)
-        path = SWEEP_FILES / f"{name.rpartition('_')[0]}.yaml"
-        content = read_yaml(path)
+        rows = read_rows(RESULTS / f"{name}.csv")
+        sweep = name.removesuffix(f"_{rows.dataset.iloc[0]}")
+        content = read_yaml(SWEEP_FILES / f"{sweep}.yaml")
         if not isinstance(content["seeds"], list):
             assert not stated, f"{name}: count the runs of such a sweep, too"
             continue
         n_planned = math.prod(map(len, content["grid"].values())) * len(content["seeds"])
-        n_rows = len(read_rows(RESULTS / f"{name}.csv"))
-        wanted = None if n_rows == n_planned else (str(n_rows), str(n_planned))
+        wanted = None if len(rows) == n_planned else (str(len(rows)), str(n_planned))
         assert (stated and stated.groups()) == wanted, name
 
 
