@@ -21,16 +21,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from scripts.networks_in_use import ENTRIES, NETWORKS
+from scripts.write_tables import write_csv
 from shd_helpers.command import run
 from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.data.microphone import read_utterance
 from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.files import atomic
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir
 from shd_helpers.study.tables import TableError
 
-TABLE = "accepted.csv"
 _NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[^_]+)_[^_]+")
 
 
@@ -190,9 +189,7 @@ def main() -> None:
         table = classify(recordings)
     except RecordingError as error:
         sys.exit(str(error))
-    path = results_dir() / TABLE
-    with atomic(path) as unfinished:
-        table.to_csv(unfinished, index=False)
+    write_csv("accepted", table)
     for name in NETWORKS:
         elsewhere = on_other_corpus(table[table.network == name])
         print(
@@ -204,7 +201,6 @@ def main() -> None:
             f"  Of English digits of hd, such networks accept {of_hd.share_accepted:.0%} of a "
             f"held-out speaker's, and {of_hd.accuracy:.1%} are right (means over speakers)."
         )
-    print(path)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,13 @@ import argparse
 import numpy as np
 import pandas as pd
 
+from scripts.write_tables import write_csv
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.files import atomic
-from shd_helpers.paths import results_dir
 from shd_helpers.study.predictions import collect_predictions
 from shd_helpers.study.statistics import interval
 
 SOURCE = "benchmark_hd"
-TABLE = "benchmark_speakers.csv"
 UNSEEN = (4, 5)  # the official training file has no utterance of these two speakers
 
 
@@ -108,8 +106,7 @@ def main() -> None:
         prog="python -m scripts.benchmark_speakers", description=__doc__
     ).parse_args()
     table = by_group(collect_predictions(SOURCE))
-    with atomic(results_dir() / TABLE) as unfinished:
-        table.to_csv(unfinished, index=False)
+    write_csv("benchmark_speakers", table)
     print(table.to_string(index=False))
 
 

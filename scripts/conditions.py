@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.networks import run_folders
-from scripts.selection import replace_rows
+from scripts.write_tables import replace_rows
 from shd_helpers.checks import check_choice
 from shd_helpers.cochlea import encode, on_all_cores
 from shd_helpers.command import run

@@ -36,7 +36,8 @@ from scripts.confidence_thresholds import (
     write_threshold,
 )
 from scripts.networks_in_use import ENTRIES
-from scripts.selection import OF_TEN_FOLDS, replace_rows, ten_folds
+from scripts.selection import OF_TEN_FOLDS, ten_folds
+from scripts.write_tables import replace_rows
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.study.class_scores import ClassScores, mean_of_scores, read_scores

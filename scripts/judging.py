@@ -25,9 +25,9 @@ from scripts.selection import (
     read_winners,
     take_step,
     ten_folds,
-    write_csv,
     write_yaml,
 )
+from scripts.write_tables import write_csv
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.study.class_scores import ClassScores, mean_of_scores

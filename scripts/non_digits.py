@@ -17,11 +17,11 @@ from scipy.signal import butter, lfilter, sosfilt
 from shd_circuit.folder import read_circuit, read_confidence
 
 from scripts.networks_in_use import NETWORKS
+from scripts.write_tables import write_csv
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
 from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.files import atomic
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir
 
@@ -240,8 +240,7 @@ def main() -> None:
     """Write the table, and print how many sounds each network rejects."""
     argparse.ArgumentParser(prog="python -m scripts.non_digits", description=__doc__).parse_args()
     table = measure()
-    with atomic(results_dir() / TABLE) as unfinished:
-        table.to_csv(unfinished, index=False)
+    write_csv("non_digits", table)
     for network, rows in table.groupby("network"):
         accepted = rows[rows.outcome == "accepted"]
         print(f"{network} rejects {len(rows) - len(accepted)} of {len(rows)} sounds")

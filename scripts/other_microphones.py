@@ -12,11 +12,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from scripts.accepted import recordings_of
+from scripts.write_tables import write_csv
 from shd_helpers.command import run
 from shd_helpers.data.microphone import read_utterance
 from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.files import atomic
-from shd_helpers.paths import networks_dir, results_dir
+from shd_helpers.paths import networks_dir
 from shd_helpers.study import evaluate, input_of, load_pretrained
 
 
@@ -71,10 +71,7 @@ def main() -> None:
         table = classify(parser.parse_args().folder)
     except RecordingError as error:
         sys.exit(str(error))
-    path = results_dir() / "other_microphones.csv"
-    with atomic(path) as unfinished:
-        table.to_csv(unfinished, index=False)
-    print(path)
+    write_csv("other_microphones", table)
 
 
 if __name__ == "__main__":

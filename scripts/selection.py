@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
+from scripts.write_tables import write_csv
 from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
@@ -272,35 +273,6 @@ def write_yaml(path: Path, comment: str, content: Mapping[str, Any]) -> Path:
         unfinished.write_text(comment + "\n".join(lines) + "\n", encoding="utf-8")
     print(f"written: {path}")
     return path
-
-
-def write_csv(name: str, table: pd.DataFrame) -> None:
-    """Write a table to results/."""
-    path = results_dir() / f"{name}.csv"
-    with atomic(path) as unfinished:
-        table.to_csv(unfinished, index=False)
-    print(f"written: {path}")
-
-
-def replace_rows(name: str, rows: pd.DataFrame, column: str) -> None:
-    """Write rows to a table in results/, instead of its earlier ones with the same values.
-
-    Parameters
-    ----------
-    name : str
-        The table's name, without its ending.
-    rows : DataFrame
-        The new rows.
-    column : str
-        Earlier rows are kept if their value of this column isn't among the new ones. An earlier
-        table without this column is replaced.
-    """
-    path = results_dir() / f"{name}.csv"
-    if path.exists():
-        earlier = pd.read_csv(path)
-        if column in earlier:
-            rows = pd.concat([earlier[~earlier[column].isin(rows[column])], rows])
-    write_csv(name, rows)
 
 
 STAGES: dict[str, Callable[[], Any]] = {

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scripts.write_tables import write_csv
 from shd_helpers.command import run
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.reduction import reduce_data_set
 from shd_helpers.events import Events, languages
 from shd_helpers.events.loading import load_file
-from shd_helpers.files import atomic
-from shd_helpers.paths import results_dir, runs_dir
+from shd_helpers.paths import runs_dir
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.pretrained import load_network
 from shd_helpers.study.run_folder import read_run
@@ -128,12 +128,9 @@ def main() -> None:
         table = judge(given.file)
     except (DatasetError, RunError, TableError) as error:
         sys.exit(str(error))
-    path = results_dir() / "ten_ms.csv"
-    with atomic(path) as unfinished:
-        table.to_csv(unfinished, index=False)
+    write_csv("ten_ms", table)
     columns = ["accuracy", "english", "german"]
     print((100 * table.groupby(["model", "test"])[columns].mean()).round(1).to_string())
-    print(path)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from scripts import augmented_folds, confidence_thresholds, fold_thresholds, selection
+from scripts import augmented_folds, confidence_thresholds, fold_thresholds, write_tables
 from scripts.fold_thresholds import Answers, answers_in_language, judge_speakers, threshold_of
 from shd_helpers.data.class_names import ENGLISH, GERMAN
 from shd_helpers.data.dataset_error import DatasetError
@@ -175,7 +175,7 @@ def test_only_a_fold_with_one_held_out_speaker_is_scored(tmp_path, changes):
 
 def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
     """Two folds of two seeds of one candidate, and their ensemble, with class scores by hand."""
-    for module in (selection, tables):
+    for module in (write_tables, tables):
         monkeypatch.setattr(module, "results_dir", lambda: tmp_path)
     monkeypatch.setattr(confidence_thresholds, "networks_dir", lambda: tmp_path)
     monkeypatch.setattr(fold_thresholds, "OF_TEN_FOLDS", ["folds"])

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts import judging
+from scripts import judging, write_tables
 from scripts import selection as steps
 from shd_helpers.data.class_names import ENGLISH, GERMAN
 from shd_helpers.study.class_scores import ClassScores
@@ -32,7 +32,8 @@ def sweeps(tmp_path, monkeypatch):
     content = screening | {"name": "selection", "grid": {"candidate": chosen}}
     steps.write_yaml(tmp_path / "selection.yaml", "# made up\n", content)
     monkeypatch.setattr(judging, "ten_folds", lambda: (PLAN, ENTRIES, None))
-    monkeypatch.setattr(steps, "results_dir", lambda: tmp_path)
+    for module in (steps, write_tables):
+        monkeypatch.setattr(module, "results_dir", lambda: tmp_path)
     return tmp_path
 
 
