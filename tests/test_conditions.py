@@ -1,5 +1,7 @@
 """What `scripts/conditions.py` gives a network: the recording, or what a condition makes of it."""
 
+import tarfile
+
 import numpy as np
 import pytest
 import soundfile
@@ -7,8 +9,10 @@ import soundfile
 from scripts import conditions
 from scripts.conditions import (
     CONDITIONS,
+    GERMAN,
     NOISE,
     RECORDED,
+    encode_cases,
     first_takes,
     in_condition,
     networks_by_speaker,
@@ -123,3 +127,23 @@ def test_a_network_with_other_classes_is_refused(tmp_path):
 def test_an_unknown_condition_is_named(tmp_path):
     with pytest.raises(ValueError, match="condition 'loud'"):
         in_condition(tmp_path / "word.wav", "loud")
+
+
+def test_each_english_recording_is_tried_in_each_condition_and_german_ones_as_recorded(tmp_path):
+    """An archive of two recordings of a speaker, and one of another who isn't asked for."""
+    t = np.arange(14_400) / 48_000
+    wave = 0.3 * np.sin(2 * np.pi * 700 * t) * np.hanning(len(t))
+    archive = tmp_path / "recordings.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for language, speaker in (("english", 3), ("german", 3), ("english", 4)):
+            name = f"lang-{language}_speaker-{speaker:02}_trial-0_digit-2.flac"
+            soundfile.write(tmp_path / name, wave, 48_000)
+            tar.add(tmp_path / name, f"audio/{name}")
+    cases, spikes = encode_cases(archive, {3})
+    english = cases[cases.language == "english"].condition.tolist()
+    assert english == [RECORDED, *CONDITIONS, NOISE]
+    assert cases[cases.language == "german"].condition.tolist() == [GERMAN]
+    assert set(cases.speaker) == {3} and len(spikes) == len(cases)
+    times, units = in_condition(tmp_path / cases.name.iloc[1], cases.condition.iloc[1])
+    np.testing.assert_array_equal(spikes[1][0], times)
+    np.testing.assert_array_equal(spikes[1][1], units)
