@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from scripts.accepted import recordings_of
-from scripts.write_tables import write_csv
+from scripts.write_tables import replace_rows
 from shd_helpers.command import run
 from shd_helpers.data.microphone import read_utterance
 from shd_helpers.data.recording_list import RecordingError
@@ -71,7 +71,7 @@ def main() -> None:
         table = classify(parser.parse_args().folder)
     except RecordingError as error:
         sys.exit(str(error))
-    write_csv("other_microphones", table)
+    replace_rows("other_microphones", table, "network")
 
 
 if __name__ == "__main__":

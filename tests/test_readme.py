@@ -459,8 +459,18 @@ def test_other_microphones():
     by_speaker = words.groupby(["network", "speaker"]).right.mean()
     heard = {
         name: "{:.0f} ± {:.0f} %".format(*interval(by_speaker[name].to_frame().to_numpy()))
-        for name in ("adaptive", "small")
+        for name in ("adaptive", "small", "reference")
     }
+    people = by_speaker.div(100).reset_index().rename(columns={"network": "input"}).assign(seed=0)
+    small, earlier = (
+        contrasts(people, [("adaptive", name)], "right").iloc[0] for name in ("small", "reference")
+    )
+    assert verdict(small) and verdict(earlier)
+    assert f"The first two differ by {small['mean']:.1f} ± {small.ci95:.1f}" in RESULTS_PAGE
+    assert f"had classified {heard['reference']} correctly" in RESULTS_PAGE
+    below = f"{-earlier['mean']:.1f} ± {earlier.ci95:.1f}"
+    assert f"*adaptive* is {below} percentage points below it (*undecided*;" in RESULTS_PAGE
+    assert f"{heard['reference']}, and the adaptive ensemble {below} less" in DOCS["tried"]
     said = f"{heard['adaptive']} of them correctly, and the small network {heard['small']} (over"
     assert said in RESULTS_PAGE
     study = words[words.network.str.startswith("study_")]
