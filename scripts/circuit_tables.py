@@ -110,8 +110,10 @@ def faults(trained: TrainedNetwork) -> pd.DataFrame:
             cases += [(kind, strength, draw) for strength in FAULTY]
     rows = []
     for kind, strength, draw in tqdm(cases, desc=trained.name, leave=False):
-        pair = disturb(circuit, events, kind, strength, draw) if strength else (circuit, events)
-        faulty, disturbed = pair
+        faulty = circuit
+        disturbed = events
+        if strength:
+            faulty, disturbed = disturb(circuit, events, kind, strength, draw)
         is_right = answers(faulty.evaluate(disturbed)[0]) == disturbed.labels
         rows.append({"kind": kind, "strength": strength, "draw": draw, "accuracy": is_right.mean()})
     table = pd.DataFrame(rows)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from scripts.benchmark_speakers import UNSEEN
 from scripts.selection import (
     KEPT,
     SINGLE,
@@ -51,7 +52,6 @@ JUDGED_OFFICIAL = "judged_official"
 JUDGED_BEFORE = ("reference", "small")
 BEFORE_BY_SPEAKER = "reference_hd"
 BEFORE_OFFICIAL = "benchmark_hd"
-UNSEEN = (4, 5)  # speakers of whom the official training file has nothing
 N_SPEAKERS = 12  # of the Heidelberg Digits
 _WHAT = {
     JUDGED_OFFICIAL: "20 classes, the official split",
@@ -346,7 +346,8 @@ def write_nested(sweeps: Path = SWEEPS) -> None:
     write_csv("judged_winner", of_winner)
     print(f"the winner, selected on ten of these speakers: {summary(of_winner)}")
     apart = of_winner[of_winner.speaker.isin(UNSEEN)].groupby("speaker").test_unseen_accuracy.mean()
-    print(f"apart, in percent: {(100 * apart).round(1).to_dict()}")
+    percent = (100 * apart).round(1).to_dict()
+    print(f"its accuracy for each of the other speakers, in percent: {percent}")
 
 
 def summary(found: pd.DataFrame) -> str:

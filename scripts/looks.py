@@ -313,7 +313,7 @@ def left_out_accuracies(runs: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Percent: a row for each speaker, a column for each configuration of each sweep. Those that
-        were tested on some of the speakers only are left out.
+        were tested on some of the speakers only aren't included.
     """
     speakers = plan_of("final")["unseen_speakers"]
     runs = runs[(runs.judge == LEFT_OUT) & runs.held_out.isin(speakers)]

@@ -562,7 +562,7 @@ def test_accepted_answers_in_noise_and_rooms():
     for sentence in (
         f"answer {answered('noise 0 dB below')} of a held-out speaker's utterances, and "
         f"{right('noise 0 dB below')} of these answers are right.",
-        f"they answer {answered('a room of 0.6 s')}, and {right('a room of 0.6 s')} are right (",
+        f"they answer {answered('a room of 0.6 s')}, and {right('a room of 0.6 s')} are right.",
         f"these ensembles answer {answered('noise alone')} of such noises, nearly always with "
         "*six*.",
     ):
