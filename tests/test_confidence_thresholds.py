@@ -4,14 +4,17 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-from scripts import confidence_thresholds
+from scripts import confidence_thresholds, fold_thresholds
 from scripts.confidence_thresholds import (
     ThresholdError,
     confidence_threshold,
     files_for_threshold,
     write_threshold,
 )
+from shd_helpers import hear
+from shd_helpers.data.microphone import RecordedUtterance
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -57,3 +60,36 @@ def test_a_mistake_is_found_before_anything_is_written(folder, names, threshold,
     with pytest.raises(ThresholdError, match=message):
         files_for_threshold(names, threshold, 0.99)
     assert threshold_in(folder / "small.npz") is None
+
+
+def test_an_answer_whose_confidence_equals_the_threshold_is_accepted(monkeypatch):
+    """Two equal scores have a confidence of exactly one half."""
+    listener = hear.Listener("small")
+    of_two = [*listener._classes][:2]
+    scores = torch.full((1, 20), -torch.inf)
+    scores[0, of_two] = 1.0
+
+    class Engine:
+        def evaluate_batch(self, *_):
+            return scores, None
+
+    monkeypatch.setattr(hear, "choose_engine", lambda *_: Engine())
+    monkeypatch.setattr(hear, "input_of", lambda *_: None)
+    utterance = RecordedUtterance(np.zeros(1), 48_000, np.zeros(1), np.zeros(1, int), "")
+    about = listener._network.about
+    for threshold, is_accepted in ((0.5, True), (np.nextafter(0.5, 1), False)):
+        monkeypatch.setitem(about, "confidence_threshold", threshold)
+        answer = listener.answer(utterance)
+        assert (answer.confidence, answer.accepted) == (0.5, is_accepted)
+
+
+def test_the_folds_accept_an_answer_whose_confidence_equals_the_threshold():
+    answers = fold_thresholds.Answers(
+        confidence=np.array([0.25, 0.5, 0.75]),
+        is_right=np.array([False, True, True]),
+        language=np.array(["english"] * 3),
+        confidence_in_english=np.array([0.25, 0.5, 0.75]),
+    )
+    (every, english) = fold_thresholds._judge_groups(answers, 0.5)[:2]
+    assert every["accepted"] == english["accepted"] == pytest.approx(2 / 3)
+    assert english["correct"] == 1

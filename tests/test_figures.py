@@ -53,7 +53,8 @@ def differences(n=4):
     """Return made-up comparisons of which the first is shown."""
     index = pd.MultiIndex.from_tuples([(f"network {i}", "another") for i in range(n)])
     table = pd.DataFrame({"mean": np.linspace(9, -3, n), "ci95": 4.0, "ci_holm": 6.0}, index=index)
-    return table.assign(shown=table["mean"].abs() > table.ci_holm)
+    is_shown = table["mean"].abs() > table.ci_holm
+    return table.assign(verdict=np.where(is_shown, "shown", "undecided"))
 
 
 def means(index, lowest=40, highest=80, half=5.0):
@@ -266,7 +267,12 @@ def test_the_message_of_causes_says_what_is_shown_and_what_is_missing():
     title, sentence = say(None, 129, 300)
     assert title == "Which step loses accuracy is open"
     assert sentence.endswith("the table is not complete: 129 of 300 rows")
-    columns = {"mean": [-3.14, -2.0], "ci95": [1.0, 3.0], "p_holm": [0.04, 0.06]}
+    columns = {
+        "mean": [-3.14, -2.0],
+        "ci_holm": [1.0, 3.0],
+        "p_holm": [0.04, 0.06],
+        "verdict": ["shown", "undecided"],
+    }
     found = pd.DataFrame(columns, index=["a", "b"])
     assert say(found, 300, 300) == ("Shown: a", "Shown, in percentage points: a (-3.1)")
     title, sentence = say(found.iloc[1:], 300, 300)

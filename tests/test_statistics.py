@@ -16,6 +16,7 @@ from shd_helpers.study import (
     summarize,
     weighted_contrasts,
 )
+from shd_helpers.study.statistics import holm_factors
 
 # Student's t, 97.5 %, from a printed table, by degrees of freedom
 T = {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 5: 2.570582}
@@ -260,18 +261,62 @@ def test_holm_by_hand_and_by_its_definition():
         assert set(np.flatnonzero(holm(p) <= 0.05).tolist()) == rejected
 
 
+def test_an_adjusted_interval_and_its_verdict_agree():
+    """Lists of one to six differences, from clear ones to none, many of them near a p of 0.05."""
+    rng = np.random.default_rng(0)
+    n_adjusted_away = 0
+    for size in np.repeat(np.arange(1, 7), 30):
+        offsets = rng.uniform(0, 0.03, size)
+        accuracies = {"a": rng.normal(0.5, 0.02, (10, 3))}
+        for i, offset in enumerate(offsets):
+            accuracies[f"b{i}"] = rng.normal(0.5 + offset, 0.02, (10, 3))
+        table = table_of(accuracies)
+        found = contrasts(table, [(f"b{i}", "a") for i in range(size)], "test_unseen_accuracy")
+        excludes_zero = found["mean"].abs() > found.ci_holm
+        assert (excludes_zero == (holm(found.p) < 0.05)).all()
+        assert (found.verdict == np.where(excludes_zero, "shown", "undecided")).all()
+        assert (found.ci_holm >= found.ci95).all()
+        n_adjusted_away += ((found.p < 0.05) & (found.verdict == "undecided")).sum()
+    assert n_adjusted_away > 20
+
+
+def test_a_list_that_stops_early_is_undecided_as_a_whole():
+    """Holm stops at the first p that is too high, so a later one can't be shown by its own level.
+
+    With p values 0.030 and 0.040, 2 x 0.030 is too high, and 0.040 alone would be below 0.05.
+    """
+    np.testing.assert_allclose(holm_factors([0.030, 0.040]), [2, 1.5])
+    assert holm([0.030, 0.040]).tolist() == pytest.approx([0.06, 0.06])
+
+
+def test_an_incomplete_rectangle_of_runs_is_averaged_over_seeds():
+    """One speaker lacks one seed: the interval is Student's over the speakers' means."""
+    accuracies = {"a": np.array([[0.5, 0.9], [0.6, 0.7], [0.4, 0.6]]), "b": np.full((3, 2), 0.3)}
+    table = table_of(accuracies)
+    table = table[(table.speaker != 2) | (table.seed != 1)]
+    (row,) = contrasts(table, [("a", "b")], "test_unseen_accuracy").itertuples()
+    student = stats.ttest_1samp([40, 35, 10], 0)
+    assert row.p == pytest.approx(student.pvalue)
+    low, high = student.confidence_interval(0.95)
+    assert row.ci95 == pytest.approx((high - low) / 2)
+
+
+def table_of(accuracies):
+    """Return accuracies, (speakers, seeds) for each input, as a table in random order."""
+    rows = [
+        (name, seed, speaker, value)
+        for name, values in accuracies.items()
+        for (speaker, seed), value in np.ndenumerate(values)
+    ]
+    columns = ["input", "seed", "speaker", "test_unseen_accuracy"]
+    return pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=0)
+
+
 def test_contrasts_are_paired_by_speaker_over_common_seeds():
     """A third seed of one input alone doesn't count."""
     rng = np.random.default_rng(0)
     values = {"a": rng.random((6, 2)), "b": rng.random((6, 3)), "c": rng.random((6, 2))}
-    rows = [
-        (name, seed, speaker, x)
-        for name, table in values.items()
-        for speaker, line in enumerate(table)
-        for seed, x in enumerate(line)
-    ]
-    columns = ["input", "seed", "speaker", "test_unseen_accuracy"]
-    table = pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=0)
+    table = table_of(values)
     found = contrasts(table, [("a", "b"), ["c", "b"]], "test_unseen_accuracy")
     for name in "ac":
         mean, half = interval(100 * (values[name] - values["b"][:, :2]))
@@ -281,8 +326,8 @@ def test_contrasts_are_paired_by_speaker_over_common_seeds():
     assert sorted(found.p_holm) == pytest.approx([min(1, 2 * low), max(min(1, 2 * low), high)])
     rows = found.droplevel(1)
     first = found.p.idxmin()[0]
-    for name in "ac":  # the smaller p at half of 5 %, the other one at 5 %
-        alpha = 0.025 if name == first else 0.05
+    for name in "ac":  # the smaller p at half of 5 %, the other one so that it isn't shown alone
+        alpha = 0.025 if name == first else 0.05 * high / max(2 * low, high)
         half = interval(100 * (values[name] - values["b"][:, :2]), alpha)[1]
         assert rows.ci_holm[name] == pytest.approx(half)
 
@@ -298,14 +343,7 @@ def factorial(n_speakers, n_seeds):
     """Return made-up accuracies of four inputs: (speakers, seeds) for each, and as a table."""
     rng = np.random.default_rng(5)
     values = {name: rng.uniform(0.3, 0.9, (n_speakers, n_seeds)) for name in "abcd"}
-    rows = [
-        (name, seed, speaker, accuracies[speaker, seed])
-        for name, accuracies in values.items()
-        for speaker in range(n_speakers)
-        for seed in range(n_seeds)
-    ]
-    columns = ["input", "seed", "speaker", "test_unseen_accuracy"]
-    return values, pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=0)
+    return values, table_of(values)
 
 
 def test_a_weighted_contrast_is_a_t_test_of_each_speaker_s_sum():

@@ -74,7 +74,7 @@ def message_of_causes(
     if contrasts is None:
         title = "Which step loses accuracy is open"
         return title, (f"{title}, because the table is not complete: {n_rows} of {n_planned} rows")
-    shown = contrasts[contrasts.p_holm < 0.05]
+    shown = contrasts[contrasts.verdict == "shown"]
     if len(shown):
         title = f"Shown: {'; '.join(shown.index)}"
         named = [f"{name} ({row['mean']:+.1f})" for name, row in shown.iterrows()]
@@ -83,6 +83,6 @@ def message_of_causes(
     name = contrasts.p_holm.idxmin()
     closest = contrasts.loc[name]
     return title, (
-        f"{title}: {name} comes closest ({closest['mean']:+.1f} ± {closest.ci95:.1f} percentage "
+        f"{title}: {name} comes closest ({closest['mean']:+.1f} ± {closest.ci_holm:.1f} percentage "
         f"points, adjusted p {closest.p_holm:.2f})"
     )

@@ -174,7 +174,7 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
     Parameters
     ----------
     differences : DataFrame
-        From `study.contrasts`, with `shown`: whether the adjusted interval excludes 0.
+        From `study.contrasts`.
     margin : float, optional
         Losses up to this many percentage points were planned to be small enough.
 
@@ -192,15 +192,14 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
         label = f"margin: {margin:g} percentage points lost"
         axis.axvline(-margin, color="C3", linestyle="--", linewidth=1.2, label=label)
     means = differences["mean"]
-    adjusted = differences.ci_holm
     half = differences.ci95
     lowest = min(0.0, (means - half).min())
     highest = max(0.0, (means + half).max())
     room = 0.2 * (highest - lowest)
     left = lowest - room
     right = highest + room
-    low = means - adjusted
-    high = means + adjusted
+    low = means - differences.ci_holm
+    high = means + differences.ci_holm
     axis.hlines(y, low.clip(lower=left), high.clip(upper=right), color="C0", linewidth=1)
     for is_cut, end, arrow in ((low < left, left, "<"), (high > right, right, ">")):
         rows = y[is_cut.to_numpy()]
@@ -208,13 +207,10 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
         if len(rows):
             axis.plot(np.full(len(rows), end), rows, arrow, color="C0", ms=6, clip_on=False)
     axis.hlines(y, means - half, means + half, color="C0", linewidth=3)
-    for is_shown, label, marker, filling in (
-        (True, "shown", "o", "C0"),
-        (False, "undecided", "D", "white"),
-    ):
-        of_kind = differences.shown.to_numpy() == is_shown
+    for verdict, marker, filling in (("shown", "o", "C0"), ("undecided", "D", "white")):
+        of_kind = differences.verdict.to_numpy() == verdict
         axis.plot(
-            means[of_kind], y[of_kind], marker, label=label, color="C0", mfc=filling, ms=8, mew=2
+            means[of_kind], y[of_kind], marker, label=verdict, color="C0", mfc=filling, ms=8, mew=2
         )
     axis.set_yticks(y, [f"{first}  against  {second}" for first, second in differences.index])
     axis.set(xlabel="difference in accuracy for unseen speakers (percentage points)")

@@ -31,7 +31,7 @@ import pandas as pd
 
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.study.class_scores import ClassScores, mean_of_scores
-from shd_helpers.study.statistics import contrasts
+from shd_helpers.study.statistics import UNDECIDED, contrasts
 
 ROUNDING = 1e-9  # percentage points: sums of fractions may miss a limit by less than this
 
@@ -422,9 +422,8 @@ def verdicts(
     Returns
     -------
     DataFrame
-        As `statistics.contrasts` returns it, and a column `verdict`: *shown* if the adjusted p
-        value is below 0.05, *level* if the adjusted interval lies within the margin, else
-        *undecided*.
+        As `statistics.contrasts` returns it, with a third verdict: an undecided difference is
+        *level* if its adjusted interval lies within the margin.
 
     Raises
     ------
@@ -443,6 +442,6 @@ def verdicts(
     both = pd.concat([nested, others])
     pairs = [("nested", name) for name in against]
     found = contrasts(both, pairs, "test_unseen_accuracy")
-    is_shown = found.p_holm < 0.05
-    is_level = found["mean"].abs() + found.ci_holm <= margin
-    return found.assign(verdict=np.select([is_shown, is_level], ["shown", "level"], "undecided"))
+    is_within = found["mean"].abs() + found.ci_holm <= margin
+    is_level = is_within & (found.verdict == UNDECIDED)
+    return found.assign(verdict=found.verdict.mask(is_level, "level"))

@@ -20,6 +20,8 @@ LOWEST_P = 1e-30  # no p-value is computed below this
 # that is narrower than this comes from such digits alone, because one utterance of a million
 # changes an accuracy by more.
 ROUNDING = 1e-9
+SHOWN = "shown"  # the verdict on a difference whose adjusted interval excludes 0
+UNDECIDED = "undecided"
 # Columns of a table that aren't settings.
 _ABOUT_RUNS = {
     "configuration",
@@ -288,9 +290,9 @@ def contrasts(
     Returns
     -------
     DataFrame
-        Indexed by the pairs (`input`, `against`), with the columns of `Difference`, and two that
-        are adjusted for the number of pairs: `p_holm`, and `ci_holm`, half an interval at the level
-        that Holm's method gives the pair.
+        Indexed by the pairs (`input`, `against`), with the columns of `Difference`, and three that
+        are adjusted for the number of pairs: `p_holm`, `ci_holm` (half the adjusted interval) and
+        `verdict`, ``"shown"`` if that interval excludes 0 and otherwise ``"undecided"``.
 
     Raises
     ------
@@ -364,15 +366,19 @@ def weighted_contrasts(
 
 
 def _adjusted(values: Sequence[np.ndarray], index: pd.Index) -> pd.DataFrame:
-    """Describe differences in percentage points, each (units, seeds), adjusted for their number."""
+    """Describe differences in percentage points, each (units, seeds), adjusted for their number.
+
+    The adjusted interval and the verdict agree: an interval excludes 0 if and only if its adjusted
+    p-value is below 0.05.
+    """
     result = pd.DataFrame([_difference(each) for each in values], index=index)
-    # Holm compares the smallest of k p-values with 0.05 / k, the next one with 0.05 / (k - 1), ...
-    rank = result.p.rank(method="first", na_option="bottom")
-    alphas = 0.05 / (len(result) + 1 - rank)
+    factors = holm_factors(result.p)
     halves = []
-    for each, alpha in zip(values, alphas, strict=True):
-        halves.append(float(interval(each, alpha)[1]))
-    return result.assign(p_holm=holm(result.p), ci_holm=halves)
+    for each, factor in zip(values, factors, strict=True):
+        halves.append(float(interval(each, 0.05 / factor)[1]))
+    verdict = np.where(result["mean"].abs() > halves, SHOWN, UNDECIDED)
+    verdict[result.p.isna()] = UNDECIDED
+    return result.assign(p_holm=holm(result.p), ci_holm=halves, verdict=verdict)
 
 
 def _paired(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str) -> np.ndarray:
@@ -418,9 +424,20 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
        Statistics 6, 1979.
     """
     p = np.asarray(p, float)
+    return (p * holm_factors(p)).clip(max=1)
+
+
+def holm_factors(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return by how much Holm's method multiplies each p-value, (tests,).
+
+    That is the number of tests for the smallest p, and one less for each next one. A test can't be
+    more significant than one with a smaller p, so its factor may have to be larger than that.
+    """
+    p = np.asarray(p, float)
     order = p.argsort()
-    factors = np.arange(len(p), 0, -1)  # for the smallest p the number of tests, for the largest 1
-    adjusted = np.empty(len(p))
-    # A test can't be more significant than one with a smaller p.
-    adjusted[order] = np.maximum.accumulate(p[order] * factors).clip(max=1)
-    return adjusted
+    by_rank = np.arange(len(p), 0, -1)
+    factors = np.empty(len(p))
+    factors[order] = np.maximum.accumulate(p[order] * by_rank) / p[order]
+    is_missing = np.isnan(p)
+    factors[is_missing] = len(p)
+    return factors
