@@ -121,6 +121,14 @@ NO_TABLE = (
         source="results/judged_winner.csv, results/nested.csv",
     ),
     Look(
+        name="augmented recordings of the held-out speakers of the ten folds, for the threshold",
+        judged_by=LEFT_OUT,
+        configurations=5,
+        looks=90,
+        first_results="2026-11-30 11:07",
+        source="results/selection_hd_augmented_scores.h5, and two files like it",
+    ),
+    Look(
         name="the small circuit's loss over all twelve speakers",
         judged_by=LEFT_OUT,
         configurations=1,

@@ -130,7 +130,7 @@ def test_the_contrasts_are_paired_by_speaker_and_adjusted_together():
         is_level = abs(float(row["mean"])) + float(row["ci_holm"]) <= PLAN["contrasts_margin"]
         verdict = "shown" if p_value < 0.05 else "level" if is_level else "undecided"
         assert row["verdict"] == verdict
-        difference = f"{float(row['mean']):+.1f} ± {float(row['ci95']):.1f}"
+        difference = f"{float(row['mean']):+.1f} ± {float(row['ci_holm']):.1f}"
         line = f"| {row['against']} | {difference} | {p_value:.3f} | *{verdict}* |"
         assert f"\n{line}\n" in PAGE, line
 
@@ -143,8 +143,8 @@ def test_the_page_says_how_accurate_the_selection_is_for_unseen_speakers():
     for sentence in (
         f"The nested accuracy is {nested}, and {NESTED[worst]:.1f} % for the worst speaker, "
         f"{worst} (",
-        f"That is {float(study['mean']):.1f} ± {float(study['ci95']):.1f} percentage points more "
-        f"than the study's network (*{study['verdict']}*).",
+        f"That is {float(study['mean']):.1f} ± {float(study['ci_holm']):.1f} percentage points "
+        f"more than the study's network (*{study['verdict']}*).",
         f"*adaptive* reaches {winner} (",
         f"speakers 4 and 5, have {WINNER[4]:.1f} % and {WINNER[5]:.1f} %.",
     ):
