@@ -160,9 +160,9 @@ def test_the_first_screen():
         f"falls by {loss(FINAL)} percentage points ([shown](docs/glossary.md#shown-and-undecided): "
         "ten speakers, five seeds).",
         "For speakers in the training set, we could not tell whether it falls.",
-        f"the same size and {events('183 x 333, threshold 1', SMALL):.1f} times the events. Then "
-        "we could not tell whether accuracy falls.",
-        f"is too imprecise ({points(planned)} percentage points, adjusted, two seeds).",
+        f"the same size and {events('183 x 333, threshold 1', SMALL):.1f} times the events. We "
+        "could then not tell whether accuracy falls.",
+        f"is too imprecise ({points(planned)} percentage points, two seeds).",
         f"accuracy changes by {points(post_hoc, '+')} percentage points (post hoc, five seeds).",
         f"speakers gains {points(nested)} percentage points over the study's network (*shown*, ± "
         "over speakers only, ",
@@ -231,11 +231,12 @@ def test_the_circuit():
     every["loss"] = every.float_accuracy - every.accuracy
     six = every.query("speaker in @ONE['unseen_speakers']")
 
-    def told(rows, column):
+    def told(rows, column, alpha=0.05):
         by_seed = 100 * rows.pivot(index="speaker", columns="seed", values=column)
-        return interval(by_seed.to_numpy())
+        return interval(by_seed.to_numpy(), alpha)
 
-    accuracy, loss, loss_of_twelve = told(six, "accuracy"), told(six, "loss"), told(every, "loss")
+    accuracy, loss_of_twelve = told(six, "accuracy"), told(every, "loss")
+    loss = told(six, "loss", 0.05 / 2)  # of notebook 8's two comparisons, the lower p
     assert loss[1] > abs(loss[0]) and loss_of_twelve[1] > abs(loss_of_twelve[0])
     board = pd.read_csv(RESULTS / "rtl.csv").query("folder == 'circuit' and device == 'UP5K'")
     cells = board.value[board.quantity.str.startswith("logic cells")].item()

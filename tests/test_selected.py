@@ -159,7 +159,8 @@ def test_the_official_accuracy_of_the_winner_is_that_of_its_mean_scores():
 
 def test_the_page_lists_every_entry_and_the_winners():
     for entry, size in SIZES.items():
-        row = f"| {entry} | {size:,} | {mean(accuracies(entry).values()):.1f} % |"
+        cost = f"{accumulates(entry) / 1e6:.2f} million"
+        row = f"| {entry} | {size:,} | {cost} | {mean(accuracies(entry).values()):.1f} % |"
         assert row in PAGE, row
     for what, entry in SELECTED.items():
         assert re.search(rf"\*\*{what}\*\*[^.*]*\*{re.escape(entry)}\*", PAGE, re.IGNORECASE), what
