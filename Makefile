@@ -7,7 +7,7 @@ PYTHON ?= python3
 # again: ten seconds
 unexport PYTHONDONTWRITEBYTECODE
 # in a copied checkout the package that .venv has installed is another one
-export PYTHONPATH := $(CURDIR):$(CURDIR)/circuit$(if $(PYTHONPATH),:$(PYTHONPATH))
+export PYTHONPATH := $(CURDIR):$(CURDIR)/circuit:$(CURDIR)/packages/judge$(if $(PYTHONPATH),:$(PYTHONPATH))
 PY := .venv/bin/python
 
 # These variables name files, runs, sweeps and data sets. A name may contain any character, so

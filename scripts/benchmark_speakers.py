@@ -11,12 +11,12 @@ import argparse
 
 import numpy as np
 import pandas as pd
+from shd_judge import interval
 
 from scripts.write_tables import write_csv
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.study.predictions import collect_predictions
-from shd_helpers.study.statistics import interval
 
 SOURCE = "benchmark_hd"
 UNSEEN = (4, 5)  # the official training file has no utterance of these two speakers

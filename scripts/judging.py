@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from shd_judge import interval
 
 from scripts.benchmark_speakers import UNSEEN
 from scripts.selection import (
@@ -41,7 +42,6 @@ from shd_helpers.study.selection import (
     verdicts,
 )
 from shd_helpers.study.selection_tables import read_judged, read_official
-from shd_helpers.study.statistics import interval
 from shd_helpers.study.tables import read_table
 from shd_helpers.sweeps.sweep_file import SWEEPS, read_yaml
 

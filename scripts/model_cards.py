@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
+from shd_judge import interval
 
 from scripts.accepted import on_held_out_speakers, on_other_corpus
 from scripts.benchmark_speakers import UNSEEN
@@ -18,7 +19,7 @@ from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.files import atomic
 from shd_helpers.paths import networks_dir, results_dir
-from shd_helpers.study import interval, speaker_accuracies
+from shd_helpers.study import speaker_accuracies
 from shd_helpers.study.predictions import collect_predictions
 from shd_helpers.study.tables import read_table
 

@@ -79,7 +79,7 @@ def test_every_parameter_and_return_value_is_documented(module):
     "kind",
     [
         augmentation.Augmentation, judgement.JudgeOptions, training.TrainOptions,
-        event_lists.Events, judgement_result.Comparison, judgement_result.Judgement,
+        event_lists.Events, judgement_result.Judgement,
         evaluation.Evaluation, downsampling.Downsampling, config.NetworkConfig,
         train_config.TrainConfig, workers.Shard, workers.Workers,
     ],

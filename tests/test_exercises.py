@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from shd_judge import interval
 
 from shd_helpers.course import array_exercises, exercises, torch_exercises
 from shd_helpers.course.exercises import (
@@ -13,7 +14,6 @@ from shd_helpers.course.exercises import (
     feedback,
     source_of,
 )
-from shd_helpers.study import interval
 from tests.builders.exercises import SOLUTIONS, UNTOUCHED, cells, defined
 
 EXERCISES = array_exercises.EXERCISES | torch_exercises.EXERCISES

@@ -7,20 +7,17 @@ import pandas as pd
 import pytest
 from shd_circuit.cost import memory
 from shd_circuit.folder import read_circuit
+from shd_judge import contrasts, difference, interval, weighted_contrasts
 
 from scripts.accepted import on_other_corpus
 from scripts.networks_in_use import ENTRIES
 from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.paths import ROOT, runs_dir
 from shd_helpers.study import (
-    contrasts,
-    difference,
-    interval,
     load_pretrained,
     read_table,
     speaker_accuracies,
     summarize,
-    weighted_contrasts,
 )
 from shd_helpers.study.notebooks import next_steps, report
 from shd_helpers.sweeps import plan_of

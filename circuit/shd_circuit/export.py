@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from shd_judge import interval
 
 from shd_circuit import cost
 from shd_circuit.confidence import confidence_of
@@ -29,7 +30,6 @@ from shd_helpers.paths import networks_dir, resolve, results_dir, runs_dir
 from shd_helpers.study import evaluate, load_network, load_pretrained, load_utterances, read_run
 from shd_helpers.study.run_folder import class_names_of, classes_in_words
 from shd_helpers.study.run_replacement import RunError
-from shd_helpers.study.statistics import interval
 from shd_helpers.study.trained_network import TrainedNetwork
 
 

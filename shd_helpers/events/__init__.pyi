@@ -7,7 +7,6 @@ from .event_lists import concatenate as concatenate
 from .loading import cut_sentence as cut_sentence
 from .loading import load_events as load_events
 from .loading import load_pair as load_pair
-from .split import Fold as Fold
 from .split import Split as Split
 from .split import Subsets as Subsets
 from .split import add_augmented_copies as add_augmented_copies

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import shd_judge
 
 from shd_helpers.checks import check_settings, later, quoted, setting
 from shd_helpers.data.class_names import LANGUAGES
@@ -317,15 +318,7 @@ def add_augmented_copies(
     return result
 
 
-class Fold(NamedTuple):
-    """One round of leave-one-speaker-out, as indices into a list of utterances."""
-
-    name: str  # such as "speaker 3"
-    training: np.ndarray  # (training utterances,) those of all other speakers, ascending
-    test: np.ndarray  # (test utterances,) all those of the held-out speaker, ascending
-
-
-def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> list[Fold]:
+def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> list[shd_judge.Fold]:
     """Hold out one speaker after the other, and train on all others.
 
     Parameters
@@ -346,20 +339,10 @@ def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> list
     ValueError
         If there are fewer than two speakers, or no utterance by one who is named.
     """
-    present = np.unique(events.speakers).tolist()
-    if len(present) < 2:
-        who = f"all utterances are by speaker {present[0]}" if present else "there is no utterance"
-        raise ValueError(f"speakers: {who}. Holding one out needs utterances by at least two.")
-    held_out = present if speakers is None else [int(speaker) for speaker in speakers]
-    _check_speakers("speakers", held_out, events)
-    folds = []
-    for speaker in held_out:
-        is_test = events.speakers == speaker
-        folds.append(Fold(f"speaker {speaker}", np.flatnonzero(~is_test), np.flatnonzero(is_test)))
-    return folds
+    return shd_judge.speaker_folds(events.speakers, speakers)
 
 
-def shd_folds(events: Events) -> list[Fold]:
+def shd_folds(events: Events) -> list[shd_judge.Fold]:
     """Return the folds of the Spiking Heidelberg Digits that hold out each training speaker once.
 
     The test file has no part in them, so it stays untouched while networks are selected. Utterances
@@ -394,7 +377,7 @@ def shd_folds(events: Events) -> list[Fold]:
     in_training_file = np.flatnonzero(events.file == TRAINING_FILE)
     folds = []
     for name, training, test in speaker_folds(events.take(in_training_file)):
-        folds.append(Fold(name, in_training_file[training], in_training_file[test]))
+        folds.append(shd_judge.Fold(name, in_training_file[training], in_training_file[test]))
     return folds
 
 

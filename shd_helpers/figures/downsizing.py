@@ -58,7 +58,7 @@ def message_of_causes(
     Parameters
     ----------
     contrasts : DataFrame or None
-        From `study.weighted_contrasts`; None while rows are missing.
+        From `shd_judge.weighted_contrasts`; None while rows are missing.
     n_rows : int
         Rows of the table.
     n_planned : int

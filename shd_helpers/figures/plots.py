@@ -174,7 +174,7 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
     Parameters
     ----------
     differences : DataFrame
-        From `study.contrasts`.
+        From `shd_judge.contrasts`.
     margin : float, optional
         Losses up to this many percentage points were planned to be small enough.
 

@@ -22,7 +22,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from shd_helpers.events import Events, Fold
+import shd_judge
+from shd_helpers.events import Events
 from shd_helpers.files import atomic, reading
 from shd_helpers.network.build import warn_of_other_steps
 from shd_helpers.network.engine import choose_engine
@@ -45,7 +46,7 @@ class FoldTask:
 
     make_model: MakeModel
     events: Events
-    fold: Fold
+    fold: shd_judge.Fold
     seed: int
     config: TrainConfig
     options: TrainOptions

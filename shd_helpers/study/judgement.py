@@ -20,12 +20,13 @@ import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
+import shd_judge
 import torch
 from torch import nn
 from tqdm import tqdm
 
 from shd_helpers.checks import check_whole, listed, quoted
-from shd_helpers.events import Events, Fold, speaker_folds
+from shd_helpers.events import Events, speaker_folds
 from shd_helpers.files import atomic
 from shd_helpers.network.engine import answers
 from shd_helpers.objects import object_identity
@@ -285,7 +286,7 @@ def _whole_numbers(name: str, values: Sequence[int], hint: str = "") -> list[int
     return numbers
 
 
-def _checked_folds(events: Events, speakers: Sequence[int] | None) -> list[Fold]:
+def _checked_folds(events: Events, speakers: Sequence[int] | None) -> list[shd_judge.Fold]:
     """Return the folds; ValueError if one of them has a class in the test only."""
     chosen = None
     if speakers is not None:

@@ -5,68 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from shd_judge import Comparison, compare, interval
 
 from shd_helpers.checks import quoted
-from shd_helpers.study.statistics import difference, interval
-
-ONE_SEED = "undecided (one seed)"  # the verdict, however large the difference is
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How much more accurate one network is than another one, on the same speakers and seeds.
-
-    Several comparisons aren't adjusted for their number: `holm` adjusts their `p`.
-
-    Parameters
-    ----------
-    names : tuple of str
-        The names of the two networks.
-    mean : float
-        The accuracy of the first minus that of the second, in percentage points.
-    ci95 : float
-        Half the width of the 95 % interval of `mean`, in percentage points.
-    p : float
-        The two-sided p-value of the hypothesis that there is no difference.
-    over : str
-        What the interval is over, such as speakers and seeds.
-    n_seeds : int
-        The number of seeds of each network.
-    differs : str
-        What differs besides the networks, as a sentence; empty if nothing does.
-    """
-
-    names: tuple[str, str]
-    mean: float
-    ci95: float
-    p: float
-    over: str
-    n_seeds: int
-    differs: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """Return ``"shown"`` if the interval excludes 0, otherwise ``"undecided"``.
-
-        It isn't adjusted for other comparisons. It is also undecided if all pairs differ alike. The
-        interval then has no width, because there is no spread to estimate one from, and `p` is NaN.
-
-        With one seed it is ``"undecided (one seed)"``, because nothing shows how much that seed
-        matters. An interval over speakers only excludes 0 for many networks that are equally good:
-        see docs/protocol.md.
-        """
-        if self.n_seeds == 1:
-            return ONE_SEED
-        return "shown" if self.p < 0.05 else "undecided"
-
-    def __str__(self) -> str:
-        """Return the difference with interval and verdict, as it is printed."""
-        first, second = self.names
-        text = (
-            f"{first} minus {second}: {self.mean:+.1f} ± {self.ci95:.1f} percentage points, "
-            f"{self.verdict}\n(paired difference, 95 % interval {self.over})"
-        )
-        return f"{text}\n{self.differs}" if self.differs else text
 
 
 @dataclass(frozen=True, repr=False)
@@ -194,16 +135,8 @@ class Judgement:
             If `other` is no `Judgement`.
         """
         self._check_comparable(other)
-        found = difference(self._runs(), other._runs(), "accuracy", over="speaker")
-        return Comparison(
-            names=(self.name, other.name),
-            mean=found.mean,
-            ci95=found.ci95,
-            p=found.p,
-            over=self.over,
-            n_seeds=self.accuracies.shape[1],
-            differs=self._other_differences(other),
-        )
+        names = (self.name, other.name)
+        return compare(self._runs(), other._runs(), names, self._other_differences(other))
 
     def _other_differences(self, other: "Judgement") -> str:
         """Return sentences about what differs besides the networks; empty if nothing does."""

@@ -28,10 +28,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from shd_judge import contrasts
+from shd_judge.statistics import UNDECIDED
 
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.study.class_scores import ClassScores, mean_of_scores
-from shd_helpers.study.statistics import UNDECIDED, contrasts
 
 ROUNDING = 1e-9  # percentage points: sums of fractions may miss a limit by less than this
 

@@ -1,0 +1,124 @@
+"""Comparisons of tables of speaker, seed, accuracy that came from elsewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from shd_judge import compare, speaker_folds
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def table(accuracies, first_seed=0):
+    """Return accuracies (speakers, seeds) as a table in random order."""
+    rows = [
+        {"speaker": speaker, "seed": first_seed + seed, "accuracy": value}
+        for (speaker, seed), value in np.ndenumerate(accuracies)
+    ]
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+
+
+RNG = np.random.default_rng(0)
+BASE = RNG.uniform(0.6, 0.8, (6, 3))
+BETTER = BASE + RNG.normal(0.05, 0.02, (6, 3))
+
+
+def test_one_seed_is_scipys_paired_test_and_stays_undecided():
+    found = compare(table(BETTER[:, :1]), table(BASE[:, :1]))
+    scipys = stats.ttest_rel(100 * BETTER[:, 0], 100 * BASE[:, 0])
+    assert found.p == pytest.approx(scipys.pvalue)
+    low, high = scipys.confidence_interval(0.95)
+    assert found.mean == pytest.approx((low + high) / 2)
+    assert found.ci95 == pytest.approx((high - low) / 2)
+    assert found.p < 0.05 and found.verdict == "undecided (one seed)"
+
+
+def test_seeds_of_other_numbers_are_paired_in_ascending_order():
+    same = compare(table(BETTER), table(BASE))
+    other = compare(table(BETTER), table(BASE, first_seed=40))
+    assert (same.mean, same.ci95, same.verdict) == (other.mean, other.ci95, other.verdict)
+    assert same.verdict == "shown"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="seed"), "mine: there is no column 'seed'. Give speaker, seed, "),
+        (lambda t: t.assign(accuracy=100 * t.accuracy), "mine: accuracy .* Divide percent by 100"),
+        (lambda t: t.assign(accuracy=np.nan), "'accuracy' must have a number in each row"),
+        (lambda t: t.assign(seed="a"), "'seed' must have a number in each row"),
+        (lambda t: pd.concat([t, t[:1]]), r"mine: speaker \d with seed \d appears twice"),
+        (lambda t: t.iloc[1:], "mine: not every speaker has the same seeds"),
+        (lambda t: t[t.speaker != 4], "mine has no row of speaker 4"),
+        (lambda t: t[t.seed != 2], "mine has 2 seeds, and theirs 3"),
+    ],
+)
+def test_a_table_that_cannot_be_compared_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        compare(change(table(BETTER)), table(BASE), names=("mine", "theirs"))
+
+
+def test_one_speaker_is_too_few():
+    with pytest.raises(ValueError, match="there is one speaker, and an interval needs two"):
+        compare(table(BETTER[:1]), table(BASE[:1]))
+
+
+def test_folds_hold_out_each_speaker_once():
+    speakers = np.array([7, 3, 3, 9, 7])
+    folds = speaker_folds(speakers)
+    assert [fold.name for fold in folds] == ["speaker 3", "speaker 7", "speaker 9"]
+    for fold, speaker in zip(folds, (3, 7, 9), strict=True):
+        assert set(speakers[fold.test]) == {speaker}
+        assert sorted([*fold.training, *fold.test]) == [*range(5)]
+    (only,) = speaker_folds(speakers, [9])
+    assert only.training.tolist() == [0, 1, 2, 4]
+    with pytest.raises(ValueError, match=r"no utterance by 5\. There are: 3, 7, 9"):
+        speaker_folds(speakers, [5])
+    with pytest.raises(ValueError, match="at least two"):
+        speaker_folds(np.zeros(3, int))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the two files of the README."""
+    table(BETTER).to_csv(tmp_path / "mine.csv", index=False)
+    table(BASE).to_csv(tmp_path / "baseline.csv", index=False)
+    return tmp_path
+
+
+def run(code, folder):
+    """Run Python in a folder, with this package alone on the path."""
+    command = [sys.executable, *code]
+    environment = {"PYTHONPATH": str(PACKAGE)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_the_readme_s_lines_run(folder):
+    page = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    code, printed = re.findall(r"```(?:python)?\n(.*?)```", page, re.S)
+    done = run(["-c", code], folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(printed)
+    assert run(["-m", "shd_judge", "mine.csv", "baseline.csv"], folder).stdout == printed
+
+
+def test_a_bad_file_ends_the_command_with_a_sentence(folder):
+    done = run(["-m", "shd_judge", "mine.csv", "nobody.csv"], folder)
+    assert done.returncode == 1 and "nobody.csv" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_it_imports_numpy_pandas_and_scipy_only(tmp_path):
+    """Of the packages that aren't Python's own, and what these three import themselves."""
+    code = (
+        "import sys, numpy, pandas, scipy.stats, scipy.optimize\n"
+        "before = {name.split('.')[0] for name in sys.modules}\n"
+        "import shd_judge\n"
+        "new = {name.split('.')[0] for name in sys.modules} - before\n"
+        "print(sorted(new - set(sys.stdlib_module_names)))"
+    )
+    assert run(["-c", code], tmp_path).stdout == "['shd_judge']\n"

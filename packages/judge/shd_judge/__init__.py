@@ -1,0 +1,29 @@
+"""Judge classifiers by speaker: folds, 95 % intervals, and comparisons with a verdict.
+
+It needs NumPy, pandas and SciPy, and knows nothing of how a classifier was trained.
+"""
+
+from shd_judge.comparison import Comparison, compare, read_accuracies
+from shd_judge.folds import Fold, speaker_folds
+from shd_judge.statistics import (
+    Difference,
+    contrasts,
+    difference,
+    holm,
+    interval,
+    weighted_contrasts,
+)
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Fold",
+    "compare",
+    "contrasts",
+    "difference",
+    "holm",
+    "interval",
+    "read_accuracies",
+    "speaker_folds",
+    "weighted_contrasts",
+]
