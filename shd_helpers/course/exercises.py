@@ -67,8 +67,8 @@ def check(solution: Callable) -> Callable:
         The reader's function if it is right, else the solution.
     """
     name = _exercise_name(solution)
-    function = _globals_of(solution).get(name)
-    if getattr(function, "__name__", None) in (None, solution.__name__):
+    function = _written(solution).__globals__.get(name, solution)
+    if getattr(function, "__name__", "") == solution.__name__:
         verdict = (
             f"no {name} of yours is defined. Run the cell in which you write it. If it stops with "
             "an error, correct that first."
@@ -83,8 +83,8 @@ def check(solution: Callable) -> Callable:
     return function
 
 
-def check_answer(name: str, answer: Any, right: Any, hint: str) -> None:
-    """Print whether the reader's answer to a question is right.
+def check_answer(name: str, answer: Any, right: float, hint: str) -> None:
+    """Print whether the reader's answer to a question is right, when rounded to 0.1.
 
     Parameters
     ----------
@@ -92,28 +92,20 @@ def check_answer(name: str, answer: Any, right: Any, hint: str) -> None:
         The name of the answer in the notebook.
     answer : Any
         The reader's answer; None if there is none yet.
-    right : Any
-        The right answer: a text, or a number of which one decimal counts.
+    right : float
+        The right answer.
     hint : str
         What helps with a wrong answer.
     """
     if answer is None:
         print(f"{name}: not tried yet.")
-    elif _same_answer(answer, right):
-        print(f"{name}: right, it is {right if isinstance(right, str) else f'{right:.1f}'}.")
+        return
+    number = _array(answer)
+    if number is not None and number.shape == () and round(float(number), 1) == round(right, 1):
+        print(f"{name}: right, it is {right:.1f}.")
     else:
         plain = answer.tolist() if hasattr(answer, "tolist") else answer  # no np.float64(...)
         print(f"{name}: {plain!r} is not yet right: {hint}")
-
-
-def _same_answer(answer: Any, right: Any) -> bool:
-    """Return whether an answer is the right text, or the right number when rounded to 0.1."""
-    if isinstance(right, str) or isinstance(answer, str):
-        return answer == right
-    numbers = _array(answer)
-    if numbers is None or numbers.shape != ():
-        return False
-    return bool(np.isclose(np.round(numbers, 1), np.round(right, 1)))
 
 
 def _exercise_name(solution: Callable) -> str:
@@ -310,16 +302,16 @@ def _line_of(error: Exception, function: Callable) -> str:
     return f"{place}: {own[-1].line}" if own[-1].line else f"{place}."
 
 
-def _code_of(function: Callable) -> Any:
-    """Return the code of a function, or of a class's first method; None if it has none."""
-    candidates = [function, *vars(function).values()] if inspect.isclass(function) else [function]
-    codes = [candidate.__code__ for candidate in candidates if hasattr(candidate, "__code__")]
-    return codes[0] if codes else None
+def _written(function: Callable) -> Any:
+    """Return a function, or the first method of a class."""
+    if inspect.isclass(function):
+        return next(filter(inspect.isfunction, vars(function).values()), None)
+    return function
 
 
 def _file_of(function: Callable) -> str | None:
     """Return the file, or the notebook's cell, that a function was written in."""
-    code = _code_of(function)
+    code = getattr(_written(function), "__code__", None)
     return code.co_filename if code else None
 
 
@@ -373,17 +365,9 @@ def changed(function: Callable, old: str, new: str) -> Callable:
     text = source_of(function) or ""
     if old not in text:
         raise ValueError(f"{function.__name__}: has no {old!r}")
-    names = dict(_globals_of(function))
+    names = dict(_written(function).__globals__)
     exec(text.replace(old, new), names)
     return names[function.__name__]
-
-
-def _globals_of(function: Callable) -> dict[str, Any]:
-    """Return the names that a function, or a class's methods, may use."""
-    if not inspect.isclass(function):
-        return function.__globals__
-    methods = [value for value in vars(function).values() if inspect.isfunction(value)]
-    return methods[0].__globals__
 
 
 def _array(value: Any) -> np.ndarray | None:
