@@ -1,20 +1,22 @@
 """The exercises: solutions from the notebooks against the study, and a hint for each mistake."""
 
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 from shd_judge import interval
 
-from shd_helpers.course import array_exercises, exercises, torch_exercises
-from shd_helpers.course.exercises import (
-    MISTAKES,
-    changed,
-    check,
-    check_answer,
-    feedback,
-    source_of,
+from shd_helpers.course import (
+    array_exercises,
+    exercises,
+    kept_functions,
+    time_limit,
+    torch_exercises,
 )
-from tests.builders.exercises import SOLUTIONS, UNTOUCHED, cells, defined
+from shd_helpers.course.exercises import MISTAKES, changed, check_answer, feedback, source_of
+from tests.builders.exercises import NAMES, SOLUTIONS, UNTOUCHED, cells, check, defined
 
 EXERCISES = array_exercises.EXERCISES | torch_exercises.EXERCISES
 
@@ -38,21 +40,141 @@ def test_untouched_and_right(name, capsys):
     solution = SOLUTIONS[name]
     for empty, verdict in (
         (untouched, "not tried yet.\n"),
-        (solution, "not tried yet. (After a change, run the cell"),
+        (solution, f"no {name} of yours is defined. Run the cell in which you write it."),
         (returns_nothing(name), "not yet right: nothing comes back; is there a return?\n"),
         (lambda *_: torch.ones(1) ^ 2, "not yet right: it stops with NotImplementedError: "),
     ):
-        assert check(empty, solution) is solution
+        assert check(empty, name) is solution
         assert capsys.readouterr().out.startswith(f"{name}: {verdict}")
-    own = changed(solution, "return ", "return ")
-    assert check(own, solution) is own
+    own = written_as(name, "return ", "return ")
+    assert check(own, name) is own
     assert capsys.readouterr().out.startswith(f"{name}: right: ")
 
 
+def test_a_failed_attempt_is_not_replaced_by_the_solution(tmp_path, monkeypatch, capsys):
+    """The cell of the attempt stops at its syntax, at first and after a right attempt."""
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
+    (source,) = cells("solution")["01_data_preprocessing"]
+    (untouched,) = cells("exercise")["01_data_preprocessing"]
+    notebook = NAMES | {"exercises": exercises}
+    for attempt in (None, untouched, None):
+        if attempt:
+            exec(attempt, notebook)
+        exec(source, notebook)
+        exec("pool = exercises.check(pool_solution)", notebook)
+        said = capsys.readouterr().out
+        wanted = "not tried yet" if attempt else "no pool of yours is defined"
+        assert said.startswith(f"pool: {wanted}.")
+        assert said.endswith("The notebook goes on with the study's own solution.\n")
+        assert notebook["pool"] is notebook["pool_solution"]
+    assert not kept_functions.folder().exists()
+
+
+def sorts_its_argument(right, speaker):
+    mean_and_half = SOLUTIONS["interval_by_speaker"](right, speaker)
+    right.sort()
+    return mean_and_half
+
+
+def takes_its_arguments_apart(errors, derivatives, x, beta):
+    gradient = delta = 0.0
+    while errors:
+        delta = errors.pop() * derivatives.pop() + beta * delta
+        gradient += delta * x[len(errors)]
+    return gradient
+
+
+def empties_the_batches(model, batches, optimizer):
+    loss = SOLUTIONS["train_epoch"](model, batches, optimizer)
+    batches[-1][0].zero_()
+    return loss
+
+
+def silences_the_currents(currents, beta, spike):
+    spikes_and_membranes = SOLUTIONS["lif"](currents, beta, spike)
+    with torch.no_grad():
+        currents.zero_()
+    return spikes_and_membranes
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "argument"),
+    [
+        ("gradient_by_hand", takes_its_arguments_apart, "errors"),
+        ("interval_by_speaker", sorts_its_argument, "right"),
+        ("lif", silences_the_currents, "currents"),
+        ("train_epoch", empties_the_batches, "batches"),
+        ("pool", lambda entries, *_: entries.fill(1), "entries"),
+    ],
+)
+def test_a_function_that_changes_its_argument_is_not_right(name, written, argument):
+    hint = f"it changes its argument `{argument}`: work on a copy.\nThe smallest input"
+    assert feedback(written, SOLUTIONS[name]).startswith(f"not yet right: {hint}")
+
+
+def takes_single_entries(entries, steps, units, threshold):
+    shape = entries.shape[0] // steps, entries.shape[1] // units
+    pooled = np.zeros(shape, dtype=bool)
+    for row, column in np.ndindex(shape):
+        n_active = 0
+        for step in range(row * steps, (row + 1) * steps):
+            for unit in range(column * units, (column + 1) * units):
+                n_active += entries[step, unit]
+        pooled[row, column] = n_active >= threshold
+    return pooled
+
+
+def never_ends(*_):
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("written", "where"),
+    [
+        (takes_single_entries, "the entries of 50 utterances, each 1000 x 550."),
+        (never_ends, "entries = [[1, 0, 0, 0], [0, 1, 0, 1]], steps = 2"),
+    ],
+)
+def test_a_slow_function_is_stopped(written, where, monkeypatch):
+    monkeypatch.setattr(time_limit, "AT_LEAST_S", 0.1)
+    monkeypatch.setattr(time_limit, "TIMES_SLOWER", 2)
+    before = signal.getsignal(signal.SIGPROF)
+    verdict = feedback(written, SOLUTIONS["pool"])
+    assert verdict.startswith("not yet right: it takes more than 0.")
+    assert f"The smallest input of the check that fails: {where}" in verdict
+    assert signal.getsignal(signal.SIGPROF) == before
+    assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
+
+
+def test_a_slow_function_is_found_where_it_cannot_be_stopped(monkeypatch):
+    monkeypatch.setattr(time_limit, "AT_LEAST_S", 0.0)
+    monkeypatch.setattr(time_limit, "TIMES_SLOWER", 0)
+    with ThreadPoolExecutor(1) as other_thread:
+        verdict = other_thread.submit(feedback, SOLUTIONS["pool"], SOLUTIONS["pool"]).result()
+    assert verdict.startswith("not yet right: it takes more than 0.0 s")
+
+
+def test_a_function_that_is_slow_once_gets_a_second_chance(monkeypatch):
+    monkeypatch.setattr(time_limit, "AT_LEAST_S", 0.1)
+    n_calls = 0
+
+    def is_slow_once(argument):
+        nonlocal n_calls
+        n_calls += 1
+        return never_ends() if n_calls == 1 else argument
+
+    assert time_limit.call_in_time(is_slow_once, abs, 1) == 1
+
+
 def returns_nothing(name):
-    if name == "TwoLayerSNN":
-        return changed(SOLUTIONS[name], "return ", "")
-    return lambda *_: None
+    return written_as(name, "return ", "") if name == "TwoLayerSNN" else lambda *_: None
+
+
+def written_as(name, old, new):
+    """Return what a reader writes who changes a solution's text."""
+    text = source_of(SOLUTIONS[name]).replace("_solution", "").replace(old, new)
+    return defined(text, **({"lif": SOLUTIONS["lif"]} if name == "TwoLayerSNN" else {}))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +219,7 @@ def binomial(right, speaker):
         ("train_epoch", forgets_to_return, "return the mean loss"),
         ("interval_by_speaker", binomial, "take speakers' accuracies"),
         ("pool", lambda *_: np.zeros((4, 4)), "returns the shape (4, 4)"),
+        ("gradient_by_hand", lambda *_: 7.0, "the number isn't right; read the task again"),
         ("pool", lambda *_: "events", "instead of numbers"),
         ("pool", lambda *_: 1 / 0, "ZeroDivisionError"),
         ("pool", lambda *_: [[True]], "a list comes back; return an array"),
@@ -169,6 +292,36 @@ def loss_of_each_step(model, batches, optimizer):
     return loss.item()
 
 
+def stops_before_the_first_step(errors, derivatives, x, beta):
+    delta = errors[-1] * derivatives[-1]
+    gradient = 0.0
+    for t in range(len(x) - 1, 0, -1):
+        gradient += delta * x[t]
+        delta = errors[t - 1] * derivatives[t - 1] + beta * delta
+    return gradient
+
+
+def without_bias(n_layers):
+    """Return a network whose last layers have no bias."""
+    head, *layers = source_of(SOLUTIONS["TwoLayerSNN"]).split("torch.nn.Linear(")
+    layers[-n_layers:] = [layer.replace(")", ", bias=False)", 1) for layer in layers[-n_layers:]]
+    return defined("torch.nn.Linear(".join([head, *layers]), lif=SOLUTIONS["lif"])
+
+
+def counts_steps(model, batches, optimizer):
+    total = n = 0
+    for frames, labels in batches:
+        total += SOLUTIONS["train_epoch"](model, [(frames, labels)], optimizer) * len(frames)
+        n += len(frames)
+    return total / n
+
+
+def weighs_by_steps(model, batches, optimizer):
+    n_steps = sum(len(frames) for frames, _ in batches)
+    n_utterances = sum(len(labels) for _, labels in batches)
+    return counts_steps(model, batches, optimizer) * n_steps / n_utterances
+
+
 def takes_the_maximum(entries, steps, units, threshold):
     rows = range(0, len(entries) - steps + 1, steps)
     columns = range(0, entries.shape[1] - units + 1, units)
@@ -183,6 +336,11 @@ def takes_the_maximum(entries, steps, units, threshold):
         ("lif", cuts_the_way_through_time, "mem.detach() cuts the way back through time"),
         ("train_epoch", loss_of_each_step, "a loss for each step, added up, is what snnTorch's"),
         ("pool", takes_the_maximum, "sum, not its maximum"),
+        ("gradient_by_hand", stops_before_the_first_step, "the first step counts, too"),
+        ("TwoLayerSNN", without_bias(1), "give both layers a bias"),
+        ("TwoLayerSNN", without_bias(2), "give both layers a bias"),
+        ("train_epoch", weighs_by_steps, "len(frames) counts steps"),
+        ("train_epoch", counts_steps, "len(frames) counts steps"),
     ],
 )
 def test_these_mistakes_have_hints_however_they_are_written(name, written, hint):
@@ -242,11 +400,12 @@ def test_a_long_value_is_compared_at_its_first_difference():
         (None, 9.6, "loss: not tried yet.\n"),
         (9.6, np.float64(9.6), "loss: right, it is 9.6.\n"),
         (0.3, 0.1 + 0.2, "loss: right"),
+        (6.0749, 6.1, "loss: right, it is 6.1.\n"),
+        (np.float64(6.0749), 6.0749, "loss: right, it is 6.1.\n"),
+        (np.float64(-7.5), 9.6, "loss: -7.5 is not yet right: use all twelve.\n"),
         (9.7, 9.6, "loss: 9.7 is not yet right: use all twelve.\n"),
-        ("9.6", 9.6, "loss: '9.6' is not yet right"),
         ([9.6], 9.6, "loss: [9.6] is not yet right"),
-        ("p07", "p07", "loss: right, it is p07.\n"),
-        ("p08", "p07", "loss: 'p08' is not yet right"),
+        ("p08", 9.6, "loss: 'p08' is not yet right"),
     ],
 )
 def test_an_answer_is_confirmed_or_gets_a_hint(answer, right, verdict, capsys):

@@ -722,7 +722,7 @@ def test_a_speaker_without_a_class_is_told_and_judged_on_the_others(events):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"speakers": [7]}, "speakers 7: no such speaker here, only 0, 1, 2"),
+        ({"speakers": [7]}, "no utterance by 7. There are: 0, 1, 2"),
         ({"speakers": [1, 1]}, "speakers 1: is named more than once"),
         ({"speakers": []}, "speakers: is empty"),
         ({"speakers": 1}, "speakers 1: give several"),

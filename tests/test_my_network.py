@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from shd_helpers.course import kept_functions, my_network
-from shd_helpers.course.exercises import check, source_of
+from shd_helpers.course.exercises import source_of
 from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.study import evaluate
 from shd_helpers.study.run_replacement import RunError
-from tests.builders.exercises import SOLUTIONS, UNTOUCHED, defined
+from tests.builders.exercises import SOLUTIONS, UNTOUCHED, check, defined
 
 
 @pytest.fixture(autouse=True)
@@ -56,10 +56,10 @@ def test_it_has_the_readers_functions_where_they_are_right(capsys):
     text = inspect.getsource(SOLUTIONS["surrogate_gradient"]).replace("_solution", "")
     own = text.replace("return error /", "return 1.0 * error /")
     for wrong in (UNTOUCHED["surrogate_gradient"], defined(text.replace(") ** 2", ")"))):
-        check(wrong, SOLUTIONS["surrogate_gradient"])
+        check(wrong, "surrogate_gradient")
         assert "1.0 * error" not in my_network.write().read_text()
         assert "surrogate_gradient: the study's" in capsys.readouterr().out
-    check(defined(own), SOLUTIONS["surrogate_gradient"])
+    check(defined(own), "surrogate_gradient")
     written = my_network.write().read_text()
     assert own.strip() in written and "1 + slope" in written
     assert "surrogate_gradient: yours, TwoLayerSNN: the study's" in capsys.readouterr().out
@@ -69,16 +69,33 @@ def test_a_function_that_needs_another_cell_is_not_kept(capsys):
     text = inspect.getsource(SOLUTIONS["surrogate_gradient"]).replace("_solution", "")
     function = defined(text.replace("(1 + slope", "(ONE + slope"))
     function.__globals__["ONE"] = 1.0
-    assert check(function, SOLUTIONS["surrogate_gradient"]) is function
+    assert check(function, "surrogate_gradient") is function
     assert "isn't kept" in capsys.readouterr().out
     assert "ONE" not in my_network.write().read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("slope):", "slope, one=ONE):"), ("def surrogate_gradient(", "def other_name(")],
+)
+def test_a_function_that_is_not_complete_alone_is_not_kept(old, new, capsys):
+    text = inspect.getsource(SOLUTIONS["surrogate_gradient"]).replace("_solution", "")
+    function = defined(f"{text}\n", ONE=1.0)
+    incomplete = defined(text.replace(old, new), ONE=1.0)
+    assert check(function, "surrogate_gradient") is function
+    (kept,) = kept_functions.folder().glob("*.txt")
+    kept.unlink()
+    capsys.readouterr()
+    assert check(incomplete, "surrogate_gradient") is incomplete
+    assert "isn't kept" in capsys.readouterr().out
+    assert not kept.exists()
 
 
 def test_the_network_is_the_readers_too(capsys):
     text = source_of(SOLUTIONS["TwoLayerSNN"]).replace("_solution", "")
     own = text.replace("return spikes.sum(0)", "return spikes.sum(dim=0)")
     network = defined(own, lif=SOLUTIONS["lif"])
-    assert check(network, SOLUTIONS["TwoLayerSNN"]) is network
+    assert check(network, "TwoLayerSNN") is network
     assert own.strip() in my_network.write().read_text()
     assert "TwoLayerSNN: yours" in capsys.readouterr().out
 
@@ -112,9 +129,8 @@ def test_the_readers_network_is_compared_with_the_run_above(toy_dir, tmp_path):
 
 def test_a_later_notebook_gets_what_an_earlier_one_kept(capsys):
     text = inspect.getsource(SOLUTIONS["surrogate_gradient"]).replace("_solution", "")
-    check(
-        defined(text.replace("return error", "return 1.0 * error")), SOLUTIONS["surrogate_gradient"]
-    )
+    own = defined(text.replace("return error", "return 1.0 * error"))
+    check(own, "surrogate_gradient")
     capsys.readouterr()
     lif, surrogate_gradient = kept_functions.functions("lif", "surrogate_gradient")
     assert capsys.readouterr().out == "lif: the study's, surrogate_gradient: yours\n"

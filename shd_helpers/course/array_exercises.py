@@ -24,9 +24,20 @@ def _pool_cases() -> list[Case]:
     ]
 
 
+def _large_pool_case() -> Case:
+    """Return utterances of the size that `my_network.py` pools, as many as show who is slow."""
+    entries = np.zeros((50, 1000, 550), dtype=bool)
+    active = np.random.default_rng(0).integers(entries.size, size=400_000)
+    entries.flat[active] = True
+    arguments = {"entries": entries, "steps": 3, "units": 3, "threshold": 2}
+    return Case(arguments, "the entries of 50 utterances, each 1000 x 550")
+
+
 def _pool(
     function: Callable, entries: np.ndarray, steps: int, units: int, threshold: int
 ) -> list[Any]:
+    if entries.ndim == 3:  # utterances first
+        return [[function(each, steps, units, threshold) for each in entries]]
     pooled = function(entries, steps, units, threshold)
     if isinstance(pooled, list):
         raise WrongKindError("a list comes back; return an array.")
@@ -47,7 +58,7 @@ def _gradient_cases() -> list[Case]:
 def _gradient_by_hand(
     function: Callable, errors: list[float], derivatives: list[float], x: list[float], beta: float
 ) -> list[Any]:
-    return [function([*errors], [*derivatives], [*x], beta)]
+    return [function(errors, derivatives, x, beta)]
 
 
 def _interval_cases() -> list[Case]:
@@ -70,7 +81,13 @@ def _interval_by_speaker(function: Callable, right: np.ndarray, speaker: np.ndar
 
 
 EXERCISES = {
-    "pool": Exercise(_pool_cases, _pool, ["events"], "your events equal those of the solution."),
+    "pool": Exercise(
+        _pool_cases,
+        _pool,
+        ["events"],
+        "your events equal those of the solution.",
+        large_case=_large_pool_case,
+    ),
     "gradient_by_hand": Exercise(
         _gradient_cases,
         _gradient_by_hand,

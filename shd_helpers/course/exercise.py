@@ -25,8 +25,7 @@ class Exercise(NamedTuple):
     Parameters
     ----------
     cases : callable
-        Returns the check's inputs, the smallest first; new ones each time, because a function may
-        change its arguments.
+        Returns the check's inputs, the smallest first.
     run : callable
         Calls a function with one input's arguments and returns the values that are compared.
     quantities : sequence of str
@@ -35,6 +34,9 @@ class Exercise(NamedTuple):
         What is said about the right function.
     tolerance : float
         Relative difference that counts as equal.
+    large_case : callable, optional
+        Returns an input so large that a slow function takes too long. Only a function that is right
+        for all other inputs gets it.
     """
 
     cases: Callable[[], Sequence[Case]]
@@ -42,6 +44,7 @@ class Exercise(NamedTuple):
     quantities: Sequence[str]
     praise: str
     tolerance: float = 0.0
+    large_case: Callable[[], Case] | None = None
 
 
 class WrongKindError(Exception):

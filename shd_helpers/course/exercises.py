@@ -2,23 +2,27 @@
 
 A common mistake is a change in the text of the notebook's own solution; exercises.yaml lists these
 changes, each with its hint. A check calls the reader's function, the solution, and then the changed
-solutions until one of them computes the same as the reader's. The inputs of each check are in
-`array_exercises` and `torch_exercises`.
+solutions until one of them computes the same as the reader's. Each call gets copies of the inputs,
+and the reader's function must leave them unchanged and be about as fast as the solution. The inputs
+of each check are in `array_exercises` and `torch_exercises`.
 """
 
 import ast
+import copy
 import inspect
 import linecache
 import textwrap
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from shd_helpers.course import array_exercises, kept_functions
-from shd_helpers.course.exercise import Exercise, WrongKindError
+from shd_helpers.course.exercise import Case, Exercise, WrongKindError
+from shd_helpers.course.time_limit import TooSlowError, call_in_time
 from shd_helpers.extras import from_extra
 
 with from_extra("study"):
@@ -46,14 +50,14 @@ class Failure(NamedTuple):
 Outcome = Sequence[Any] | Failure  # for one case: the values, or the error
 
 
-def check(function: Callable, solution: Callable) -> Callable:
+def check(solution: Callable) -> Callable:
     """Print whether the reader's function is right; return the one that the notebook goes on with.
+
+    The reader's function, or class, is the one with the exercise's name in the notebook of the
+    solution. If it still raises NotImplementedError, it counts as not tried yet.
 
     Parameters
     ----------
-    function : callable
-        What the reader wrote, a function or a class. If it still raises NotImplementedError, it
-        counts as not tried yet.
     solution : callable
         The notebook's own, whose name is that of the exercise with ``_solution``.
 
@@ -63,7 +67,14 @@ def check(function: Callable, solution: Callable) -> Callable:
         The reader's function if it is right, else the solution.
     """
     name = _exercise_name(solution)
-    verdict = feedback(function, solution)
+    function = _written(solution).__globals__.get(name, solution)
+    if getattr(function, "__name__", "") == solution.__name__:
+        verdict = (
+            f"no {name} of yours is defined. Run the cell in which you write it. If it stops with "
+            "an error, correct that first."
+        )
+    else:
+        verdict = feedback(function, solution)
     if not verdict.startswith("right"):
         print(f"{name}: {verdict}\nThe notebook goes on with the study's own solution.")
         return solution
@@ -72,8 +83,8 @@ def check(function: Callable, solution: Callable) -> Callable:
     return function
 
 
-def check_answer(name: str, answer: Any, right: Any, hint: str) -> None:
-    """Print whether the reader's answer to a question is right.
+def check_answer(name: str, answer: Any, right: float, hint: str) -> None:
+    """Print whether the reader's answer to a question is right, when rounded to 0.1.
 
     Parameters
     ----------
@@ -81,25 +92,20 @@ def check_answer(name: str, answer: Any, right: Any, hint: str) -> None:
         The name of the answer in the notebook.
     answer : Any
         The reader's answer; None if there is none yet.
-    right : Any
+    right : float
         The right answer.
     hint : str
         What helps with a wrong answer.
     """
     if answer is None:
         print(f"{name}: not tried yet.")
-    elif _same_answer(answer, right):
-        print(f"{name}: right, it is {right}.")
+        return
+    number = _array(answer)
+    if number is not None and number.shape == () and round(float(number), 1) == round(right, 1):
+        print(f"{name}: right, it is {right:.1f}.")
     else:
-        print(f"{name}: {answer!r} is not yet right: {hint}")
-
-
-def _same_answer(answer: Any, right: Any) -> bool:
-    """Return whether an answer is the right text, or the right number except for rounding."""
-    if isinstance(right, str) or isinstance(answer, str):
-        return answer == right
-    numbers = _array(answer)
-    return numbers is not None and numbers.shape == () and bool(np.isclose(numbers, right))
+        plain = answer.tolist() if hasattr(answer, "tolist") else answer  # no np.float64(...)
+        print(f"{name}: {plain!r} is not yet right: {hint}")
 
 
 def _exercise_name(solution: Callable) -> str:
@@ -115,11 +121,16 @@ def _keep(function: Callable, solution: Callable) -> str:
     text = source_of(function)
     if text is None:  # typed where no text is kept
         return ""
+    name = _exercise_name(solution)
     alone = kept_functions.namespace(text)
-    exec(text, alone)
-    written = alone.get(function.__name__, solution)
-    if feedback(written, solution).startswith("right"):
-        kept_functions.keep(_exercise_name(solution), text)
+    alone.pop(name, None)  # the study's
+    try:
+        exec(text, alone)
+        is_right = feedback(alone[name], solution).startswith("right")
+    except Exception:  # a default or a decorator from another cell, or another name
+        is_right = False
+    if is_right:
+        kept_functions.keep(name, text)
         return ""
     return "\nIt isn't kept for my_network.py, because it needs something from other cells."
 
@@ -130,7 +141,7 @@ def feedback(function: Callable, solution: Callable) -> str:
     Parameters
     ----------
     function, solution : callable
-        As in `check`.
+        What the reader wrote, and the notebook's own.
 
     Returns
     -------
@@ -139,25 +150,41 @@ def feedback(function: Callable, solution: Callable) -> str:
         ``right: <praise>``.
     """
     exercise = exercise_of(_exercise_name(solution))
-    if function is solution:
-        return "not tried yet. (After a change, run the cell of your function again, too.)"
     try:
-        outcomes = _outcomes(exercise, function)
+        hint = _hint(exercise, function, solution, exercise.cases())
+        if hint is None and exercise.large_case:
+            hint = _hint(exercise, function, solution, [exercise.large_case()])
     except NotImplementedError:
         return "not tried yet."
-    wanted = _outcomes(exercise, solution)
+    return f"right: {exercise.praise}" if hint is None else f"not yet right: {hint}"
+
+
+def _hint(
+    exercise: Exercise, function: Callable, solution: Callable, cases: Sequence[Case]
+) -> str | None:
+    """Return what is wrong with the reader's function and where; None if it is right."""
+    outcomes = []
+    for case in cases:
+        try:
+            outcome = call_in_time(
+                partial(_outcome, exercise, function), partial(_outcome, exercise, solution), case
+            )
+        except TooSlowError as error:
+            return f"{error}\n{_input_of(case)}"
+        outcomes.append(outcome)
+    wanted = [_outcome(exercise, solution, case) for case in cases]
     failing = _first_difference(outcomes, wanted, exercise)
     if failing is None:
-        return f"right: {exercise.praise}"
-    case, quantity = failing
-    outcome = outcomes[case]
+        return None
+    first, quantity = failing
+    outcome = outcomes[first]
     if not isinstance(outcome, Failure) and outcome[0] is None:
-        return "not yet right: nothing comes back; is there a return?"
-    hint = _known_hint(exercise, solution, outcomes, quantity)
+        return "nothing comes back; is there a return?"
+    hint = _known_hint(exercise, solution, cases, outcomes, quantity)
     if hint is None:
-        hint = _description(exercise, outcome, wanted[case], quantity)
-    example = _example(exercise, case, outcome, wanted[case], quantity)
-    return f"not yet right: {hint}\n{example}"
+        hint = _description(exercise, outcome, wanted[first], quantity)
+    example = _example(exercise, cases[first], outcome, wanted[first], quantity)
+    return f"{hint}\n{example}"
 
 
 def exercise_of(name: str) -> Exercise:
@@ -186,7 +213,11 @@ def exercise_of(name: str) -> Exercise:
 
 
 def _known_hint(
-    exercise: Exercise, solution: Callable, outcomes: Sequence[Outcome], quantity: int
+    exercise: Exercise,
+    solution: Callable,
+    cases: Sequence[Case],
+    outcomes: Sequence[Outcome],
+    quantity: int,
 ) -> str | None:
     """Return the hint for a common mistake that computes the same; None if there is none.
 
@@ -194,7 +225,10 @@ def _known_hint(
     up to there fits if no mistake agrees in everything.
     """
     mistakes = MISTAKES[_exercise_name(solution)]
-    mistaken = [_outcomes(exercise, changed(solution, *each["change"])) for each in mistakes]
+    mistaken = []
+    for mistake in mistakes:
+        function = changed(solution, *mistake["change"])
+        mistaken.append([_outcome(exercise, function, case) for case in cases])
     for n_quantities in (len(exercise.quantities), quantity + 1):
         for mistake, those in zip(mistakes, mistaken, strict=True):
             if _agree(outcomes, those, n_quantities, exercise.tolerance):
@@ -231,20 +265,31 @@ def _agree(
     return True
 
 
-def _outcomes(exercise: Exercise, function: Callable) -> list[Outcome]:
-    """Return for each case the values that a function computes, or the error it raises."""
-    outcomes: list[Outcome] = []
-    for case in exercise.cases():
-        try:
-            outcomes.append([*exercise.run(function, **case.arguments)])
-        except WrongKindError as error:
-            outcomes.append(Failure(str(error)))
-        except Exception as error:  # whatever a reader may write
-            if isinstance(error, NotImplementedError) and str(error) == UNWRITTEN:
-                raise
-            text = f"it stops with {type(error).__name__}: {error}"
-            outcomes.append(Failure(text, _line_of(error, function)))
-    return outcomes
+def _outcome(exercise: Exercise, function: Callable, case: Case) -> Outcome:
+    """Return the values that a function computes from copies of an input, or what went wrong."""
+    given = copy.deepcopy(case.arguments)
+    try:
+        values = [*exercise.run(function, **given)]
+    except WrongKindError as error:
+        return Failure(str(error))
+    except Exception as error:  # whatever a reader may write
+        if isinstance(error, NotImplementedError) and str(error) == UNWRITTEN:
+            raise
+        text = f"it stops with {type(error).__name__}: {error}"
+        return Failure(text, _line_of(error, function))
+    for name, value in case.arguments.items():
+        if not _is_unchanged(given[name], value):
+            return Failure(f"it changes its argument `{name}`: work on a copy.")
+    return values
+
+
+def _is_unchanged(value: Any, before: Any) -> bool:
+    """Return whether an argument is what it was before a call."""
+    if isinstance(before, list | tuple):
+        return len(value) == len(before) and all(map(_is_unchanged, value, before))
+    if hasattr(value, "detach"):  # a tensor
+        value = value.detach()
+    return callable(before) or np.array_equal(value, before)
 
 
 def _line_of(error: Exception, function: Callable) -> str:
@@ -257,16 +302,16 @@ def _line_of(error: Exception, function: Callable) -> str:
     return f"{place}: {own[-1].line}" if own[-1].line else f"{place}."
 
 
-def _code_of(function: Callable) -> Any:
-    """Return the code of a function, or of a class's first method; None if it has none."""
-    candidates = [function, *vars(function).values()] if inspect.isclass(function) else [function]
-    codes = [candidate.__code__ for candidate in candidates if hasattr(candidate, "__code__")]
-    return codes[0] if codes else None
+def _written(function: Callable) -> Any:
+    """Return a function, or the first method of a class."""
+    if inspect.isclass(function):
+        return next(filter(inspect.isfunction, vars(function).values()), None)
+    return function
 
 
 def _file_of(function: Callable) -> str | None:
     """Return the file, or the notebook's cell, that a function was written in."""
-    code = _code_of(function)
+    code = getattr(_written(function), "__code__", None)
     return code.co_filename if code else None
 
 
@@ -320,17 +365,9 @@ def changed(function: Callable, old: str, new: str) -> Callable:
     text = source_of(function) or ""
     if old not in text:
         raise ValueError(f"{function.__name__}: has no {old!r}")
-    names = dict(_globals_of(function))
+    names = dict(_written(function).__globals__)
     exec(text.replace(old, new), names)
     return names[function.__name__]
-
-
-def _globals_of(function: Callable) -> dict[str, Any]:
-    """Return the names that a function, or a class's methods, may use."""
-    if not inspect.isclass(function):
-        return function.__globals__
-    methods = [value for value in vars(function).values() if inspect.isfunction(value)]
-    return methods[0].__globals__
 
 
 def _array(value: Any) -> np.ndarray | None:
@@ -375,17 +412,16 @@ def _description(exercise: Exercise, outcome: Outcome, wanted: Outcome, quantity
             f"{name}: your function returns the shape {numbers.shape} instead of "
             f"{right_numbers.shape}."
         )
+    if numbers.ndim == 0:
+        return f"{name}: the number isn't right; read the task again."
     return f"{name}: the shape is right, the numbers aren't; read the task again."
 
 
 def _example(
-    exercise: Exercise, case: int, outcome: Outcome, wanted: Outcome, quantity: int
+    exercise: Exercise, case: Case, outcome: Outcome, wanted: Outcome, quantity: int
 ) -> str:
     """Show the input at which the reader's function fails, and what it computes there."""
-    there = exercise.cases()[case]
-    shown = {name: _shown(value) for name, value in there.arguments.items()}
-    inputs = ", ".join(f"{name} = {text}" for name, text in shown.items() if text)
-    lines = [f"The smallest input of the check that fails: {there.about or inputs}."]
+    lines = [_input_of(case)]
     if isinstance(outcome, Failure):
         if outcome.line:
             lines.append(f"It stops in {outcome.line}")
@@ -394,6 +430,13 @@ def _example(
             _comparison(exercise.quantities[quantity], outcome[quantity], wanted[quantity])
         )
     return "\n".join(lines)
+
+
+def _input_of(case: Case) -> str:
+    """Name the input at which the reader's function fails."""
+    shown = {name: _shown(value) for name, value in case.arguments.items()}
+    inputs = ", ".join(f"{name} = {text}" for name, text in shown.items() if text)
+    return f"The smallest input of the check that fails: {case.about or inputs}."
 
 
 def _comparison(name: str, value: Any, wanted: Any) -> str:

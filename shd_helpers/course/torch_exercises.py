@@ -41,7 +41,7 @@ def _lif_cases() -> list[Case]:
 
 def _lif(function: Callable, currents: torch.Tensor, beta: float, spike: Callable) -> list[Any]:
     """Return spikes and membranes, and the gradient of the currents."""
-    currents = currents.clone().requires_grad_()
+    currents.requires_grad_()
     returned = function(currents, beta, spike)
     if returned is None:
         return [None] * 3
@@ -87,7 +87,9 @@ def _train_epoch_cases() -> list[Case]:
     frames = torch.randint(0, 2, (6, 5, 4), generator=generator).float()
     weight = torch.randint(-12, 24, (4, 3), generator=generator) / 16
     labels = torch.tensor([0, 2, 1, 1, 0])
-    batches = [(frames[:, i], labels[i]) for i in torch.arange(5).split(2)]
+    batches = []
+    for n_left_out, i in enumerate(torch.arange(5).split(2)):  # steps don't tell utterances' number
+        batches.append((frames[n_left_out:, i], labels[i]))
     return [
         Case({"weight": weight, "batches": batches[:1]}, "a single batch of two utterances"),
         Case(
