@@ -56,7 +56,7 @@ help:
 	@echo "                ARGS='study engine' measures only these"
 	@echo "make bench-table  likewise, but update the committed results/bench.csv"
 	@echo "make test       run linters, unit tests, and small versions of the notebooks"
-	@echo "make lint       style, types, import layering, and phrases that the style rejects"
+	@echo "make lint       style, types, import layering"
 	@echo "make slow       run the tests that take minutes"
 	@echo "make full       run the tests at full size: as many utterances as SHD has, a hundred recordings in C"
 	@echo "make mutations  test the check of changed code: change the code in 27 ways, each of which it must detect"
@@ -139,7 +139,6 @@ lint: $(INSTALLED)-test
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports --no-logo
-	$(PY) -m scripts.check_phrases
 	$(PY) -m mypy
 
 test: lint
