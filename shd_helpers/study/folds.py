@@ -36,8 +36,6 @@ from shd_helpers.study.training import TrainConfig, TrainOptions, fit
 
 MakeModel = Callable[[int, int], nn.Module]  # takes the numbers of units and of classes
 IDLE_S = 60  # after which a process that has nothing to train ends; until then it is used again
-# What `_packed` contains is replaced by these in a fold that is sent.
-SENT_APART = {"make_model": nn.Module, "options": TrainOptions()}
 N_TRIED = 8  # utterances of the batch that is tried before any fold is trained
 SAME_SCORES = 1e-4  # differences of class scores up to this fraction of the highest are rounding
 
@@ -334,10 +332,11 @@ def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTas
         idle_worker_timeout=IDLE_S,
     )
     path = [str(Path(folder).absolute()) for folder in sys.path]
-    calls = [
-        joblib.delayed(_train_in_process)(packed, path, replace(task, **SENT_APART), number)
-        for number, task in enumerate(tasks)
-    ]
+    calls = []
+    for number, task in enumerate(tasks):
+        # what stands here for the user's code isn't used, because that is packed
+        bare = replace(task, make_model=nn.Module, options=TrainOptions())
+        calls.append(joblib.delayed(_train_in_process)(packed, path, bare, number))
     try:
         for number in run(calls):
             yield tasks[number]

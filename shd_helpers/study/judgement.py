@@ -131,6 +131,8 @@ def judge(
     ValueError
         If an argument can't be used, a class would be missing in training, or the training
         diverges. The message says what to do.
+    RuntimeError
+        If `make_model` calls `sys.exit`, or a process that trains was killed.
 
     Notes
     -----

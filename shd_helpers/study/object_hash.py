@@ -12,7 +12,7 @@ Installed packages count by the names of what is used, so an update of them chan
 import dis
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import CellType, CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
@@ -118,15 +118,16 @@ class _Hasher:
             return sorted(self.hash(each) for each in thing)
         if type(thing) in (dict, MappingProxyType):
             return [self.hash(each) for item in thing.items() for each in item]
-        for kind, parts in (
-            (torch.Tensor, self._of_tensor),
-            (ModuleType, self._of_module),
-            (FunctionType, self._of_function),
-            (CodeType, self._of_code),
-            (type, self._of_class),
-        ):
+        readers: dict[type, Callable[[Any], list[str]]] = {
+            torch.Tensor: self._of_tensor,
+            ModuleType: self._of_module,
+            FunctionType: self._of_function,
+            CodeType: self._of_code,
+            type: self._of_class,
+        }
+        for kind, read in readers.items():
             if isinstance(thing, kind):
-                return parts(thing)
+                return read(thing)
         if isinstance(thing, property):
             return self._parts((thing.fget, thing.fset, thing.fdel))
         is_users = is_users_module(sys.modules.get(type(thing).__module__))
@@ -140,7 +141,7 @@ class _Hasher:
             values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         except (RuntimeError, TypeError, ValueError) as error:  # such as one without values yet
             raise _unstable(tensor) from error
-        digest = hashlib.sha256(values).hexdigest()
+        digest = hashlib.sha256(values.tobytes()).hexdigest()
         return [str(tensor.dtype), str(tuple(tensor.shape)), str(tensor.requires_grad), digest]
 
     def _of_module(self, module: ModuleType) -> list[str]:
