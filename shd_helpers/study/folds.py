@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -30,7 +31,7 @@ from shd_helpers.network.build import warn_of_other_steps
 from shd_helpers.network.engine import Engine, choose_engine
 from shd_helpers.network.module_engine import device_of
 from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.object_hash import hash_of_object, is_users_module
+from shd_helpers.study.object_hash import is_users_module
 from shd_helpers.study.threads import one_thread
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
 
@@ -71,7 +72,7 @@ class TriedNetwork:
     class_name: str
     n_parameters: int
     has_random_weights: bool  # whether another seed draws other weights
-    weights_hash: str  # of the weights that seed 0 draws, which may come from a file
+    weights: list[torch.Tensor]  # those of seed 0 before training, which may be from a file
 
 
 def name_of(make_model: MakeModel) -> str:
@@ -219,7 +220,7 @@ def try_network(
         class_name=type(model).__name__,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         has_random_weights=not is_equal,
-        weights_hash=hash_of_object(weights),
+        weights=weights,
     )
 
 
@@ -381,17 +382,25 @@ def _packed(make_model: MakeModel, options: TrainOptions) -> bytes:
 def _train_in_process(packed: bytes, path: list[str], task: FoldTask, number: int) -> int:
     """Train a fold in a process of its own; return the fold's number, which is quickly sent.
 
-    The process may have trained others before. So it forgets the user's modules that functions
-    have imported while they ran, and gets the folders from which this process imports.
+    It imports from the same folders as the process that sent the fold.
     """
     sys.path[:] = path
+    _forget_users_modules(task.identity)
+    make_model, options = pickle.loads(packed)
+    train_fold(replace(task, make_model=make_model, options=options))
+    return number
+
+
+@lru_cache(maxsize=1)
+def _forget_users_modules(identity: str) -> None:
+    """Forget the user's modules at the first fold of a call, which has an identity of its own.
+
+    Functions import them while they run. The process may still have those of an earlier call.
+    """
     importlib.invalidate_caches()
     for name, module in list(sys.modules.items()):
         if name != "__main__" and is_users_module(module):
             del sys.modules[name]
-    make_model, options = pickle.loads(packed)
-    train_fold(replace(task, make_model=make_model, options=options))
-    return number
 
 
 def train_fold(task: FoldTask) -> None:

@@ -153,7 +153,7 @@ def judge(
     does the code that Python has loaded. So a file that was edited is imported again before its
     change has an effect. A function in a notebook has no file, and is compared by the rest. If it
     uses something that can't be compared, such as an open file, each call trains it, and says why.
-    Installed packages and files with data don't count.
+    Installed packages don't count, and files with data count only if weights come from them.
 
     **What is refused.** One batch is tried before anything is trained, so class scores of the wrong
     shape are reported at once. Also refused are events of one speaker or one class, a class with
@@ -366,14 +366,15 @@ def _identify(
     fitted = options.train_options
     reason = ""
     try:
-        code = hash_of_object((make_model, fitted.augmentation, fitted.quantization))
+        code = hash_of_object(
+            (make_model, fitted.augmentation, fitted.quantization, network.weights)
+        )
     except UnstableObjectError as error:
         code = uuid.uuid4().hex
         reason = str(error)
     identity = {
         "make_model": name_of(make_model),
         "code": code,
-        "weights": network.weights_hash,
         "events": data_hash,
         "training": asdict(options.train_config),
         "engine": fitted.engine,
