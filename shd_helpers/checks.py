@@ -21,6 +21,8 @@ from dataclasses import field, fields
 from math import inf, isfinite
 from typing import Any
 
+import numpy as np
+
 MOST_LISTED = 3  # things of a kind that a message lists; it only counts the others
 
 
@@ -114,6 +116,8 @@ def setting_names(kind: Any) -> list[str]:
 def check_settings(settings: Any) -> None:
     """Check the values of all settings that were declared by `setting` or `later`.
 
+    Numbers of numpy's become Python's, because JSON can't store the former.
+
     Parameters
     ----------
     settings : dataclass
@@ -126,6 +130,9 @@ def check_settings(settings: Any) -> None:
     """
     for each in fields(settings):
         value = getattr(settings, each.name)
+        if isinstance(value, np.generic):
+            value = value.item()
+            object.__setattr__(settings, each.name, value)  # it is frozen
         allowed = each.metadata.get("allowed")
         if isinstance(each.default, bool):
             check_choice(each.name, value, (True, False))
@@ -260,13 +267,8 @@ def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
     Raises
     ------
     ValueError
-        If it is out of range, or isn't a Python int. 1.0 is a float, and JSON can't store numpy's
-        integers.
+        If it is out of range, or isn't an int of Python's or numpy's. 1.0 is a float.
     """
-    if hasattr(value, "dtype"):
-        raise ValueError(
-            f"{name} {quoted(value)}: must be Python's int, not numpy's. Give int(...)"
-        )
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ValueError(f"{name} {quoted(value)}: must be a whole number")
-    check_number(name, value, low, high)
+    check_number(name, int(value), low, high)

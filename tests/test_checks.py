@@ -1,12 +1,15 @@
 """Values as they stand in messages."""
 
+import json
 import time
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from shd_helpers.checks import listed, quoted
 from shd_helpers.events import Downsampling
+from shd_helpers.study.train_config import TrainConfig
 
 
 @pytest.mark.parametrize(
@@ -49,9 +52,16 @@ def test_the_first_things_are_listed_and_the_others_counted():
     assert listed(list("abc"), 1, "; ") == "a; and 2 more"
 
 
-def test_a_number_of_numpy_s_is_refused_with_the_remedy():
-    """It can't be written into a run's JSON."""
-    with pytest.raises(
-        ValueError, match=r"pool_steps .*3.*: must be Python's int, .*int\(\.\.\.\)"
-    ):
-        Downsampling(pool_steps=np.int64(3))
+def test_numbers_of_numpy_s_become_python_s():
+    """A run's JSON can't store numpy's."""
+    reduction = Downsampling(pool_steps=np.int64(3))
+    config = TrainConfig(epochs=np.uint8(2), lr=np.float32(0.5), schedule=np.str_("step"))
+    assert config == TrainConfig(epochs=2, lr=0.5, schedule="step")
+    assert json.loads(json.dumps(asdict(config))) == asdict(config)
+    assert type(reduction.pool_steps) is int
+
+
+@pytest.mark.parametrize("value", [np.float64(2), np.array([2]), np.bool_(True), 2.0, "2"])
+def test_what_is_no_whole_number_of_numpy_s_is_refused(value):
+    with pytest.raises(ValueError, match=r"^epochs .*: must be a whole number$"):
+        TrainConfig(epochs=value)

@@ -1,5 +1,7 @@
 """Judging a network on unseen speakers: against a loop by hand, when interrupted, and bad input."""
 
+import functools
+import importlib
 import os
 import random
 import signal
@@ -12,9 +14,7 @@ import warnings
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,11 +23,11 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from scipy import stats
 from torch import nn
 
-from shd_helpers.events import Augmentation, Events
+from shd_helpers.events import Augmentation, Events, speaker_folds
 from shd_helpers.network import SpikingNetwork
 from shd_helpers.objects import load_function, load_object
-from shd_helpers.study import folds, judgement
-from shd_helpers.study.folds import seeded, try_network
+from shd_helpers.study import folds
+from shd_helpers.study.folds import FoldTask, seeded, try_network
 from shd_helpers.study.judgement import JudgeOptions, judge
 from shd_helpers.study.judgement_result import Judgement
 from shd_helpers.study.training import TrainConfig, TrainOptions
@@ -238,27 +238,109 @@ def test_functions_of_one_name_that_compute_something_else_have_other_folds(
     assert len(folders) == 2
 
 
-def in_a_notebook():
+CELL = """
+def cell(n_units, n_classes):
+    return MeanThenLinear(n_units, n_classes)
+"""
+
+
+def in_a_notebook(code=CELL):
     """Return a function as a cell of a notebook defines it: its file doesn't exist."""
-    namespace = {"nn": nn, "MeanThenLinear": MeanThenLinear, "__name__": "__main__"}
-    source = "def cell(n_units, n_classes):\n    return MeanThenLinear(n_units, n_classes)\n"
-    exec(compile(source, "/tmp/ipykernel_1/1.py", "exec"), namespace)
+    namespace = {"nn": nn, "MeanThenLinear": MeanThenLinear, "__name__": "a_notebook"}
+    exec(compile(code, "/tmp/ipykernel_1/1.py", "exec"), namespace)
     return namespace["cell"]
 
 
-def test_folds_of_a_function_without_a_file_count_in_this_process_only(events, monkeypatch, capsys):
-    cell = in_a_notebook()
-    first = judge(cell, events, options=HERE)
-    assert not first.is_reusable and "not reusable" in str(first)
-    out = capsys.readouterr().out
-    assert out.count("isn't in a file") == 1
-    again = judge(cell, events, options=HERE)
+def test_folds_of_a_function_in_a_notebook_are_used_again_until_its_code_changes(events, capsys):
+    first = judge(in_a_notebook(), events, options=HERE)
+    assert first.is_reusable
+    assert judge(in_a_notebook(), events, options=HERE).table.equals(first.table)
     assert "3 of them finished before" in capsys.readouterr().out
-    assert again.folder == first.folder
-    monkeypatch.setattr(judgement, "_PROCESS", "another process")
-    other = judge(cell, events, options=HERE)
-    assert "0 of them finished before" in capsys.readouterr().out
-    assert other.table.equals(first.table)
+    twice = CELL.replace("return ", "return nn.Sequential(").replace("classes)\n", "classes))\n")
+    assert judge(in_a_notebook(twice), events, options=HERE).folder != first.folder
+
+
+def test_what_cannot_be_compared_is_trained_at_each_call(events, capsys):
+    lock = threading.Lock()
+
+    def locked(n_units, n_classes):
+        with lock:
+            return MeanThenLinear(n_units, n_classes)
+
+    first = judge(locked, events, options=HERE)
+    assert not first.is_reusable and "not reusable" in str(first)
+    second = judge(locked, events, options=HERE)
+    out = capsys.readouterr().out
+    assert out.count("0 of them finished before") == 2
+    assert "Each call trains all folds of locked, because it uses an object of type _thread" in out
+    assert second.table.equals(first.table) and second.folder != first.folder
+
+
+def normalized(momentum):
+    """Return a function whose untrained networks compute the same, whatever the momentum is."""
+
+    def make_model(n_units, n_classes):
+        norm = nn.BatchNorm1d(n_units, momentum=momentum)
+        return Averaged(norm, nn.Linear(n_units, n_classes))
+
+    return make_model
+
+
+class Averaged(nn.Sequential):
+    """A plain network, which reads means over steps."""
+
+    def forward(self, frames):
+        return super().forward(frames.mean(0))
+
+
+def test_networks_that_differ_in_training_alone_have_other_folds(events):
+    results = [judge(normalized(momentum), events, options=HERE) for momentum in (0.1, 0.9)]
+    assert results[0].folder != results[1].folder
+    assert not np.allclose(scores_of(results[0]), scores_of(results[1]))
+
+
+RELOADED = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, n_units, n_classes):
+        super().__init__()
+        from late_beside import DROPOUT
+        self.layers = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(n_units, n_classes))
+
+    def forward(self, frames):
+        return self.layers(frames.mean(0)) * SCALE
+
+SCALE = 1.0
+"""
+
+
+def test_processes_train_the_code_that_was_imported_again(events, working_directory, monkeypatch):
+    """Processes live on between calls, and have the modules of the last call."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # its time has no fractions of a second
+    monkeypatch.syspath_prepend(working_directory)
+    net = working_directory / "net_reloaded.py"
+    late = working_directory / "late_beside.py"
+    net.write_text(RELOADED)
+    late.write_text("DROPOUT = 0.0\n")
+    options = JudgeOptions(train_config=FAST, n_processes=2, folder="others")
+    modules = [importlib.import_module(path.stem) for path in (net, late)]
+    changes = [(net, RELOADED.replace("SCALE = 1.0", "SCALE = 7.0")), (late, "DROPOUT = 0.5\n")]
+    results = [judge(modules[0].Net, events, options=options)]
+    for path, text in changes:
+        path.write_text(text)
+        for module in modules:
+            importlib.reload(module)
+        results.append(judge(modules[0].Net, events, options=options))
+        expected = judge(modules[0].Net, events, options=HERE)
+        assert results[-1].table.equals(expected.table)
+    assert len({result.folder for result in results}) == 3
+    modules[0].SCALE = 3.0  # from outside, as in a notebook
+    changed = judge(modules[0].Net, events, options=options)
+    assert changed.table.equals(judge(modules[0].Net, events, options=HERE).table)
+    assert not changed.table.equals(results[-1].table)
+    for module in modules:
+        del sys.modules[module.__name__]
 
 
 SLOW = """
@@ -583,16 +665,16 @@ def test_a_file_and_what_it_imports_are_sent_to_other_processes(tmp_path):
     code = "import widths_beside\n\ndef net(n_units, n_classes, width):\n"
     (tmp_path / "mine.py").write_text(f"{code}    return widths_beside.double(width)\n")
     make_model = load_function(f"{tmp_path}/mine.py:net(width=3)")
-    folds._check_can_be_sent(make_model)
-    sent = cloudpickle.dumps(make_model)
+    sent = folds._packed(make_model, TrainOptions())
     del sys.modules["widths_beside"]
-    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer)(4, 2))"
+    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer)[0](4, 2))"
     ended = subprocess.run(
         [sys.executable, "-c", code],
         input=sent,
         capture_output=True,
         check=True,
         cwd=tmp_path.parent,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert ended.stdout == b"6\n"
 
@@ -618,7 +700,11 @@ def test_memory_is_blamed_only_if_a_process_was_killed(monkeypatch, error, messa
             raise error
 
     monkeypatch.setattr(folds.joblib, "Parallel", Parallel)
-    task = SimpleNamespace(make_model=nn.Linear)
+    (fold, *_) = speaker_folds(toy_events())
+    config = TrainConfig()
+    task = FoldTask(
+        nn.Linear, toy_events(), fold, 0, config, TrainOptions(), "cpu", "", Path("folder")
+    )
     with pytest.raises(RuntimeError, match=message):
         list(folds.train_folds([task, task], 2))
 
@@ -680,6 +766,89 @@ def test_what_makes_no_network_is_refused_before_training(events, make_model, ki
     with pytest.raises(kind, match=message):
         judge(make_model, events, options=HERE)
     assert not Path("runs").exists()
+
+
+class Recurrent(nn.Module):
+    """A recurrent network; the cell's arguments say what goes wrong."""
+
+    def __init__(self, n_units, n_classes, keeps_state=False, **arguments):
+        super().__init__()
+        self.cell = nn.GRU(n_units, 8, **arguments)
+        self.fc = nn.LazyLinear(n_classes)
+        self.keeps_state = keeps_state
+        self.state = None
+
+    def forward(self, frames):
+        out, state = self.cell(frames, self.state)
+        if self.keeps_state:
+            self.state = state.detach()
+        return self.fc(out.mean(0))
+
+
+class Noisy(MeanThenLinear):
+    """Random also when it is tested."""
+
+    def forward(self, frames):
+        return super().forward(nn.functional.dropout(frames) + torch.rand(1))
+
+
+def over_the_batch(n_units, n_classes):
+    norm = nn.BatchNorm1d(n_units, track_running_stats=False)
+    return Averaged(norm, nn.Linear(n_units, n_classes))
+
+
+@pytest.mark.parametrize(
+    ("make_model", "message"),
+    [
+        (functools.partial(Recurrent, keeps_state=True), "again .*Reset these at the beginning"),
+        (functools.partial(Recurrent, batch_first=True), "replaced .*must not have batch_first"),
+        (
+            functools.partial(Recurrent, batch_first=True, bidirectional=True),
+            "replaced .*must not have batch_first",
+        ),
+        (over_the_batch, "replaced .*nothing may be computed over the batch"),
+    ],
+)
+def test_a_network_whose_scores_depend_on_other_utterances_is_refused(events, make_model, message):
+    with pytest.raises(ValueError, match=message):
+        judge(make_model, events, options=HERE)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    "make_model",
+    [Recurrent, functools.partial(Recurrent, bidirectional=True), Noisy, normalized(0.1), spiking],
+)
+def test_networks_whose_scores_depend_on_the_utterance_alone_are_tried(events, make_model):
+    try_network(make_model, events, TrainOptions(), "cpu")
+
+
+def test_networks_may_need_the_real_numbers_of_steps_and_classes(events):
+    class Fixed(nn.Module):
+        def __init__(self, n_units, n_classes):
+            super().__init__()
+            self.fc = nn.Linear(N_STEPS * n_units, {3: 3}[n_classes])
+
+        def forward(self, frames):
+            return self.fc(frames.transpose(0, 1).reshape(-1, N_STEPS * N_UNITS))
+
+    assert judge(Fixed, events, options=HERE).is_reusable
+
+
+def test_whole_numbers_may_be_numpy_s(events):
+    config = TrainConfig(epochs=np.int64(2), lr=1e-2, lr_step=np.int32(1))
+    options = JudgeOptions(config, n_processes=np.int64(1))
+    result = judge(
+        MeanThenLinear, events, seeds=np.arange(1), speakers=np.arange(2), options=options
+    )
+    expected = judge(MeanThenLinear, events, speakers=(0, 1), options=HERE)
+    assert result.table.equals(expected.table) and result.folder == expected.folder
+    judge(MeanThenLinear, events, epochs=np.int64(1), options=HERE)
+
+
+def test_a_function_that_ends_python_is_told(events):
+    with pytest.raises(RuntimeError, match=r"make_model: lambda ended Python \(SystemExit\(3\)\)"):
+        judge(lambda n_units, n_classes: sys.exit(3), events, options=HERE)
 
 
 def without(events, speaker, name):

@@ -6,6 +6,7 @@ import torch
 
 from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
+from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import COMPILED, MODULE, SNNTORCH_LOOP, choose_engine, warn_once
 from shd_helpers.network.spiking import SpikingNetwork
@@ -177,3 +178,15 @@ def test_a_network_with_a_forward_of_its_own_is_run_by_that_loudly(toy, recwarn)
         UserWarning, match="own forward instead of the compiled engine .*: its forward is"
     ):
         assert choose_engine("fused", net) is MODULE
+
+
+@both_engines
+def test_class_scores_that_are_nan_are_no_answers(toy, engine):
+    """Otherwise NaN would be counted as the first class."""
+    net = SpikingNetwork((toy.n_units, 8, 10), NetworkConfig(readout="membrane"))
+    with torch.no_grad():
+        next(net.parameters()).fill_(torch.nan)
+        list(net.parameters())[-1].fill_(torch.nan)
+    message = "SpikingNetwork: class scores of 120 of 120 utterances are NaN. .* smaller lr"
+    with pytest.raises(ValueError, match=message):
+        evaluate(net, toy, engine)

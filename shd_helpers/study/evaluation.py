@@ -202,6 +202,11 @@ def evaluate(
     -------
     Evaluation
         Class scores and spikes of all utterances, in their order.
+
+    Raises
+    ------
+    ValueError
+        If a class score is NaN.
     """
     run = choose_engine(engine, model)
     scores = []
@@ -211,7 +216,15 @@ def evaluate(
             batch_scores, batch_spikes = run.evaluate_batch(model, events, index)
             scores.append(batch_scores)
             n_spikes.append(batch_spikes)
-    return Evaluation(model, events, torch.cat(scores).cpu(), torch.cat(n_spikes).cpu().numpy())
+    class_scores = torch.cat(scores).cpu()
+    n_wrong = int(class_scores.isnan().any(1).sum())
+    if n_wrong:
+        raise ValueError(
+            f"{type(model).__name__}: class scores of {n_wrong} of {len(events)} utterances are "
+            "NaN. Most likely a weight is NaN, because lr was too large, or its file is damaged. "
+            "Train the network again with a smaller lr, or load its weights again"
+        )
+    return Evaluation(model, events, class_scores, torch.cat(n_spikes).cpu().numpy())
 
 
 def seen_and_unseen_accuracy(

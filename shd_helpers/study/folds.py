@@ -4,6 +4,8 @@ A *fold* is one training of the network, with one speaker held out and one seed.
 file of its own, so that an interrupted call loses only what was being trained.
 """
 
+import importlib
+import pickle
 import random
 import sys
 import warnings
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -26,14 +29,17 @@ from torch.nn.parameter import is_lazy
 from shd_helpers.events import Events
 from shd_helpers.files import atomic, reading
 from shd_helpers.network.build import warn_of_other_steps
-from shd_helpers.network.engine import choose_engine
+from shd_helpers.network.engine import Engine, choose_engine
+from shd_helpers.network.module_engine import device_of
 from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.object_hash import is_users_module
 from shd_helpers.study.threads import one_thread
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
 
 MakeModel = Callable[[int, int], nn.Module]  # takes the numbers of units and of classes
 IDLE_S = 60  # after which a process that has nothing to train ends; until then it is used again
 N_TRIED = 8  # utterances of the batch that is tried before any fold is trained
+SAME_SCORES = 1e-4  # differences of class scores up to this fraction of the highest are rounding
 
 
 class FoldError(ValueError):
@@ -67,7 +73,7 @@ class TriedNetwork:
     class_name: str
     n_parameters: int
     has_random_weights: bool  # whether another seed draws other weights
-    sample: dict[str, str]  # numbers that say what it computes, rounded to three digits
+    weights: list[torch.Tensor]  # those of seed 0 before training, which may be from a file
 
 
 def name_of(make_model: MakeModel) -> str:
@@ -143,8 +149,13 @@ def build(make_model: MakeModel, events: Events, device: str) -> nn.Module:
     ------
     TypeError
         If `make_model` returns anything else.
+    RuntimeError
+        If it calls `sys.exit`.
     """
-    model = make_model(events.n_units, len(events.class_names))
+    try:
+        model = make_model(events.n_units, len(events.class_names))
+    except SystemExit as error:
+        raise RuntimeError(f"make_model: {name_of(make_model)} ended Python ({error!r})") from error
     if not isinstance(model, nn.Module):
         returned = "None" if model is None else f"an object of type {type(model).__name__}"
         raise TypeError(
@@ -182,7 +193,8 @@ def try_network(
     TypeError
         If `make_model` returns no module, or the module no class scores of each utterance.
     ValueError
-        If it returns the same network at every call, or one that has nothing to train.
+        If it returns the same network at every call, one that has nothing to train, or one whose
+        class scores of an utterance depend on what else it has read.
     """
     name = name_of(make_model)
     index = np.arange(min(N_TRIED, len(events)))
@@ -192,8 +204,8 @@ def try_network(
             warn_of_other_steps(model, events.step_ms, f"make_model: {name}")
             weights = _first_weights(model)
             engine = choose_engine(options.engine, model)
-            loss, scores = engine.forward_backward(model, events, index)
-            engine.evaluate_batch(model, events, index)  # may fail although training doesn't
+            _, scores = engine.forward_backward(model, events, index)
+            _check_scores(name, model, events, index, engine)
         with seeded(1, device):
             other = build(make_model, events, device)
             _check_shape(name, scores, (len(index), len(events.class_names)))
@@ -209,7 +221,7 @@ def try_network(
         class_name=type(model).__name__,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         has_random_weights=not is_equal,
-        sample=_sample(model, loss, scores),
+        weights=weights,
     )
 
 
@@ -249,17 +261,40 @@ def _check_is_new(name: str, other: nn.Module, model: nn.Module) -> None:
         )
 
 
-def _sample(model: nn.Module, loss: float, scores: torch.Tensor) -> dict[str, str]:
-    """Return sums over what a network has computed for a batch.
+def _check_scores(
+    name: str, model: nn.Module, events: Events, index: np.ndarray, engine: Engine
+) -> None:
+    """Raise ValueError if class scores of an utterance depend on what else the network reads.
 
-    They are sums of absolute values, whose first digits are the same on other processors.
+    The batch is scored twice, and then with other utterances between the first and the last. It
+    keeps its size, so all sums are rounded alike. The seed stays the same, so networks may be
+    random.
     """
-    sums = {"loss": loss, "class scores": float(scores.abs().sum())}
-    for name, parameter in model.named_parameters():
-        sums[name] = float(parameter.detach().abs().sum())
-        if parameter.grad is not None:
-            sums[f"gradient of {name}"] = float(parameter.grad.abs().sum())
-    return {name: f"{value:.3g}" for name, value in sums.items()}
+    others = np.full_like(index, index[0])
+    others[-1] = index[-1]
+    scores = []
+    for batch in (index, index, others):
+        with seeded(0, str(device_of(model))):
+            scores.append(engine.evaluate_batch(model, events, batch)[0].detach())
+    first, again, among_others = scores
+    allowed = SAME_SCORES * float(first.abs().max())
+    difference = float((first - again).abs().max())
+    if difference > allowed:
+        raise ValueError(
+            f"make_model: the network of {name} gave other class scores when it read the same "
+            f"batch again (they differ by {difference:.2g}). It keeps something of the batch "
+            "before, such as membranes or the state of a recurrent layer. Reset these at the "
+            "beginning of forward."
+        )
+    difference = float((first - among_others)[[0, -1]].abs().max())
+    if difference > allowed:
+        raise ValueError(
+            f"make_model: the network of {name} gave an utterance other class scores when the "
+            f"other utterances of the batch were replaced (they differ by {difference:.2g}). "
+            "Frames have the shape (steps, batch, units). So recurrent layers of torch must not "
+            "have batch_first=True, and nothing may be computed over the batch when the network "
+            "is tested."
+        )
 
 
 def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTask]:
@@ -290,7 +325,7 @@ def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTas
             train_fold(task)
             yield task
         return
-    _check_can_be_sent(tasks[0].make_model)
+    packed = _packed(tasks[0].make_model, tasks[0].options)
     run = joblib.Parallel(
         n_processes,
         return_as="generator_unordered",
@@ -298,7 +333,12 @@ def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTas
         pre_dispatch=n_processes,  # what is queued is trained even if this process is killed
         idle_worker_timeout=IDLE_S,
     )
-    calls = [joblib.delayed(_train_in_process)(task, number) for number, task in enumerate(tasks)]
+    path = [str(Path(folder).absolute()) for folder in sys.path]
+    calls = []
+    for number, task in enumerate(tasks):
+        # what stands here for the user's code isn't used, because that is packed
+        bare = replace(task, make_model=nn.Module, options=TrainOptions())
+        calls.append(joblib.delayed(_train_in_process)(packed, path, bare, number))
     try:
         for number in run(calls):
             yield tasks[number]
@@ -316,41 +356,52 @@ def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTas
         ) from error
 
 
-def _check_can_be_sent(make_model: MakeModel) -> None:
-    """Raise ValueError if a function or class can't be sent to other processes.
+def _packed(make_model: MakeModel, options: TrainOptions) -> bytes:
+    """Return what a user may have defined as bytes that contain the code itself.
 
-    One whose module they can't import is sent with it. So it is with files that
-    `objects.load_object` has imported, and with the files beside them that these import.
+    The modules of the user's that this process has imported are sent as they are here. A process
+    that imported them on its own would have what was in their files at that time.
     """
-    function = getattr(make_model, "func", make_model)  # of a partial
-    module = sys.modules.get(getattr(function, "__module__", None) or "")
-    if module is not None and module.__spec__ is not None and module.__spec__.loader is None:
-        for each in (module, *_modules_beside(module)):
-            cloudpickle.register_pickle_by_value(each)
+    modules = [each for name, each in sys.modules.items() if name != "__main__"]
+    registered = []
     try:
-        cloudpickle.dumps(make_model)
+        for module in modules:
+            if isinstance(module, ModuleType) and is_users_module(module):
+                cloudpickle.register_pickle_by_value(module)
+                registered.append(module)
+        return cloudpickle.dumps((make_model, options))
     except Exception as error:  # whatever an object raises that can't be copied
         raise ValueError(
             f"make_model: {name_of(make_model)} can't be sent to other processes ({error}). "
             "JudgeOptions(n_processes=1) trains in this process."
         ) from None
+    finally:
+        for module in registered:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
-def _modules_beside(module: ModuleType) -> list[ModuleType]:
-    """Return the modules that were imported from the folder of a module's file."""
-    folder = Path(str(module.__file__)).parent
-    beside = []
-    for name, each in list(sys.modules.items()):
-        file = getattr(each, "__file__", None)
-        if name != "__main__" and file and Path(file).parent == folder:
-            beside.append(each)
-    return beside
+def _train_in_process(packed: bytes, path: list[str], task: FoldTask, number: int) -> int:
+    """Train a fold in a process of its own; return the fold's number, which is quickly sent.
 
-
-def _train_in_process(task: FoldTask, number: int) -> int:
-    """Train a fold in a process of its own; return the fold's number, which is quickly sent."""
-    train_fold(task)
+    It imports from the same folders as the process that sent the fold.
+    """
+    sys.path[:] = path
+    _forget_users_modules(task.identity)
+    make_model, options = pickle.loads(packed)
+    train_fold(replace(task, make_model=make_model, options=options))
     return number
+
+
+@lru_cache(maxsize=1)
+def _forget_users_modules(identity: str) -> None:
+    """Forget the user's modules at the first fold of a call, which has an identity of its own.
+
+    Functions import them while they run. The process may still have those of an earlier call.
+    """
+    importlib.invalidate_caches()
+    for name, module in list(sys.modules.items()):
+        if name != "__main__" and is_users_module(module):
+            del sys.modules[name]
 
 
 def train_fold(task: FoldTask) -> None:
@@ -378,7 +429,10 @@ def train_fold(task: FoldTask) -> None:
             fit(model, training, None, task.config, generator, options=options)
             tested = evaluate(model, task.events.take(task.fold.test), options.engine)
         if not bool(torch.isfinite(tested.class_scores).all()):
-            raise ValueError("a class score of a test utterance isn't finite")
+            raise ValueError(
+                "a class score of a test utterance is infinite. Most likely lr is too large, or "
+                "the network divides by 0"
+            )
     except Exception as error:
         error.add_note(f"This happened with {task.fold.name} held out and seed {task.seed}.")
         raise

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
@@ -29,7 +28,6 @@ from shd_helpers.checks import check_whole, listed, quoted
 from shd_helpers.events import Events, speaker_folds
 from shd_helpers.files import atomic
 from shd_helpers.network.engine import answers
-from shd_helpers.objects import object_identity
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.folds import (
     FoldError,
@@ -42,6 +40,7 @@ from shd_helpers.study.folds import (
     try_network,
 )
 from shd_helpers.study.judgement_result import Judgement
+from shd_helpers.study.object_hash import UnstableObjectError, hash_of_object
 from shd_helpers.study.parameters import as_run_name
 from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.versions import NUMERICS
@@ -49,8 +48,6 @@ from shd_helpers.versions import NUMERICS
 SCORE = "score_"  # begins the name of the column with a class's scores
 SPEAKERS_HINT = ". `encode_recordings` numbers speakers in alphabetical order, from 0"
 N_DIGITS = 12  # of a call's hash in the name of its folder
-# A function that is in no file has the same identity only within this process.
-_PROCESS = uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
@@ -135,6 +132,8 @@ def judge(
     ValueError
         If an argument can't be used, a class would be missing in training, or the training
         diverges. The message says what to do.
+    RuntimeError
+        If `make_model` calls `sys.exit`, or a process that trains was killed.
 
     Notes
     -----
@@ -149,17 +148,20 @@ def judge(
     also uses finished folds. Remove the folder to train again.
 
     **When a fold is used again.** The events, the settings, the speaker and the seed must be the
-    same, and the file with `make_model`, and what the untrained network computes for a few
-    utterances. So keep networks in a file of their own, because every change of the file, even of a
-    comment, trains them anew. A change in a file that it imports is noticed only if the untrained
-    network computes other scores or gradients. A function that is defined in a notebook's cell is
-    in no file. Its folds are used again until the kernel restarts.
+    same, and the code of `make_model`: its file, and the files beside it that this imports. So keep
+    networks in a file of their own, because every change of these files, even of a comment, trains
+    them anew. The values in closures, arguments, attributes and globals that it uses count, too, as
+    does the code that Python has loaded. So a file that was edited is imported again before its
+    change has an effect. A function in a notebook has no file, and is compared by the rest. If it
+    uses something that can't be compared, such as an open file, each call trains it, and says why.
+    Installed packages don't count, and files with data count only if weights come from them.
 
     **What is refused.** One batch is tried before anything is trained, so class scores of the wrong
     shape are reported at once. Also refused are events of one speaker or one class, a class with
     fewer than two utterances or by one speaker only, unknown or repeated speakers and seeds, and a
     function that returns no module, or the same one twice. A speaker without one of the classes is
-    judged on the others, with a warning.
+    judged on the others, with a warning. A network is refused if it keeps something from one batch
+    to the next, or if an utterance's class scores depend on the others in its batch.
 
     **Steps.** `make_model` doesn't learn how long a step of the events is. A `SpikingNetwork` needs
     it, as `step_ms`, and a warning says if it was made for steps of another length.
@@ -178,7 +180,7 @@ def judge(
             stacklevel=2,
         )
     data_hash = _hash_of(events)
-    identity, is_reusable = _identify(make_model, network, data_hash, options, device)
+    identity, reason = _identify(make_model, network, data_hash, options, device)
     folder = Path(options.folder).expanduser() / _folder_name(make_model, identity)
     tasks = [
         FoldTask(
@@ -197,7 +199,7 @@ def judge(
     ]
     with atomic(folder / "settings.json") as unfinished:
         unfinished.write_text(f"{identity}\n", encoding="utf-8")
-    scores = _train_missing(tasks, _number_of_processes(options, device), is_reusable)
+    scores = _train_missing(tasks, _number_of_processes(options, device), reason)
     return Judgement(
         table=_table(tasks, scores),
         class_names=events.class_names,
@@ -205,7 +207,7 @@ def judge(
         trained=_description(network, events, options),
         data_hash=data_hash,
         folder=folder,
-        is_reusable=is_reusable,
+        is_reusable=not reason,
         training=_training_settings(options),
     )
 
@@ -357,38 +359,37 @@ def _identify(
     data_hash: str,
     options: JudgeOptions,
     device: str,
-) -> tuple[str, bool]:
-    """Return what makes a call the same as an earlier one, and whether another process can make it.
+) -> tuple[str, str]:
+    """Return what makes a call the same as an earlier one, as JSON, and why none can be the same.
 
-    The former is a text in JSON.
-
-    An object that is in no file is described by its code, which cloudpickle sends to processes.
-    That lacks modules which were edited and imported again, so it counts in this process only.
+    The latter is empty for functions whose code and values can be compared.
     """
-    made_by = object_identity(make_model)
-    is_reusable = made_by is not None
-    if made_by is None:
-        code = hashlib.sha256(cloudpickle.dumps(make_model)).hexdigest()
-        made_by = {"object": name_of(make_model), "code": code, "process": _PROCESS}
     fitted = options.train_options
+    reason = ""
+    try:
+        code = hash_of_object(
+            (make_model, fitted.augmentation, fitted.quantization, network.weights)
+        )
+    except UnstableObjectError as error:
+        code = uuid.uuid4().hex
+        reason = str(error)
     identity = {
-        "make_model": made_by,
-        "network": network.sample,
+        "make_model": name_of(make_model),
+        "code": code,
         "events": data_hash,
         "training": asdict(options.train_config),
-        "augmentation": asdict(fitted.augmentation) if fitted.augmentation else None,
-        "quantization": asdict(fitted.quantization) if fitted.quantization else None,
         "engine": fitted.engine,
         "device": torch.device(device).type,
         "numerics": NUMERICS,
     }
-    return json.dumps(identity, indent=2), is_reusable
+    return json.dumps(identity, indent=2), reason
 
 
-def _train_missing(
-    tasks: Sequence[FoldTask], n_processes: int, is_reusable: bool
-) -> list[np.ndarray]:
-    """Train the folds whose class scores aren't kept; return those of all folds, in their order."""
+def _train_missing(tasks: Sequence[FoldTask], n_processes: int, reason: str) -> list[np.ndarray]:
+    """Train the folds whose class scores aren't kept; return those of all folds, in their order.
+
+    The reason says why none can be kept for another call, if that is so.
+    """
     missing = []
     for task in tasks:
         try:
@@ -398,9 +399,9 @@ def _train_missing(
     folder = tasks[0].folder
     n_kept = len(tasks) - len(missing)
     print(f"{len(tasks)} folds, {n_kept} of them finished before, kept in {folder}")
-    if not is_reusable:
+    if reason:
         name = name_of(tasks[0].make_model)
-        print(f"{name} isn't in a file, so its folds are used again only until this Python ends.")
+        print(f"Each call trains all folds of {name}, because {reason}.")
     bar = tqdm(
         desc="folds",
         total=len(tasks),

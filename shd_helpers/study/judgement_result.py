@@ -33,7 +33,7 @@ class Judgement:
     folder : Path
         The folder in which the folds are kept.
     is_reusable : bool
-        Whether another process can use the kept folds.
+        Whether another call can use the kept folds.
     training : mapping
         The settings of the training by name, to compare them: those of `TrainConfig`, and the
         augmentation and quantization of `TrainOptions`.

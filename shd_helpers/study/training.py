@@ -254,9 +254,9 @@ def fit(
             "train_loss": trained.loss,
             "train_accuracy": trained.accuracy,
         }
+        _check_finite(model, metrics)
         if validation is not None:
             metrics |= _validate(model, validation, options.engine, quantization)
-        _check_finite(model, metrics)
         for optimizer in optimizers:
             optimizer.end_epoch()
         metrics["wall_s"] = time.perf_counter() - start_s
@@ -331,9 +331,8 @@ def _validate(
 
 
 def _check_finite(model: Network, metrics: Mapping[str, float]) -> None:
-    """Raise ValueError if a loss of an epoch, or a weight after it, is infinite or NaN."""
-    losses = [value for name, value in metrics.items() if name.endswith("_loss")]
-    for values in (torch.tensor(losses), *model.parameters()):
+    """Raise ValueError if the loss of an epoch, or a weight after it, is infinite or NaN."""
+    for values in (torch.tensor(metrics["train_loss"]), *model.parameters()):
         if not bool(torch.isfinite(values).all()):
             raise ValueError(
                 f"epoch {metrics['epoch']}: a loss or a weight has become infinite or NaN. Most "
