@@ -15,6 +15,7 @@ from scripts.accepted import on_held_out_speakers, on_other_corpus
 from scripts.benchmark_speakers import UNSEEN
 from scripts.fold_thresholds import ALL
 from scripts.networks_in_use import ENTRIES
+from scripts.non_digits import FILLED, SURROUNDED, TABLE, VOICES, WORDS
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.files import atomic
@@ -36,6 +37,16 @@ OF_FOLDS = (
     ("german", "as recorded"),
     (ALL, "augmented"),
 )
+# The sounds that the cards list. The table has more.
+LISTED_SOUNDS = (
+    *("white noise of 0.5 s", "white noise of 1 s", "pink noise of 0.5 s", "pink noise of 1 s"),
+    *("mains hum", "clicks", "silence of 1 s"),
+)
+# Those that the cards begin with, in words
+SAID_SOUNDS = {
+    "white noise of 1 s": "white noises that fill a recording of one second at 48 kHz",
+    "clicks": "series of clicks",
+}
 
 
 class Card(NamedTuple):
@@ -52,28 +63,28 @@ CARDS = (
     Card(
         "adaptive",
         True,
-        "Recognizing English or German digits, with the option to abstain. `make hear` and "
-        "`Listener` use it by default.",
+        "Recognizing English or German digits, with the option to abstain, where size doesn't "
+        "matter.",
         "An ensemble of three spiking networks, whose class scores are averaged. Each has 128 "
         "adaptive hidden neurons, delays, learned per-neuron time constants and thresholds, and a "
         "readout from membrane potentials. 20 classes.",
-        "It is much larger than *small*, and has no circuit. Networks like it mostly take white "
-        "noise for *six* ([results](../../docs/results.md#other-recordings-and-abstaining)). Its "
-        "confidence threshold was set so that 97 % of the accepted answers to augmented recordings "
-        "should be right. On another corpus it accepts too few answers to tell whether as many are "
-        "right.",
+        "It is much larger than *small*, and has no circuit. No planned comparison shows that it "
+        "is more accurate. Its confidence threshold was set so that 97 % of the accepted answers "
+        "to augmented recordings should be right. On another corpus it accepts too few answers to "
+        "tell whether as many are right.",
     ),
     Card(
         "small",
         True,
-        "Recognizing digits with few parameters. The circuit in "
+        "Recognizing English or German digits with few parameters, and with the option to abstain. "
+        "`make hear` and `Listener` use it by default. The circuit in "
         "[results/circuit](../circuit/README.md) is this network.",
         "A single spiking network: the same 16 neurons at each of 19 windows of 32 input units, "
         "with delays, learned per-neuron time constants and thresholds, and a readout from "
         "membrane potentials. 20 classes.",
         "Its mean accuracy on the [ten folds](../../docs/folds.md#baselines) is lower than that of "
         "*adaptive*. This comparison wasn't planned, so it has no verdict. Its confidence "
-        "threshold was found in the same way.",
+        "threshold was found in the same way, and it abstains more often.",
     ),
     Card(
         "small_0 to small_4",
@@ -114,13 +125,18 @@ classifies a sound with one:
 ```python
 from shd_helpers import Listener
 
-print(Listener("adaptive", language="english").hear("digit.wav"))
+print(Listener("small", language="english").hear("digit.wav"))
 ```
 
 @OVERVIEW@
 
 *Tested on no speaker* means that the network was trained on all twelve speakers. Its accuracy \
 must be inferred from networks of the same settings that were tested on held-out speakers.
+
+The input has an event where a block of channels and steps has at least `pool_threshold` spikes. \
+Input events and [accumulates](../../docs/glossary.md#accumulate) are means for one utterance: of \
+the test file, or of the validation utterances of a network that was tested on no speaker. The \
+three networks of *adaptive* share the input, and their accumulates are added.
 
 ## All networks
 
@@ -135,7 +151,8 @@ where a network has both. The data set has more information about its speakers, 
 gender. We don't use it, and twelve people are too few for such groups.
 * **Limits.** Twelve people recorded digits in a studio. These networks can't recognize other \
 words. A sound that is no digit also gets a class, unless the network abstains. Don't use them \
-where a wrong answer can harm somebody. [The data card](../../docs/data_card.md) lists other limits.
+where a wrong answer can harm somebody, or where a microphone is always on. \
+[The data card](../../docs/data_card.md) lists other limits.
 * **License.** The weights have the study's [MIT license](../../LICENSE). The recordings are by \
 B. Cramer, Y. Stradmann, J. Schemmel and F. Zenke, [The Heidelberg Spiking Data \
 Sets](https://doi.org/10.1109/TNNLS.2020.3044364) (2022), \
@@ -376,6 +393,12 @@ def numbers(card: Card) -> list[str]:
             *accepted_answers(model),
             "",
             *_by_language(model),
+            "",
+            "How many sounds without a digit it accepts (and as which digit most often), if "
+            "`Listener` may answer English digits "
+            "([all sounds](../../docs/abstain.md#what-it-accepts)):",
+            "",
+            *accepted_sounds(model),
         ]
     if model == "small":
         return ["Accuracy on the official test file, 20 classes:", "", *benchmark_accuracies(model)]
@@ -419,26 +442,58 @@ def _by_language(name: str) -> list[str]:
     ]
 
 
-def parameters_of(card: Card) -> str:
-    """Return how many parameters a card's networks have.
+def costs_of(card: Card) -> pd.Series:
+    """Return what a card's networks cost, as a mean over its files: see the columns of the tables.
 
-    Parameters
-    ----------
-    card : Card
-        One of `CARDS`.
-
-    Returns
-    -------
-    str
-        With a comma between thousands.
+    The parameters and accumulates of an ensemble are those of all its networks.
     """
     model = card.name.split("_")[0]
     is_benchmark = not card.is_for_use and model == "small"
     runs = read_table("benchmark_hd" if is_benchmark else "networks_hd")
-    (count,) = runs[runs.model == model].parameters.unique()
+    runs = runs[runs.model == model]
+    costs = runs[["parameters", "pool_threshold", "input_events", "effective_acs"]].mean()
     if model == "adaptive":
-        count *= (runs.model == model).sum()  # of the whole ensemble
-    return f"{count:,.0f}"
+        costs[["parameters", "effective_acs"]] *= len(runs)
+    return costs
+
+
+def sounds_sentence(name: str) -> str:
+    """Say how often a network accepts the sounds of `SAID_SOUNDS` that fill the recording."""
+    rows = _of_sounds(name, FILLED)
+    parts = []
+    for sound, text in SAID_SOUNDS.items():
+        row = rows.loc[sound]
+        mostly = f", mostly as *{row.answer}*" if row.answer else ""
+        parts.append(f"{row.accepted} of {row.recordings} {text}{mostly}")
+    return f"It accepts {', and '.join(parts)}."
+
+
+def accepted_sounds(name: str) -> list[str]:
+    """Return the table of sounds without a digit that a network accepts, as lines in Markdown."""
+    groups = {sound: [sound] for sound in LISTED_SOUNDS}
+    groups[f"{len(WORDS)} English words, each by {len(VOICES)} synthetic voices"] = [*WORDS]
+    rows = []
+    for label, sounds in groups.items():
+        filled, surrounded = (
+            _accepted(_of_sounds(name, surroundings).loc[sounds])
+            for surroundings in (FILLED, SURROUNDED)
+        )
+        rows.append((label, filled, surrounded))
+    return table(("sound", "fills the recording", "silence around it"), rows)
+
+
+def _of_sounds(name: str, surroundings: str) -> pd.DataFrame:
+    """Return a network's rows of the table of sounds, by sound."""
+    sounds = pd.read_csv(results_dir() / TABLE, keep_default_na=False)
+    is_own = (sounds.network == name) & (sounds.surroundings == surroundings)
+    return sounds[is_own].set_index("sound")
+
+
+def _accepted(rows: pd.DataFrame) -> str:
+    """Return how many recordings are accepted and, of a single sound, the answer."""
+    counts = f"{rows.accepted.sum()} of {rows.recordings.sum()}"
+    answer = rows.answer.iloc[0]
+    return f"{counts} ({answer})" if len(rows) == 1 and answer else counts
 
 
 def render() -> str:
@@ -455,16 +510,27 @@ def render() -> str:
         tested = "no speaker" if card.is_for_use else "the official test file"
         classes = "10" if card.name.startswith(("study", "circuit")) else "20"
         link = f"[{card.name}](#{anchor})"
-        overview.append((link, classes, parameters_of(card), tested))
-    header = ("card", "classes", "parameters", "tested on")
+        costs = costs_of(card)
+        numbers_of_card = (
+            f"{costs.parameters:,.0f}",
+            f"{costs.pool_threshold:.0f}",
+            f"{costs.input_events:,.0f}",
+            f"{costs.effective_acs / 1e6:.2f} million",
+        )
+        overview.append((link, classes, *numbers_of_card, tested))
+    header = (
+        *("card", "classes", "parameters", "`pool_threshold`", "input events", "accumulates"),
+        "tested on",
+    )
     lines = [INTRODUCTION.replace("@OVERVIEW@", "\n".join(table(header, overview)))]
     for card in CARDS:
+        sounds = f"{sounds_sentence(card.name)} " if card.is_for_use else ""
         lines += [
             f"## {card.name}",
             "",
             f"* **Intended use.** {card.intended_use}",
-            f"* **Network.** {card.network} {parameters_of(card)} parameters.",
-            f"* **Limits.** {card.limits}",
+            f"* **Network.** {card.network} {costs_of(card).parameters:,.0f} parameters.",
+            f"* **Limits.** {sounds}{card.limits}",
             "",
             *numbers(card),
             "",

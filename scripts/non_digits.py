@@ -1,14 +1,17 @@
-"""Count how many sounds that are no digit the committed networks and circuit reject.
+"""Count how many sounds that are no digit the committed networks and circuit accept.
 
-``python -m scripts.non_digits`` gives twenty synthetic sounds (`SOUNDS`) to the pretrained networks
-*adaptive* and *small* and to the circuit in ``results/circuit``. It writes one row for each into
-``results/non_digits.csv``. A sound is rejected if no utterance is found in it, or if the network
-abstains because its confidence is below its threshold. Nothing is chosen with these sounds.
+``python -m scripts.non_digits`` gives synthetic sounds (`SOUNDS`) and English words (`WORDS`) to
+the pretrained networks *adaptive* and *small* and to the circuit in ``results/circuit``. Each sound
+is made anew for each of `N_DRAWS` recordings, and each word is spoken by each of `VOICES`. Once the
+sound fills the recording, and once silence surrounds it. ``results/non_digits.csv`` has one row for
+each network, sound and surroundings. Nothing was chosen with these sounds.
 """
 
 import argparse
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,8 @@ from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
 from shd_helpers.data.recording_list import RecordingError
+from shd_helpers.data.sound_file import at_48_khz
+from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir
 
@@ -30,14 +35,22 @@ LEVEL = 0.3  # the sound's peak; full scale is 1
 NOISE_LEVEL = 1e-3  # standard deviation of the microphone's noise
 PAUSE_S = 0.6  # before and after the sound
 RAMP_S = 0.01  # in which it fades in and out
+N_DRAWS = 60  # recordings of each sound that isn't a word
 CIRCUIT = "circuit"
 TABLE = "non_digits.csv"
+FILLED = "none"  # the surroundings of a sound that fills the recording
+SURROUNDED = "silence"
 Rng = np.random.Generator
 
 
 def _seconds(length_s: float) -> np.ndarray:
     """Return the time of each sample."""
     return np.arange(round(length_s * RATE_HZ)) / RATE_HZ
+
+
+def _nothing(_rng: Rng, length_s: float) -> np.ndarray:
+    """Return a pause, in which a microphone has only its own noise."""
+    return np.zeros(round(length_s * RATE_HZ))
 
 
 def _sawtooth(rng: Rng, hz: float, length_s: float) -> np.ndarray:
@@ -130,8 +143,8 @@ SOUNDS: dict[str, Callable[[Rng], np.ndarray]] = {
     "buzz": partial(_sawtooth, hz=120, length_s=0.5),
     "buzzer": partial(_square, hz=200, length_s=0.6),
     "mains hum": partial(_partials, frequencies_hz=(100.0, 200.0, 300.0, 400.0), length_s=0.8),
-    "white noise": partial(_noise, length_s=0.5),
-    "pink noise": partial(_pink_noise, length_s=0.5),
+    "white noise of 0.5 s": partial(_noise, length_s=0.5),
+    "pink noise of 0.5 s": partial(_pink_noise, length_s=0.5),
     "hiss": partial(_noise, length_s=0.4, band_hz=(4_000.0, 8_000.0)),
     "rumble": partial(_noise, length_s=0.7, band_hz=(80.0, 300.0)),
     "pulsing noise": partial(_pulsing_noise, length_s=0.7, pulses_hz=6),
@@ -153,36 +166,63 @@ SOUNDS: dict[str, Callable[[Rng], np.ndarray]] = {
     "telephone key": partial(_partials, frequencies_hz=(697.0, 1_209.0), length_s=0.4),
     "rising sweep": partial(_sweep, from_hz=200, to_hz=4_000, length_s=0.6),
     "falling whistle": partial(_sweep, from_hz=2_500, to_hz=1_200, length_s=0.5),
+    "white noise of 1 s": partial(_noise, length_s=1.0),
+    "pink noise of 1 s": partial(_pink_noise, length_s=1.0),
+    "silence of 1 s": partial(_nothing, length_s=1.0),
 }
+# The words of the data set Speech Commands that aren't digits (Warden 2018, arXiv:1804.03209)
+WORDS = (
+    *("bed", "bird", "cat", "dog", "down", "go", "happy", "house", "left", "marvin"),
+    *("no", "off", "on", "right", "sheila", "stop", "tree", "up", "wow", "yes"),
+)
+# The accents and voices of the data set `spoken`
+VOICES = (
+    *("en-us+m3", "en-us+f2", "en+m2", "en-us-nyc+Annie", "en-gb-x-rp+m7", "en-gb-scotland+linda"),
+    *("en-gb-scotland+m4", "en-gb-x-gbclan+f4", "en-029+m5", "en-gb-x-rp+f5", "en-us-nyc+m8"),
+    "en-gb-x-gbcwmd+steph",
+)
+NAMES = (*SOUNDS, *WORDS)
 
 
-def recording(name: str) -> np.ndarray:
-    """Return a recording of a sound that is no digit, with quiet noise before, in and after it.
+def recording(name: str, draw: int = 0, surroundings: str = SURROUNDED) -> np.ndarray:
+    """Return a recording of a sound that is no digit, with a microphone's quiet noise.
 
     Parameters
     ----------
     name : str
-        Key of `SOUNDS`, whose position there is the seed.
+        One of `NAMES`. Its position there and the draw are the seed.
+    draw : int
+        Which recording of the sound; of a word, the number of its voice in `VOICES`.
+    surroundings : str
+        `SURROUNDED`: the sound fades in and out, with a pause before and after it. `FILLED`: the
+        recording begins and ends with the sound.
 
     Returns
     -------
     (samples,) array
         At `RATE_HZ`, of full scale 1.
     """
-    rng = np.random.default_rng(list(SOUNDS).index(name))
-    wave = SOUNDS[name](rng)
-    n = round(RAMP_S * RATE_HZ)
-    ramp = np.linspace(0, 1, n)
-    wave[:n] *= ramp
-    wave[-n:] *= ramp[::-1]
-    wave = np.pad(LEVEL * wave / np.abs(wave).max(), round(PAUSE_S * RATE_HZ))
+    rng = np.random.default_rng([NAMES.index(name), draw])
+    if name in WORDS:
+        wave = at_48_khz(synthesize(name, VOICES[draw]), SPEECH_RATE_HZ)
+    else:
+        wave = SOUNDS[name](rng)
+    pause_s = 0.0
+    if surroundings == SURROUNDED:
+        pause_s = PAUSE_S
+        n = round(RAMP_S * RATE_HZ)
+        ramp = np.linspace(0, 1, n)
+        wave[:n] *= ramp
+        wave[-n:] *= ramp[::-1]
+    peak = np.abs(wave).max() or 1.0  # silence stays silence
+    wave = np.pad(LEVEL * wave / peak, round(pause_s * RATE_HZ))
     return wave + NOISE_LEVEL * rng.standard_normal(len(wave))
 
 
 Classify = Callable[[RecordedUtterance], tuple[str, float, bool]]
 
 
-def _of_network(name: str) -> Classify:
+def of_network(name: str) -> Classify:
     """Return what classifies an utterance by a pretrained network."""
     listener = Listener(name)
 
@@ -193,7 +233,7 @@ def _of_network(name: str) -> Classify:
     return classify
 
 
-def _of_circuit(folder: Path) -> Classify:
+def of_circuit(folder: Path) -> Classify:
     """Return what classifies an utterance by an exported circuit, in integers."""
     circuit = read_circuit(folder)
     confidence = read_confidence(folder)
@@ -209,43 +249,56 @@ def _of_circuit(folder: Path) -> Classify:
     return classify
 
 
-def measure() -> pd.DataFrame:
-    """Classify all sounds by both networks and the circuit.
+def _utterances(name: str, surroundings: str, n_draws: int) -> list[RecordedUtterance]:
+    """Return the utterances that are found in the recordings of a sound."""
+    found = []
+    for draw in range(n_draws):
+        try:
+            found.append(encode_utterance(recording(name, draw, surroundings), RATE_HZ))
+        except RecordingError:
+            continue
+    return found
+
+
+def measure(
+    names: Iterable[str] = NAMES, all_surroundings: Iterable[str] = (FILLED, SURROUNDED)
+) -> pd.DataFrame:
+    """Classify sounds by both networks and the circuit.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Some of `NAMES`.
+    all_surroundings : iterable of str
+        `FILLED`, `SURROUNDED` or both.
 
     Returns
     -------
     DataFrame
-        One row for each `network` and `sound`: `outcome` (``no utterance``, ``abstains`` or
-        ``accepted``), and the `digit` with the highest score and its `confidence`, which are empty
-        where no utterance was found.
+        One row for each `network`, `sound` and `surroundings`: numbers of `recordings`, of those in
+        which an utterance was found (`utterances`), and of `accepted` ones, with the most frequent
+        accepted `answer`, which is empty if there is none.
     """
-    classifiers = {name: _of_network(name) for name in NETWORKS}
-    classifiers[CIRCUIT] = _of_circuit(results_dir() / CIRCUIT)
-    rows: list[tuple[str, str, str, str, str]] = []
-    for name in SOUNDS:
-        try:
-            utterance = encode_utterance(recording(name), RATE_HZ)
-        except RecordingError:
-            rows += [(network, name, "no utterance", "", "") for network in classifiers]
-            continue
+    classifiers = {name: of_network(name) for name in NETWORKS}
+    classifiers[CIRCUIT] = of_circuit(results_dir() / CIRCUIT)
+    rows = []
+    for name, surroundings in product(names, all_surroundings):
+        n_draws = len(VOICES) if name in WORDS else N_DRAWS
+        utterances = _utterances(name, surroundings, n_draws)
         for network, classify in classifiers.items():
-            digit, confidence, accepted = classify(utterance)
-            outcome = "accepted" if accepted else "abstains"
-            rows.append((network, name, outcome, digit, f"{confidence:.3f}"))
-    columns = ["network", "sound", "outcome", "digit", "confidence"]
+            answers = [classify(utterance) for utterance in utterances]
+            digits = Counter(digit for digit, _, is_accepted in answers if is_accepted)
+            most_frequent = max(digits, key=lambda digit: digits[digit], default="")
+            counts = (n_draws, len(utterances), digits.total())
+            rows.append((network, name, surroundings, *counts, most_frequent))
+    columns = ["network", "sound", "surroundings", "recordings", "utterances", "accepted", "answer"]
     return pd.DataFrame(rows, columns=columns).sort_values("network", kind="stable")
 
 
 def main() -> None:
-    """Write the table, and print how many sounds each network rejects."""
+    """Write the table."""
     argparse.ArgumentParser(prog="python -m scripts.non_digits", description=__doc__).parse_args()
-    table = measure()
-    write_csv("non_digits", table)
-    for network, rows in table.groupby("network"):
-        accepted = rows[rows.outcome == "accepted"]
-        print(f"{network} rejects {len(rows) - len(accepted)} of {len(rows)} sounds")
-        for row in accepted.itertuples():
-            print(f"  accepts {row.sound} as {row.digit}, confidence {row.confidence}")
+    write_csv("non_digits", measure())
 
 
 if __name__ == "__main__":

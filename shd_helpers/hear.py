@@ -21,7 +21,7 @@ from shd_helpers.network import choose_engine
 from shd_helpers.study.pretrained import load_pretrained
 from shd_helpers.study.trained_network import check_channels, input_of
 
-NETWORK = "adaptive"
+NETWORK = "small"
 # Of recordings from a microphone
 RECORD_S = 2.5
 RATE_HZ = 48_000
@@ -55,7 +55,7 @@ class Listener:
     Parameters
     ----------
     network : str
-        Name of a pretrained network: ``"adaptive"``, ``"small"``, or another of those in
+        Name of a pretrained network: ``"small"``, ``"adaptive"``, or another of those in
         ``results/networks/``, which are installed with the package.
     language : str
         ``"english"``, ``"german"`` or ``"both"``: the digits that may be answered.

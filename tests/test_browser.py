@@ -299,12 +299,12 @@ def test_04_a_word_is_said(lab, chromium, say, tmp_path):
     """The answer is that of the same sound without a browser; the picture is of this word."""
     wave = synthesize("six", "en-us+m3")
     heard = encode_utterance(wave, SPEECH_RATE_HZ)
-    trained = load_pretrained("adaptive").speaking("english")
+    trained = load_pretrained("small").speaking("english")
     scores = evaluate(trained.network, input_of(trained, heard.times, heard.units)).class_scores
     answer = trained.class_names[int(scores.argmax())]
     with Notebook(chromium(*microphone(tmp_path, wave, SPEECH_RATE_HZ)), lab, say) as page:
         assert "with other microphones" in page.text()
-        page.changes(lambda: record(page, 3.5), f"The network adaptive answers {answer}.")
-        assert re.match(r"Your network answers \w+\. The network adaptive", page.text())
+        page.changes(lambda: record(page, 3.5), f"The network small answers {answer}.")
+        assert re.match(r"Your network answers \w+\. The network small", page.text())
         page.look("say_a_word")
         page.press("until_ms", "Home", says="After 3 ms")

@@ -58,6 +58,12 @@ def test_an_answer_is_accepted_from_the_networks_own_threshold_on(seven, monkeyp
         assert hear.Listener(language=language).hear(seven).accepted == (best in digits)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_white_noise_that_fills_the_recording_is_not_accepted(seed):
+    noise = 0.1 * np.random.default_rng(seed).standard_normal(hear.RATE_HZ)  # one second
+    assert hear.Listener().answer(encode_utterance(noise, hear.RATE_HZ)).accepted is False
+
+
 def test_each_file_gets_an_answer_or_a_sentence_that_says_what_is_wrong(
     seven, tmp_path, monkeypatch, capsys
 ):

@@ -58,6 +58,22 @@ def test_each_card_says_what_a_model_card_must_say():
         assert part in PAGE, part
 
 
+def test_the_accumulates_of_the_runs():
+    """Those of an ensemble are added, and those of five seeds averaged."""
+    accumulates = {}
+    for row in rows_of("networks_hd.csv"):
+        accumulates.setdefault(row["model"], []).append(float(row["effective_acs"]) / 1e6)
+    for card, million, threshold in (
+        ("adaptive", sum(accumulates["adaptive"]), 1),
+        ("small", sum(accumulates["small"]), 1),
+        ("study_0 to study_4", statistics.mean(accumulates["study"]), 2),
+    ):
+        (row,) = re.findall(rf"^\| \[{card}\].*$", PAGE, re.M)
+        cells = [cell.strip() for cell in row.split("|")]
+        assert cells[4] == str(threshold)
+        assert cells[6] == f"{million:.2f} million"
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("small_")])
 def test_a_benchmarks_network_has_the_accuracies_of_its_answers(name):
     with np.load(RESULTS / "networks" / f"{name}.npz") as file:

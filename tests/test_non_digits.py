@@ -1,0 +1,124 @@
+"""What the networks make of sounds that are no digit: the committed table, and what is said of it.
+
+The counting is plain Python and shares no code with the scripts.
+"""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+
+from scripts.non_digits import FILLED, NAMES, SOUNDS, SURROUNDED, VOICES, WORDS, measure, recording
+from shd_helpers.data.class_names import LANGUAGES
+from shd_helpers.data.microphone import encode_utterance
+from shd_helpers.data.recording_list import RecordingError
+from shd_helpers.hear import RATE_HZ, Listener
+from shd_helpers.paths import ROOT
+from tests import RESULTS
+
+TABLE = RESULTS / "non_digits.csv"
+NETWORKS = ("small", "adaptive", "circuit")
+with TABLE.open(encoding="utf-8") as opened:
+    ROWS = {
+        (row["network"], row["sound"], row["surroundings"]): row for row in csv.DictReader(opened)
+    }
+
+
+def test_each_network_was_given_each_sound_in_both_surroundings():
+    wanted = {
+        (network, name, surroundings)
+        for network in NETWORKS
+        for name in NAMES
+        for surroundings in (FILLED, SURROUNDED)
+    }
+    assert {*ROWS} == wanted
+    assert not {*WORDS} & {*LANGUAGES["both"]}
+    for (_, name, _), row in ROWS.items():
+        n_recordings = len(VOICES) if name in WORDS else 60
+        assert int(row["accepted"]) <= int(row["utterances"]) <= n_recordings
+        assert int(row["recordings"]) == n_recordings
+        assert bool(row["answer"]) == (row["accepted"] != "0")
+
+
+def test_white_noise_that_fills_the_recording_is_accepted_by_adaptive_alone():
+    name = "white noise of 1 s"
+    utterances = [encode_utterance(recording(name, draw, FILLED), RATE_HZ) for draw in (0, 1, 59)]
+    for network, accepted in (("adaptive", "60"), ("small", "0")):
+        listener = Listener(network)
+        answers = [listener.answer(utterance) for utterance in utterances]
+        row = ROWS[network, name, FILLED]
+        assert row["accepted"] == accepted
+        assert {answer.accepted for answer in answers} == {accepted == "60"}
+        if answers[0].accepted:
+            assert {answer.digit for answer in answers} == {row["answer"]} == {"six"}
+
+
+def test_the_rows_of_a_word_are_measured_again():
+    measured = measure(["up"], [FILLED]).astype(str)
+    assert len(measured) == 3
+    for row in measured.to_dict("records"):
+        assert row == ROWS[row["network"], "up", FILLED]
+
+
+@pytest.mark.full
+def test_all_rows_are_measured_again():
+    assert measure().to_csv(index=False) == TABLE.read_text(encoding="utf-8")
+
+
+def test_the_level_of_a_recording_does_not_matter():
+    noise = recording("white noise of 0.5 s", surroundings=FILLED)
+    loud, soft = (encode_utterance(level * noise, RATE_HZ) for level in (1, 0.05))
+    np.testing.assert_array_equal(loud.times, soft.times)
+    np.testing.assert_array_equal(loud.units, soft.units)
+
+
+def test_noise_that_fills_a_longer_recording_is_refused():
+    noise = np.random.default_rng(0).standard_normal(2 * RATE_HZ)
+    with pytest.raises(RecordingError, match="No utterance is louder than the noise"):
+        encode_utterance(noise, RATE_HZ)
+
+
+def cell(network, names, surroundings):
+    """Return how many recordings of some sounds are accepted and, of a single sound, the answer."""
+    rows = [ROWS[network, name, surroundings] for name in names]
+    total = sum(int(row["accepted"]) for row in rows)
+    if len(names) > 1 or not total:
+        return str(total)
+    return f"{total} ({rows[0]['answer']})"
+
+
+def test_the_document_lists_which_sounds_are_accepted():
+    document = (ROOT / "docs" / "abstain.md").read_text(encoding="utf-8")
+    ignored = []
+    for name in SOUNDS:
+        cells = [cell(network, [name], s) for network in NETWORKS for s in (FILLED, SURROUNDED)]
+        row = f"| {name} | {' | '.join(cells)} |\n"
+        if {*cells} == {"0"}:
+            ignored.append(name)
+            assert f"| {name} |" not in document
+        else:
+            assert row in document, row
+    assert f"No network accepts the others: {', '.join(ignored)}." in document
+    cells = [cell(network, WORDS, s) for network in NETWORKS for s in (FILLED, SURROUNDED)]
+    row = f"| twenty English words (of {20 * len(VOICES)}) | {' | '.join(cells)} |\n"
+    assert row in document, row
+
+
+@pytest.mark.parametrize("network", ["small", "adaptive"])
+def test_a_card_says_which_sounds_are_accepted(network):
+    page = (RESULTS / "networks" / "README.md").read_text(encoding="utf-8")
+    card = page[page.index(f"\n## {network}\n") :]
+    card = card[: card.index("\n## ", 1)]
+    noise = ROWS[network, "white noise of 1 s", FILLED]
+    clicks = ROWS[network, "clicks", FILLED]
+    assert f"* **Limits.** It accepts {noise['accepted']} of 60 white noises that fill" in card
+    assert f", and {clicks['accepted']} of 60 series of clicks, mostly as *seven*." in card
+    listed = re.findall(r"^\| ([^|]+) \| (\d+) of (\d+)(.*) \| (\d+) of (\d+)(.*) \|$", card, re.M)
+    assert len(listed) == 8
+    for name, *cells in listed:
+        names = WORDS if name.startswith("20 English words") else [name]
+        n_recordings = str(20 * len(VOICES) if names == WORDS else 60)
+        assert cells[1] == cells[4] == n_recordings
+        for surroundings, found in ((FILLED, cells[:3]), (SURROUNDED, cells[3:])):
+            assert found[0] + found[2] == cell(network, names, surroundings)
