@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import papermill
 import pytest
+import shd_judge
 
 from shd_helpers import figures, study
 from shd_helpers.course import exercises
@@ -323,6 +324,7 @@ def test_causes_are_compared_only_if_the_table_is_complete(is_complete, monkeypa
     table = made_up_causes().iloc[: 300 if is_complete else 129]
     names = {"dataset": "hd", "pd": pd, "Markdown": str, "figures": figures, "study": study}
     names |= {"summarize": study.summarize, "plan_of": plan_of, "downsizing": downsizing}
+    names["shd_judge"] = shd_judge
     names |= {"read_table": lambda name: table, "unseen": "test_unseen_accuracy", "source": ""}
     cells = {cell["id"]: cell.source for cell in numbered(6).cells}
     for name in ("causes-table", "causes-figure", "causes-contrasts"):
@@ -357,6 +359,7 @@ SPEAKERS = pd.DataFrame(
 # for 95 % on one side with two degrees of freedom, 2.92.
 SIX = {
     "speakers": SPEAKERS,
+    "shd_judge": shd_judge,
     "study": study,
     "plan": {"primary": ["183 x 333", "700 x 1000"]},
     "unseen": "test_unseen_accuracy",

@@ -4,10 +4,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
-import shd_judge
 
 from shd_helpers.checks import check_settings, later, quoted, setting
 from shd_helpers.data.class_names import LANGUAGES
@@ -15,6 +14,9 @@ from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from shd_helpers.events.loading import TRAINING_FILE, load_file, load_pair
+
+if TYPE_CHECKING:  # it brings pandas, which `hear` doesn't need
+    from shd_judge import Fold
 
 SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_speaker_out
 
@@ -318,7 +320,7 @@ def add_augmented_copies(
     return result
 
 
-def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> list[shd_judge.Fold]:
+def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> "list[Fold]":
     """Hold out one speaker after the other, and train on all others.
 
     Parameters
@@ -339,10 +341,12 @@ def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> list
     ValueError
         If there are fewer than two speakers, or no utterance by one who is named.
     """
+    import shd_judge
+
     return shd_judge.speaker_folds(events.speakers, speakers)
 
 
-def shd_folds(events: Events) -> list[shd_judge.Fold]:
+def shd_folds(events: Events) -> "list[Fold]":
     """Return the folds of the Spiking Heidelberg Digits that hold out each training speaker once.
 
     The test file has no part in them, so it stays untouched while networks are selected. Utterances
@@ -369,6 +373,8 @@ def shd_folds(events: Events) -> list[shd_judge.Fold]:
         If it isn't known which utterances are in the training file, or it has fewer than two
         speakers.
     """
+    import shd_judge
+
     if events.file is None:
         raise ValueError(
             "events: it isn't known which utterances are in the training file. Load them by "
