@@ -18,7 +18,6 @@ something need root: without it they aren't counted.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import ctypes
 import gzip
@@ -1105,15 +1104,10 @@ class HostileHandler(BaseHTTPRequestHandler):
             self.wfile.write(os.urandom(1000))
             return None
         self.send_response(200)
-        if way != "endless":
-            self.send_header("Content-Length", {"short": "1000", "slow": "600"}.get(way, "10"))
+        self.send_header("Content-Length", "1000" if way == "short" else "10")
         self.end_headers()
-        with contextlib.suppress(OSError):
-            if way == "short":
-                self.wfile.write(bytes(10))
-            while way in ("slow", "endless"):
-                self.wfile.write(b"x")
-                time.sleep(0.2)
+        if way == "short":
+            self.wfile.write(bytes(10))
         return None
 
     def log_message(self, *_: object) -> None:
@@ -1125,7 +1119,6 @@ def downloaded(home: Home, way: str, secret: str = "", suffix: str = "") -> Atte
     folder = home.folder / "downloads"
 
     def act() -> None:
-        download.PATIENCE_S = 2.0
         download.SITES = ()
         site = HostileSite(way)
         threading.Thread(target=site.serve_forever, daemon=True).start()
@@ -1150,11 +1143,6 @@ def wrong_sites(rng: random.Random, home: Home) -> Attempt:
     return downloaded(
         home, rng.choice(["404", "500", "403", "redirects", "garbage", "short", "wrong"])
     )
-
-
-@kind("sites that send a byte now and then", 2)
-def slow_sites(rng: random.Random, home: Home) -> Attempt:
-    return downloaded(home, rng.choice(["slow", "endless"]))
 
 
 @kind("secrets in addresses", 5)

@@ -279,18 +279,6 @@ def test_columns_of_another_kind_are_refused(tmp_path, toy_dir, name, values):
         read_shd(path)
 
 
-def test_a_server_that_is_slower_than_any_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "SLOWEST_BYTES_PER_S", 1000)
-    monkeypatch.setattr(download, "PATIENCE_S", 0.5)
-    with serve() as site:
-        site.files["a.bin"] = bytes(60)
-        site.pause_s = 0.2  # for each byte
-        monkeypatch.setenv("SHD_BASE_URL", site.address)
-        with pytest.raises(DatasetError, match=r"slower than 1 kB/s.*SHD_BASE_URL"):
-            download.download("a.bin", tmp_path / "data", None)
-    assert not (tmp_path / "data" / "a.bin").exists()
-
-
 def test_a_secret_in_the_address_is_not_printed(tmp_path, monkeypatch, capfd):
     with serve() as site:
         host = site.address.removeprefix("http://")
