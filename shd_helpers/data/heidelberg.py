@@ -46,8 +46,8 @@ def make_heidelberg(
 
     A call that follows an interrupted one uses what that has left: the archive and the spikes of
     each encoded recording. An archive that was put into the folder by hand is used, too. If two
-    processes call it at once, one waits. A receipt, ``hd.json``, says how the files were made. Files
-    without a receipt are somebody's own, and are neither read nor replaced.
+    processes call it at once, one waits. A receipt, ``hd.json``, says how the files were made.
+    Files without a receipt are somebody's own, and are neither read nor replaced.
 
     Parameters
     ----------
