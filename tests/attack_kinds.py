@@ -62,6 +62,7 @@ from shd_helpers.data.shd_file import read_shd
 
 from shd_helpers.data.shd_writer import write_shd  # isort: skip
 from shd_helpers.study import load_pretrained, notebook_execution, read_table  # isort: skip
+from shd_helpers.study.pretrained import write_pretrained  # isort: skip
 from shd_helpers.sweeps import reuse  # isort: skip
 from shd_helpers.sweeps.spec import read_sweep  # isort: skip
 from shd_helpers.sweeps.workers import Shard  # isort: skip
@@ -731,8 +732,9 @@ def changed_network(home: Home, change: Callable[[dict], None]) -> Path:
     path = home.folder / "changed.npz"
     with np.load(ROOT / "results" / "networks" / "small.npz") as file:
         arrays = dict(file)
+    about = json.loads(str(arrays.pop("about")))
     change(arrays)
-    np.savez(path, **arrays)
+    write_pretrained(path, about, arrays)
     return path
 
 

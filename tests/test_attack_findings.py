@@ -94,7 +94,7 @@ def test_a_network_whose_threshold_no_neuron_can_have_is_refused(tmp_path, name,
     with np.load(RESULTS / "networks" / "small.npz") as file:
         arrays = dict(file)
     arrays[name] = np.full_like(arrays[name], float(value))
-    np.savez(path, **arrays)
+    pretrained.write_pretrained(path, json.loads(str(arrays.pop("about"))), arrays)
     with pytest.raises(RunError, match=rf"changed\.npz.*{re.escape(name)}.*Restore it"):
         pretrained.load_pretrained(path)
 
@@ -111,7 +111,7 @@ def test_weights_must_be_finite_whether_they_are_learned_or_not(tmp_path):
             continue
         arrays[name].flat[0] = np.inf
         path = tmp_path / "changed.npz"
-        np.savez(path, **arrays)
+        pretrained.write_pretrained(path, json.loads(str(arrays.pop("about"))), arrays)
         with pytest.raises(RunError, match=re.escape(name)):
             pretrained.load_pretrained(path)
 
