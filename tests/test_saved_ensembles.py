@@ -104,7 +104,8 @@ def test_an_ensemble_can_answer_in_one_language(ensemble):
     assert german.about["confidence_threshold"] == 0.7
     assert german.class_names == LANGUAGES["german"]
     wanted = evaluate(ensemble.network, events).class_scores[:, 10:]
-    found = evaluate(german.network, replace(events, class_names=german.class_names))
+    few = replace(events, labels=events.labels % 10, class_names=german.class_names)
+    found = evaluate(german.network, few)
     assert torch.equal(found.class_scores, wanted)
 
 

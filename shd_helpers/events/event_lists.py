@@ -202,7 +202,7 @@ def _check_sizes(events: Events) -> None:
     """Raise ValueError if an array doesn't match the others, or there can be no such matrices."""
     for name in ("n_steps", "n_units", "step_ms"):
         value = getattr(events, name)
-        if not isinstance(value, Real) or not 0 < value < inf:  # false for NaN
+        if not isinstance(value, Real) or not 0 < float(value) < inf:  # false for NaN
             raise ValueError(f"{name} {value!r}: must be a number above 0")
     if len(set(events.class_names)) < len(events.class_names):
         raise ValueError(
