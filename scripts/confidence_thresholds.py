@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from shd_helpers.files import atomic
 from shd_helpers.paths import networks_dir
+from shd_helpers.study.pretrained import write_pretrained
 
 
 def confidence_threshold(confidence: np.ndarray, correct: np.ndarray, wanted: float) -> float:
@@ -92,7 +92,5 @@ def write_threshold(path: Path, threshold: float) -> None:
     """
     with np.load(path) as file:
         arrays = dict(file)
-    about = json.loads(str(arrays["about"])) | {"confidence_threshold": threshold}
-    arrays["about"] = np.array(json.dumps(about))
-    with atomic(path) as unfinished, unfinished.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    about = json.loads(str(arrays.pop("about"))) | {"confidence_threshold": threshold}
+    write_pretrained(path, about, arrays)

@@ -18,7 +18,6 @@ something need root: without it they aren't counted.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import ctypes
 import gzip
@@ -63,6 +62,7 @@ from shd_helpers.data.shd_file import read_shd
 
 from shd_helpers.data.shd_writer import write_shd  # isort: skip
 from shd_helpers.study import load_pretrained, notebook_execution, read_table  # isort: skip
+from shd_helpers.study.pretrained import write_pretrained  # isort: skip
 from shd_helpers.sweeps import reuse  # isort: skip
 from shd_helpers.sweeps.spec import read_sweep  # isort: skip
 from shd_helpers.sweeps.workers import Shard  # isort: skip
@@ -732,8 +732,9 @@ def changed_network(home: Home, change: Callable[[dict], None]) -> Path:
     path = home.folder / "changed.npz"
     with np.load(ROOT / "results" / "networks" / "small.npz") as file:
         arrays = dict(file)
+    about = json.loads(str(arrays.pop("about")))
     change(arrays)
-    np.savez(path, **arrays)
+    write_pretrained(path, about, arrays)
     return path
 
 
@@ -1105,15 +1106,10 @@ class HostileHandler(BaseHTTPRequestHandler):
             self.wfile.write(os.urandom(1000))
             return None
         self.send_response(200)
-        if way != "endless":
-            self.send_header("Content-Length", {"short": "1000", "slow": "600"}.get(way, "10"))
+        self.send_header("Content-Length", "1000" if way == "short" else "10")
         self.end_headers()
-        with contextlib.suppress(OSError):
-            if way == "short":
-                self.wfile.write(bytes(10))
-            while way in ("slow", "endless"):
-                self.wfile.write(b"x")
-                time.sleep(0.2)
+        if way == "short":
+            self.wfile.write(bytes(10))
         return None
 
     def log_message(self, *_: object) -> None:
@@ -1125,7 +1121,6 @@ def downloaded(home: Home, way: str, secret: str = "", suffix: str = "") -> Atte
     folder = home.folder / "downloads"
 
     def act() -> None:
-        download.PATIENCE_S = 2.0
         download.SITES = ()
         site = HostileSite(way)
         threading.Thread(target=site.serve_forever, daemon=True).start()
@@ -1150,11 +1145,6 @@ def wrong_sites(rng: random.Random, home: Home) -> Attempt:
     return downloaded(
         home, rng.choice(["404", "500", "403", "redirects", "garbage", "short", "wrong"])
     )
-
-
-@kind("sites that send a byte now and then", 2)
-def slow_sites(rng: random.Random, home: Home) -> Attempt:
-    return downloaded(home, rng.choice(["slow", "endless"]))
 
 
 @kind("secrets in addresses", 5)

@@ -1,9 +1,8 @@
 """A server on 127.0.0.1 that stands in for the SHD site, with the faults that a site can have."""
 
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -15,7 +14,6 @@ class Site(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.cut: list[int] = []  # bytes that the next answers end after
-        self.pause_s = 0.0  # before each byte
 
     @property
     def address(self) -> str:
@@ -33,14 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        body = body[: site.cut.pop(0)] if site.cut else body
-        if not site.pause_s:
-            self.wfile.write(body)
-            return None
-        with suppress(OSError):  # whoever asked may have gone
-            for byte in body:
-                time.sleep(site.pause_s)
-                self.wfile.write(bytes([byte]))
+        self.wfile.write(body[: site.cut.pop(0)] if site.cut else body)
         return None
 
     def log_message(self, *_):

@@ -180,6 +180,23 @@ def test_an_ensemble_of_stored_scores_answers_as_the_ensemble_of_networks_does()
     assert len({tuple(each.is_correct) for each in (*members, found)}) > 2  # they differ
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_stored_scores_that_are_not_finite_are_refused(swept, value):
+    with h5py.File(swept.scores, "r+") as file:
+        name = next(iter(file))
+        file[name]["scores"][0, 1] = value
+    with pytest.raises(TableError, match=rf"trial_scores\.h5: damaged .*{name} has class scores"):
+        collect_scores(swept.table)
+
+
+def test_scores_of_a_network_that_diverged_are_not_stored(home):
+    run = read_sweep(home.yaml).runs[0]
+    home.finish(run, predicted=["one", "two"], scores=[[np.nan, 1], [0, 1]])
+    with pytest.raises(TableError, match=r"class scores aren't finite, because .* diverged"):
+        save_scores(home.scores, {run.hash: run.folder})
+    assert not home.scores.exists()
+
+
 def test_members_are_matched_by_utterance():
     first = member([[0, -1], [-3, 0]])
     turned = member([[0, -4], [-5, 0]], row=[1, 0])

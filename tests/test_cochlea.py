@@ -192,7 +192,7 @@ def test_spikes_are_those_of_the_data_sets_made_so_far(rate_hz, digest):
     ("wave", "rate_hz", "message"),
     [
         (np.zeros(2400), 24_000, "silent"),
-        (np.zeros(0), 24_000, "0 samples"),
+        (np.zeros(0), 24_000, "takes 0 s"),
         (np.ones((2, 2400)), 24_000, "mono"),
         (np.r_[np.ones(2400), np.nan], 24_000, "not finite"),
         (np.ones(20 * 24_000), 24_000, "20 s. An utterance takes 0.01 to 5 s"),

@@ -106,6 +106,17 @@ def test_files_fetched_by_hand(site, data_dir, tmp_path, suffix):
         datasets.locate("shd")
 
 
+def test_without_a_network_the_message_has_both_addresses_and_the_remedy(
+    site, monkeypatch, data_dir
+):
+    monkeypatch.delenv("SHD_BASE_URL")
+    closed = ("http://127.0.0.1:9/one/", "http://127.0.0.1:9/other/")
+    monkeypatch.setattr(download, "SITES", closed)
+    with pytest.raises(DatasetError, match=r"/one/shd_train.*/other/shd_train.*by hand"):
+        datasets.locate("shd")
+    assert not list((data_dir / "shd").rglob("*.h5*"))
+
+
 def test_what_a_killed_download_has_left_is_removed(site, data_dir):
     left = data_dir / "shd" / "download" / "tmp1"
     left.parent.mkdir(parents=True)
@@ -115,16 +126,25 @@ def test_what_a_killed_download_has_left_is_removed(site, data_dir):
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
-    [(b"<html>moved</html>" * 100, "hash of downloaded file .* does not match"), (None, "404")],
+    ("content", "cut", "why"),
+    [
+        (b"<html>moved</html>" * 100, [], "hash of downloaded file .* does not match"),
+        (None, [], "404"),
+        (bytes(5000), [3000, 3000], "3000 bytes read, 2000 more expected"),
+    ],
+    ids=["another file", "no file", "half a file"],
 )
-def test_a_failed_download_ends_in_one_sentence_and_leaves_no_file(site, data_dir, content, why):
+def test_a_failed_download_ends_in_one_sentence_and_leaves_no_file(
+    site, data_dir, content, cut, why
+):
     good = site.files.pop("shd_train.h5.zip")
+    site.cut = cut
     if content:
         site.files["shd_train.h5.zip"] = content
     with pytest.raises(DatasetError, match=rf"shd_train\.h5\.zip: .*{why}.*by hand") as error:
         datasets.locate("shd")
     assert "\n" not in str(error.value)
-    assert not list((data_dir / "shd").glob("*.h5*"))
+    assert not list((data_dir / "shd").rglob("*.h5*"))
+    assert not list((data_dir / "shd" / "download").glob("*"))
     site.files["shd_train.h5.zip"] = good  # and the next try succeeds
     assert datasets.locate("shd")[0].read_bytes() == good

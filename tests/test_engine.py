@@ -543,11 +543,11 @@ def test_events_and_indices_that_do_not_fit_are_refused():
 @pytest.mark.parametrize("steps, units", [([1, 0], [0, 0]), ([0, 5], [0, 0]), ([0, 0], [0, 4]),
                                           ([0, 0], [1, 0])])  # fmt: skip
 def test_events_out_of_order_or_outside_of_the_grid_are_refused(steps, units):
-    steps = np.array(steps, np.uint16)
-    units = np.array(units, np.uint16)
+    zeros = np.zeros(2, np.uint16)
     one = np.zeros(1, np.int64)
-    names = ("a", "b")
-    events = Events(steps, units, np.array([0, 2]), one, one, names, 5, 4)
+    events = Events(zeros, zeros.copy(), np.array([0, 2]), one, one, ("a", "b"), 5, 4)
+    events.steps[:] = steps  # `Events` checks only what it is made of
+    events.units[:] = units
     with pytest.raises(ValueError, match="out of order"):
         compiled_engine.forward_backward(make_model([4, 2]), events, [0])
 

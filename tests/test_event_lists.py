@@ -104,3 +104,47 @@ def test_an_index_that_is_no_list_of_whole_numbers_is_refused(use, index, said):
 def test_classes_that_cannot_be_selected_get_a_sentence(names, said):
     with pytest.raises(ValueError, match=said):
         EVENTS.of_classes(names)
+
+
+TWICE = ("zero", "one", "zero")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"class_names": TWICE}, r"class_names \('zero', 'one', 'zero'\): a class is named twice"),
+        ({"n_steps": 6}, "steps: has values from 0 to 6, but must have 0 to 5"),
+        ({"n_units": 3}, "units: has values from 0 to 3, but must have 0 to 2"),
+        ({"class_names": ("a",)}, "labels: has values from 0 to 2, but must have 0 to 0"),
+        ({"labels": EVENTS.labels - 1}, "labels: has values from -1 to 1, but must have 0 to 2"),
+        ({"labels": EVENTS.labels + 0.0}, "labels: must be an array of whole numbers"),
+        ({"steps": EVENTS.steps.astype(int) - 1}, "steps: has values from -1 to 5"),
+        ({"steps": EVENTS.steps * 0.5}, "steps: must be an array of whole numbers"),
+        ({"steps": EVENTS.steps.tolist()}, "steps: must be an array of whole numbers"),
+        ({"units": EVENTS.units[:, None]}, "units: must be an array of whole numbers"),
+        ({"units": EVENTS.units.astype(int) - 4}, "units: has values from -4 to -1"),
+        ({"steps": EVENTS.steps[1:]}, r"units: has the length (\d+) instead of \d+"),
+        ({"units": EVENTS.units[1:]}, r"units: has the length (\d+) instead of \d+"),
+        ({"offsets": EVENTS.offsets[:-1]}, "offsets: has the length 5 instead of 6. .* 5 labels"),
+        ({"labels": EVENTS.labels[1:]}, "offsets: has the length 6 instead of 5. .* 4 labels"),
+        ({"speakers": EVENTS.speakers[1:]}, "speakers: has the length 4 instead of 5"),
+        ({"rows": np.arange(6)}, "rows: has the length 6 instead of 5"),
+        ({"file": np.zeros(1)}, "file: has the length 1 instead of 5"),
+        ({"offsets": EVENTS.offsets + 1}, r"offsets: must ascend from 0 to \d+, .*np\.cumsum"),
+        ({"offsets": EVENTS.offsets[::-1]}, r"offsets: must ascend from 0 to \d+, .*np\.cumsum"),
+        ({"offsets": EVENTS.offsets[[0, 2, 1, 3, 4, 5]]}, "offsets: must ascend from 0"),
+        *(({"step_ms": value}, "step_ms .*above 0") for value in (np.nan, 0, -3.0, np.inf, "3")),
+        *(({"n_steps": value}, "n_steps .*above 0") for value in (0, -1, None)),
+        ({"n_units": "4"}, "n_units '4': must be a number above 0"),
+    ],
+)
+def test_lists_that_no_utterances_can_have_are_refused(change, said):
+    with pytest.raises(ValueError, match=said):
+        replace(EVENTS, **change)
+
+
+def test_numbers_of_numpy_and_lists_of_nothing_are_taken():
+    events = replace(EVENTS, n_steps=np.int64(7), step_ms=np.float32(3), steps=EVENTS.steps + 0)
+    assert events.to_frames([0]).shape == (7, 1, 4)
+    none = EVENTS.take([])
+    assert len(none) == 0 and none.of_classes(["2"]).class_names == ("2",)

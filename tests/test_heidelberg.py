@@ -160,13 +160,45 @@ def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
         patch.setattr(heidelberg, "write_shd", full)
         with pytest.raises(DatasetError, match=r"No space left.*Free some space, .*it continues"):
             datasets.locate("hd")
-    assert names(data_dir / "hd") == ["hd_audio.tar.gz", "unfinished"]
+    assert names(data_dir / "hd") == ["hd.json", "hd_audio.tar.gz", "unfinished"]
     (data_dir / "hd" / "hd_test.h5").write_bytes(b"of a stopped run")
     site.files.clear()
     encoded.clear()
     check_good(datasets.locate("hd"))
     assert encoded == []
     assert names(data_dir / "hd") == DONE
+
+
+@pytest.mark.parametrize("found", ["hd_train.h5", "hd_test.h5", "hd_augmented1_train.h5"])
+@pytest.mark.parametrize("is_online", [True, False])
+def test_files_that_somebody_put_there_are_refused_and_stay(site, data_dir, found, is_online):
+    if not is_online:
+        site.files.clear()
+    (data_dir / "hd").mkdir(parents=True)
+    own = data_dir / "hd" / found
+    own.write_bytes(b"mine")
+    refused = rf"{found}: was not made by this program, .*another folder, .*DATASET=.*remove it"
+    with pytest.raises(DatasetError, match=refused):
+        if "augmented" in found:
+            heidelberg.make_heidelberg(data_dir / "hd", 1, [0])
+        else:
+            datasets.locate("hd")
+    assert own.read_bytes() == b"mine"
+    assert site.asked == []
+    own.unlink()
+    if is_online:
+        check_good(datasets.locate("hd"))
+
+
+def test_files_of_an_older_version_stay_until_new_ones_are_made(site, data_dir, monkeypatch):
+    files = datasets.locate("hd")
+    before = [path.read_bytes() for path in files]
+    (data_dir / "hd" / "hd_audio.tar.gz").unlink()
+    site.files.clear()
+    monkeypatch.setattr(heidelberg, "SPIKES", heidelberg.SPIKES + 1)
+    with pytest.raises(DatasetError, match=r"download failed"):
+        datasets.locate("hd")
+    assert [path.read_bytes() for path in files] == before
 
 
 def test_augmented_copies_are_made_when_they_are_needed(site, data_dir, encoded, monkeypatch):

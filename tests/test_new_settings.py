@@ -139,11 +139,11 @@ def trained(folder, changes):
 def test_a_run_of_any_network_is_read_back(tmp_path, changes):
     model, events, run = trained(tmp_path / "run", changes)
     assert "other_network" not in run.info
-    found = load_network(run)
+    found = load_network(run, trust=True)
     wanted = evaluate(model, events).class_scores
     assert wanted.any() and torch.equal(evaluate(found.network, events).class_scores, wanted)
     save_pretrained(run, tmp_path / "pretrained.npz")
-    again = load_pretrained(tmp_path / "pretrained.npz")
+    again = load_pretrained(tmp_path / "pretrained.npz", trust=True)
     assert torch.equal(evaluate(again.network, events).class_scores, wanted)
     assert len(run.epochs) == 1 and len(run.predictions) == 8
 
@@ -152,7 +152,7 @@ def test_a_run_whose_file_is_gone_says_so(tmp_path, mine):
     _, _, run = trained(tmp_path / "run", KINDS["own module"])
     mine.unlink()
     with pytest.raises(RunError, match=r"run\.json: its network needs .*there is no file mine\.py"):
-        load_network(run)
+        load_network(run, trust=True)
 
 
 def test_networks_of_more_classes_keep_those_of_one_language(tmp_path):
@@ -168,7 +168,7 @@ def test_networks_of_more_classes_keep_those_of_one_language(tmp_path):
         )
     _, _, run = trained(tmp_path / "module", KINDS["own module"])
     with pytest.raises(ValueError, match="the tensors of a Means don't say to which class"):
-        load_network(run).speaking("english")
+        load_network(run, trust=True).speaking("english")
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,17 @@
 """Names that changed: old results stay readable, and an old name is never passed over.
 
-`made_at_d64e901` holds a run folder and a pretrained network that the code at commit d64e901 wrote:
-an ensemble of two networks (`members`), augmented copies (`changed`), and the protocol that was
-called `leave_one_out`.
+`made_at_d64e901` holds a run folder that the code at commit d64e901 wrote: an ensemble of two
+networks (`members`), augmented copies (`changed`), and the protocol that was called
+`leave_one_out`.
 """
 
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.study import load_network, load_pretrained, read_run, read_table
+from shd_helpers.study import read_run, read_table
 from shd_helpers.study.identity import FIRST_NAMES, current_names, run_hash
 from shd_helpers.study.parameters import check_parameters, notebook_parameters
 from shd_helpers.study.recipe import Recipe
@@ -35,14 +34,6 @@ def test_an_old_run_folder_is_read_under_todays_names():
     written = json.loads((OLD / "run" / "run.json").read_text())
     assert run_hash(run.info["parameters"], run.info["data"]) == written["hash"]
     assert finished_run(OLD / "run", written["hash"])["test_accuracy"] == written["scores"]["test"]
-
-
-def test_an_old_pretrained_network_is_that_of_its_run():
-    network = load_pretrained(OLD / "network.npz")
-    assert network.recipe.network.ensemble_size == 2
-    from_run = load_network(read_run(OLD / "run"))
-    for name, values in from_run.network.state_dict().items():
-        np.testing.assert_array_equal(network.network.state_dict()[name], values)
 
 
 def test_old_columns_and_values_of_a_table_have_todays_names(tmp_path):

@@ -1,5 +1,7 @@
 """A network that isn't the study's own has another hash, and isn't built, counted or exported."""
 
+import argparse
+import contextlib
 import hashlib
 import json
 import sys
@@ -10,11 +12,13 @@ import pandas as pd
 import pytest
 import snntorch as snn
 import torch
+from shd_circuit.export import add_arguments, export_from
 from shd_circuit.quantize import integer_network
 from snntorch import surrogate
 
 from scripts import networks as save_networks
 from shd_helpers.events import Downsampling
+from shd_helpers.hear import Listener
 from shd_helpers.network import (
     ConvolutionalNetwork,
     NetworkConfig,
@@ -23,9 +27,16 @@ from shd_helpers.network import (
     costs,
 )
 from shd_helpers.network.surrogates import spike_grad, true_step
-from shd_helpers.study import evaluate, load_network, load_pretrained, save_pretrained
+from shd_helpers.study import (
+    evaluate,
+    load_network,
+    load_pretrained,
+    save_ensemble,
+    save_pretrained,
+)
 from shd_helpers.study.identity import identify_objects, run_hash
 from shd_helpers.study.other_networks import described, is_recognizable, other_network
+from shd_helpers.study.pretrained import write_pretrained
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import read_run
 from shd_helpers.study.run_replacement import RunError
@@ -170,9 +181,10 @@ def test_a_state_dict_that_does_not_fit_is_named_tensor_by_tensor(tmp_path, chan
     assert "damaged" not in str(error.value)
     with np.load(tmp_path / "pretrained.npz") as file:
         arrays = {name: torch.from_numpy(x) for name, x in file.items() if name != "about"}
-        about = file["about"]
+        about = json.loads(str(file["about"]))
     change(arrays)
-    np.savez(tmp_path / "pretrained.npz", about=about, **{n: x.numpy() for n, x in arrays.items()})
+    weights = {name: values.numpy() for name, values in arrays.items()}
+    write_pretrained(tmp_path / "pretrained.npz", about, weights)
     with pytest.raises(RunError, match=rf"pretrained\.npz: .*{fits}.*git checkout HEAD") as error:
         load_pretrained(tmp_path / "pretrained.npz")
     assert "damaged" not in str(error.value)
@@ -320,16 +332,64 @@ def test_a_changed_file_of_an_object_is_named(tmp_path, has_hash):
     data = DATA | identify_objects(setting) if has_hash else DATA
     run = written(tmp_path / "run", own(**setting), SMALL | setting, data)
     save_pretrained(run, tmp_path / "pretrained.npz")
-    assert float(load_network(run).network.lif1.beta) == pytest.approx(0.9)
+    assert float(load_network(run, trust=True).network.lif1.beta) == pytest.approx(0.9)
     mine.write_text(LEAK.replace("0.9", "0.5"))
     if not has_hash:
-        assert load_network(run).network.lif1 is not None
+        assert load_network(run, trust=True).network.lif1 is not None
         return
     wanted = r"^\S*mine\.py: this file has changed since the network of \S*run\.json was"
     with pytest.raises(RunError, match=wanted):
-        load_network(run)
+        load_network(run, trust=True)
     with pytest.raises(RunError, match=r"mine\.py: this file has changed .*pretrained\.npz was"):
-        load_pretrained(tmp_path / "pretrained.npz")
+        load_pretrained(tmp_path / "pretrained.npz", trust=True)
     mine.unlink()
     with pytest.raises(RunError, match="needs a user's own object, which can't be loaded"):
-        load_network(run)
+        load_network(run, trust=True)
+
+
+EVIL = """
+import pathlib
+pathlib.Path(__file__).with_name("ran").touch()
+"""
+
+
+@pytest.mark.parametrize("setting", ["network", "neuron", "surrogate"])
+@pytest.mark.parametrize("is_ensemble", [False, True])
+@pytest.mark.parametrize("is_other", [False, True], ids=["as its settings say", "another one"])
+def test_no_file_that_a_network_names_runs_unless_it_is_trusted(
+    tmp_path, setting, is_ensemble, is_other
+):
+    """Neither that of a pretrained network, nor that of a run folder."""
+    exporting = argparse.ArgumentParser()
+    add_arguments(exporting)
+    (tmp_path / "evil.py").write_text(EVIL)
+    run = written(tmp_path / "run", own())
+    if is_other:
+        run.info["other_network"] = {"lif1": "another neuron"}
+    run.info["parameters"] |= {setting: f"{tmp_path}/evil.py:f"}
+    run.info["hash"] = run_hash(run.info["parameters"], DATA)
+    about = {name: value for name, value in run.info.items() if name != "files"}
+    if is_ensemble:
+        about = about | {"members": [about]}
+    path = tmp_path / "pretrained.npz"
+    write_pretrained(path, about, {"fc1.bias": np.zeros(12, np.float32)})
+    refused = (
+        rf"its {setting} is \S*evil\.py:f, and this Python file would run .*trust=True to load"
+    )
+    for load in (
+        lambda: load_pretrained(path),
+        lambda: load_network(run),
+        lambda: Listener(str(path)),
+        lambda: export_from(exporting.parse_args([str(path), "--out", str(tmp_path / "out")])),
+    ):
+        with pytest.raises(RunError, match=refused):
+            load()
+    with pytest.raises(RunError, match=r"evil\.py:f"):
+        save_ensemble([run], tmp_path / "ensemble.npz")
+    with contextlib.suppress(RunError):
+        save_pretrained(run, tmp_path / "saved.npz")
+    assert not (tmp_path / "ran").exists()
+    if not is_other:
+        with pytest.raises(RunError, match=r"there is no f in it"):
+            load_pretrained(path, trust=True)
+        assert (tmp_path / "ran").exists()

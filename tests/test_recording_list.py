@@ -269,11 +269,11 @@ CSV_FAULTS = {
     ),
     "a column that is missing": (
         edited("label", "class"),
-        "list.csv: lacks the column label. Its first line must have file,label,speaker",
+        "list.csv: its first line doesn't name label. It must have the columns file,label,speaker",
     ),
     "semicolons": (
         lambda path: path.write_text(path.read_text().replace(",", ";")),
-        "lacks the column file, label, speaker. .* with commas between them",
+        "doesn't name file and label and speaker. .* with commas between them",
     ),
     "no speaker": (
         edited("no/bert_1.wav,no,bert", "no/bert_1.wav,no,"),
@@ -317,6 +317,33 @@ def test_a_csv_file_that_does_not_match_its_recordings_is_refused(fault, table, 
     assert not encoded and not list(table.parent.glob("list_spikes*"))
 
 
+@pytest.mark.parametrize("header", ["File,Label,Speaker", " file , LABEL,speaker "])
+def test_the_columns_of_a_csv_file_may_be_spelled_differently(table, header):
+    wanted = content(encode_recordings(table))
+    table.write_text(table.read_text().replace("file,label,speaker", header))
+    assert content(encode_recordings(table, table.parent / "again")) == wanted
+
+
+@pytest.mark.parametrize("character", ["\u200b", "\u2060", "\ufeff", "\u00ad"])
+@pytest.mark.parametrize("source", ["folder", "table"])
+def test_a_speaker_with_an_invisible_character_is_refused(folder, table, source, character):
+    if source == "folder":
+        old = folder / "no/anna_1.wav"
+        old.rename(old.with_name(f"anna{character}_1.wav"))
+    else:
+        table.write_text(table.read_text().replace(",anna", f",an{character}na", 1))
+    with pytest.raises(RecordingError, match=r"the speaker 'an.*na.* that can't be seen\. Rename"):
+        encode_recordings(folder if source == "folder" else table)
+
+
+def test_blanks_around_a_speaker_or_a_class_make_no_other_one(folder):
+    wanted = content(encode_recordings(folder))
+    (folder / "no/anna_1.wav").rename(folder / "no/ anna _1.wav")
+    (folder / "no").rename(folder / "no ")
+    found = content(encode_recordings(folder, folder.parent / "again"))
+    assert [row[:2] for row in found[0]] == [row[:2] for row in wanted[0]]
+
+
 def test_a_csv_file_as_spreadsheets_write_it(table):
     """With a mark at its beginning, more columns, and blanks."""
     text = table.read_text().replace("file,label,speaker", "file,label,speaker,remark")
@@ -344,6 +371,17 @@ def test_a_complete_set_is_encoded_without_a_warning(folder):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         encode_recordings(folder)
+
+
+@pytest.mark.parametrize("name", ["./victim", "../evil", "a/b", "/tmp/evil", "", ".", ".."])
+def test_a_name_that_leads_to_another_folder_is_refused(folder, tmp_path, name):
+    victim = tmp_path / "out" / "victim_parts"
+    victim.mkdir(parents=True)
+    (victim / "thesis.txt").write_text("three years")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RecordingError, match=r"my_wavs: the name '.*' .*slash.*\(name\)\.$"):
+        encode_recordings(folder, tmp_path / "out", name)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_test_speakers_as_a_text_are_refused(folder):

@@ -104,7 +104,8 @@ def test_an_ensemble_can_answer_in_one_language(ensemble):
     assert german.about["confidence_threshold"] == 0.7
     assert german.class_names == LANGUAGES["german"]
     wanted = evaluate(ensemble.network, events).class_scores[:, 10:]
-    found = evaluate(german.network, replace(events, class_names=german.class_names))
+    few = replace(events, labels=events.labels % 10, class_names=german.class_names)
+    found = evaluate(german.network, few)
     assert torch.equal(found.class_scores, wanted)
 
 
@@ -152,17 +153,16 @@ def test_no_network_and_an_ensemble_of_ensembles_are_refused(tmp_path, ensemble)
     ("damage", "message"),
     [
         (lambda about, _: about["members"][1]["parameters"].update(lr=1.0), "its hash is another"),
-        (lambda _, arrays: arrays["members.2.fc1.bias"].fill(1), "weights have changed since"),
         (lambda _, arrays: arrays.pop("members.0.fc2.weight"), r"fc2\.weight is missing"),
         (lambda about, _: about["members"].pop(), r"weights of no network: members\.2\."),
     ],
-    ids=["settings", "weights", "missing weights", "missing network"],
+    ids=["settings", "missing weights", "missing network"],
 )
 def test_an_ensemble_that_differs_from_its_runs_is_refused(ensemble, damage, message):
     arrays = dict(np.load(ensemble.file))
     about = json.loads(str(arrays.pop("about")))
     damage(about, arrays)
-    np.savez(ensemble.file, **arrays, about=np.array(json.dumps(about)))
+    pretrained.write_pretrained(ensemble.file, about, arrays)
     with pytest.raises(RunError, match=rf"ensemble\.npz: .*{message}"):
         load_pretrained("ensemble")
 

@@ -5,17 +5,18 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from shd_helpers.data import packed_file
+from shd_helpers.data import packed_file, shd_file
 from shd_helpers.data.class_names import ENGLISH, GERMAN, language_classes
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.packed_file import content_hash
-from shd_helpers.data.shd_file import read_shd
+from shd_helpers.data.shd_file import read_in_slices, read_shd, speakers_of
 from shd_helpers.data.shd_writer import write_shd
 from tests.builders.data_files import GOOD, KEYS, check_good, packed, write
 
@@ -234,3 +235,77 @@ def test_fine_times_of_other_programs_are_read_as_before(tmp_path):
     """Runs of such files keep their hashes, so they must compute the same."""
     path = write(tmp_path / "x.h5", ("f8", "u2"), times=[[0.7504], [], []], units=[[1], [], []])
     assert read_shd(path).times.tolist() == [float(np.float16(0.7504))]
+
+
+@pytest.mark.parametrize("precision", ["float64", "half", "FLOAT32", ""])
+def test_an_unknown_precision_of_times_is_refused(tmp_path, precision):
+    path = write(tmp_path / "x.h5")
+    with h5py.File(path, "a") as file:
+        file["extra/time_precision"] = precision
+    wanted = rf"x\.h5: extra/time_precision is '{precision}', .* float16 or float32\. Write one"
+    with pytest.raises(DatasetError, match=wanted):
+        read_shd(path)
+
+
+def test_the_precision_of_shd_may_be_named(tmp_path):
+    path = write(tmp_path / "x.h5")
+    with h5py.File(path, "a") as file:
+        file["extra/time_precision"] = "float16"
+    check_good(read_shd(path))
+
+
+ROWS = ("spikes/times", "spikes/units", "labels", "extra/speaker")
+
+
+def declare(path: Path, shape: tuple[int, ...], names: Sequence[str]) -> None:
+    """Let columns declare another shape, of which nothing is written."""
+    with h5py.File(path, "a") as file:
+        for name in names:
+            dtype = file[name].dtype
+            del file[name]
+            file.create_dataset(name, shape, dtype, chunks=(1000,))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zip"])
+@pytest.mark.parametrize(
+    ("names", "n"), [(ROWS, 3 * 10**8), (["extra/keys"], 10**9)], ids=["rows", "keys"]
+)
+def test_rows_that_are_declared_but_not_in_the_file_are_refused_at_once(tmp_path, names, n, suffix):
+    plain = write(tmp_path / "x_train.h5")
+    declare(plain, (n,), names)
+    path = packed(plain, suffix)
+    assert path.stat().st_size < 10**6
+    for read in (read_shd, speakers_of, lambda path: next(read_in_slices(path))):
+        with pytest.raises(DatasetError, match=rf"{names[0]} declares [\d,]+ bytes, but .* only 0"):
+            read(path)
+
+
+def test_a_name_that_declares_a_gigabyte_is_refused(tmp_path):
+    path = write(tmp_path / "x.h5")
+    with h5py.File(path, "a") as file:
+        del file["extra/keys"]
+        file.create_dataset("extra/keys", (20,), "S1000000000", chunks=(1,))
+    with pytest.raises(DatasetError, match="extra/keys declares 20,000,000,000 bytes"):
+        read_shd(path)
+
+
+def test_more_class_names_than_labels_can_have_are_refused(tmp_path):
+    path = write(tmp_path / "x.h5")
+    with h5py.File(path, "a") as file:
+        del file["extra/keys"]
+        file.create_dataset("extra/keys", (10**6,), "S1", compression="gzip")
+        file["extra/keys"][:] = b"a"
+    with pytest.raises(DatasetError, match=r"extra/keys has 1,000,000 names, .* 65,536 classes"):
+        read_shd(path)
+
+
+def test_a_column_that_is_packed_as_tightly_as_possible_is_read(tmp_path):
+    """Equal labels are packed about a thousandfold, so they declare far more than they store."""
+    n = 10**7
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        labels = file.create_dataset(
+            "labels", data=np.zeros(n, np.uint8), chunks=(n,), compression=9
+        )
+        assert labels.id.get_storage_size() < n / 1000
+        shd_file._check_size(path, file, "labels")

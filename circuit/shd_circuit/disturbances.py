@@ -143,8 +143,9 @@ def _slower_clock(
     # an event is taken to come in the middle of its step
     steps = np.floor((events.steps + 0.5) / (1 + strength)).astype(np.int64)
     n_steps = int(np.ceil(events.n_steps / (1 + strength)))
-    slow = replace(events, n_steps=n_steps, step_ms=events.step_ms * (1 + strength))
-    entries, _ = distinct(_entries(replace(slow, steps=steps)))
+    step_ms = events.step_ms * (1 + strength)
+    slow = replace(events, steps=steps, n_steps=n_steps, step_ms=step_ms)
+    entries, _ = distinct(_entries(slow))
     return model, _with_entries(entries, slow)
 
 

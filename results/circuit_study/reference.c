@@ -228,7 +228,7 @@ static const char *refusal(int n_numbers, const int32_t event[2], int32_t last_m
     if (n_numbers != 2)
         return "is not \"millisecond unit\", two whole numbers from 0";
     if (event[1] >= N_CHANNELS)
-        return "has a unit that the cochlea hasn't";
+        return "has a unit that is no channel of the cochlea";
     if (event[0] < last_ms)
         return "is earlier than the line before; sort an utterance's spikes by millisecond";
     return NULL;

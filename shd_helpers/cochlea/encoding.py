@@ -84,8 +84,8 @@ def _check_sound(wave: np.ndarray, rate_hz: int) -> None:
     duration_s = len(wave) / rate_hz
     if not MIN_DURATION_S <= duration_s <= MAX_DURATION_S:
         raise ValueError(
-            f"{len(wave)} samples, {duration_s:.3g} s. An utterance takes {MIN_DURATION_S:g} "
-            f"to {MAX_DURATION_S:g} s: cut longer sounds into utterances"
+            f"the sound takes {duration_s:.3g} s. An utterance takes {MIN_DURATION_S:g} to "
+            f"{MAX_DURATION_S:g} s: cut longer sounds into utterances"
         )
 
 

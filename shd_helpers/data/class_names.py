@@ -1,5 +1,6 @@
 """The names of classes: SHD's digits in two languages, or those of any other data set."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -127,12 +128,12 @@ def checked_class_names(path: Path, written: Sequence[str]) -> tuple[str, ...]:
     digits = tuple(name.lower().replace("ü", "ue") for name in names)
     if set(digits) <= set(LANGUAGES["both"]):
         names = digits
-    for name in names:
+    for name, count in Counter(names).items():
         if reason := why_no_class_name(name):
             raise DatasetError(f"{path}: extra/keys: {name!r}: {reason}. Rename the class.")
-        if names.count(name) > 1:
+        if count > 1:
             raise DatasetError(
-                f"{path}: extra/keys lists the class {name!r} {names.count(name)} times. Give each "
-                "class a name of its own."
+                f"{path}: extra/keys lists the class {name!r} {count} times. Give each class a "
+                "name of its own."
             )
     return names

@@ -2,11 +2,9 @@
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pooch
@@ -14,9 +12,6 @@ from filelock import FileLock, Timeout
 
 from shd_helpers.data.dataset_error import DatasetError
 
-# A download ends with an error if fewer bytes per second arrive for this many seconds.
-SLOWEST_BYTES_PER_S = 1000
-PATIENCE_S = 30.0
 SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
 
 
@@ -92,55 +87,12 @@ def without_secrets(text: str, address: str) -> str:
     return text
 
 
-def _fetch(address: str, output_file: object, _: object) -> None:
-    """Download a file for pooch, to the path `output_file`, under a progress bar.
-
-    Raises OSError if the site doesn't have the file or sends less than `SLOWEST_BYTES_PER_S` for
-    `PATIENCE_S`. A limit on the time between two bytes alone would never end with a site that sends
-    a byte now and then.
-    """
-    import requests
-    from tqdm import tqdm
-    from urllib3.exceptions import HTTPError
-
-    try:
-        with requests.get(address, stream=True, timeout=PATIENCE_S) as answer:
-            answer.raise_for_status()
-            n_bytes = int(answer.headers.get("content-length", 0))
-            with (
-                Path(str(output_file)).open("wb") as file,
-                tqdm(total=n_bytes or None, unit="B", unit_scale=True, ncols=79) as bar,
-            ):
-                for piece in _pieces(answer.raw):
-                    file.write(piece)
-                    bar.update(len(piece))
-    except HTTPError as error:  # of urllib3, no OSError; pooch tries again after this one
-        raise requests.exceptions.ConnectionError(str(error)) from error
-    if n_bytes > answer.raw.tell():
-        raise requests.exceptions.ConnectionError(f"{answer.raw.tell()} of {n_bytes} bytes came")
-
-
-def _pieces(content: Any) -> Iterator[bytes]:
-    """Yield an answer's content as it arrives. Raise OSError if too little arrives."""
-    start_s = time.monotonic()
-    n_bytes = 0  # since then
-    while piece := content.read1(2**16, decode_content=True):
-        yield piece
-        n_bytes += len(piece)
-        waited_s = time.monotonic() - start_s
-        if waited_s > PATIENCE_S:
-            if n_bytes < SLOWEST_BYTES_PER_S * waited_s:
-                slowest = SLOWEST_BYTES_PER_S / 1000
-                raise OSError(f"the site is slower than {slowest:g} kB/s")
-            start_s = time.monotonic()
-            n_bytes = 0
-
-
 def download(name: str, folder: Path, known_hash: str | None) -> Path:
     """Download a file from the first official address that has it, or from ``$SHD_BASE_URL``.
 
-    The file is moved into the folder when it is complete. The caller must keep other processes away
-    with `exclusive`.
+    pooch downloads it under a progress bar, tries each address twice, and gives one up that sends
+    nothing for 30 s. The file is moved into the folder when it is complete and its hash is right.
+    The caller must keep other processes away with `exclusive`.
 
     Parameters
     ----------
@@ -165,13 +117,14 @@ def download(name: str, folder: Path, known_hash: str | None) -> Path:
     own = os.environ.get("SHD_BASE_URL")
     sites = [own.rstrip("/") + "/"] if own else SITES
     pooch.get_logger().setLevel("WARNING")
+    downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16)
     failures = []
     unfinished = folder / "download"
     for site in sites:
         shutil.rmtree(unfinished, ignore_errors=True)  # what a killed process has left
         fetcher = pooch.create(unfinished, site, registry={name: known_hash}, retry_if_failed=1)
         try:
-            path = Path(fetcher.fetch(name, downloader=_fetch))
+            path = Path(fetcher.fetch(name, downloader=downloader))
         except (OSError, ValueError) as error:  # the network's errors are OSErrors, too
             shown = without_secrets(site, site)
             failures.append(f"{shown}{name}: {without_secrets(str(error), site)}")

@@ -46,8 +46,8 @@ def make_heidelberg(
 
     A call that follows an interrupted one uses what that has left: the archive and the spikes of
     each encoded recording. An archive that was put into the folder by hand is used, too. If two
-    processes call it at once, one waits. A receipt, ``hd.json``, is written last and says how the
-    files were made.
+    processes call it at once, one waits. A receipt, ``hd.json``, says how the files were made.
+    Files without a receipt are somebody's own, and are neither read nor replaced.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def make_heidelberg(
     ------
     DatasetError
         If the archive can't be downloaded, holds something else, or one of its recordings can't be
-        used. The message names the file and the remedy.
+        used, or a file without a receipt is in the way. The message names the file and the remedy.
     """
     paths = [folder / f"{copy_name('hd', copy)}_{FILES[number]}.h5" for number in file_numbers]
     receipt = paths[0].with_suffix(".json") if copy else folder / "hd.json"
@@ -85,13 +85,28 @@ def make_heidelberg(
         # Another process has made them while this one waited, or an older version has.
         if _is_made(paths, receipt, content):
             return paths
-        for path in (receipt, *paths):
-            path.unlink(missing_ok=True)
-        _make(folder, paths, file_numbers, copy, f"encoding {receipt.stem}")
+        _refuse_unknown(paths, receipt)
+        lists, spikes = _encode(folder, file_numbers, copy, f"encoding {receipt.stem}")
+        # First a receipt that fits no file: if the writing stops half-way, they are made again.
+        receipt.write_text("unfinished\n", encoding="utf-8")
+        for path, names in zip(paths, lists, strict=True):
+            _write(path, names, spikes[: len(names)])
+            del spikes[: len(names)]
         with atomic(receipt) as unfinished:
             unfinished.write_text(content, encoding="utf-8")
         shutil.rmtree(_unfinished(folder))
     return paths
+
+
+def _refuse_unknown(paths: Sequence[Path], receipt: Path) -> None:
+    """Raise DatasetError if a file that would be made is there, but nothing says who made it."""
+    unknown = [path for path in paths if path.exists()]
+    if unknown and not receipt.exists():
+        raise DatasetError(
+            f"{unknown[0]}: was not made by this program, because {receipt.name} isn't beside it. "
+            "Move it into another folder, and name that folder as the data set (DATASET=folder). "
+            "Or remove it, and it is made from the recordings."
+        )
 
 
 def _is_made(paths: Iterable[Path], receipt: Path, content: str) -> bool:
@@ -106,10 +121,13 @@ def _unfinished(folder: Path) -> Path:
     return folder / "unfinished"
 
 
-def _make(
-    folder: Path, paths: Sequence[Path], file_numbers: Sequence[int], copy: int, what: str
-) -> None:
-    """Download and unpack the archive, encode the recordings of the files and write them."""
+def _encode(
+    folder: Path, file_numbers: Sequence[int], copy: int, what: str
+) -> tuple[list[list[str]], list[tuple]]:
+    """Download and unpack the archive, and encode the recordings of some files.
+
+    Returns the names of each file's recordings, and the spikes of all of them.
+    """
     archive = folder / ARCHIVE
     if not archive.is_file():
         download(ARCHIVE, folder, None)
@@ -125,9 +143,7 @@ def _make(
             spikes = encode_files(sounds, _unfinished(folder) / "spikes", 0, what, copy)
     except RecordingError as error:
         raise DatasetError(f"{error} It is part of {archive}.") from error
-    for path, names in zip(paths, wanted, strict=True):
-        _write(path, names, spikes[: len(names)])
-        del spikes[: len(names)]
+    return wanted, spikes
 
 
 def _rename_older(paths: Sequence[Path]) -> None:

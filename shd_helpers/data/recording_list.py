@@ -36,7 +36,9 @@ class Recording(NamedTuple):
 
 
 def normalized(text: str) -> str:
-    """Return a text with one character for each umlaut, because macOS spells it as two.
+    """Return a text without blanks around it, and with one character for each umlaut.
+
+    macOS spells an umlaut as two characters.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ def normalized(text: str) -> str:
     str
         The text in Unicode's form NFC. Texts that look alike are equal then.
     """
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", text).strip()
 
 
 def list_recordings(source: Path) -> list[Recording]:
@@ -79,6 +81,11 @@ def list_recordings(source: Path) -> list[Recording]:
         if reason := why_no_class_name(recording.label):
             raise RecordingError(
                 f"{_printable(recording.path)}: label {recording.label!r}: {reason}."
+            )
+        if not recording.speaker.isprintable():  # or two speakers could look like one
+            raise RecordingError(
+                f"{_printable(recording.path)}: the speaker {recording.speaker!r} has a character "
+                "that can't be seen. Rename the file, or correct the list."
             )
     check_complete(source, recordings)
     _check_copies(recordings)
@@ -159,13 +166,14 @@ def _recordings_of_class(folder: Path) -> list[Recording]:
     recordings = []
     for path in paths:
         _check_text(path)
-        speaker, underscore, _ = path.stem.partition("_")
+        before, underscore, _ = path.stem.partition("_")
+        speaker = normalized(before)
         if not speaker or not underscore:
             raise RecordingError(
                 f"{path}: the name says no speaker. Rename it to {{speaker}}_{{take}}"
                 f"{path.suffix}, such as anna_1{path.suffix}."
             )
-        recordings.append(Recording(path, label, normalized(speaker)))
+        recordings.append(Recording(path, label, speaker))
     return recordings
 
 
@@ -175,7 +183,7 @@ def _parse_name(path: Path) -> Recording:
     The numbers 0 to 19 are the labels of SHD: they stand for its class names.
     """
     _check_text(path)
-    fields = path.stem.split("_")
+    fields = [normalized(field) for field in path.stem.split("_")]
     if len(fields) != 3 or not all(fields):
         raise RecordingError(
             f"{path}: the name is not {{label}}_{{speaker}}_{{take}}{path.suffix}. Rename it, or "
@@ -185,7 +193,7 @@ def _parse_name(path: Path) -> Recording:
     digits = LANGUAGES["both"]
     if label in [str(number) for number in range(len(digits))]:
         label = digits[int(label)]
-    return Recording(path, normalized(label), normalized(speaker))
+    return Recording(path, label, speaker)
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -268,8 +276,7 @@ def _listed_in_csv(path: Path) -> list[Recording]:
             )
         row_of[same] = number
         _check_text(file)
-        label = normalized(row["label"].strip())
-        recordings.append(Recording(file, label, normalized(row["speaker"].strip())))
+        recordings.append(Recording(file, normalized(row["label"]), normalized(row["speaker"])))
     _check_all_listed(path, recordings)
     return recordings
 
@@ -279,7 +286,8 @@ def _read_rows(path: Path) -> list[tuple[int, dict]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            names = reader.fieldnames or []
+            names = [name.strip().lower() for name in reader.fieldnames or []]
+            reader.fieldnames = names
             rows = [(reader.line_num, row) for row in reader]
     except UnicodeDecodeError as error:
         raise RecordingError(f"{path}: not UTF-8 ({error}). Save it as UTF-8.") from None
@@ -290,7 +298,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict]]:
     absent = [name for name in COLUMNS if name not in names]
     if absent:
         raise RecordingError(
-            f"{path}: lacks the column {', '.join(absent)}. Its first line must have "
+            f"{path}: its first line doesn't name {' and '.join(absent)}. It must have the columns "
             f"{','.join(COLUMNS)}, with commas between them."
         )
     if not rows:

@@ -91,7 +91,7 @@ def encode_recordings(
     RecordingError
         If a recording or its name can't be used, or the set is incomplete: only one speaker, a
         class with one utterance, a speaker without one of the classes, one sound under two labels.
-        Or if the name is ``spoken``, which is that of synthetic speech.
+        Or if the name has a slash or only dots, or is ``spoken``, that of synthetic speech.
     DatasetError
         If a file can't be written, as on a full disk.
     ValueError
@@ -104,7 +104,13 @@ def encode_recordings(
     """
     check_whole("augmented_copies", augmented_copies, 0, MOST_COPIES)
     source = Path(source).expanduser()
-    name = name or (source.stem if source.is_file() else source.resolve().name)
+    if name is None:
+        name = source.stem if source.is_file() else source.resolve().name
+    if "/" in name or not name.strip("."):  # it would lead to another folder
+        raise RecordingError(
+            f"{source}: the name {name!r} has a slash, or nothing but dots. Files begin with it, "
+            "so give the data set another one (name)."
+        )
     if name == SYNTHETIC:
         raise RecordingError(
             f"{source}: the name {name!r} is that of the study's synthetic speech. Give the data "

@@ -32,6 +32,12 @@ N_CHANNELS_ENTRY = "extra/n_channels"  # where a file says how many channels it 
 # float16, because networks were trained on them like that.
 TIME_PRECISION_ENTRY = "extra/time_precision"
 FINE = "float32"
+# HDF5 stores nothing for rows that were never written. So a file of a few kilobytes can declare
+# billions of rows, which would take hours or all memory to read. What is declared must therefore
+# fit what is stored. Deflate (gzip) makes at most 1032 bytes of one, and a program may have left
+# some rows at their fill value.
+MOST_BYTES_OF_ONE = 1032
+MOST_UNWRITTEN_BYTES = 10**6
 
 
 @dataclass(frozen=True)
@@ -240,6 +246,12 @@ def _read_header(path: Path, file: h5py.File) -> _Header:
 
 def _class_names(path: Path, file: h5py.File) -> tuple[str, ...]:
     """Return the class names of a file, checked."""
+    n_names = file["extra/keys"].size or 0
+    if n_names > MOST_NUMBERS:
+        raise DatasetError(
+            f"{path}: extra/keys has {n_names:,} names, but there are at most {MOST_NUMBERS:,} "
+            "classes. Correct the program that wrote the file."
+        )
     return checked_class_names(path, tuple(file["extra/keys"].asstr("utf-8")[:]))
 
 
@@ -264,7 +276,7 @@ def _read_utterances(path: Path, file: h5py.File, header: _Header, rows: slice) 
     utterances = np.arange(rows.start, rows.stop)
     # Empty arrays first, so that a file without utterances is read, too.
     sizes = [np.empty(0, np.int64)]
-    times = [np.empty(0, _time_dtype(file))]
+    times = [np.empty(0, _time_dtype(path, file))]
     units = [np.empty(0, np.uint16)]
     for first in range(0, len(utterances), ROWS_AT_ONCE):
         chunk = utterances[first : first + ROWS_AT_ONCE]
@@ -311,6 +323,8 @@ def _check_layout(path: Path, file: h5py.File) -> None:
             f"{path}: without {', '.join(absent)}, which SHD layout has. Write the file with "
             "shd_helpers.write_shd."
         )
+    for name in (*_COLUMNS, "extra/keys", "extra/file", TIME_PRECISION_ENTRY):
+        _check_size(path, file, name)
     for name, (is_right_type, type_name) in _COLUMNS.items():
         column = file[name]
         is_column = isinstance(column, h5py.Dataset) and len(column.shape) == 1
@@ -325,6 +339,20 @@ def _check_layout(path: Path, file: h5py.File) -> None:
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{length} {name}" for name, length in lengths.items())
         raise DatasetError(f"{path}: {listed}. Each utterance needs one of each.")
+
+
+def _check_size(path: Path, file: h5py.File, name: str) -> None:
+    """Raise DatasetError if a column declares more than can be in the file."""
+    column = file.get(name)
+    if not isinstance(column, h5py.Dataset):
+        return
+    declared = (column.size or 0) * column.id.get_type().get_size()
+    stored = min(column.id.get_storage_size(), file.id.get_filesize())
+    if declared > MOST_UNWRITTEN_BYTES + MOST_BYTES_OF_ONE * stored:
+        raise DatasetError(
+            f"{path}: {name} declares {declared:,} bytes, but the file has only {stored:,} of it. "
+            "Copy or download the file again, or correct the program that wrote it."
+        )
 
 
 def _read_rows(
@@ -346,13 +374,21 @@ def _read_rows(
     is_time = (times >= 0) & (times <= LONGEST_S)  # false for NaN
     _refuse(path, ~is_time, owner, f"a time outside 0..{LONGEST_S:g} seconds")
     _check_units(path, file, units, owner, n_channels)
-    return sizes, times.astype(_time_dtype(file), copy=False), units.astype(np.uint16, copy=False)
+    times = times.astype(_time_dtype(path, file), copy=False)
+    return sizes, times, units.astype(np.uint16, copy=False)
 
 
-def _time_dtype(file: h5py.File) -> type[np.floating]:
+def _time_dtype(path: Path, file: h5py.File) -> type[np.floating]:
     """Return the type of the times that are read from an open file."""
-    is_fine = TIME_PRECISION_ENTRY in file and file[TIME_PRECISION_ENTRY].asstr("utf-8")[()] == FINE
-    return np.float32 if is_fine else np.float16
+    if TIME_PRECISION_ENTRY not in file:
+        return np.float16
+    precision = file[TIME_PRECISION_ENTRY].asstr("utf-8")[()]
+    if precision not in ("float16", FINE):
+        raise DatasetError(
+            f"{path}: {TIME_PRECISION_ENTRY} is {precision!r}, but times are read as float16 or "
+            f"{FINE}. Write one of these there."
+        )
+    return np.float32 if precision == FINE else np.float16
 
 
 def _check_units(

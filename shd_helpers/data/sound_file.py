@@ -190,8 +190,8 @@ def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
     if not MIN_DURATION_S <= duration_s <= longest_s:
         _refuse(
             path,
-            f"{n_samples} samples, {duration_s:.3g} s. An utterance takes {MIN_DURATION_S:g} "
-            f"to {longest_s:g} s. Cut longer recordings into utterances.",
+            f"takes {duration_s:.3g} s. An utterance takes {MIN_DURATION_S:g} to {longest_s:g} s. "
+            "Cut longer recordings into utterances.",
         )
     if len(channels) < n_samples or _is_cut_off(path):
         raise RecordingError(

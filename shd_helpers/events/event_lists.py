@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +52,12 @@ class Events:
         The number of spikes in the whole file or files from which the utterances come.
     cut_spikes : int
         The number of those spikes that come at `duration_s` or later.
+
+    Raises
+    ------
+    ValueError
+        If the arrays don't match, a value is out of its range, a class is named twice, or `step_ms`
+        is no positive number. The message names the array. The order of the events isn't checked.
     """
 
     steps: np.ndarray
@@ -66,6 +74,13 @@ class Events:
     n_channels: int = N_CHANNELS
     source_spikes: int = 0
     cut_spikes: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what would give wrong results without an error."""
+        _check_sizes(self)
+        _check_values("steps", self.steps, self.n_steps)
+        _check_values("units", self.units, self.n_units)
+        _check_values("labels", self.labels, len(self.class_names))
 
     @property
     def cut_share(self) -> float:
@@ -181,6 +196,48 @@ class Events:
         new_label[[self.class_names.index(name) for name in names]] = np.arange(len(names))
         chosen = self.take(np.flatnonzero(new_label[self.labels] >= 0))
         return replace(chosen, labels=new_label[chosen.labels], class_names=tuple(names))
+
+
+def _check_sizes(events: Events) -> None:
+    """Raise ValueError if an array doesn't match the others, or there can be no such matrices."""
+    for name in ("n_steps", "n_units", "step_ms"):
+        value = getattr(events, name)
+        if not isinstance(value, Real) or not 0 < float(value) < inf:  # false for NaN
+            raise ValueError(f"{name} {value!r}: must be a number above 0")
+    if len(set(events.class_names)) < len(events.class_names):
+        raise ValueError(
+            f"class_names {tuple(events.class_names)}: a class is named twice. Name each once, and "
+            "let the labels count them"
+        )
+    n_utterances = len(events.labels)
+    sizes = {"units": len(events.steps), "offsets": n_utterances + 1}
+    sizes |= dict.fromkeys(("speakers", "rows", "file"), n_utterances)
+    for name, size in sizes.items():
+        values = getattr(events, name)
+        if values is not None and len(values) != size:
+            raise ValueError(
+                f"{name}: has the length {len(values)} instead of {size}. There are "
+                f"{len(events.steps)} steps and {n_utterances} labels"
+            )
+    begins_and_ends = (events.offsets[0], events.offsets[-1])
+    if begins_and_ends != (0, len(events.steps)) or (np.diff(events.offsets) < 0).any():
+        raise ValueError(
+            f"offsets: must ascend from 0 to {len(events.steps)}, the number of events. Give "
+            "np.cumsum([0, *sizes]), with the number of events of each utterance"
+        )
+
+
+def _check_values(name: str, values: np.ndarray, stop: int) -> None:
+    """Raise ValueError if an array has anything but whole numbers from 0 to `stop` - 1."""
+    if len(values) == 0:
+        return
+    if getattr(values, "ndim", 0) != 1 or values.dtype.kind not in "iu":
+        raise ValueError(f"{name}: must be an array of whole numbers, with one axis")
+    if not 0 <= values.min() <= values.max() < stop:
+        raise ValueError(
+            f"{name}: has values from {values.min()} to {values.max()}, but must have 0 to "
+            f"{stop - 1}"
+        )
 
 
 def checked_utterances(index: Sequence[int] | np.ndarray, n_utterances: int) -> np.ndarray:

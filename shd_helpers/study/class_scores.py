@@ -312,6 +312,8 @@ def read_scores(path: Path) -> dict[str, ClassScores]:
             class_names = tuple(map(str, group.attrs["class_names"]))
             if len(n_utterances) > 1 or columns["scores"].shape[1] != len(class_names):
                 raise ValueError(f"the sizes of {name} don't match")
+            if not np.isfinite(columns["scores"]).all():
+                raise ValueError(f"{name} has class scores that aren't finite")
             runs[name] = ClassScores(**columns, class_names=class_names)
     return runs
 
@@ -325,6 +327,8 @@ def _of_folder(folder: Path) -> ClassScores:
         class_names = class_names_of(info)
         if scores.shape != (len(table), len(class_names)):
             raise ValueError("its class scores are of other utterances than its predictions")
+        if not np.isfinite(scores).all():
+            raise ValueError("its class scores aren't finite, because its training diverged")
         numbers = {name: number for number, name in enumerate(class_names)}
         return ClassScores(
             scores=behind_the_winner(scores),

@@ -2,7 +2,7 @@
 
 A run folder holds everything about a run. A pretrained network is one ``.npz`` file with only what
 is needed to use the network: its weights by name, and the entry `about`. That is a text in JSON
-with the run's parameters, the hashes of its data, its scores and the hash of its weights.
+with the run's parameters, the hashes of its data, its scores, and the hash of all this.
 
 The networks of several runs can be saved in one file, as an ensemble. Then `about` has a list
 `members` with what is known about each run, and the names of the weights begin with ``members.0.``,
@@ -33,16 +33,20 @@ from shd_helpers.study.trained_network import (
 )
 
 _ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
+SHA256 = "sha256"  # in `about`: the hash of all else in the file
 _ABOUT_DATA = ("class_names", "n_channels")  # older runs lack them: see `class_names_of`
 
 
-def load_network(run: Run) -> TrainedNetwork:
+def load_network(run: Run, *, trust: bool = False) -> TrainedNetwork:
     """Return the trained network of a run folder.
 
     Parameters
     ----------
     run : Run
         From `run_folder.read_run`.
+    trust : bool
+        Whether a Python file that the run names, such as ``mine.py:boxcar``, may run. It can do
+        whatever you can do.
 
     Returns
     -------
@@ -53,10 +57,10 @@ def load_network(run: Run) -> TrainedNetwork:
     ------
     RunError
         If its parameters or its weights are no network's, or are those of a network that isn't the
-        study's own. The message says what differs.
+        study's own (the message says what differs), or it names a Python file without `trust`.
     """
     with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
-        return build_trained(run.info, run.state, run.folder / "run.json")
+        return build_trained(run.info, run.state, run.folder / "run.json", trust=trust)
 
 
 def save_pretrained(run: Run, path: Path) -> None:
@@ -74,10 +78,10 @@ def save_pretrained(run: Run, path: Path) -> None:
     RunError
         If the network isn't the study's own: `load_pretrained` couldn't build it.
     """
-    _write_file(path, _about_run(run), _arrays_of(run))
+    write_pretrained(path, _about_run(run), _arrays_of(run))
 
 
-def save_ensemble(runs: Sequence[Run], path: Path) -> None:
+def save_ensemble(runs: Sequence[Run], path: Path, *, trust: bool = False) -> None:
     """Save the trained networks of several runs in one file, as an ensemble.
 
     `load_pretrained` returns a network that averages the class scores of all of them. The networks
@@ -89,6 +93,8 @@ def save_ensemble(runs: Sequence[Run], path: Path) -> None:
         Complete runs with the same input, classes, data and training speakers.
     path : Path
         The ``.npz`` file to write.
+    trust : bool
+        As for `load_network`, because the networks are built to compare them.
 
     Raises
     ------
@@ -96,12 +102,12 @@ def save_ensemble(runs: Sequence[Run], path: Path) -> None:
         If a network isn't the study's own, or the runs can't be an ensemble: see `ensemble_of`.
     """
     abouts = [_about_run(run) for run in runs]
-    ensemble = ensemble_of([load_network(run) for run in runs], path)
+    ensemble = ensemble_of([load_network(run, trust=trust) for run in runs], path)
     arrays = {}
     for number, run in enumerate(runs):
         for name, values in _arrays_of(run).items():
             arrays[f"{MEMBERS}.{number}.{name}"] = values
-    _write_file(path, ensemble.about | {MEMBERS: abouts}, arrays)
+    write_pretrained(path, ensemble.about | {MEMBERS: abouts}, arrays)
 
 
 def _about_run(run: Run) -> dict[str, Any]:
@@ -119,34 +125,36 @@ def _arrays_of(run: Run) -> dict[str, np.ndarray]:
     return {name: values.numpy() for name, values in run.state.items()}
 
 
-def _write_file(path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a pretrained network, with the hash of its weights."""
-    whole = {**about, "weights_sha256": weights_hash(arrays)}
+def write_pretrained(
+    path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Write a pretrained network, with the hash of its content.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.npz`` file to write.
+    about : mapping
+        What is known about the network.
+    arrays : mapping
+        Weights, betas and thresholds by the names of the network's `state_dict`.
+    """
+    whole = {**about, SHA256: _content_hash(about, arrays)}
     with atomic(path) as unfinished, unfinished.open("wb") as file:
         np.savez_compressed(file, **arrays, about=np.array(json.dumps(whole)))  # type: ignore[arg-type]
 
 
-def weights_hash(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the SHA-256 of a network's weights: of their names, shapes, types and values.
-
-    Parameters
-    ----------
-    arrays : mapping
-        Weights, betas and thresholds by the names of the network's `state_dict`.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
+def _content_hash(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of all that a pretrained network has: texts, names, types and values."""
+    hashed = {name: value for name, value in about.items() if name != SHA256}
+    digest = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode())
     for name, values in sorted(arrays.items()):
-        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(f"\n{name} {values.dtype.str} {values.shape}\n".encode())
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
 
-def load_pretrained(path: str | Path) -> TrainedNetwork:
+def load_pretrained(path: str | Path, *, trust: bool = False) -> TrainedNetwork:
     """Load a network that `save_pretrained` has saved.
 
     Parameters
@@ -154,6 +162,9 @@ def load_pretrained(path: str | Path) -> TrainedNetwork:
     path : str or Path
         The file, or the name of one in `paths.networks_dir`, without its ending. A text with
         a slash, or that ends with ``.npz``, is the path of a file.
+    trust : bool
+        Whether a Python file that the network names, such as ``mine.py:boxcar``, may run. It can do
+        whatever you can do.
 
     Returns
     -------
@@ -163,8 +174,8 @@ def load_pretrained(path: str | Path) -> TrainedNetwork:
     Raises
     ------
     RunError
-        If there is no such file, or it is damaged, or its parameters aren't those of its hash, or
-        its weights don't fit the network of its parameters.
+        If there is no such file, or it is damaged or has changed, or its weights don't fit the
+        network of its parameters, or it names a Python file without `trust`.
     """
     is_name = isinstance(path, str) and "/" not in path and not path.endswith(".npz")
     path = networks_dir() / f"{path}.npz" if is_name else Path(path)
@@ -180,11 +191,7 @@ def load_pretrained(path: str | Path) -> TrainedNetwork:
     with reading(path, RunError, RESTORE):
         about, arrays = _read_file(path)
         state = {name: torch.from_numpy(values) for name, values in arrays.items()}
-        trained = build_trained(about, state, path)  # names what is wrong with a single weight
-        written = about.get("weights_sha256")  # older files have none
-        if written is not None and weights_hash(arrays) != written:
-            raise ValueError("its weights have changed since they were written")
-        return trained
+        return build_trained(about, state, path, trust=trust)
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -195,8 +202,8 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     is_numeric = all(values.dtype.kind in "bif" for values in arrays.values())
     if not isinstance(about, dict) or not is_numeric:
         raise ValueError("it doesn't contain a network")
-    if "sure_from" in about:  # its first name
-        about["confidence_threshold"] = about.pop("sure_from")
+    if _content_hash(about, arrays) != about.get(SHA256):
+        raise ValueError("its content has changed since it was written")
     for about_run in about.get(MEMBERS, [about]):
         about_run["parameters"] = current_names(about_run["parameters"])
         if run_hash(about_run["parameters"], about_run["data"]) != about_run["hash"]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from snntorch import Leaky
 
-from shd_helpers.checks import check_choice
+from shd_helpers.checks import check_choice, listed
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.datasets import fingerprint
@@ -134,7 +134,8 @@ class TrainedNetwork(NamedTuple):
             if name.rpartition(".")[0] in output_modules and has_classes:
                 state[name] = values[classes]
         names = tuple(self.class_names[number] for number in classes)
-        return build_trained(self.about, state, self.file, names)
+        # Whoever has loaded the network trusts it.
+        return build_trained(self.about, state, self.file, names, trust=True)
 
 
 def _output_modules(network: Network) -> tuple[str, ...]:
@@ -221,6 +222,8 @@ def build_trained(
     state: Mapping[str, torch.Tensor],
     file: Path,
     class_names: Sequence[str] | None = None,
+    *,
+    trust: bool = False,
 ) -> TrainedNetwork:
     """Build the network of a run's parameters and load its weights.
 
@@ -235,6 +238,8 @@ def build_trained(
         Where it comes from, for messages.
     class_names : sequence of str, optional
         The classes, in the order of the outputs. Default: those of the run.
+    trust : bool
+        Whether a Python file that the parameters name may run.
 
     Returns
     -------
@@ -244,13 +249,15 @@ def build_trained(
     Raises
     ------
     RunError
-        If the network can't be built from the run's parameters, a file with an object of the user's
-        own has changed since the run, or the tensors don't fit the network.
+        If the network can't be built from the run's parameters, these name a Python file that isn't
+        trusted or has changed since the run, or the tensors don't fit the network.
     ValueError
         If a weight, beta or threshold has a value that no network can have.
     """
     if MEMBERS in about:
-        return _build_ensemble(about, state, file)
+        return _build_ensemble(about, state, file, trust)
+    if not trust:
+        _refuse_objects(about, file)
     recipe = recipe_of(about)
     if class_names is None:
         class_names = class_names_of(about)
@@ -281,7 +288,9 @@ def _check_values(network: Network, state: Mapping[str, torch.Tensor]) -> None:
             raise ValueError(f"{name} has values of 0 or less")
 
 
-def _build_ensemble(about: dict, state: Mapping[str, torch.Tensor], file: Path) -> TrainedNetwork:
+def _build_ensemble(
+    about: dict, state: Mapping[str, torch.Tensor], file: Path, trust: bool
+) -> TrainedNetwork:
     """Return the ensemble of several runs; see `build_trained`."""
     unused = dict(state)
     members = []
@@ -289,7 +298,7 @@ def _build_ensemble(about: dict, state: Mapping[str, torch.Tensor], file: Path) 
         prefix = f"{MEMBERS}.{number}."
         names = [name for name in unused if name.startswith(prefix)]
         member_state = {name.removeprefix(prefix): unused.pop(name) for name in names}
-        members.append(build_trained(about_member, member_state, file))
+        members.append(build_trained(about_member, member_state, file, trust=trust))
     if unused:
         raise RunError(f"{file}: it has weights of no network: {', '.join(unused)}. {RESTORE}")
     return ensemble_of(members, file)._replace(about=about)
@@ -313,11 +322,24 @@ def check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
         If the run trained another network. The message says in what it differs.
     """
     if other := about.get("other_network"):
-        different = differences(other, recipe, len(class_names_of(about)))
+        # What it should be can't be built without running the file of such an object.
+        different = listed(list(references(about["parameters"]).values()))
+        if not different:
+            different = differences(other, recipe, len(class_names_of(about)))
         raise RunError(
             f"{file}: this run trained a network that isn't the study's own ({different}), so it "
             "can't be built from the run's parameters. Build it with your own code, and load the "
             "run's state_dict.pt into it."
+        )
+
+
+def _refuse_objects(about: Mapping[str, Any], file: Path) -> None:
+    """Raise RunError if a network's parameters name a Python file."""
+    for name, text in references(about["parameters"]).items():
+        raise RunError(
+            f"{file}: its {name} is {text}, and this Python file would run with your rights. If "
+            "you trust it, load the network in Python, and pass trust=True to load_pretrained or "
+            "load_network."
         )
 
 
