@@ -251,7 +251,7 @@ def test_a_notebook_of_results_is_short_and_opens_with_the_answer(number):
     assert len(notebook.cells) <= 25
     answer = texts[next(i for i, text in enumerate(texts) if "**Answer.**" in text)]
     sentences = re.findall(r"\.(?=\s|$)", answer.strip().partition("\n\n")[0])
-    assert len(sentences) == 3
+    assert len(sentences) in (3, 4)
     assert re.search(r"\*(shown|undecided)\*", answer)
 
 
