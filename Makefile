@@ -43,7 +43,7 @@ help:
 	@echo "make compare    compare two data sets, A= and B=: names or folders"
 	@echo "make sweep      execute the runs of a sweep that have no result yet: SWEEP= names a file of sweeps/"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
-	@echo "make evidence   execute the missing runs of all sweeps behind the tables, with hd (hours)"
+	@echo "make evidence   execute all sweeps behind the tables, with hd, into SHD_RESULTS_DIR (days)"
 	@echo "make export     write a network's circuit: integers, C, Verilog, test vectors, README;"
 	@echo "                RUN=run folder, or a network of results/networks; OUT=folder to write;"
 	@echo "                DATASET= where its data is now; ARGS='--circuit 8-8-16 --utterances 50'"

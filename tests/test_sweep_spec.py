@@ -248,7 +248,6 @@ def test_the_settings_of_every_run_are_checked(home):
         ("03_model_training", {"lr": 5}),
         ("03_model_training", {"circuit": "nonsense"}),
         ("03_model_training", {"augmented_copies": 11}),
-        ("own.ipynb", {"circuit": "nonsense"}),
         ("own.ipynb", {"augmented_copies": 11}),
     ],
 )

@@ -355,9 +355,9 @@ def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
     assert sorted(path.name for path in home.table.parent.iterdir()) == [".lock", "trial.csv"]
 
 
-def test_a_new_parameter_is_neutral_in_older_rows(home, monkeypatch):
+def test_a_new_setting_has_its_default_in_older_rows(home, monkeypatch):
     store(home, {0: measured(home, 0.5)})
-    monkeypatch.setitem(tables.NEUTRAL, "more", 7)
+    monkeypatch.setitem(tables.DEFAULTS, "more", 7)
     row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "1,seed=1"}
     tables.merge_rows(home.table, [row | {"status": "done"}])
     assert read_rows(home.table).more.tolist() == [8, 7]

@@ -20,7 +20,7 @@ import torch
 
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import networks_dir
-from shd_helpers.study.identity import current_names, run_hash
+from shd_helpers.study.identity import run_hash
 from shd_helpers.study.run_folder import REMEDY, Run, recipe_of
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.trained_network import (
@@ -32,8 +32,17 @@ from shd_helpers.study.trained_network import (
     ensemble_of,
 )
 
-_ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
-_ABOUT_DATA = ("class_names", "n_channels")  # older runs lack them: see `class_names_of`
+_ABOUT = (
+    "parameters",
+    "seed",
+    "data",
+    "hash",
+    "class_names",
+    "n_channels",
+    "seen_speakers",
+    "versions",
+    "scores",
+)
 
 
 def load_network(run: Run) -> TrainedNetwork:
@@ -108,7 +117,6 @@ def _about_run(run: Run) -> dict[str, Any]:
     """Return what a pretrained network keeps of a run; RunError if others can't build it."""
     check_own(run.info, recipe_of(run.info), run.folder / "run.json")
     about = {name: run.info[name] for name in _ABOUT}
-    about |= {name: run.info[name] for name in _ABOUT_DATA if name in run.info}
     # The run may name the data set by its folder on this machine, which others don't have.
     about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
     return about
@@ -181,24 +189,20 @@ def load_pretrained(path: str | Path) -> TrainedNetwork:
         about, arrays = _read_file(path)
         state = {name: torch.from_numpy(values) for name, values in arrays.items()}
         trained = build_trained(about, state, path)  # names what is wrong with a single weight
-        written = about.get("weights_sha256")  # older files have none
-        if written is not None and weights_hash(arrays) != written:
+        if weights_hash(arrays) != about["weights_sha256"]:
             raise ValueError("its weights have changed since they were written")
         return trained
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return what is said about a pretrained network, under today's names, and its weights."""
+    """Return what is said about a pretrained network and its weights."""
     with np.load(path) as file:
         arrays = dict(file)
     about = json.loads(str(arrays.pop("about")))
     is_numeric = all(values.dtype.kind in "bif" for values in arrays.values())
     if not isinstance(about, dict) or not is_numeric:
         raise ValueError("it doesn't contain a network")
-    if "sure_from" in about:  # its first name
-        about["confidence_threshold"] = about.pop("sure_from")
     for about_run in about.get(MEMBERS, [about]):
-        about_run["parameters"] = current_names(about_run["parameters"])
         if run_hash(about_run["parameters"], about_run["data"]) != about_run["hash"]:
             raise ValueError("its parameters or data have changed, because its hash is another one")
     return about, arrays

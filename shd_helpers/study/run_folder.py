@@ -12,9 +12,7 @@ import numpy as np
 import torch
 
 from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.files import reading, sha256
-from shd_helpers.study.identity import current_names
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_replacement import (
     RunError,
@@ -67,11 +65,9 @@ def class_names_of(info: Mapping[str, Any]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        What the run says. Older runs don't: all of them had a language's digits.
+        The names.
     """
-    if "class_names" in info:
-        return tuple(info["class_names"])
-    return LANGUAGES[info["parameters"]["language"]]
+    return tuple(info["class_names"])
 
 
 def recipe_of(info: Mapping[str, Any]) -> Recipe:
@@ -87,7 +83,7 @@ def recipe_of(info: Mapping[str, Any]) -> Recipe:
     Recipe
         The settings.
     """
-    return Recipe.from_flat(info["parameters"], info.get("n_channels", N_CHANNELS))
+    return Recipe.from_flat(info["parameters"], info["n_channels"])
 
 
 def classes_in_words(class_names: Sequence[str], language: str) -> str:
@@ -172,7 +168,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Parameters, hash, scores and more, see docs/run_folders.md; parameters under today's names.
+        Parameters, hash, scores and more: see docs/run_folders.md.
 
     Raises
     ------
@@ -195,7 +191,6 @@ def read_info(folder: Path) -> dict[str, Any]:
             raise RunError(f"{path}: no such file. {REMEDY} first.") from None
         if not isinstance(info, dict) or not isinstance(info.get("parameters"), dict):
             raise ValueError("it doesn't contain a run")
-        info["parameters"] = current_names(info["parameters"])
     return info
 
 
@@ -205,12 +200,12 @@ def _as_written(path: Path, info: Mapping[str, Any]) -> Iterator[Path]:
 
     RunError, if it isn't, or if the block finds it damaged.
     """
-    hashes = info.get("files")  # by the names of the run's files; older runs have none
-    if hashes is not None and path.name not in hashes:
+    hashes = info["files"]  # by the names of the run's files
+    if path.name not in hashes:
         # An earlier run in this folder may have left a file of this name.
         raise RunError(f"{path}: not a file of this run, which wrote none. {REMEDY} again.")
     with reading(path, RunError, f"{REMEDY} again."):
-        if hashes is not None and hashes[path.name] != sha256(path):
+        if hashes[path.name] != sha256(path):
             raise ValueError("its content isn't what the run wrote")
         yield path
 
@@ -254,7 +249,6 @@ def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
     with _as_written(folder / "predictions.csv", info) as path:
         # The German digit "null" is a word, not a missing value.
         table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
-        table = table.rename(columns={"part": "file"})  # older runs have the first name
         return table.astype({"speaker": np.int64})
 
 
@@ -277,6 +271,6 @@ def read_class_scores(folder: Path, info: Mapping[str, Any]) -> np.ndarray:
     Raises
     ------
     RunError
-        If the file is missing or damaged. Runs that are older than it lack it.
+        If the file is missing or damaged.
     """
     return _arrays(folder / CLASS_SCORES, info)["scores"]
