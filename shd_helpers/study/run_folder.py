@@ -14,12 +14,7 @@ import torch
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.files import reading, sha256
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_replacement import (
-    RunError,
-    finish_renaming,
-    is_waiting,
-    lock_run_folder,
-)
+from shd_helpers.study.run_replacement import INFO, RunError, run_lock
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
@@ -125,21 +120,21 @@ def read_run(folder: str | Path) -> Run:
         If there is no run in it, or one of its files is damaged.
     """
     folder = Path(folder)
-    info = read_info(folder)
+    lock = run_lock(folder)
     try:
-        run = _read_files(folder, info)
+        return _read_files(folder)
     except RunError:
-        if read_info(folder) == info:
+        if not Path(lock.lock_file).exists():  # nobody has written here
             raise
-        return read_run(folder)
-    if read_info(folder) != info:  # another run has replaced it meanwhile
-        return read_run(folder)
-    return run
+    with lock:  # perhaps another process was replacing the files
+        return _read_files(folder)
 
 
-def _read_files(folder: Path, info: dict[str, Any]) -> Run:
-    """Return the content of a run folder whose `run.json` is read."""
+def _read_files(folder: Path) -> Run:
+    """Return the content of a run folder."""
     import pandas as pd
+
+    info = read_info(folder)
 
     with reading(folder / "run.json", RunError, f"{REMEDY} again."):
         epochs = pd.DataFrame(info["epochs"])
@@ -157,9 +152,6 @@ def _read_files(folder: Path, info: dict[str, Any]) -> Run:
 def read_info(folder: Path) -> dict[str, Any]:
     """Read the `run.json` of a run folder.
 
-    If a process was killed when its run was complete, but hadn't replaced the folder yet, the
-    replacement is finished first.
-
     Parameters
     ----------
     folder : Path
@@ -168,26 +160,18 @@ def read_info(folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Parameters, hash, scores and more: see docs/run_folders.md.
+        Parameters, hash, scores and more, see docs/run_folders.md.
 
     Raises
     ------
     RunError
         If there is no run in the folder, or the file is damaged.
     """
-    if is_waiting(folder):
-        lock = lock_run_folder(folder)
-        try:
-            finish_renaming(folder)
-        finally:
-            lock.release()
-    path = folder / "run.json"
+    path = folder / INFO
     with reading(path, RunError, f"{REMEDY} again."):
         try:
             info = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            if is_waiting(folder) or path.exists():  # another process renames it just now
-                return read_info(folder)
             raise RunError(f"{path}: no such file. {REMEDY} first.") from None
         if not isinstance(info, dict) or not isinstance(info.get("parameters"), dict):
             raise ValueError("it doesn't contain a run")
