@@ -75,12 +75,12 @@ help:
 $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(INSTALL) --no-compile --progress-bar on -q -e '.[study,sweeps]'
+	$(INSTALL) --no-compile --progress-bar on -q -e '.[study]'
 	@touch $(INSTALLED)
 
 # what tests and linters need, and the circuit, which they include
 $(INSTALLED)-test: $(INSTALLED) circuit/pyproject.toml
-	$(INSTALL) --no-compile -q -e '.[study,sweeps,test]' -e ./circuit
+	$(INSTALL) --no-compile -q -e '.[study,cluster,test]' -e ./circuit
 	@touch $(INSTALLED)-circuit $(INSTALLED)-test
 
 study: $(INSTALLED)
