@@ -96,7 +96,7 @@ sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
 evidence: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen official ten_ms,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
+	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen official screening ten_ms,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
 # The circuit is a project of its own, which needs the study's package.
 $(INSTALLED)-circuit: $(INSTALLED) circuit/pyproject.toml

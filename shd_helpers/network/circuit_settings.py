@@ -177,8 +177,6 @@ def _unknown_to_circuits(config: NetworkConfig) -> list[str]:
     reasons = []
     if config.network != "spiking":
         reasons.append(f"network {quoted(config.network)}: a circuit needs spiking neurons")
-    if config.readout == "softmax":
-        reasons.append("readout softmax: a circuit counts spikes or adds up membranes")
     if config.neuron != "leaky":
         reasons.append(f"neuron {quoted(config.neuron)}: a circuit has leaky neurons only")
     if len(config.hidden_sizes) > 1:

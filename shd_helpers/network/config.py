@@ -38,9 +38,8 @@ class NetworkConfig:
     slope : float
         The slope of the surrogate: the larger it is, the narrower is the surrogate gradient.
     readout : str
-        What the class scores are: the output spikes (``"spikes"``), the mean membrane potential
-        (``"membrane"``), or the mean over the steps of the softmax of the membrane potentials
-        (``"softmax"``).
+        What the class scores are: the output spikes (``"spikes"``) or the mean membrane potential
+        (``"membrane"``).
     learn_beta : bool
         Whether the beta of each neuron is learned.
     learn_threshold : bool
@@ -78,7 +77,7 @@ class NetworkConfig:
     beta: float = setting(0.95, (0, 1))
     surrogate: str = "fast_sigmoid"
     slope: float = setting(2.0, (1e-6, 1e6))
-    readout: str = setting("spikes", ("spikes", "membrane", "softmax"))
+    readout: str = setting("spikes", ("spikes", "membrane"))
     learn_beta: bool = False
     learn_threshold: bool = False
     n_delays: int = setting(1, (1, MOST_COPIES))

@@ -154,12 +154,12 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     base = with_absolute_paths(path, base | changed)
     changed = {key: base[key] for key in changed}
     full_name = _sweep_name(content["name"], base, changed, grid)
-    _check_size(path, grid)
-    planned = list(_planned_runs(full_name, base, grid))
-    _check_planned_runs(path, notebook, planned)
     is_own = path.resolve().parent != SWEEPS
     table = _tables_dir(is_own) / f"{full_name}.csv"
     _check_not_frozen(table)
+    _check_size(path, grid)
+    planned = list(_planned_runs(full_name, base, grid))
+    _check_planned_runs(path, notebook, planned)
     # Last, because this may download and encode a data set, which takes minutes or hours.
     runs = [_identified(path, each) for each in planned]
     return Sweep(
