@@ -52,11 +52,12 @@ from shd_helpers.paths import (
     runs_dir,
 )
 from shd_helpers.small import is_small, small_version
-from shd_helpers.study.class_scores import scores_path
+from shd_helpers.study.class_scores import SCORES
 from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import as_run_name, notebook_parameters
-from shd_helpers.study.predictions import predictions_path
+from shd_helpers.study.predictions import PREDICTIONS
 from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.stores import Store
 from shd_helpers.study.tables import COLUMNS, MEASURED
 from shd_helpers.sweeps.grid import (
     AxisValue,
@@ -71,6 +72,7 @@ from shd_helpers.sweeps.sweep_file import SWEEPS, SweepError, named, read_yaml
 
 MOST_RUNS = 10_000  # of a sweep; with 2 minutes each, one core would take two weeks
 FROZEN = "frozen.csv"  # beside tables: which of them stay as they are, and of which commit
+_STORES: dict[str, Store] = {"keep_predictions": PREDICTIONS, "keep_scores": SCORES}
 
 
 # Runs are keys of dictionaries. Without `eq=False`, Python would compute a run's hash from all its
@@ -108,8 +110,7 @@ class Sweep:
     notebook: Path
     runs: list[RunSpec]
     table: Path
-    predictions: Path | None  # the file of the runs' predictions, if they are saved
-    scores: Path | None = None  # the file of the runs' class scores, if they are saved
+    stores: tuple[Store, ...] = ()  # what is kept of the runs beside the table
     first_columns: tuple[str, ...] = ()  # of the table; in the committed tables they aren't moved
 
 
@@ -167,8 +168,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         notebook,
         runs,
         table,
-        predictions=predictions_path(table) if content["keep_predictions"] else None,
-        scores=scores_path(table) if content["keep_scores"] else None,
+        stores=tuple(store for key, store in _STORES.items() if content[key]),
         first_columns=_varying(grid) if is_own else (),
     )
 
