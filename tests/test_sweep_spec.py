@@ -311,7 +311,8 @@ def test_a_sweep_is_read_and_checked_without_papermill_which_takes_seconds_to_im
     assert loaded_by(code, {"papermill", "torch"}) == {"torch"}
 
 
-STUDY = [path.stem for path in SWEEPS.glob("*.yaml")]
+# without the one that has a readout which was removed
+STUDY = [path.stem for path in SWEEPS.glob("*.yaml") if path.stem != "screening"]
 CHOOSE = {
     *("search", "finalists", "surrogates", "learning_rate_epochs", "original"),
     *("circuit_bits_validation", "small_validation", "ablations"),

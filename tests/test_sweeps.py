@@ -12,6 +12,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import nbformat
 import psutil
 import pytest
@@ -23,7 +24,7 @@ from shd_helpers.sweeps import workers as workers_module
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
-from shd_helpers.sweeps.workers import Shard, Workers
+from shd_helpers.sweeps.workers import Shard, Workers, connect
 from tests.sweep_home import LONG_S, family, nothing_left, stopped, wait_until
 
 pytestmark = pytest.mark.xdist_group("cluster")  # one scheduler for all
@@ -236,9 +237,19 @@ def test_a_sweep_without_workers_ends_with_a_reason(home, monkeypatch):
             run_sweep(home.yaml, workers=Workers(scheduler=address))
 
 
+def test_a_single_worker_of_a_scheduler_executes_the_runs():
+    """joblib would take this process instead, if it knew that there is only one."""
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        with connect(Workers(scheduler=cluster.scheduler_address), 2) as parallel:
+            processes = {*parallel([joblib.delayed(os.getpid)()] * 2)}
+    assert len(processes) == 1 and os.getpid() not in processes
+
+
 def test_workers_with_several_threads_are_refused(home):
     with LocalCluster(
-        1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
     ) as cluster:
         with pytest.raises(SweepError, match="a worker needs exactly one thread"):
             run_sweep(home.yaml, workers=Workers(scheduler=cluster.scheduler_address))

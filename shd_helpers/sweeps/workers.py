@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import joblib
+from joblib.parallel import get_active_backend
 
 from shd_helpers.checks import quoted
 from shd_helpers.extras import from_extra
@@ -207,6 +208,9 @@ def connect(workers: Workers, n_runs: int) -> Iterator[joblib.Parallel]:
         )
         return
     with _client(workers.scheduler) as client, joblib.parallel_config("dask", client=client):
+        backend, _ = get_active_backend()
+        # With one worker, joblib would execute the runs in this process.
+        backend.effective_n_jobs = lambda n_jobs: 2
         # all, so that workers that join later get some
         yield joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
 
