@@ -43,7 +43,7 @@ help:
 	@echo "make compare    compare two data sets, A= and B=: names or folders"
 	@echo "make sweep      execute the runs of a sweep that have no result yet: SWEEP= names a file of sweeps/"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
-	@echo "make evidence   execute the missing runs of all sweeps behind the tables, with hd (hours)"
+	@echo "make evidence   execute all sweeps behind the tables, with hd, into SHD_RESULTS_DIR (days)"
 	@echo "make export     write a network's circuit: integers, C, Verilog, test vectors, README;"
 	@echo "                RUN=run folder, or a network of results/networks; OUT=folder to write;"
 	@echo "                DATASET= where its data is now; ARGS='--circuit 8-8-16 --utterances 50'"
@@ -75,12 +75,12 @@ help:
 $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(INSTALL) --no-compile --progress-bar on -q -e '.[study,sweeps]'
+	$(INSTALL) --no-compile --progress-bar on -q -e '.[study]'
 	@touch $(INSTALLED)
 
 # what tests and linters need, and the circuit, which they include
 $(INSTALLED)-test: $(INSTALLED) circuit/pyproject.toml
-	$(INSTALL) --no-compile -q -e '.[study,sweeps,test]' -e ./circuit
+	$(INSTALL) --no-compile -q -e '.[study,cluster,test]' -e ./circuit
 	@touch $(INSTALLED)-circuit $(INSTALLED)-test
 
 study: $(INSTALLED)
@@ -96,7 +96,7 @@ sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
 evidence: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen official ten_ms,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
+	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen official screening ten_ms,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
 # The circuit is a project of its own, which needs the study's package.
 $(INSTALLED)-circuit: $(INSTALLED) circuit/pyproject.toml

@@ -24,13 +24,7 @@ from shd_helpers.data.datasets import locate_augmented
 from shd_helpers.events import Events
 from shd_helpers.events.loading import load_file
 from shd_helpers.study import Recipe, evaluate
-from shd_helpers.study.class_scores import (
-    ClassScores,
-    add_scores,
-    behind_the_winner,
-    read_scores,
-    scores_path,
-)
+from shd_helpers.study.class_scores import SCORES, ClassScores, behind_the_winner
 from shd_helpers.study.pretrained import load_network
 from shd_helpers.study.run_folder import Run, read_run
 from shd_helpers.study.run_replacement import RunError
@@ -52,7 +46,7 @@ def augmented_path(table: Path) -> Path:
     Path
         A file beside it.
     """
-    return scores_path(table.with_name(f"{table.stem}_augmented.csv"))
+    return SCORES.path(table.with_name(f"{table.stem}_augmented.csv"))
 
 
 def held_out_speaker(recipe: Recipe, name: str) -> int:
@@ -160,10 +154,10 @@ def main() -> None:
         settings = {"dataset": given.dataset} if given.dataset else {}
         sweep = read_sweep(given.sweep, settings)
         path = augmented_path(sweep.table)
-        there = read_scores(path)
+        there = SCORES.read(path)
         wanted = [each for each in sweep.runs if given.only in each.run_name]
         for fold in tqdm([each for each in wanted if each.hash not in there]):
-            add_scores(path, {fold.hash: score_augmented(read_fold(fold))})
+            SCORES.add(path, {fold.hash: score_augmented(read_fold(fold))})
     except (DatasetError, RunError, SweepError, TableError) as error:
         sys.exit(str(error))
     print(path)

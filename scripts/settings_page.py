@@ -73,8 +73,7 @@ DESCRIPTIONS = {
         "hidden_delays": "number of copies of each hidden layer's spikes, such as `4,1`",
         "kernel_size": "width of a window with shared weights, in units. 0: no shared weights",
         "stride": "units from one window to the next",
-        "readout": "class scores: numbers of output `spikes`, mean `membrane` potentials, or the "
-        "[softmax](glossary.md#softmax-readout) of these in each step",
+        "readout": "class scores: numbers of output `spikes`, or mean `membrane` potentials",
         "ensemble_size": "number of networks that are trained separately. Their scores are "
         "averaged",
     },

@@ -9,10 +9,15 @@ import pandas as pd
 
 from shd_helpers.checks import quoted
 from shd_helpers.paths import ROOT
-from shd_helpers.study.tables import with_current_names
 
 # Sweeps that were renamed: today's names by the first ones.
 RENAMED_SWEEPS = {"original_left_out": "original_leave_one_speaker_out"}
+# Likewise columns, and values as regular expressions.
+_RENAMED_COLUMNS = {"members": "ensemble_size", "changed": "augmented_copies"}
+_RENAMED_VALUES = {
+    "protocol": {"^leave_one_out$": "leave_one_speaker_out"},
+    "circuit": {" tuned$": " QAT"},
+}
 
 
 class HistoryError(ValueError):
@@ -133,7 +138,8 @@ class History:
             table = pd.read_csv(file, compression="gzip", keep_default_na=False)
         else:
             table = pd.read_csv(file, compression=None, low_memory=False)
-        return with_current_names(table)
+        table = table.rename(columns=_RENAMED_COLUMNS)
+        return table.replace(_RENAMED_VALUES, regex=True)
 
     def first(self, path: str) -> str:
         """Return when a file entered the history.

@@ -3,16 +3,9 @@
 A wrong value raises a ValueError of one line, which names the setting, its value and what is
 allowed.
 
-How a setting is declared decides whether old runs keep their hashes. `study.identity` computes the
-hash of a run from its settings, and a table's row or a run folder counts as done if it has the hash
-that is wanted. So a new setting must not be part of the hash of a run that could have been made
-without it. Declare it by `later(default)`, where the default is the value at which the setting
-changes nothing. The hash then contains it only at other values. A setting that has no such value,
-because it is a detail of another one, is declared by ``later(default, counts_with="other")``: the
-hash contains it, at any value, if the setting `other` isn't at its own default. Never change the
-default of such a setting, and never turn `setting` into `later` or back: this changes hashes. The
-settings that are declared by `setting` were there when the first results were computed, and are
-part of every hash.
+A setting at its default isn't part of a run's hash (`study.identity`). So a new setting whose
+default changes nothing leaves all earlier runs as they are. If you change a default, increase
+`NUMERICS`, because earlier runs that left it at its default had another value.
 """
 
 import reprlib
@@ -29,12 +22,9 @@ MOST_LISTED = 3  # things of a kind that a message lists; it only counts the oth
 def setting(default: Any, allowed: tuple) -> Any:
     """Declare a setting as a field of a dataclass, with the values that it may have.
 
-    The hash of every run contains it. Declare a new setting by `later` instead, because the runs
-    that exist were hashed without it.
-
     Parameters
     ----------
-    default : bool, str, int or float
+    default : str, int or float
         Value of a setting that isn't given.
     allowed : tuple
         For a text, its choices. For a number, the lowest and the highest value, or only the lowest.
@@ -45,38 +35,6 @@ def setting(default: Any, allowed: tuple) -> Any:
         The field, which `check_settings` checks.
     """
     return field(default=default, metadata={"allowed": allowed})
-
-
-def later(default: Any, allowed: tuple = (), *, counts_with: str = "") -> Any:
-    """Declare a setting that was added when there were already results.
-
-    A run's hash contains the setting only if it isn't at its default, so the hashes of earlier runs
-    stay as they are. So the default must be neutral: at it, the setting changes nothing. With
-    `counts_with` the default needn't be neutral. The module's docstring says how to choose.
-
-    Parameters
-    ----------
-    default : bool, str, int or float
-        As for `setting`.
-    allowed : tuple
-        As for `setting`. Empty if the value is checked where it is used.
-    counts_with : str
-        Name of another setting, declared by `later` without `counts_with`. This setting means
-        nothing while the other one is at its default. A run's hash contains this one, whatever its
-        value, if the other one isn't at its default.
-
-    Returns
-    -------
-    dataclasses.Field
-        The field, which `check_settings` checks.
-    """
-    metadata: dict[str, Any] = {"allowed": allowed}
-    # `study.recipe` collects both kinds, and `study.identity` leaves them out of hashes.
-    if counts_with:
-        metadata["counts_with"] = counts_with
-    else:
-        metadata["neutral"] = default
-    return field(default=default, metadata=metadata)
 
 
 def from_data(default: Any) -> Any:
@@ -114,7 +72,7 @@ def setting_names(kind: Any) -> list[str]:
 
 
 def check_settings(settings: Any) -> None:
-    """Check the values of all settings that were declared by `setting` or `later`.
+    """Check truth values, and the settings that were declared by `setting`.
 
     Numbers of numpy's become Python's, because JSON can't store the former.
 

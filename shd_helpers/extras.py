@@ -1,7 +1,7 @@
 """Say which extra of the package has to be installed where one of its libraries is missing.
 
-The core of the package installs what trains, judges and listens. Notebooks and sweeps of several
-processes need more, which ``pip install`` adds as extras: see ``pyproject.toml``.
+The core of the package installs what trains, judges and listens. Notebooks and sweeps need
+more, which ``pip install`` adds as extras: see ``pyproject.toml``.
 """
 
 from collections.abc import Iterator

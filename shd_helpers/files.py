@@ -122,25 +122,6 @@ def sync(path: Path) -> None:
         os.close(opened)
 
 
-def is_mount(folder: Path) -> bool:
-    """Tell whether a disk, or a folder of the same disk, is mounted on a folder.
-
-    `os.path.ismount` compares devices and doesn't recognize a folder of the same disk.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-
-    Returns
-    -------
-    bool
-        Whether it is a mount.
-    """
-    mounted = {each.mountpoint for each in psutil.disk_partitions(all=True)}
-    return os.path.ismount(folder) or os.path.realpath(folder) in mounted
-
-
 @contextmanager
 def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
     """Turn whatever is raised while a file is read into an error that names the file.

@@ -6,7 +6,6 @@ import nbval.kernel
 import pytest
 import torch
 
-from shd_helpers.sweeps import runner
 from tests.builders.browsers import CHROMIUM, FLAGS
 from tests.sweep_home import Home, stopped
 from tests.toy import small_data, write_toy
@@ -64,7 +63,6 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("SHD_SMALL_DATA", small_data())  # the table goes below SHD_RUNS_DIR, too
     monkeypatch.setenv("SHD_STAND_IN", str(tmp_path))
-    monkeypatch.setattr(runner, "TICK_S", 0.1)
     home = Home(tmp_path)
     with stopped(home.commands):
         yield home

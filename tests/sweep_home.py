@@ -17,6 +17,7 @@ import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 from ruamel.yaml import YAML
 
+from shd_helpers.files import sha256
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.versions import NUMERICS
 
@@ -48,8 +49,8 @@ STAND_IN = (
     '    with open("/dev/full", "w") as full:\n'
     '        full.write("x")\n',
     "counted = {'x': x, 'word': word, 'seed': seed}\n"
-    "constant = {'bin_ms': 1.0, 'duration_s': 1.0, 'lr_gamma': 0.5}\n"
-    f"text = json.dumps([counted | constant, {{}}, {NUMERICS}], sort_keys=True)\n"
+    "different = {name: value for name, value in counted.items() if (name, value) != ('seed', 0)}\n"
+    f"text = json.dumps([different, {{}}, {NUMERICS}], sort_keys=True)\n"
     "folder.mkdir(parents=True, exist_ok=True)\n"
     "info = {'complete': True, 'parameters': {**counted, 'run_name': run_name}, 'data': {}}\n"
     "info |= {'hash': hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
@@ -143,20 +144,22 @@ class Home:
     def rows(self):
         return pd.read_csv(self.table) if self.table.exists() else pd.DataFrame()
 
-    def finish(self, run, validation=0.5, predicted=(), scores=None):
+    def finish(self, run, validation=0.5, predicted=(), scores=None, **more):
         """Leave a finished run folder without running anything; words are "one" and "two"."""
         run.folder.mkdir(parents=True, exist_ok=True)
         info = {"complete": True, "parameters": run.parameters, "data": run.data}
         info |= {"hash": run.hash, "scores": {"validation": validation}, "seen_speakers": [3]}
         info |= {"wall_s": {"training": 0.1 + 0.2, "total": 1.0}, "class_names": ["one", "two"]}
-        (run.folder / "run.json").write_text(json.dumps(info))
         if predicted:
             columns = {"file": "test", "row": range(len(predicted)), "speaker": [3, 5]}
             columns |= {"label": ["one", "two"], "predicted": predicted, "input_events": 7}
+            columns |= more
             pd.DataFrame(columns).to_csv(run.folder / "predictions.csv", index=False)
         if scores is not None:
             with h5py.File(run.folder / "class_scores.h5", "w") as file:
                 file["scores"] = np.asarray(scores, np.float32)
+        info |= {"files": {path.name: sha256(path) for path in run.folder.iterdir()}}
+        (run.folder / "run.json").write_text(json.dumps(info))
 
     def finish_all(self, **values):
         for run in read_sweep(self.yaml).runs:

@@ -17,7 +17,7 @@ from shd_helpers.data.shd_writer import write_shd
 from shd_helpers.events import Downsampling, downsample, load_events, load_pair
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import class_names_of, classes_in_words
+from shd_helpers.study.run_folder import classes_in_words
 from shd_helpers.study.trained_network import input_of
 from tests.builders.data_files import write
 
@@ -312,7 +312,6 @@ def test_a_circuit_has_700_channels(tmp_path):
         Recipe.from_notebook(settings)
 
 
-def test_old_runs_have_the_digits_of_their_language():
-    assert class_names_of({"parameters": {"language": "german"}}) == GERMAN
+def test_classes_are_a_language_if_they_are_its_digits():
     assert classes_in_words(GERMAN, "german") == "german"
     assert classes_in_words(GERMAN, "english") == "10 classes"

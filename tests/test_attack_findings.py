@@ -29,12 +29,11 @@ from shd_helpers.data.sound_file import read_sound
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
-from shd_helpers.study import notebook_execution, pretrained, run_folder, run_replacement
+from shd_helpers.study import notebook_execution, pretrained
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.tables import TableError, read_table
 from tests import RESULTS
 from tests.builders.recordings import expect, pack, sound
-from tests.builders.run_folders import write_run
 from tests.loopback import serve
 
 TABLE = RESULTS / "chosen_spoken.csv"
@@ -188,25 +187,6 @@ def test_another_container_of_the_same_name_loses_nothing(tmp_path, monkeypatch)
     with atomic(path) as part:
         part.write_text("new")
     assert not left.exists()
-
-
-def test_what_nfs_leaves_of_an_old_run_doesn_t_lock_the_run_out(tmp_path, monkeypatch):
-    """NFS renames an open file that is removed: the folder of the run before can't be removed."""
-    folder = tmp_path / "run"
-    write_run(folder)
-    stuck = tmp_path / ".run.replaced"
-    stuck.mkdir()
-    (stuck / ".nfs0001").write_text("")
-    real = run_replacement.shutil.rmtree
-
-    def rmtree(path, ignore_errors=False):
-        if any(each.name.startswith(".nfs") for each in path.glob("*")):
-            return
-        real(path, ignore_errors=ignore_errors)
-
-    monkeypatch.setattr(run_replacement.shutil, "rmtree", rmtree)
-    write_run(folder)
-    assert run_folder.read_run(folder).predictions is not None
 
 
 # --- recordings -----------------------------------------------------------------------------------

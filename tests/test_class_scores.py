@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from shd_helpers.network import Ensemble, NetworkConfig, SpikingNetwork
 from shd_helpers.study import evaluate
 from shd_helpers.study.class_scores import (
+    SCORES,
     ClassScores,
     behind_the_winner,
     collect_scores,
     mean_of_scores,
-    save_scores,
-    scored_hashes,
 )
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps import results, reuse
@@ -26,7 +25,7 @@ from shd_helpers.sweeps.spec import read_sweep
 from tests import RESULTS
 from tests.builders.events import random_events
 
-SCORES = {0: [[0.5, 2.0], [3.0, -1.0]], 1: [[1.0, 0.0], [0.0, 1e9]]}  # by seed
+BY_SEED = {0: [[0.5, 2.0], [3.0, -1.0]], 1: [[1.0, 0.0], [0.0, 1e9]]}
 MOST_BYTES = 20_000_000  # of all files of class scores in results/
 
 
@@ -70,8 +69,8 @@ def swept(home):
     home.write(grid={"x": [1.0]}, keep_predictions=True, keep_scores=True)
     for run in read_sweep(home.yaml).runs:
         seed = run.parameters["seed"]
-        words = ["one" if scores[0] >= scores[1] else "two" for scores in SCORES[seed]]
-        home.finish(run, predicted=words, scores=SCORES[seed])
+        words = ["one" if scores[0] >= scores[1] else "two" for scores in BY_SEED[seed]]
+        home.finish(run, predicted=words, scores=BY_SEED[seed])
     run_sweep(home.yaml)
     return home
 
@@ -79,7 +78,7 @@ def swept(home):
 def test_a_sweep_keeps_the_scores_of_its_runs(swept):
     runs = read_sweep(swept.yaml).runs
     found = collect_scores(swept.table)
-    assert set(found) == {run.hash for run in runs} == scored_hashes(swept.scores)
+    assert set(found) == {run.hash for run in runs} == {*SCORES.read(swept.scores)}
     first, second = (found[run.hash] for run in runs)
     assert first.scores.tolist() == [[-1.5, 0], [0, -4]]
     assert second.scores.tolist() == [[0, -1], [-65504, 0]]
@@ -100,15 +99,15 @@ def test_kept_scores_survive_their_run_folders_and_other_runs_join_them(swept):
     sweep = read_sweep(swept.yaml)
     swept.finish(sweep.runs[0], predicted=["one", "one"], scores=[[1, 0], [2, 0]])
     results.store_predictions(sweep, sweep.runs)
-    assert len(scored_hashes(swept.scores)) == 3
+    assert len({*SCORES.read(swept.scores)}) == 3
     with h5py.File(swept.scores, "r+") as file:
         del file[sweep.runs[0].hash]
-    assert len(scored_hashes(swept.scores)) == 2
-    save_scores(swept.scores, {})
+    assert len({*SCORES.read(swept.scores)}) == 2
+    SCORES.save(swept.scores, {})
     swept.scores.write_bytes(before)  # the same runs make the same file
     swept.write(grid={"x": [1.0]}, keep_predictions=True, keep_scores=True)
     for run in read_sweep(swept.yaml).runs:
-        swept.finish(run, predicted=["one", "one"], scores=SCORES[run.parameters["seed"]])
+        swept.finish(run, predicted=["one", "one"], scores=BY_SEED[run.parameters["seed"]])
     results.store_predictions(read_sweep(swept.yaml), read_sweep(swept.yaml).runs)
     assert swept.scores.read_bytes() == before
 
@@ -124,11 +123,11 @@ def test_a_run_without_its_scores_is_run_again(home):
     sweep = read_sweep(home.yaml)
     found = reuse.find_pending_runs(sweep, sweep.runs)
     assert [each.ignore_finished_folder for each in found.pending] == [True, True]
-    home.finish(second, predicted=["two", "one"], scores=SCORES[0])
+    home.finish(second, predicted=["two", "one"], scores=BY_SEED[0])
     found = reuse.find_pending_runs(sweep, sweep.runs)
     assert [each.run.hash for each in found.pending] == [first.hash]
     reuse.store_finished_folders(sweep, found.only_in_folders)
-    assert scored_hashes(home.scores) == {second.hash}
+    assert {*SCORES.read(home.scores)} == {second.hash}
 
 
 def test_missing_and_damaged_scores_are_reported(swept):
@@ -229,11 +228,11 @@ def test_all_committed_scores_take_at_most_20_megabytes():
 
 def test_damaged_scores_of_a_run_folder_are_named_with_one_remedy(home):
     run = read_sweep(home.yaml).runs[0]
-    home.finish(run, predicted=["one", "two"], scores=SCORES[0])
+    home.finish(run, predicted=["one", "two"], scores=BY_SEED[0])
     path = run.folder / "class_scores.h5"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(
         TableError, match=r"class_scores\.h5: damaged .* this run again\."
     ) as raised:
-        save_scores(home.scores, {run.hash: run.folder})
+        SCORES.save(home.scores, {run.hash: run.folder})
     assert "predictions.csv" not in str(raised.value) and "Run 03" not in str(raised.value)

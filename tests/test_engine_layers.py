@@ -118,7 +118,6 @@ LAYERS = {
 OPTIONS = {
     "plain": {},
     "learned": {"learn_beta": True, "learn_threshold": True},
-    "softmax, learned": {"readout": "softmax", "learn_beta": True, "learn_threshold": True},
     "membrane, delays, windows, learned": {
         "readout": "membrane",
         "learn_beta": True,
@@ -287,9 +286,6 @@ def test_no_bit_depends_on_the_number_of_threads():
 
 def test_circuits_refuse_what_the_engine_has_beyond_them():
     assert engine_support.unsupported_by_circuit(make_model()) is None
-    softmax = SpikingNetwork((4, 3, 2), NetworkConfig(readout="softmax"))
-    reason = engine_support.unsupported_by_circuit(softmax)
-    assert reason == "its readout takes the softmax of the membrane potentials in each step"
     reason = engine_support.unsupported_by_circuit(make_model(adaptive=(2,)))
     assert "lif2 is a shd_helpers.network.adaptive.AdaptiveLeaky, not snntorch's Leaky" in reason
     reason = engine_support.unsupported_by_circuit(make_model(hidden_delays=((0,), (0, 5))))

@@ -17,7 +17,7 @@ from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events import downsample
 from shd_helpers.network import build_network
 from shd_helpers.study import Recipe, evaluate, tables
-from shd_helpers.study.class_scores import ClassScores, add_scores, behind_the_winner
+from shd_helpers.study.class_scores import SCORES, ClassScores, behind_the_winner
 from shd_helpers.study.one_run import finish_run, score, start_run
 from shd_helpers.study.pretrained import load_network
 from shd_helpers.study.run_folder import read_run
@@ -200,7 +200,7 @@ def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
     ):
         fold_thresholds.main()
     hashes = dict(zip(rows["hash"], scores, strict=True))
-    add_scores(tmp_path / "folds_hd_augmented_scores.h5", hashes)
+    SCORES.add(tmp_path / "folds_hd_augmented_scores.h5", hashes)
     for networks, wanted, message in (
         (["smal"], 0.97, r"smal\.npz: no such network"),
         (["small"], 1.1, "At no confidence are 110% of the answers correct.*for small"),

@@ -16,7 +16,7 @@ import pytest
 from shd_helpers.data.class_names import ENGLISH, GERMAN
 from shd_helpers.data.shd_writer import write_shd
 from shd_helpers.paths import ROOT
-from shd_helpers.study.class_scores import scored_hashes
+from shd_helpers.study.class_scores import SCORES
 
 SIZES = {"train": 8156, "test": 2264}
 SPIKES = 8000  # of an utterance; hd has about as many
@@ -68,7 +68,7 @@ def test_one_command_trains_and_judges_a_recipe(tmp_path, share):
     said = pd.read_csv(path.with_name(f"{path.stem}_predictions.csv.gz"), keep_default_na=False)
     assert len(said) == round(share * SIZES["test"])
     assert set(said.speaker[~said.seen]) == {4, 5}
-    assert scored_hashes(path.with_name(f"{path.stem}_scores.h5")) == {row["hash"]}
+    assert {*SCORES.read(SCORES.path(path))} == {row["hash"]}
 
 
 def test_augmented_recordings_of_official_spikes_are_refused(tmp_path):

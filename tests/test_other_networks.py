@@ -18,6 +18,7 @@ from snntorch import surrogate
 
 from scripts import networks as save_networks
 from shd_helpers.events import Downsampling
+from shd_helpers.files import sha256
 from shd_helpers.hear import Listener
 from shd_helpers.network import (
     ConvolutionalNetwork,
@@ -194,7 +195,7 @@ def test_what_is_no_state_dict_is_called_damaged(tmp_path):
     run = written(tmp_path / "run", own())
     torch.save([1, 2], run.folder / "state_dict.pt")
     info = json.loads((run.folder / "run.json").read_text())
-    del info["files"]  # as in older runs, which have no hashes of their files
+    info["files"]["state_dict.pt"] = sha256(run.folder / "state_dict.pt")
     (run.folder / "run.json").write_text(json.dumps(info))
     with pytest.raises(RunError, match=r"damaged .*doesn't contain a state_dict.*Run 03_model"):
         load_network(read_run(run.folder))

@@ -114,7 +114,16 @@ def test_own_sweeps_have_their_tables_in_the_working_directory(work, monkeypatch
 
 def test_the_study_s_own_sweeps_have_theirs_in_results_with_no_column_moved(monkeypatch):
     monkeypatch.setattr("shd_helpers.sweeps.spec.identify_data", lambda parameters: {"name": "hd"})
-    for name in ("surrogates", paths.ROOT / "sweeps" / "surrogates.yaml"):
+    for name in ("networks", paths.ROOT / "sweeps" / "networks.yaml"):
         sweep = read_sweep(name)
         assert sweep.table.parent == paths.ROOT / "results"
         assert sweep.first_columns == ()
+
+
+def test_a_frozen_table_is_named_before_data_are_downloaded(monkeypatch, tmp_path):
+    monkeypatch.setattr("shd_helpers.sweeps.spec.identify_data", lambda _: {"name": "located"})
+    with pytest.raises(SweepError, match=r"learning_rate_epochs_hd\.csv: .* frozen.*fddb86fa"):
+        read_sweep("learning_rate_epochs")
+    assert read_sweep("learning_rate_epochs", {"dataset": "spoken"}).runs[0].data
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
+    assert read_sweep("learning_rate_epochs").runs[0].data

@@ -108,7 +108,6 @@ def test_the_digit_explains_all_only_where_each_digit_has_one_spectrum(toy_dir):
     [
         ("spikes", "spikes in 999 ms"),
         ("membrane", "mean membrane"),
-        ("softmax", "mean softmax x classes"),
     ],
 )
 def test_the_axis_of_the_scores_is_that_of_the_readout(run, readout, label):

@@ -259,19 +259,6 @@ def test_a_run_that_another_process_executes_is_left_alone(
         main()
 
 
-def test_a_run_folder_that_is_a_link_is_refused_before_the_first_notebook(
-    tmp_path, toy_dir, monkeypatch, data_dir
-):
-    runs = tmp_path / "runs"
-    runs.mkdir()
-    (runs / "toy").symlink_to(tmp_path)
-    monkeypatch.setenv("SHD_RUNS_DIR", str(runs))
-    given = ["-p", "dataset", str(toy_dir), "-p", "batch_size", "8"]
-    monkeypatch.setattr(sys, "argv", ["study", *given])
-    with pytest.raises(SystemExit, match=r"runs/toy: is a link to .*Choose another run_name"):
-        main()
-
-
 def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, monkeypatch):
     """Instead of papermill, a function fails as it does then, or later."""
     monkeypatch.setattr(os, "environ", os.environ.copy())

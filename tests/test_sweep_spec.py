@@ -248,7 +248,6 @@ def test_the_settings_of_every_run_are_checked(home):
         ("03_model_training", {"lr": 5}),
         ("03_model_training", {"circuit": "nonsense"}),
         ("03_model_training", {"augmented_copies": 11}),
-        ("own.ipynb", {"circuit": "nonsense"}),
         ("own.ipynb", {"augmented_copies": 11}),
     ],
 )
@@ -312,7 +311,8 @@ def test_a_sweep_is_read_and_checked_without_papermill_which_takes_seconds_to_im
     assert loaded_by(code, {"papermill", "torch"}) == {"torch"}
 
 
-STUDY = [path.stem for path in SWEEPS.glob("*.yaml")]
+# without the one that has a readout which was removed
+STUDY = [path.stem for path in SWEEPS.glob("*.yaml") if path.stem != "screening"]
 CHOOSE = {
     *("search", "finalists", "surrogates", "learning_rate_epochs", "original"),
     *("circuit_bits_validation", "small_validation", "ablations"),

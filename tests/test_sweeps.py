@@ -12,7 +12,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import distributed
+import joblib
 import nbformat
 import psutil
 import pytest
@@ -74,7 +74,7 @@ def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, sched
         if folder.name.startswith("x=2.0"):  # the others are done, which a table needn't say
             (folder / "run.json").unlink()
     home.table.unlink()
-    # on a cluster of its own, where one long run holds up none behind it
+    # by processes of its own, where one long run holds up none behind it
     home.order(2.0, 0, "wait")
     command = home.command("--workers", "2")
     wait_until(lambda: len(home.rows()) == 3, "all others have ended")
@@ -83,8 +83,7 @@ def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, sched
     assert len(home.begun()) == 6
     assert home.table.read_text() == first
     out = command.out.read_text()
-    assert "Dask dashboard: http://127.0.0.1:" in out
-    assert "4 finished, 0 failed, 0 running" in out
+    assert "trial 4/4 |" in out and "0 failed" in out
     table = os.path.relpath(home.table)
     reused = f"2 of 4 rows reused from {table} (2 of them from run folders)"
     assert f"{reused}, 2 executed, 0 failed. Table: {table}\n" in out
@@ -115,7 +114,7 @@ def test_a_run_that_fails_does_not_stop_the_others(home, scheduler, monkeypatch,
     error = home.rows().error[1]
     assert "Traceback" in error and "ZeroDivisionError" in error and "no luck" in error
     out, bar = capsys.readouterr()
-    assert "ZeroDivisionError: no luck" in out and "3 finished, 1 failed" in bar
+    assert "ZeroDivisionError: no luck" in out and "trial 4/4 |" in bar and "1 failed" in bar
     home.order(1.0, 1, "")
     assert call(monkeypatch, home.yaml, "--scheduler", scheduler) == 0
     assert home.rows().status.tolist() == ["done"] * 4
@@ -132,47 +131,51 @@ def test_the_timeout_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
     nothing_left([pid for _, _, pid, _ in home.log()])
 
 
-def test_killed_worker_is_replaced_and_a_killed_sweep_runs_only_what_is_missing(
-    home, scheduler, monkeypatch
-):
-    # one that takes longer to start than dask waits would be given up
-    monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "100 ms")
+def test_a_killed_worker_is_reported_and_what_is_missing_runs_next_time(home):
     home.order(1.0, 0, "wait")
     home.order(2.0, 0, "wait")
     command = home.command("--workers", "2")
     wait_until(lambda: len(home.log()) == 2, "two runs are going on")
-    x, seed, kernel, _ = home.log()[0]
-    worker = psutil.Process(kernel).ppid()
-    os.kill(worker, signal.SIGKILL)
-    nothing_left([worker, kernel])
-    wait_until(lambda: home.begun().count((x, seed)) == 2, "the run is done again")
     home.order(1.0, 1, "wait")
     home.order(2.0, 1, "wait")
     home.order(1.0, 0, "")
-    home.order(2.0, 0, "")
-    wait_until(lambda: len(home.log()) == 5, "the last two runs are going on")
-    wait_until(lambda: len(home.rows()) == 2, "the table has the first two")
-    assert sorted(home.rows().x) == [1.0, 2.0]  # first seeds first
+    wait_until(lambda: len(home.rows()) == 1, "the first run is in the table")
     children = family(command)
-    assert len(children) >= 4  # two workers and two kernels
+    kernel = next(pid for x, seed, pid, _ in home.log() if (x, seed) == (2.0, 0))
+    os.kill(psutil.Process(kernel).ppid(), signal.SIGKILL)
+    assert command.wait(LONG_S) == 1
+    nothing_left(children)
+    out = command.out.read_text()
+    assert "a process that executed a run was killed" in out and "are kept" in out
+    for x, seed in ((2.0, 0), (1.0, 1), (2.0, 1)):
+        home.order(x, seed, "")
+    before = (home.runs / "x=1.0,seed=0" / "run.json").stat().st_mtime_ns
+    table = run_sweep(home.yaml, workers=Workers(shard=Shard(1, 1)))
+    assert table.status.tolist() == ["done"] * 4
+    assert home.begun().count((1.0, 0)) == 1 and home.begun().count((2.0, 0)) == 2
+    assert (home.runs / "x=1.0,seed=0" / "run.json").stat().st_mtime_ns == before
+
+
+def test_a_killed_sweep_leaves_no_process_and_the_next_one_runs_what_is_missing(home):
+    home.order(2.0, 0, "wait")
+    home.order(1.0, 1, "wait")
+    command = home.command("--workers", "2")
+    wait_until(lambda: len(home.rows()) == 1 and len(home.log()) == 3, "two runs are going on")
+    children = family(command)
     command.kill()
     command.wait(LONG_S)
     nothing_left(children)
+    home.order(2.0, 0, "")
     home.order(1.0, 1, "")
-    home.order(2.0, 1, "")
-    before = (home.runs / "x=1.0,seed=0" / "run.json").stat().st_mtime_ns
-    table = run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
+    table = run_sweep(home.yaml, workers=Workers(shard=Shard(1, 1)))
     assert table.status.tolist() == ["done"] * 4
-    once = [(1.0, 0), (2.0, 0)]
-    assert home.begun() == sorted([*once, (x, seed), *[(1.0, 1), (2.0, 1)] * 2])
-    assert (home.runs / "x=1.0,seed=0" / "run.json").stat().st_mtime_ns == before
+    assert home.begun() == sorted([(1.0, 0), *[(1.0, 1), (2.0, 0)] * 2, (2.0, 1)])
 
 
 def test_two_sweeps_at_once_run_everything_once(home, scheduler):
     """One has begun a run, the other waits for it and takes its result."""
     home.order(1.0, 0, "wait")
     command = home.command("--workers", "1")
-    wait_until(lambda: "1 running" in command.out.read_text(), "it works")
     wait_until(lambda: home.log(), "the run has begun")
     with ThreadPoolExecutor() as pool:
         other = pool.submit(run_sweep, home.yaml, workers=Workers(scheduler=scheduler))
@@ -201,10 +204,12 @@ def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, schedul
     assert home.begun() == [(3.0, 0)] * 2
 
 
-def test_ctrl_c_ends_cleanly(home):
+@pytest.mark.parametrize("n_workers", ["1", "2"])
+def test_ctrl_c_ends_cleanly(home, n_workers):
     """The signal goes to the whole process group, as a terminal sends it."""
     home.order(2.0, 0, "wait")
-    command = home.command("--workers", "1")
+    home.order(1.0, 1, "wait")
+    command = home.command("--workers", n_workers)
     wait_until(lambda: (2.0, 0) in home.begun(), "the second run is going on")
     wait_until(lambda: len(home.rows()) == 1, "the first run is in the table")
     children = family(command)
@@ -225,17 +230,30 @@ def test_a_sweep_without_workers_ends_with_a_reason(home, monkeypatch):
         with pytest.raises(SweepError, match=f"--timeout {limit_s:g}: must be seconds above 0"):
             run_sweep(home.yaml, timeout_s=limit_s)
     assert home.log() == []
-    empty = lambda n_workers, **options: LocalCluster(n_workers=0, **options)  # noqa: E731
-    monkeypatch.setattr(distributed, "LocalCluster", empty)
     monkeypatch.setattr(workers_module, "NO_WORKER_S", 0.5)
-    with pytest.raises(SweepError, match=r"no worker in \d+ s.*are kept"):
-        run_sweep(home.yaml, workers=Workers(processes=1))
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as empty:
+        address = empty.scheduler_address
+        with pytest.raises(SweepError, match=rf"--scheduler {address}: no answer, or no worker"):
+            run_sweep(home.yaml, workers=Workers(scheduler=address))
 
 
-def test_a_process_that_is_silent_for_long_is_not_given_up():
-    """A laptop that sleeps for an hour silences all of them, and each goes on when it wakes up."""
-    with connect(Workers(processes=1)) as cluster:
-        assert cluster.client.cluster.scheduler.worker_ttl is None
+def test_a_single_worker_of_a_scheduler_executes_the_runs():
+    """joblib would take this process instead, if it knew that there is only one."""
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        with connect(Workers(scheduler=cluster.scheduler_address), 2) as parallel:
+            processes = {*parallel([joblib.delayed(os.getpid)()] * 2)}
+    assert len(processes) == 1 and os.getpid() not in processes
+
+
+def test_workers_with_several_threads_are_refused(home):
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        with pytest.raises(SweepError, match="a worker needs exactly one thread"):
+            run_sweep(home.yaml, workers=Workers(scheduler=cluster.scheduler_address))
+    assert home.log() == []
 
 
 def test_shards_run_every_nth_run_without_dask_and_fill_one_table(home, monkeypatch, capsys):
@@ -243,7 +261,7 @@ def test_shards_run_every_nth_run_without_dask_and_fill_one_table(home, monkeypa
     home.write(grid={"x": [1.0, 2.0, 3.0]})
     code = "import sys; sys.modules['dask'] = sys.modules['distributed'] = None; "
     code += "from shd_helpers.sweeps.runner import main; main()"
-    command = home.start(sys.executable, "-c", code, home.yaml, "--shard", "1/2")
+    command = home.start(sys.executable, "-c", code, home.yaml, "--shard", "1/2", "--workers", "2")
     assert command.wait(LONG_S) == 0, command.out.read_text()
     first = [(1.0, 0), (2.0, 0), (3.0, 0)]
     assert home.begun() == first and home.rows().status.tolist() == ["done"] * 3

@@ -1,4 +1,4 @@
-"""The committed tables: read as they were written, and made by the present code."""
+"""The committed tables: read as they were written, and hashed by the present code or frozen."""
 
 import math
 import re
@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import tables
 from shd_helpers.study.identity import run_hash
-from shd_helpers.study.parameters import notebook_parameters
+from shd_helpers.study.recipe import DEFAULTS
 from shd_helpers.study.tables import DATA, SCORES, TableError, read_rows, read_table
 from shd_helpers.sweeps.sweep_file import SWEEPS as SWEEP_FILES
 from shd_helpers.sweeps.sweep_file import read_yaml
@@ -21,27 +20,25 @@ SWEEPS = sorted(
     path.stem for path in RESULTS.glob("*.csv") if "hash" in path.read_text().splitlines()[0]
 )
 WHY = (RESULTS / "README.md").read_text()
-DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
+FROZEN = {*pd.read_csv(RESULTS / "frozen.csv").table}
 
 
 def hash_now(row):
     """Return the hash that the present code gives a row's parameters and data."""
-    there = {name: default for name, default in DEFAULTS.items() if name in row}  # others are later
-    parameters = {name: type(default)(row[name]) for name, default in there.items()}
+    parameters = {name: row[name] for name in DEFAULTS if name in row}
     return run_hash(parameters, {name: row[name] for name in DATA if row.get(name)})
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_the_present_code_makes_each_table_or_it_says_why_not(name):
-    """A table that no longer follows from code and data stands with a line in results/README.md."""
+def test_the_rows_of_a_table_have_the_hashes_of_the_present_code_unless_it_is_frozen(name):
     rows = read_rows(RESULTS / f"{name}.csv")
-    assert len(rows) and (rows.status == "done").all()
-    made = [hash_now(row) == row["hash"] and row["test_sha256"] != "" for _, row in rows.iterrows()]
-    if not all(made):
-        assert re.search(rf"^\| `{name}\.csv` \| stale: .{{20}}", WHY, re.MULTILINE), (
-            f"{name}.csv: {made.count(False)} of {len(made)} rows are of other code or data; run "
-            "the sweep again, or say in results/README.md why the table still stands"
-        )
+    assert len(rows) and (rows.status == "done").all() and (rows.test_sha256 != "").all()
+    has_hash_now = [hash_now(row) == row["hash"] for _, row in rows.iterrows()]
+    assert all(has_hash_now) != (name in FROZEN)
+
+
+def test_each_frozen_table_is_there():
+    assert {*SWEEPS} > FROZEN
 
 
 def test_each_table_says_what_it_answers():

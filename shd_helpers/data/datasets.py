@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.download import download, exclusive
-from shd_helpers.data.names import FILES, MOST_COPIES, SUFFIXES, copy_name, older_path
+from shd_helpers.data.names import FILES, MOST_COPIES, SUFFIXES, copy_name
 from shd_helpers.data.packed_file import content_hash
 from shd_helpers.data.shd_file import N_CHANNELS, channels_of
 from shd_helpers.paths import data_dir, resolve
@@ -136,13 +136,9 @@ def _why_no_pair(folder: Path) -> str:
 
 
 def _names_of_copies(names: Collection[str]) -> set[str]:
-    """Return the names that augmented copies of some data sets have, or had in older versions."""
-    copies = set()
-    for name in names:
-        for copy in range(1, MOST_COPIES + 1):
-            path = Path(copy_name(name, copy))
-            copies |= {path.name, older_path(path).name}
-    return copies
+    """Return the names that augmented copies of some data sets have."""
+    numbers = range(1, MOST_COPIES + 1)
+    return {copy_name(name, copy) for name in names for copy in numbers}
 
 
 def locate_augmented(
@@ -193,12 +189,6 @@ def locate_augmented(
 
 def _refuse_absent(path: Path, n_copies: int) -> NoReturn:
     """Raise the DatasetError of a file of augmented copies that isn't there."""
-    older = _packed_or_not(older_path(path))
-    if older:
-        renamed = older.name.replace(older_path(path).name, path.name)
-        raise DatasetError(
-            f"{older}: augmented copies have another name now. Rename this file to {renamed}."
-        )
     raise DatasetError(
         f"{path}.h5: no such file. Make it from the recordings with "
         f"encode_recordings(..., augmented_copies={n_copies}), or set `augmented_copies` to 0, as "

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.download import download, exclusive
-from shd_helpers.data.names import FILES, copy_name, older_path
+from shd_helpers.data.names import FILES, copy_name
 from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.data.recordings import encode_files
 from shd_helpers.data.shd_writer import write_shd
@@ -80,8 +80,6 @@ def make_heidelberg(
     if _is_made(paths, receipt, content):
         return paths
     with exclusive(folder):
-        if copy:
-            _rename_older([receipt, *paths])
         # Another process has made them while this one waited, or an older version has.
         if _is_made(paths, receipt, content):
             return paths
@@ -144,14 +142,6 @@ def _encode(
     except RecordingError as error:
         raise DatasetError(f"{error} It is part of {archive}.") from error
     return wanted, spikes
-
-
-def _rename_older(paths: Sequence[Path]) -> None:
-    """Give files of augmented copies that an older version of the study made today's names."""
-    for path in paths:
-        older = older_path(path)
-        if older.is_file() and not path.exists():
-            older.rename(path)
 
 
 def _unpack(archive: Path, audio: Path) -> dict[str, Path]:

@@ -1,7 +1,5 @@
 """Names of a data set's files, which the modules that write and read them share."""
 
-from pathlib import Path
-
 FILES = ("train", "test")  # the training file is number 0 of a data set, the test file number 1
 SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
 MOST_COPIES = 10  # augmented copies of a recording
@@ -23,19 +21,3 @@ def copy_name(name: str, copy: int) -> str:
         The part of a file's name before ``_train`` or ``_test``.
     """
     return f"{name}_augmented{copy}" if copy else name
-
-
-def older_path(path: Path) -> Path:
-    """Return the path that a file of augmented copies had in older versions of the study.
-
-    Parameters
-    ----------
-    path : Path
-        Its path now.
-
-    Returns
-    -------
-    Path
-        The path before.
-    """
-    return path.with_name(path.name.replace("_augmented", "_changed"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from shd_helpers.checks import check_settings, later
+from shd_helpers.checks import check_settings, setting
 from shd_helpers.compiled import compiled
 from shd_helpers.events.event_lists import Events
 
@@ -43,10 +43,10 @@ class Augmentation:
         If a limit is out of its range. The message names it.
     """
 
-    shift_units: int = later(0, (0, 700))
-    shift_ms: float = later(0.0, (0, 60_000))
-    stretch: float = later(0.0, (0, 0.99))
-    dropout: float = later(0.0, (0, 0.99))
+    shift_units: int = setting(0, (0, 700))
+    shift_ms: float = setting(0.0, (0, 60_000))
+    stretch: float = setting(0.0, (0, 0.99))
+    dropout: float = setting(0.0, (0, 0.99))
 
     def __post_init__(self) -> None:
         """Check that each limit is in its range."""

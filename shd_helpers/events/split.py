@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from shd_helpers.checks import check_settings, later, quoted, setting
+from shd_helpers.checks import check_settings, quoted, setting
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.events.downsampling import Downsampling
@@ -78,12 +78,12 @@ class Split:
         If a value is out of its range, or two don't go together. The message names them.
     """
 
-    protocol: str = later("official", ("official", "leave_one_speaker_out", "everybody"))
-    held_out: int = later(-1, (-1, 65535), counts_with="protocol")  # a speaker's number; -1: none
+    protocol: str = setting("official", ("official", "leave_one_speaker_out", "everybody"))
+    held_out: int = setting(-1, (-1, 65535))  # a speaker's number; -1: none
     validation: str = setting("random", ("random", "speaker"))
     validation_fraction: float = setting(0.1, (1e-6, 0.9))  # of the utterances (random)
-    validation_speakers: str = later("")
-    score_test: bool = later(True)
+    validation_speakers: str = ""
+    score_test: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values out of range, and those that don't go together."""

@@ -233,7 +233,6 @@ class RunFigures:
         label_of = {
             "spikes": f"spikes in {end_ms:.0f} ms",
             "membrane": "mean membrane",
-            "softmax": "mean softmax x classes",
         }
         axis.set_xlabel(label_of[self._run.info["parameters"]["readout"]])
         axis.set_ylim(len(self._classes) - 0.4, -0.6)

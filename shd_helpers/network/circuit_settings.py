@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from shd_helpers.checks import check_settings, later, quoted
+from shd_helpers.checks import check_settings, quoted, setting
 from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network.config import NetworkConfig
@@ -29,12 +29,12 @@ class Quantization:
         If a value is out of its range; the message names it.
     """
 
-    fc1_bits: int = later(0)  # of a weight of the first layer, sign included
-    fc2_bits: int = later(0)  # of a weight of the second layer, sign included
-    mem_bits: int = later(0)  # of a membrane, which saturates
+    fc1_bits: int = 0  # of a weight of the first layer, sign included
+    fc2_bits: int = 0  # of a weight of the second layer, sign included
+    mem_bits: int = 0  # of a membrane, which saturates
     # U - (U >> k), or a product: with 8 bits, with 12 where betas are learned
-    leak: str = later("shift", ("shift", "product"), counts_with="mem_bits")
-    quantized_epochs: int = later(0, (0, 100_000))  # the last epochs, with low-precision weights
+    leak: str = setting("shift", ("shift", "product"))
+    quantized_epochs: int = setting(0, (0, 100_000))  # the last epochs, with low-precision weights
 
     def __post_init__(self) -> None:
         """Check that the values describe a circuit, or none."""
@@ -177,8 +177,6 @@ def _unknown_to_circuits(config: NetworkConfig) -> list[str]:
     reasons = []
     if config.network != "spiking":
         reasons.append(f"network {quoted(config.network)}: a circuit needs spiking neurons")
-    if config.readout == "softmax":
-        reasons.append("readout softmax: a circuit counts spikes or adds up membranes")
     if config.neuron != "leaky":
         reasons.append(f"neuron {quoted(config.neuron)}: a circuit has leaky neurons only")
     if len(config.hidden_sizes) > 1:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from shd_helpers.checks import check_choice, check_settings, later, quoted, setting
+from shd_helpers.checks import check_choice, check_settings, quoted, setting
 from shd_helpers.objects import is_reference
 
 STUDY_STEP_MS = 3.0  # the length of a step for which `beta` is given
@@ -38,9 +38,8 @@ class NetworkConfig:
     slope : float
         The slope of the surrogate: the larger it is, the narrower is the surrogate gradient.
     readout : str
-        What the class scores are: the output spikes (``"spikes"``), the mean membrane potential
-        (``"membrane"``), or the mean over the steps of the softmax of the membrane potentials
-        (``"softmax"``).
+        What the class scores are: the output spikes (``"spikes"``) or the mean membrane potential
+        (``"membrane"``).
     learn_beta : bool
         Whether the beta of each neuron is learned.
     learn_threshold : bool
@@ -73,22 +72,22 @@ class NetworkConfig:
         If a setting is out of its range; the message names it.
     """
 
-    network: str = later("spiking")
+    network: str = "spiking"
     n_hidden: int = setting(256, (1, MOST_NEURONS))
     beta: float = setting(0.95, (0, 1))
-    surrogate: str = setting("fast_sigmoid", ())
+    surrogate: str = "fast_sigmoid"
     slope: float = setting(2.0, (1e-6, 1e6))
-    readout: str = later("spikes", ("spikes", "membrane", "softmax"))
-    learn_beta: bool = later(False)
-    learn_threshold: bool = later(False)
-    n_delays: int = later(1, (1, MOST_COPIES))
-    kernel_size: int = later(0, (0, 700))
-    stride: int = later(8, (1, 700), counts_with="kernel_size")
-    ensemble_size: int = later(1, (1, 100))
-    neuron: str = later("leaky")
-    adapt_ms: float = later(100.0, (0.1, 60_000), counts_with="neuron")
-    hidden: str = later("")
-    hidden_delays: str = later("")
+    readout: str = setting("spikes", ("spikes", "membrane"))
+    learn_beta: bool = False
+    learn_threshold: bool = False
+    n_delays: int = setting(1, (1, MOST_COPIES))
+    kernel_size: int = setting(0, (0, 700))
+    stride: int = setting(8, (1, 700))
+    ensemble_size: int = setting(1, (1, 100))
+    neuron: str = "leaky"
+    adapt_ms: float = setting(100.0, (0.1, 60_000))
+    hidden: str = ""
+    hidden_delays: str = ""
 
     def __post_init__(self) -> None:
         """Check that such a network can be built."""

@@ -70,8 +70,6 @@ def unsupported_by_circuit(model: nn.Module) -> str | None:
     if reason := _unsupported_layers(model, CIRCUIT_NEURONS):
         return reason
     assert isinstance(model, SpikingNetwork)
-    if model.readout == "softmax":
-        return "its readout takes the softmax of the membrane potentials in each step"
     for i, delays in enumerate(model.layer_delays[1:], start=2):
         if delays != (0,):
             return f"layer {i} gets copies of the spikes before it that are {delays} steps late"

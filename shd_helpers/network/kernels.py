@@ -142,7 +142,6 @@ class Layer(NamedTuple):
     surrogate: int  # FAST_SIGMOID, ATAN, SIGMOID or READOUT
     learns_neurons: int  # 1 if betas or thresholds are learned, else 0
     adapts: int  # 1 if the neurons adapt, else 0
-    softmax: int  # 1 if class scores are made of the membranes' softmax in each step, else 0
     slope: float  # by which the surrogate multiplies the distance from the threshold
     half_slope: float  # of atan: half of snntorch's alpha
 
@@ -975,55 +974,6 @@ def add_neuron_gradients(neurons, mem, row, d_neurons):
 
 
 @compiled
-def add_softmax(mem, scores):
-    """Add to the class scores the mean over the steps of the softmax of the output membranes.
-
-    It is multiplied by the number of classes, so that a class which is as probable as any other
-    has the score 1.
-
-    Parameters
-    ----------
-    mem : ndarray
-        The output layer's membranes, (steps + 2, width).
-    scores : ndarray
-        (classes,) float32, added to.
-    """
-    n_classes = len(scores)
-    shares = np.empty(n_classes)
-    sums = np.zeros(n_classes)
-    for row in range(1, len(mem) - 1):
-        softmax_of_step(mem, row, shares)
-        for c in range(n_classes):
-            sums[c] += shares[c]
-    for c in range(n_classes):
-        scores[c] += np.float32(sums[c] * n_classes / (len(mem) - 2))
-
-
-@compiled
-def softmax_of_step(mem, row, shares):
-    """Write the softmax of the output neurons' membranes in a step.
-
-    Parameters
-    ----------
-    mem : ndarray
-        The output layer's membranes, (steps + 2, width).
-    row : int
-        The row of the step.
-    shares : ndarray
-        Written, (classes,) float64; they add up to 1.
-    """
-    top = mem[row, 0]  # subtracted, so that exp can't overflow
-    for c in range(1, len(shares)):
-        top = max(top, mem[row, c])
-    total = 0.0
-    for c in range(len(shares)):
-        shares[c] = np.exp(np.float64(mem[row, c]) - np.float64(top))
-        total += shares[c]
-    for c in range(len(shares)):
-        shares[c] /= total
-
-
-@compiled
 def repeat_error(output_error, spike_errors):
     """Write the errors of the output neurons to the slots of a block of steps.
 
@@ -1036,36 +986,6 @@ def repeat_error(output_error, spike_errors):
     """
     for slot in range(STEPS_PER_BLOCK):
         spike_errors[slot] = output_error[: spike_errors.shape[1]]
-
-
-@compiled
-def softmax_back(mem, row, output_error, shares, spike_errors, slot):
-    """Write the gradients that come back to a step's output membranes through the softmax.
-
-    With the shares p of a step and the error e = dL/dp, which is the same in all steps:
-    spike_errors[slot, c] = p[c] (e[c] - sum over k of e[k] p[k]).
-
-    Parameters
-    ----------
-    mem : ndarray
-        The output layer's membranes, (steps + 2, width); this row still has membranes.
-    row : int
-        The row of the step.
-    output_error : ndarray
-        dL/dp of each class, (classes,) or more.
-    shares : ndarray
-        Space for the shares, (classes,) float64.
-    spike_errors : ndarray
-        Its slot is written, (slots, width); columns after the classes stay.
-    slot : int
-        The row of `spike_errors` that is the step's.
-    """
-    softmax_of_step(mem, row, shares)
-    mean_error = 0.0
-    for c in range(len(shares)):
-        mean_error += shares[c] * output_error[c]
-    for c in range(len(shares)):
-        spike_errors[slot, c] = np.float32(shares[c] * (output_error[c] - mean_error))
 
 
 @compiled
@@ -1135,11 +1055,10 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d_neurons):
     The gradient of a step's current I is that of its membrane U, because the current is added to
     the membrane. It is g[row] = dL/dspk surrogate'(U[row] - threshold) + beta g[row + 1]; snntorch
     detaches the reset. dL/dspk is the next layer's g times its weights, added up over the delayed
-    copies of the spikes (`block_errors`). In the output layer it is `output_error` at all steps, or
-    what comes back through the softmax of each step (`softmax_back`). If the layer learns betas or
-    thresholds, `d_neurons` gets their gradients: what is subtracted at a reset is the threshold,
-    and only the moment of the reset is detached. If it adapts, both dL/dspk and g also get what
-    comes back through the adaptation.
+    copies of the spikes (`block_errors`). In the output layer it is `output_error` at all steps.
+    If the layer learns betas or thresholds, `d_neurons` gets their gradients: what is subtracted at
+    a reset is the threshold, and only the moment of the reset is detached. If it adapts, both
+    dL/dspk and g also get what comes back through the adaptation.
 
     Parameters
     ----------
@@ -1167,13 +1086,10 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d_neurons):
     d_adaptation = np.zeros(width if layer.adapts else 0, np.float32)
     d_fed = np.empty(len(d_adaptation), np.float32)
     mem[n_steps + 1] = ZERO  # no gradient comes from after the last step
-    shares = np.empty(layer.n_neurons if layer.softmax else 0)
     if is_output:
         repeat_error(output_error, spike_errors)
     for row in range(n_steps, 0, -1):
         slot = (n_steps - row) % STEPS_PER_BLOCK
-        if layer.softmax:
-            softmax_back(mem, row, output_error, shares, spike_errors, slot)
         if not is_output and slot == 0:
             block_errors(next_layer, row, n_steps, next_errors, spike_errors)
         if layer.adapts:
@@ -1292,9 +1208,7 @@ def forward(b, batch, network, state, space, results):
         results.n_spikes[b, i] = space.starts[i + 1, n_steps]
     for k in range(space.starts[n_layers, n_steps]):
         scores[b, space.units[n_layers, k]] += ONE
-    if layers[n_layers - 1].softmax:
-        add_softmax(membranes(layers[n_layers - 1], n_steps, state), scores[b])
-    elif layers[n_layers - 1].surrogate == READOUT:
+    if layers[n_layers - 1].surrogate == READOUT:
         mem = membranes(layers[n_layers - 1], n_steps, state)
         scores[b] = mem[1 : n_steps + 1].sum(0)[: scores.shape[1]] / np.float32(n_steps)
 
@@ -1444,8 +1358,6 @@ def work(worker, n_workers, batch, network, results):
                 results.losses[b] = loss(results.scores[b], batch.labels[b], n_utterances, error)
                 if last_layer.surrogate == READOUT:
                     error /= np.float32(batch.n_steps)  # the scores are means over the steps
-                if last_layer.softmax:
-                    error *= np.float32(last_layer.n_neurons)
                 backward(network, state, space, gradients)
 
 

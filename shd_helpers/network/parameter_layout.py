@@ -241,7 +241,6 @@ class ParameterLayout:
                 surrogate=kind,
                 learns_neurons=lif.beta.requires_grad or lif.threshold.requires_grad,
                 adapts=adapts,
-                softmax=model.readout == "softmax" and i == model.n_layers - 1,
                 slope=surrogate.kernel_slope * lif.spike_grad.slope,
                 half_slope=lif.spike_grad.slope / 2,
             )

@@ -179,10 +179,6 @@ class SpikingNetwork(nn.Module):
     * ``"spikes"``: a class score is the number of spikes of the class's output neuron.
     * ``"membrane"``: it is the mean over the steps of that neuron's membrane potential. The output
       neurons never spike.
-    * ``"softmax"``: the softmax of the membrane potentials gives each class a share of every step.
-      A class score is the mean of its shares over the steps, times the number of classes, so that 1
-      is chance. So no single step can decide, however high its membranes are. The output neurons
-      never spike here either.
 
     Parameters
     ----------
@@ -228,12 +224,6 @@ class SpikingNetwork(nn.Module):
         number of `hidden_delays` for each hidden layer.
     ObjectError
         If the surrogate or the neuron can't be used, or the neuron doesn't use the surrogate.
-
-    Notes
-    -----
-    Hammouamri et al. add up the shares of the softmax over about 100 steps of 10 ms, where this
-    network takes their mean. With the more than 300 steps of this study, such sums would be so far
-    apart that their cross-entropy starts at tens of nats.
 
     References
     ----------
@@ -316,7 +306,7 @@ class SpikingNetwork(nn.Module):
     def accumulates_only(lif: snn.Leaky) -> bool:
         """Tell whether a layer's neurons only accumulate their currents: no spike, no reset.
 
-        So do the output neurons of the readouts "membrane" and "softmax".
+        So do the output neurons of the readout "membrane".
 
         Parameters
         ----------
@@ -351,8 +341,6 @@ class SpikingNetwork(nn.Module):
         """
         if self.readout == "membrane":
             return recording.mem.mean(0)
-        if self.readout == "softmax":
-            return recording.mem.shape[-1] * recording.mem.softmax(-1).mean(0)
         return recording.spk.sum(0)
 
     def delayed_copies(self, x: torch.Tensor) -> torch.Tensor:

@@ -31,7 +31,6 @@ NETWORKS: dict[str, dict] = {
     "arctangent": {"surrogate": "atan", "slope": 3.0},  # at 2, one of its factors is 1
     "sigmoid": {"surrogate": "sigmoid"},
     "membrane readout": {"readout": "membrane"},
-    "softmax readout": {"readout": "softmax"},
     "learned betas": {"learn_beta": True},
     "learned thresholds": {"learn_threshold": True},
     "delays": {"n_delays": 3},

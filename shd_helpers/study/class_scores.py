@@ -31,16 +31,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from shd_helpers.files import atomic, reading
+from shd_helpers.files import reading
 from shd_helpers.network import answers
-from shd_helpers.study.predictions import reading_run
 from shd_helpers.study.run_folder import (
+    CLASS_SCORES,
     class_names_of,
     read_class_scores,
     read_info,
     read_predictions,
 )
-from shd_helpers.study.tables import RESTORE, TableError, locked, read_table, table_path
+from shd_helpers.study.stores import Store
+from shd_helpers.study.tables import RESTORE, TableError
 
 LOWEST = float(np.finfo(np.float16).min)
 SMALLEST = float(np.finfo(np.float16).smallest_subnormal)
@@ -161,118 +162,13 @@ def _have_same_utterances(a: ClassScores, b: ClassScores) -> bool:
     )
 
 
-def scores_path(table: Path) -> Path:
-    """Return the file for the class scores of a table's runs.
-
-    Parameters
-    ----------
-    table : Path
-        The table's file.
-
-    Returns
-    -------
-    Path
-        A file beside it.
-    """
-    return table.with_name(f"{table.stem}_scores.h5")
-
-
-def save_scores(path: Path, folders: Mapping[str, Path]) -> None:
-    """Save what runs scored beside their sweep's table.
-
-    Scores of other runs stay, those of the same hashes are replaced. The same runs make the same
-    file, byte by byte.
-
-    Parameters
-    ----------
-    path : Path
-        The file, from `scores_path`.
-    folders : mapping
-        The run folders by the runs' hashes.
-
-    Raises
-    ------
-    TableError
-        If a file is damaged, or a run folder has no class scores.
-    """
-    if folders:
-        add_scores(path, {name: _of_folder(folder) for name, folder in folders.items()})
-
-
-def add_scores(path: Path, runs: Mapping[str, ClassScores]) -> None:
-    """Add class scores of runs to a file; those of the same runs are replaced.
-
-    Parameters
-    ----------
-    path : Path
-        The file, which is made if there is none.
-    runs : mapping
-        The class scores by the runs' hashes, as `behind_the_winner` returns them.
-
-    Raises
-    ------
-    TableError
-        If the file is damaged.
-    """
-    with locked(path):
-        all_runs = read_scores(path) | dict(runs)
-        memory = io.BytesIO()
-        with h5py.File(memory, "w") as file:
-            for name in sorted(all_runs):
-                _write_group(file.create_group(name), all_runs[name])
-        with atomic(path) as unfinished:
-            unfinished.write_bytes(memory.getbuffer())
-
-
-def scored_hashes(path: Path) -> set[str]:
-    """Return the hashes of the runs whose class scores are in a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file, from `scores_path`.
-
-    Returns
-    -------
-    set of str
-        Empty if there is no such file.
-
-    Raises
-    ------
-    TableError
-        If the file is damaged.
-    """
-    if not path.exists():
-        return set()
-    with reading(path, TableError, RESTORE), h5py.File(path) as file:
-        return set(file)
-
-
-def collect_scores(name: str | Path) -> dict[str, ClassScores]:
-    """Return what every run of a table scored; its sweep has ``keep_scores: true``.
-
-    Parameters
-    ----------
-    name : str or Path
-        A table, as for `tables.read_table`.
-
-    Returns
-    -------
-    dict
-        The class scores by the run's hash, which is a column of the table.
-
-    Raises
-    ------
-    TableError
-        If those of a run are missing, or the file is damaged.
-    """
-    wanted = read_table(name)["hash"]
-    path = scores_path(table_path(name))
-    there = read_scores(path)
-    n_missing = len(set(wanted) - set(there))
-    if n_missing:
-        raise TableError(f"{path}: {n_missing} runs are missing. Run the sweep again: only these.")
-    return {each: there[each] for each in wanted}
+def _as_bytes(runs: Mapping[str, ClassScores]) -> memoryview:
+    """Return the content of an HDF5 file with a group for each run."""
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        for name in sorted(runs):
+            _write_group(file.create_group(name), runs[name])
+    return memory.getbuffer()
 
 
 def _write_group(group: h5py.Group, run: ClassScores) -> None:
@@ -320,21 +216,24 @@ def read_scores(path: Path) -> dict[str, ClassScores]:
 
 def _of_folder(folder: Path) -> ClassScores:
     """Return the class scores of a run folder, rounded as they are stored."""
-    with reading_run(folder):
-        info = read_info(folder)
-        table = read_predictions(folder, info)
-        scores = read_class_scores(folder, info)
-        class_names = class_names_of(info)
-        if scores.shape != (len(table), len(class_names)):
-            raise ValueError("its class scores are of other utterances than its predictions")
-        if not np.isfinite(scores).all():
-            raise ValueError("its class scores aren't finite, because its training diverged")
-        numbers = {name: number for number, name in enumerate(class_names)}
-        return ClassScores(
-            scores=behind_the_winner(scores),
-            label=table.label.map(numbers).to_numpy(np.uint16),
-            file=table["file"].map(_FILES.index).to_numpy(np.uint8),
-            row=table["row"].to_numpy(np.uint32),
-            speaker=table.speaker.to_numpy(np.int64),
-            class_names=class_names,
-        )
+    info = read_info(folder)
+    table = read_predictions(folder, info)
+    scores = read_class_scores(folder, info)
+    class_names = class_names_of(info)
+    if scores.shape != (len(table), len(class_names)):
+        raise ValueError("its class scores are of other utterances than its predictions")
+    if not np.isfinite(scores).all():
+        raise ValueError("its class scores aren't finite, because its training diverged")
+    numbers = {name: number for number, name in enumerate(class_names)}
+    return ClassScores(
+        scores=behind_the_winner(scores),
+        label=table.label.map(numbers).to_numpy(np.uint16),
+        file=table["file"].map(_FILES.index).to_numpy(np.uint8),
+        row=table["row"].to_numpy(np.uint32),
+        speaker=table.speaker.to_numpy(np.int64),
+        class_names=class_names,
+    )
+
+
+SCORES = Store("_scores.h5", ("predictions.csv", CLASS_SCORES), _of_folder, read_scores, _as_bytes)
+collect_scores = SCORES.collect

@@ -20,7 +20,7 @@ from shd_helpers.study.notebook_execution import NotebookError, execute_run, exe
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
 from shd_helpers.study.run_folder import classes_in_words, read_run
-from shd_helpers.study.run_replacement import RunError, check_run_folder
+from shd_helpers.study.run_replacement import RunError
 
 # Notebooks of a run that the others need nothing of. They are executed at the same time.
 INDEPENDENT = ("01_data_preprocessing", "02_surrogate_visualization")
@@ -141,7 +141,6 @@ def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:
 
 def _run_study(parameters: Mapping[str, Any], folder: Path) -> None:
     """Execute the notebooks of a run into its folder, each with those parameters that it has."""
-    check_run_folder(folder)
     notebooks = {}
     beside = {}
     for path in OF_A_RUN:

@@ -1,16 +1,15 @@
 """Predictions for each utterance of a sweep's runs: saved beside its table, and read again."""
 
 import gzip
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from shd_helpers.files import atomic, reading
-from shd_helpers.study.run_folder import REMEDY, read_info, read_predictions
-from shd_helpers.study.run_replacement import RunError
-from shd_helpers.study.tables import RESTORE, TableError, locked, read_table, table_path
+from shd_helpers.files import reading
+from shd_helpers.study.run_folder import read_info, read_predictions
+from shd_helpers.study.stores import Store
+from shd_helpers.study.tables import RESTORE, TableError, read_table
 
 # The columns that each file has, and their types.
 _TYPES = {
@@ -27,72 +26,10 @@ _OPTIONAL = {"confidence": float, "integer_predicted": str}
 _COLUMNS = (*_TYPES, *_OPTIONAL)
 
 
-def predictions_path(table: Path) -> Path:
-    """Return the file for the predictions of a table's runs.
-
-    Parameters
-    ----------
-    table : Path
-        The table's file.
-
-    Returns
-    -------
-    Path
-        A file beside it.
-    """
-    return table.with_name(f"{table.stem}_predictions.csv.gz")
-
-
-def save_predictions(path: Path, folders: Mapping[str, Path]) -> None:
-    """Save what runs predicted beside their sweep's table.
-
-    The compressed CSV file has a row for each utterance and run. Rows of other runs stay, those of
-    the same hashes are replaced.
-
-    Parameters
-    ----------
-    path : Path
-        The file, from `predictions_path`.
-    folders : mapping
-        The run folders by the runs' hashes.
-
-    Raises
-    ------
-    TableError
-        If a file is damaged.
-    """
-    if not folders:
-        return
-    with locked(path):
-        new = [_of_folder(folder).assign(hash=name) for name, folder in folders.items()]
-        old = _read(path)
-        table = pd.concat([old[~old["hash"].isin(folders)], *new])
-        text = table[[name for name in _COLUMNS if name in table]].to_csv(index=False)
-        with atomic(path) as unfinished:
-            # without a time stamp, so that the same runs make the same file
-            unfinished.write_bytes(gzip.compress(text.encode(), mtime=0))
-
-
-def predicted_hashes(path: Path) -> set[str]:
-    """Return the hashes of the runs whose predictions are in a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file, from `predictions_path`.
-
-    Returns
-    -------
-    set of str
-        Empty if there is no such file.
-    """
-    return set(_read(path)["hash"])
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """Return a file of predictions; empty if there is none."""
+def _read(path: Path) -> dict[str, pd.DataFrame]:
+    """Return the predictions of a file by the hashes of their runs; empty if there is no file."""
     if not path.exists():
-        return pd.DataFrame(columns=[*_TYPES]).astype(_TYPES)
+        return {}
     with reading(path, TableError, RESTORE):
         table = pd.read_csv(
             path,
@@ -101,47 +38,25 @@ def _read(path: Path) -> pd.DataFrame:
             na_values={"confidence": ""},
             compression="gzip",
         )
-        return table.astype(_TYPES)  # KeyError, if a column is missing
+        table = table.astype(_TYPES)  # KeyError, if a column is missing
+        return dict(iter(table.groupby("hash", sort=False)))
+
+
+def _as_bytes(runs: Mapping[str, pd.DataFrame]) -> bytes:
+    """Return the content of a compressed CSV file, with a row for each utterance and run."""
+    table = pd.concat([rows.assign(hash=name) for name, rows in runs.items()])
+    text = table[[name for name in _COLUMNS if name in table]].to_csv(index=False)
+    return gzip.compress(text.encode(), mtime=0)  # no time stamp: the same runs, the same file
 
 
 def _of_folder(folder: Path) -> pd.DataFrame:
     """Return a run folder's predictions, and of each speaker whether it was seen in training."""
-    with reading_run(folder):
-        info = read_info(folder)
-        table = read_predictions(folder, info)
-        # `save_predictions` writes the columns that are there, so it wouldn't miss these.
-        for name in ("file", "row"):
-            if name not in table:
-                raise KeyError(name)
-        return table.assign(seen=table.speaker.isin(info["seen_speakers"]))
+    info = read_info(folder)
+    table = read_predictions(folder, info)
+    return table.assign(seen=table.speaker.isin(info["seen_speakers"]))
 
 
-@contextmanager
-def reading_run(folder: Path) -> Iterator[None]:
-    """Turn whatever a damaged run folder raises into an error that names a file of it.
-
-    Parameters
-    ----------
-    folder : Path
-        The run folder, whose predictions or class scores the block reads.
-
-    Yields
-    ------
-    None
-        While the block reads them.
-
-    Raises
-    ------
-    TableError
-        If the folder is damaged.
-    """
-    remedy = f"Remove {folder} and repeat the command, which then executes this run again."
-    with reading(folder / "predictions.csv", TableError, remedy):
-        try:
-            yield
-        except RunError as error:  # it names the file, but another remedy
-            message = str(error).partition(f" {REMEDY}")[0]
-            raise TableError(f"{message} {remedy}") from error
+PREDICTIONS = Store("_predictions.csv.gz", ("predictions.csv",), _of_folder, _read, _as_bytes)
 
 
 def collect_predictions(name: str | Path) -> pd.DataFrame:
@@ -166,14 +81,8 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
         If those of a run are missing.
     """
     runs = read_table(name)
-    path = predictions_path(table_path(name))
-    table = runs[["hash", "configuration", "seed"]].merge(_read(path), on="hash")
-    n_missing = len(set(runs["hash"]) - set(table["hash"]))
-    if n_missing:
-        raise TableError(
-            f"{path}: {n_missing} runs are missing. Run the sweep again: it executes only these."
-        )
-    return table
+    predictions = pd.concat(PREDICTIONS.collect(name).values())
+    return runs[["hash", "configuration", "seed"]].merge(predictions, on="hash")
 
 
 def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:

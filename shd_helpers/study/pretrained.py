@@ -20,7 +20,7 @@ import torch
 
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import networks_dir
-from shd_helpers.study.identity import current_names, run_hash
+from shd_helpers.study.identity import run_hash
 from shd_helpers.study.run_folder import REMEDY, Run, recipe_of
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.trained_network import (
@@ -32,9 +32,18 @@ from shd_helpers.study.trained_network import (
     ensemble_of,
 )
 
-_ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
+_ABOUT = (
+    "parameters",
+    "seed",
+    "data",
+    "hash",
+    "class_names",
+    "n_channels",
+    "seen_speakers",
+    "versions",
+    "scores",
+)
 SHA256 = "sha256"  # in `about`: the hash of all else in the file
-_ABOUT_DATA = ("class_names", "n_channels")  # older runs lack them: see `class_names_of`
 
 
 def load_network(run: Run, *, trust: bool = False) -> TrainedNetwork:
@@ -114,7 +123,6 @@ def _about_run(run: Run) -> dict[str, Any]:
     """Return what a pretrained network keeps of a run; RunError if others can't build it."""
     check_own(run.info, recipe_of(run.info), run.folder / "run.json")
     about = {name: run.info[name] for name in _ABOUT}
-    about |= {name: run.info[name] for name in _ABOUT_DATA if name in run.info}
     # The run may name the data set by its folder on this machine, which others don't have.
     about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
     return about
@@ -195,7 +203,7 @@ def load_pretrained(path: str | Path, *, trust: bool = False) -> TrainedNetwork:
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return what is said about a pretrained network, under today's names, and its weights."""
+    """Return what is said about a pretrained network and its weights."""
     with np.load(path) as file:
         arrays = dict(file)
     about = json.loads(str(arrays.pop("about")))
@@ -205,7 +213,6 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if _content_hash(about, arrays) != about.get(SHA256):
         raise ValueError("its content has changed since it was written")
     for about_run in about.get(MEMBERS, [about]):
-        about_run["parameters"] = current_names(about_run["parameters"])
         if run_hash(about_run["parameters"], about_run["data"]) != about_run["hash"]:
             raise ValueError("its parameters or data have changed, because its hash is another one")
     return about, arrays

@@ -1,14 +1,14 @@
 """A run's recipe: all its settings, with defaults, ranges, and what they need of each other."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from shd_helpers.checks import check_settings, later, quoted, setting, setting_names
+from shd_helpers.checks import check_settings, quoted, setting, setting_names
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.datasets import MOST_COPIES, locate, locate_augmented, n_channels_of
 from shd_helpers.data.shd_file import N_CHANNELS
@@ -48,7 +48,7 @@ class Recipe:
     input: Downsampling = field(default_factory=Downsampling)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
-    augmented_copies: int = later(0, (0, MOST_COPIES))  # of each training recording
+    augmented_copies: int = setting(0, (0, MOST_COPIES))  # of each training recording
     augmentation: Augmentation = field(default_factory=Augmentation)
     circuit: Quantization = field(default_factory=Quantization)
     split: Split = field(default_factory=Split)
@@ -73,13 +73,12 @@ class Recipe:
     def from_flat(cls, parameters: Mapping[str, Any], n_channels: int = N_CHANNELS) -> "Recipe":
         """Return the recipe of a run's flat parameters, values by name.
 
-        A setting that isn't there has its default: some notebooks have only some of them, and a run
-        that is older than a setting was made without it.
+        A setting that isn't there has its default, because some notebooks have only some of them.
 
         Parameters
         ----------
         parameters : mapping
-            Values by name. Older names are those of other settings: see `identity.current_names`.
+            Values by name.
         n_channels : int
             Number of channels of the data set, which isn't a setting: see `datasets.n_channels_of`.
 
@@ -298,59 +297,5 @@ def _own_settings(kind: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: parameters[name] for name in setting_names(kind) if name in parameters}
 
 
-def _fields_by_name() -> dict[str, Field]:
-    """Return the fields of the recipe and of all groups, by name, without those that hold a group.
-
-    `network` is the name of a group and of a setting in it, and the setting is meant.
-    """
-    own = [each for each in fields(Recipe) if each.name not in _GROUPS]
-    of_groups = [each for kind in _GROUPS.values() for each in fields(kind)]
-    return {each.name: each for each in (*own, *of_groups)}
-
-
-_FIELDS = _fields_by_name()
-
-
-def _setting_names() -> tuple[str, ...]:
-    """Return the names of all settings, as notebooks have them.
-
-    Notebooks name a circuit, which stands for the settings of its group.
-    """
-    names = []
-    for each in fields(Recipe):
-        if each.name not in _GROUPS or each.name == "circuit":
-            names.append(each.name)
-    for group, kind in _GROUPS.items():
-        if group != "circuit":
-            names += setting_names(kind)
-    return tuple(names)
-
-
-SETTINGS = _setting_names()
-# By the name of a setting that was added after results existed: the value at which it changes
-# nothing. At this value it isn't part of a run's hash. See `later` in checks.py.
-NEUTRAL = {
-    name: each.metadata["neutral"] for name, each in _FIELDS.items() if "neutral" in each.metadata
-}
-# These were settings once and are constants now. A run's hash still contains them.
-CONSTANTS = {"bin_ms": 1.0, "lr_gamma": 0.5}
-# These were constants for some time. Parameters that were written then lack them.
-RESTORED = {"duration_s": 1.0}
-
-
-def counts_with(name: str) -> str | None:
-    """Return the setting that decides whether another one is part of a run's hash, or None.
-
-    Parameters
-    ----------
-    name : str
-        Name of a setting, or of a constant.
-
-    Returns
-    -------
-    str or None
-        The name of the other setting.
-    """
-    if name not in _FIELDS:
-        return None
-    return _FIELDS[name].metadata.get("counts_with")
+DEFAULTS = Recipe().flat()  # of all settings, by the names that notebooks have
+SETTINGS = tuple(DEFAULTS)

@@ -12,16 +12,9 @@ import numpy as np
 import torch
 
 from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.files import reading, sha256
-from shd_helpers.study.identity import current_names
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_replacement import (
-    RunError,
-    finish_renaming,
-    is_waiting,
-    lock_run_folder,
-)
+from shd_helpers.study.run_replacement import INFO, RunError, run_lock
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
@@ -67,11 +60,9 @@ def class_names_of(info: Mapping[str, Any]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        What the run says. Older runs don't: all of them had a language's digits.
+        The names.
     """
-    if "class_names" in info:
-        return tuple(info["class_names"])
-    return LANGUAGES[info["parameters"]["language"]]
+    return tuple(info["class_names"])
 
 
 def recipe_of(info: Mapping[str, Any]) -> Recipe:
@@ -87,7 +78,7 @@ def recipe_of(info: Mapping[str, Any]) -> Recipe:
     Recipe
         The settings.
     """
-    return Recipe.from_flat(info["parameters"], info.get("n_channels", N_CHANNELS))
+    return Recipe.from_flat(info["parameters"], info["n_channels"])
 
 
 def classes_in_words(class_names: Sequence[str], language: str) -> str:
@@ -129,21 +120,21 @@ def read_run(folder: str | Path) -> Run:
         If there is no run in it, or one of its files is damaged.
     """
     folder = Path(folder)
-    info = read_info(folder)
+    lock = run_lock(folder)
     try:
-        run = _read_files(folder, info)
+        return _read_files(folder)
     except RunError:
-        if read_info(folder) == info:
+        if not Path(lock.lock_file).exists():  # nobody has written here
             raise
-        return read_run(folder)
-    if read_info(folder) != info:  # another run has replaced it meanwhile
-        return read_run(folder)
-    return run
+    with lock:  # perhaps another process was replacing the files
+        return _read_files(folder)
 
 
-def _read_files(folder: Path, info: dict[str, Any]) -> Run:
-    """Return the content of a run folder whose `run.json` is read."""
+def _read_files(folder: Path) -> Run:
+    """Return the content of a run folder."""
     import pandas as pd
+
+    info = read_info(folder)
 
     with reading(folder / "run.json", RunError, f"{REMEDY} again."):
         epochs = pd.DataFrame(info["epochs"])
@@ -161,9 +152,6 @@ def _read_files(folder: Path, info: dict[str, Any]) -> Run:
 def read_info(folder: Path) -> dict[str, Any]:
     """Read the `run.json` of a run folder.
 
-    If a process was killed when its run was complete, but hadn't replaced the folder yet, the
-    replacement is finished first.
-
     Parameters
     ----------
     folder : Path
@@ -172,30 +160,21 @@ def read_info(folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Parameters, hash, scores and more, see docs/run_folders.md; parameters under today's names.
+        Parameters, hash, scores and more, see docs/run_folders.md.
 
     Raises
     ------
     RunError
         If there is no run in the folder, or the file is damaged.
     """
-    if is_waiting(folder):
-        lock = lock_run_folder(folder)
-        try:
-            finish_renaming(folder)
-        finally:
-            lock.release()
-    path = folder / "run.json"
+    path = folder / INFO
     with reading(path, RunError, f"{REMEDY} again."):
         try:
             info = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            if is_waiting(folder) or path.exists():  # another process renames it just now
-                return read_info(folder)
             raise RunError(f"{path}: no such file. {REMEDY} first.") from None
         if not isinstance(info, dict) or not isinstance(info.get("parameters"), dict):
             raise ValueError("it doesn't contain a run")
-        info["parameters"] = current_names(info["parameters"])
     return info
 
 
@@ -205,12 +184,12 @@ def _as_written(path: Path, info: Mapping[str, Any]) -> Iterator[Path]:
 
     RunError, if it isn't, or if the block finds it damaged.
     """
-    hashes = info.get("files")  # by the names of the run's files; older runs have none
-    if hashes is not None and path.name not in hashes:
+    hashes = info["files"]  # by the names of the run's files
+    if path.name not in hashes:
         # An earlier run in this folder may have left a file of this name.
         raise RunError(f"{path}: not a file of this run, which wrote none. {REMEDY} again.")
     with reading(path, RunError, f"{REMEDY} again."):
-        if hashes is not None and hashes[path.name] != sha256(path):
+        if hashes[path.name] != sha256(path):
             raise ValueError("its content isn't what the run wrote")
         yield path
 
@@ -254,7 +233,6 @@ def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
     with _as_written(folder / "predictions.csv", info) as path:
         # The German digit "null" is a word, not a missing value.
         table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
-        table = table.rename(columns={"part": "file"})  # older runs have the first name
         return table.astype({"speaker": np.int64})
 
 
@@ -277,6 +255,6 @@ def read_class_scores(folder: Path, info: Mapping[str, Any]) -> np.ndarray:
     Raises
     ------
     RunError
-        If the file is missing or damaged. Runs that are older than it lack it.
+        If the file is missing or damaged.
     """
     return _arrays(folder / CLASS_SCORES, info)["scores"]

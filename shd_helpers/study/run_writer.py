@@ -5,7 +5,6 @@ import io
 import json
 import platform
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ import torch
 from llvmlite.binding import get_host_cpu_name
 
 from shd_helpers.events import Subsets
-from shd_helpers.files import atomic, sha256, sync
+from shd_helpers.files import sha256, sync
 from shd_helpers.network import Network
 from shd_helpers.objects import read_reference
 from shd_helpers.paths import IN_CHECKOUT, ROOT
@@ -32,13 +31,7 @@ from shd_helpers.study.object_samples import samples_of
 from shd_helpers.study.other_networks import is_recognizable, other_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import CLASS_SCORES
-from shd_helpers.study.run_replacement import (
-    RunError,
-    check_run_folder,
-    finish_renaming,
-    hidden_path,
-    lock_run_folder,
-)
+from shd_helpers.study.run_replacement import INFO, RunError, replacing
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
@@ -71,7 +64,7 @@ class RunWriter:
     """Collects what a run leaves, and writes the run folder when the run has ended.
 
     Until then the run folder keeps the run that it may hold. Files that aren't a run's own, such as
-    notebooks and figures, stay.
+    notebooks and figures, stay. If two processes write the same run, the last one wins.
 
     Parameters
     ----------
@@ -91,8 +84,7 @@ class RunWriter:
     Raises
     ------
     RunError
-        If another process writes the run, or it can't be written, or its folder can't be renamed
-        because it is a link or a mount point.
+        If the folder can't be made.
     BehaviorError
         If this code computes different results than its version numbers say.
     """
@@ -101,7 +93,12 @@ class RunWriter:
         self, folder: Path, parameters: Mapping, data: Mapping, parts: Subsets, model: Network
     ) -> None:
         # What can go wrong goes wrong here, and not after the network is trained.
-        check_run_folder(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{folder}: can't be made ({error}). Choose another run_name."
+            ) from error
         training = parts.training
         recipe = Recipe.from_flat(parameters, training.n_channels)
         # Of the version numbers, data files need no check: they count by their content.
@@ -128,10 +125,6 @@ class RunWriter:
         self.info["seen_speakers"] = np.unique(training.speakers).tolist()
         self.info |= _origin_of_run()
         self.info["epochs"] = []
-        # Last, because an error above would leave the lock with a notebook's kernel. A user's
-        # object may raise anything.
-        self._lock = lock_run_folder(folder)
-        self._turn = self._lock.begin_turn()
 
     @property
     def folder(self) -> Path:
@@ -186,32 +179,19 @@ class RunWriter:
         ValueError
             If a loss or a score isn't finite; the earlier run stays.
         """
-        self._check_is_writing()
         self._complete_info(scores, costs)
         if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
             raise ValueError(f"{self._folder}: a class score isn't finite")
-        unfinished = self._make_unfinished()
-        _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
-        predictions.to_csv(unfinished / "predictions.csv", index=False)
-        _write_network(unfinished, model, self._weights)
-        (unfinished / "examples.h5").write_bytes(_examples_file(examples))
-        if class_scores is not None:
-            scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
-            (unfinished / CLASS_SCORES).write_bytes(scores_file)
-        self._copy_objects(unfinished)
-        self._write_info(unfinished)
-        try:
-            finish_renaming(self._folder)
-        finally:  # the run is complete: whoever reads or writes it next may rename it
-            self._lock.release(force=True)
-
-    def _check_is_writing(self) -> None:
-        """Raise RunError if the run has ended, so that another process may be writing."""
-        if not self._lock.is_turn(self._turn):
-            raise RunError(
-                f"{self._folder}: this run has ended, or a later one has replaced it. Begin a new "
-                "one with another RunWriter"
-            )
+        with replacing(self._folder) as unfinished:
+            _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
+            predictions.to_csv(unfinished / "predictions.csv", index=False)
+            _write_network(unfinished, model, self._weights)
+            (unfinished / "examples.h5").write_bytes(_examples_file(examples))
+            if class_scores is not None:
+                scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
+                (unfinished / CLASS_SCORES).write_bytes(scores_file)
+            self._copy_objects(unfinished)
+            self._write_info(unfinished)
 
     def _complete_info(
         self, scores: Mapping[str, float | None], costs: Mapping[str, float]
@@ -224,14 +204,6 @@ class RunWriter:
         }
         json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
 
-    def _make_unfinished(self) -> Path:
-        """Make the empty hidden folder into which the run is written, and return it."""
-        unfinished = hidden_path(self._folder, "unfinished")
-        finish_renaming(self._folder)  # of a run that was killed when it was complete
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        return unfinished
-
     def _copy_objects(self, unfinished: Path) -> None:
         """Copy the files of the user's own objects, such as a surrogate, into the run."""
         for setting, text in self._objects.items():
@@ -239,12 +211,13 @@ class RunWriter:
             (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
 
     def _write_info(self, unfinished: Path) -> None:
-        """Write ``run.json`` last, with the hashes of all other files: then the run is complete."""
+        """Write ``run.json``, with the hashes of all other files."""
         self.info["files"] = {path.name: sha256(path) for path in sorted(unfinished.iterdir())}
         for name in self.info["files"]:
             sync(unfinished / name)
-        with atomic(unfinished / "run.json") as incomplete:
-            incomplete.write_text(json.dumps(self.info, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(self.info, indent=1) + "\n"
+        (unfinished / INFO).write_text(text, encoding="utf-8")
+        sync(unfinished / INFO)
 
 
 def _write_network(

@@ -13,14 +13,8 @@ from filelock import FileLock
 
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import results_dir
-from shd_helpers.study.identity import (
-    FIRST_NAMES,
-    FIRST_VALUES,
-    current_circuit,
-    current_values,
-    run_hash,
-)
-from shd_helpers.study.recipe import NEUTRAL, RESTORED
+from shd_helpers.study.identity import run_hash
+from shd_helpers.study.recipe import DEFAULTS
 from shd_helpers.study.run_folder import read_info
 
 # The columns of a table, besides a run's parameters.
@@ -223,7 +217,7 @@ def _read_texts(path: Path) -> pd.DataFrame:
         return pd.DataFrame({name: [] for name in _TEXTS}, dtype=str)
     with reading(path, TableError, RESTORE):
         _check_header(path)
-        table = with_current_names(pd.read_csv(path, dtype=str, keep_default_na=False))
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
         is_right = table["status"].isin(["done", "failed"]) & ~table["run_name"].duplicated()
         if not {"configuration", "hash", "seed"} <= {*table} or not is_right.all():
             raise ValueError(
@@ -240,28 +234,6 @@ def _check_header(path: Path) -> None:
     doubled = sorted(name for name, count in Counter(header).items() if count > 1)
     if doubled:
         raise ValueError(f"column {', '.join(doubled)} appears twice")
-
-
-def with_current_names(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with today's names of settings as columns, and today's values.
-
-    Parameters
-    ----------
-    table : DataFrame
-        A table as its file has it, as text; an older version of the study may have written it.
-
-    Returns
-    -------
-    DataFrame
-        The same rows.
-    """
-    today = {first: name for name, first in FIRST_NAMES.items()}
-    current = table.rename(columns=today)
-    for name in current.columns.intersection([*FIRST_VALUES]):
-        current[name] = current[name].replace(current_values(name))
-    if "circuit" in current:
-        current["circuit"] = current["circuit"].map(current_circuit, na_action="ignore")
-    return current
 
 
 def _as_values(texts: pd.Series) -> pd.Series:
@@ -335,11 +307,10 @@ def _replace_rows(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 def _fill_absent(table: pd.DataFrame) -> pd.DataFrame:
     """Fill in the values of columns that a row lacks.
 
-    A parameter that was added after a row was written had its neutral value in that run. Columns of
-    what is measured stay empty.
+    A setting that was added after a row was written had its default in that run. Columns of what is
+    measured stay empty.
     """
-    neutral = NEUTRAL | RESTORED
-    absent = {name: _as_text(neutral.get(name)) for name in table.columns}
+    absent = {name: _as_text(DEFAULTS.get(name)) for name in table.columns}
     return table.fillna(absent)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shd_helpers.checks import check_settings, later, setting
+from shd_helpers.checks import check_settings, setting
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class TrainConfig:
     batch_size: int = setting(8, (1, 100_000))
     lr: float = setting(1e-3, (1e-9, 1))
     lr_step: int = setting(10, (1, 100_000))
-    schedule: str = later("step", ("step", "one_cycle"))
-    weight_decay: float = later(0.0, (0, 10))
+    schedule: str = setting("step", ("step", "one_cycle"))
+    weight_decay: float = setting(0.0, (0, 10))
 
     def __post_init__(self) -> None:
         """Check that each value is in its range."""

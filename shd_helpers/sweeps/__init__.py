@@ -1,4 +1,4 @@
-"""Many runs of a notebook: a YAML file says which, papermill executes them on a Dask cluster.
+"""Many runs of a notebook: a YAML file says which, joblib and papermill execute them.
 
 The names below are imported when they are asked for.
 """

@@ -1,4 +1,4 @@
-"""Execute one run of a sweep: in this process, or on a worker of Dask.
+"""Execute one run of a sweep, in this process or on a worker.
 
 Only one process executes a run. Others wait until it has ended, and reuse its result.
 """
@@ -36,10 +36,6 @@ _ONE_THREAD = {
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 
 
-class RunIsBusyError(Exception):
-    """Another process is executing the run."""
-
-
 def run_environment() -> dict[str, str]:
     """Return the environment variables with which a sweep's runs are executed.
 
@@ -52,41 +48,13 @@ def run_environment() -> dict[str, str]:
     return environment | folder_variables() | _ONE_THREAD | _KEEP_MEMORY
 
 
-def execute_on_worker(
-    pending: PendingRun, notebook: Path, timeout_s: float, environment: Mapping[str, str]
-) -> RunResult:
-    """Execute a run, on a worker of Dask.
-
-    Parameters
-    ----------
-    pending : PendingRun
-        The run.
-    notebook : Path
-        The notebook.
-    timeout_s : float
-        Most time for it, in seconds.
-    environment : mapping
-        The sweep's environment variables.
-
-    Returns
-    -------
-    RunResult
-        What it measured, or its error.
-    """
-    try:
-        _check_worker()
-    except RuntimeError:
-        return RunResult.failure(traceback.format_exc())
-    return execute_in_this_process(pending, notebook, timeout_s, environment, FOREVER_S)
-
-
-def execute_in_this_process(
+def execute(
     pending: PendingRun,
     notebook: Path,
     timeout_s: float,
     environment: Mapping[str, str],
     wait_s: float,
-) -> RunResult:
+) -> RunResult | None:
     """Execute a run in this process, whose environment variables it changes.
 
     Parameters
@@ -104,13 +72,8 @@ def execute_in_this_process(
 
     Returns
     -------
-    RunResult
-        What it measured, or its error.
-
-    Raises
-    ------
-    RunIsBusyError
-        If another process is still executing the run after that time.
+    RunResult or None
+        What it measured, or its error. None if another process is still executing the run.
     """
     run = pending.run
     try:
@@ -122,7 +85,7 @@ def execute_in_this_process(
                 execute_run(notebooks, run.folder, timeout_s=timeout_s, lessons=False)
         measured = finished_run(run.folder, run.hash)
     except Timeout:  # of the lock
-        raise RunIsBusyError(run.run_name) from None
+        return None
     except NotebookError as error:
         return RunResult.failure(str(error.__cause__))  # has the cell's traceback
     except TimeoutError as error:
@@ -140,14 +103,6 @@ def _set_environment(environment: Mapping[str, str]) -> None:
         if name.startswith("SHD_"):
             del os.environ[name]  # of an earlier sweep on this worker
     os.environ.update(environment)
-
-
-def _check_worker() -> None:
-    """Raise RuntimeError if this worker of Dask executes several runs at once."""
-    from distributed import get_worker
-
-    if get_worker().state.nthreads != 1:
-        raise RuntimeError("a worker needs exactly one thread: dask worker --nthreads 1")
 
 
 def check_unchanged(run: RunSpec) -> None:

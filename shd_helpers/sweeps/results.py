@@ -13,10 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from shd_helpers.objects import ObjectError, parse_reference
-from shd_helpers.study.class_scores import save_scores
 from shd_helpers.study.identity import references
 from shd_helpers.study.object_samples import SampleError
-from shd_helpers.study.predictions import save_predictions
 from shd_helpers.study.tables import (
     DATA,
     EVIDENCE,
@@ -88,12 +86,10 @@ def store_predictions(sweep: Sweep, done: Iterable[RunSpec]) -> None:
         Runs whose folders have them.
     """
     folders = {run.hash: run.folder for run in done}
-    if sweep.predictions:
-        with as_sweep_error(sweep.predictions):
-            save_predictions(sweep.predictions, folders)
-    if sweep.scores:
-        with as_sweep_error(sweep.scores):
-            save_scores(sweep.scores, folders)
+    for kept in sweep.stores:
+        path = kept.path(sweep.table)
+        with as_sweep_error(path):
+            kept.save(path, folders)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from shd_helpers.events import Downsampling
 from shd_helpers.events.split import Split
 from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study.behavior import BehaviorError, check_code
-from shd_helpers.study.class_scores import scored_hashes
 from shd_helpers.study.object_samples import (
     Samples,
     check_same,
@@ -24,8 +23,6 @@ from shd_helpers.study.object_samples import (
     samples_path,
     write_samples,
 )
-from shd_helpers.study.predictions import predicted_hashes
-from shd_helpers.study.run_folder import CLASS_SCORES
 from shd_helpers.study.tables import OBJECTS_SHA256, finished_run, locked, read_rows
 from shd_helpers.sweeps.results import RunResult, as_sweep_error, store, store_predictions
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
@@ -69,7 +66,7 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
     done_rows = rows[rows.status == "done"]
     in_table = set(zip(done_rows.run_name, done_rows.hash, strict=True))
     saved_hashes = _saved_hashes(sweep)
-    needed_files = _needed_files(sweep)
+    needed_files = [name for each in sweep.stores for name in each.files]
     n_in_table = 0
     only_in_folders: dict[RunSpec, RunResult] = {}
     pending: list[PendingRun] = []
@@ -99,22 +96,8 @@ def _saved_hashes(sweep: Sweep) -> set[str] | None:
 
     None, if the sweep saves neither predictions nor class scores.
     """
-    saved = []
-    if sweep.predictions:
-        saved.append(predicted_hashes(sweep.predictions))
-    if sweep.scores:
-        saved.append(scored_hashes(sweep.scores))
+    saved = [{*kept.read(kept.path(sweep.table))} for kept in sweep.stores]
     return set.intersection(*saved) if saved else None
-
-
-def _needed_files(sweep: Sweep) -> list[str]:
-    """Return the files of a run folder from which a sweep saves what runs predicted and scored."""
-    names = []
-    if sweep.predictions or sweep.scores:
-        names.append("predictions.csv")
-    if sweep.scores:
-        names.append(CLASS_SCORES)
-    return names
 
 
 def store_finished_folders(sweep: Sweep, finished: Mapping[RunSpec, RunResult]) -> None:

@@ -1,9 +1,9 @@
 """Run a sweep: one notebook for every combination of values and every seed.
 
 `run_sweep` reads the sweep's file, and finds out which runs are missing from its table and the run
-folders (`sweeps.reuse`). It executes these by papermill (`sweeps.execution`): on Dask's workers, or
-one after the other if this process takes one share of the runs. As runs end, it puts them into the
-table (`sweeps.results`). sweeps/README.md says what happens when something goes wrong.
+folders (`sweeps.reuse`). joblib executes these (`sweeps.workers`), each by papermill
+(`sweeps.execution`). As runs end, this puts them into the table (`sweeps.results`).
+sweeps/README.md says what happens when something goes wrong.
 """
 
 import argparse
@@ -12,13 +12,14 @@ import math
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import joblib
 import pandas as pd
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from shd_helpers.checks import quoted
@@ -26,13 +27,7 @@ from shd_helpers.command import run as run_command
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.files import is_disk_full
 from shd_helpers.study.tables import TableError
-from shd_helpers.sweeps.execution import (
-    FOREVER_S,
-    RunIsBusyError,
-    execute_in_this_process,
-    execute_on_worker,
-    run_environment,
-)
+from shd_helpers.sweeps.execution import FOREVER_S, execute, run_environment
 from shd_helpers.sweeps.results import RESUME, RunResult, own_rows, store, store_predictions
 from shd_helpers.sweeps.reuse import (
     FoundRuns,
@@ -45,14 +40,9 @@ from shd_helpers.sweeps.reuse import (
 )
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
-from shd_helpers.sweeps.workers import Cluster, Shard, Workers, connect
-
-if TYPE_CHECKING:
-    from distributed import Client, Future
+from shd_helpers.sweeps.workers import Shard, Workers, connect
 
 RUN_S = 6 * 3600.0  # most time for a run, unless it is given
-TICK_S = 1.0  # between two looks at the workers
-QUIET_S = 60.0  # without a worker, until a line says why
 _BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}"
 Results = dict[RunSpec, RunResult]
 
@@ -97,9 +87,9 @@ def run_sweep(
     Raises
     ------
     SweepError, TableError, DatasetError
-        If the sweep can't start, the scheduler or all workers are lost, or the disk is full.
+        If the sweep can't start, a worker or the scheduler is lost, or the disk is full.
     MissingExtraError
-        If several processes were asked for, and Dask isn't installed.
+        If a scheduler was named, and Dask isn't installed.
     """
     sweep = read_sweep(name, overrides)
     workers = workers or Workers()
@@ -177,13 +167,56 @@ def _print_outcome(
 def _execute_all(
     sweep: Sweep, pending: Sequence[PendingRun], workers: Workers, timeout_s: float
 ) -> Iterator[Results]:
-    """Execute runs; yield those that have ended, again and again, until all have."""
+    """Execute runs; yield each when it has ended.
+
+    Runs that another process is executing come last: until then it may have finished them.
+    """
     n_runs = len(workers.share_of(sweep.runs))
-    with _progress_bar(sweep.name, n_runs, len(pending)) as bar:
-        if workers.need_dask:
-            yield from _execute_on_dask(sweep, pending, workers, timeout_s, bar)
-        else:
-            yield from _execute_one_by_one(sweep, pending, timeout_s, bar)
+    n_failed = 0
+    left = list(pending)
+    with (
+        _progress_bar(sweep.name, n_runs, len(pending)) as bar,
+        _kept_environment(),
+        connect(workers, len(pending)) as parallel,
+    ):
+        for wait_s in (0.0, FOREVER_S):
+            settings = (sweep.notebook, timeout_s, run_environment(), wait_s)
+            busy = []
+            for number, result in _results(parallel, left, settings):
+                each = left[number]
+                if result is None:
+                    busy.append(each)
+                    continue
+                n_failed += result.has_failed
+                bar.set_postfix_str(f"{n_failed} failed", refresh=False)
+                bar.update()
+                _check_disk(each.run, result)
+                yield {each.run: result}
+            left = busy
+
+
+def _results(
+    parallel: joblib.Parallel, pending: Sequence[PendingRun], settings: tuple
+) -> Iterator[tuple[int, RunResult | None]]:
+    """Yield the number of each run that has ended, and its result; None if it is busy elsewhere.
+
+    SweepError, if the workers or their scheduler are lost.
+    """
+    calls = [joblib.delayed(_numbered)(i, each, *settings) for i, each in enumerate(pending)]
+    try:
+        if calls:
+            yield from parallel(calls)
+    except TerminatedWorkerError:
+        raise SweepError(
+            f"a process that executed a run was killed, perhaps for lack of memory. {RESUME}"
+        ) from None
+    except Exception as error:
+        raise SweepError(f"the workers are lost ({error!r}). {RESUME}") from error
+
+
+def _numbered(number: int, *arguments: Any) -> tuple[int, RunResult | None]:
+    """Execute a run, and return its number with its result, because results come in any order."""
+    return number, execute(*arguments)
 
 
 def _progress_bar(name: str, n_runs: int, n_pending: int) -> tqdm:
@@ -197,35 +230,6 @@ def _progress_bar(name: str, n_runs: int, n_pending: int) -> tqdm:
     )
 
 
-def _execute_one_by_one(
-    sweep: Sweep, pending: Sequence[PendingRun], timeout_s: float, bar: tqdm
-) -> Iterator[Results]:
-    """Execute runs in this process, one after the other; yield each when it has ended.
-
-    Runs that another process is executing come last: until then it may have finished them.
-    """
-    environment = run_environment()
-    busy: list[PendingRun] = []
-
-    def execute(each: PendingRun, wait_s: float) -> Results:
-        """Execute a run; RunIsBusyError if another process still does after `wait_s`."""
-        result = execute_in_this_process(each, sweep.notebook, timeout_s, environment, wait_s)
-        bar.update()
-        _check_disk(each.run, result)
-        return {each.run: result}
-
-    with _kept_environment():
-        for each in pending:
-            try:
-                results = execute(each, wait_s=0.0)
-            except RunIsBusyError:
-                busy.append(each)
-            else:
-                yield results
-        for each in busy:
-            yield execute(each, wait_s=FOREVER_S)
-
-
 @contextmanager
 def _kept_environment() -> Iterator[None]:
     """Put the process's environment variables back in the end, because each run sets some."""
@@ -237,111 +241,10 @@ def _kept_environment() -> Iterator[None]:
         os.environ.update(before)
 
 
-def _execute_on_dask(
-    sweep: Sweep, pending: Sequence[PendingRun], workers: Workers, timeout_s: float, bar: tqdm
-) -> Iterator[Results]:
-    """Hand runs to Dask's workers; yield those that have ended, again and again, until all have."""
-    with connect(workers) as cluster:
-        from distributed import as_completed
-
-        bar.write(f"Dask dashboard: {cluster.client.dashboard_link}")
-        futures = _submit(cluster.client, sweep, pending, timeout_s)
-        ended = as_completed(futures, with_results=True, raise_errors=False)
-        watch = _Watch(cluster, bar)
-        while futures:
-            results = {}
-            for future, returned in ended.next_batch(block=False):
-                run = futures.pop(future)
-                results[run] = _result_of(future, returned)
-                _check_disk(run, results[run])
-                # A worker that ends hands the results of futures that somebody holds to another
-                # worker, and nobody needs this one any more.
-                future.release()
-            if results:
-                yield results
-            watch.update(results, len(futures))
-            time.sleep(TICK_S)
-
-
-def _submit(
-    client: "Client", sweep: Sweep, pending: Sequence[PendingRun], timeout_s: float
-) -> dict["Future", RunSpec]:
-    """Submit runs to a Dask client in the given order; return the runs by their futures."""
-    environment = run_environment()
-    futures = {}
-    for i, each in enumerate(pending):
-        # Two sweeps on one cluster share what is the same, in the same folder. By the first part of
-        # the key Dask knows that all runs take about as long.
-        kind_of_task = "repeated_run" if each.ignore_finished_folder else "run"
-        key = (kind_of_task, str(each.run.folder), each.run.hash)
-        task = (execute_on_worker, each, sweep.notebook, timeout_s, environment)
-        # Dask executes the task with the highest priority first
-        futures[client.submit(*task, key=key, priority=-i)] = each.run
-    return futures
-
-
-def _result_of(future: "Future", returned: Any) -> RunResult:
-    """Return the result of a run that a worker has executed; SweepError, if it can't be known.
-
-    `returned` is what `execute_on_worker` has returned or, if it hasn't, Dask's reason.
-    """
-    if future.status in ("cancelled", "lost"):
-        raise SweepError(f"the scheduler is lost ({returned!r}). {RESUME}")
-    if future.status == "error":  # the run has lost its worker again and again
-        return RunResult.failure(repr(future.exception()))
-    return returned
-
-
 def _check_disk(run: RunSpec, result: RunResult) -> None:
     """Raise SweepError if a run has failed because the disk is full, as all others would."""
     if result.has_failed and is_disk_full(result.error, run.folder.parent):
         raise SweepError(f"{run.folder}: {os.strerror(errno.ENOSPC)}. {RESUME}")
-
-
-class _Watch:
-    """Shows on a progress bar how far a sweep is, and above it why there is no worker."""
-
-    def __init__(self, cluster: Cluster, bar: tqdm) -> None:
-        self._cluster = cluster
-        self._bar = bar
-        self._n_failed = 0
-        self._last_worker_s = time.monotonic()  # when there was a worker last
-        self._is_reported = False  # that there is no worker
-
-    def update(self, results: Results, n_left: int) -> None:
-        """Count the runs that have ended on the bar, and check that there is a worker.
-
-        SweepError, if the scheduler is lost, or there has been no worker for too long.
-        """
-        self._n_failed += sum(result.has_failed for result in results.values())
-        self._bar.update(len(results))
-        try:
-            runs_of_workers = self._cluster.client.processing()
-        except OSError as error:
-            raise SweepError(f"the scheduler is lost: {error}. {RESUME}") from None
-        n_running = sum(len(runs) > 0 for runs in runs_of_workers.values())
-        n_done = self._bar.total - n_left - self._n_failed
-        text = f"{n_done} finished, {self._n_failed} failed, {n_running} running"
-        is_terminal = self._bar.fp.isatty()
-        if is_terminal or text != self._bar.postfix:  # a log needs no line twice
-            self._bar.set_postfix_str(text)
-        if n_left:
-            self._check_workers(has_worker=bool(runs_of_workers))
-
-    def _check_workers(self, has_worker: bool) -> None:
-        """Print why there has been no worker for a while; SweepError, after too long."""
-        now = time.monotonic()
-        if has_worker:
-            self._last_worker_s = now
-            self._is_reported = False
-            return
-        why = self._cluster.why_none
-        idle_s = now - self._last_worker_s
-        if idle_s > self._cluster.patience_s:
-            raise SweepError(f"no worker in {idle_s:.0f} s: {why}. {RESUME}")
-        if idle_s > QUIET_S and not self._is_reported:
-            self._is_reported = True
-            self._bar.write(f"No worker for {idle_s:.0f} s: {why}")
 
 
 # --- The command line -------------------------------------------------------------------------

@@ -52,11 +52,12 @@ from shd_helpers.paths import (
     runs_dir,
 )
 from shd_helpers.small import is_small, small_version
-from shd_helpers.study.class_scores import scores_path
+from shd_helpers.study.class_scores import SCORES
 from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import as_run_name, notebook_parameters
-from shd_helpers.study.predictions import predictions_path
+from shd_helpers.study.predictions import PREDICTIONS
 from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.stores import Store
 from shd_helpers.study.tables import COLUMNS, MEASURED
 from shd_helpers.sweeps.grid import (
     AxisValue,
@@ -70,6 +71,8 @@ from shd_helpers.sweeps.grid import (
 from shd_helpers.sweeps.sweep_file import SWEEPS, SweepError, named, read_yaml
 
 MOST_RUNS = 10_000  # of a sweep; with 2 minutes each, one core would take two weeks
+FROZEN = "frozen.csv"  # beside tables: which of them stay as they are, and of which commit
+_STORES: dict[str, Store] = {"keep_predictions": PREDICTIONS, "keep_scores": SCORES}
 
 
 # Runs are keys of dictionaries. Without `eq=False`, Python would compute a run's hash from all its
@@ -107,8 +110,7 @@ class Sweep:
     notebook: Path
     runs: list[RunSpec]
     table: Path
-    predictions: Path | None  # the file of the runs' predictions, if they are saved
-    scores: Path | None = None  # the file of the runs' class scores, if they are saved
+    stores: tuple[Store, ...] = ()  # what is kept of the runs beside the table
     first_columns: tuple[str, ...] = ()  # of the table; in the committed tables they aren't moved
 
 
@@ -135,7 +137,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     ------
     SweepError
         If a key, a parameter's name or a value is wrong, or a run's data can't be used. The message
-        names file and key.
+        names file and key. Or if the table is frozen.
     DatasetError
         If the data set of all runs can't be found.
     """
@@ -153,20 +155,20 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     base = with_absolute_paths(path, base | changed)
     changed = {key: base[key] for key in changed}
     full_name = _sweep_name(content["name"], base, changed, grid)
+    is_own = path.resolve().parent != SWEEPS
+    table = _tables_dir(is_own) / f"{full_name}.csv"
+    _check_not_frozen(table)
     _check_size(path, grid)
     planned = list(_planned_runs(full_name, base, grid))
     _check_planned_runs(path, notebook, planned)
     # Last, because this may download and encode a data set, which takes minutes or hours.
     runs = [_identified(path, each) for each in planned]
-    is_own = path.resolve().parent != SWEEPS
-    table = _tables_dir(is_own) / f"{full_name}.csv"
     return Sweep(
         full_name,
         notebook,
         runs,
         table,
-        predictions=predictions_path(table) if content["keep_predictions"] else None,
-        scores=scores_path(table) if content["keep_scores"] else None,
+        stores=tuple(store for key, store in _STORES.items() if content[key]),
         first_columns=_varying(grid) if is_own else (),
     )
 
@@ -187,6 +189,24 @@ def _tables_dir(is_own: bool) -> Path:
     if is_small():
         return runs_dir() / "results"
     return own_tables_dir() if is_own else results_dir()
+
+
+def _check_not_frozen(table: Path) -> None:
+    """Raise SweepError if a table was computed at an earlier commit and stays as it is.
+
+    Its rows have hashes that today's code doesn't compute, so all runs would be executed again.
+    """
+    frozen = table.with_name(FROZEN)
+    if not frozen.exists():
+        return
+    for line in frozen.read_text(encoding="utf-8").splitlines()[1:]:
+        name, commit = line.split(",")
+        if name == table.stem:
+            raise SweepError(
+                f"{table}: this table is complete and frozen, because its runs were hashed by the "
+                f"code of commit {commit}, which finds all of them. To execute the runs again, "
+                "name other folders: SHD_RESULTS_DIR=again SHD_RUNS_DIR=again/runs"
+            )
 
 
 def _varying(grid: "Grid") -> tuple[str, ...]:

@@ -1,20 +1,22 @@
 """Which runs of a sweep are executed here, and by which processes.
 
-A sweep may be divided into shares, each for one task of a cluster's job array. The runs are
-executed one after the other, or by several processes behind a Dask scheduler: `connect` starts them
-on this machine, or takes a scheduler that somebody runs.
+A sweep may be divided into shares, each for one task of a cluster's job array. joblib executes the
+runs: in this process one after the other, in several processes of this machine, or on the workers
+of a Dask scheduler that somebody runs.
 """
 
-import logging
-import math
+import os
 import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, NamedTuple
+
+import joblib
+from joblib.parallel import get_active_backend
 
 from shd_helpers.checks import quoted
 from shd_helpers.extras import from_extra
@@ -24,10 +26,10 @@ from shd_helpers.sweeps.sweep_file import SweepError
 if TYPE_CHECKING:
     from distributed import Client
 
-EXTRAS = "study,sweeps"  # of the package: what Dask's workers need
 CONNECT_S = 30.0  # most time for a scheduler's answer
-NO_WORKER_S = 120.0  # without any process on this machine, until the sweep ends
-_STOPPING = (signal.SIGINT, signal.SIGHUP)
+NO_WORKER_S = 120.0  # most time for its first worker
+IDLE_S = 10  # until a process without a run ends
+PARENT_S = 1.0  # between two looks whether the parent is there
 
 
 class Shard(NamedTuple):
@@ -131,9 +133,11 @@ class Workers:
     shard: Shard | None = None
 
     @property
-    def need_dask(self) -> bool:
-        """Return whether the runs are handed to other processes."""
-        return self.shard is None or self.processes is not None or self.scheduler is not None
+    def n_processes(self) -> int:
+        """Return the number of processes on this machine; one is this process."""
+        if self.processes is not None:
+            return self.processes
+        return joblib.cpu_count() if self.shard is None else 1
 
     def share_of(self, runs: Sequence[RunSpec]) -> list[RunSpec]:
         """Return those runs of a sweep that are executed here.
@@ -166,105 +170,84 @@ class Workers:
             self.shard.check()
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A Dask client, and what is known about its workers."""
-
-    client: "Client"
-    why_none: str  # what to say where there is no worker
-    patience_s: float = math.inf  # how long a sweep waits without a worker, until it ends
-
-
 @contextmanager
-def connect(workers: Workers) -> Iterator[Cluster]:
-    """Connect to a Dask cluster for a sweep, or start one that ends with the block.
+def connect(workers: Workers, n_runs: int) -> Iterator[joblib.Parallel]:
+    """Yield what executes runs: called with joblib's delayed calls, it yields their results.
+
+    A result comes when its run has ended, in any order. Processes that are started end when they
+    have had nothing to do for a while.
 
     Parameters
     ----------
     workers : Workers
         Which workers execute the runs.
+    n_runs : int
+        How many runs there are.
 
     Yields
     ------
-    Cluster
-        The client and its workers.
+    Parallel
+        joblib's.
 
     Raises
     ------
     SweepError
-        If a scheduler doesn't answer.
+        If a scheduler doesn't answer, has no worker, or one with several threads.
     MissingExtraError
-        If Dask isn't installed.
+        If Dask isn't installed, and a scheduler was named.
     """
-    if workers.scheduler is not None:
-        connected = _existing(workers.scheduler)
-    else:
-        connected = _on_this_machine(workers.processes)
-    with connected as cluster:
-        yield cluster
+    if workers.scheduler is None:
+        yield joblib.Parallel(
+            min(workers.n_processes, n_runs),
+            return_as="generator_unordered",
+            batch_size=1,
+            pre_dispatch="n_jobs",
+            initializer=_follow,
+            initargs=(os.getpid(),),
+            idle_worker_timeout=IDLE_S,
+        )
+        return
+    with _client(workers.scheduler) as client, joblib.parallel_config("dask", client=client):
+        backend, _ = get_active_backend()
+        # With one worker, joblib would execute the runs in this process.
+        backend.effective_n_jobs = lambda n_jobs: 2
+        # all, so that workers that join later get some
+        yield joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
 
 
-@contextmanager
-def _existing(scheduler: str) -> Iterator[Cluster]:
-    """Yield a client of a Dask scheduler that runs already."""
-    with from_extra(EXTRAS):
+def _follow(parent: int) -> None:
+    """Let a process of a sweep end with its parent, and only then.
+
+    A terminal interrupts both, and the parent ends its processes itself. If it is killed, a kernel
+    that a process has started notices that this process is gone, and ends, too.
+    """
+
+    def end_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_S)
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _client(scheduler: str) -> "Client":
+    """Return a client of a Dask scheduler whose workers have one thread each."""
+    with from_extra("cluster"):
         from distributed import Client
 
     try:
-        client = Client(scheduler, timeout=CONNECT_S)
+        client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
+        client.wait_for_workers(1, timeout=NO_WORKER_S)
     except (OSError, ValueError) as error:
         raise SweepError(
-            f"--scheduler {scheduler}: no answer ({error}). Check the address, and that it runs"
+            f"--scheduler {scheduler}: no answer, or no worker ({error}). Check the address, and "
+            f"start workers: dask worker {scheduler} --nthreads 1"
         ) from error
-    with client:
-        yield Cluster(client, f"start some: dask worker {scheduler} --nthreads 1")
-
-
-@contextmanager
-def _on_this_machine(n_processes: int | None) -> Iterator[Cluster]:
-    """Yield a client of processes of this machine, one for each core unless a number is given."""
-    with from_extra(EXTRAS):
-        import dask
-        from distributed import Client, LocalCluster
-
-    settings: dict[str, object] = {
-        # A worker gets its next run when it is free: given two, it may keep one from another.
-        "distributed.scheduler.worker-saturation": 1.0,
-        # A process that was killed starts anew. On a busy machine, or where packages come over a
-        # network, that may take longer than Dask's 15 s, after which it would be given up.
-        "distributed.deploy.lost-worker-timeout": "5 minutes",
-        # When a laptop wakes up after some minutes of sleep, no process has reported for so long.
-        # Dask would take all of them for lost, and their runs would begin again.
-        "distributed.scheduler.worker-ttl": None,
-        # Runs take minutes. By default, Dask looks at each worker's stack a hundred times in a
-        # second and at its own clock fifty times, which takes time from the training.
-        "distributed.worker.profile.enabled": False,
-        "distributed.admin.tick.interval": "500ms",
-    }
-    with dask.config.set(settings), _uninterrupted() as free:
-        processes = LocalCluster(
-            n_workers=n_processes,
-            threads_per_worker=1,
-            scheduler_port=0,  # one that is free, so that two sweeps don't meet
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR,
+    if max(client.nthreads().values()) > 1:
+        client.close()
+        raise SweepError(
+            f"--scheduler {scheduler}: a worker needs exactly one thread: dask worker --nthreads 1"
         )
-        with processes, Client(processes) as client:
-            free()
-            yield Cluster(client, "all processes are lost", NO_WORKER_S)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[Callable[[], object]]:
-    """Block Ctrl-C until the yielded function is called; what starts meanwhile never gets it.
-
-    A terminal sends it to workers, too. A worker that dies of it while the cluster is closed would
-    be started again.
-    """
-    resource_tracker.ensure_running()  # it would lift the block
-    free = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOPPING)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    try:
-        yield free
-    finally:
-        free()
+    return client
