@@ -6,7 +6,8 @@ import nbval.kernel
 import pytest
 import torch
 
-from shd_helpers.sweeps import runner
+from shd_helpers.computing_code import code_hash
+from shd_helpers.sweeps import reuse, runner
 from tests.builders.browsers import CHROMIUM, FLAGS
 from tests.sweep_home import Home, stopped
 from tests.toy import small_data, write_toy
@@ -65,6 +66,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SHD_SMALL_DATA", small_data())  # the table goes below SHD_RUNS_DIR, too
     monkeypatch.setenv("SHD_STAND_IN", str(tmp_path))
     monkeypatch.setattr(runner, "TICK_S", 0.1)
+    monkeypatch.setattr(reuse, "COMPUTING_CODE", code_hash())  # while somebody changes the code
     home = Home(tmp_path)
     with stopped(home.commands):
         yield home

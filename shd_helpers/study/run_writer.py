@@ -25,7 +25,6 @@ from shd_helpers.files import atomic, sha256, sync
 from shd_helpers.network import Network
 from shd_helpers.objects import read_reference
 from shd_helpers.paths import IN_CHECKOUT, ROOT
-from shd_helpers.study.behavior import check_behavior, idle_cases
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.identity import references, run_hash
 from shd_helpers.study.object_samples import samples_of
@@ -93,8 +92,6 @@ class RunWriter:
     RunError
         If another process writes the run, or it can't be written, or its folder can't be renamed
         because it is a link or a mount point.
-    BehaviorError
-        If this code computes different results than its version numbers say.
     """
 
     def __init__(
@@ -104,8 +101,6 @@ class RunWriter:
         check_run_folder(folder)
         training = parts.training
         recipe = Recipe.from_flat(parameters, training.n_channels)
-        # Of the version numbers, data files need no check: they count by their content.
-        check_behavior(("NUMERICS",), idle_cases(recipe))
         description = other_network(model, recipe, len(training.class_names))
         self._folder = folder
         self._parts = parts
