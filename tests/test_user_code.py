@@ -1,0 +1,93 @@
+"""Which files a user's code consists of, against what Python imports, and the hash of them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shd_helpers import user_code
+from shd_helpers.user_code import hash_of_files, is_installed, local_files
+
+FILES = {
+    "mine.py": "import math\nimport beside\nfrom nets import deep\nfrom nets.wide import make\n",
+    "beside.py": "def late():\n    import only_in_a_function\n",
+    "only_in_a_function.py": "import mine\n",
+    "unused.py": "",
+    "nets/__init__.py": "",
+    "nets/deep.py": "from . import shared\nfrom .inner.neuron import Neuron\n",
+    "nets/shared.py": "",
+    "nets/wide.py": "from nets.inner import neuron\n\ndef make():\n    pass\n",
+    "nets/unused.py": "",
+    "nets/inner/__init__.py": "",
+    "nets/inner/neuron.py": "from ..shared import *\n\nNeuron = 1\n",
+}
+UNUSED = {"unused.py", "nets/unused.py"}
+LIST = """
+import json, sys
+import {}
+files = [getattr(each, "__file__", None) for each in sys.modules.values()]
+print(json.dumps([each for each in files if each]))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in FILES.items():
+        path = tmp_path / "project" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "project"
+
+
+def names(files, folder):
+    return {file.relative_to(folder).as_posix() for file in files}
+
+
+def test_modules_beside_a_file_are_found_recursively(folder):
+    assert names(local_files(folder / "mine.py"), folder) == set(FILES) - UNUSED
+
+
+@pytest.mark.parametrize("name", ["mine", "nets.wide", "nets.inner.neuron"])
+def test_all_files_that_python_imports_from_the_project_are_found(folder, name):
+    """Python itself lists what it has imported. `nets.wide` imports from the folder above it."""
+    ended = subprocess.run(
+        [sys.executable, "-S", "-c", LIST.format(name)],
+        cwd=folder,
+        env={"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {Path(file) for file in json.loads(ended.stdout)}
+    here = {file for file in imported if file.is_relative_to(folder)}
+    found = set(local_files(folder / f"{name.replace('.', '/')}.py"))
+    assert here and here <= found
+
+
+def test_installed_packages_and_this_one_are_not_followed(folder):
+    path = folder / "mine.py"
+    path.write_text("import numpy, shd_helpers, pathlib\n")
+    assert local_files(path) == [path]
+    for module in (json, pytest, user_code):
+        assert is_installed(Path(module.__file__))
+    assert not is_installed(path)
+
+
+@pytest.mark.parametrize("text", ["def broken(:\n", "\0", "import mine\n", "import beside.b.c\n"])
+def test_a_file_that_cannot_be_parsed_or_imports_itself_is_listed(folder, text):
+    (folder / "mine.py").write_text(text)
+    assert folder / "mine.py" in local_files(folder / "mine.py")
+
+
+def test_the_hash_depends_on_names_and_bytes_alone(folder):
+    files = local_files(folder / "mine.py")
+    before = hash_of_files(files)
+    assert hash_of_files(reversed(files)) == before
+    moved = folder.rename(folder.with_name("moved"))
+    assert hash_of_files(local_files(moved / "mine.py")) == before
+    (moved / "nets" / "unused.py").write_text("# changed")
+    assert hash_of_files(local_files(moved / "mine.py")) == before
+    (moved / "nets" / "shared.py").write_text("# changed")
+    assert hash_of_files(local_files(moved / "mine.py")) != before
