@@ -26,7 +26,8 @@ of the code doesn't count, so a comment or a moved function outdates no result.
 9. A setting that was renamed counts under its first name, and a value that was renamed as its first
    value.
 10. A setting that refers to an object in a user's file, such as ``my folder/mine.py:boxcar``,
-   counts without the folder. The file counts by its content, as data do (rule 2).
+   counts without the folder. The file and the modules beside it that it imports count by their
+   content, as data do (rule 2).
 
 An example has these parameters (in notebook 3 there are more) and this data:
 
@@ -56,7 +57,7 @@ from typing import Any
 from shd_helpers.checks import check_whole
 from shd_helpers.data.datasets import MOST_COPIES, fingerprint, locate, locate_augmented
 from shd_helpers.network import Quantization
-from shd_helpers.objects import is_reference, parse_reference, reference_sha256
+from shd_helpers.objects import is_reference, label_of, reference_sha256
 from shd_helpers.small import small_version
 from shd_helpers.study.recipe import CONSTANTS, NEUTRAL, RESTORED, counts_with
 from shd_helpers.versions import NUMERICS, WAVEFORMS
@@ -177,8 +178,8 @@ def identify_objects(parameters: Mapping[str, Any]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        `objects_sha256`: name and SHA-256 of each file, with spaces between them. Empty if no
-        setting refers to a file.
+        `objects_sha256`: the name of each file and the SHA-256 of its code, with spaces between
+        them (see `objects.reference_sha256`). Empty if no setting refers to a file.
 
     Raises
     ------
@@ -231,7 +232,7 @@ def _all_settings(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     settings = CONSTANTS | RESTORED | dict(parameters)
     for name, text in references(parameters).items():
-        settings[name] = parse_reference(text).label
+        settings[name] = label_of(text)
     circuit = settings.pop("circuit", "")
     if circuit:
         settings |= vars(Quantization.named(circuit))

@@ -41,7 +41,7 @@ from typing import Any, NamedTuple
 
 from shd_helpers.checks import quoted
 from shd_helpers.data.datasets import NAMED, dataset_name, locate, n_channels_of
-from shd_helpers.objects import is_reference, parse_reference
+from shd_helpers.objects import is_reference, label_of
 from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
@@ -326,6 +326,6 @@ def _label(key: str, value: Any) -> str:
     """Return how a parameter's value is written in the name of a file or folder."""
     if key == "dataset":
         return value if value in NAMED else as_run_name(dataset_name(locate(value)))
-    written = parse_reference(value).label if is_reference(value) else str(value)
+    written = label_of(value) if is_reference(value) else str(value)
     text = re.sub(r"[^\w.+-]", "-", written)
     return f"{as_run_name(key)}={text}"
