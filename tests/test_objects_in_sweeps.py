@@ -33,8 +33,8 @@ class Sum(torch.nn.Module):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A user's folder with mine.py, what it imports, and mine.yaml, which names two surrogates."""
-    monkeypatch.setenv("SHD_SMALL_DATA", small_data())
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
     folder = tmp_path / "my folder"
     folder.mkdir()
     (folder / "amount.py").write_text("AMOUNT = 3.0\n")
@@ -42,7 +42,7 @@ def folder(tmp_path, monkeypatch):
     content = {
         "name": "mine",
         "notebook": "03_model_training",
-        "fixed": {"epochs": 1, "n_hidden": 8},
+        "fixed": {"dataset": small_data(), "epochs": 1, "n_hidden": 8},
         "grid": {"surrogate": ["fast_sigmoid", "mine.py:steep"]},
         "seeds": [0],
     }

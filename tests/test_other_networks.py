@@ -115,7 +115,6 @@ def test_another_network_has_another_hash_and_is_not_built(tmp_path, change):
 
 
 def test_saving_another_network_by_the_command_ends_with_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
     model = own()

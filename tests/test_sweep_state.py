@@ -169,7 +169,6 @@ def test_rows_of_other_runs_stay_to_the_letter(home):
 
 def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatch):
     """Of a folder, only the files' name is part of the table's name."""
-    monkeypatch.delenv("SHD_SMALL_DATA")
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
     for folder, seed in (("first", 0), ("second", 1)):
         write_toy(tmp_path / folder, seed)
@@ -208,7 +207,6 @@ def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatc
 def test_a_speaker_who_is_not_in_the_data_stops_the_sweep_before_its_first_run(
     home, tmp_path, monkeypatch, fixed, message
 ):
-    monkeypatch.delenv("SHD_SMALL_DATA")
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
     write_toy(tmp_path / "toy", seed=0)
     fixed = fixed | {"dataset": str(tmp_path / "toy")}

@@ -58,7 +58,6 @@ from shd_helpers.checks import check_whole
 from shd_helpers.data.datasets import MOST_COPIES, fingerprint, locate, locate_augmented
 from shd_helpers.network import Quantization
 from shd_helpers.objects import is_reference, label_of, reference_sha256
-from shd_helpers.small import small_version
 from shd_helpers.study.recipe import CONSTANTS, NEUTRAL, RESTORED, counts_with
 from shd_helpers.versions import NUMERICS, WAVEFORMS
 
@@ -108,7 +107,7 @@ def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
         If the number of augmented copies is out of its range.
     """
     objects = identify_objects(parameters)
-    dataset, _ = small_version(parameters["dataset"], 1)
+    dataset = parameters["dataset"]
     files = locate(dataset, parameters.get("language", "english"))
     copies = locate_copies(dataset, files, parameters)
     return fingerprint(files, copies) | objects

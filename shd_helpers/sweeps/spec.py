@@ -51,7 +51,6 @@ from shd_helpers.paths import (
     results_dir,
     runs_dir,
 )
-from shd_helpers.small import is_small, small_version
 from shd_helpers.study.class_scores import scores_path
 from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import as_run_name, notebook_parameters
@@ -184,8 +183,6 @@ def _sweep_file(name: str | Path) -> Path:
 
 def _tables_dir(is_own: bool) -> Path:
     """Return the folder of a sweep's table; one that isn't the study's own isn't in results/."""
-    if is_small():
-        return runs_dir() / "results"
     return own_tables_dir() if is_own else results_dir()
 
 
@@ -285,9 +282,6 @@ def _planned_run(
     for value in values.values():
         parameters |= value.parameters
     parameters |= {"seed": seed, "run_name": run_name}
-    if is_small() and {"dataset", "epochs"} <= parameters.keys():
-        dataset, epochs = small_version(parameters["dataset"], parameters["epochs"])
-        parameters |= {"dataset": dataset, "epochs": epochs}
     named_values = {axis: value.name for axis, value in values.items() if axis not in base}
     return _PlannedRun(configuration, named_values, parameters)
 
