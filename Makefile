@@ -33,7 +33,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data compare sweep evidence export rtl say hear lab bench bench-table test lint slow full mutations browser slurm notebooks site lock clean
+.PHONY: help study data compare sweep evidence export rtl say hear lab bench bench-table test lint slow full browser slurm notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
@@ -59,7 +59,6 @@ help:
 	@echo "make lint       style, types, import layering"
 	@echo "make slow       run the tests that take minutes"
 	@echo "make full       run the tests at full size: as many utterances as SHD has, a hundred recordings in C"
-	@echo "make mutations  test the check of changed code: change the code in 27 ways, each of which it must detect"
 	@echo "make browser    test the notebooks in JupyterLab and the demo in a browser (needs chromium)"
 	@echo "make slurm      the job array of docs/clusters.md on a small SLURM (apt-get install slurm-wlm munge)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
@@ -149,9 +148,6 @@ slow: $(INSTALLED)-test $(INSTALLED)-site $(INSTALLED)-fpga
 
 full: $(INSTALLED)-test $(INSTALLED)-fpga
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m full
-
-mutations: $(INSTALLED)-test
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m "mutations or slow" tests/test_behavior.py
 
 # installs the package anew: not while something runs
 $(INSTALLED)-browser: $(INSTALLED)

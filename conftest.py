@@ -5,8 +5,9 @@ from unittest import mock
 
 import hypothesis
 import pytest
+from nbval.plugin import IPyNbCell
 
-from tests.toy import small_data
+from tests.toy import small_runs, with_small_data
 
 # The same examples everywhere: a test fails for whoever broke it. New ones are sought by
 # pytest --hypothesis-profile default.
@@ -37,16 +38,22 @@ ONE_RUN = ("notebooks/03", "notebooks/04")  # the second reads what the first ha
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Let nbval start a notebook's kernel where the environment asks for the small version."""
-    small = {}
+    """Let nbval start a notebook's kernel where runs and figures are written to another folder."""
+    folders = {}
     if item.path.suffix == ".ipynb":
-        small["SHD_SMALL_DATA"] = small_data()
-    with mock.patch.dict(os.environ, small):
+        folders = {"SHD_RUNS_DIR": small_runs(), "SHD_IMG_DIR": f"{small_runs()}/img"}
+    with mock.patch.dict(os.environ, folders):
         return (yield)
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with what takes long, so that no process waits for another at the end."""
+    """Begin with what takes long, so that no process waits for another at the end.
+
+    nbval runs notebooks with the parameters that they have, so those are changed here.
+    """
+    for item in items:
+        if isinstance(item, IPyNbCell) and "parameters" in item.cell.metadata.get("tags", ()):
+            with_small_data(item.cell)
     items.sort(key=lambda item: item.path.name not in LONG)
 
 

@@ -101,26 +101,12 @@ def check_settings(settings: Any) -> None:
             check(each.name, value, *allowed)
 
 
-class _Repr(reprlib.Repr):
-    """Writes values as `repr` does, but no more of them than a message may show.
-
-    A list that contains one other list many times takes little memory, but its `repr` may be
-    longer than any memory.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlevel = 3
-        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 30
-        self.maxstring = self.maxother = self.maxlong = 1000
-
-    def repr_int(self, x: int, level: int) -> str:
-        """Describe a number that Python refuses to write because that would take long."""
-        n_bits = x.bit_length()
-        return f"a whole number of {n_bits} bits" if n_bits > 4000 else repr(x)
-
-
-_repr = _Repr().repr
+# A list that contains another one many times takes little memory, but its `repr` may be longer than
+# any memory.
+_shortened = reprlib.Repr()
+_shortened.maxlevel = 3
+_shortened.maxlist = _shortened.maxdict = 30
+_shortened.maxstring = _shortened.maxother = _shortened.maxlong = 1000  # `quoted` cuts them
 
 
 def quoted(value: object) -> str:
@@ -136,7 +122,7 @@ def quoted(value: object) -> str:
     str
         At most 80 characters.
     """
-    text = _repr(value)
+    text = _shortened.repr(value)
     return text if len(text) <= 80 else f"{text[:60]}..."
 
 

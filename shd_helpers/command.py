@@ -5,48 +5,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from shd_helpers.extras import MissingExtraError
 from shd_helpers.paths import check_checkout
-
-
-class _Output(io.TextIOWrapper):
-    """Standard output that remembers the error of a failed write, whoever catches it.
-
-    `argparse`, for example, ignores that its help wasn't written.
-    """
-
-    error: OSError | None = None
-
-    def write(self, text: str) -> int:
-        """Write a text. Remember and raise the error if it can't be written.
-
-        Parameters
-        ----------
-        text : str
-            The text.
-
-        Returns
-        -------
-        int
-            Its length.
-        """
-        try:
-            return super().write(text)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        """Write the buffer. Remember and raise the error if it can't be written."""
-        try:
-            super().flush()
-        except OSError as error:
-            self.error = error
-            raise
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
@@ -72,24 +35,23 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     NoReturn
         It raises SystemExit with the exit status.
     """
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(errors="backslashreplace")
-    if not isinstance(sys.stdout, io.TextIOWrapper):  # the process was started without one
-        sys.exit(_exit_code(main))
-    output = sys.stdout = _watched(sys.stdout)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a process may be started without one
+            stream.reconfigure(errors="backslashreplace")
     code: int | str | None = None
     try:
         code = _exit_code(main)
-    except OSError:
-        if output.error is None:
-            raise
-    with suppress(OSError):  # `output` remembers the error, and the message comes first
-        output.flush()
-    if output.error is None:
-        sys.exit(code)
-    if isinstance(code, str):
-        print(code, file=sys.stderr)
-    _end_without_output(output.error)
+    except BrokenPipeError as error:
+        _end_without_output(error)
+    finally:  # also where somebody has caught the error of a write, as argparse does
+        try:
+            if sys.stdout:
+                sys.stdout.flush()
+        except OSError as error:
+            if isinstance(code, str):
+                print(code, file=sys.stderr)
+            _end_without_output(error)
+    sys.exit(code)
 
 
 def _exit_code(main: Callable[[], int | None]) -> int | str | None:
@@ -107,19 +69,6 @@ def _exit_code(main: Callable[[], int | None]) -> int | str | None:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 128 + signal.SIGINT
-
-
-def _watched(stdout: io.TextIOWrapper) -> _Output:
-    """Return a second stream that writes to where standard output goes."""
-    stdout.flush()
-    binary = open(stdout.fileno(), "wb", closefd=False)
-    return _Output(
-        binary,
-        stdout.encoding,
-        "backslashreplace",
-        line_buffering=stdout.line_buffering,
-        write_through=stdout.write_through,
-    )
 
 
 def _end_without_output(error: OSError) -> NoReturn:

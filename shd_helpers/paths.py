@@ -14,8 +14,6 @@ working directory, so that nothing is written to where the package is installed:
 import os
 from pathlib import Path
 
-from shd_helpers.small import is_small
-
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -132,21 +130,13 @@ def data_dir() -> Path:
 
 
 def runs_dir() -> Path:
-    """Return the folder that holds the run folders.
-
-    It is ``runs/``, or ``$SHD_RUNS_DIR``; for small versions of the notebooks, ``small/`` in it.
+    """Return the folder that holds the run folders: ``runs/``, or ``$SHD_RUNS_DIR``.
 
     Returns
     -------
     Path
         The folder, which may not exist yet.
     """
-    folder = _all_runs_dir()
-    return folder / "small" if is_small() else folder
-
-
-def _all_runs_dir() -> Path:
-    """Return the folder of the run folders of all notebooks, small versions or not."""
     return resolve(os.environ.get("SHD_RUNS_DIR") or "runs")
 
 
@@ -215,7 +205,7 @@ def folder_variables() -> dict[str, str]:
     """
     if IN_CHECKOUT:
         return {}
-    folders = {"SHD_DATA_DIR": data_dir(), "SHD_RUNS_DIR": _all_runs_dir()}
+    folders = {"SHD_DATA_DIR": data_dir(), "SHD_RUNS_DIR": runs_dir()}
     if os.environ.get("SHD_RESULTS_DIR"):
         folders["SHD_RESULTS_DIR"] = results_dir()
     return {name: str(folder) for name, folder in folders.items()}

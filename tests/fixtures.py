@@ -1,11 +1,17 @@
 """Fixtures that the tests of the study and of the circuit share."""
 
 import functools
+from pathlib import Path
 
 import nbval.kernel
 import pytest
 import torch
 
+from shd_helpers.computing_code import code_hash
+from shd_helpers.data import datasets, heidelberg, speech
+from shd_helpers.data.datasets import FILES
+from shd_helpers.data.names import copy_name
+from shd_helpers.sweeps import reuse
 from tests.builders.browsers import CHROMIUM, FLAGS
 from tests.sweep_home import Home, stopped
 from tests.toy import small_data, write_toy
@@ -58,11 +64,25 @@ def data_dir(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def small_data_sets(monkeypatch):
+    """Take the small data set in place of those that would be made or downloaded."""
+
+    def make(_folder, copy=0, file_numbers=(0, 1), **_options):
+        name = copy_name("toy", copy) if copy else "toy"
+        return [Path(small_data()) / f"{name}_{FILES[number]}.h5" for number in file_numbers]
+
+    monkeypatch.setattr(heidelberg, "make_heidelberg", make)
+    monkeypatch.setattr(speech, "make_spoken", make)
+    monkeypatch.setattr(datasets, "_official", lambda name: make("", 0, [name == "shd_test"])[0])
+
+
+@pytest.fixture
 def home(tmp_path, monkeypatch):
     """A folder with a sweep of a small notebook."""
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setenv("SHD_SMALL_DATA", small_data())  # the table goes below SHD_RUNS_DIR, too
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("SHD_STAND_IN", str(tmp_path))
+    monkeypatch.setattr(reuse, "COMPUTING_CODE", code_hash())  # while somebody changes the code
     home = Home(tmp_path)
     with stopped(home.commands):
         yield home

@@ -112,8 +112,6 @@ class Home:
         """Do what `run_sweep` does, without a cluster and kernels."""
         swept = spec.read_sweep(self.yaml)
         found = reuse.find_pending_runs(swept, swept.runs)
-        if found.n_reused:
-            reuse.check_study(swept)
         reuse.store_finished_folders(swept, found.only_in_folders)
         done = []
         failures = {}

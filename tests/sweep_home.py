@@ -30,7 +30,7 @@ STAND_IN = (
     "import hashlib, json, os, time\n"
     "from pathlib import Path\n"
     'home = Path(os.environ["SHD_STAND_IN"])\n'
-    'folder = Path(os.environ["SHD_RUNS_DIR"]) / "small" / run_name\n'
+    'folder = Path(os.environ["SHD_RUNS_DIR"]) / run_name\n'
     'names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "SHD_MARK")\n'
     'seen = "".join(os.environ.get(name, "-") for name in names)\n'
     'with (home / "log").open("a") as log:\n'
@@ -117,8 +117,8 @@ class Home:
         self.notebook = folder / "stand_in.ipynb"
         python = {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}
         nbformat.write(new_notebook(cells=cells, metadata=python), self.notebook)
-        self.runs = folder / "runs" / "small" / "sweeps" / "trial"
-        self.table = folder / "runs" / "small" / "results" / "trial.csv"
+        self.runs = folder / "runs" / "sweeps" / "trial"
+        self.table = folder / "results" / "trial.csv"
         self.predictions = self.table.with_name("trial_predictions.csv.gz")
         self.scores = self.table.with_name("trial_scores.h5")
         self.yaml = folder / "a sweep.yaml"

@@ -27,7 +27,7 @@ from shd_helpers.network import build_network
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import Recipe, evaluate, input_of, load_pretrained
 from tests.builders.browsers import CHROMIUM, microphone
-from tests.toy import small_data
+from tests.toy import with_small_data
 
 pytestmark = [
     pytest.mark.browser,
@@ -51,6 +51,8 @@ def lab(tmp_path_factory):
             if cell.cell_type == "code":  # what is there afterwards was made here
                 cell.outputs = []
                 cell.execution_count = None
+            if not SCREENSHOTS:
+                with_small_data(cell)
         nbformat.write(notebook, home / "notebooks" / path.name)
     for name, content in SETTINGS.items():
         path = home / "settings" / f"{name}.jupyterlab-settings"
@@ -64,7 +66,7 @@ def lab(tmp_path_factory):
     places |= {"JUPYTER_CONFIG_DIR": str(home), "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
     places |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
     if not SCREENSHOTS:
-        places |= {"SHD_SMALL_DATA": small_data(), "SHD_DATA_DIR": str(home / "data")}
+        places["SHD_DATA_DIR"] = str(home / "data")
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1"]
     command += [f"--port={port}", "--ServerApp.port_retries=0", "--allow-root"]
     command += [f"--IdentityProvider.token={token}", f"--notebook-dir={home / 'notebooks'}"]
@@ -277,7 +279,7 @@ def say(lab):
     assert len(notebook.cells) == 2
     nbformat.write(notebook, lab.notebooks / "say.ipynb")
     weights = Recipe().network, 183, 10, 3.0, torch.Generator().manual_seed(0)
-    file = lab.notebooks.parent / "runs" / ("" if SCREENSHOTS else "small") / "my_network"
+    file = lab.notebooks.parent / "runs" / "my_network"
     file.mkdir(parents=True, exist_ok=True)
     torch.save(dict(build_network(*weights).named_parameters()), file / "my_network.pt")
     return "say"

@@ -192,7 +192,7 @@ def test_scores_of_a_network_that_diverged_are_not_stored(home):
     run = read_sweep(home.yaml).runs[0]
     home.finish(run, predicted=["one", "two"], scores=[[np.nan, 1], [0, 1]])
     with pytest.raises(TableError, match=r"class scores aren't finite, because .* diverged"):
-        SCORES.add(home.scores, {run.hash: run.folder})
+        SCORES.save(home.scores, {run.hash: run.folder})
     assert not home.scores.exists()
 
 

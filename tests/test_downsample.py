@@ -101,6 +101,14 @@ def test_the_cache_is_used_and_depends_on_content_and_parameters(files, data_dir
     assert train.labels.tolist() == list(range(9, -1, -1))
 
 
+def test_changed_code_downsamples_again(files, data_dir, monkeypatch):
+    load_pair(files, Downsampling())
+    monkeypatch.setattr(loading, "code_hash", lambda: "of other code")
+    monkeypatch.setattr(loading, "read_in_slices", None)  # reading again fails
+    with pytest.raises(TypeError):
+        load_pair(files, Downsampling())
+
+
 @pytest.mark.parametrize("damage", ["flipped", "other", "pipe"])
 def test_damaged_cache_is_made_again(files, data_dir, damage):
     train, _ = load_pair(files, Downsampling())

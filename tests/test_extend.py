@@ -86,12 +86,11 @@ def test_the_block_about_a_run_loads_its_network(tmp_path, data_dir, monkeypatch
 @pytest.mark.parametrize("name", ["mine.yaml", "taus.yaml"])
 def test_the_sweeps_of_the_page_can_start(name, tmp_path, monkeypatch):
     """Each of their runs builds another network."""
-    monkeypatch.setenv("SHD_SMALL_DATA", small_data())
     monkeypatch.chdir(tmp_path)
     for block in blocks_of(DOCS / "extend.md"):
         if block.file:
             (tmp_path / block.file).write_text(block.code, encoding="utf-8")
-    runs = read_sweep(tmp_path / name).runs
+    runs = read_sweep(tmp_path / name, {"dataset": small_data()}).runs
     configs = []
     for run in runs:
         setting = {key: run.parameters[key] for key in ("neuron", "surrogate")}

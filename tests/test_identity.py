@@ -93,12 +93,13 @@ def test_a_users_object_counts_by_reference_and_content_wherever_its_file_is(tmp
     elsewhere = {"surrogate": f"{tmp_path}/elsewhere/mine.py:boxcar"}
     files = identity.identify_objects(here)
     first = run_hash(here, DATA | files)
-    digest = hashlib.sha256(b"def boxcar(x):\n    return x\n").hexdigest()
+    of_file = hashlib.sha256(b"def boxcar(x):\n    return x\n").hexdigest()
+    digest = hashlib.sha256(f"{of_file}mine.py".encode()).hexdigest()
     contents = CONTENTS | {"objects_sha256": f"mine.py {digest}"}
     assert first == by_hand({"surrogate": "mine.py:boxcar"}, contents)
     assert run_hash(elsewhere, DATA | identity.identify_objects(elsewhere)) == first
-    with_argument = {"surrogate": f"{tmp_path}/here/mine.py:boxcar(width=1)"}
-    assert run_hash(with_argument, DATA | files) != first
+    other_name = {"surrogate": f"{tmp_path}/here/mine.py:other"}
+    assert run_hash(other_name, DATA | files) != first
     (tmp_path / "here" / "mine.py").write_text("def boxcar(x):\n    return 2 * x\n")
     assert run_hash(here, DATA | identity.identify_objects(here)) != first
 

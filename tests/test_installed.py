@@ -233,7 +233,6 @@ def test_a_sweep_of_one_s_own_runs_and_leaves_its_table_and_runs_in_the_working_
     home = Home(folder)
     notebook = nbformat.read(home.notebook, 4)
     for cell in notebook.cells:
-        cell.source = cell.source.replace(' / "small" / run_name', " / run_name")
         cell.source = cell.source.replace('os.environ["SHD_STAND_IN"]', repr(str(folder)))
     nbformat.write(notebook, home.notebook)
     status, out, err = user.run("shd", "sweep", home.yaml.relative_to(user.work), "--shard", "1/2")

@@ -25,7 +25,7 @@ from torch import nn
 
 from shd_helpers.events import Augmentation, Events, speaker_folds
 from shd_helpers.network import SpikingNetwork
-from shd_helpers.objects import load_function, load_object
+from shd_helpers.objects import load_object
 from shd_helpers.study import folds
 from shd_helpers.study.folds import FoldTask, seeded, try_network
 from shd_helpers.study.judgement import JudgeOptions, judge
@@ -233,7 +233,7 @@ def test_functions_of_one_name_that_compute_something_else_have_other_folds(
     (working_directory / "mine.py").write_text(FILE)
     folders = set()
     for scale in (1.0, 2.0):
-        make_model = load_object(f"mine.py:make(scale={scale})")
+        make_model = load_object("mine.py:make")(scale)
         folders.add(judge(make_model, events, options=HERE).folder)
     assert len(folders) == 2
 
@@ -664,7 +664,7 @@ def test_a_file_and_what_it_imports_are_sent_to_other_processes(tmp_path):
     (tmp_path / "widths_beside.py").write_text("def double(n):\n    return 2 * n\n")
     code = "import widths_beside\n\ndef net(n_units, n_classes, width):\n"
     (tmp_path / "mine.py").write_text(f"{code}    return widths_beside.double(width)\n")
-    make_model = load_function(f"{tmp_path}/mine.py:net(width=3)")
+    make_model = functools.partial(load_object(f"{tmp_path}/mine.py:net"), width=3)
     sent = folds._packed(make_model, TrainOptions())
     del sys.modules["widths_beside"]
     code = "import pickle, sys; print(pickle.load(sys.stdin.buffer)[0](4, 2))"

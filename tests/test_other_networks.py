@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -42,6 +41,7 @@ from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import read_run
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.tables import finished_run
+from shd_helpers.user_code import hash_of_files, local_files
 from tests.builders.networks import DATA, EVENTS, GRID, SMALL, own, written
 
 CIRCUIT = Quantization.named("4-8-12 product")
@@ -127,7 +127,6 @@ def test_another_network_has_another_hash_and_is_not_built(tmp_path, change):
 
 
 def test_saving_another_network_by_the_command_ends_with_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
     model = own()
@@ -143,7 +142,7 @@ def test_the_refusal_names_the_class(tmp_path):
     OTHERS["a neuron with a second state"](model)
     run = written(tmp_path / "run", model)
     described = run.info["other_network"]["lif1"]
-    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    digest = hash_of_files(local_files(Path(__file__)))
     assert described.startswith("tests.test_other_networks.Adaptive of test_other_networks.py:")
     assert described.endswith(digest)
     assert run.info["reusable"]
@@ -338,10 +337,10 @@ def test_a_changed_file_of_an_object_is_named(tmp_path, has_hash):
     if not has_hash:
         assert load_network(run, trust=True).network.lif1 is not None
         return
-    wanted = r"^\S*mine\.py: this file has changed since the network of \S*run\.json was"
+    wanted = r"^\S*mine\.py: this file, or one that it imports, has changed since .*run\.json was"
     with pytest.raises(RunError, match=wanted):
         load_network(run, trust=True)
-    with pytest.raises(RunError, match=r"mine\.py: this file has changed .*pretrained\.npz was"):
+    with pytest.raises(RunError, match=r"mine\.py: this file, .*pretrained\.npz was"):
         load_pretrained(tmp_path / "pretrained.npz", trust=True)
     mine.unlink()
     with pytest.raises(RunError, match="needs a user's own object, which can't be loaded"):

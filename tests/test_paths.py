@@ -7,7 +7,7 @@ from shd_helpers.paths import CheckoutError
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
 
-FOLDERS = ("SHD_DATA_DIR", "SHD_RUNS_DIR", "SHD_RESULTS_DIR", "SHD_IMG_DIR", "SHD_SMALL_DATA")
+FOLDERS = ("SHD_DATA_DIR", "SHD_RUNS_DIR", "SHD_RESULTS_DIR", "SHD_IMG_DIR")
 
 
 @pytest.fixture(autouse=True)
@@ -66,14 +66,6 @@ def test_without_a_checkout_other_processes_are_told_the_folders(work, installed
     monkeypatch.setenv("SHD_RESULTS_DIR", "mine")
     assert paths.folder_variables() == expected | {"SHD_RESULTS_DIR": str(work / "mine")}
     assert paths.networks_dir() == work / "mine" / "networks"
-
-
-def test_small_versions_have_the_same_folders_in_other_processes(work, installed, monkeypatch):
-    """The variable names the folder of all runs, not that of the small ones."""
-    monkeypatch.setenv("SHD_SMALL_DATA", "somewhere")
-    before = paths.runs_dir()
-    monkeypatch.setenv("SHD_RUNS_DIR", paths.folder_variables()["SHD_RUNS_DIR"])
-    assert paths.runs_dir() == before == work / "runs" / "small"
 
 
 def test_what_needs_a_checkout_is_refused_without_one(work, installed):

@@ -696,7 +696,6 @@ def test_what_make_study_prints(monkeypatch):
     """The default run is the first of the sweep `chosen`."""
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("SHD_RUNS_DIR", raising=False)
-    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
     chosen = read_table("chosen_spoken")
     five = 100 * chosen.test_accuracy
     run = chosen.query("seed == 0").iloc[0]

@@ -12,7 +12,6 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from shd_helpers.data import heidelberg
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, build_network, compiled_engine
@@ -313,11 +312,9 @@ def test_augmented_recordings_that_are_missing_are_named(tmp_path):
         identify_data({"dataset": str(tmp_path), "augmented_copies": 11})
 
 
-def test_a_small_version_takes_the_copies_of_the_small_data_set(monkeypatch, data_dir):
-    monkeypatch.setenv("SHD_SMALL_DATA", small_data())
-    monkeypatch.setattr(heidelberg, "make_heidelberg", lambda *_: pytest.fail("hd was made"))
-    plain = Recipe(dataset="hd").load().training
-    augmented = Recipe(dataset="hd", augmented_copies=1).load().training
+def test_augmented_copies_are_added_to_the_training_utterances(data_dir):
+    plain = Recipe(dataset=small_data()).load().training
+    augmented = Recipe(dataset=small_data(), augmented_copies=1).load().training
     assert len(augmented) == 2 * len(plain)
 
 

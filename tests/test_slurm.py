@@ -10,7 +10,6 @@ import pytest
 from shd_helpers.paths import ROOT
 from tests import slurm_site
 from tests.sweep_home import Home, nothing_left, stopped, wait_until
-from tests.toy import small_data
 
 pytestmark = pytest.mark.slurm
 PAGE = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
@@ -40,7 +39,7 @@ def checkout(site, tmp_path, monkeypatch):
     for name, value in site.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SHD_RUNS_DIR", str(folder / "runs"))
-    monkeypatch.setenv("SHD_SMALL_DATA", small_data())
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(folder / "results"))
     monkeypatch.setenv("SHD_STAND_IN", str(folder))
     home = Checkout(folder)
     with stopped(home.commands):

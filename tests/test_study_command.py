@@ -26,12 +26,10 @@ from shd_helpers.study.notebook_execution import (
     without_lessons,
 )
 from shd_helpers.study.notebooks import INDEPENDENT, main, report
-from tests.toy import small_data
 
 
 def study(cwd, *arguments):
     environment = os.environ | {
-        "SHD_SMALL_DATA": small_data(),
         "SHD_RUNS_DIR": str(cwd / "runs here"),
         "SHD_DATA_DIR": str(cwd / "data here"),
         "OMP_NUM_THREADS": "1",
@@ -44,7 +42,7 @@ def study(cwd, *arguments):
 
 @pytest.mark.slow
 def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
-    given = {"dataset": toy_dir, "run_name": "a_b", "lr": "1e-2"}
+    given = {"dataset": toy_dir, "run_name": "a_b", "lr": "1e-2", "epochs": 2}
     ended = study(tmp_path, *(str(x) for item in given.items() for x in ("-p", *item)))
     assert ended.returncode == 0, ended.stderr[-3000:]
     lines = ended.stdout.splitlines()
@@ -54,7 +52,7 @@ def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
         line.partition(":")[0] for line in lines if "executed in" in line
     }
     assert "not tried yet" not in ended.stdout + ended.stderr
-    folder = tmp_path / "runs here" / "small" / "a_b"
+    folder = tmp_path / "runs here" / "a_b"
     scores = json.loads(folder.joinpath("run.json").read_text())["scores"]
     said = report(scores, "toy", ENGLISH, "english", 0).splitlines()
     assert lines[-len(said) - 3 : -3] == said
@@ -78,12 +76,11 @@ def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
 def test_the_lessons_run(tmp_path, toy_dir, monkeypatch):
     """With what `make study` leaves out: exercises, experiments and a network of your own."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    monkeypatch.setenv("SHD_SMALL_DATA", small_data())
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
-    folder = tmp_path / "small" / "a"
+    folder = tmp_path / "a"
     given = {"dataset": str(toy_dir)}
     named = {"run_name": "a"}
-    parameters = (given, given, given | named, named)
+    parameters = (given, given, given | named | {"epochs": 2}, named)
     execute_run(dict(zip(OF_A_RUN, parameters, strict=True)), folder)
     for path in OF_A_RUN:
         executed = nbformat.read(folder / path.name, as_version=4).cells
@@ -130,7 +127,6 @@ def test_a_mistake_ends_the_study_before_it_starts(
     tmp_path, toy_dir, monkeypatch, data_dir, arguments, message
 ):
     """The command runs in this process, which saves its imports."""
-    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs here"))
     given = [text.format(toy=toy_dir) for text in arguments]
     monkeypatch.setattr(sys, "argv", ["study", *given])
@@ -290,7 +286,6 @@ def test_data_only_also_prepares_augmented_recordings(
     tmp_path, toy_dir, monkeypatch, data_dir, capsys
 ):
     """The files that a run with the same settings trains on. Those of `hd` are made."""
-    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
     folder = tmp_path / "with copies"
     shutil.copytree(toy_dir, folder)
     asked = ["--data-only", "-p", "dataset", str(folder), "-p", "augmented_copies", "1"]

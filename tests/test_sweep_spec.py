@@ -251,7 +251,9 @@ def test_the_settings_of_every_run_are_checked(home):
         ("own.ipynb", {"augmented_copies": 11}),
     ],
 )
-def test_settings_are_checked_before_data_are_made(home, notebook, fixed, monkeypatch):
+def test_settings_are_checked_before_data_are_made(
+    home, notebook, fixed, monkeypatch, small_data_sets
+):
     """Those that a notebook of the user's own has are checked, too."""
     shutil.copy(NOTEBOOKS / "03_model_training.ipynb", home.folder / "own.ipynb")
     if notebook == "03_model_training":  # whose settings are all known
@@ -263,7 +265,6 @@ def test_settings_are_checked_before_data_are_made(home, notebook, fixed, monkey
 
 
 def test_a_relative_data_set_counts_from_the_sweeps_file_first(home, monkeypatch):
-    monkeypatch.delenv("SHD_SMALL_DATA")
     write_toy(home.folder / "moves", seed=0)
     home.write(notebook="03_model_training", fixed={"dataset": "moves"}, grid={"slope": [2.0]})
     sweep = read_sweep(home.yaml)
@@ -295,9 +296,7 @@ def test_seeds_of_a_value_that_is_not_there_list_those_that_are(home):
 
 
 def test_runs_and_table_are_named_after_the_data_set(home, tmp_path):
-    (tmp_path / "speech").mkdir()
-    for part in ("train", "test"):
-        (tmp_path / "speech" / f"my words;_{part}.h5").touch()
+    write_toy(tmp_path / "speech", seed=0, name="my words;")
     grid = {"which one": {"a b/../c": {"slope": 3.0}}}
     home.write(notebook="03_model_training", grid=grid, seeds=[0])
     sweep = read_sweep(home.yaml, {"dataset": str(tmp_path / "speech")})
@@ -321,7 +320,7 @@ CHOOSE = {
 
 
 @pytest.mark.parametrize("name", STUDY)
-def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir):
+def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir, small_data_sets):
     """The toy data have the speakers that validate."""
     sweep = read_sweep(name)
     kinds = {}
@@ -338,13 +337,13 @@ def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir):
 
 
 @pytest.mark.parametrize("name", STUDY)
-def test_a_sweep_that_chooses_reads_no_test_utterances(name, home):
+def test_a_sweep_that_chooses_reads_no_test_utterances(name, home, small_data_sets):
     """Each run, by the parameter that notebook 3 gets; where everybody trains, nobody tests."""
     runs = [run.parameters for run in read_sweep(name).runs]
     assert {p["score_test"] for p in runs if p["protocol"] != "everybody"} == {name not in CHOOSE}
 
 
-def test_the_example_of_the_module_gives_the_runs_that_it_names(home, data_dir):
+def test_the_example_of_the_module_gives_the_runs_that_it_names(home, small_data_sets):
     text, _, rest = spec.__doc__.partition("::\n")[2].partition("Each combination")
     wanted = [line.strip() for line in rest.splitlines() if line.endswith(("seed=0", "seed=1"))]
     home.yaml.write_text(textwrap.dedent(text))

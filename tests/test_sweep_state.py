@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from shd_helpers.paths import data_dir
-from shd_helpers.study import RunWriter, behavior, identity, tables, training
+from shd_helpers.study import identity, tables
 from shd_helpers.study.notebook_execution import execution_lock
 from shd_helpers.study.tables import (
     COSTS,
@@ -24,13 +23,12 @@ from shd_helpers.study.tables import (
     read_rows,
     read_table,
 )
-from shd_helpers.sweeps import results, reuse
+from shd_helpers.sweeps import results, reuse, runner
 from shd_helpers.sweeps.execution import execute
 from shd_helpers.sweeps.results import RunResult
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import PendingRun, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
-from tests.builders.run_folders import PARTS
 from tests.damage import damages
 from tests.toy import write_toy
 
@@ -93,19 +91,20 @@ def test_a_row_counts_as_done_without_a_run_folder(home):
     assert missing(home) == ["x=1.0", "x=2.0", "x=1.0", "x=2.0"]  # first seeds first
 
 
-def test_rows_are_not_reused_when_the_code_computes_something_else(home, monkeypatch):
-    """Whoever changes the network gets a sentence instead of the results of the old one."""
-    home.finish_all(validation=0.5)
-    assert len(run_sweep(home.yaml)) == 4
-    behavior.check_behavior.cache_clear()
-    for passed in (data_dir() / "cache").glob("behavior_*"):
-        passed.unlink()  # other code would have another name
-    monkeypatch.setattr(training, "LR_GAMMA", 0.6)
-    message = r"its rows can't be reused\. .*NUMERICS is 1, but .*raise NUMERICS"
-    with pytest.raises(SweepError, match=message):
-        run_sweep(home.yaml)
-    with pytest.raises(behavior.BehaviorError, match="raise NUMERICS"):
-        RunWriter(home.table.parent / "run", {}, {}, PARTS, None)
+def test_nothing_is_reused_when_the_computing_code_has_changed(home, monkeypatch, capsys):
+    """Neither a row of the table nor a run folder."""
+    home.finish_all()
+    run_sweep(home.yaml)
+    assert missing(home) == []
+    monkeypatch.setattr(reuse, "COMPUTING_CODE", "of yesterday")
+    pending = found(home).pending
+    assert len(pending) == 4 and all(each.ignore_finished_folder for each in pending)
+    monkeypatch.setattr(runner, "_execute_all", lambda *_: ())
+    capsys.readouterr()
+    run_sweep(home.yaml)
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == f"trial: {reuse.CHANGED_CODE}"
+    assert "0 of 4 rows reused, 0 executed, 0 failed, 4 not run" in last
 
 
 def test_a_sweep_ends_with_where_its_rows_come_from(home, capsys):
@@ -170,7 +169,6 @@ def test_rows_of_other_runs_stay_to_the_letter(home):
 
 def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatch):
     """Of a folder, only the files' name is part of the table's name."""
-    monkeypatch.delenv("SHD_SMALL_DATA")
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
     for folder, seed in (("first", 0), ("second", 1)):
         write_toy(tmp_path / folder, seed)
@@ -209,7 +207,6 @@ def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatc
 def test_a_speaker_who_is_not_in_the_data_stops_the_sweep_before_its_first_run(
     home, tmp_path, monkeypatch, fixed, message
 ):
-    monkeypatch.delenv("SHD_SMALL_DATA")
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
     write_toy(tmp_path / "toy", seed=0)
     fixed = fixed | {"dataset": str(tmp_path / "toy")}

@@ -26,6 +26,7 @@ from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
 from shd_helpers.sweeps.workers import Shard, Workers, connect
 from tests.sweep_home import LONG_S, family, nothing_left, stopped, wait_until
+from tests.toy import small_data
 
 pytestmark = pytest.mark.xdist_group("cluster")  # one scheduler for all
 
@@ -352,10 +353,10 @@ def test_a_share_that_is_none_is_refused(home, text, monkeypatch):
     assert home.log() == [] and not home.table.exists()
 
 
-def test_a_sweep_of_the_training_notebook_in_its_small_version(home, scheduler):
+def test_a_sweep_of_the_training_notebook(home, scheduler):
     home.write(
         notebook="03_model_training",
-        fixed={"n_hidden": 16, "batch_size": 32},
+        fixed={"dataset": small_data(), "epochs": 2, "n_hidden": 16, "batch_size": 32},
         grid={"lr": [2.0e-3]},
         seeds=[3],
         keep_predictions=True,
@@ -363,13 +364,13 @@ def test_a_sweep_of_the_training_notebook_in_its_small_version(home, scheduler):
     table = run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
     assert table.status.tolist() == ["done"], table.error[0]
     assert table.dataset[0] == "toy" and table.seed[0] == 3 and table.lr[0] == 2e-3
-    folder = home.runs.with_name("trial_spoken") / "lr=0.002,seed=3"
+    folder = home.runs.with_name("trial_toy") / "lr=0.002,seed=3"
     info = json.loads((folder / "run.json").read_text())
     assert info["hash"] == table.hash[0] and info["threads"] == 1
     assert info["data"]["test_sha256"] == table.test_sha256[0]
     for part in ("train", "validation", "test", "test_seen", "test_unseen"):
         assert table[f"{part}_accuracy"][0] == info["scores"][part]
-    predictions = collect_predictions(home.table.with_name("trial_spoken.csv"))
+    predictions = collect_predictions(home.table.with_name("trial_toy.csv"))
     correct = predictions.label == predictions.predicted
     assert correct.mean() == info["scores"]["test"]
     assert correct[predictions.seen].mean() == info["scores"]["test_seen"]

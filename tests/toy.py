@@ -1,12 +1,14 @@
 """Toy data in SHD's layout, and the small data set that notebooks run on in tests."""
 
 import atexit
+import re
 import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from nbformat import NotebookNode
 
 from shd_helpers.data.class_names import ENGLISH, GERMAN
 from shd_helpers.data.names import copy_name
@@ -15,7 +17,7 @@ from shd_helpers.data.shd_writer import write_shd
 
 @cache
 def small_data() -> str:
-    """Return the folder of the data set for small versions; see `shd_helpers.small`.
+    """Return the folder of the data set on which tests run notebooks and sweeps.
 
     It has the speakers that any sweep of the study names, 0 to 11, and one augmented copy, because
     some sweeps train on augmented recordings. Each process writes its own.
@@ -25,6 +27,21 @@ def small_data() -> str:
     write_toy(folder, seed=0, takes=1, speakers=16)
     write_toy(folder, seed=1, takes=1, speakers=16, name=copy_name("toy", 1))
     return str(folder)
+
+
+def with_small_data(cell: NotebookNode) -> None:
+    """Let a notebook's cell of parameters name the small data set, and train for two epochs."""
+    small = f"dataset = {small_data()!r}"
+    cell.source = re.sub('^dataset = "spoken"', small, cell.source, flags=re.MULTILINE)
+    cell.source = re.sub(r"^epochs = \d+", "epochs = 2", cell.source, flags=re.MULTILINE)
+
+
+@cache
+def small_runs() -> str:
+    """Return the folder for the run folders and figures of such notebooks."""
+    folder = tempfile.mkdtemp(prefix="shd_small_runs_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def write_toy(

@@ -16,7 +16,6 @@ def home(tmp_path, monkeypatch):
     """Two run folders, the second with a circuit; speaker 3 is left out."""
     for name in ("data", "runs", "results"):
         monkeypatch.setenv(f"SHD_{name.upper()}_DIR", str(tmp_path / name))
-    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
     for name, values in (("STRENGTHS", (0.1,)), ("SLOWER", (0.5,)), ("FAULTY", (0.1,))):
         monkeypatch.setattr(tables, name, values)
     write_toy(tmp_path / "toy", seed=0)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from shd_helpers.checks import setting_names
+from shd_helpers.computing_code import code_hash
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.datasets import NAMED, locate
 from shd_helpers.data.download import exclusive
@@ -21,7 +22,6 @@ from shd_helpers.events.downsampling import DEFAULT, Downsampling, downsample_sl
 from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import data_dir, resolve
-from shd_helpers.versions import NUMERICS
 
 TRAINING_FILE = 0  # numbers of a data set's two files, as in `Events.file`
 TEST_FILE = 1
@@ -167,7 +167,7 @@ def load_pair(
     """Load training and test utterances downsampled, from the cache if the same was done before.
 
     The cache (``data/cache``) is keyed by the content of the source file, the parameters and
-    `NUMERICS`. A damaged entry is made again.
+    the hash of the computing code. A damaged entry is made again.
 
     Parameters
     ----------
@@ -272,7 +272,8 @@ def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
     # The number of channels is part of the file's content.
     values = {name: getattr(grid, name) for name in setting_names(grid)}
     parameters = json.dumps({**values, "language": language}, sort_keys=True)
-    key = hashlib.sha256(f"{content_hash(path)} {parameters} {NUMERICS}".encode()).hexdigest()[:20]
+    inputs = f"{content_hash(path)} {parameters} {code_hash()}"
+    key = hashlib.sha256(inputs.encode()).hexdigest()[:20]
     cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
     with suppress(DatasetError):  # absent, or damaged
         return _read_cache(cache)

@@ -12,7 +12,7 @@ from shd_helpers.network.engine import Network
 from shd_helpers.network.ensemble import Ensemble, build_ensemble
 from shd_helpers.network.neurons import with_seed
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.objects import ObjectError, is_reference, load_function
+from shd_helpers.objects import ObjectError, is_reference, load_object
 
 
 def build_network(
@@ -73,7 +73,7 @@ def _foreign_network(
     reference: str, n_units: int, n_classes: int, generator: torch.Generator
 ) -> Network:
     """Return the network that a user's function makes; ObjectError if it makes none."""
-    make = load_function(reference)
+    make = load_object(reference)
     form = "A network is given by a function or a class: (n_units, n_classes) -> torch.nn.Module."
     if isinstance(make, nn.Module):
         raise ObjectError(f"network {reference}: is a network already. {form}")

@@ -19,7 +19,7 @@ from torch import nn
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.surrogates import SpikeGrad
-from shd_helpers.objects import ObjectError, load_function
+from shd_helpers.objects import ObjectError, load_object
 
 NeuronFactory = Callable[..., nn.Module]
 State = tuple[torch.Tensor, ...]
@@ -195,7 +195,7 @@ def neuron_of(config: NetworkConfig, given: NeuronFactory | None = None) -> Neur
         return given
     if config.has_own_neurons:
         return None
-    return load_function(config.neuron)
+    return load_object(config.neuron)
 
 
 def with_seed(generator: torch.Generator, make: Callable[[], Any]) -> Any:

@@ -12,7 +12,8 @@ of the code doesn't count, so a comment or a moved function outdates no result.
    data set don't count. A setting that refers to an object in a user's file, such as
    ``my folder/mine.py:boxcar``, counts without the folder.
 2. The content of the data: the SHA-256 of each file that the run reads, among them files of
-   augmented recordings and the user's own Python files. The data set's name doesn't count.
+   augmented recordings, the user's own Python files, and the modules beside these that they import.
+   The data set's name doesn't count.
 3. `NUMERICS`, the version of what the code computes. Whoever changes a default increases it, too.
 4. The description of the network, if it isn't the one that the settings build.
 
@@ -39,8 +40,7 @@ from typing import Any
 
 from shd_helpers.checks import check_whole
 from shd_helpers.data.datasets import MOST_COPIES, fingerprint, locate, locate_augmented
-from shd_helpers.objects import is_reference, parse_reference, reference_sha256
-from shd_helpers.small import small_version
+from shd_helpers.objects import is_reference, label_of, reference_sha256
 from shd_helpers.study.recipe import DEFAULTS
 from shd_helpers.versions import NUMERICS
 
@@ -78,7 +78,7 @@ def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
         If the number of augmented copies is out of its range.
     """
     objects = identify_objects(parameters)
-    dataset, _ = small_version(parameters["dataset"], 1)
+    dataset = parameters["dataset"]
     files = locate(dataset, parameters.get("language", "english"))
     copies = locate_copies(dataset, files, parameters)
     return fingerprint(files, copies) | objects
@@ -148,8 +148,8 @@ def identify_objects(parameters: Mapping[str, Any]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        `objects_sha256`: name and SHA-256 of each file, with spaces between them. Empty if no
-        setting refers to a file.
+        `objects_sha256`: the name of each file and the SHA-256 of its code, with spaces between
+        them (see `objects.reference_sha256`). Empty if no setting refers to a file.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def run_hash(
     """
     settings = dict(parameters)
     for name, text in references(parameters).items():
-        settings[name] = parse_reference(text).label
+        settings[name] = label_of(text)
     counted = {name: value for name, value in settings.items() if _counts(name, value)}
     contents = {name: digest for name, digest in data.items() if name != "name"}
     hashed: list[object] = [counted, contents, NUMERICS]

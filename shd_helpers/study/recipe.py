@@ -21,7 +21,6 @@ from shd_helpers.events import (
     load_subsets,
 )
 from shd_helpers.network import NetworkConfig, Quantization
-from shd_helpers.small import small_version
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.train_config import TrainConfig
 
@@ -112,8 +111,6 @@ class Recipe:
     def from_notebook(cls, namespace: Mapping[str, Any]) -> "Recipe":
         """Return the recipe of the settings among a notebook's variables.
 
-        In the small version, the data set is the small one and there are at most two epochs.
-
         Parameters
         ----------
         namespace : mapping
@@ -130,9 +127,6 @@ class Recipe:
             As `from_flat` does, or if the data set's folder holds no data set.
         """
         given = {name: namespace[name] for name in SETTINGS if name in namespace}
-        given["dataset"], epochs = small_version(given["dataset"], given.get("epochs", 1))
-        if "epochs" in given:
-            given["epochs"] = epochs
         return cls.from_flat(given, n_channels_of(given["dataset"]))
 
     def flat(self) -> dict[str, Any]:
@@ -170,8 +164,7 @@ class Recipe:
         DatasetError
             If there are no such files, or they can't be made or downloaded.
         """
-        dataset, _ = small_version(self.dataset, 1)
-        return locate(dataset, self.language)
+        return locate(self.dataset, self.language)
 
     def load(self) -> Subsets:
         """Load the utterances that train (with their augmented copies), validate and test.
@@ -186,11 +179,10 @@ class Recipe:
         DatasetError
             If the data can't be used; the message names file and remedy.
         """
-        dataset, _ = small_version(self.dataset, 1)
         files = self.find_files()
         parts = load_subsets(files, self.input, self.language, self.split, self.seed)
         if self.augmented_copies:
-            copies = partial(locate_augmented, dataset, files, copies=self.augmented_copies)
+            copies = partial(locate_augmented, self.dataset, files, copies=self.augmented_copies)
             training = add_augmented_copies(parts.training, copies, self.input, self.language)
             parts = parts._replace(training=training)
         return parts

@@ -22,12 +22,10 @@ from llvmlite.binding import get_host_cpu_name
 from shd_helpers.events import Subsets
 from shd_helpers.files import sha256, sync
 from shd_helpers.network import Network
-from shd_helpers.objects import read_reference
+from shd_helpers.objects import find_file
 from shd_helpers.paths import IN_CHECKOUT, ROOT
-from shd_helpers.study.behavior import check_behavior, idle_cases
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.identity import references, run_hash
-from shd_helpers.study.object_samples import samples_of
 from shd_helpers.study.other_networks import is_recognizable, other_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import CLASS_SCORES
@@ -85,8 +83,6 @@ class RunWriter:
     ------
     RunError
         If the folder can't be made.
-    BehaviorError
-        If this code computes different results than its version numbers say.
     """
 
     def __init__(
@@ -101,8 +97,6 @@ class RunWriter:
             ) from error
         training = parts.training
         recipe = Recipe.from_flat(parameters, training.n_channels)
-        # Of the version numbers, data files need no check: they count by their content.
-        check_behavior(("NUMERICS",), idle_cases(recipe))
         description = other_network(model, recipe, len(training.class_names))
         self._folder = folder
         self._parts = parts
@@ -119,8 +113,6 @@ class RunWriter:
         if description:
             self.info["other_network"] = description
             self.info["reusable"] = is_recognizable(description)
-        if self._objects:
-            self.info["object_samples"] = samples_of(parameters, recipe.input.n_units)
         self.info["hash"] = run_hash(parameters, data, description)
         self.info["seen_speakers"] = np.unique(training.speakers).tolist()
         self.info |= _origin_of_run()
@@ -207,7 +199,7 @@ class RunWriter:
     def _copy_objects(self, unfinished: Path) -> None:
         """Copy the files of the user's own objects, such as a surrogate, into the run."""
         for setting, text in self._objects.items():
-            file = read_reference(text).file
+            file = find_file(text)
             (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
 
     def _write_info(self, unfinished: Path) -> None:

@@ -16,7 +16,7 @@ from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.data.shd_file import N_CHANNELS, Utterances
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
 from shd_helpers.network import ConvolutionalNetwork, Ensemble, Network, SpikingNetwork
-from shd_helpers.objects import ObjectError, read_reference, reference_sha256
+from shd_helpers.objects import ObjectError, find_file, reference_sha256
 from shd_helpers.paths import IN_CHECKOUT
 from shd_helpers.study.identity import references
 from shd_helpers.study.other_networks import differences, own_network
@@ -350,10 +350,9 @@ def _check_objects(about: Mapping[str, Any], file: Path) -> None:
         return
     for text in references(about["parameters"]).values():
         if reference_sha256(text) not in stored:
-            changed = read_reference(text).file
             raise RunError(
-                f"{changed}: this file has changed since the network of {file} was trained. "
-                "Restore it, or train again."
+                f"{find_file(text)}: this file, or one that it imports, has changed since the "
+                f"network of {file} was trained. Restore it, or train again."
             )
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from shd_helpers.objects import ObjectError, parse_reference
+from shd_helpers.objects import label_of
 from shd_helpers.study.identity import references
-from shd_helpers.study.object_samples import SampleError
 from shd_helpers.study.tables import (
     DATA,
     EVIDENCE,
@@ -94,7 +93,7 @@ def store_predictions(sweep: Sweep, done: Iterable[RunSpec]) -> None:
 
 @contextmanager
 def as_sweep_error(path: Path) -> Iterator[None]:
-    """Turn an error of the disk, or of a user's object, into a SweepError that names the file.
+    """Turn an error of the disk into a SweepError that names the file.
 
     Parameters
     ----------
@@ -108,8 +107,6 @@ def as_sweep_error(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ObjectError, SampleError) as error:
-        raise SweepError(f"{path}: {error}") from error
     except OSError as error:  # the file stays as it was
         raise SweepError(f"{path}: {error.strerror or error}. {RESUME}") from error
 
@@ -120,7 +117,7 @@ def _row(run: RunSpec, result: RunResult) -> dict[str, object]:
     row |= run.named_values
     row |= run.parameters
     for name, text in references(run.parameters).items():
-        row[name] = parse_reference(text).label  # the folder is this machine's
+        row[name] = label_of(text)  # the folder is this machine's
     if OBJECTS_SHA256 in run.data:
         row[OBJECTS_SHA256] = run.data[OBJECTS_SHA256]
     if run.data:

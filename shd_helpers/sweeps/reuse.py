@@ -1,33 +1,31 @@
 """Which results of earlier runs a sweep reuses, and which runs it has to execute.
 
-A result is in the sweep's table or, if a sweep was killed, only in a run folder. Before any is
-reused, this checks that the study's code and the user's objects still compute the same.
+A result is in the sweep's table or, if a sweep was killed, only in a run folder. None is reused if
+the code that computes has changed since its hash was recorded.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shd_helpers.checks import listed, setting_names
-from shd_helpers.data.datasets import NAMED, locate, n_channels_of
+from shd_helpers.computing_code import code_hash
+from shd_helpers.data.datasets import NAMED, locate
 from shd_helpers.data.shd_file import speakers_of
-from shd_helpers.events import Downsampling
 from shd_helpers.events.split import Split
+from shd_helpers.objects import load_object
 from shd_helpers.paths import OF_A_RUN
-from shd_helpers.study.behavior import BehaviorError, check_code
-from shd_helpers.study.object_samples import (
-    Samples,
-    check_same,
-    read_samples,
-    samples_of,
-    samples_path,
-    write_samples,
-)
-from shd_helpers.study.tables import OBJECTS_SHA256, finished_run, locked, read_rows
-from shd_helpers.sweeps.results import RunResult, as_sweep_error, store, store_predictions
+from shd_helpers.study.identity import references
+from shd_helpers.study.tables import finished_run, read_rows
+from shd_helpers.sweeps.results import RunResult, store, store_predictions
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
-from shd_helpers.sweeps.sweep_file import SweepError
+from shd_helpers.sweeps.sweep_file import SweepError, named
+from shd_helpers.versions import COMPUTING_CODE
 
+CHANGED_CODE = (
+    "the code that turns spikes into class scores has changed, so no earlier result is reused "
+    "until python -m tests.small_computations has checked the code and recorded its hash."
+)
 FILE_HASHES = ("train_sha256", "test_sha256")  # the columns that identify a run's data set
 
 
@@ -54,7 +52,8 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
     runs : sequence of RunSpec
         All its runs, or those of a share.
     again : str, optional
-        Execute the runs with this text in their name anyway.
+        Execute the runs with this text in their name anyway. If the computing code has changed, all
+        runs are executed anyway.
 
     Returns
     -------
@@ -67,11 +66,13 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
     in_table = set(zip(done_rows.run_name, done_rows.hash, strict=True))
     saved_hashes = _saved_hashes(sweep)
     needed_files = [name for each in sweep.stores for name in each.files]
+    is_changed = code_has_changed()
     n_in_table = 0
     only_in_folders: dict[RunSpec, RunResult] = {}
     pending: list[PendingRun] = []
     for run in runs:
-        if again is not None and again in run.run_name:
+        is_repeated = again is not None and again in run.run_name
+        if is_repeated or is_changed:
             pending.append(PendingRun(run, ignore_finished_folder=True))
             continue
         is_saved = saved_hashes is None or run.hash in saved_hashes
@@ -89,6 +90,11 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
             pending.append(PendingRun(run, ignore_finished_folder=True))
     pending.sort(key=lambda each: each.run.parameters["seed"])
     return FoundRuns(n_in_table, only_in_folders, pending)
+
+
+def code_has_changed() -> bool:
+    """Return whether the computing code isn't the one whose hash is recorded in versions.py."""
+    return code_hash() != COMPUTING_CODE
 
 
 def _saved_hashes(sweep: Sweep) -> set[str] | None:
@@ -113,25 +119,6 @@ def store_finished_folders(sweep: Sweep, finished: Mapping[RunSpec, RunResult]) 
     if finished:
         store(sweep, finished)
         store_predictions(sweep, finished)
-
-
-def check_study(sweep: Sweep) -> None:
-    """Check that the study's code computes what it did when the sweep's rows were made.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-
-    Raises
-    ------
-    SweepError
-        If the code computes different results than before.
-    """
-    try:
-        check_code()
-    except BehaviorError as error:
-        raise SweepError(f"{sweep.table}: its rows can't be reused. {error}") from None
 
 
 def check_data(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
@@ -235,41 +222,15 @@ def _check_present(sweep_name: str, named: Mapping[str, set[int]], files: Sequen
 
 
 def check_objects(sweep: Sweep) -> None:
-    """Check that users' objects compute what they did when the sweep's first rows were made.
+    """Load the users' objects of a sweep, and raise SweepError if one can't be loaded.
+
+    Without this, every run would fail in a kernel of its own.
 
     Parameters
     ----------
     sweep : Sweep
         The sweep.
-
-    Raises
-    ------
-    SweepError
-        If an object computes different results, or can't be loaded.
     """
-    samples: Samples = {}
-    with as_sweep_error(sweep.table):
-        for run in sweep.runs:
-            if OBJECTS_SHA256 in run.data:
-                samples |= samples_of(run.parameters, _n_input_units(run.parameters))
-        if samples:
-            path = samples_path(sweep.table)
-            with locked(path):
-                check_same(samples, read_samples(path))
-                write_samples(path, samples)
-
-
-def _n_input_units(parameters: Mapping[str, Any]) -> int:
-    """Return the number of units of the input that a run's network is made for.
-
-    A user's own notebook may have parameters that aren't settings, which don't count here. It may
-    also downsample in a way of its own, where the study's settings don't fit the data. Its network
-    is then sampled with an input of all channels.
-    """
-    n_channels = n_channels_of(parameters["dataset"])
-    names = setting_names(Downsampling)
-    settings = {name: parameters[name] for name in names if name in parameters}
-    try:
-        return Downsampling(**settings, n_channels=n_channels).n_units
-    except ValueError:
-        return n_channels
+    for text in {text for run in sweep.runs for text in references(run.parameters).values()}:
+        with named(sweep.name):
+            load_object(text)

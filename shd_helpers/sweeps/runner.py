@@ -30,11 +30,12 @@ from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps.execution import FOREVER_S, execute, run_environment
 from shd_helpers.sweeps.results import RESUME, RunResult, own_rows, store, store_predictions
 from shd_helpers.sweeps.reuse import (
+    CHANGED_CODE,
     FoundRuns,
     check_data,
     check_objects,
     check_speakers,
-    check_study,
+    code_has_changed,
     find_pending_runs,
     store_finished_folders,
 )
@@ -102,9 +103,9 @@ def run_sweep(
     check_data(sweep, runs)
     check_speakers(sweep, runs)
     check_objects(sweep)
+    if code_has_changed():
+        print(f"{sweep.name}: {CHANGED_CODE}", flush=True)
     found = find_pending_runs(sweep, runs, again)
-    if found.n_reused:
-        check_study(sweep)
     store_finished_folders(sweep, found.only_in_folders)
     ended: Results = {}
     try:

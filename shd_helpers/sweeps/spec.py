@@ -41,7 +41,7 @@ from typing import Any, NamedTuple
 
 from shd_helpers.checks import quoted
 from shd_helpers.data.datasets import NAMED, dataset_name, locate, n_channels_of
-from shd_helpers.objects import is_reference, parse_reference
+from shd_helpers.objects import is_reference, label_of
 from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
@@ -51,7 +51,6 @@ from shd_helpers.paths import (
     results_dir,
     runs_dir,
 )
-from shd_helpers.small import is_small, small_version
 from shd_helpers.study.class_scores import SCORES
 from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import as_run_name, notebook_parameters
@@ -186,8 +185,6 @@ def _sweep_file(name: str | Path) -> Path:
 
 def _tables_dir(is_own: bool) -> Path:
     """Return the folder of a sweep's table; one that isn't the study's own isn't in results/."""
-    if is_small():
-        return runs_dir() / "results"
     return own_tables_dir() if is_own else results_dir()
 
 
@@ -305,9 +302,6 @@ def _planned_run(
     for value in values.values():
         parameters |= value.parameters
     parameters |= {"seed": seed, "run_name": run_name}
-    if is_small() and {"dataset", "epochs"} <= parameters.keys():
-        dataset, epochs = small_version(parameters["dataset"], parameters["epochs"])
-        parameters |= {"dataset": dataset, "epochs": epochs}
     named_values = {axis: value.name for axis, value in values.items() if axis not in base}
     return _PlannedRun(configuration, named_values, parameters)
 
@@ -346,6 +340,6 @@ def _label(key: str, value: Any) -> str:
     """Return how a parameter's value is written in the name of a file or folder."""
     if key == "dataset":
         return value if value in NAMED else as_run_name(dataset_name(locate(value)))
-    written = parse_reference(value).label if is_reference(value) else str(value)
+    written = label_of(value) if is_reference(value) else str(value)
     text = re.sub(r"[^\w.+-]", "-", written)
     return f"{as_run_name(key)}={text}"

@@ -1,26 +1,47 @@
-"""The small fixed computations by which `shd_helpers.study.behavior` recognizes changed code.
+"""Small fixed computations that show whether changed code still computes the same.
 
-Each function takes fixed inputs through a part of the code, and returns what comes out.
+Each takes fixed inputs through a part of the code. small_computations.json has what they returned
+at today's version numbers, and test_small_computations.py compares.
+``python -m tests.small_computations`` compares, too, and then records the hash of the code in
+shd_helpers/versions.py. It stores new values for a version number that was raised, and no others.
 """
 
 import contextlib
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from shd_helpers import versions
+from shd_helpers.cochlea import encode
+from shd_helpers.computing_code import code_hash
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.shd_file import Utterances
+from shd_helpers.data.sound_file import RATE_HZ, at_48_khz
+from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsample
 from shd_helpers.events.split import split_utterances
 from shd_helpers.network import NetworkConfig, Quantization, build_network, choose_engine, costs
 from shd_helpers.network.engine import ENGINES, Network
 from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.threads import one_thread
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
+
+VALUES = Path(__file__).with_suffix(".json")
+# Another processor adds in another order, which changes the last digits.
+TOLERANCE = 2e-4  # relative and absolute
+# The cochlea's spikes are drawn, so a rounded probability may add, remove or delay one or a few.
+SPIKE_TOLERANCE = 2e-3
+ONE_SPIKE = 1.0  # also one millisecond of a mean time
+N_DIGITS = 7  # of a stored value
 
 N_UTTERANCES = 10
 N_STEPS = 40
@@ -46,14 +67,101 @@ LOW_PRECISION = Quantization(fc1_bits=3, fc2_bits=8, mem_bits=12, quantized_epoc
 CaseValues = Mapping[str, list[float] | str]
 
 
-def cases_by_version() -> dict[str, dict[str, Callable[[], CaseValues]]]:
-    """Return the computations that check the code's behavior.
+def compute(
+    version_names: Iterable[str] = ("SPIKES", "WAVEFORMS", "NUMERICS"),
+) -> dict[str, dict[str, CaseValues]]:
+    """Return the values of all cases, by the name of their version number and by their own."""
+    cases = cases_by_version()
+    with one_thread():  # for products this small, waiting for a second thread takes longer
+        return {
+            version_name: {name: case() for name, case in cases[version_name].items()}
+            for version_name in version_names
+        }
 
-    Returns
-    -------
-    dict
-        Functions by the name of their version number, such as ``NUMERICS``, and by their own name.
-    """
+
+def stored() -> dict:
+    """Return the stored values of each version number, and under `versions` the numbers."""
+    return json.loads(VALUES.read_text(encoding="utf-8"))
+
+
+def differences(version_name: str, computed: Mapping[str, CaseValues]) -> list[str]:
+    """Return the cases of a version number that differ from the stored ones, and which values."""
+    wanted = stored()[version_name]
+    different = []
+    for case, values in computed.items():
+        expected = wanted.get(_stored_name(case), {})
+        names = [
+            name
+            for name in values | expected
+            if not _agree(values.get(name), expected.get(name), version_name)
+        ]
+        if names:
+            different.append(f"{case} ({', '.join(names)})")
+    return different
+
+
+def _stored_name(case: str) -> str:
+    """Return a case's name without the engine, because all engines compute the same."""
+    return case.partition(" (")[0]
+
+
+def _agree(today: list[float] | str | None, wanted: list[float] | str | None, name: str) -> bool:
+    """Return whether a value is the stored one, up to how processors round."""
+    if not isinstance(today, list) or not isinstance(wanted, list):
+        return today == wanted
+    tolerances = (SPIKE_TOLERANCE, ONE_SPIKE) if name == "SPIKES" else (TOLERANCE, TOLERANCE)
+    return len(today) == len(wanted) and np.allclose(today, wanted, *tolerances)
+
+
+def report(computed: Mapping[str, Mapping[str, CaseValues]]) -> str:
+    """Return which version numbers don't belong to what the code computes, and what to do."""
+    sentences = []
+    for name, cases in computed.items():
+        number = getattr(versions, name)
+        if number != stored()["versions"][name]:
+            continue  # it was raised
+        if different := differences(name, cases):
+            sentences.append(
+                f"shd_helpers/versions.py: {name} is {number}, but this code computes different "
+                f"results than that version: {'; '.join(different)}. If the change is a mistake, "
+                f"undo it. If it is intended, raise {name} to {number + 1}."
+            )
+    return " ".join(sentences)
+
+
+def record(computed: Mapping[str, Mapping[str, CaseValues]]) -> None:
+    """Store the values of version numbers that were raised, and the hash of the code."""
+    content = stored()
+    for name, cases in computed.items():
+        number = getattr(versions, name)
+        if number != content["versions"][name]:
+            content["versions"][name] = number
+            content[name] = {_stored_name(case): _rounded(cases[case]) for case in cases}
+    VALUES.write_text(_as_json(content), encoding="utf-8")
+    path = Path(versions.__file__)
+    text = re.sub('COMPUTING_CODE = ".*"', f'COMPUTING_CODE = "{code_hash()}"', path.read_text())
+    path.write_text(text, encoding="utf-8")
+
+
+def _rounded(values: CaseValues) -> CaseValues:
+    """Return values with as many digits as a comparison needs."""
+    return {
+        name: value if isinstance(value, str) else [float(f"{x:.{N_DIGITS}g}") for x in value]
+        for name, value in values.items()
+    }
+
+
+def _as_json(content: Mapping[str, Mapping]) -> str:
+    """Return JSON with a line for each case."""
+    groups = []
+    for group, cases in content.items():
+        lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in cases.items()]
+        groups.append(f" {json.dumps(group)}: {{\n" + ",\n".join(lines) + "\n }")
+    return "{\n" + ",\n".join(groups) + "\n}\n"
+
+
+def cases_by_version() -> dict[str, dict[str, Callable[[], CaseValues]]]:
+    """Return the computations, by the name of their version number and by their own name."""
     numerics: dict[str, Callable[[], CaseValues]] = {
         "downsampling and splits": downsampling_and_splits
     }
@@ -76,16 +184,7 @@ def cases_by_version() -> dict[str, dict[str, Callable[[], CaseValues]]]:
 
 
 def cochlea() -> CaseValues:
-    """Encode a fixed sound, once made at 48 kHz and once resampled from 16 kHz.
-
-    Returns
-    -------
-    mapping
-        Number and mean time of the spikes in groups of 100 channels.
-    """
-    from shd_helpers.cochlea import encode
-    from shd_helpers.data.sound_file import RATE_HZ, at_48_khz
-
+    """Encode a fixed sound, once made at 48 kHz and once resampled from 16 kHz."""
     values: dict[str, list[float] | str] = {}
     for name, rate_hz in {"48 kHz": RATE_HZ, "16 kHz": 16_000}.items():
         wave = at_48_khz(_sound(rate_hz), rate_hz)
@@ -99,16 +198,7 @@ def cochlea() -> CaseValues:
 
 
 def augmented_recording() -> CaseValues:
-    """Apply the waveform augmentation to a fixed sound.
-
-    Returns
-    -------
-    mapping
-        The waveform's length, its spectrum in octaves, and its level over time.
-    """
-    from shd_helpers.data.sound_file import RATE_HZ
-    from shd_helpers.data.waveform_augmentation import WaveformAugmentation
-
+    """Apply the waveform augmentation to a fixed sound."""
     values: dict[str, list[float] | str] = {}
     for seed in (1, 13):  # between them they draw a room, noise, and both ends of the band
         rng = np.random.default_rng(seed)
@@ -125,13 +215,7 @@ def augmented_recording() -> CaseValues:
 
 
 def downsampling_and_splits() -> CaseValues:
-    """Downsample fixed utterances, and split them by each protocol.
-
-    Returns
-    -------
-    mapping
-        Digests of the events, and of who trains, validates and tests.
-    """
+    """Downsample fixed utterances, and split them by each protocol."""
     values: dict[str, list[float] | str] = {}
     grids = {"study": Downsampling(), "coarse": Downsampling(0, 0.7, 9, 10, 3)}
     for name, grid in grids.items():
@@ -158,22 +242,7 @@ def downsampling_and_splits() -> CaseValues:
 
 
 def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> CaseValues:
-    """Take a batch forward and backward through a small network.
-
-    Parameters
-    ----------
-    network : mapping
-        Settings of the network that aren't at their defaults.
-    engine : str
-        See `choose_engine`.
-    step_ms : float
-        Length of a step, milliseconds.
-
-    Returns
-    -------
-    mapping
-        Loss, scores, spikes and gradients; of an ensemble those of each member.
-    """
+    """Take a batch forward and backward through a small network."""
     events = _events(step_ms)
     model = _model(network, step_ms)
     index = np.arange(len(events))
@@ -183,13 +252,13 @@ def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> CaseValue
     for i, single in enumerate(networks):
         loss, scores = chosen.forward_backward(single, events, index)
         values[f"loss {i}"] = [loss]
-        values[f"scores {i}"] = scores.flatten().tolist()
+        values[f"scores {i}"] = _summary(scores)
         for name, parameter in single.named_parameters():
             if parameter.grad is not None:
                 values[f"gradient of {name} {i}"] = _summary(parameter.grad)
     scores, n_spikes = chosen.evaluate_batch(model, events, index)
-    values["scores"] = scores.flatten().tolist()
-    values["spikes"] = n_spikes.double().sum(0).tolist()
+    values["scores"] = _summary(scores)
+    values["spikes"] = _summary(n_spikes.double().sum(0))
     return values
 
 
@@ -199,24 +268,7 @@ def training(
     schedule: str = "step",
     weight_decay: float = 0.0,
 ) -> CaseValues:
-    """Train a small network for three epochs with a learning rate that changes.
-
-    Parameters
-    ----------
-    augmentation : Augmentation, optional
-        Changes the utterances in each epoch.
-    quantization : Quantization, optional
-        The last epochs train with low-precision weights.
-    schedule : str
-        How the learning rate changes: see `TrainConfig`.
-    weight_decay : float
-        Share of the weights, times the learning rate, that each update takes off.
-
-    Returns
-    -------
-    mapping
-        Losses, learning rates, weights and scores.
-    """
+    """Train a small network for three epochs with a learning rate that changes."""
     events = _events()
     model = _model({"n_hidden": 12})
     config = TrainConfig(3, 4, 0.01, lr_step=1, schedule=schedule, weight_decay=weight_decay)
@@ -233,7 +285,7 @@ def training(
     values: dict[str, list[float] | str] = {
         "losses": [epoch["train_loss"] for epoch in history],
         "rates": [epoch["lr"] for epoch in history],
-        "scores": evaluate(model, events).class_scores.flatten().tolist(),
+        "scores": _summary(evaluate(model, events).class_scores),
     }
     for name, parameter in model.named_parameters():
         values[name] = _summary(parameter)
@@ -241,13 +293,7 @@ def training(
 
 
 def measured_costs() -> CaseValues:
-    """Count what an utterance costs, as a row of a table has it.
-
-    Returns
-    -------
-    mapping
-        The costs, by their names.
-    """
+    """Count what an utterance costs, as a row of a table has it."""
     events = _events()
     model = _model({"n_delays": 3})
     predictions = evaluate(model, events).predictions()
@@ -334,3 +380,11 @@ def _digest(*arrays: np.ndarray) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
     return digest.hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    computed = compute()
+    if message := report(computed):
+        sys.exit(message)
+    record(computed)
+    print(f"The code computes the same as before. Recorded its hash in {versions.__file__}")

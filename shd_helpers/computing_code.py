@@ -1,0 +1,71 @@
+"""Recognize changed code: a hash of the modules that turn spikes into class scores.
+
+A run's hash holds `versions.NUMERICS` and not the code. Whoever changes what the code computes, and
+forgets to raise that number, would see old results under the name of new ones. So the hash of the
+code that belongs to the number is recorded beside it, in `versions.COMPUTING_CODE`. A sweep reuses
+no result while today's code has another hash. Comments, docstrings and layout don't count.
+
+tests/test_small_computations.py checks whether changed code still computes the same, and
+``python -m tests.small_computations`` records its hash. CONTRIBUTING.md describes both.
+"""
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+MODULES = (  # those that turn spikes into class scores
+    "compiled.py",
+    "data/class_names.py",
+    "data/shd_file.py",
+    "events/*.py",
+    "network/*.py",
+    "study/evaluation.py",
+    "study/recipe.py",
+    "study/threads.py",
+    "study/train_config.py",
+    "study/training.py",
+)
+_N_DIGITS = 16
+
+
+@functools.cache
+def code_hash() -> str:
+    """Return the hash of today's computing modules: 16 hexadecimal digits."""
+    files = [file for pattern in MODULES for file in sorted(PACKAGE.glob(pattern))]
+    return hash_of(file.read_text(encoding="utf-8") for file in files)
+
+
+def hash_of(sources: Iterable[str]) -> str:
+    """Return the hash of Python code, which is the same for all supported versions of Python."""
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(_as_text(ast.parse(source)).encode())
+    return digest.hexdigest()[:_N_DIGITS]
+
+
+def _as_text(node: object) -> str:
+    """Return a syntax tree as text.
+
+    `ast.dump` writes absent fields in one version of Python and omits them in another. Here they
+    are always omitted.
+    """
+    if isinstance(node, list):
+        return "[" + ",".join(map(_as_text, node)) + "]"
+    if not isinstance(node, ast.AST):
+        return ascii(node)
+    fields = []
+    for name, value in ast.iter_fields(node):
+        if name == "body" and _has_docstring(node):
+            value = value[1:]
+        if value is not None and value != []:
+            fields.append(f"{name}={_as_text(value)}")
+    return f"{type(node).__name__}({','.join(fields)})"
+
+
+def _has_docstring(node: ast.AST) -> bool:
+    """Return whether a syntax tree is of a module, a class or a function with a docstring."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None

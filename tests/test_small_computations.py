@@ -1,0 +1,175 @@
+"""Code that computes something else than its version numbers say is found."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import shd_helpers
+from shd_helpers import computing_code, versions
+from shd_helpers.cochlea import sound
+from shd_helpers.data import waveform_augmentation
+from shd_helpers.events import split
+from shd_helpers.network import config, convolutional, quantization
+from shd_helpers.study import training
+from tests import ROOT, small_computations
+
+PACKAGE = Path(shd_helpers.__file__).parent
+COMMAND = [sys.executable, "-m", "tests.small_computations"]
+OTHER_PYTHONS = [shutil.which(f"python3.{minor}") for minor in (11, 12, 13)]
+# What versions of Python write differently: absent fields, f-strings, lone surrogates.
+SOURCE = """
+def f(a, /, *b: int, c=None, **d) -> "x": return f"{a!r:>{c}} {b=} {{}}" "c" f"{d:%H {a}}"
+class A(B, metaclass=C): x: int = 1j; y = (lambda: ..., {**a, 1: None}, "\\ud800\\u0378", 1e400)
+match a:
+    case [1, *_] | {"x": A(y=2), **rest} if b: pass
+"""
+
+
+def report(*version_names):
+    """Return what is wrong with some version numbers, of which only these cases are computed."""
+    return small_computations.report(small_computations.compute(version_names))
+
+
+def test_this_code_computes_what_its_numbers_say():
+    assert report("SPIKES", "WAVEFORMS", "NUMERICS") == ""
+
+
+def test_the_hash_in_versions_is_that_of_this_code():
+    assert versions.COMPUTING_CODE == computing_code.code_hash(), (
+        "The computing code has changed. Check it, and record its hash: "
+        "python -m tests.small_computations"
+    )
+
+
+def test_every_pattern_of_the_computing_modules_has_files():
+    for pattern in computing_code.MODULES:
+        assert list(PACKAGE.glob(pattern)), pattern
+
+
+@pytest.mark.parametrize("python", [python for python in OTHER_PYTHONS if python])
+def test_all_versions_of_python_hash_the_code_alike(python):
+    """The module is run as a file, because this Python may have none of the packages."""
+    code = (
+        "import runpy, sys\n"
+        "module = runpy.run_path(sys.argv[1])\n"
+        "print(module['code_hash'](), module['hash_of']([sys.argv[2]]))"
+    )
+    command = [python, "-I", "-c", code, computing_code.__file__, SOURCE]
+    found = subprocess.run(command, capture_output=True, text=True)
+    if "command not found" in found.stderr:  # a shim of a version that isn't chosen
+        pytest.skip(f"{python} doesn't run")
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split() == [computing_code.code_hash(), computing_code.hash_of([SOURCE])]
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_same"),
+    [
+        ('"""Other."""\n\n\ndef f(x):  # why\n    """Say more."""\n    return (x * 2)\n', True),
+        ('def f(x):\n    return x * 2\n', True),
+        ('"""Text."""\ndef f(x):\n    return x * 3\n', False),
+        ('"""Text."""\ndef f(x):\n    return x * 2.0\n', False),
+        ('"""Text."""\ndef f(x=None):\n    return x * 2\n', False),
+        ('"""Text."""\ndef f(x):\n    "a"; "b"\n    return x * 2\n', False),
+    ],
+)  # fmt: skip
+def test_comments_docstrings_and_layout_do_not_count(changed, is_same):
+    source = '"""Text."""\ndef f(x):\n    """Double."""\n    return x * 2\n'
+    same = computing_code.hash_of([changed]) == computing_code.hash_of([source])
+    assert same == is_same
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value", "number"),
+    [
+        (training, "LR_GAMMA", 0.6, "NUMERICS"),
+        (split, "SEEN_SHARE", 0.12, "NUMERICS"),
+        (config, "DELAY_MS", 27.0, "NUMERICS"),
+        (config, "STUDY_STEP_MS", 2.9, "NUMERICS"),
+        (quantization, "SPREAD", 2.0, "NUMERICS"),
+        (convolutional, "BLOCK", (3, 3), "NUMERICS"),
+        (sound, "RMS", 0.3, "SPIKES"),
+        (waveform_augmentation, "SPEED", (0.8, 1.22), "WAVEFORMS"),
+    ],
+)
+def test_a_changed_constant_is_found(monkeypatch, module, name, value, number):
+    monkeypatch.setattr(module, name, value)
+    message = report(number)
+    version = getattr(versions, number)
+    assert message.startswith(f"shd_helpers/versions.py: {number} is {version}, but")
+    assert message.endswith(f"If it is intended, raise {number} to {version + 1}.")
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the package and of the tests in which code may be changed."""
+    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name)
+    (tmp_path / "tests").mkdir()
+    for name in ("__init__.py", "small_computations.py", "small_computations.json"):
+        shutil.copy(ROOT / "tests" / name, tmp_path / "tests")
+    return tmp_path
+
+
+def run_command(folder, **environment):
+    """Run the command of a copy, or of this checkout."""
+    environment = os.environ | {"PYTHONPATH": str(folder)} | environment
+    return subprocess.run(COMMAND, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def change(file, old, new):
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_command_records_code_that_computes_the_same_and_no_other(copied):
+    code = copied / "shd_helpers" / "study" / "training.py"
+    numbers = copied / "shd_helpers" / "versions.py"
+    values = copied / "tests" / "small_computations.json"
+    recorded = numbers.read_text()
+    old_values = values.read_text()
+    change(code, "LR_GAMMA = 0.5", "LR_GAMMA = 1 / 2")
+    assert run_command(copied).returncode == 0
+    assert numbers.read_text() != recorded and values.read_text() == old_values
+    recorded = numbers.read_text()
+    change(code, "LR_GAMMA = 1 / 2", "LR_GAMMA = 0.6")
+    refused = run_command(copied)
+    assert refused.returncode == 1 and "raise NUMERICS to 2" in refused.stderr
+    assert numbers.read_text() == recorded and values.read_text() == old_values
+    change(numbers, "NUMERICS = 1", "NUMERICS = 2")
+    assert run_command(copied).returncode == 0
+    assert values.read_text() != old_values
+    assert re.findall('"[0-9a-f]{16}"', numbers.read_text()) != re.findall(
+        '"[0-9a-f]{16}"', recorded
+    )
+    assert run_command(copied).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("+ mem[row, j]) - reset", "+ mem[row, j]) - 2 * reset"),
+        ("spike_errors[slot, j] / (x * x)", "spike_errors[slot, j] / x"),
+    ],
+)
+def test_a_changed_kernel_is_found(copied, old, new):
+    """The copy keeps compiled code: numba compiles only the file that was changed."""
+    change(copied / "shd_helpers" / "network" / "kernels.py", old, new)
+    found = run_command(copied)
+    assert found.returncode == 1, found.stdout
+    assert found.stderr.startswith("shd_helpers/versions.py: NUMERICS is")
+
+
+@pytest.mark.slow  # compiles everything anew
+def test_another_processor_computes_the_same_within_the_tolerance(copied):
+    environment = {"NUMBA_CPU_NAME": "generic", "ATEN_CPU_CAPABILITY": "default"}
+    environment["NUMBA_CACHE_DIR"] = str(copied / "numba")
+    found = run_command(copied, **environment)
+    assert found.returncode == 0, found.stderr
