@@ -28,7 +28,7 @@ from shd_helpers.data.microphone import read_utterance
 from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir
-from shd_helpers.study.tables import TableError
+from shd_helpers.study.tables import RESTORE, TableError
 
 _NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[^_]+)_[^_]+")
 
@@ -155,7 +155,7 @@ def on_held_out_speakers(network: str, utterances: str, sound: str = "as recorde
     network : str
         One of `NETWORKS`.
     utterances, sound : str
-        Which rows of ``results/fold_thresholds.csv`` to take: see `scripts.fold_thresholds`.
+        Which rows of ``results/fold_thresholds.csv`` to take.
 
     Returns
     -------
@@ -173,10 +173,7 @@ def on_held_out_speakers(network: str, utterances: str, sound: str = "as recorde
     is_own = (rows.network == ENTRIES[network]) & (rows.sound == sound)
     own = rows[is_own & (rows.utterances == utterances)]
     if own.empty:
-        raise TableError(
-            f"{path}: has no rows of {network} for {utterances}, {sound}. Write them with "
-            f"`python -m scripts.fold_thresholds '{ENTRIES[network]}'`."
-        )
+        raise TableError(f"{path}: has no rows of {network} for {utterances}, {sound}. {RESTORE}")
     return Accepted(*own[["accepted", "correct", "correct_of_all"]].mean())
 
 

@@ -1,8 +1,8 @@
 """Find a confidence threshold, and put it into the files of pretrained networks.
 
 A network answers if its confidence reaches the threshold, and abstains otherwise:
-``shd_helpers.hear`` takes the threshold from the network's file. ``scripts.fold_thresholds`` finds
-the committed ones.
+``shd_helpers.hear`` takes the threshold from the network's file. `confidence_threshold` found the
+committed ones, from the answers to augmented recordings of held-out speakers.
 """
 
 import json
