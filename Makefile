@@ -90,7 +90,7 @@ data: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),-p dataset "$$DATASET") $(ARGS)
 
 compare: $(INSTALLED)
-	@$(PY) -m scripts.compare $(call given,A) $(call given,B) $(ARGS)
+	@$(PY) -m evidence.compare $(call given,A) $(call given,B) $(ARGS)
 
 sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
@@ -130,10 +130,10 @@ lab: $(INSTALLED)-circuit
 	$(PY) -m jupyter lab --notebook-dir=. my_notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 bench: $(INSTALLED)-test
-	$(PY) -m scripts.benchmarks.run $(ARGS)
+	$(PY) -m evidence.benchmarks.run $(ARGS)
 
 bench-table: $(INSTALLED)-test
-	$(PY) -m scripts.benchmarks.run --table $(ARGS)
+	$(PY) -m evidence.benchmarks.run --table $(ARGS)
 
 lint: $(INSTALLED)-test
 	$(PY) -m ruff check .

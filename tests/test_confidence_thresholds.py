@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from scripts import confidence_thresholds
-from scripts.confidence_thresholds import (
+from evidence import confidence_thresholds
+from evidence.confidence_thresholds import (
     ThresholdError,
     confidence_threshold,
     files_for_threshold,

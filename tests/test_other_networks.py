@@ -13,7 +13,7 @@ import torch
 from shd_circuit.quantize import integer_network
 from snntorch import surrogate
 
-from scripts import networks as save_networks
+from evidence import networks as save_networks
 from shd_helpers.events import Downsampling
 from shd_helpers.network import (
     ConvolutionalNetwork,

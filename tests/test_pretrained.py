@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from scripts import circuit_tables
-from scripts import networks as save_networks
+from evidence import circuit_tables
+from evidence import networks as save_networks
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize

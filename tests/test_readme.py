@@ -9,8 +9,8 @@ from shd_circuit.cost import memory
 from shd_circuit.folder import read_circuit
 from shd_judge import contrasts, difference, interval, weighted_contrasts
 
-from scripts.accepted import on_other_corpus
-from scripts.networks_in_use import ENTRIES
+from evidence.accepted import on_other_corpus
+from evidence.networks_in_use import ENTRIES
 from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.paths import ROOT, runs_dir
 from shd_helpers.study import (

@@ -137,7 +137,7 @@ def test_notebook_3_needs_it_only_where_a_circuit_is_asked_for():
 
 def test_names_that_notebooks_and_scripts_take_from_it_exist():
     texts = [path.read_text() for path in NOTEBOOKS.glob("*.ipynb")]
-    texts += [path.read_text() for path in (ROOT / "scripts").rglob("*.py")]
+    texts += [path.read_text() for path in (ROOT / "evidence").rglob("*.py")]
     taken = {name for text in texts for name in re.findall(r"\bshd_circuit\.(\w+)", text)}
     modules = {path.stem for path in sources("*.py")} | {"rtl"}
     assert {"integer_network", "circuit_scores", "circuit_predictions"} <= taken

@@ -13,7 +13,7 @@ from shd_circuit.folder import ExportError, read_circuit, read_confidence, read_
 from shd_circuit.quantize import circuit_of, score_units
 from shd_circuit.sources import Utterance, events_text
 
-from scripts.non_digits import CIRCUIT, SOUNDS, TABLE, measure, recording
+from evidence.non_digits import CIRCUIT, SOUNDS, TABLE, measure, recording
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT

@@ -17,7 +17,7 @@ from shd_circuit import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export
 from shd_circuit.folder import ExportError
 from tqdm import tqdm
 
-from scripts.networks import run_folders
+from evidence.networks import run_folders
 from shd_helpers.command import run
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.files import atomic

@@ -45,7 +45,7 @@ def run_folders(patterns: Iterable[str]) -> list[Path]:
 
 def main() -> None:
     """Write the files."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.networks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m evidence.networks", description=__doc__)
     parser.add_argument(
         "name",
         help="name of the files, with the seed added if the networks have speakers to test with",

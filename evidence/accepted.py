@@ -3,7 +3,7 @@
 A network abstains if its confidence is below its threshold, or if a digit of another language has
 the highest score (``shd_helpers.hear``). All other answers are *accepted*.
 
-``python -m scripts.accepted FOLDER`` classifies the recordings in a folder, which are named
+``python -m evidence.accepted FOLDER`` classifies the recordings in a folder, which are named
 ``{digit}_{speaker}_{take}.wav`` as those of the Free Spoken Digit Dataset. It writes one row for
 each network and recording to ``results/accepted.csv``. It prints the accuracy of accepted answers,
 and for comparison that on held-out speakers of the ten folds. Nothing is selected
@@ -20,8 +20,8 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from scripts.networks_in_use import ENTRIES, NETWORKS
-from scripts.write_tables import write_csv
+from evidence.networks_in_use import ENTRIES, NETWORKS
+from evidence.write_tables import write_csv
 from shd_helpers.command import run
 from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.data.microphone import read_utterance
@@ -179,7 +179,7 @@ def on_held_out_speakers(network: str, utterances: str, sound: str = "as recorde
 
 def main() -> None:
     """Write the table, and print both accuracies."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.accepted", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m evidence.accepted", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder with the wav files")
     try:
         recordings = recordings_of(parser.parse_args().folder)

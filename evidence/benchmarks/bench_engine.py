@@ -337,7 +337,7 @@ def growth(rounds: int) -> list[dict]:
     return out
 
 
-# Run as `python -m scripts.benchmarks.bench_engine TASK`: what must have a process of its own.
+# Run as `python -m evidence.benchmarks.bench_engine TASK`: what must have a process of its own.
 
 
 def task_memory(which: str) -> None:
@@ -386,7 +386,7 @@ def task_worker(seconds: float = 4.0) -> None:
 def spawn(*task: str, **environment: str) -> subprocess.Popen:
     """Start a task."""
     return subprocess.Popen(
-        [sys.executable, "-m", "scripts.benchmarks.bench_engine", *task],
+        [sys.executable, "-m", "evidence.benchmarks.bench_engine", *task],
         text=True,
         env={**os.environ, **environment},
         stdin=subprocess.PIPE,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from scripts.benchmarks.bench_cochlea import seconds
-from scripts.benchmarks.bench_engine import speech
-from scripts.benchmarks.bench_sweeps import environment
+from evidence.benchmarks.bench_cochlea import seconds
+from evidence.benchmarks.bench_engine import speech
+from evidence.benchmarks.bench_sweeps import environment
 from shd_helpers.data import locate
 from shd_helpers.events import Augmentation, Downsampling, Split, load_subsets
 from shd_helpers.network import NetworkConfig, build_network

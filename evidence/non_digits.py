@@ -1,8 +1,8 @@
 """Count how many sounds that are no digit the committed networks and circuit reject.
 
-``python -m scripts.non_digits`` gives twenty synthetic sounds (`SOUNDS`) to the pretrained networks
-*adaptive* and *small* and to the circuit in ``results/circuit``. It writes one row for each into
-``results/non_digits.csv``. A sound is rejected if no utterance is found in it, or if the network
+``python -m evidence.non_digits`` gives twenty synthetic sounds (`SOUNDS`) to the pretrained
+networks *adaptive* and *small* and to the circuit in ``results/circuit``. It writes a row for each
+into ``results/non_digits.csv``. A sound is rejected if no utterance is found, or if the network
 abstains because its confidence is below its threshold. Nothing is chosen with these sounds.
 """
 
@@ -16,8 +16,8 @@ import pandas as pd
 from scipy.signal import butter, lfilter, sosfilt
 from shd_circuit.folder import read_circuit, read_confidence
 
-from scripts.networks_in_use import NETWORKS
-from scripts.write_tables import write_csv
+from evidence.networks_in_use import NETWORKS
+from evidence.write_tables import write_csv
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
@@ -238,7 +238,7 @@ def measure() -> pd.DataFrame:
 
 def main() -> None:
     """Write the table, and print how many sounds each network rejects."""
-    argparse.ArgumentParser(prog="python -m scripts.non_digits", description=__doc__).parse_args()
+    argparse.ArgumentParser(prog="python -m evidence.non_digits", description=__doc__).parse_args()
     table = measure()
     write_csv("non_digits", table)
     for network, rows in table.groupby("network"):

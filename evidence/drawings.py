@@ -1,6 +1,6 @@
 """Draw what the course explains: neuron, gradient, pooling, network, and an utterance's stages.
 
-``SHD_IMG_DIR=img python -m scripts.drawings`` makes all five. Numbers in them are the package's.
+``SHD_IMG_DIR=img python -m evidence.drawings`` makes all five. Numbers in them are the package's.
 """
 
 import argparse
@@ -394,7 +394,7 @@ def drawings() -> dict[str, Figure]:
 
 def main() -> None:
     """Draw and save all."""
-    argparse.ArgumentParser(prog="python -m scripts.drawings", description=__doc__).parse_args()
+    argparse.ArgumentParser(prog="python -m evidence.drawings", description=__doc__).parse_args()
     sources = {"pooling": SOURCE, "network": SOURCE_AND_NETWORK, "way": SOURCE_AND_NETWORK}
     for name, figure in drawings().items():
         save(figure, name, sources.get(name, ""))

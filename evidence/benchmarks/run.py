@@ -29,7 +29,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "bench.csv"
     for name in names:
-        new = pd.DataFrame(import_module(f"scripts.benchmarks.bench_{name}").rows()).assign(
+        new = pd.DataFrame(import_module(f"evidence.benchmarks.bench_{name}").rows()).assign(
             suite=name
         )
         old = pd.read_csv(path) if path.exists() else new.head(0)

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 from shd_circuit.say import FOLDER, page
 
-from scripts.benchmarks.bench_cochlea import RATE_HZ, clip, seconds
+from evidence.benchmarks.bench_cochlea import RATE_HZ, clip, seconds
 from shd_helpers.paths import ROOT
 
 SOUND = ROOT / "circuit" / "shd_circuit" / "sound"

@@ -1,6 +1,6 @@
 """Write results/networks/README.md: a card for each kind of pretrained network.
 
-``python -m scripts.model_cards`` writes the page anew from the committed tables. It computes
+``python -m evidence.model_cards`` writes the page anew from the committed tables. It computes
 nothing that isn't in them.
 """
 
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pandas as pd
 from shd_judge import interval
 
-from scripts.accepted import on_held_out_speakers, on_other_corpus
-from scripts.networks_in_use import ENTRIES
+from evidence.accepted import on_held_out_speakers, on_other_corpus
+from evidence.networks_in_use import ENTRIES
 from shd_helpers.command import run
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.files import atomic
@@ -147,17 +147,17 @@ augmented. Please name this source.
 CLOSING = """\
 ## How the files were made
 
-`python -m scripts.networks study 'sweeps/networks_hd/model=study,*'` saved the study's networks, \
+`python -m evidence.networks study 'sweeps/networks_hd/model=study,*'` saved the study's networks, \
 and likewise `circuit` and `small`. For small_0 to small_4 the last word is \
 `'sweeps/benchmark_hd/model=small,*'`. For *adaptive* this command saved the ensemble:
 
 ```
-python -m scripts.networks adaptive 'sweeps/networks_hd/model=adaptive,*' --ensemble
+python -m evidence.networks adaptive 'sweeps/networks_hd/model=adaptive,*' --ensemble
 ```
 
 Their confidence thresholds were found on the [ten folds](../README.md), by \
 `python -m scripts.fold_thresholds` at commit `fddb86fa`. \
-`python -m scripts.model_cards` writes this page.
+`python -m evidence.model_cards` writes this page.
 """
 
 
@@ -473,7 +473,7 @@ def render() -> str:
 
 def main() -> None:
     """Write the page to results/networks/README.md."""
-    argparse.ArgumentParser(prog="python -m scripts.model_cards", description=__doc__).parse_args()
+    argparse.ArgumentParser(prog="python -m evidence.model_cards", description=__doc__).parse_args()
     with atomic(networks_dir() / "README.md") as unfinished:
         unfinished.write_text(render(), encoding="utf-8")
 

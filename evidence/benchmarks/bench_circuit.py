@@ -6,7 +6,7 @@ from pathlib import Path
 
 from shd_circuit import circuit_of, read_vectors
 
-from scripts.benchmarks.bench_cochlea import seconds
+from evidence.benchmarks.bench_cochlea import seconds
 from shd_helpers.paths import ROOT
 from shd_helpers.study import load_pretrained
 

@@ -1,6 +1,6 @@
 """Draw the spikes of one recording and of its augmented copies: ``augmented_recordings.png``.
 
-Run it as ``SHD_IMG_DIR=img python -m scripts.augmented_recordings RECORDING``. The recording is a
+Run it as ``SHD_IMG_DIR=img python -m evidence.augmented_recordings RECORDING``. The recording is a
 sound file, such as one of those of `hd`.
 """
 
@@ -50,7 +50,7 @@ def describe(change: WaveformAugmentation) -> str:
 def main() -> None:
     """Draw the first copies of a recording beside the recording."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.augmented_recordings", description=__doc__
+        prog="python -m evidence.augmented_recordings", description=__doc__
     )
     parser.add_argument("recording", type=Path, help="a sound file of one utterance")
     path = parser.parse_args().recording

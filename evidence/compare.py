@@ -178,7 +178,7 @@ def _correlation(first: np.ndarray, second: np.ndarray, blocks_of_bin: int) -> f
 
 def main() -> None:
     """Compare two data sets from the command line (``make compare A=... B=...``)."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m evidence.compare", description=__doc__)
     for name in "AB":
         parser.add_argument(name, help="spoken, hd, shd, or a folder")
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """Write docs/settings.md: one table of all settings, with defaults and ranges from `Recipe`.
 
-``python -m scripts.settings_page`` writes the page anew.
+``python -m evidence.settings_page`` writes the page anew.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CLOSING = """\
 epoch. `augmented_copies` adds [augmented recordings](data.md#augmented-recordings), which are \
 made once. [data.md](data.md#training-validation-and-test) explains the protocols.
 
-This page is generated: `python -m scripts.settings_page`.
+This page is generated: `python -m evidence.settings_page`.
 """
 # The ten that notebook 3 proposes to a reader.
 STARRED = {
@@ -202,7 +202,7 @@ def render() -> str:
 def main() -> None:
     """Write the page to docs/settings.md."""
     argparse.ArgumentParser(
-        prog="python -m scripts.settings_page", description=__doc__
+        prog="python -m evidence.settings_page", description=__doc__
     ).parse_args()
     with atomic(PAGE) as unfinished:
         unfinished.write_text(render(), encoding="utf-8")

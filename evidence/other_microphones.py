@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from scripts.accepted import recordings_of
-from scripts.write_tables import replace_rows
+from evidence.accepted import recordings_of
+from evidence.write_tables import replace_rows
 from shd_helpers.command import run
 from shd_helpers.data.microphone import read_utterance
 from shd_helpers.data.recording_list import RecordingError
@@ -64,7 +64,7 @@ def classify(folder: Path) -> pd.DataFrame:
 def main() -> None:
     """Write a row for each recording and network: the digit that was said, and the answer."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.other_microphones", description=__doc__
+        prog="python -m evidence.other_microphones", description=__doc__
     )
     parser.add_argument("folder", type=Path, help="folder with the wav files")
     try:

@@ -5,7 +5,7 @@ synthetic utterances of that size with about 8,000 spikes each, loads them by `l
 removes them. It needs some gigabytes below the folder for temporary files. The spikes are random:
 they say nothing about accuracies.
 
-Run it by ``python -m scripts.benchmarks.bench_large_data``.
+Run it by ``python -m evidence.benchmarks.bench_large_data``.
 """
 
 import argparse
