@@ -33,7 +33,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data compare sweep evidence export rtl say hear lab bench bench-table test lint slow full mutations browser slurm notebooks site lock clean
+.PHONY: help study data compare sweep export rtl say hear lab bench bench-table test lint slow full mutations browser slurm notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
@@ -43,7 +43,6 @@ help:
 	@echo "make compare    compare two data sets, A= and B=: names or folders"
 	@echo "make sweep      execute the runs of a sweep that have no result yet: SWEEP= names a file of sweeps/"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
-	@echo "make evidence   execute the missing runs of all sweeps behind the tables, with hd (hours)"
 	@echo "make export     write a network's circuit: integers, C, Verilog, test vectors, README;"
 	@echo "                RUN=run folder, or a network of results/networks; OUT=folder to write;"
 	@echo "                DATASET= where its data is now; ARGS='--circuit 8-8-16 --utterances 50'"
@@ -94,9 +93,6 @@ compare: $(INSTALLED)
 
 sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
-
-evidence: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen official ten_ms,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
 # The circuit is a project of its own, which needs the study's package.
 $(INSTALLED)-circuit: $(INSTALLED) circuit/pyproject.toml

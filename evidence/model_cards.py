@@ -129,7 +129,7 @@ model of the inner ear. *adaptive* and *small* were trained on all twelve speake
 others on the ten speakers of the official training file. For *adaptive*, *small* and small_0 to \
 small_4, one [augmented copy](../../docs/data.md#augmented-recordings) of each recording was \
 added. The settings are in [networks.yaml](../../sweeps/networks.yaml) and \
-[benchmark.yaml](../../sweeps/benchmark.yaml).
+[benchmark.yaml](../../evidence/sweeps/benchmark.yaml).
 * **Groups of speakers.** We report accuracy for seen and unseen speakers, and for each language \
 where a network has both. The data set has more information about its speakers, such as age and \
 gender. We don't use it, and twelve people are too few for such groups.

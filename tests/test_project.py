@@ -123,7 +123,7 @@ def test_the_listed_packages_are_those_in_the_folder():
 
 
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-PAGES += [ROOT / folder / "README.md" for folder in ("circuit", "sweeps", "results")]
+PAGES += [ROOT / folder / "README.md" for folder in ("circuit", "evidence", "sweeps", "results")]
 PAGES += [ROOT / "results" / "networks" / "README.md"]
 PAGES += [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
 

@@ -20,7 +20,7 @@ from shd_helpers.study import (
     summarize,
 )
 from shd_helpers.study.notebooks import next_steps, report
-from shd_helpers.sweeps import plan_of
+from shd_helpers.study.plans import plan_of
 from tests import RESULTS
 from tests.builders.documentation import blocks_of
 
@@ -265,7 +265,7 @@ LIST = r"[Ee]arlier runs had used all six[^.(]* \(\[list\]\(\S+README\.md#the-si
     [
         "docs/results.md",
         "results/README.md",
-        "sweeps/reference.yaml",
+        "evidence/sweeps/reference.yaml",
         "notebooks/07_new_speakers.ipynb",
         "notebooks/08_for_the_circuit.ipynb",
     ],

@@ -22,7 +22,7 @@ PACKAGE = CIRCUIT / "shd_circuit"
 PROJECT = tomllib.loads((CIRCUIT / "pyproject.toml").read_text())["project"]
 STUDY = "shd-downsizing-study"
 # packages whose distribution has another name
-DISTRIBUTIONS = {"lazy_loader": "lazy-loader", "ruamel": "ruamel.yaml", "shd_helpers": STUDY}
+DISTRIBUTIONS = {"lazy_loader": "lazy-loader", "shd_helpers": STUDY}
 MADE = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
 
 
