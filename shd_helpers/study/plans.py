@@ -10,7 +10,13 @@ PLANS = ROOT / "results" / "plans.json"
 
 
 def read_plans() -> dict[str, dict[str, Any]]:
-    """Return the plan of each sweep whose table is frozen; many of these sweeps have none."""
+    """Return what the sweeps of frozen tables planned to compare.
+
+    Returns
+    -------
+    dict
+        The plan of each such sweep, empty if it has none.
+    """
     return json.loads(PLANS.read_text(encoding="utf-8"))
 
 
