@@ -33,7 +33,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data compare sweep evidence export rtl say hear lab bench bench-table test lint slow full browser slurm notebooks site lock clean
+.PHONY: help study data compare sweep export rtl say hear lab bench bench-table test lint slow full browser slurm notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
@@ -43,7 +43,6 @@ help:
 	@echo "make compare    compare two data sets, A= and B=: names or folders"
 	@echo "make sweep      execute the runs of a sweep that have no result yet: SWEEP= names a file of sweeps/"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
-	@echo "make evidence   execute all sweeps behind the tables, with hd, into SHD_RESULTS_DIR (days)"
 	@echo "make export     write a network's circuit: integers, C, Verilog, test vectors, README;"
 	@echo "                RUN=run folder, or a network of results/networks; OUT=folder to write;"
 	@echo "                DATASET= where its data is now; ARGS='--circuit 8-8-16 --utterances 50'"
@@ -89,13 +88,10 @@ data: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),-p dataset "$$DATASET") $(ARGS)
 
 compare: $(INSTALLED)
-	@$(PY) -m scripts.compare $(call given,A) $(call given,B) $(ARGS)
+	@$(PY) -m evidence.compare $(call given,A) $(call given,B) $(ARGS)
 
 sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
-
-evidence: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen official screening ten_ms,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
 # The circuit is a project of its own, which needs the study's package.
 $(INSTALLED)-circuit: $(INSTALLED) circuit/pyproject.toml
@@ -129,10 +125,10 @@ lab: $(INSTALLED)-circuit
 	$(PY) -m jupyter lab --notebook-dir=. my_notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 bench: $(INSTALLED)-test
-	$(PY) -m scripts.benchmarks.run $(ARGS)
+	$(PY) -m evidence.benchmarks.run $(ARGS)
 
 bench-table: $(INSTALLED)-test
-	$(PY) -m scripts.benchmarks.run --table $(ARGS)
+	$(PY) -m evidence.benchmarks.run --table $(ARGS)
 
 lint: $(INSTALLED)-test
 	$(PY) -m ruff check .

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from scripts import accepted, other_microphones
+from evidence import accepted, other_microphones
 from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.hear import Answer

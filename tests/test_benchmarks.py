@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.benchmarks import bench_cochlea, bench_say, run
+from evidence.benchmarks import bench_cochlea, bench_say, run
 from shd_helpers.paths import ROOT
 
 
@@ -17,7 +17,7 @@ def benchmark(monkeypatch, tmp_path):
     """Return a function that runs the command, with a benchmark that takes no time."""
     quick = ModuleType("bench_quick")
     quick.rows = lambda: [{"benchmark": "quick", "variant": "a", "batch": 1, "median_s": 0.5}]
-    monkeypatch.setitem(sys.modules, "scripts.benchmarks.bench_quick", quick)
+    monkeypatch.setitem(sys.modules, "evidence.benchmarks.bench_quick", quick)
     monkeypatch.setattr(run, "BENCHMARKS", ("quick",))
     monkeypatch.setattr(run, "ROOT", tmp_path)
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
@@ -55,8 +55,8 @@ def test_the_targets_are_these_two():
         if line.startswith("bench")
     }
     assert recipes == {
-        "bench": "-m scripts.benchmarks.run $(ARGS)",
-        "bench-table": "-m scripts.benchmarks.run --table $(ARGS)",
+        "bench": "-m evidence.benchmarks.run $(ARGS)",
+        "bench-table": "-m evidence.benchmarks.run --table $(ARGS)",
     }
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from scripts import circuit_tables
+from evidence import circuit_tables
 from shd_helpers.study import load_pretrained
 from shd_helpers.study.run_replacement import RunError
 

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from scripts import compare
-from scripts.compare import compare_utterances
+from evidence import compare
+from evidence.compare import compare_utterances
 from shd_helpers.data.class_names import ENGLISH, GERMAN
 from shd_helpers.data.dataset_error import DatasetError
 from shd_helpers.data.shd_file import Utterances

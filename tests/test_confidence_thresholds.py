@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from scripts import confidence_thresholds, fold_thresholds
-from scripts.confidence_thresholds import (
+from evidence import confidence_thresholds
+from evidence.confidence_thresholds import (
     ThresholdError,
     confidence_threshold,
     files_for_threshold,
@@ -90,15 +90,3 @@ def test_an_answer_whose_confidence_equals_the_threshold_is_accepted(monkeypatch
         monkeypatch.setitem(about, "confidence_threshold", threshold)
         answer = listener.answer(utterance)
         assert (answer.confidence, answer.accepted) == (0.5, is_accepted)
-
-
-def test_the_folds_accept_an_answer_whose_confidence_equals_the_threshold():
-    answers = fold_thresholds.Answers(
-        confidence=np.array([0.25, 0.5, 0.75]),
-        is_right=np.array([False, True, True]),
-        language=np.array(["english"] * 3),
-        confidence_in_english=np.array([0.25, 0.5, 0.75]),
-    )
-    (every, english) = fold_thresholds._judge_groups(answers, 0.5)[:2]
-    assert every["accepted"] == english["accepted"] == pytest.approx(2 / 3)
-    assert english["correct"] == 1

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from scripts import drawings, model_cards, settings_page
+from evidence import drawings, model_cards, settings_page
 from shd_helpers.__main__ import COMMANDS
 from shd_helpers.course import student_copy
 from shd_helpers.paths import ROOT
@@ -16,7 +16,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 def test_the_committed_settings_are_what_the_script_writes():
     page = settings_page.PAGE.read_text(encoding="utf-8")
-    assert page == settings_page.render(), "python -m scripts.settings_page writes it anew"
+    assert page == settings_page.render(), "python -m evidence.settings_page writes it anew"
 
 
 def test_every_setting_is_described_once():

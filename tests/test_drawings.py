@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from scripts import drawings
+from evidence import drawings
 from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.paths import ROOT

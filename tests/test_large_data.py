@@ -4,7 +4,7 @@ import os
 import re
 import sys
 
-from scripts.benchmarks import bench_large_data
+from evidence.benchmarks import bench_large_data
 
 
 def test_a_large_data_set_is_written_and_loaded(monkeypatch, capsys):

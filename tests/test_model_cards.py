@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from scripts import model_cards
+from evidence import model_cards
 from tests import RESULTS
 
 PAGE = (RESULTS / "networks" / "README.md").read_text(encoding="utf-8")

@@ -7,12 +7,12 @@ import h5py
 import pytest
 from scipy.stats import t as student
 
-from shd_helpers.sweeps.sweep_file import SWEEPS, read_yaml
+from shd_helpers.study.plans import plan_of
 from tests import RESULTS, ROOT
 
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-ENSEMBLES = read_yaml(SWEEPS / "selection.yaml")["plan"]["ensembles"]
-PLAN = read_yaml(SWEEPS / "screening.yaml")["plan"]
+ENSEMBLES = plan_of("selection")["ensembles"]
+PLAN = plan_of("screening")
 
 
 def rows_of(name):

@@ -1,6 +1,6 @@
 """What the networks make of sounds that are no digit: the committed table, and what is said of it.
 
-The counting is plain Python and shares no code with the scripts.
+The counting is plain Python and shares no code with evidence.
 """
 
 import csv
@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from scripts.non_digits import FILLED, NAMES, SOUNDS, SURROUNDED, VOICES, WORDS, measure, recording
+from evidence.non_digits import FILLED, NAMES, SOUNDS, SURROUNDED, VOICES, WORDS, measure, recording
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.data.recording_list import RecordingError

@@ -18,7 +18,7 @@ from shd_helpers.course import exercises
 from shd_helpers.figures import downsizing
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.parameters import notebook_parameters
-from shd_helpers.sweeps import plan_of
+from shd_helpers.study.plans import plan_of
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 

@@ -15,7 +15,7 @@ from shd_circuit.export import add_arguments, export_from
 from shd_circuit.quantize import integer_network
 from snntorch import surrogate
 
-from scripts import networks as save_networks
+from evidence import networks as save_networks
 from shd_helpers.events import Downsampling
 from shd_helpers.files import sha256
 from shd_helpers.hear import Listener

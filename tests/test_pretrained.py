@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from scripts import circuit_tables, conditions
-from scripts import networks as save_networks
+from evidence import circuit_tables
+from evidence import networks as save_networks
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import RecordedUtterance
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
@@ -270,10 +270,10 @@ def test_a_network_that_can_t_be_saved_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("pattern", ["/runs/*", ""])
-@pytest.mark.parametrize("script", [save_networks, conditions, circuit_tables])
+@pytest.mark.parametrize("script", [save_networks, circuit_tables])
 def test_a_pattern_that_can_t_be_below_runs_is_refused(script, pattern, tmp_path, monkeypatch):
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
-    first = {save_networks: "mine", conditions: "adaptive", circuit_tables: "faults"}[script]
+    first = {save_networks: "mine", circuit_tables: "faults"}[script]
     monkeypatch.setattr("sys.argv", ["script", first, pattern])
     refused = rf"'{re.escape(pattern)}': can't be a pattern of run folders"
     with pytest.raises(SystemExit, match=refused):

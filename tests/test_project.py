@@ -123,7 +123,7 @@ def test_the_listed_packages_are_those_in_the_folder():
 
 
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-PAGES += [ROOT / folder / "README.md" for folder in ("circuit", "sweeps", "results")]
+PAGES += [ROOT / folder / "README.md" for folder in ("circuit", "evidence", "sweeps", "results")]
 PAGES += [ROOT / "results" / "networks" / "README.md"]
 PAGES += [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
 
@@ -187,7 +187,7 @@ EXEMPT_KERNELS = {
 
 def test_only_these_kernels_are_exempt_from_the_limits_of_complexity():
     found = {}
-    for folder in ("shd_helpers", "circuit", "scripts", "tests"):
+    for folder in ("shd_helpers", "circuit", "evidence", "tests"):
         for path in (ROOT / folder).rglob("*.py"):
             exempt = re.findall(r"def (\w+)\(.*# noqa:.*(?:C901|PLR09)", path.read_text())
             if exempt:

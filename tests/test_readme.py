@@ -9,8 +9,8 @@ from shd_circuit.cost import memory
 from shd_circuit.folder import read_circuit
 from shd_judge import contrasts, difference, interval, weighted_contrasts
 
-from scripts.accepted import on_other_corpus
-from scripts.networks_in_use import ENTRIES
+from evidence.accepted import on_other_corpus
+from evidence.networks_in_use import ENTRIES
 from shd_helpers.data.class_names import ENGLISH
 from shd_helpers.paths import ROOT, runs_dir
 from shd_helpers.study import (
@@ -20,7 +20,7 @@ from shd_helpers.study import (
     summarize,
 )
 from shd_helpers.study.notebooks import next_steps, report
-from shd_helpers.sweeps import plan_of
+from shd_helpers.study.plans import plan_of
 from tests import RESULTS
 from tests.builders.documentation import blocks_of
 
@@ -265,7 +265,7 @@ LIST = r"[Ee]arlier runs had used all six[^.(]* \(\[list\]\(\S+README\.md#the-si
     [
         "docs/results.md",
         "results/README.md",
-        "sweeps/reference.yaml",
+        "evidence/sweeps/reference.yaml",
         "notebooks/07_new_speakers.ipynb",
         "notebooks/08_for_the_circuit.ipynb",
     ],

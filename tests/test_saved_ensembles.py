@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from scripts import networks as save_networks
+from evidence import networks as save_networks
 from shd_helpers import hear
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import encode_utterance

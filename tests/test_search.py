@@ -6,10 +6,9 @@ from ruamel.yaml import YAML
 from scipy.stats import qmc
 
 from shd_helpers.paths import ROOT
-from shd_helpers.sweeps.sweep_file import SWEEPS
 
 SEARCH, FINALISTS, FINAL = (
-    YAML(typ="safe", pure=True).load(SWEEPS / f"{name}.yaml")
+    YAML(typ="safe", pure=True).load(ROOT / "evidence" / "sweeps" / f"{name}.yaml")
     for name in ("search", "finalists", "final")
 )
 INPUTS = SEARCH["grid"]["input"]

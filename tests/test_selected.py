@@ -9,10 +9,10 @@ import h5py
 import pytest
 
 from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.sweeps.sweep_file import SWEEPS, read_yaml
+from shd_helpers.study.plans import plan_of
 from tests import RESULTS, ROOT
 
-PLAN = read_yaml(SWEEPS / "screening.yaml")["plan"]
+PLAN = plan_of("screening")
 PAGE = (RESULTS / "README.md").read_text(encoding="utf-8")
 
 
@@ -32,7 +32,7 @@ SINGLES = (
     "small",
     "small, one cycle",
 )
-ENSEMBLES = read_yaml(SWEEPS / "selection.yaml")["plan"]["ensembles"]
+ENSEMBLES = plan_of("selection")["ensembles"]
 
 
 def accuracies(entry, left_out=None, column="accuracy"):

@@ -17,7 +17,8 @@ from shd_helpers.sweeps import results, runner, spec
 from shd_helpers.sweeps.results import RunResult
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.sweep_file import SWEEPS, SweepError
+from shd_helpers.sweeps.sweep_file import SweepError
+from tests import SWEEP_FILES
 from tests.damage import damages
 from tests.imports import loaded_by
 from tests.toy import write_toy
@@ -289,6 +290,11 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(home):
         read_sweep(home.yaml)
 
 
+def test_a_sweep_with_a_frozen_table_says_so_before_anything_is_downloaded():
+    with pytest.raises(SweepError, match=r"^final: its table is frozen .*evidence/sweeps/final"):
+        read_sweep("final")
+
+
 def test_seeds_of_a_value_that_is_not_there_list_those_that_are(home):
     home.write(seeds={2: [0], "others": [1]})
     with pytest.raises(SweepError, match=r"seeds\.2: .* of the grid: '1\.0', '2\.0'"):
@@ -311,7 +317,7 @@ def test_a_sweep_is_read_and_checked_without_papermill_which_takes_seconds_to_im
 
 
 # without the one that has a readout which was removed
-STUDY = [path.stem for path in SWEEPS.glob("*.yaml") if path.stem != "screening"]
+STUDY = [name for name in SWEEP_FILES if name != "screening"]
 CHOOSE = {
     *("search", "finalists", "surrogates", "learning_rate_epochs", "original"),
     *("circuit_bits_validation", "small_validation", "ablations"),
@@ -322,9 +328,9 @@ CHOOSE = {
 @pytest.mark.parametrize("name", STUDY)
 def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir, small_data_sets):
     """The toy data have the speakers that validate."""
-    sweep = read_sweep(name)
+    sweep = read_sweep(SWEEP_FILES[name])
     kinds = {}
-    data = YAML(typ="safe").load(SWEEPS / f"{name}.yaml")["fixed"]["dataset"]
+    data = YAML(typ="safe").load(SWEEP_FILES[name])["fixed"]["dataset"]
     assert sweep.name == f"{name}_{data}"
     for run in sweep.runs:
         recipe = Recipe.from_flat(run.parameters)
@@ -339,7 +345,7 @@ def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir, small_dat
 @pytest.mark.parametrize("name", STUDY)
 def test_a_sweep_that_chooses_reads_no_test_utterances(name, home, small_data_sets):
     """Each run, by the parameter that notebook 3 gets; where everybody trains, nobody tests."""
-    runs = [run.parameters for run in read_sweep(name).runs]
+    runs = [run.parameters for run in read_sweep(SWEEP_FILES[name]).runs]
     assert {p["score_test"] for p in runs if p["protocol"] != "everybody"} == {name not in CHOOSE}
 
 

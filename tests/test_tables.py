@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from shd_helpers.study import tables
 from shd_helpers.study.identity import run_hash
+from shd_helpers.study.plans import plan_of, read_plans
 from shd_helpers.study.recipe import DEFAULTS
 from shd_helpers.study.tables import DATA, SCORES, TableError, read_rows, read_table
-from shd_helpers.sweeps.sweep_file import SWEEPS as SWEEP_FILES
 from shd_helpers.sweeps.sweep_file import read_yaml
-from tests import RESULTS
+from tests import FROZEN_SWEEPS, RESULTS, SWEEP_FILES
 
 SWEEPS = sorted(
     path.stem for path in RESULTS.glob("*.csv") if "hash" in path.read_text().splitlines()[0]
@@ -54,6 +54,16 @@ def test_each_table_says_what_it_answers():
     assert not {*planned} & {*present}, "say what the table answers now"
 
 
+def test_the_plans_of_frozen_tables_are_those_in_the_sweeps_files():
+    plans = {path.stem: read_yaml(path)["plan"] for path in FROZEN_SWEEPS.glob("*.yaml")}
+    assert read_plans() == plans
+
+
+def test_a_plan_that_is_not_there_is_named():
+    with pytest.raises(TableError, match=r"^finel: .*plans\.json has no such sweep.* causes, "):
+        plan_of("finel")
+
+
 def test_a_table_that_is_not_complete_says_how_many_runs_it_has():
     """The page names the rows that are there and those that were planned, and no others."""
     for name in SWEEPS:
@@ -61,7 +71,7 @@ def test_a_table_that_is_not_complete_says_how_many_runs_it_has():
         stated = re.search(r"\*\*Not complete:\*\* (\d+) of (\d+) runs", line)
         rows = read_rows(RESULTS / f"{name}.csv")
         sweep = name.removesuffix(f"_{rows.dataset.iloc[0]}")
-        content = read_yaml(SWEEP_FILES / f"{sweep}.yaml")
+        content = read_yaml(SWEEP_FILES[sweep])
         if not isinstance(content["seeds"], list):
             assert not stated, f"{name}: count the runs of such a sweep, too"
             continue

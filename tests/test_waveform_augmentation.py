@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from scipy.signal import welch
 
-from scripts.augmented_recordings import describe, main
+from evidence.augmented_recordings import describe, main
 from shd_helpers.cochlea import encode
 from shd_helpers.data import waveform_augmentation
 from shd_helpers.data.waveform_augmentation import OCTAVES_HZ, WaveformAugmentation
@@ -155,7 +155,7 @@ def test_the_figure_says_what_was_drawn(tmp_path, monkeypatch):
     drawn_for = []
     described = describe
     monkeypatch.setattr(
-        "scripts.augmented_recordings.describe", lambda x: drawn_for.append(x) or described(x)
+        "evidence.augmented_recordings.describe", lambda x: drawn_for.append(x) or described(x)
     )
     main()
     assert (tmp_path / "augmented_recordings.png").stat().st_size > 10_000

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from ruamel.yaml import YAML
 from shd_judge import interval
 
 from shd_circuit.folder import ExportError, check_header, read_class_names, read_confidence
 from shd_helpers.command import run
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import ROOT, resolve, results_dir
+from shd_helpers.study.plans import plan_of
 
 FOLDER = "results/circuit"
 ZIG = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-std=c99", "-s"]
@@ -100,8 +100,7 @@ def accuracy(folder: Path) -> str:
     if folder != ROOT / FOLDER:
         return "How accurate this network is for speakers outside its training set isn't known."
     table = pd.read_csv(results_dir() / "circuit_bits_small.csv")
-    sweep = YAML(typ="safe").load(ROOT / "sweeps" / "reference.yaml")
-    table = table[table.speaker.isin(sweep["plan"]["unseen_speakers"])]
+    table = table[table.speaker.isin(plan_of("reference")["unseen_speakers"])]
     accuracies = table.pivot(index="speaker", columns="seed", values="accuracy")
     mean, half = interval(100 * accuracies.to_numpy())
     return (

@@ -22,7 +22,7 @@ PACKAGE = CIRCUIT / "shd_circuit"
 PROJECT = tomllib.loads((CIRCUIT / "pyproject.toml").read_text())["project"]
 STUDY = "shd-downsizing-study"
 # packages whose distribution has another name
-DISTRIBUTIONS = {"lazy_loader": "lazy-loader", "ruamel": "ruamel.yaml", "shd_helpers": STUDY}
+DISTRIBUTIONS = {"lazy_loader": "lazy-loader", "shd_helpers": STUDY}
 MADE = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
 
 
@@ -137,7 +137,7 @@ def test_notebook_3_needs_it_only_where_a_circuit_is_asked_for():
 
 def test_names_that_notebooks_and_scripts_take_from_it_exist():
     texts = [path.read_text() for path in NOTEBOOKS.glob("*.ipynb")]
-    texts += [path.read_text() for path in (ROOT / "scripts").rglob("*.py")]
+    texts += [path.read_text() for path in (ROOT / "evidence").rglob("*.py")]
     taken = {name for text in texts for name in re.findall(r"\bshd_circuit\.(\w+)", text)}
     modules = {path.stem for path in sources("*.py")} | {"rtl"}
     assert {"integer_network", "circuit_scores", "circuit_predictions"} <= taken

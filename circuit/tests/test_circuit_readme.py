@@ -12,7 +12,7 @@ from shd_judge import interval
 
 from shd_helpers.paths import ROOT
 from shd_helpers.study import read_table
-from shd_helpers.sweeps import plan_of
+from shd_helpers.study.plans import plan_of
 from tests import RESULTS
 
 DOCUMENT = (ROOT / "circuit" / "README.md").read_text()

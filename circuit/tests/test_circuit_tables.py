@@ -5,7 +5,7 @@ import pytest
 import shd_circuit
 from run_builders import run_of
 
-from scripts import circuit_tables as tables
+from evidence import circuit_tables as tables
 from shd_helpers.study import load_network, load_utterances, read_run, save_pretrained
 from shd_helpers.study.recipe import Recipe
 from tests.toy import write_toy

@@ -12,7 +12,7 @@ from shd_circuit.folder import ExportError, read_circuit, read_confidence, read_
 from shd_circuit.quantize import circuit_of, score_units
 from shd_circuit.sources import Utterance, events_text
 
-from scripts.non_digits import RATE_HZ, SOUNDS, of_circuit, recording
+from evidence.non_digits import RATE_HZ, SOUNDS, of_circuit, recording
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.network import Quantization

@@ -15,7 +15,7 @@ from shd_circuit.folder import read_circuit, read_confidence
 from shd_circuit.say import FOLDER, accuracy, page
 from sounds import recordings
 
-from scripts.non_digits import recording
+from evidence.non_digits import recording
 from shd_helpers.data import SPEECH_RATE_HZ, synthesize
 from shd_helpers.data.class_names import LANGUAGES
 from shd_helpers.data.microphone import encode_utterance

@@ -14,6 +14,7 @@ _MODULES = {
     "judgement_result": ("Judgement",),
     "recipe": ("Recipe",),
     "pretrained": ("save_ensemble", "save_pretrained", "load_network", "load_pretrained"),
+    "plans": ("plan_of",),
     "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("classes_in_words", "read_run"),
     "run_writer": ("RunWriter",),

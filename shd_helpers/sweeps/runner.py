@@ -342,7 +342,7 @@ def _run_all(arguments: argparse.Namespace) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run sweeps from the command line (``make sweep``, ``make evidence``, ``shd sweep``).
+    """Run sweeps from the command line (``make sweep``, ``shd sweep``).
 
     Parameters
     ----------

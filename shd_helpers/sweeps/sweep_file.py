@@ -10,6 +10,7 @@ from typing import Any
 from shd_helpers.checks import quoted
 from shd_helpers.extras import from_extra
 from shd_helpers.paths import ROOT
+from shd_helpers.study.plans import read_plans
 
 with from_extra("study"):
     from ruamel.yaml import YAML
@@ -61,8 +62,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         another type.
     """
     if not path.exists():
-        there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
-        raise SweepError(f"{path}: no such file. In sweeps/ there are {there}")
+        raise SweepError(_why_missing(path))
     try:
         if not path.is_file():  # reading a pipe or a device may never end
             raise OSError("not a file")
@@ -74,6 +74,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise SweepError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     with named(path):
         return _check_content(written)
+
+
+def _why_missing(path: Path) -> str:
+    """Return the message about a file that isn't there, which may be that of a frozen table."""
+    if path.parent == SWEEPS and path.stem in read_plans():
+        return (
+            f"{path.stem}: its table is frozen (results/README.md says how it was made). To run "
+            f"it on other data, name its file: evidence/sweeps/{path.name}"
+        )
+    there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
+    return f"{path}: no such file. In sweeps/ there are {there}"
 
 
 def _parse(text: bytes) -> Any:
@@ -123,22 +134,6 @@ def _check_content(written: Any) -> dict[str, Any]:
     if not re.fullmatch(r"\w[\w-]{0,99}", content["name"]):
         raise ValueError(f"name: {quoted(content['name'])} must be letters, digits, _ and -")
     return content
-
-
-def plan_of(sweep: str) -> dict[str, Any]:
-    """Return the `plan` of a sweep: what will be compared, written before its first run.
-
-    Parameters
-    ----------
-    sweep : str
-        A file in ``sweeps/``, without its ending.
-
-    Returns
-    -------
-    dict
-        The plan as the file has it, empty if there is none.
-    """
-    return read_yaml(SWEEPS / f"{sweep}.yaml")["plan"]
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""What made the committed tables, drawings and pages: `python -m evidence.<name>`."""

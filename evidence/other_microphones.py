@@ -1,0 +1,78 @@
+"""Classify recordings of another corpus; write ``results/other_microphones.csv``.
+
+The recordings are named ``{digit}_{speaker}_{take}.wav``, as those of the Free Spoken Digit
+Dataset, which are sampled at 8 kHz and cut close around the digit. Nothing is chosen with them.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from evidence.accepted import recordings_of
+from evidence.write_tables import replace_rows
+from shd_helpers.command import run
+from shd_helpers.data.microphone import read_utterance
+from shd_helpers.data.recording_list import RecordingError
+from shd_helpers.paths import networks_dir
+from shd_helpers.study import evaluate, input_of, load_pretrained
+
+
+def classify(folder: Path) -> pd.DataFrame:
+    """Return each pretrained network's answer to each recording.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder with the wav files.
+
+    Returns
+    -------
+    DataFrame
+        The columns `network`, `speaker`, `label` (the digit that was said) and `predicted`.
+
+    Raises
+    ------
+    RecordingError
+        If the folder has no recording, or a file has another name, is damaged, or doesn't contain
+        exactly one spoken digit.
+    """
+    recordings = recordings_of(folder)
+    networks = {}
+    for kind in ("study_*", "small", "adaptive"):
+        for path in sorted(networks_dir().glob(f"{kind}.npz")):
+            networks[path.stem] = load_pretrained(path).speaking("english")
+    rows = []
+    for recording in tqdm(recordings):
+        utterance = read_utterance(recording.path)
+        for name, trained in networks.items():
+            events = input_of(trained, utterance.times, utterance.units)
+            (answer,) = evaluate(trained.network, events).answers
+            rows.append(
+                {
+                    "network": name,
+                    "speaker": recording.speaker,
+                    "label": recording.label,
+                    "predicted": trained.class_names[answer],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """Write a row for each recording and network: the digit that was said, and the answer."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evidence.other_microphones", description=__doc__
+    )
+    parser.add_argument("folder", type=Path, help="folder with the wav files")
+    try:
+        table = classify(parser.parse_args().folder)
+    except RecordingError as error:
+        sys.exit(str(error))
+    replace_rows("other_microphones", table, "network")
+
+
+if __name__ == "__main__":
+    run(main)

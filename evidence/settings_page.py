@@ -1,0 +1,211 @@
+"""Write docs/settings.md: one table of all settings, with defaults and ranges from `Recipe`.
+
+``python -m evidence.settings_page`` writes the page anew.
+"""
+
+import argparse
+from dataclasses import Field, fields
+from typing import Any
+
+from shd_helpers.checks import setting_names
+from shd_helpers.command import run
+from shd_helpers.files import atomic
+from shd_helpers.paths import ROOT
+from shd_helpers.study.recipe import Recipe
+
+PAGE = ROOT / "docs" / "settings.md"
+
+INTRODUCTION = """\
+# Settings
+
+A run of notebook 3 has these settings. You can change them in the notebook, \
+with `make study ARGS="-p epochs 10"`, with papermill's `-p`, or in a [sweep \
+file](../sweeps/README.md). The defaults are those of notebook 3, not the \
+[recipe of the results](results.md#the-studys-network). A value that is out of its range is \
+refused before anything is trained.
+
+Try the settings with a star first.
+"""
+CLOSING = """\
+`shift_units`, `shift_ms`, `stretch` and `dropout` change the training utterances anew in each \
+epoch. `augmented_copies` adds [augmented recordings](data.md#augmented-recordings), which are \
+made once. [data.md](data.md#training-validation-and-test) explains the protocols.
+
+This page is generated: `python -m evidence.settings_page`.
+"""
+# The ten that notebook 3 proposes to a reader.
+STARRED = {
+    *("dataset", "seed", "n_hidden", "beta", "surrogate", "slope", "epochs", "batch_size", "lr"),
+    "score_test",
+}
+# What each setting means. Groups are in the order of a run.
+DESCRIPTIONS = {
+    "Data": {
+        "dataset": "`spoken`, `hd`, `shd`, or a folder with a data set",
+        "language": "which of SHD's twenty classes are used",
+        "seed": "sets the split, the initial weights and the order of the batches",
+        "run_name": "name of the folder below `runs/`",
+    },
+    "Input": {
+        "first_unit": "channels below this number are dropped. They have the highest tones",
+        "duration_s": "seconds of an utterance that are used. Later spikes are dropped",
+        "pool_units": "height of a block, in channels",
+        "pool_steps": "width of a block, in bins of 1 ms",
+        "pool_threshold": "number of active entries from which a block becomes an event",
+    },
+    "Network": {
+        "network": "`spiking`, `convolutional` (without spikes), or your own as `file.py:name`. "
+        "For `convolutional` and your own network, `ensemble_size` is the only other network "
+        "setting with an effect",
+        "n_hidden": "number of hidden neurons. With shared weights, the number for each window",
+        "hidden": "neurons of several hidden layers, such as `128,64`. Replaces `n_hidden`",
+        "neuron": "`leaky`, `adaptive` (for hidden neurons), or your own as `file.py:name`",
+        "beta": "share of the membrane potential that is left after 3 ms. Other step lengths keep "
+        "the time constant. No effect with your own neuron or network",
+        "adapt_ms": "typical time constant of the adaptation, in ms. Each neuron's own is between "
+        "half and twice this value",
+        "learn_beta": "whether a beta is learned for each neuron",
+        "learn_threshold": "whether a threshold is learned for each neuron",
+        "surrogate": "`fast_sigmoid`, `atan`, `sigmoid`, or your own as `file.py:name`",
+        "slope": "steepness of the surrogate. A larger slope makes its derivative narrower. No "
+        "effect with your own surrogate or network",
+        "n_delays": "number of copies of the input, each 30 ms later than the one before",
+        "hidden_delays": "number of copies of each hidden layer's spikes, such as `4,1`",
+        "kernel_size": "width of a window with shared weights, in units. 0: no shared weights",
+        "stride": "units from one window to the next",
+        "readout": "class scores: numbers of output `spikes`, or mean `membrane` potentials",
+        "ensemble_size": "number of networks that are trained separately. Their scores are "
+        "averaged",
+    },
+    "Training": {
+        "epochs": "passes over the training utterances",
+        "batch_size": "utterances in a batch",
+        "lr": "learning rate of Adam",
+        "schedule": "`step` halves the learning rate after every `lr_step` epochs. `one_cycle` "
+        "raises and then lowers it once, and `lr` is its maximum",
+        "lr_step": "with `step`: number of epochs after which the learning rate is halved",
+        "weight_decay": "above 0: AdamW multiplies the weights by 1 - learning rate x "
+        "`weight_decay` in each update",
+        "augmented_copies": "augmented copies of each training recording",
+        "shift_units": "largest shift of an utterance, in units",
+        "shift_ms": "largest shift of an utterance, in ms",
+        "stretch": "an utterance becomes longer or shorter by at most this fraction",
+        "dropout": "fraction of the events that is left out",
+    },
+    "Circuit": {
+        "circuit": "also evaluates the network in integers, such as `3-8-12`: bits of the weights "
+        "of both layers and of the membranes. [The circuit's page]"
+        "(../circuit/README.md#write-a-folder) explains the names with `QAT` and `product`",
+    },
+    "Split": {
+        "protocol": "which utterances train, and which test",
+        "held_out": "with `leave_one_speaker_out`: number of the held-out speaker. -1 with other "
+        "protocols",
+        "validation": "whether random utterances or whole speakers validate",
+        "validation_fraction": "with `random`: the fraction of the training utterances",
+        "validation_speakers": "with `speaker`: their numbers, such as `3,7`",
+        "score_test": "`False`: the test utterances aren't read. Use this while you still choose "
+        "settings",
+    },
+}
+
+
+def declared() -> dict[str, Field]:
+    """Find the declaration of each setting.
+
+    Returns
+    -------
+    dict
+        The dataclass's field by the setting's name, as notebooks have it.
+    """
+    found: dict[str, Any] = {}
+    for each in fields(Recipe):
+        kind = each.default_factory
+        if each.name == "circuit" or not isinstance(kind, type):
+            found[each.name] = each
+            continue
+        own = {inner.name: inner for inner in fields(kind)}
+        # The setting `network` has the name of its group, which this replaces.
+        found.update({name: own[name] for name in setting_names(kind)})
+    return found
+
+
+def default_of(field: Field) -> str:
+    """Return a setting's default as Python writes it.
+
+    Parameters
+    ----------
+    field : dataclasses.Field
+        From `declared`.
+
+    Returns
+    -------
+    str
+        In Markdown. A circuit's default is the empty text.
+    """
+    value = "" if field.name == "circuit" else field.default
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value!r}`"
+
+
+def allowed_of(field: Field) -> str:
+    """Return the values that a setting may have.
+
+    Parameters
+    ----------
+    field : dataclasses.Field
+        From `declared`.
+
+    Returns
+    -------
+    str
+        In Markdown; empty if the description says it.
+    """
+    allowed = field.metadata.get("allowed")
+    if isinstance(field.default, bool):
+        return "`True` or `False`"
+    if not allowed:
+        return ""
+    if isinstance(field.default, str):
+        return ", ".join(f"`{choice}`" for choice in allowed)
+    lowest, *highest = map(_number, allowed)
+    return f"{lowest} to {highest[0]}" if highest else f"{lowest} or more"
+
+
+def _number(value: float) -> str:
+    """Return a number as readers expect it: 65,535, 0.99 or 2^63 - 1."""
+    if value == 2**63 - 1:
+        return "2^63 - 1"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.8g}"
+
+
+def render() -> str:
+    """Write the page.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    of = declared()
+    lines = [INTRODUCTION, "| setting | default | allowed | meaning |", "|---|---|---|---|"]
+    for group, settings in DESCRIPTIONS.items():
+        lines.append(f"| **{group}** | | | |")
+        for name, meaning in settings.items():
+            field = of[name]
+            star = " *" if name in STARRED else ""
+            row = (f"`{name}`{star}", default_of(field), allowed_of(field), meaning)
+            lines.append("| " + " | ".join(row) + " |")
+    return "\n".join([*lines, "", CLOSING])
+
+
+def main() -> None:
+    """Write the page to docs/settings.md."""
+    argparse.ArgumentParser(
+        prog="python -m evidence.settings_page", description=__doc__
+    ).parse_args()
+    with atomic(PAGE) as unfinished:
+        unfinished.write_text(render(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,1 +1,0 @@
-"""Programs that wrote committed tables and drawings, or check texts: `python -m scripts.<name>`."""
