@@ -7,7 +7,8 @@ PYTHON ?= python3
 # again: ten seconds
 unexport PYTHONDONTWRITEBYTECODE
 # in a copied checkout the package that .venv has installed is another one
-export PYTHONPATH := $(CURDIR):$(CURDIR)/circuit:$(CURDIR)/packages/judge$(if $(PYTHONPATH),:$(PYTHONPATH))
+PACKAGES := $(CURDIR):$(CURDIR)/circuit:$(CURDIR)/packages/corpus:$(CURDIR)/packages/course:$(CURDIR)/packages/judge
+export PYTHONPATH := $(PACKAGES)$(if $(PYTHONPATH),:$(PYTHONPATH))
 PY := .venv/bin/python
 
 # These variables name files, runs, sweeps and data sets. A name may contain any character, so
@@ -121,7 +122,7 @@ hear: $(INSTALLED)
 	@$(PY) -m shd_helpers.hear $(if $(FILE),"$$FILE") $(ARGS)
 
 lab: $(INSTALLED)-circuit
-	@$(PY) -m shd_helpers.course.student_copy
+	@$(PY) -m shd_course.student_copy
 	$(PY) -m jupyter lab --notebook-dir=. my_notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 bench: $(INSTALLED)-test

@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from evidence.networks_in_use import ENTRIES, NETWORKS
 from evidence.write_tables import write_csv
+from shd_corpus.class_names import ENGLISH
+from shd_corpus.microphone import read_utterance
+from shd_corpus.recording_list import RecordingError
 from shd_helpers.command import run
-from shd_helpers.data.class_names import ENGLISH
-from shd_helpers.data.microphone import read_utterance
-from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir
 from shd_helpers.study.tables import RESTORE, TableError

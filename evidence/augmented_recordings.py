@@ -12,10 +12,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.recordings import encode_file, identity
+from shd_corpus.waveform_augmentation import WaveformAugmentation
 from shd_helpers.command import run
-from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.data.recordings import encode_file, identity
-from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, save
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from shd_circuit import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export
-from shd_circuit.folder import ExportError
 from tqdm import tqdm
 
 from evidence.networks import run_folders
+from shd_circuit import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export
+from shd_circuit.folder import ExportError
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.files import atomic
 from shd_helpers.command import run
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.files import atomic
 from shd_helpers.network import answers
 from shd_helpers.paths import networks_dir, results_dir, runs_dir
 from shd_helpers.study import (

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pandas as pd
 
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.shd_file import LONGEST_S, Utterances, read_shd
 from shd_helpers.command import run
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.datasets import locate
-from shd_helpers.data.shd_file import LONGEST_S, Utterances, read_shd
+from shd_helpers.data import locate
 
 BIN_S = 0.01  # of profiles and of the correlation
 BAND = 5  # adjacent units that these take together, because single units are mostly noise

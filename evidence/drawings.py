@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 
+from shd_corpus.microphone import RecordedUtterance, encode_utterance
+from shd_corpus.shd_file import N_CHANNELS
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.command import run
-from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
-from shd_helpers.data.shd_file import N_CHANNELS
-from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events import Downsampling
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK, save

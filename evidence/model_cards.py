@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
-from shd_judge import interval
 
 from evidence.accepted import on_held_out_speakers, on_other_corpus
 from evidence.networks_in_use import ENTRIES
 from evidence.non_digits import FILLED, SURROUNDED, TABLE, VOICES, WORDS
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.files import atomic
 from shd_helpers.command import run
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.files import atomic
 from shd_helpers.paths import networks_dir, results_dir
 from shd_helpers.study import speaker_accuracies
 from shd_helpers.study.predictions import collect_predictions
 from shd_helpers.study.tables import read_table
+from shd_judge import interval
 
 UNSEEN = (4, 5)  # the official training file has no utterance of these two speakers
 NOT_USED = (4, 5, 6, 7, 10, 11)  # in the selection of 2026-11-28: see results/README.md

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from shd_helpers.checks import quoted
+from shd_corpus.checks import quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import networks_dir, runs_dir
 from shd_helpers.study import read_run, save_ensemble, save_pretrained

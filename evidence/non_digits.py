@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.signal import butter, lfilter, sosfilt
-from shd_circuit.folder import read_circuit, read_confidence
 
 from evidence.networks_in_use import NETWORKS
 from evidence.write_tables import write_csv
+from shd_circuit.folder import read_circuit, read_confidence
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.microphone import RecordedUtterance, encode_utterance
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.sound_file import at_48_khz
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.command import run
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
-from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.data.sound_file import at_48_khz
-from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir
 

@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from evidence.accepted import recordings_of
 from evidence.write_tables import replace_rows
+from shd_corpus.microphone import read_utterance
+from shd_corpus.recording_list import RecordingError
 from shd_helpers.command import run
-from shd_helpers.data.microphone import read_utterance
-from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.paths import networks_dir
 from shd_helpers.study import evaluate, input_of, load_pretrained
 

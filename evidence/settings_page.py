@@ -7,9 +7,9 @@ import argparse
 from dataclasses import Field, fields
 from typing import Any
 
-from shd_helpers.checks import setting_names
+from shd_corpus.checks import setting_names
+from shd_corpus.files import atomic
 from shd_helpers.command import run
-from shd_helpers.files import atomic
 from shd_helpers.paths import ROOT
 from shd_helpers.study.recipe import Recipe
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from shd_helpers.files import atomic
+from shd_corpus.files import atomic
 from shd_helpers.paths import results_dir
 
 

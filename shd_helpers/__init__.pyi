@@ -1,7 +1,4 @@
 # The public names. `__init__.py` imports each when it is asked for; type checkers read this file.
-from .data.recordings import encode_recordings as encode_recordings
-from .data.shd_writer import write_shd as write_shd
-from .data.speech import synthesize as synthesize
 from .events.augmentation import Augmentation as Augmentation
 from .events.downsampling import Downsampling as Downsampling
 from .events.event_lists import Events as Events

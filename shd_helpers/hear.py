@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.microphone import RecordedUtterance, encode_utterance, read_utterance
+from shd_corpus.recording_list import RecordingError
 from shd_helpers.command import run
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.microphone import RecordedUtterance, encode_utterance, read_utterance
-from shd_helpers.data.recording_list import RecordingError
 from shd_helpers.extras import pip_command
 from shd_helpers.network import choose_engine
 from shd_helpers.study.pretrained import load_pretrained
@@ -104,7 +104,7 @@ class Listener:
         Parameters
         ----------
         utterance : RecordedUtterance
-            From `shd_helpers.data.microphone.encode_utterance`.
+            From `shd_corpus.microphone.encode_utterance`.
 
         Returns
         -------

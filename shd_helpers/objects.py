@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from shd_helpers.checks import quoted
+from shd_corpus.checks import quoted
 from shd_helpers.paths import home
 from shd_helpers.user_code import hash_of_files, local_files
 

@@ -55,12 +55,14 @@ from shd_circuit.board import Board  # isort: skip
 from shd_circuit.folder import check_folder, read_circuit  # isort: skip
 from shd_helpers.network import Quantization  # isort: skip
 from shd_helpers.paths import ROOT  # isort: skip
-from shd_helpers.data import download, heidelberg  # isort: skip
-from shd_helpers.data.microphone import read_utterance  # isort: skip
-from shd_helpers.data.sound_file import read_sound  # isort: skip
-from shd_helpers.data.shd_file import read_shd
+from shd_helpers.data import heidelberg  # isort: skip
+from shd_corpus import download
 
-from shd_helpers.data.shd_writer import write_shd  # isort: skip
+from shd_corpus.microphone import read_utterance  # isort: skip
+from shd_corpus.sound_file import read_sound  # isort: skip
+from shd_corpus.shd_file import read_shd
+
+from shd_corpus.shd_writer import write_shd  # isort: skip
 from shd_helpers.study import load_pretrained, notebook_execution, read_table  # isort: skip
 from shd_helpers.study.pretrained import write_pretrained  # isort: skip
 from shd_helpers.sweeps import reuse  # isort: skip
@@ -508,8 +510,8 @@ READS = """
 import sys
 from pathlib import Path
 from shd_helpers.command import run
-from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.data.sound_file import read_sound
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.sound_file import read_sound
 
 def main():
     try:

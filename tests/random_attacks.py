@@ -44,10 +44,10 @@ import psutil  # noqa: E402
 import soundfile  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
+from shd_corpus.dataset_error import DatasetError  # noqa: E402
+from shd_corpus.files import atomic  # noqa: E402
+from shd_corpus.recordings import encode_recordings  # noqa: E402
 from shd_helpers.data import speech  # noqa: E402
-from shd_helpers.data.dataset_error import DatasetError  # noqa: E402
-from shd_helpers.data.recordings import encode_recordings  # noqa: E402
-from shd_helpers.files import atomic  # noqa: E402
 from shd_helpers.paths import NOTEBOOKS  # noqa: E402
 from shd_helpers.study import (  # noqa: E402
     collect_predictions,

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.cochlea import encode
+from shd_corpus.shd_file import Utterances
+from shd_corpus.sound_file import RATE_HZ, at_48_khz
+from shd_corpus.waveform_augmentation import WaveformAugmentation
 from shd_helpers import versions
-from shd_helpers.cochlea import encode
 from shd_helpers.computing_code import code_hash
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.shd_file import Utterances
-from shd_helpers.data.sound_file import RATE_HZ, at_48_khz
-from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsample
 from shd_helpers.events.split import split_utterances
 from shd_helpers.network import NetworkConfig, Quantization, build_network, choose_engine, costs

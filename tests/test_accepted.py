@@ -7,8 +7,8 @@ import pytest
 import soundfile
 
 from evidence import accepted, other_microphones
-from shd_helpers.data.class_names import ENGLISH
-from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
+from shd_corpus.class_names import ENGLISH
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.hear import Answer
 
 ANSWERS = {"0_ann_1": Answer("zero", 0.9, True, ""), "7_bob_2": Answer("nine", 0.4, False, "")}

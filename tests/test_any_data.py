@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from shd_corpus import shd_file
+from shd_corpus.class_names import ENGLISH, GERMAN, language_classes
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.shd_file import channels_of, read_in_slices, read_shd
+from shd_corpus.shd_writer import write_shd
+from shd_helpers import data as datasets
 from shd_helpers import network, study
-from shd_helpers.data import datasets, shd_file
-from shd_helpers.data.class_names import ENGLISH, GERMAN, language_classes
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.shd_file import channels_of, read_in_slices, read_shd
-from shd_helpers.data.shd_writer import write_shd
 from shd_helpers.events import Downsampling, downsample, load_events, load_pair
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.recipe import Recipe

@@ -17,16 +17,16 @@ import numpy as np
 import pytest
 import soundfile
 from jupyter_client.kernelspec import KernelSpecManager
+
 from shd_circuit.board import Board, BoardError, main
 from shd_circuit.folder import ExportError, check_folder, read_circuit
 from shd_circuit.readme import own_line
-
-from shd_helpers.data import download, heidelberg
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.data.shd_file import read_shd
-from shd_helpers.data.sound_file import read_sound
-from shd_helpers.files import atomic
+from shd_corpus import download, heidelberg
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.files import atomic
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.shd_file import read_shd
+from shd_corpus.sound_file import read_sound
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
 from shd_helpers.study import notebook_execution, pretrained
@@ -534,7 +534,7 @@ def test_no_text_file_depends_on_the_locale():
     """Python tells where a file is opened without an encoding."""
     code = "\n".join(
         [
-            "from shd_helpers.course import kept_functions",
+            "from shd_course import kept_functions",
             "from shd_helpers.study import notebooks, parameters",
             "from shd_helpers.paths import OF_A_RUN",
             "[parameters.notebook_parameters(path) for path in OF_A_RUN]",

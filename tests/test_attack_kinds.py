@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from shd_helpers.data import speech
+from shd_corpus import speech
 from tests import RESULTS
 from tests.attack_kinds import COLUMNS, KINDS, attack
 

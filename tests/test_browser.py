@@ -21,8 +21,8 @@ import nbformat
 import pytest
 import torch
 
-from shd_helpers.data import SPEECH_RATE_HZ, synthesize
-from shd_helpers.data.microphone import encode_utterance
+from shd_corpus.microphone import encode_utterance
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.network import build_network
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import Recipe, evaluate, input_of, load_pretrained
@@ -274,7 +274,7 @@ def test_03_and_04_utterances(lab, browser):
 def say(lab):
     """Put the cells of notebook 4 that listen into a notebook of their own; return its name."""
     notebook = nbformat.read(lab.notebooks / "04_results_analysis.ipynb", as_version=4)
-    wanted = ("from shd_helpers.course import exercises", "say_a_digit(my_network")
+    wanted = ("from shd_course import exercises", "say_a_digit(my_network")
     notebook.cells = [c for c in notebook.cells if any(text in c.source for text in wanted)]
     assert len(notebook.cells) == 2
     nbformat.write(notebook, lab.notebooks / "say.ipynb")

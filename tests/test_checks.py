@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from shd_helpers.checks import listed, quoted
+from shd_corpus.checks import listed, quoted
 from shd_helpers.events import Downsampling
 from shd_helpers.study.train_config import TrainConfig
 

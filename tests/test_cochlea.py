@@ -13,8 +13,8 @@ import scipy.stats
 from lauscher import audiowaves, transformations
 from lauscher.transformations import basilar_membrane
 
-from shd_helpers import cochlea
-from shd_helpers.cochlea import encoding, membrane_velocity, response, sound
+from shd_corpus import cochlea
+from shd_corpus.cochlea import encoding, membrane_velocity, response, sound
 from shd_helpers.paths import ROOT
 
 RATE_HZ = 12_000  # of the membrane, for waves at 24 kHz

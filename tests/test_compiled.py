@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 from numba.core.dispatcher import Dispatcher
 
-from shd_helpers.compiled import compiled
+from shd_corpus.compiled import compiled
 from shd_helpers.paths import ROOT
 
 FOLDERS = {

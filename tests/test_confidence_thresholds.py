@@ -13,8 +13,8 @@ from evidence.confidence_thresholds import (
     files_for_threshold,
     write_threshold,
 )
+from shd_corpus.microphone import RecordedUtterance
 from shd_helpers import hear
-from shd_helpers.data.microphone import RecordedUtterance
 from shd_helpers.study import load_pretrained
 from tests import RESULTS
 

@@ -4,10 +4,11 @@ import hashlib
 
 import pytest
 
+from shd_corpus import download
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.shd_file import read_shd
+from shd_helpers import data as datasets
 from shd_helpers import data as source
-from shd_helpers.data import datasets, download
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.shd_file import read_shd
 from tests.builders.data_files import check_good, names, packed, write
 from tests.imports import loaded_by
 from tests.loopback import serve

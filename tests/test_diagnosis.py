@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from shd_helpers.course import diagnosis
+from shd_course import diagnosis
 from shd_helpers.study import Recipe
 from tests.overlaps import overlaps, same_in_gray
 

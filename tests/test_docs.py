@@ -5,8 +5,8 @@ import re
 import pytest
 
 from evidence import drawings, model_cards, settings_page
+from shd_course import student_copy
 from shd_helpers.__main__ import COMMANDS
-from shd_helpers.course import student_copy
 from shd_helpers.paths import ROOT
 from shd_helpers.study.recipe import SETTINGS
 

@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-import shd_circuit
 from numpydoc.validate import validate
 
+import shd_circuit
 import shd_helpers
 from shd_helpers.events import augmentation, downsampling, event_lists
 from shd_helpers.network import config

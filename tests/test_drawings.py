@@ -6,8 +6,8 @@ import pytest
 from matplotlib.text import Text
 
 from evidence import drawings
-from shd_helpers.data.microphone import encode_utterance
-from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
+from shd_corpus.microphone import encode_utterance
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.paths import ROOT
 from tests.overlaps import overlaps
 

@@ -6,16 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from shd_judge import interval
 
-from shd_helpers.course import (
+from shd_course import (
     array_exercises,
     exercises,
     kept_functions,
     time_limit,
     torch_exercises,
 )
-from shd_helpers.course.exercises import MISTAKES, changed, check_answer, feedback, source_of
+from shd_course.exercises import MISTAKES, changed, check_answer, feedback, source_of
+from shd_judge import interval
 from tests.builders.exercises import NAMES, SOLUTIONS, UNTOUCHED, cells, check, defined
 
 EXERCISES = array_exercises.EXERCISES | torch_exercises.EXERCISES

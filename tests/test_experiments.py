@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from shd_helpers.course import experiments
-from shd_helpers.course.experiments import Experiment
+from shd_course import experiments
+from shd_course.experiments import Experiment
 from shd_helpers.network import build_network
 from shd_helpers.study import Recipe, evaluate, fit
 from tests.overlaps import overlaps, same_in_gray, unlabeled

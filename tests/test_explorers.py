@@ -10,9 +10,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from shd_helpers.data.shd_file import read_shd
+from shd_corpus.shd_file import read_shd
+from shd_course.figures import controls, explorers
 from shd_helpers.events.downsampling import Downsampling, downsample
-from shd_helpers.figures import controls, explorers
 from shd_helpers.network import surrogates
 from shd_helpers.network.config import SURROGATES
 from shd_helpers.study import training

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.shd_file import N_CHANNELS
+from shd_course.figures import benchmark, circuits, downsizing, recipes
 from shd_helpers import figures
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.figures import benchmark, circuits, downsizing, plots, recipes, style
+from shd_helpers.figures import plots, style
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
 ENGLISH = LANGUAGES["english"]

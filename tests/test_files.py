@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shd_helpers.files import atomic, is_disk_full, reading
+from shd_corpus.files import atomic, is_disk_full, reading
 
 
 def test_error_leaves_the_old_file(tmp_path):
@@ -32,7 +32,7 @@ def test_killed_in_the_middle_of_writing(tmp_path):
     path.write_text("old")
     code = (
         "import os, signal, sys\n"
-        "from shd_helpers.files import atomic\n"
+        "from shd_corpus.files import atomic\n"
         "with atomic(sys.argv[1]) as outer, atomic(outer) as part:\n"
         "    part.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

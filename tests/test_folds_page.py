@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from shd_helpers.data.class_names import LANGUAGES
+from shd_corpus.class_names import LANGUAGES
 from shd_helpers.paths import ROOT
 from tests import RESULTS
 

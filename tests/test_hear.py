@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.microphone import RecordedUtterance, encode_utterance
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers import hear
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
-from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events import Downsampling
 from shd_helpers.study import evaluate, input_of, load_pretrained
 from tests.imports import loaded_by

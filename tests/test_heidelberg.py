@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from shd_helpers.cochlea import encode
-from shd_helpers.data import datasets, heidelberg, recordings
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.shd_file import read_shd
-from shd_helpers.data.waveform_augmentation import WaveformAugmentation
+from shd_corpus import heidelberg, recordings
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.cochlea import encode
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.shd_file import read_shd
+from shd_corpus.waveform_augmentation import WaveformAugmentation
+from shd_helpers import data as datasets
 from tests.builders.data_files import names
 from tests.builders.recordings import RECORDINGS, TEST, TRAIN, expect, pack
 from tests.loopback import serve

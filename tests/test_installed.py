@@ -19,7 +19,7 @@ import pytest
 import soundfile
 
 import shd_helpers
-from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.hear import Listener
 from shd_helpers.paths import ROOT
 from tests.sweep_home import Home

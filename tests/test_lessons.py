@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from matplotlib.text import Annotation
 
-from shd_helpers.data.shd_file import read_shd
+from shd_corpus.shd_file import read_shd
+from shd_course.figures import data_preprocessing, surrogate_visualization
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.figures import data_preprocessing, style, surrogate_visualization
+from shd_helpers.figures import style
 from shd_helpers.paths import NOTEBOOKS
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 

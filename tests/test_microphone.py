@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from shd_helpers.cochlea import encode
-from shd_helpers.data.microphone import (
+from shd_corpus.cochlea import encode
+from shd_corpus.microphone import (
     AFTER_S,
     BEFORE_S,
     encode_utterance,
     find_utterance,
     read_utterance,
 )
-from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.data.recordings import encode_file
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.recordings import encode_file
 from tests.builders.recordings import AUDIO, NOT_WORDS, RATE, noise, tone, with_noise
 
 WORD = with_noise(np.zeros(RATE), tone(0.4), np.zeros(RATE))

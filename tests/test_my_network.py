@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from shd_helpers.course import kept_functions, my_network
-from shd_helpers.course.exercises import source_of
-from shd_helpers.data.class_names import ENGLISH
+from shd_corpus.class_names import ENGLISH
+from shd_course import kept_functions, my_network
+from shd_course.exercises import source_of
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.study import evaluate
 from shd_helpers.study.run_replacement import RunError

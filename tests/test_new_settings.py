@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
+
 from shd_circuit.nir_file import unwritable_reasons
 from shd_circuit.quantize import integer_network
-
 from shd_helpers.events import Subsets
 from shd_helpers.network import (
     NetworkConfig,

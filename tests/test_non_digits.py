@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from evidence.non_digits import FILLED, NAMES, SOUNDS, SURROUNDED, VOICES, WORDS, measure, recording
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.microphone import encode_utterance
-from shd_helpers.data.recording_list import RecordingError
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.microphone import encode_utterance
+from shd_corpus.recording_list import RecordingError
 from shd_helpers.hear import RATE_HZ, Listener
 from shd_helpers.paths import ROOT
 from tests import RESULTS

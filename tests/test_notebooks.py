@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import papermill
 import pytest
-import shd_judge
 
+import shd_judge
+from shd_course import exercises
+from shd_course.figures import downsizing
 from shd_helpers import figures, study
-from shd_helpers.course import exercises
-from shd_helpers.figures import downsizing
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.plans import plan_of

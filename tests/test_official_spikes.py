@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shd_helpers.data.class_names import ENGLISH, GERMAN
-from shd_helpers.data.shd_writer import write_shd
+from shd_corpus.class_names import ENGLISH, GERMAN
+from shd_corpus.shd_writer import write_shd
 from shd_helpers.paths import ROOT
 from shd_helpers.study.class_scores import SCORES
 

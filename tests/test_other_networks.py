@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import snntorch as snn
 import torch
-from shd_circuit.export import add_arguments, export_from
-from shd_circuit.quantize import integer_network
 from snntorch import surrogate
 
 from evidence import networks as save_networks
+from shd_circuit.export import add_arguments, export_from
+from shd_circuit.quantize import integer_network
+from shd_corpus.files import sha256
 from shd_helpers.events import Downsampling
-from shd_helpers.files import sha256
 from shd_helpers.hear import Listener
 from shd_helpers.network import (
     ConvolutionalNetwork,

@@ -11,11 +11,11 @@ import torch
 
 from evidence import circuit_tables
 from evidence import networks as save_networks
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.microphone import RecordedUtterance
-from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.microphone import RecordedUtterance
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
+from shd_course.figures import controls, listening
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.figures import controls, listening
 from shd_helpers.network import NetworkConfig, build_network, choose_engine
 from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained, trained_network
 from shd_helpers.study.run_replacement import RunError

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from shd_circuit import circuit_predictions, circuit_scores, integer_network
 
-from shd_helpers.data import speech
-from shd_helpers.data.shd_file import read_shd
+from shd_circuit import circuit_predictions, circuit_scores, integer_network
+from shd_corpus import speech
+from shd_corpus.shd_file import read_shd
 from shd_helpers.events import Downsampling, downsample
 from shd_helpers.network import NetworkConfig, Quantization, build_network, compiled_engine
 from shd_helpers.network.quantization import (

@@ -5,13 +5,12 @@ from itertools import product
 
 import pandas as pd
 import pytest
-from shd_circuit.cost import memory
-from shd_circuit.folder import read_circuit
-from shd_judge import contrasts, difference, interval, weighted_contrasts
 
 from evidence.accepted import on_other_corpus
 from evidence.networks_in_use import ENTRIES
-from shd_helpers.data.class_names import ENGLISH
+from shd_circuit.cost import memory
+from shd_circuit.folder import read_circuit
+from shd_corpus.class_names import ENGLISH
 from shd_helpers.paths import ROOT, runs_dir
 from shd_helpers.study import (
     load_pretrained,
@@ -21,6 +20,7 @@ from shd_helpers.study import (
 )
 from shd_helpers.study.notebooks import next_steps, report
 from shd_helpers.study.plans import plan_of
+from shd_judge import contrasts, difference, interval, weighted_contrasts
 from tests import RESULTS
 from tests.builders.documentation import blocks_of
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from shd_helpers.data import recordings
-from shd_helpers.data.class_names import ENGLISH, LANGUAGES
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.data.recordings import encode_recordings
-from shd_helpers.data.shd_file import read_shd
+from shd_corpus import recordings
+from shd_corpus.class_names import ENGLISH, LANGUAGES
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.recordings import encode_recordings
+from shd_corpus.shd_file import read_shd
 from tests.builders.recordings import sound
 
 CLASSES = ("yes", "no", "stop")

@@ -11,12 +11,13 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-from shd_helpers.data import datasets, recordings
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.data.recordings import encode_file, encode_files, encode_recordings
-from shd_helpers.data.shd_file import read_shd
-from shd_helpers.data.sound_file import read_wave
+from shd_corpus import recordings
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.recordings import encode_file, encode_files, encode_recordings
+from shd_corpus.shd_file import read_shd
+from shd_corpus.sound_file import read_wave
+from shd_helpers import data as datasets
 from shd_helpers.paths import ROOT
 from tests.builders.recordings import sound
 from tests.damage import damages

@@ -18,11 +18,11 @@ import pandas as pd
 import pytest
 import torch
 
-from shd_helpers.checks import setting_names
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.datasets import fingerprint, locate
+from shd_corpus.checks import setting_names
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.files import is_disk_full
+from shd_helpers.data import fingerprint, locate
 from shd_helpers.events import Downsampling, Split, Subsets, load_subsets
-from shd_helpers.files import is_disk_full
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
 from shd_helpers.study import (

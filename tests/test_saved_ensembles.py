@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from evidence import networks as save_networks
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.microphone import encode_utterance
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
+from shd_course.figures import controls, listening
+from shd_course.figures.playback import Playback
 from shd_helpers import hear
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.microphone import encode_utterance
-from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events import Subsets
-from shd_helpers.figures import controls, listening
-from shd_helpers.figures.playback import Playback
 from shd_helpers.network import build_network
 from shd_helpers.study import (
     evaluate,

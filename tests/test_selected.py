@@ -8,7 +8,7 @@ import statistics
 import h5py
 import pytest
 
-from shd_helpers.data.class_names import LANGUAGES
+from shd_corpus.class_names import LANGUAGES
 from shd_helpers.study.plans import plan_of
 from tests import RESULTS, ROOT
 

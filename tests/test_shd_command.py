@@ -96,8 +96,8 @@ def without_extras(*lines):
 def test_the_core_needs_no_extra():
     ended = without_extras(
         "import shd_helpers.hear, shd_helpers.study.training, shd_helpers.study.tables",
-        "import shd_helpers.study.statistics, shd_helpers.data.heidelberg",
-        "import shd_helpers.data.speech, shd_helpers.figures.plots, shd_helpers.network",
+        "import shd_helpers.study.statistics, shd_corpus.heidelberg",
+        "import shd_corpus.speech, shd_helpers.figures.plots, shd_helpers.network",
         "print(shd_helpers.hear.Listener('small'))",
     )
     assert ended.returncode == 0, ended.stderr
@@ -107,8 +107,8 @@ def test_the_core_needs_no_extra():
     ("code", "extra"),
     [
         ("from shd_helpers.__main__ import console; sys.argv[1:] = ['sweep', 'final']", "study"),
-        ("import shd_helpers.figures.explorers", "study"),
-        ("import shd_helpers.course.exercises", "study"),
+        ("import shd_course.figures.explorers", "study"),
+        ("import shd_course.exercises", "study"),
     ],
 )
 def test_without_its_extra_a_part_names_pips_command(code, extra):

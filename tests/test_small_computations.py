@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import shd_helpers
+from shd_corpus import waveform_augmentation
+from shd_corpus.cochlea import sound
 from shd_helpers import computing_code, versions
-from shd_helpers.cochlea import sound
-from shd_helpers.data import waveform_augmentation
 from shd_helpers.events import split
 from shd_helpers.network import config, convolutional, quantization
 from shd_helpers.study import training

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from shd_helpers.data import speech
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.shd_file import read_shd
-from shd_helpers.data.speech import SpeechError, make_spoken, speak, synthesize
+from shd_corpus import speech
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.shd_file import read_shd
+from shd_corpus.speech import SpeechError, make_spoken, speak, synthesize
 
 CHANGED = (
     "the same seed gives other utterances than before: if that is intended, raise SPIKES in "
@@ -45,7 +45,7 @@ def test_an_utterance_does_not_depend_on_those_before():
     synthesize("four", "en-us+m3", rate_wpm=90, pitch=90, pitch_range=0)
     np.testing.assert_array_equal(synthesize("seven", "en-us+f2", rate_wpm=200), first)
     code = (
-        "import sys; from shd_helpers.data.speech import synthesize;"
+        "import sys; from shd_corpus.speech import synthesize;"
         "sys.stdout.buffer.write(synthesize('seven', 'en-us+f2', rate_wpm=200).tobytes())"
     )
     fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.shd_file import read_shd
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.shd_file import read_shd
 from shd_helpers.events import Downsampling, Events, load_pair
 from shd_helpers.events.loading import load_file
 from shd_helpers.events.split import (

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from shd_helpers.data import heidelberg, speech
-from shd_helpers.data.class_names import LANGUAGES
+from shd_corpus import heidelberg, speech
+from shd_corpus.class_names import LANGUAGES
 from shd_helpers.paths import ROOT
 from tests import RESULTS
 

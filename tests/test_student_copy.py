@@ -7,8 +7,8 @@ import subprocess
 import nbformat
 import pytest
 
-from shd_helpers.course import student_copy
-from shd_helpers.course.student_copy import make_copies
+from shd_course import student_copy
+from shd_course.student_copy import make_copies
 from shd_helpers.paths import NOTEBOOKS, ROOT
 
 FIRST = "01_data_preprocessing.ipynb"
@@ -93,5 +93,5 @@ def test_git_ignores_the_copies_and_make_lab_opens_the_first():
     )
     assert ignored.returncode == 0
     recipe = (ROOT / "Makefile").read_text().partition("\nlab: ")[2].partition("\n\n")[0]
-    assert "shd_helpers.course.student_copy" in recipe
+    assert "shd_course.student_copy" in recipe
     assert f"my_notebooks/{FIRST}" in recipe

@@ -15,8 +15,8 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from shd_helpers.data.class_names import ENGLISH
-from shd_helpers.data.speech import SpeechError
+from shd_corpus.class_names import ENGLISH
+from shd_corpus.speech import SpeechError
 from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study import notebooks
 from shd_helpers.study.notebook_execution import (

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
+from shd_corpus.class_names import LANGUAGES
 from shd_helpers import hear
-from shd_helpers.data.class_names import LANGUAGES
 from tests import RESULTS
 
 

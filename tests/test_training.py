@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers.data.shd_file import read_shd
+from shd_corpus.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork

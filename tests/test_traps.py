@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
-from shd_helpers.course import traps
-from shd_helpers.course.say import chances
+from shd_course import traps
+from shd_course.say import chances
 from shd_helpers.paths import NOTEBOOKS
 from tests import RESULTS
 

@@ -9,9 +9,9 @@ import soundfile
 from scipy.signal import welch
 
 from evidence.augmented_recordings import describe, main
-from shd_helpers.cochlea import encode
-from shd_helpers.data import waveform_augmentation
-from shd_helpers.data.waveform_augmentation import OCTAVES_HZ, WaveformAugmentation
+from shd_corpus import waveform_augmentation
+from shd_corpus.cochlea import encode
+from shd_corpus.waveform_augmentation import OCTAVES_HZ, WaveformAugmentation
 from shd_helpers.versions import WAVEFORMS
 
 RATE_HZ = 48_000

@@ -7,7 +7,7 @@ import sys
 import nbformat
 import numpy as np
 
-from shd_helpers import cochlea
+from shd_corpus import cochlea
 from shd_helpers.paths import NOTEBOOKS
 
 BLOCKED = """

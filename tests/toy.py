@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from nbformat import NotebookNode
 
-from shd_helpers.data.class_names import ENGLISH, GERMAN
-from shd_helpers.data.names import copy_name
-from shd_helpers.data.shd_writer import write_shd
+from shd_corpus.class_names import ENGLISH, GERMAN
+from shd_corpus.names import copy_name
+from shd_corpus.shd_writer import write_shd
 
 
 @cache

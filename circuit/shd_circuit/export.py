@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from shd_judge import interval
 
 from shd_circuit import cost
 from shd_circuit.confidence import confidence_of
@@ -19,11 +18,11 @@ from shd_circuit.nir_file import unwritable_reasons, write_nir
 from shd_circuit.quantize import circuit_of
 from shd_circuit.readme import Description
 from shd_circuit.sources import Utterance
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.shd_file import read_shd
 from shd_helpers.command import run
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.datasets import locate
-from shd_helpers.data.shd_file import read_shd
+from shd_helpers.data import locate
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, Quantization, answers
 from shd_helpers.paths import networks_dir, resolve, results_dir, runs_dir
@@ -32,6 +31,7 @@ from shd_helpers.study.identity import references
 from shd_helpers.study.run_folder import class_names_of, classes_in_words
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
+from shd_judge import interval
 
 
 def find(name: str) -> Path:

@@ -27,10 +27,10 @@ from shd_circuit.sources import (
     trace_text,
     verilog_parameters,
 )
-from shd_helpers.checks import check_whole, quoted
-from shd_helpers.data.shd_file import N_CHANNELS
+from shd_corpus.checks import check_whole, quoted
+from shd_corpus.files import reading
+from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events import Downsampling
-from shd_helpers.files import reading
 
 SOURCES = (
     "LICENSE",

@@ -46,8 +46,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_helpers.compiled import compiled
-from shd_helpers.data.shd_file import N_CHANNELS, Utterances
+from shd_corpus.compiled import compiled
+from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.engine import answers

@@ -20,9 +20,9 @@ import torch
 from snntorch import Leaky
 from torch import nn
 
-from shd_helpers.data.shd_file import N_CHANNELS
+from shd_corpus.files import atomic
+from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.files import atomic
 from shd_helpers.network import ConvolutionalNetwork, Network, NetworkConfig, SpikingNetwork
 from shd_helpers.network.engine_support import unsupported_by_circuit
 

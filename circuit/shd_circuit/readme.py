@@ -20,7 +20,7 @@ from shd_circuit.sources import (
     memory_bits,
     source_text,
 )
-from shd_helpers.data.shd_file import N_CHANNELS
+from shd_corpus.shd_file import N_CHANNELS
 
 TEMPLATE = "folder.md"
 _HEIDELBERG = (

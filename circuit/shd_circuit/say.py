@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from shd_judge import interval
 
 from shd_circuit.folder import ExportError, check_header, read_class_names, read_confidence
+from shd_corpus.files import atomic, reading
 from shd_helpers.command import run
-from shd_helpers.files import atomic, reading
 from shd_helpers.paths import ROOT, resolve, results_dir
 from shd_helpers.study.plans import plan_of
+from shd_judge import interval
 
 FOLDER = "results/circuit"
 ZIG = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-std=c99", "-s"]

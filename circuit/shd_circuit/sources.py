@@ -15,7 +15,7 @@ import numpy as np
 
 from shd_circuit import configure
 from shd_circuit.integer import IntegerLayer, IntegerNetwork, IntegerRun
-from shd_helpers.data.shd_file import N_CHANNELS
+from shd_corpus.shd_file import N_CHANNELS
 
 # the core's memories, in the order of its port `load_memory`
 MEMORIES = configure.MEMORIES

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from circuits import with_ticks
+
 from shd_circuit.folder import build_folder
 from shd_circuit.sources import Utterance, memories, source_text, verilog_parameters
 

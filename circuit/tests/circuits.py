@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 import pytest
+
 from shd_circuit.folder import write_folder
 from shd_circuit.integer import IntegerLayer, IntegerNetwork
 from shd_circuit.readme import Description
 from shd_circuit.sources import Utterance
-
 from shd_helpers.events.downsampling import Downsampling
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="apt install gcc")

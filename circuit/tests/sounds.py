@@ -3,8 +3,8 @@
 import soundfile
 from scipy.signal import resample_poly
 
-from shd_helpers.data import SPEECH_RATE_HZ, synthesize
-from shd_helpers.data.class_names import LANGUAGES
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from tests.builders.recordings import AUDIO, RATE
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from circuits import exported, needs_yosys
+
 from shd_circuit.cost import ENERGY_PJ, total_cycles
 from shd_circuit.rtl.toggles import count_activity, toggles
 from shd_circuit.rtl.tools import to_cells

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 from benches import write_core
 from circuits import named, needs_icarus
+
 from shd_circuit.sources import source_text
 
 pytestmark = [pytest.mark.slow, needs_icarus]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from circuits import exported, needs_gcc, needs_icarus, needs_verilator, needs_yosys
+
 from shd_circuit.rtl.tools import run_yosys
 
 pytestmark = [pytest.mark.slow, needs_gcc, needs_icarus, needs_verilator, needs_yosys]

@@ -24,6 +24,7 @@ from circuits import (
     random_circuit,
     random_utterances,
 )
+
 from shd_circuit.board import (
     LATE,
     LATE_TEXT,
@@ -42,8 +43,7 @@ from shd_circuit.sources import (
     memory_words,
     verilog_values,
 )
-
-from shd_helpers.data import shd_file
+from shd_corpus import shd_file
 from shd_helpers.events.downsampling import Downsampling
 
 LANES = 4

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from circuits import named, random_circuit, random_utterances
-from shd_circuit.cost import fifo_depth, memory, operations, step_cycles
 
+from shd_circuit.cost import fifo_depth, memory, operations, step_cycles
 from shd_helpers.events.event_lists import Events
 
 NETWORK = random_circuit(delays=(0, 10, 400))  # the last copy never arrives

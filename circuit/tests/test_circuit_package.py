@@ -12,9 +12,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import shd_circuit
 from packaging.requirements import Requirement
 
+import shd_circuit
 from shd_helpers.paths import NOTEBOOKS, ROOT
 
 CIRCUIT = ROOT / "circuit"

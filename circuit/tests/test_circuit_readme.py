@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from shd_circuit import cost
 from shd_circuit.folder import read_circuit, read_vectors
 from shd_circuit.rtl import FAMILIES
 from shd_circuit.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
 from shd_circuit.sources import memory_bits, memory_words
-from shd_judge import interval
-
 from shd_helpers.paths import ROOT
 from shd_helpers.study import read_table
 from shd_helpers.study.plans import plan_of
+from shd_judge import interval
 from tests import RESULTS
 
 DOCUMENT = (ROOT / "circuit" / "README.md").read_text()

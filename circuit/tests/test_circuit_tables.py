@@ -2,9 +2,9 @@
 
 import pandas as pd
 import pytest
-import shd_circuit
 from run_builders import run_of
 
+import shd_circuit
 from evidence import circuit_tables as tables
 from shd_helpers.study import load_network, load_utterances, read_run, save_pretrained
 from shd_helpers.study.recipe import Recipe

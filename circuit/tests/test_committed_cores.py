@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from benches import in_verilator, rough_sends
 from circuits import needs_gcc, needs_verilator, needs_yosys, outcomes
+
 from shd_circuit.folder import build_folder, read_circuit, read_vectors
 from shd_circuit.rtl import FAMILIES, simulate
 from shd_circuit.rtl.tools import run_yosys, to_cells
@@ -25,7 +26,6 @@ from shd_circuit.sources import (
     events_text,
     trace_text,
 )
-
 from tests import RESULTS
 
 pytestmark = [pytest.mark.slow, needs_gcc, needs_verilator, needs_yosys]

@@ -5,16 +5,16 @@ import subprocess
 import numpy as np
 import pytest
 from circuits import needs_gcc
+
+from evidence.non_digits import RATE_HZ, SOUNDS, of_circuit, recording
 from shd_circuit.board import BoardError
 from shd_circuit.board import Confidence as OfBoard
 from shd_circuit.confidence import confidence_of
 from shd_circuit.folder import ExportError, read_circuit, read_confidence, read_vectors
 from shd_circuit.quantize import circuit_of, score_units
 from shd_circuit.sources import Utterance, events_text
-
-from evidence.non_digits import RATE_HZ, SOUNDS, of_circuit, recording
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.microphone import encode_utterance
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.microphone import encode_utterance
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
 from shd_helpers.study import load_pretrained

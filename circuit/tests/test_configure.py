@@ -15,12 +15,12 @@ from circuits import (
     needs_verilator,
     needs_yosys,
 )
+
 from shd_circuit import configure
 from shd_circuit.folder import ExportError
 from shd_circuit.hardware import PARAMETERS
 from shd_circuit.rtl.tools import run_yosys
 from shd_circuit.sources import memories, source_text, verilog_values
-
 from tests import RESULTS
 
 

@@ -19,6 +19,7 @@ from circuits import (
     random_utterances,
     with_ticks,
 )
+
 from shd_circuit.cost import core_line, step_cycles, total_cycles
 from shd_circuit.rtl import simulate
 from shd_circuit.sources import (

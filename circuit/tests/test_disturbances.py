@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from circuits import named
-from shd_circuit.disturbances import DISTURBANCES, FAULTS, disturb
 
+from shd_circuit.disturbances import DISTURBANCES, FAULTS, disturb
 from shd_helpers.network import compiled_engine
 from tests.builders.events import make_events, random_events
 from tests.networks import spiking_network

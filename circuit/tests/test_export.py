@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from circuits import needs_gcc
 from run_builders import run_of
+
 from shd_circuit import export, say
 from shd_circuit.folder import (
     SOURCES,
@@ -34,8 +35,7 @@ from shd_circuit.sources import (
     source_text,
     verilog_parameters,
 )
-
-from shd_helpers.data.shd_file import read_shd
+from shd_corpus.shd_file import read_shd
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
 from shd_helpers.study import (

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from circuits import SMALL, exported, exported_circuit, named, random_utterances
+
 from shd_circuit import board, readme, sources
 from shd_circuit.folder import ExportError, read_circuit, read_class_names, read_spikes
 from shd_circuit.integer import IntegerNetwork

@@ -2,6 +2,7 @@
 
 import pytest
 from circuits import needs_yosys
+
 from shd_circuit.folder import ExportError
 from shd_circuit.rtl import counter, prove
 from shd_circuit.sources import source_text

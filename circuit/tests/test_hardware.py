@@ -7,11 +7,11 @@ import subprocess
 import pytest
 from benches import write_core
 from circuits import named, needs_icarus, random_utterances
+
 from shd_circuit import configure
 from shd_circuit.folder import read_circuit
 from shd_circuit.hardware import hardware
 from shd_circuit.sources import source_text
-
 from tests import RESULTS
 
 TEXT = source_text("hardware.md")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shd_circuit import IntegerLayer, IntegerNetwork, whole_milliseconds
 
-from shd_helpers.data.shd_file import read_shd
+from shd_circuit import IntegerLayer, IntegerNetwork, whole_milliseconds
+from shd_corpus.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
 from tests.builders.events import grids, spike_lists, utterances
 from tests.toy import write_toy

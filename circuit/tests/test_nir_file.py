@@ -7,8 +7,8 @@ import nir
 import numpy as np
 import pytest
 import torch
-from shd_circuit import nir_file
 
+from shd_circuit import nir_file
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network import NetworkConfig, build_network, compiled_engine
 from tests.builders.events import random_events

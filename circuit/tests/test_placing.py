@@ -2,6 +2,7 @@
 
 import pytest
 from circuits import exported, needs_yosys
+
 from shd_circuit.rtl import FAMILIES, place_and_route
 
 pytestmark = [pytest.mark.slow, needs_yosys]

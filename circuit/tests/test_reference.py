@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 from circuits import CIRCUITS, SMALL, named, needs_gcc, outcomes, random_circuit, random_utterances
+
 from shd_circuit.sources import (
     Utterance,
     answers_text,

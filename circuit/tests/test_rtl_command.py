@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 from circuits import exported
+
 from shd_circuit import rtl
 from shd_circuit.folder import ExportError
 from shd_circuit.rtl import __main__ as command

@@ -11,15 +11,15 @@ import psutil
 import pytest
 import soundfile
 from scipy.signal import resample_poly
-from shd_circuit.folder import read_circuit, read_confidence
-from shd_circuit.say import FOLDER, accuracy, page
 from sounds import recordings
 
 from evidence.non_digits import recording
-from shd_helpers.data import SPEECH_RATE_HZ, synthesize
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.microphone import encode_utterance
-from shd_helpers.data.recording_list import RecordingError
+from shd_circuit.folder import read_circuit, read_confidence
+from shd_circuit.say import FOLDER, accuracy, page
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.microphone import encode_utterance
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.paths import ROOT
 from tests import test_browser
 from tests.builders.browsers import microphone

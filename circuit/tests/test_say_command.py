@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from circuits import exported
+
 from shd_circuit import say
 from shd_circuit.folder import ExportError
 

@@ -2,6 +2,7 @@
 
 import pytest
 from circuits import exported, needs_verilator
+
 from shd_circuit.cost import awake_cycles, step_cycles
 from shd_circuit.rtl.slow import SLOW_HZ, awake
 

@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from circuits import needs_gcc
+from sounds import recordings
+
 from shd_circuit.folder import read_circuit
 from shd_circuit.say import accuracy
 from shd_circuit.sources import Utterance, answers_text, events_text
-from shd_judge import interval
-from sounds import recordings
-
-from shd_helpers.cochlea import CHANNELS, encode
-from shd_helpers.data.microphone import encode_utterance
-from shd_helpers.data.recording_list import RecordingError
+from shd_corpus.cochlea import CHANNELS, encode
+from shd_corpus.microphone import encode_utterance
+from shd_corpus.recording_list import RecordingError
 from shd_helpers.paths import ROOT
+from shd_judge import interval
 from tests import RESULTS
 from tests.builders.recordings import NOT_WORDS, RATE, noise
 

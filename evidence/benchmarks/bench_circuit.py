@@ -4,9 +4,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from shd_circuit import circuit_of, read_vectors
-
 from evidence.benchmarks.bench_cochlea import seconds
+from shd_circuit import circuit_of, read_vectors
 from shd_helpers.paths import ROOT
 from shd_helpers.study import load_pretrained
 

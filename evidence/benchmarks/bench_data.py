@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.shd_file import Utterances
-from shd_helpers.data.speech import make_spoken
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.shd_file import Utterances
+from shd_corpus.speech import make_spoken
 from shd_helpers.events.downsampling import Downsampling, downsample
 
 UTTERANCES = 8156

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from shd_helpers.data.datasets import locate
+from shd_helpers.data import locate
 from shd_helpers.events import Downsampling, Events, load_pair
 from shd_helpers.network import NetworkConfig, SpikingNetwork, compiled_engine
 from shd_helpers.network import loop as reference

@@ -11,10 +11,10 @@ from unittest import mock
 import numpy as np
 import torch
 
-from shd_helpers.data.datasets import locate
-from shd_helpers.data.shd_file import read_shd
+from shd_corpus.shd_file import read_shd
+from shd_course.figures import controls, explorers
+from shd_helpers.data import locate
 from shd_helpers.events import Downsampling, load_pair
-from shd_helpers.figures import controls, explorers
 from shd_helpers.network import NetworkConfig, SpikingNetwork
 from shd_helpers.study import training
 from tests.toy import write_toy

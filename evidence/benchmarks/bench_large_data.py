@@ -18,7 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from shd_helpers.data.shd_file import N_CHANNELS
+from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events import load_events
 
 CLASSES = (

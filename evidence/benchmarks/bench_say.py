@@ -10,9 +10,9 @@ from statistics import median
 
 import numpy as np
 import soundfile
-from shd_circuit.say import FOLDER, page
 
 from evidence.benchmarks.bench_cochlea import RATE_HZ, clip, seconds
+from shd_circuit.say import FOLDER, page
 from shd_helpers.paths import ROOT
 
 SOUND = ROOT / "circuit" / "shd_circuit" / "sound"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shd_helpers.data import datasets
+from shd_helpers import data as datasets
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.notebook_execution import execute_run

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import pandas as pd
 
-from shd_helpers.files import atomic
+from shd_corpus.files import atomic
 from shd_helpers.paths import ROOT, results_dir
 
 # imported when their turn comes, because a sweep's workers import this file, too

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from shd_helpers.checks import check_settings, setting
-from shd_helpers.compiled import compiled
+from shd_corpus.checks import check_settings, setting
+from shd_corpus.compiled import compiled
 from shd_helpers.events.event_lists import Events
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from shd_helpers.checks import check_settings, check_whole, from_data, setting
-from shd_helpers.data.class_names import LANGUAGES, language_classes, used_classes
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.shd_file import MOST_CHANNELS, N_CHANNELS, Utterances
+from shd_corpus.checks import check_settings, check_whole, from_data, setting
+from shd_corpus.class_names import LANGUAGES, language_classes, used_classes
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.shd_file import MOST_CHANNELS, N_CHANNELS, Utterances
 from shd_helpers.events.event_lists import Events, concatenate
 
 BIN_MS = 1.0  # of a time bin, before pooling

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shd_helpers.data.shd_file import N_CHANNELS
+from shd_corpus.shd_file import N_CHANNELS
 
 if TYPE_CHECKING:
     from shd_helpers.events.torch_dataset import EventsDataset

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from shd_helpers.checks import setting_names
+from shd_corpus.checks import setting_names
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.download import exclusive
+from shd_corpus.files import atomic, reading
+from shd_corpus.packed_file import content_hash
+from shd_corpus.shd_file import read_in_slices
 from shd_helpers.computing_code import code_hash
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.datasets import NAMED, locate
-from shd_helpers.data.download import exclusive
-from shd_helpers.data.packed_file import content_hash
-from shd_helpers.data.shd_file import read_in_slices
+from shd_helpers.data import NAMED, locate
 from shd_helpers.events.downsampling import DEFAULT, Downsampling, downsample_slices
 from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
-from shd_helpers.files import atomic, reading
 from shd_helpers.paths import data_dir, resolve
 
 TRAINING_FILE = 0  # numbers of a data set's two files, as in `Events.file`

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from shd_helpers.checks import check_settings, quoted, setting
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.dataset_error import DatasetError
+from shd_corpus.checks import check_settings, quoted, setting
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.dataset_error import DatasetError
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from shd_helpers.events.loading import TRAINING_FILE, load_file, load_pair

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shd_helpers.data.shd_file import N_CHANNELS
+from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import BIN_MS, DEFAULT, Downsampling, pooled_entries
 
 

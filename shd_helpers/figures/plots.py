@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from shd_helpers.cochlea import resonance_hz
-from shd_helpers.data.shd_file import N_CHANNELS
+from shd_corpus.cochlea import resonance_hz
+from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures.style import INK, legend_above
 

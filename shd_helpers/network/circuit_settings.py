@@ -4,8 +4,8 @@ import math
 import re
 from dataclasses import dataclass
 
-from shd_helpers.checks import check_settings, quoted, setting
-from shd_helpers.data.shd_file import N_CHANNELS
+from shd_corpus.checks import check_settings, quoted, setting
+from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network.config import NetworkConfig
 

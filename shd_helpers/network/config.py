@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from shd_helpers.checks import check_choice, check_settings, quoted, setting
+from shd_corpus.checks import check_choice, check_settings, quoted, setting
 from shd_helpers.objects import is_reference
 
 STUDY_STEP_MS = 3.0  # the length of a step for which `beta` is given

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from shd_helpers.checks import check_choice
+from shd_corpus.checks import check_choice
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network import compiled_engine, loop, module_engine
 from shd_helpers.network.engine_support import unsupported_by_compiled_engine

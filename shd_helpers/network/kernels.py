@@ -78,7 +78,7 @@ of `LANES` neurons, whose weights, biases and betas are zero: they never spike, 
 are zero.
 
 Numba recompiles a function only if this file changes. So a kernel may use nothing from another file
-of the package (see `shd_helpers.compiled`).
+of the package (see `shd_corpus.compiled`).
 """
 
 from collections.abc import Callable
@@ -89,7 +89,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from shd_helpers.compiled import compiled
+from shd_corpus.compiled import compiled
 
 LANES = 16  # rows are padded to whole vectors of this many float32, and begin at a cache line
 

@@ -9,7 +9,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from shd_helpers.checks import check_whole
+from shd_corpus.checks import check_whole
 from shd_helpers.network import surrogates
 from shd_helpers.network.config import STUDY_STEP_MS, NetworkConfig
 from shd_helpers.network.neurons import (

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from snntorch import surrogate
 
-from shd_helpers.checks import check_choice
+from shd_corpus.checks import check_choice
 from shd_helpers.network import kernels
 from shd_helpers.objects import ObjectError, is_reference, load_object
 

@@ -31,7 +31,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from shd_helpers.files import reading
+from shd_corpus.files import reading
 from shd_helpers.network import answers
 from shd_helpers.study.run_folder import (
     CLASS_SCORES,

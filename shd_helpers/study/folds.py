@@ -20,14 +20,14 @@ from types import ModuleType
 import cloudpickle
 import joblib
 import numpy as np
-import shd_judge
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+import shd_judge
+from shd_corpus.files import atomic, reading
 from shd_helpers.events import Events
-from shd_helpers.files import atomic, reading
 from shd_helpers.network.build import warn_of_other_steps
 from shd_helpers.network.engine import Engine, choose_engine
 from shd_helpers.network.module_engine import device_of

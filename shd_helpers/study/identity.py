@@ -38,8 +38,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shd_helpers.checks import check_whole
-from shd_helpers.data.datasets import MOST_COPIES, fingerprint, locate, locate_augmented
+from shd_corpus.checks import check_whole
+from shd_helpers.data import MOST_COPIES, fingerprint, locate, locate_augmented
 from shd_helpers.objects import is_reference, label_of, reference_sha256
 from shd_helpers.study.recipe import DEFAULTS
 from shd_helpers.versions import NUMERICS

@@ -19,14 +19,14 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-import shd_judge
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from shd_helpers.checks import check_whole, listed, quoted
+import shd_judge
+from shd_corpus.checks import check_whole, listed, quoted
+from shd_corpus.files import atomic
 from shd_helpers.events import Events, speaker_folds
-from shd_helpers.files import atomic
 from shd_helpers.network.engine import answers
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.folds import (

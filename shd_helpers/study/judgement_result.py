@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from shd_judge import Comparison, compare, interval
 
-from shd_helpers.checks import quoted
+from shd_corpus.checks import quoted
+from shd_judge import Comparison, compare, interval
 
 
 @dataclass(frozen=True, repr=False)

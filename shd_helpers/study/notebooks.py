@@ -12,7 +12,7 @@ from typing import Any
 from filelock import Timeout
 
 from shd_helpers.command import run
-from shd_helpers.data.datasets import dataset_name, locate, n_channels_of
+from shd_helpers.data import dataset_name, locate, n_channels_of
 from shd_helpers.events import concatenate, cut_sentence, load_pair
 from shd_helpers.paths import OF_A_RUN, need_checkout, runs_dir
 from shd_helpers.study.identity import locate_copies

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shd_helpers.data.datasets import dataset_name, speaker_name
+from shd_helpers.data import dataset_name, speaker_name
 from shd_helpers.events import Subsets
 from shd_helpers.events.split import predicted_subset
 from shd_helpers.extras import from_extra

@@ -13,7 +13,7 @@ import torch
 from snntorch import SpikingNeuron
 from torch import nn
 
-from shd_helpers.checks import listed
+from shd_corpus.checks import listed
 from shd_helpers.network import Network, SpikingNetwork, build_network
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.surrogates import SAMPLED, autograd_derivative

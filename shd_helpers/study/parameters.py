@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from shd_helpers.checks import quoted
+from shd_corpus.checks import quoted
 from shd_helpers.paths import check_checkout
 
 _NAME = r"(?!\.)[\w.,=+-]+"  # of a folder: no dot at the beginning, which would hide it

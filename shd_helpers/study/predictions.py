@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from shd_helpers.files import reading
+from shd_corpus.files import reading
 from shd_helpers.study.run_folder import read_info, read_predictions
 from shd_helpers.study.stores import Store
 from shd_helpers.study.tables import RESTORE, TableError, read_table

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from shd_helpers.files import atomic, reading
+from shd_corpus.files import atomic, reading
 from shd_helpers.paths import networks_dir
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.run_folder import REMEDY, Run, recipe_of

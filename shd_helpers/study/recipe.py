@@ -8,10 +8,10 @@ from typing import Any
 
 import psutil
 
-from shd_helpers.checks import check_settings, quoted, setting, setting_names
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.datasets import MOST_COPIES, locate, locate_augmented, n_channels_of
-from shd_helpers.data.shd_file import N_CHANNELS
+from shd_corpus.checks import check_settings, quoted, setting, setting_names
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.shd_file import N_CHANNELS
+from shd_helpers.data import MOST_COPIES, locate, locate_augmented, n_channels_of
 from shd_helpers.events import (
     Augmentation,
     Downsampling,

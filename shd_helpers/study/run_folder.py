@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import torch
 
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.files import reading, sha256
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.files import reading, sha256
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_replacement import INFO, RunError, run_lock
 

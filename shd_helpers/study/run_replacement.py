@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from shd_helpers.files import sync
+from shd_corpus.files import sync
 
 INFO = "run.json"  # lists the other files of the run, with their hashes
 

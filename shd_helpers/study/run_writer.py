@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from llvmlite.binding import get_host_cpu_name
 
+from shd_corpus.files import sha256, sync
 from shd_helpers.events import Subsets
-from shd_helpers.files import sha256, sync
 from shd_helpers.network import Network
 from shd_helpers.objects import find_file
 from shd_helpers.paths import IN_CHECKOUT, ROOT

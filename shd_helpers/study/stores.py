@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from shd_helpers.files import atomic, reading
+from shd_corpus.files import atomic, reading
 from shd_helpers.study.run_folder import REMEDY
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.tables import TableError, locked, read_table, table_path

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy import stats
-from shd_judge import interval
-from shd_judge.statistics import crossed, unit_and_seed
 
 from shd_helpers.study.tables import COSTS, DATA, EVIDENCE, MEASURED, PROVENANCE, SCORES, TIMES
+from shd_judge import interval
+from shd_judge.statistics import crossed, unit_and_seed
 
 FEW = 3  # with fewer experimental units, a standard deviation of their own says next to nothing
 # Columns of a table that aren't settings.

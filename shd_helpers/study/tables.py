@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from shd_helpers.files import atomic, reading
+from shd_corpus.files import atomic, reading
 from shd_helpers.paths import results_dir
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.recipe import DEFAULTS

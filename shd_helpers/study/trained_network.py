@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from snntorch import Leaky
 
-from shd_helpers.checks import check_choice, listed
-from shd_helpers.data.class_names import LANGUAGES
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.data.datasets import fingerprint
-from shd_helpers.data.recording_list import RecordingError
-from shd_helpers.data.shd_file import N_CHANNELS, Utterances
+from shd_corpus.checks import check_choice, listed
+from shd_corpus.class_names import LANGUAGES
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.shd_file import N_CHANNELS, Utterances
+from shd_helpers.data import fingerprint
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
 from shd_helpers.network import ConvolutionalNetwork, Ensemble, Network, SpikingNetwork
 from shd_helpers.objects import ObjectError, find_file, reference_sha256

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shd_helpers.checks import quoted
-from shd_helpers.data.datasets import NAMED
+from shd_corpus.checks import quoted
+from shd_helpers.data import NAMED
 from shd_helpers.objects import with_absolute_path
 from shd_helpers.study.identity import references
 from shd_helpers.study.parameters import check_parameters, literal

@@ -22,10 +22,10 @@ import pandas as pd
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from shd_helpers.checks import quoted
+from shd_corpus.checks import quoted
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.files import is_disk_full
 from shd_helpers.command import run as run_command
-from shd_helpers.data.dataset_error import DatasetError
-from shd_helpers.files import is_disk_full
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps.execution import FOREVER_S, execute, run_environment
 from shd_helpers.sweeps.results import RESUME, RunResult, own_rows, store, store_predictions

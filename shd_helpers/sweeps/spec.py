@@ -39,8 +39,8 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shd_helpers.checks import quoted
-from shd_helpers.data.datasets import NAMED, dataset_name, locate, n_channels_of
+from shd_corpus.checks import quoted
+from shd_helpers.data import NAMED, dataset_name, locate, n_channels_of
 from shd_helpers.objects import is_reference, label_of
 from shd_helpers.paths import (
     NOTEBOOKS,

@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from shd_helpers.checks import quoted
+from shd_corpus.checks import quoted
 from shd_helpers.extras import from_extra
 from shd_helpers.paths import ROOT
 from shd_helpers.study.plans import read_plans

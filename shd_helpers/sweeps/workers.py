@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import joblib
 from joblib.parallel import get_active_backend
 
-from shd_helpers.checks import quoted
+from shd_corpus.checks import quoted
 from shd_helpers.extras import from_extra
 from shd_helpers.sweeps.spec import RunSpec
 from shd_helpers.sweeps.sweep_file import SweepError

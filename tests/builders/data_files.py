@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from shd_helpers.data.class_names import ENGLISH, GERMAN
+from shd_corpus.class_names import ENGLISH, GERMAN
 
 KEYS = ENGLISH + GERMAN
 

@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import strategies as st
 
-from shd_helpers.data.class_names import ENGLISH, GERMAN
-from shd_helpers.data.shd_file import Utterances
+from shd_corpus.class_names import ENGLISH, GERMAN
+from shd_corpus.shd_file import Utterances
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events
 

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from shd_helpers.course import exercises
+from shd_course import exercises
 from shd_helpers.paths import OF_A_RUN
 
 NAMES = {"np": np, "pd": pd, "stats": stats, "torch": torch}

@@ -7,7 +7,7 @@ import tarfile
 import numpy as np
 import soundfile
 
-from shd_helpers.data import heidelberg
+from shd_corpus import heidelberg
 from shd_helpers.paths import ROOT
 
 

@@ -29,7 +29,7 @@ from shd_circuit.rtl.tools import (
     to_cells,
 )
 from shd_circuit.sources import memories, source_text, verilog_parameters
-from shd_helpers.data.shd_file import N_CHANNELS
+from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 
 # a module contains the one in the file before it

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+
 from shd_judge import compare, speaker_folds
 
 PACKAGE = Path(__file__).resolve().parents[1]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+
 from shd_judge import contrasts, difference, holm, interval, weighted_contrasts
 from shd_judge.statistics import holm_factors
 

@@ -5,7 +5,8 @@ from gru import SmallGRU, spiking
 from make_wavs import make
 from torch.utils.data import DataLoader, Subset
 
-from shd_helpers import JudgeOptions, TrainConfig, encode_recordings, judge, load_events
+from shd_corpus import encode_recordings
+from shd_helpers import JudgeOptions, TrainConfig, judge, load_events
 
 make("my_wavs")
 events = load_events(encode_recordings("my_wavs"))

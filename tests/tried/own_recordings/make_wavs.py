@@ -2,7 +2,7 @@ from pathlib import Path
 
 import soundfile
 
-from shd_helpers import synthesize
+from shd_corpus import synthesize
 
 RATE_HZ = 24_000  # of what `synthesize` returns
 VOICES = {

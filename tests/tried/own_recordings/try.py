@@ -7,7 +7,8 @@ from pathlib import Path
 from make_wavs import make
 from net import spiking
 
-from shd_helpers import encode_recordings, judge, load_events
+from shd_corpus import encode_recordings
+from shd_helpers import judge, load_events
 
 # 1. folders, one for each class
 make("my_wavs")

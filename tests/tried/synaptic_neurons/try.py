@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import snntorch as snn
 
-from shd_helpers import Downsampling, SpikingNetwork, judge, load_events, write_shd
+from shd_corpus import write_shd
+from shd_helpers import Downsampling, SpikingNetwork, judge, load_events
 
 CLASSES = ("left", "right", "up")
 N_CHANNELS = 64

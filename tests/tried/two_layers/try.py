@@ -2,7 +2,8 @@ from pathlib import Path
 
 import numpy as np
 
-from shd_helpers import Downsampling, SpikingNetwork, judge, load_events, write_shd
+from shd_corpus import write_shd
+from shd_helpers import Downsampling, SpikingNetwork, judge, load_events
 
 CLASSES = ("left", "right", "up")
 N_CHANNELS = 64

@@ -1,0 +1,18 @@
+"""Spoken words as spikes: SHD's file format, and the sounds behind it.
+
+The names below are imported when they are asked for, because some of them load numba and scipy.
+"""
+
+from lazy_loader import attach
+
+_MODULES = {
+    "class_names": ("LANGUAGES", "used_classes"),
+    "cochlea": ("encode",),
+    "microphone": ("encode_utterance",),
+    "recordings": ("encode_recordings",),
+    "shd_file": ("Utterances", "read_shd"),
+    "shd_writer": ("write_shd",),
+    "speech": ("SPEECH_RATE_HZ", "synthesize", "wav"),
+    "waveform_augmentation": ("WaveformAugmentation",),
+}
+__getattr__, __dir__, __all__ = attach(__name__, {"cochlea"}, _MODULES)

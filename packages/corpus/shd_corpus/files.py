@@ -1,0 +1,219 @@
+"""Write files so that nothing is ever half-written, and read files that may be damaged.
+
+Neither a crash nor a power cut leaves half a file under the final name (`atomic`). Whatever
+a damaged file raises becomes an error that names it (`reading`).
+"""
+
+import errno
+import glob
+import hashlib
+import os
+import platform
+import re
+import shutil
+import stat
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+ROOM_BYTES = 2**24  # a disk with less free space is full: a run doesn't fit
+# Processes of one namespace have different numbers. A container has a namespace of its own, and
+# numbers are given anew after each boot.
+PROCESS_NAMESPACE = Path("/proc/self/ns/pid")
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+# Other errors than these, such as EINVAL, come from a damaged file, too.
+_OF_THE_SYSTEM = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+_OWN_PACKAGES = ("shd_helpers", "shd_circuit", "shd_corpus", "shd_course", "shd_judge")
+FORGOTTEN_S = 86_400.0  # nobody writes longer at one file
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Write a file at a temporary path, which is moved to the final one when it is complete.
+
+    The content is on the disk before it gets the final name. If the block raises an error, the
+    final path stays as it was. A file that is replaced keeps its permissions. If the path is a link
+    to a file, that file is replaced and the link stays.
+
+    The temporary name contains machine and process number, so two processes never write into the
+    same file. What killed processes have left of the same file is removed: at once if their
+    processes are known here, otherwise after a day. A container may have this machine's name, but
+    not its process numbers.
+
+    Parameters
+    ----------
+    path : str or Path
+        The final path. Its folder is made if it is missing.
+
+    Yields
+    ------
+    Path
+        A path in the same folder, to which the block must write the file.
+    """
+    path = Path(path)
+    if path.is_symlink() and path.is_file():
+        path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    start = f"{path.name}.{platform.node()}."
+    namespace = _process_namespace()
+    for other in path.parent.glob(f"{glob.escape(start)}*.part"):
+        writer = other.name.removeprefix(start).removesuffix(".part")
+        if _is_abandoned(other, writer, namespace):
+            other.unlink(missing_ok=True)
+    unfinished = path.with_name(f"{start}{os.getpid()}-{namespace}.part")
+    try:
+        yield unfinished
+        if path.is_file():
+            # The file may be another user's, and some disks have no permissions.
+            with suppress(PermissionError):
+                unfinished.chmod(stat.S_IMODE(path.stat().st_mode))
+        sync(unfinished)
+        unfinished.replace(path)
+        sync(path.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _process_namespace() -> str:
+    """Return a name for where this process's number is unique: a boot and, in it, a container.
+
+    It is empty if the system doesn't tell.
+    """
+    try:
+        namespace = PROCESS_NAMESPACE.stat()
+        text = f"{BOOT.read_text(encoding='utf-8')} {namespace.st_dev} {namespace.st_ino}"
+    except OSError:
+        return ""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _is_abandoned(unfinished: Path, writer: str, namespace: str) -> bool:
+    """Tell whether the process that was writing a file has ended.
+
+    `writer` is the process in the file's name, ``number-namespace``, and `namespace` this one's.
+    """
+    pid, _, its_namespace = writer.partition(".")[0].partition("-")
+    if not pid.isdigit():
+        return False
+    if its_namespace == namespace:
+        return not psutil.pid_exists(int(pid))
+    try:
+        return time.time() - unfinished.stat().st_mtime > FORGOTTEN_S
+    except FileNotFoundError:  # its writer has just given it the final name
+        return False
+
+
+def sync(path: Path) -> None:
+    """Bring a file's content, or the names in a folder, onto the disk.
+
+    Parameters
+    ----------
+    path : Path
+        File or folder.
+    """
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
+    """Turn whatever is raised while a file is read into an error that names the file.
+
+    The message says whether the file is damaged, can't be read, or doesn't fit into the memory.
+
+    A mistake in the study's own code (`_OWN_PACKAGES`) is raised as it is. A folder,
+    a pipe or a device at the path is refused, because reading it may never end.
+
+    Parameters
+    ----------
+    path : Path
+        The file that the block reads.
+    kind : type
+        Type of the error to raise. An error of this type is raised as it is.
+    remedy : str
+        What to do about a file that is damaged or missing: the end of the message.
+
+    Yields
+    ------
+    None
+        While the block reads the file.
+
+    Raises
+    ------
+    ValueError
+        One of the given `kind`, if the file can't be read or is damaged.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("not a file")
+        yield
+    except kind:
+        raise
+    except Exception as error:  # h5py, zipfile, pickle and pandas all raise errors of their own
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        raised_in = frames[-1].f_globals.get("__package__") or ""
+        is_ours = raised_in.partition(".")[0] in _OWN_PACKAGES
+        if is_ours and isinstance(error, TypeError | AttributeError | NameError):
+            raise
+        raise kind(f"{path}: {_trouble(error, remedy)}") from error
+
+
+def _trouble(error: Exception, remedy: str) -> str:
+    """Return what is wrong with a file whose reading raised an error, and what to do."""
+    if isinstance(error, FileNotFoundError):
+        return f"no such file. {remedy}"
+    if isinstance(error, PermissionError) or getattr(error, "errno", None) in _OF_THE_SYSTEM:
+        return f"can't be read ({error}). Check its permissions and the disk."
+    if isinstance(error, MemoryError):  # or a damaged file names a size that no memory has
+        return f"doesn't fit into the memory, or is damaged. Free some memory. Or else: {remedy}"
+    why = (str(error).splitlines() or [""])[0]
+    return f"damaged ({type(error).__name__}: {why}). {remedy}"
+
+
+def is_disk_full(error: str, folder: Path) -> bool:
+    """Tell from a traceback whether something failed because a disk is full.
+
+    The error's number alone could be that of another disk, so the free space counts, too. A quota
+    that is used up leaves the disk free, but has a number of its own.
+
+    Parameters
+    ----------
+    error : str
+        A traceback.
+    folder : Path
+        Where the files were written.
+
+    Returns
+    -------
+    bool
+        Whether the disk is full.
+    """
+    pattern = r"^(?:OSError|[\w.]*RunError): .*(?:\[Errno|errno =) (\d+)\b"
+    match = re.search(pattern, error, re.MULTILINE)
+    number = int(match[1]) if match else 0
+    is_full = shutil.disk_usage(folder).free < ROOM_BYTES
+    return number == errno.EDQUOT or (number == errno.ENOSPC and is_full)
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,220 @@
+"""The data set `hd`: the recordings behind SHD, encoded as spikes by this package's cochlea.
+
+Source: Cramer, Stradmann, Schemmel, Zenke (2022), "The Heidelberg Spiking Data Sets for the
+Systematic Evaluation of Spiking Neural Networks", IEEE TNNLS 33(7); CC BY 4.0.
+"""
+
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import tarfile
+import warnings
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.download import download, exclusive
+from shd_corpus.files import atomic, sha256
+from shd_corpus.names import FILES, copy_name
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.recordings import encode_files
+from shd_corpus.shd_writer import write_shd
+from shd_corpus.versions import SPIKES, WAVEFORMS
+
+# Name of a recording: language, speaker and digit count, the trial only makes it unique.
+NAME = re.compile(r"lang-(english|german)_speaker-(\d\d)_trial-\d+_digit-(\d)")
+
+ARCHIVE = "hd_audio.tar.gz"
+# The archive's two lists name the recordings of the training file and of the test file, in their
+# order, each recording once. The numbers are those of the names.
+LISTS = {"train_filenames.txt": 8156, "test_filenames.txt": 2264}
+# Of the sorted lines "name sha256\n" of all recordings. The archive's own hash is not checked,
+# because it would be another one if somebody has packed the same recordings again.
+RECORDINGS_SHA256 = "d4f5028889bbaf465ee8002b851b5af457d62d9af9572526f123189ee4d663e8"
+# An archive that is far larger is not unpacked. The recordings have 323 MB in 10,420 files.
+MOST_BYTES = 2 * 10**9
+MOST_MEMBERS = 30_000
+
+
+def make_heidelberg(
+    folder: Path, copy: int = 0, file_numbers: Sequence[int] = (0, 1)
+) -> list[Path]:
+    """Make ``hd_train.h5`` and ``hd_test.h5`` from the recordings, unless the folder has them.
+
+    A call that follows an interrupted one uses what that has left: the archive and the spikes of
+    each encoded recording. An archive that was put into the folder by hand is used, too. If two
+    processes call it at once, one waits. A receipt, ``hd.json``, says how the files were made.
+    Files without a receipt are somebody's own, and are neither read nor replaced.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the archive and the files are.
+    copy : int
+        Number of the augmented copy to make, from 1. Row by row it has the same recordings, each
+        augmented in its own way. 0 makes the files of the recordings as they are.
+    file_numbers : sequence of int
+        Which files to make: 0 is the training file, 1 the test file. An augmented copy is made of
+        one file at a time, because each has a receipt.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of `file_numbers`.
+
+    Raises
+    ------
+    DatasetError
+        If the archive can't be downloaded, holds something else, or one of its recordings can't be
+        used, or a file without a receipt is in the way. The message names the file and the remedy.
+    """
+    paths = [folder / f"{copy_name('hd', copy)}_{FILES[number]}.h5" for number in file_numbers]
+    receipt = paths[0].with_suffix(".json") if copy else folder / "hd.json"
+    origin: dict[str, int | str] = {"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}
+    if copy:
+        origin["changes"] = WAVEFORMS
+    content = json.dumps(origin) + "\n"
+    if _is_made(paths, receipt, content):
+        return paths
+    with exclusive(folder):
+        # Another process has made them while this one waited, or an older version has.
+        if _is_made(paths, receipt, content):
+            return paths
+        _refuse_unknown(paths, receipt)
+        lists, spikes = _encode(folder, file_numbers, copy, f"encoding {receipt.stem}")
+        # First a receipt that fits no file: if the writing stops half-way, they are made again.
+        receipt.write_text("unfinished\n", encoding="utf-8")
+        for path, names in zip(paths, lists, strict=True):
+            _write(path, names, spikes[: len(names)])
+            del spikes[: len(names)]
+        with atomic(receipt) as unfinished:
+            unfinished.write_text(content, encoding="utf-8")
+        shutil.rmtree(_unfinished(folder))
+    return paths
+
+
+def _refuse_unknown(paths: Sequence[Path], receipt: Path) -> None:
+    """Raise DatasetError if a file that would be made is there, but nothing says who made it."""
+    unknown = [path for path in paths if path.exists()]
+    if unknown and not receipt.exists():
+        raise DatasetError(
+            f"{unknown[0]}: was not made by this program, because {receipt.name} isn't beside it. "
+            "Move it into another folder, and name that folder as the data set (DATASET=folder). "
+            "Or remove it, and it is made from the recordings."
+        )
+
+
+def _is_made(paths: Iterable[Path], receipt: Path, content: str) -> bool:
+    """Tell whether the files are there and were made as the receipt's expected content says."""
+    if not receipt.is_file() or receipt.read_text(encoding="utf-8") != content:
+        return False
+    return all(path.is_file() for path in paths)
+
+
+def _unfinished(folder: Path) -> Path:
+    """Return the folder of what is removed when the files are complete."""
+    return folder / "unfinished"
+
+
+def _encode(
+    folder: Path, file_numbers: Sequence[int], copy: int, what: str
+) -> tuple[list[list[str]], list[tuple]]:
+    """Download and unpack the archive, and encode the recordings of some files.
+
+    Returns the names of each file's recordings, and the spikes of all of them.
+    """
+    archive = folder / ARCHIVE
+    if not archive.is_file():
+        download(ARCHIVE, folder, None)
+    audio = _unfinished(folder) / "audio"
+    recordings = _unpack(archive, audio)
+    lists = _read_lists(folder, audio, recordings)
+    wanted = [lists[number] for number in file_numbers]
+    sounds = [recordings[name] for names in wanted for name in names]
+    try:
+        with warnings.catch_warnings():
+            # It asks to record them softer, which nobody can do.
+            warnings.filterwarnings("ignore", ".*clipped")
+            spikes = encode_files(sounds, _unfinished(folder) / "spikes", 0, what, copy)
+    except RecordingError as error:
+        raise DatasetError(f"{error} It is part of {archive}.") from error
+    return wanted, spikes
+
+
+def _unpack(archive: Path, audio: Path) -> dict[str, Path]:
+    """Unpack the archive into a folder, check the recordings and return them by name."""
+    remedy = (
+        f"Remove {archive.name} and start again. To download from another site, set SHD_BASE_URL "
+        "first."
+    )
+    shutil.rmtree(audio, ignore_errors=True)
+    try:
+        with tarfile.open(archive) as tar:
+            _check_size(tar, archive, remedy)
+        with tarfile.open(archive) as tar:
+            tar.extractall(audio, filter="data")  # refuses names that lead out of the folder
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        why = type(error).__name__
+        raise DatasetError(f"{archive}: not a complete archive ({why}). {remedy}") from error
+    # macOS puts files of its own, "._*.flac", into archives.
+    paths = [path for path in audio.rglob("*.flac") if not path.name.startswith("._")]
+    lines = sorted(f"{path.name} {sha256(path)}\n" for path in paths)
+    digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+    if digest != RECORDINGS_SHA256:
+        raise DatasetError(
+            f"{archive}: holds {len(paths)} recordings with the SHA-256 {digest} over their names "
+            f"and hashes, but {sum(LISTS.values())} with {RECORDINGS_SHA256} were expected. "
+            f"{remedy}"
+        )
+    return {path.name: path for path in paths}
+
+
+def _check_size(tar: tarfile.TarFile, archive: Path, remedy: str) -> None:
+    """Raise DatasetError if an archive would unpack to far more than the recordings.
+
+    A member's size is read before its content, which may be compressed a thousandfold.
+    """
+    n_bytes = 0
+    for number, member in enumerate(tar, start=1):
+        n_bytes += member.size
+        if n_bytes > MOST_BYTES or number > MOST_MEMBERS:
+            raise DatasetError(
+                f"{archive}: unpacks to more than {MOST_BYTES:,} bytes or {MOST_MEMBERS:,} files, "
+                f"which the recordings don't have. {remedy}"
+            )
+
+
+def _read_lists(folder: Path, audio: Path, recordings: dict[str, Path]) -> list[list[str]]:
+    """Return the names of the training file's recordings and of the test file's, in their order.
+
+    A list that was put into the folder by hand counts more than the archive's.
+    """
+    lists = []
+    for file_name in LISTS:
+        candidates = [folder / file_name, *audio.rglob(file_name)]
+        files = [path for path in candidates if path.is_file()]
+        text = files[0].read_text(errors="replace") if files else ""
+        lists.append([f"{name[0]}.flac" for name in NAME.finditer(text)])
+    sizes = [len(names) for names in lists]
+    if sizes != list(LISTS.values()) or sorted(lists[0] + lists[1]) != sorted(recordings):
+        raise DatasetError(
+            f"{folder / ARCHIVE}: {' and '.join(LISTS)} are not the official lists: they name "
+            f"{sizes[0]} + {sizes[1]} recordings instead of {' + '.join(map(str, LISTS.values()))},"
+            f" or not each once. Put the official lists into {folder} and start again."
+        )
+    return lists
+
+
+def _write(path: Path, names: list[str], spikes: list[tuple]) -> None:
+    """Write the spikes of some recordings as a file in SHD layout."""
+    times, units = zip(*spikes, strict=True)
+    labels = []
+    speakers = []
+    for name in names:
+        language, speaker, digit = NAME.match(name).groups()  # type: ignore[union-attr]
+        labels.append(10 * (language == "german") + int(digit))
+        speakers.append(int(speaker))
+    write_shd(path, times, units, labels, speakers, extra={"file": names})

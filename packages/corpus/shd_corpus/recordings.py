@@ -1,0 +1,318 @@
+"""Recorded utterances to spikes: one sound file, or a folder of them as a data set in SHD layout.
+
+`encode_recordings` makes a data set from a folder, `encode_file` encodes one file. Before the first
+recording is encoded, all are checked. Silent or damaged files and clicks are refused
+(`sound_file`), and so are incomplete sets (`recording_list`).
+"""
+
+import hashlib
+import shutil
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from shd_corpus.checks import check_whole, listed
+from shd_corpus.cochlea import encode, on_all_cores
+from shd_corpus.download import exclusive
+from shd_corpus.files import atomic, reading, sha256
+from shd_corpus.names import MOST_COPIES, copy_name
+from shd_corpus.recording_list import (
+    Recording,
+    RecordingError,
+    class_names,
+    list_recordings,
+    normalized,
+)
+from shd_corpus.shd_writer import write_shd
+from shd_corpus.sound_file import read_utterance, read_wave
+from shd_corpus.versions import SPIKES, WAVEFORMS
+from shd_corpus.waveform_augmentation import WaveformAugmentation
+
+SYNTHETIC = "spoken"  # the name of a data set that figures and reports call synthetic
+TEST_SHARE = 0.2  # of the speakers are for testing if none is named
+_Row = tuple[np.ndarray, np.ndarray, int, int, str]  # times, units, label, speaker, recording
+
+
+def encode_recordings(
+    source: str | Path,
+    out: str | Path | None = None,
+    name: str | None = None,
+    test_speakers: Collection[str] | None = None,
+    *,
+    seed: int = 0,
+    augmented_copies: int = 0,
+) -> tuple[Path, Path]:
+    """Turn recorded utterances into a data set of spikes: a training file and a test file.
+
+    All recordings are checked before the first is encoded. A call that follows an interrupted one
+    continues where that stopped, and ends with the same files. For this, the spikes of each
+    recording are stored in ``.<name>_parts`` until both files are complete. They depend on the
+    recording, its file name and the seed, not on other recordings.
+
+    Parameters
+    ----------
+    source : str or Path
+        One of three, with recordings that are wav or flac, 6 to 768 kHz:
+
+        * a folder with a folder for each class, ``my_wavs/yes/anna_1.wav``. The class is the name
+          of the folder, and the speaker what the file's name has before the first underscore.
+        * a folder of recordings named ``{label}_{speaker}_{take}.wav``. The labels 0 to 19 stand
+          for SHD's class names.
+        * a CSV file with the columns `file` (relative to the CSV file), `label` and `speaker`. It
+          must list all recordings of the folders in which it lists some.
+
+        The mean of stereo channels is taken.
+    out : str or Path, optional
+        Folder of the files to write. Default: ``<name>_spikes`` beside the folder or CSV file.
+    name : str, optional
+        Name of the data set, with which the files' names begin. Default: the name of the folder or
+        CSV file.
+    test_speakers : collection of str, optional
+        Speakers that occur only in the test file; all others only in the training file. Default:
+        a fifth of the speakers, at least one, from the end of the alphabet. `judge` holds out each
+        speaker of both files in turn, so it makes no difference there.
+    seed : int
+        Seed of the nerve fibers.
+    augmented_copies : int
+        Augmented copies of each recording, for a run's setting of the same name. They are written
+        to ``<name>_augmented1_train.h5`` and so on, with the recordings in the same rows.
+
+    Returns
+    -------
+    tuple of Path
+        Training file and test file: what `load_events` takes. Speakers are numbered in alphabetical
+        order. The entry ``extra/file`` has the path of each utterance's recording, relative to the
+        source's folder.
+
+    Raises
+    ------
+    RecordingError
+        If a recording or its name can't be used, or the set is incomplete: only one speaker, a
+        class with one utterance, a speaker without one of the classes, one sound under two labels.
+        Or if the name has a slash or only dots, or is ``spoken``, that of synthetic speech.
+    DatasetError
+        If a file can't be written, as on a full disk.
+    ValueError
+        If `augmented_copies` is out of range.
+
+    Warns
+    -----
+    UserWarning
+        If a recording is clipped, appears twice, or is a sound file that is neither wav nor flac.
+    """
+    check_whole("augmented_copies", augmented_copies, 0, MOST_COPIES)
+    source = Path(source).expanduser()
+    if name is None:
+        name = source.stem if source.is_file() else source.resolve().name
+    if "/" in name or not name.strip("."):  # it would lead to another folder
+        raise RecordingError(
+            f"{source}: the name {name!r} has a slash, or nothing but dots. Files begin with it, "
+            "so give the data set another one (name)."
+        )
+    if name == SYNTHETIC:
+        raise RecordingError(
+            f"{source}: the name {name!r} is that of the study's synthetic speech. Give the data "
+            "set another one (name)."
+        )
+    recordings = list_recordings(source)
+    chosen = _test_speakers(source, recordings, test_speakers)
+    paths = [recording.path for recording in recordings]
+    for path in paths:  # all of them before the first is encoded
+        read_utterance(path)
+    out = source.resolve().parent / f"{name}_spikes" if out is None else Path(out).expanduser()
+    finished = out / f".{name}_parts"
+    with exclusive(out, f".{name}.lock", remedy="give another folder (out)"):
+        _remove_copies(out, name)
+        for copy in range(augmented_copies + 1):
+            each_name = copy_name(name, copy)
+            spikes = encode_files(paths, finished, seed, f"encoding {each_name}", copy)
+            _write_pair(_pair(out, each_name), source, recordings, spikes, chosen)
+        shutil.rmtree(finished)
+    _print_speakers(name, recordings)
+    return _pair(out, name)
+
+
+def _print_speakers(name: str, recordings: Sequence[Recording]) -> None:
+    """Print which number each speaker has in the files."""
+    speakers = sorted({recording.speaker for recording in recordings})
+    numbered = [f"{number} {speaker}" for number, speaker in enumerate(speakers)]
+    print(f"{name}: {len(recordings)} recordings; speakers {listed(numbered, 20)}")
+
+
+def _test_speakers(
+    source: Path, recordings: Sequence[Recording], given: Collection[str] | None
+) -> set[str]:
+    """Return the speakers that go into the test file, checked."""
+    speakers = sorted({recording.speaker for recording in recordings})
+    if given is None:
+        n_chosen = max(1, round(TEST_SHARE * len(speakers)))
+        return set(speakers[-n_chosen:])
+    if isinstance(given, str):  # a text is a collection of letters
+        raise RecordingError(f"test_speakers {given!r}: must be a list, such as [{given!r}].")
+    chosen = {normalized(str(speaker)) for speaker in given}
+    if not chosen or not chosen < set(speakers):
+        raise RecordingError(
+            f"{source}: test_speakers is {sorted(chosen)}. Name at least one of the speakers "
+            f"{', '.join(speakers)} and leave at least one for training."
+        )
+    return chosen
+
+
+def _pair(out: Path, name: str) -> tuple[Path, Path]:
+    """Return the paths of a data set's training file and test file."""
+    return out / f"{name}_train.h5", out / f"{name}_test.h5"
+
+
+def _remove_copies(out: Path, name: str) -> None:
+    """Remove the augmented copies that an earlier call has made, perhaps of other recordings."""
+    for copy in range(1, MOST_COPIES + 1):
+        for path in _pair(out, copy_name(name, copy)):
+            path.unlink(missing_ok=True)
+
+
+def _write_pair(
+    pair: tuple[Path, Path],
+    source: Path,
+    recordings: Sequence[Recording],
+    spikes: Sequence[tuple[np.ndarray, np.ndarray]],
+    test_speakers: Collection[str],
+) -> None:
+    """Write the training file and the test file of some recordings, so that they always match."""
+    keys = class_names(recordings)
+    speakers = sorted({recording.speaker for recording in recordings})
+    train_rows: list[_Row] = []
+    test_rows: list[_Row] = []
+    for recording, (times, units) in zip(recordings, spikes, strict=True):
+        rows = test_rows if recording.speaker in test_speakers else train_rows
+        label = keys.index(recording.label)
+        speaker = speakers.index(recording.speaker)
+        rows.append((times, units, label, speaker, _relative(recording.path, source)))
+    train, test = pair
+    with atomic(train) as new_train, atomic(test) as new_test:
+        _write_rows(new_train, train_rows, keys)
+        _write_rows(new_test, test_rows, keys)
+        # An old training file must never be beside a test file with other speakers.
+        train.unlink(missing_ok=True)
+
+
+def _relative(path: Path, source: Path) -> str:
+    """Return a recording's path relative to its folder, or to that of the CSV file."""
+    folder = source.parent if source.is_file() else source
+    # A CSV file may have absolute paths, which stay as they are.
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def _write_rows(path: Path, rows: Sequence[_Row], keys: Sequence[str]) -> None:
+    """Write one file of a data set."""
+    times, units, labels, speakers, names = zip(*rows, strict=True)
+    write_shd(path, times, units, labels, speakers, keys, extra={"file": names})
+
+
+def encode_files(
+    paths: Sequence[Path], finished: Path, seed: int = 0, what: str = "encoding", copy: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Encode sound files on all cores, as `encode_file` does, under a progress bar.
+
+    If it is killed half-way and called again, it continues where it was.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Sound files.
+    finished : Path
+        A folder that stores the spikes of each file that is done. The caller removes it.
+    seed : int
+        As for `encode_file`.
+    what : str
+        Text before the progress bar.
+    copy : int
+        As for `encode_file`.
+
+    Returns
+    -------
+    list of tuple
+        Times and units of each file, as `encode_file` returns them.
+
+    Raises
+    ------
+    RecordingError
+        If a file can't be used.
+    """
+
+    def encode_one(path):
+        name = identity(path, seed, copy)
+        # In 256 folders, because there may be many files.
+        stored = finished / name[:2] / f"{name[2:]}_{SPIKES}.npz"
+        with suppress(RecordingError), reading(stored, RecordingError, "It is made again."):
+            with np.load(stored) as arrays:
+                return arrays["times"], arrays["units"]
+        times, units = encode_file(path, seed, copy)
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        stored.unlink(missing_ok=True)
+        np.savez(stored, times=times, units=units)  # half a file is recognized and made again
+        return times, units
+
+    return on_all_cores(encode_one, paths, what)
+
+
+def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Turn one sound file into spikes.
+
+    Parameters
+    ----------
+    path : str or Path
+        A wav or flac file that holds one utterance, at 6 to 768 kHz. It is resampled to 48 kHz,
+        because the cochlea's spikes depend on the rate. The mean of stereo channels is taken. An
+        offset of more than 2 % of the root mean square is subtracted.
+    seed : int
+        Seed of the nerve fibers. The spikes depend on it, the file's name and its content alone.
+    copy : int
+        Number of the augmented copy of the sound, each with an augmentation and nerve fibers of its
+        own. 0 is the sound as it is.
+
+    Returns
+    -------
+    times : (spikes,) float16 array
+        Seconds, ascending.
+    units : (spikes,) uint16 array
+        0 is the base of the cochlea (highest frequency), 699 the apex.
+
+    Raises
+    ------
+    RecordingError
+        If the file can't be used.
+    """
+    path = Path(path)
+    sound, rate_hz = read_wave(path)
+    number = identity(path, seed, copy)
+    if copy:
+        rng = np.random.default_rng(int(number, 16))
+        sound = WaveformAugmentation.drawn(rng).apply(sound, rate_hz, rng)
+    times, units = encode(sound, rate_hz, seed=int(number[:16], 16))
+    return times.astype(np.float16), units.astype(np.uint16)
+
+
+def identity(path: Path, seed: int, copy: int) -> str:
+    """Return the seed of all that is drawn for a recording.
+
+    It depends on the file's name and content, so recordings of one folder don't affect each other.
+
+    Parameters
+    ----------
+    path : Path
+        The recording.
+    seed : int
+        As for `encode_file`.
+    copy : int
+        As for `encode_file`. The seeds of copies depend on the version of the augmentation, too.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits. The first 16 seed the nerve fibers, all together the augmentation.
+    """
+    augmentation = f" {copy} {WAVEFORMS}" if copy else ""
+    text = f"{path.name} {seed} {sha256(path)}{augmentation}"
+    return hashlib.sha256(text.encode()).hexdigest()

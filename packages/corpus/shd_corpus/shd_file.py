@@ -1,0 +1,437 @@
+"""Read and check files in the layout of the Spiking Heidelberg Digits (SHD).
+
+A file has, for each utterance, the times and the units (channels) of its spikes, a label and a
+speaker. It also has a list of class names, to which labels are indices. The layout is described in
+Cramer, Stradmann, Schemmel, Zenke (2022), "The Heidelberg Spiking Data Sets for the Systematic
+Evaluation of Spiking Neural Networks", IEEE TNNLS 33(7).
+
+SHD's files have 700 channels and the digits of two languages. Other files may have any class names
+and, where ``extra/n_channels`` says how many, another number of channels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from shd_corpus.class_names import checked_class_names
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.packed_file import file_version, named_errors, opened_hdf5
+
+N_CHANNELS = 700  # of SHD's files, and of the model of the inner ear
+MOST_NUMBERS = 2**16  # of labels and of speakers, because they are stored in 16 bits
+MOST_CHANNELS = 2**16  # because units are stored in 16 bits
+LONGEST_S = 10.0  # no utterance takes longer, so a later time is not in seconds
+ROWS_AT_ONCE = 512  # that are read: h5py is slow for one row at a time
+ROWS_OF_A_SLICE = 8 * ROWS_AT_ONCE  # that `read_in_slices` returns; with SHD's spikes 130 MB
+N_CHANNELS_ENTRY = "extra/n_channels"  # where a file says how many channels it has
+# Where a file says that the precision of its times is FINE. The times of any other file are read as
+# float16, because networks were trained on them like that.
+TIME_PRECISION_ENTRY = "extra/time_precision"
+FINE = "float32"
+# HDF5 stores nothing for rows that were never written. So a file of a few kilobytes can declare
+# billions of rows, which would take hours or all memory to read. What is declared must therefore
+# fit what is stored. Deflate (gzip) makes at most 1032 bytes of one, and a program may have left
+# some rows at their fill value.
+MOST_BYTES_OF_ONE = 1032
+MOST_UNWRITTEN_BYTES = 10**6
+
+
+@dataclass(frozen=True)
+class Utterances:
+    """The spikes of many utterances, one after the other in common arrays.
+
+    Parameters
+    ----------
+    times : (spikes,) float16 or float32 array
+        Seconds: float32 if the file says so (see `write_shd`), otherwise float16 as in SHD. Convert
+        them to float64 before you scale them.
+    units : (spikes,) uint16 array
+        Channels, from 0 to `n_channels` - 1.
+    offsets : (utterances + 1,) int64 array
+        Utterance ``i`` has the spikes ``offsets[i]:offsets[i + 1]``.
+    labels : (utterances,) int64 array
+        Indices into `keys`.
+    speakers : (utterances,) int64 array
+        Speaker numbers.
+    keys : tuple of str
+        Class names.
+    files : tuple of str
+        Name of each utterance's recording, if the file has ``extra/file``.
+    n_channels : int
+        Number of channels, of which some may have no spike.
+    """
+
+    times: np.ndarray
+    units: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    speakers: np.ndarray
+    keys: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    n_channels: int = N_CHANNELS
+
+    def __len__(self) -> int:
+        """Return the number of utterances."""
+        return len(self.labels)
+
+    def spikes(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the spikes of one utterance.
+
+        Parameters
+        ----------
+        i : int
+            Its number, from 0.
+
+        Returns
+        -------
+        times : (spikes,) float64 array
+            Seconds.
+        units : (spikes,) uint16 array
+            Cochlea channels.
+        """
+        its_spikes = slice(self.offsets[i], self.offsets[i + 1])
+        return self.times[its_spikes].astype(np.float64), self.units[its_spikes]
+
+
+def read_shd(path: str | Path) -> Utterances:
+    """Read and check one file in SHD layout. The file itself is never changed.
+
+    Parameters
+    ----------
+    path : str or Path
+        HDF5 file, also gzipped (``.gz``) or as the one member of a zip archive (``.zip``).
+
+    Returns
+    -------
+    Utterances
+        All utterances in the file's order. An utterance may be without spikes.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, damaged or breaks a rule of the layout. The message names the
+        file, the utterance and the remedy.
+    """
+    with opened_hdf5(path) as file:
+        header = _read_header(Path(path), file)
+        return _read_utterances(Path(path), file, header, slice(0, len(header.labels)))
+
+
+def read_in_slices(path: str | Path) -> Iterator[Utterances]:
+    """Read a file as `read_shd` does, but only some thousand utterances at a time.
+
+    The spikes of a large data set, such as the 75,000 utterances of the Spiking Speech Commands,
+    take gigabytes. Whoever needs each utterance once, as downsampling does, needs a slice at a
+    time.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_shd`. A packed file is unpacked into the memory as a whole.
+
+    Yields
+    ------
+    Utterances
+        Successive utterances, up to `ROWS_OF_A_SLICE`. There is at least one slice, which is empty
+        if the file has no utterance.
+
+    Raises
+    ------
+    DatasetError
+        As `read_shd` does.
+    """
+    with opened_hdf5(path) as file:
+        header = _read_header(Path(path), file)
+        n = len(header.labels)
+        for first in range(0, max(n, 1), ROWS_OF_A_SLICE):
+            rows = slice(first, min(first + ROWS_OF_A_SLICE, n))
+            yield _read_utterances(Path(path), file, header, rows)
+
+
+def channels_of(path: str | Path) -> int:
+    """Return the number of channels that a file in SHD layout has.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_shd`.
+
+    Returns
+    -------
+    int
+        What ``extra/n_channels`` says; 700 without it, as in SHD.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing or damaged, or the number can't be used.
+    """
+    path = Path(path)
+    with named_errors(path):
+        return _n_channels_of(path, file_version(path))
+
+
+@lru_cache(maxsize=256)
+def _n_channels_of(path: Path, _version: tuple[int, int, int]) -> int:
+    """Return the number of channels of a file in one of its versions."""
+    with opened_hdf5(path) as file:
+        return _n_channels(path, file)
+
+
+def speakers_of(path: str | Path) -> tuple[int, ...]:
+    """Return the speakers of a file in SHD layout, without reading its spikes.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_shd`.
+
+    Returns
+    -------
+    tuple of int
+        Their numbers, ascending.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, damaged or breaks a rule of the layout.
+    """
+    path = Path(path)
+    with named_errors(path):
+        return _speakers_of(path, file_version(path))
+
+
+@lru_cache(maxsize=256)
+def _speakers_of(path: Path, _version: tuple[int, int, int]) -> tuple[int, ...]:
+    """Return the speakers of a file in one of its versions."""
+    with opened_hdf5(path) as file:
+        return tuple(np.unique(_read_header(path, file).speakers).tolist())
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a file has besides spikes."""
+
+    labels: np.ndarray
+    speakers: np.ndarray
+    keys: tuple[str, ...]
+    files: tuple[str, ...]
+    n_channels: int
+
+
+def _read_header(path: Path, file: h5py.File) -> _Header:
+    """Read and check all of an open file but its spikes; messages name its path."""
+    _check_layout(path, file)
+    labels = file["labels"][:]
+    speakers = file["extra/speaker"][:]
+    keys = _class_names(path, file)
+    files = tuple(file["extra/file"].asstr("utf-8")[:]) if "extra/file" in file else ()
+    utterances = np.arange(len(labels))
+    has_name = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
+    _refuse(path, ~has_name, utterances, "a label without a name in extra/keys")
+    is_whole = (speakers >= 0) & (speakers < 2**31) & (speakers % 1 == 0)
+    _refuse(path, ~is_whole, utterances, "a speaker that is no whole number from 0")
+    return _Header(
+        labels=labels.astype(np.int64),
+        speakers=speakers.astype(np.int64),
+        keys=keys,
+        files=files,
+        n_channels=_n_channels(path, file),
+    )
+
+
+def _class_names(path: Path, file: h5py.File) -> tuple[str, ...]:
+    """Return the class names of a file, checked."""
+    n_names = file["extra/keys"].size or 0
+    if n_names > MOST_NUMBERS:
+        raise DatasetError(
+            f"{path}: extra/keys has {n_names:,} names, but there are at most {MOST_NUMBERS:,} "
+            "classes. Correct the program that wrote the file."
+        )
+    return checked_class_names(path, tuple(file["extra/keys"].asstr("utf-8")[:]))
+
+
+def _n_channels(path: Path, file: h5py.File) -> int:
+    """Return the number of channels that an open file says, else SHD's. Check it."""
+    if N_CHANNELS_ENTRY not in file:
+        return N_CHANNELS
+    value = file[N_CHANNELS_ENTRY]
+    is_number = isinstance(value, h5py.Dataset) and value.shape == () and _is_number(value.dtype)
+    if not is_number or value[()] % 1 != 0:
+        raise DatasetError(
+            f"{path}: {N_CHANNELS_ENTRY} must be one whole number, how many channels there are. "
+            "Write the file with write_shd."
+        )
+    n_channels = int(value[()])
+    check_n_channels(f"{path}: {N_CHANNELS_ENTRY}", n_channels)
+    return n_channels
+
+
+def _read_utterances(path: Path, file: h5py.File, header: _Header, rows: slice) -> Utterances:
+    """Read and check the spikes of successive utterances of an open file."""
+    utterances = np.arange(rows.start, rows.stop)
+    # Empty arrays first, so that a file without utterances is read, too.
+    sizes = [np.empty(0, np.int64)]
+    times = [np.empty(0, _time_dtype(path, file))]
+    units = [np.empty(0, np.uint16)]
+    for first in range(0, len(utterances), ROWS_AT_ONCE):
+        chunk = utterances[first : first + ROWS_AT_ONCE]
+        its_sizes, its_times, its_units = _read_rows(path, file, chunk, header.n_channels)
+        sizes.append(its_sizes)
+        times.append(its_times)
+        units.append(its_units)
+    ends = np.cumsum(np.concatenate(sizes))
+    return Utterances(
+        times=np.concatenate(times),
+        units=np.concatenate(units),
+        offsets=np.concatenate([[0], ends]).astype(np.int64),
+        labels=header.labels[rows],
+        speakers=header.speakers[rows],
+        keys=header.keys,
+        files=header.files[rows],
+        n_channels=header.n_channels,
+    )
+
+
+def _is_number(dtype: np.dtype) -> bool:
+    return dtype.kind in "iuf"
+
+
+def _is_list_of_numbers(dtype: np.dtype) -> bool:
+    element_dtype = h5py.check_vlen_dtype(dtype)
+    return isinstance(element_dtype, np.dtype) and _is_number(element_dtype)
+
+
+# What each utterance has: how to recognize it, and what messages call it
+_COLUMNS = {
+    "spikes/times": (_is_list_of_numbers, "a list of numbers"),
+    "spikes/units": (_is_list_of_numbers, "a list of numbers"),
+    "labels": (_is_number, "a number"),
+    "extra/speaker": (_is_number, "a number"),
+}
+
+
+def _check_layout(path: Path, file: h5py.File) -> None:
+    """Raise DatasetError if a file has no SHD layout. The values are checked later."""
+    absent = [name for name in (*_COLUMNS, "extra/keys") if name not in file]
+    if absent:
+        raise DatasetError(
+            f"{path}: without {', '.join(absent)}, which SHD layout has. Write the file with "
+            "write_shd."
+        )
+    for name in (*_COLUMNS, "extra/keys", "extra/file", TIME_PRECISION_ENTRY):
+        _check_size(path, file, name)
+    for name, (is_right_type, type_name) in _COLUMNS.items():
+        column = file[name]
+        is_column = isinstance(column, h5py.Dataset) and len(column.shape) == 1
+        if not is_column or not is_right_type(column.dtype):
+            raise DatasetError(
+                f"{path}: {name} must be {type_name}, one for each utterance. Write the file with "
+                "write_shd."
+            )
+    lengths = {name: len(file[name]) for name in _COLUMNS}
+    if "extra/file" in file:
+        lengths["extra/file"] = len(file["extra/file"])
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{length} {name}" for name, length in lengths.items())
+        raise DatasetError(f"{path}: {listed}. Each utterance needs one of each.")
+
+
+def _check_size(path: Path, file: h5py.File, name: str) -> None:
+    """Raise DatasetError if a column declares more than can be in the file."""
+    column = file.get(name)
+    if not isinstance(column, h5py.Dataset):
+        return
+    declared = (column.size or 0) * column.id.get_type().get_size()
+    stored = min(column.id.get_storage_size(), file.id.get_filesize())
+    if declared > MOST_UNWRITTEN_BYTES + MOST_BYTES_OF_ONE * stored:
+        raise DatasetError(
+            f"{path}: {name} declares {declared:,} bytes, but the file has only {stored:,} of it. "
+            "Copy or download the file again, or correct the program that wrote it."
+        )
+
+
+def _read_rows(
+    path: Path, file: h5py.File, utterances: np.ndarray, n_channels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read and check the spikes of some successive utterances.
+
+    Returns how many each has, and the times and the units of all.
+    """
+    rows = slice(utterances[0], utterances[-1] + 1)
+    times_of_rows = file["spikes/times"][rows]
+    units_of_rows = file["spikes/units"][rows]
+    sizes = np.array([len(times) for times in times_of_rows])
+    n_units = np.array([len(units) for units in units_of_rows])
+    _refuse(path, sizes != n_units, utterances, "times and units of different length")
+    times = np.concatenate(times_of_rows)
+    units = np.concatenate(units_of_rows)
+    owner = np.repeat(utterances, sizes)
+    is_time = (times >= 0) & (times <= LONGEST_S)  # false for NaN
+    _refuse(path, ~is_time, owner, f"a time outside 0..{LONGEST_S:g} seconds")
+    _check_units(path, file, units, owner, n_channels)
+    times = times.astype(_time_dtype(path, file), copy=False)
+    return sizes, times, units.astype(np.uint16, copy=False)
+
+
+def _time_dtype(path: Path, file: h5py.File) -> type[np.floating]:
+    """Return the type of the times that are read from an open file."""
+    if TIME_PRECISION_ENTRY not in file:
+        return np.float16
+    precision = file[TIME_PRECISION_ENTRY].asstr("utf-8")[()]
+    if precision not in ("float16", FINE):
+        raise DatasetError(
+            f"{path}: {TIME_PRECISION_ENTRY} is {precision!r}, but times are read as float16 or "
+            f"{FINE}. Write one of these there."
+        )
+    return np.float32 if precision == FINE else np.float16
+
+
+def _check_units(
+    path: Path, file: h5py.File, units: np.ndarray, owner: np.ndarray, n_channels: int
+) -> None:
+    """Raise DatasetError if a unit is no channel of the file."""
+    if N_CHANNELS_ENTRY not in file and len(units) and n_channels <= units.max() < MOST_CHANNELS:
+        utterance = owner[np.argmax(units)]
+        raise DatasetError(
+            f"{path}: utterance {utterance}: a unit outside 0..{n_channels - 1}. Correct the "
+            f"program that wrote the file. If the file has more than {n_channels} channels, say "
+            f"how many in {N_CHANNELS_ENTRY}, as write_shd(..., extra={{'n_channels': ...}}) does."
+        )
+    is_unit = (units >= 0) & (units < n_channels) & (units % 1 == 0)
+    _refuse(path, ~is_unit, owner, f"a unit outside 0..{n_channels - 1}")
+
+
+def _refuse(path: Path, is_wrong: np.ndarray, owner: np.ndarray, reason: str) -> None:
+    """Raise DatasetError if any value is wrong; name the utterance that owns the first of them."""
+    if is_wrong.any():
+        utterance = owner[is_wrong][0]
+        raise DatasetError(
+            f"{path}: utterance {utterance}: {reason}. Correct the program that wrote the file."
+        )
+
+
+def check_n_channels(name: str, n_channels: int) -> None:
+    """Check that a file can have a number of channels.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the number.
+    n_channels : int
+        The number.
+
+    Raises
+    ------
+    DatasetError
+        If it is below 1, or above `MOST_CHANNELS`.
+    """
+    if not 1 <= n_channels <= MOST_CHANNELS:
+        raise DatasetError(
+            f"{name} is {n_channels:,}: a file has 1 to {MOST_CHANNELS:,} channels, because units "
+            "are stored in 16 bits. Correct the number, or merge neighboring channels first."
+        )

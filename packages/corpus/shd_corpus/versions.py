@@ -1,0 +1,8 @@
+"""Version numbers of what the code computes. They are increased by hand, when results change.
+
+A comment, a moved function or a faster loop changes no result and outdates nothing. A changed
+formula or constant does.
+"""
+
+SPIKES = 1  # from sound to spikes: data sets that are made here are made again
+WAVEFORMS = 1  # how recordings are augmented: they, and runs with them, are made again

@@ -1,0 +1,104 @@
+"""The exercises that need NumPy alone, of notebooks 1, 2 and 4: their inputs, and what is compared.
+
+The inputs begin with the smallest, so that the first one that fails is short enough to be shown.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from shd_course.exercise import Case, Exercise, WrongKindError
+
+
+def _pool_cases() -> list[Case]:
+    """Return the inputs on which `pool` is checked, the smallest first."""
+    entries = np.random.default_rng(0).random((3, 14, 11)) < 0.4  # no whole number of blocks
+    two_blocks = np.array([[1, 0, 0, 0], [0, 1, 0, 1]], dtype=bool)
+    return [
+        Case({"entries": two_blocks, "steps": 2, "units": 2, "threshold": 2}),
+        Case({"entries": two_blocks.T, "steps": 2, "units": 2, "threshold": 1}),
+        Case({"entries": entries[2, :5, :4], "steps": 2, "units": 3, "threshold": 2}),
+        Case({"entries": entries[0], "steps": 3, "units": 2, "threshold": 2}),
+        Case({"entries": entries[1], "steps": 2, "units": 5, "threshold": 3}),
+    ]
+
+
+def _large_pool_case() -> Case:
+    """Return utterances of the size that `my_network.py` pools, as many as show who is slow."""
+    entries = np.zeros((50, 1000, 550), dtype=bool)
+    active = np.random.default_rng(0).integers(entries.size, size=400_000)
+    entries.flat[active] = True
+    arguments = {"entries": entries, "steps": 3, "units": 3, "threshold": 2}
+    return Case(arguments, "the entries of 50 utterances, each 1000 x 550")
+
+
+def _pool(
+    function: Callable, entries: np.ndarray, steps: int, units: int, threshold: int
+) -> list[Any]:
+    if entries.ndim == 3:  # utterances first
+        return [[function(each, steps, units, threshold) for each in entries]]
+    pooled = function(entries, steps, units, threshold)
+    if isinstance(pooled, list):
+        raise WrongKindError("a list comes back; return an array.")
+    return [pooled]
+
+
+def _gradient_cases() -> list[Case]:
+    """Return the inputs on which `gradient_by_hand` is checked, the smallest first."""
+    errors = [1.0, -0.5, 2.0, 0.25, -1.0]
+    derivatives = [0.25, 1.0, 0.0625, 0.5, 0.125]
+    x = [0.5, 1.0, 2.0, 0.0, 1.5]
+    return [
+        Case({"errors": errors[-n:], "derivatives": derivatives[-n:], "x": x[-n:], "beta": 0.75})
+        for n in (1, 2, 3, 5)
+    ]
+
+
+def _gradient_by_hand(
+    function: Callable, errors: list[float], derivatives: list[float], x: list[float], beta: float
+) -> list[Any]:
+    return [function(errors, derivatives, x, beta)]
+
+
+def _interval_cases() -> list[Case]:
+    """Return the inputs on which `interval_by_speaker` is checked, the smallest first."""
+    speaker = np.repeat([0, 3, 4, 7, 9], [4, 8, 4, 16, 8])
+    chance_of_speaker = np.array([0.9, 0.7, 0.2, 0.7, 0.5])[speaker // 2]
+    right = np.random.default_rng(0).random(40) < chance_of_speaker
+    few = np.array([1, 1, 0, 1, 1, 1, 0], dtype=bool)
+    return [
+        Case({"right": few, "speaker": np.array([0, 0, 1, 1, 2, 2, 2])}),
+        Case({"right": right, "speaker": speaker}),
+    ]
+
+
+def _interval_by_speaker(function: Callable, right: np.ndarray, speaker: np.ndarray) -> Sequence:
+    returned = function(right, speaker)
+    if returned is None:
+        return [None, None]
+    return [*np.atleast_1d(returned)]
+
+
+EXERCISES = {
+    "pool": Exercise(
+        _pool_cases,
+        _pool,
+        ["events"],
+        "your events equal those of the solution.",
+        large_case=_large_pool_case,
+    ),
+    "gradient_by_hand": Exercise(
+        _gradient_cases,
+        _gradient_by_hand,
+        ["gradient"],
+        "your gradient equals that of the solution, to the last bit.",
+    ),
+    "interval_by_speaker": Exercise(
+        _interval_cases,
+        _interval_by_speaker,
+        ["mean", "half of the interval"],
+        "your interval equals that of the solution.",
+        1e-4,
+    ),
+}

@@ -1,0 +1,292 @@
+"""The figures of notebook 1: from a sound to pooled events.
+
+Each function draws what it is given, finds what its arrow points at, and saves the figure.
+"""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
+from scipy.spatial import KDTree
+
+from shd_corpus import cochlea
+from shd_corpus.shd_file import N_CHANNELS, Utterances
+from shd_helpers.data import speaker_name
+from shd_helpers.events.downsampling import Downsampling
+from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
+from shd_helpers.figures.style import DOT, INK, legend_above, point_at, save
+
+SHOWN_DIGITS = ("three", "nine")
+SHOWN_CHANNELS = (300, 450, 600)  # whose motion is drawn
+DENSE_S = 0.01  # size of the blocks among which the densest is found
+DENSE_UNITS = 20
+CLOSE_UP_STEPS = 24  # bins and units that are drawn in a close-up
+CLOSE_UP_UNITS = 30
+MOST_SPIKES = 2_000_000  # plenty for a histogram
+
+
+def sound_to_spikes(wave: np.ndarray, rate_hz: int, source: str) -> Figure:
+    """Draw a sound, the motion of three channels of the cochlea, and the spikes of all channels.
+
+    Parameters
+    ----------
+    wave : (samples,) array
+        The sound.
+    rate_hz : int
+        Its sampling rate.
+    source : str
+        What the line below the figure says.
+
+    Returns
+    -------
+    Figure
+        Three panels over the same time.
+    """
+    faded = cochlea.fade(cochlea.normalize(wave), rate_hz)
+    velocity = cochlea.membrane_velocity(faded, rate_hz)[:, list(SHOWN_CHANNELS)]
+    times, units = cochlea.encode(wave, rate_hz, seed=0)
+    figure, axes = plt.subplots(3, 1, figsize=(9, 7), sharex=True, height_ratios=(1, 1.3, 2))
+    axes[0].plot(np.arange(len(wave)) / rate_hz, wave, color=INK, linewidth=0.5, linestyle="-")
+    axes[0].set(ylabel="sound\n(full scale 1)", xlim=(0, len(wave) / rate_hz))
+    axes[0].set_title("1. the sound")
+    resonances = cochlea.resonance_hz(N_CHANNELS)
+    feet = -1.5 * np.arange(len(SHOWN_CHANNELS))
+    time_s = np.arange(len(velocity)) / (rate_hz // 2)
+    for foot, motion, color in zip(feet, velocity.T, ("C0", "C1", INK), strict=True):
+        motion = motion / np.abs(velocity).max()
+        axes[1].plot(time_s, motion + foot, color=color, linewidth=0.6, linestyle="-")
+    axes[1].set_yticks(feet, [f"{unit}: {resonances[unit]:,.0f} Hz" for unit in SHOWN_CHANNELS])
+    axes[1].set_ylabel("channel and\nits resonance")
+    axes[1].set_title("2. the motion of three of the 700 channels")
+    axes[2].plot(times, units, **DOT)
+    axes[2].set(xlabel="time (s)", ylabel=CHANNEL, ylim=(0, N_CHANNELS))
+    axes[2].set_title("3. the spikes of all channels")
+    label_hz(axes[2])
+    pulse_s = _busiest(times[units > SHOWN_CHANNELS[1]], 0.002)
+    point_at(axes[2], "one pulse of the voice", (pulse_s, 420), (0.03, 330))
+    title = "The inner ear turns a sound into spikes of 700 channels"
+    return save(figure, "sound_to_spikes", source, title)
+
+
+def _busiest(values: np.ndarray, width: float) -> float:
+    """Return the middle of the interval of this width that has the most values."""
+    counts = np.bincount((values / width).astype(int))
+    return width * (float(counts.argmax()) + 0.5)
+
+
+def digits_and_speakers(utterances: Utterances, dataset: str, source: str) -> Figure:
+    """Draw rasters of two digits, each by the same two speakers.
+
+    Parameters
+    ----------
+    utterances : Utterances
+        A data set's training file.
+    dataset : str
+        The name of the data set, which decides how speakers are called.
+    source : str
+        What the line below the figure says.
+
+    Returns
+    -------
+    Figure
+        The first utterance of each digit by each speaker. The arrows point at the densest spikes.
+    """
+    digits, speakers = _two_of_each(utterances)
+    figure, axes = plt.subplots(
+        len(speakers),
+        len(digits),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        figsize=(4.5 * len(digits), 5.6),
+    )
+    for row, speaker in zip(axes, speakers, strict=True):
+        for axis, digit in zip(row, digits, strict=True):
+            is_shown = utterances.labels == utterances.keys.index(digit)
+            is_shown &= utterances.speakers == speaker
+            times, units = utterances.spikes(int(np.flatnonzero(is_shown)[0]))
+            axis.plot(times, units, **DOT)
+            axis.set_title(f"{digit}, speaker {speaker_name(dataset, speaker)}")
+            ridge_s, ridge_unit = _densest(times, units)
+            start = (0.75 * float(times.max()), 0.12 * utterances.n_channels)
+            point_at(axis, "a ridge", (ridge_s, ridge_unit), start)
+        label_hz(row[-1], utterances.n_channels)
+        row[0].set(ylabel=CHANNEL, ylim=(0, utterances.n_channels))
+    for axis in axes[-1]:
+        axis.set_xlabel("time (s)")
+    return save(figure, "digits_and_speakers", source, "Each digit has ridges of its own")
+
+
+def _two_of_each(utterances: Utterances) -> tuple[list[str], list[int]]:
+    """Return two digits of a file, and the first two speakers who say both."""
+    spoken = [utterances.keys[label] for label in np.unique(utterances.labels)]
+    digits = [digit for digit in SHOWN_DIGITS if digit in spoken] or spoken[:2]
+    labels = [utterances.keys.index(digit) for digit in digits]
+    of_digit = [set(utterances.speakers[utterances.labels == label].tolist()) for label in labels]
+    return digits, sorted(set.intersection(*of_digit))[:2]
+
+
+def _densest(times_s: np.ndarray, units: np.ndarray) -> tuple[float, float]:
+    """Return time and unit of the middle of the block that has the most spikes."""
+    steps = (times_s / DENSE_S).astype(int)
+    rows = units.astype(int) // DENSE_UNITS
+    counts = np.zeros((steps.max() + 1, rows.max() + 1), int)
+    np.add.at(counts, (steps, rows), 1)
+    step, row = np.unravel_index(counts.argmax(), counts.shape)
+    return DENSE_S * (float(step) + 0.5), DENSE_UNITS * (float(row) + 0.5)
+
+
+def shares_of_spikes(
+    utterances: Utterances, first_unit: int, duration_s: float, source: str
+) -> Figure:
+    """Draw how the spikes of a file are spread over channels and over time, with the study's cuts.
+
+    Parameters
+    ----------
+    utterances : Utterances
+        A data set's training file.
+    first_unit : int
+        Channels below are dropped.
+    duration_s : float
+        Later spikes are dropped.
+    source : str
+        What the line below the figure says.
+
+    Returns
+    -------
+    Figure
+        Two histograms. What a cut removes is gray.
+    """
+    thin = slice(None, None, 1 + len(utterances.times) // MOST_SPIKES)
+    units = utterances.units[thin].astype(float)
+    times = utterances.times[thin].astype(float)
+    n_channels = utterances.n_channels
+    figure, (left, right) = plt.subplots(1, 2)
+    is_below = units < first_unit
+    is_late = times >= duration_s
+    _draw_cut(left, units, np.arange(0, n_channels + 10, 10), is_below)
+    left.axvline(first_unit, color=INK, linestyle="--", linewidth=1)
+    left.set_ylabel("% of the spikes in each 10 units")
+    _draw_cut(right, times, np.arange(0, 1.42, 0.02), is_late)
+    right.axvline(duration_s, color=INK, linestyle="--", linewidth=1)
+    right.set_ylabel("% of the spikes in each 20 ms")
+    left.set_xlabel(CHANNEL)
+    if n_channels == N_CHANNELS:  # the cochlea's, whose frequencies are known
+        shown = range(0, n_channels, 100)
+        resonances = cochlea.resonance_hz(n_channels)
+        left.set_xticks(shown, [f"{unit}\n{resonances[unit] / 1000:.2g}" for unit in shown])
+        left.set_xlabel("unit (cochlea channel), and below its resonance (kHz)")
+    right.set_xlabel("time (s)")
+    lost = 100 * np.mean(is_below | is_late)
+    title = f"Both cuts together remove {lost:.1f} % of the spikes"
+    return save(figure, "shares_of_spikes", source, title)
+
+
+def _draw_cut(axis: Axes, values: np.ndarray, edges: np.ndarray, is_cut: np.ndarray) -> None:
+    """Draw a histogram of spikes in percent, and in gray the part of it that is cut off."""
+    shares = np.histogram(values, edges)[0] / len(values)
+    shares_cut = np.histogram(values[is_cut], edges)[0] / len(values)
+    axis.stairs(100 * shares, edges, fill=True, color="C0", label="kept")
+    axis.stairs(100 * shares_cut, edges, fill=True, color="0.6", label="cut")
+    legend_above(axis, f"this cut removes {100 * np.mean(is_cut):.1f} %")
+
+
+def binned_close_up(
+    times_s: np.ndarray, units: np.ndarray, matrix: np.ndarray, first_unit: int, source: str
+) -> Figure:
+    """Draw spikes over the entries of the matrix that they make active, at a place with many.
+
+    Parameters
+    ----------
+    times_s : (spikes,) array
+        Times of an utterance's spikes, seconds.
+    units : (spikes,) array
+        Their channels.
+    matrix : (bins, units) array
+        Its entries, zeros and ones, in bins of 1 ms.
+    first_unit : int
+        The channel of the matrix's first column.
+    source : str
+        What the line below the figure says.
+
+    Returns
+    -------
+    Figure
+        A window of a few entries around the densest spikes.
+    """
+    is_inside = (units >= first_unit) & (times_s < len(matrix) / 1000)
+    middle_s, middle_unit = _densest(times_s[is_inside], units[is_inside])
+    start_ms = max(0, int(1000 * middle_s) - CLOSE_UP_STEPS // 2)
+    start_unit = max(first_unit, int(middle_unit) - CLOSE_UP_UNITS // 2)
+    figure, axis = plt.subplots(figsize=(8, 4.6))
+    extent = (0, len(matrix), first_unit, first_unit + matrix.shape[1])
+    axis.imshow(matrix.T, extent=extent, origin="lower", cmap="Blues", vmin=0, vmax=2.5)
+    axis.plot(1000 * times_s, units + 0.5, ".", color=INK, markersize=5)
+    axis.set(xlim=(start_ms, start_ms + CLOSE_UP_STEPS), xlabel="time (ms), in bins of 1 ms")
+    axis.set(ylim=(start_unit, start_unit + CLOSE_UP_UNITS), ylabel=CHANNEL)
+    axis.xaxis.set_minor_locator(MultipleLocator(1))
+    axis.yaxis.set_minor_locator(MultipleLocator(1))
+    axis.grid(True, which="minor")
+    title = "An entry is 1 (shaded) where at least one spike (dot) falls into it"
+    return save(figure, "binned_close_up", source, title)
+
+
+def pooled_at_thresholds(
+    pooled: Mapping[int, np.ndarray], grid: Downsampling, source: str
+) -> Figure:
+    """Draw the events that are left of one utterance at several thresholds.
+
+    Parameters
+    ----------
+    pooled : mapping of int to (steps, units) array
+        The pooled matrix by its `pool_threshold`, ascending.
+    grid : Downsampling
+        How it was pooled.
+    source : str
+        What the line below the figure says.
+
+    Returns
+    -------
+    Figure
+        The arrows point at the same block: the most isolated of those that only the lowest
+        threshold keeps.
+    """
+    last_step = max(np.flatnonzero(events.any(axis=1)).max(initial=0) for events in pooled.values())
+    end_ms = last_ms(np.array([last_step * grid.step_ms / 1000]), grid)
+    figure, axes = plt.subplots(
+        1, len(pooled), sharex=True, sharey=True, squeeze=False, figsize=(11, 3.9)
+    )
+    lone = _most_isolated(pooled)
+    for axis, (threshold, events) in zip(axes[0], pooled.items(), strict=True):
+        draw_blocks(axis, events, grid)
+        axis.set_title(f"threshold {threshold}: {np.count_nonzero(events):,} events")
+        axis.set(xlabel="time (ms)", xlim=(0, end_ms), ylim=(0, grid.n_channels))
+        if lone:
+            step, column = lone
+            tip = (grid.step_ms * (step + 0.5), grid.first_unit + grid.pool_units * (column + 0.5))
+            text = "a lone event" if events[step, column] else "it is gone"
+            point_at(axis, text, tip, (0.35 * end_ms, 0.08 * grid.n_channels))
+    axes[0, 0].set_ylabel(CHANNEL)
+    label_hz(axes[0, -1], grid.n_channels)
+    title = "The higher the threshold, the fewer events are left, and the lone ones go first"
+    return save(figure, "pooling_thresholds", source, title)
+
+
+def _most_isolated(pooled: Mapping[int, np.ndarray]) -> tuple[int, int] | None:
+    """Return step and unit of the event that is farthest from others and that the next one lacks.
+
+    None if there is only one threshold, or nothing is lost.
+    """
+    if len(pooled) < 2:
+        return None
+    first, second = list(pooled.values())[:2]
+    events = np.argwhere(first)
+    lost = np.argwhere(np.asarray(first, bool) & ~np.asarray(second, bool))
+    if len(lost) == 0 or len(events) < 2:
+        return None
+    distances, _ = KDTree(events).query(lost, k=2)  # the nearest event is the lost one itself
+    step, unit = lost[distances[:, 1].argmax()]
+    return int(step), int(unit)

@@ -1,0 +1,279 @@
+"""The notebooks' figures with controls: each is a figure and an `update` that changes it.
+
+What needs torch or eSpeak NG is imported where it is used, so `downsampling` needs neither.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from shd_corpus.class_names import language_classes, used_classes
+from shd_corpus.shd_file import Utterances
+from shd_course.figures.controls import explore
+from shd_helpers.data import speaker_name
+from shd_helpers.events.downsampling import Downsampling, downsample
+from shd_helpers.events.event_lists import Events
+from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
+from shd_helpers.figures.style import DOT, INK, TITLE, legend_above
+from shd_helpers.network.config import SURROGATES
+
+if TYPE_CHECKING:
+    from shd_helpers.network import SpikingNetwork
+
+
+def _one_utterance(data: Utterances, i: int) -> Utterances:
+    """Return a data set with one utterance of another one."""
+    spikes = slice(data.offsets[i], data.offsets[i + 1])
+    return Utterances(
+        data.times[spikes],
+        data.units[spikes],
+        np.array([0, spikes.stop - spikes.start]),
+        data.labels[[i]],
+        data.speakers[[i]],
+        data.keys,
+        n_channels=data.n_channels,
+    )
+
+
+def _spoken_sound(label: str, speaker: int, take: int, **_: object) -> bytes:
+    """Return the sound of an utterance of the data set `spoken`, as the content of a wav file."""
+    from shd_corpus.speech import wav
+
+    return wav(label, speaker, take)
+
+
+def downsampling(
+    data: Utterances,
+    grid: Downsampling,
+    language: str,
+    dataset: str = "",
+) -> Figure | None:
+    """Show how one utterance is cropped, binned and pooled, with controls.
+
+    Parameters
+    ----------
+    data : Utterances
+        Any data set.
+    grid : Downsampling
+        Where the controls start; bins and duration stay.
+    language : str
+        ``"english"``, ``"german"`` or ``"both"``.
+    dataset : str
+        The name of the data set. Voices of ``spoken`` have letters, and can be listened to.
+
+    Returns
+    -------
+    Figure or None
+        As `explore` does.
+    """
+    labels = list(used_classes(data.keys, language))
+    name_of = partial(speaker_name, dataset)
+    class_of = language_classes(data.keys, language)
+    key_of = {labels[c]: key for key, c in class_of.items()}
+    speakers = np.unique(data.speakers[np.isin(data.labels, list(class_of))]).tolist()
+    takes = np.unique(np.stack([data.labels, data.speakers]), axis=1, return_counts=True)[1].max()
+    grid = grid.for_channels(data.n_channels)
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharex=True, sharey=True)
+    (spikes,) = axes[0].plot([], [], **DOT)
+    (entries,) = axes[1].plot([], [], **DOT)
+    axes[0].set(ylabel=CHANNEL)
+    cuts = [axis.axhline(0, color="C1", linewidth=1) for axis in axes]
+    for axis in axes:
+        axis.set_xlabel("time (ms)")
+    label_hz(axes[2], data.n_channels)
+
+    def update(
+        label: str = labels[0],
+        speaker: int = speakers[0],
+        take: int = 1,
+        first_unit: int = grid.first_unit,
+        pool_units: int = grid.pool_units,
+        pool_steps: int = grid.pool_steps,
+        pool_threshold: int = grid.pool_threshold,
+    ) -> str:
+        of = np.flatnonzero((data.labels == key_of[label]) & (data.speakers == speaker))
+        if len(of) == 0:
+            return f"Speaker {name_of(speaker)} doesn't say {label} in this file."
+        i = of[min(take, len(of)) - 1]
+        times, units = data.spikes(i)
+        pool_threshold = min(pool_threshold, pool_units * pool_steps)
+        one = _one_utterance(data, i)
+        fine = replace(grid, first_unit=first_unit, pool_units=1, pool_steps=1, pool_threshold=1)
+        pooling = {"pool_units": pool_units, "pool_steps": pool_steps}
+        coarse = replace(fine, **pooling, pool_threshold=pool_threshold)
+        binned, pooled = (downsample(one, each, language) for each in (fine, coarse))
+        spikes.set_data(times * 1000, units)
+        entries.set_data(binned.steps * fine.step_ms, binned.units + first_unit)
+        draw_blocks(axes[2], pooled.to_frames([0])[:, 0], coarse)
+        for cut in cuts:
+            cut.set_ydata([first_unit, first_unit])
+        axes[0].set(xlim=(0, last_ms(times, grid)), ylim=(0, data.n_channels))
+        axes[0].set_title(f"{len(times):,} spikes")
+        axes[1].set_title(f"{fine.n_units} x {fine.n_steps}: {len(binned.steps):,} active")
+        axes[2].set_title(f"{coarse.n_units} x {coarse.n_steps}: {len(pooled.steps):,} events")
+        figure.suptitle(f"{len(times):,} spikes become {len(pooled.steps):,} events", **TITLE)
+        return (
+            f"{label}, speaker {name_of(speaker)}, take {min(take, len(of))} of {len(of)}: "
+            f"{len(times)} spikes; {fine.n_units} units x {fine.n_steps} steps with "
+            f"{len(binned.steps)} active; pooled at threshold {pool_threshold} to "
+            f"{coarse.n_units} units x {coarse.n_steps} steps with {len(pooled.steps)} events: "
+            f"{len(pooled.steps) / max(1, len(times)):.0%} of the spikes"
+        )
+
+    return explore(
+        figure,
+        update,
+        _spoken_sound if dataset == "spoken" else None,
+        label=labels,
+        speaker=[(name_of(speaker), speaker) for speaker in speakers],
+        take=(1, int(takes)),
+        first_unit=(0, 400, 10),
+        pool_units=(1, 24),
+        pool_steps=(1, 20),
+        pool_threshold=(1, 9),
+    )
+
+
+def _fine_histogram(distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of membranes in each bin, and the bins' centers.
+
+    A mean over some million membranes takes too long for each frame. The bins are narrow enough
+    for the narrowest surrogate.
+    """
+    counts, edges = np.histogram(distance, bins=2**16)
+    return counts / distance.size, (edges[1:] + edges[:-1]) / 2
+
+
+def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figure | None:
+    """Show a surrogate's derivative, and which membranes get how much of an error.
+
+    Parameters
+    ----------
+    distance : ndarray
+        Membrane potentials minus threshold, of a batch, any shape.
+    surrogate : str
+        The surrogate with which the controls start.
+    slope : float
+        Its slope.
+
+    Returns
+    -------
+    Figure or None
+        As `explore` does.
+    """
+    from shd_helpers.network import surrogates
+
+    x = np.linspace(-3, 1.5, 901)
+    median = float(np.median(distance))
+    shares, potentials = _fine_histogram(distance)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
+    left.plot(x, x > 0, color=INK, linewidth=1, linestyle="-", label="step")
+    (curve,) = left.plot(x, x, color="C0", label="smooth curve")
+    (derivative,) = left.plot(x, x, color="C1", linestyle="--", label="its derivative")
+    left.set(xlabel="membrane potential minus threshold", ylabel="output, derivative")
+    counts, edges = np.histogram(distance, bins=np.linspace(-3, 1.5, 91))
+    heights = 100 * counts / distance.size
+    right.stairs(heights, edges, fill=True, color="0.8", label="membranes")
+    passed = right.stairs(heights, edges, fill=True, color="C1", label="times derivative")
+    middle = (edges[1:] + edges[:-1]) / 2
+    right.set(xlabel="membrane potential minus threshold", ylabel="share of the membranes (%)")
+    right.set_ylim(0, 1.1 * heights.max())
+    for axis in (left, right):
+        legend_above(axis)
+
+    def update(surrogate: str = surrogate, log2_slope: float = float(np.log2(slope))) -> str:
+        slope = 2.0**log2_slope
+        slopes = surrogates.derivative(surrogate, x, slope)
+        smooth = surrogates.curve(surrogate, x, slope)
+        curve.set_ydata(smooth)
+        derivative.set_ydata(slopes)
+        low = min(0, smooth.min())
+        high = max(1, smooth.max(), slopes.max())
+        left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+        passed.set_data(heights * surrogates.derivative(surrogate, middle, slope))
+        mean = float(shares @ surrogates.derivative(surrogate, potentials, slope))
+        typical = float(surrogates.derivative(surrogate, np.array(median), slope))
+        figure.suptitle(f"The median membrane passes on {typical:.4f} of the error", **TITLE)
+        return (
+            f"{surrogate}, slope {slope:.3g}: over {distance.size:,} membranes the mean derivative "
+            f"is {mean:.4f}; at the median membrane, {-median:.2f} below the threshold, it "
+            f"is {typical:.4f}"
+        )
+
+    names = list(SURROGATES)
+    return explore(figure, update, surrogate=names, log2_slope=(-1.0, 6.0, 0.1))
+
+
+def utterances(
+    network: "SpikingNetwork",
+    events: Events,
+    predictions: pd.DataFrame,
+    step_ms: float,
+    name_of: Callable[[int], str] = str,
+) -> Figure | None:
+    """Show how the network classifies test utterances step by step, with controls.
+
+    Parameters
+    ----------
+    network : SpikingNetwork
+        Trained network with a hidden layer.
+    events : Events
+        Test utterances.
+    predictions : DataFrame
+        The network's predictions for them, with the columns `speaker`, `label`, `predicted`.
+    step_ms : float
+        Length of a step, milliseconds.
+    name_of : callable, optional
+        Takes a speaker's number, returns the speaker's name; see `data.speaker_name`.
+
+    Returns
+    -------
+    Figure or None
+        As `explore` does.
+    """
+    from shd_course.figures.playback import Playback
+
+    everything = np.arange(len(events))
+    wrong = np.flatnonzero(predictions.label != predictions.predicted)
+    colors = {"spoken class": "C0", "other class, highest": "C1"}
+    size = events.n_units, events.n_steps
+    playback = Playback(network, size, events.class_names, step_ms, colors)
+    title = playback.figure.suptitle(" ", fontsize=12, x=0.01, ha="left")
+    last = -1
+
+    def update(
+        only_misclassified: bool = False, utterance: int = 1, until_ms: int = round(playback.end_ms)
+    ) -> str:
+        nonlocal last
+        chosen = wrong if only_misclassified and len(wrong) else everything
+        number = min(utterance, len(chosen))
+        i = int(chosen[number - 1])
+        label = events.class_names[events.labels[i]]
+        answer = predictions.predicted[i]
+        if i != last:
+            last = i
+            playback.load(events, i, label)
+            outcome = "correctly" if answer == label else "wrongly"
+            title.set_text(f"A spoken {label} is classified {outcome}, as {answer}")
+            playback.membranes.set_title("output membranes")
+        now_ms, leader, score = playback.seek(until_ms)
+        kind = "misclassified" if only_misclassified else "all"
+        return (
+            f"utterance {i} ({number} of {len(chosen)} {kind}), speaker "
+            f"{name_of(predictions.speaker[i])}: spoken {label}, answer {answer}; after "
+            f"{now_ms:.0f} ms {leader} is ahead with {score:g}"
+        )
+
+    return explore(
+        playback.figure,
+        update,
+        only_misclassified=False,
+        utterance=(1, len(events)),
+        until_ms=(round(step_ms), round(playback.end_ms), round(step_ms)),
+    )

@@ -1,0 +1,141 @@
+"""Say a digit, and see how a network classifies it."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from shd_corpus.microphone import encode_utterance
+from shd_corpus.recording_list import RecordingError
+from shd_corpus.shd_file import N_CHANNELS
+from shd_corpus.sound_file import RATE_HZ
+from shd_course.figures.controls import explore, is_live
+from shd_course.figures.playback import Playback
+from shd_helpers.extras import from_extra
+from shd_helpers.figures.plots import CHANNEL
+from shd_helpers.figures.style import DOT, INK
+from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.trained_network import TrainedNetwork, input_of
+
+with from_extra("study"):
+    import anywidget
+    import traitlets
+
+
+class Recorder(anywidget.AnyWidget):
+    """Buttons to record a digit in the browser, to load a sound file there, and to play it.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        Those of a widget.
+
+    Attributes
+    ----------
+    sound : bytes
+        Samples as float32, 48 kHz, mono.
+    trouble : str
+        Why there is no sound, if there is none.
+    number : int
+        Counts sounds and troubles.
+    """
+
+    _esm = Path(__file__).with_name("recorder.js")
+    sound = traitlets.CBytes().tag(sync=True)  # the browser sends a memoryview
+    trouble = traitlets.Unicode().tag(sync=True)
+    number = traitlets.Int().tag(sync=True)
+
+
+def say_a_word(
+    trained: TrainedNetwork,
+    wave: np.ndarray,
+    rate_hz: int,
+    chances: str,
+    own: TrainedNetwork | None = None,
+) -> Figure | None:
+    """Record a digit or load one, and watch how the network's class scores add up.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        The network.
+    wave : (samples,) array
+        A recording to begin with, full scale 1. Without a person it is the only one.
+    rate_hz : int
+        Its sampling rate.
+    chances : str
+        How often the network is right, in a sentence that is shown with every answer.
+    own : TrainedNetwork, optional
+        The reader's network, which answers first.
+
+    Returns
+    -------
+    Figure or None
+        As `explore` does.
+
+    Raises
+    ------
+    ValueError
+        If the input of a network doesn't have the channels of the cochlea.
+    """
+    size = (trained.grid.n_units, trained.grid.n_steps)
+    colors = {"ahead": "C1"}
+    playback = Playback(
+        trained.network, size, trained.class_names, trained.grid.step_ms, colors, columns=1
+    )
+    curve_axis, spikes_axis = playback.beside
+    (curve,) = curve_axis.plot([], [], color=INK, linestyle="-", linewidth=0.5)
+    (spikes,) = spikes_axis.plot([], [], **DOT)
+    curve_axis.set(ylabel="share of full scale", title="sound")
+    spikes_axis.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
+    votes = playback.counts_spikes
+    recorder = Recorder() if is_live() else None
+    title = playback.figure.suptitle(" ", fontsize=12, x=0.01, ha="left")
+    last = -1
+    line = ""
+    is_utterance = False
+
+    def listen() -> tuple[str, bool]:
+        """Return what there is to say of the last sound, and whether it is an utterance."""
+        if recorder and recorder.trouble:
+            return recorder.trouble, False
+        try:
+            if recorder and recorder.number:
+                utterance = encode_utterance(np.frombuffer(recorder.sound, np.float32), RATE_HZ)
+            else:
+                utterance = encode_utterance(wave, rate_hz)
+            events = input_of(trained, utterance.times, utterance.units)
+            own_events = input_of(own, utterance.times, utterance.units) if own else None
+        except RecordingError as error:
+            return str(error), False
+        curve.set_data(np.arange(len(utterance.wave)) / utterance.rate_hz * 1000, utterance.wave)
+        curve_axis.set_ylim(np.array([-1.05, 1.05]) * np.abs(utterance.wave).max())
+        spikes.set_data(utterance.times * 1000, utterance.units)
+        spikes_axis.set_title(f"{len(utterance.times):,} spikes")
+        answer = playback.load(events, 0)
+        playback.membranes.set_title(
+            f"answer: {answer} ({'most votes' if votes else 'largest mean'})"
+        )
+        name = f"network {trained.name}" if own else "network"
+        title.set_text(f"The {name} classifies this sound as {answer}")
+        line = f"The {name} answers {answer}. {utterance.warning}".rstrip()
+        if own and own_events:
+            best = int(evaluate(own.network, own_events).answers[0])
+            line = f"Your network answers {own.class_names[best]}. {line}"
+        return line, True
+
+    def update(until_ms: int = round(playback.end_ms)) -> str:
+        nonlocal last, line, is_utterance
+        number = recorder.number if recorder else 0
+        if number != last:
+            last = number
+            line, is_utterance = listen()
+        now_ms, leader, score = playback.seek(until_ms)
+        if not is_utterance:
+            return f"{line} (The figure shows the recording before.)"
+        lead = f"{score:g} votes" if votes else f"a mean membrane of {score:.2f}"
+        return f"{line} After {now_ms:.0f} ms {leader} is ahead with {lead}. {chances}"
+
+    step = round(trained.grid.step_ms)
+    until_ms = (step, round(playback.end_ms), step)
+    return explore(playback.figure, update, recorder=recorder, until_ms=until_ms)

@@ -1,0 +1,387 @@
+"""The figures of one run, for notebook 4: each has a title that says what it shows."""
+
+from io import BytesIO
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import soundfile
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from shd_corpus.shd_file import read_shd
+from shd_corpus.speech import wav
+from shd_helpers.data import locate, speaker_name
+from shd_helpers.events import Events
+from shd_helpers.figures.plots import accuracy_loss
+from shd_helpers.figures.style import DOT, INK, legend_above, save
+from shd_helpers.study.run_folder import Run
+
+LAYERS = ("fc1", "fc2")
+N_STRONGEST = 20  # neighboring input units among which the strongest weights are sought
+FIRST_TEST_TAKE = 11  # of each digit and synthetic voice, the first that is in the test file
+
+
+class RunFigures:
+    """The figures of a run of the spiking network.
+
+    Each method draws one figure, saves it in the folder of figures, and returns it.
+
+    Parameters
+    ----------
+    run : Run
+        From `read_run`; its spikes were recorded.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        parameters = run.info["parameters"]
+        utterances = "test" if parameters["score_test"] else "validation"
+        self._source = f"{run.source}; {utterances} utterances"
+        self._classes = run.class_names
+        self._n_epochs = len(run.epochs)
+        self._step_ms = 1.0 * parameters["pool_steps"]  # bins of 1 ms
+        predictions = run.predictions
+        self._is_seen = predictions.speaker.isin(run.info["seen_speakers"])
+        self._groups = {
+            "seen speakers": predictions[self._is_seen],
+            "unseen speakers": predictions[~self._is_seen],
+        }
+
+    def name_of(self, speaker: int) -> str:
+        """Return the name of a speaker in figures.
+
+        Parameters
+        ----------
+        speaker : int
+            Its number in the files.
+
+        Returns
+        -------
+        str
+            A letter for a synthetic voice, a number for a person.
+        """
+        return speaker_name(self._run.info["data"]["name"], speaker)
+
+    def accuracy_and_loss(self) -> Figure:
+        """Draw accuracy and loss after each epoch.
+
+        Returns
+        -------
+        Figure
+            Accuracy at the left, loss at the right.
+        """
+        last = self._run.epochs.iloc[-1]
+        title = (
+            f"In the last epoch {100 * last.train_accuracy:.0f} % of the training utterances are "
+            f"right, and {100 * last.validation_accuracy:.0f} % of the validation utterances"
+        )
+        figure = accuracy_loss(self._run.epochs, len(self._classes))
+        return save(figure, "accuracy_loss_plot", self._run.source, title)
+
+    def weights_over_epochs(self) -> Figure:
+        """Draw the range of both layers' weights over the epochs, and their distributions.
+
+        Returns
+        -------
+        Figure
+            One row for each layer.
+        """
+        figure, axes = plt.subplots(2, 2, figsize=(9, 6), sharex="col", sharey="col")
+        sizes = []
+        for (ranges, densities), layer in zip(axes, LAYERS, strict=True):
+            weights = self._run.weights[f"{layer}/weight"]
+            flat = weights.reshape(len(weights), -1)
+            largest = np.abs(flat).max(1)
+            sizes.append(f"from {largest[0]:.2f} to {largest[-1]:.2f} ({layer})")
+            _draw_ranges(ranges, flat, layer)
+            _draw_densities(densities, flat, layer)
+        axes[1, 0].set_xlabel("epoch (0: initial weights)")
+        axes[1, 1].set_xlabel("weight")
+        title = f"The largest absolute weight changes {' and '.join(sizes)}"
+        return save(figure, "weights_SNN_change_over_epochs", self._run.source, title)
+
+    def weight_matrices(self) -> Figure:
+        """Draw both weight matrices before the training and after it.
+
+        Returns
+        -------
+        Figure
+            One row for each layer, whose two panels have one scale of colors.
+        """
+        height = max(2.2, 0.15 * len(self._classes))
+        figure, axes = plt.subplots(
+            2, 2, figsize=(10, 4 + height), height_ratios=(4, height), sharey="row", sharex="row"
+        )
+        shown = {0: "before training", self._n_epochs: f"after epoch {self._n_epochs}"}
+        for row, layer in zip(axes, LAYERS, strict=True):
+            weights = self._run.weights[f"{layer}/weight"]
+            limit = np.quantile(np.abs(weights[-1]), 0.999)
+            for axis, (epoch, when) in zip(row, shown.items(), strict=True):
+                image = axis.imshow(weights[epoch], cmap="RdBu_r", vmin=-limit, vmax=limit)
+                axis.grid(False)
+                axis.set_title(f"{layer} {when}")
+            figure.colorbar(image, ax=row, label="weight (clipped)", extend="both")
+        axes[0, 0].set_ylabel("hidden neuron")
+        axes[1, 0].set_ylabel("output neuron")
+        axes[1, 0].set_yticks(range(len(self._classes)), self._classes, fontsize=8)
+        for axis in axes[0]:
+            axis.set_xlabel("input unit (low units: high frequencies)")
+        for axis in axes[1]:
+            axis.set_xlabel("hidden neuron")
+        _point_at_strongest(axes[0, 1], self._run.weights["fc1/weight"][-1])
+        sizes = np.abs(self._run.weights["fc1/weight"][-1])
+        title = (
+            f"After training, half of the weights of fc1 are within ± {np.median(sizes):.2f}, and "
+            f"the largest absolute weight is {sizes.max():.2f}"
+        )
+        return save(figure, "weight_matrices", self._run.source, title)
+
+    def confusion_matrices(self) -> Figure:
+        """Draw how often each spoken class was classified as which class.
+
+        Returns
+        -------
+        Figure
+            Seen speakers at the left, unseen ones at the right.
+        """
+        size = max(4.8, 0.32 * len(self._classes))
+        figure, axes = plt.subplots(1, 2, figsize=(2 * size, size), sharey=True)
+        titles = []
+        for axis, (name, rows) in zip(axes, self._groups.items(), strict=True):
+            counts = pd.crosstab(rows.label, rows.predicted)
+            counts = counts.reindex(index=self._classes, columns=self._classes, fill_value=0)
+            _draw_confusion(axis, counts)
+            axis.set(title=f"{name}: {len(rows):,} utterances; % of a spoken class")
+            if (rows.label != rows.predicted).any():
+                titles.append(f"{name}: {_most_confused(counts)}")
+        axes[0].set_ylabel("spoken class")
+        title = "Most frequent error of " + "; of ".join(titles) if titles else "No errors"
+        return save(figure, "confusion_matrix", self._source, title)
+
+    def word_to_digit(self, predicted: Events) -> Figure:
+        """Draw one utterance from the sound to the class scores, over one time axis.
+
+        Parameters
+        ----------
+        predicted : Events
+            The utterances of the run's predictions.
+
+        Returns
+        -------
+        Figure
+            Sound (if this machine can speak it), cochlea, input, hidden spikes and class scores.
+        """
+        examples = self._run.examples
+        word = next(name for name in (*self._classes[3:], *self._classes) if name in examples)
+        example = examples[word]
+        utterance = int(example["utterance"][0])
+        has_sound = self._can_speak()
+        with plt.rc_context({"font.size": 13, "axes.labelsize": 13}):
+            figure, axes = plt.subplots(1, 4 + has_sound, figsize=(10.6 + 2.4 * has_sound, 3.8))
+        if has_sound:
+            _draw_sound(axes[0], wav(word, predicted.speakers[utterance], FIRST_TEST_TAKE))
+        *_, channels, inputs, hidden, scores = axes
+        self._draw_channels(channels, predicted, utterance)
+        self._draw_raster(inputs, example["input"], "input unit")
+        self._draw_raster(hidden, example["hidden"], "hidden neuron")
+        end_ms = len(example["input"]) * self._step_ms
+        for axis in axes[:-1]:
+            axis.set(xlabel="time (ms)", xlim=(0, end_ms))
+            axis.xaxis.set_major_locator(MaxNLocator(3))
+            axis.yaxis.set_major_locator(MaxNLocator(4))
+        self._draw_scores(scores, example["scores"], end_ms)
+        _point_at_end(inputs, self._step_ms * _n_steps_with_input(example["input"]))
+        answer = self._classes[example["scores"].argmax()]
+        scores.set_title(answer, fontsize=14)
+        title = f"A spoken {word!r} is classified as {answer!r}: from the sound to the digit"
+        return save(figure, "word_to_digit", self._source, title)
+
+    def _can_speak(self) -> bool:
+        """Return whether the utterances are those of synthetic voices in the test file."""
+        parameters = self._run.info["parameters"]
+        is_own_voice = parameters["dataset"] == "spoken" and parameters["protocol"] == "official"
+        return bool(is_own_voice and parameters["score_test"])
+
+    def _draw_channels(self, axis: Axes, predicted: Events, utterance: int) -> None:
+        """Draw the spikes of the cochlea, from the data set's file."""
+        parameters = self._run.info["parameters"]
+        files = locate(parameters["dataset"], parameters["language"])
+        # A run's utterances always come from files.
+        assert predicted.file is not None
+        assert predicted.rows is not None
+        data = read_shd(files[predicted.file[utterance]])
+        times, units = data.spikes(predicted.rows[utterance])
+        axis.plot(times * 1000, units, **DOT)
+        axis.set(ylabel="channel", ylim=(0, predicted.n_channels))
+        axis.set_title(f"{predicted.n_channels} channels →", fontsize=14)
+
+    def _draw_raster(self, axis: Axes, is_active: np.ndarray, label: str) -> None:
+        """Draw one dot for each event or spike."""
+        steps, rows = np.nonzero(is_active)
+        axis.plot(steps * self._step_ms, rows, **DOT | {"markersize": 2})
+        n_steps, n_rows = is_active.shape
+        axis.set(ylabel=label, ylim=(0, n_rows))
+        size = f"{n_rows} x {n_steps}" if label == "input unit" else f"{n_rows} neurons"
+        axis.set_title(f"{size} →", fontsize=14)
+
+    def _draw_scores(self, axis: Axes, scores: np.ndarray, end_ms: float) -> None:
+        """Draw a bar for each class, with the answer in black."""
+        colors = np.where(scores == scores.max(), INK, "0.75")
+        axis.barh(self._classes, scores, color=colors)
+        axis.tick_params("y", labelsize=11 if len(self._classes) <= 10 else 7)
+        label_of = {
+            "spikes": f"spikes in {end_ms:.0f} ms",
+            "membrane": "mean membrane",
+        }
+        axis.set_xlabel(label_of[self._run.info["parameters"]["readout"]])
+        axis.set_ylim(len(self._classes) - 0.4, -0.6)
+        axis.grid(False)
+
+    def accuracy_per_speaker(self) -> Figure:
+        """Draw the accuracy of each speaker, with its interval over utterances.
+
+        Returns
+        -------
+        Figure
+            The interval is Wilson's, which doesn't leave 0 to 100 %.
+        """
+        figure, axis = plt.subplots(figsize=(7, 3.6))
+        ranges = []
+        for (name, rows), color, hatch in zip(
+            self._groups.items(), ("C0", "C1"), (None, "//"), strict=True
+        ):
+            table = _speaker_intervals(rows)
+            if table.empty:
+                continue
+            ends = [table.accuracy - table.low, table.high - table.accuracy]
+            axis.bar(
+                [self.name_of(speaker) for speaker in table.index],
+                table.accuracy,
+                yerr=ends,
+                label=name,
+                color=color,
+                edgecolor=INK,
+                hatch=hatch,
+                capsize=4,
+                ecolor=INK,
+            )
+            bounds = [f"{table.accuracy.min():.0f}", f"{table.accuracy.max():.0f}"]
+            ranges.append(f"{' to '.join(dict.fromkeys(bounds))} % for {name}")
+        axis.set(xlabel="speaker", ylabel="accuracy (%)", ylim=(0, 102))
+        legend_above(axis)
+        title = f"Accuracy: {', '.join(ranges)}"
+        return save(figure, "accuracy_per_speaker", self._source, title)
+
+
+def _draw_ranges(axis: Axes, flat: np.ndarray, layer: str) -> None:
+    """Draw largest, mean and smallest weight (epochs + 1, weights) over the epochs."""
+    epochs = np.arange(len(flat))
+    mean = flat.mean(1)
+    deviation = flat.std(1)
+    axis.plot(epochs, flat.max(1), label="maximum")
+    axis.plot(epochs, mean, label="mean")
+    axis.fill_between(
+        epochs, mean - deviation, mean + deviation, alpha=0.25, color="C1", label="± 1 sd"
+    )
+    axis.plot(epochs, flat.min(1), label="minimum")
+    axis.set_ylabel(f"{layer} weight")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_above(axis)
+
+
+def _draw_densities(axis: Axes, flat: np.ndarray, layer: str) -> None:
+    """Draw how weights (epochs + 1, weights) are distributed at the start, halfway and the end."""
+    some = sorted({0, len(flat) // 2, len(flat) - 1})
+    bins = np.linspace(flat[some].min(), flat[some].max(), 50)
+    for epoch in some:
+        density, _ = np.histogram(flat[epoch], bins, density=True)
+        axis.plot((bins[1:] + bins[:-1]) / 2, density, label=f"epoch {epoch}")
+    axis.set(ylabel=f"density of {layer} weights", yscale="log")
+    legend_above(axis)
+
+
+def _point_at_strongest(axis: Axes, weights: np.ndarray) -> None:
+    """Point an arrow at the neighboring input units that have the strongest weights on average."""
+    mean_size = np.abs(weights).mean(0)
+    n = min(N_STRONGEST, len(mean_size))
+    means = np.convolve(mean_size, np.ones(n) / n, mode="valid")
+    middle = int(means.argmax()) + n / 2
+    n_neurons = len(weights)
+    axis.annotate(
+        "strongest weights",
+        (middle, 0.04 * n_neurons),
+        (0.5 * len(mean_size), 0.22 * n_neurons),
+        arrowprops={"arrowstyle": "->", "color": INK, "linewidth": 1.4},
+        bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "0.6"},
+        ha="center",
+    )
+
+
+def _draw_confusion(axis: Axes, counts: pd.DataFrame) -> None:
+    """Draw a confusion matrix in percent of each row."""
+    percent = 100 * counts.to_numpy() / np.maximum(1, counts.to_numpy().sum(1, keepdims=True))
+    axis.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="equal")
+    axis.grid(False)
+    for row, column in np.argwhere(percent >= 0.5):
+        value = percent[row, column]
+        color = "white" if value > 50 else INK
+        axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color=color)
+    axis.set_xticks(range(len(counts)), counts.columns, rotation=90, fontsize=8)
+    axis.set_yticks(range(len(counts)), counts.index, fontsize=8)
+    axis.set_xlabel("predicted class")
+
+
+def _most_confused(counts: pd.DataFrame) -> str:
+    """Return the most frequent error of a confusion matrix, in words."""
+    errors = counts.to_numpy() * (1 - np.eye(len(counts), dtype=int))
+    row, column = np.unravel_index(errors.argmax(), errors.shape)
+    n_spoken = counts.iloc[row].sum()
+    spoken = counts.index[row]
+    return f"{spoken!r} as {counts.columns[column]!r} ({errors[row, column]} of {n_spoken})"
+
+
+def _draw_sound(axis: Axes, content: bytes) -> None:
+    """Draw a WAV file."""
+    wave, rate_hz = soundfile.read(BytesIO(content))
+    axis.plot(1000 * np.arange(len(wave)) / rate_hz, wave, color=INK, linewidth=0.5)
+    axis.set_ylabel("share of full scale")
+    axis.set_title("sound →", fontsize=14)
+
+
+def _n_steps_with_input(is_active: np.ndarray) -> int:
+    """Return the number of steps (steps, units) until the last event."""
+    return 1 + int(np.flatnonzero(is_active.any(1)).max())
+
+
+def _point_at_end(axis: Axes, last_ms: float) -> None:
+    """Point an arrow at the last input event."""
+    top = axis.get_ylim()[1]
+    right = axis.get_xlim()[1]
+    if last_ms > 0.5 * right:  # no room for the text
+        return
+    axis.annotate(
+        "input\nends",
+        (last_ms, 0.5 * top),
+        (0.75 * right, 0.5 * top),
+        arrowprops={"arrowstyle": "->", "color": INK},
+        ha="center",
+        va="center",
+        fontsize=11,
+    )
+
+
+def _speaker_intervals(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return each speaker's accuracy and the ends of its interval over utterances, in percent."""
+    table = {}
+    for speaker, is_right in (rows.label == rows.predicted).groupby(rows.speaker):
+        test = stats.binomtest(int(is_right.sum()), len(is_right))
+        interval = test.proportion_ci(method="wilson")
+        table[speaker] = {
+            "accuracy": 100 * is_right.mean(),
+            "low": 100 * interval.low,
+            "high": 100 * interval.high,
+        }
+    return pd.DataFrame.from_dict(table, orient="index")

@@ -1,0 +1,145 @@
+"""Make the reader's own copy of the notebooks: `my_notebooks`, without outputs.
+
+``make lab`` opens this copy, so that the reader can write into it without changing files that git
+tracks. A file that the reader has changed is never overwritten.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+import nbformat
+
+from shd_corpus.files import atomic
+from shd_helpers.command import run
+from shd_helpers.paths import NOTEBOOKS, ROOT
+
+COPIES = ROOT / "my_notebooks"
+WRITTEN = ".written.json"  # the hash of each copy as it was written, by the file's name
+
+
+def student_copy(path: Path) -> str:
+    """Return the text of a notebook without its outputs.
+
+    The functions of its exercises are empty: they are committed so, each with a solution in a
+    folded cell below.
+
+    Parameters
+    ----------
+    path : Path
+        A committed notebook.
+
+    Returns
+    -------
+    str
+        The content of the copy.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+            cell.execution_count = None
+    return nbformat.writes(notebook) + "\n"
+
+
+def make_copies(source: Path = NOTEBOOKS, folder: Path = COPIES) -> list[str]:
+    """Copy the notebooks that are missing, and bring copies up to date that nobody has changed.
+
+    Parameters
+    ----------
+    source : Path
+        The folder of the committed notebooks.
+    folder : Path
+        The folder of the copies. It is made if it is missing.
+
+    Returns
+    -------
+    list of str
+        A sentence for each thing that was done.
+
+    Raises
+    ------
+    NotADirectoryError
+        If a file has the folder's name.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: isn't a folder, so no notebook was copied. Rename it.")
+    folder.mkdir(exist_ok=True)
+    written = _read_written(folder)
+    made = []
+    updated = []
+    kept = []
+    for path in sorted(source.glob("*.ipynb")):
+        text = student_copy(path)
+        copy = folder / path.name
+        if copy.exists():
+            own = _hash(copy.read_bytes())
+            if own == _hash(text.encode()):
+                continue
+            if own != written.get(path.name):
+                kept.append(path.name)
+                continue
+            updated.append(path.name)
+        else:
+            made.append(path.name)
+        with atomic(copy) as unfinished:
+            unfinished.write_bytes(text.encode())
+        written[path.name] = _hash(text.encode())
+        with atomic(folder / WRITTEN) as unfinished:
+            unfinished.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    return _sentences(folder, made, updated, kept)
+
+
+def _sentences(folder: Path, made: list[str], updated: list[str], kept: list[str]) -> list[str]:
+    """Say what was done with the copies."""
+    sentences = []
+    if made:
+        sentences.append(f"{folder.name}/: copied {', '.join(made)}, without outputs.")
+    if updated:
+        sentences.append(f"{folder.name}/: updated {', '.join(updated)}, which you hadn't changed.")
+    if kept:
+        sentences.append(
+            f"{folder.name}/: kept {', '.join(kept)}, which you have changed or run. To start one "
+            "again, delete or rename it."
+        )
+    if not sentences:
+        sentences.append(f"{folder.name}/: every notebook is there, as it was copied.")
+    return sentences
+
+
+def _read_written(folder: Path) -> dict[str, str]:
+    """Return the hashes of the copies as they were written; none if the file is missing or broken.
+
+    Without a hash a copy counts as changed, so that it is kept.
+    """
+    try:
+        written = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return written if isinstance(written, dict) else {}
+
+
+def _hash(content: bytes) -> str:
+    """Return what recognizes a file that the reader hasn't changed."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def main() -> None:
+    """Make the copies and print what was done."""
+    argparse.ArgumentParser(
+        prog="python -m shd_course.student_copy", description=__doc__
+    ).parse_args()
+    try:
+        sentences = make_copies()
+    except OSError as error:
+        raise SystemExit(str(error)) from error
+    print(*sentences, sep="\n")
+    print(
+        f"Start with {COPIES.name}/01_data_preprocessing.ipynb: run cell by cell (Shift+Enter). "
+        f"{NOTEBOOKS.name}/ has the same notebooks with all outputs, for comparison."
+    )
+
+
+if __name__ == "__main__":
+    run(main)

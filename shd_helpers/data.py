@@ -1,0 +1,299 @@
+"""Get a data set by name: download it, make it, or find it in a folder.
+
+A data set is a pair of files in the layout of the Spiking Heidelberg Digits: the training file and
+the test file. `locate` returns their paths and `fingerprint` identifies their content.
+"""
+
+import string
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from shd_corpus.dataset_error import DatasetError
+from shd_corpus.download import download, exclusive
+from shd_corpus.names import FILES, MOST_COPIES, SUFFIXES, copy_name
+from shd_corpus.packed_file import content_hash
+from shd_corpus.shd_file import N_CHANNELS, channels_of
+from shd_helpers.paths import data_dir, resolve
+
+# MD5 of the official HDF5 files, and of the zip files that hold them, as public loaders check them.
+SHD_MD5 = {
+    "shd_train.h5": "8e9877c85f29a28dd353ea6a54402667",
+    "shd_train.h5.zip": "f3252aeb598ac776c1b526422d90eecb",
+    "shd_test.h5": "207ad1295a0ab611e22d1734989c254e",
+    "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
+}
+NAMED = ("spoken", "hd", "shd")  # all other data sets are folders
+
+
+def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
+    """Find, make or download the two files of a data set.
+
+    Parameters
+    ----------
+    dataset : str
+        A name or a folder:
+
+        * ``"spoken"``: digits spoken by eSpeak NG, made once and stored in ``data/spoken``.
+        * ``"hd"``: the Heidelberg Digits, downloaded as sound, encoded once and stored in
+          ``data/hd``. ``$SHD_BASE_URL`` replaces the addresses of downloads.
+        * ``"shd"``: the official spikes of the same sound, downloaded once into ``data/shd``.
+        * a folder with ``<name>_train.h5`` and ``<name>_test.h5``, also as ``.h5.gz`` or
+          ``.h5.zip``. A relative path counts from the repository root.
+    language : str
+        Which digits ``"spoken"`` speaks: a key of `LANGUAGES`. It changes no other data set.
+
+    Returns
+    -------
+    tuple of Path
+        Training file and test file.
+
+    Raises
+    ------
+    DatasetError
+        If a download fails or has another hash than the official file, or the folder holds no such
+        pair, or more than one. Or, as a `SpeechError`, if eSpeak NG fails.
+    ValueError
+        If the language of ``"spoken"`` is unknown.
+    """
+    if dataset == "spoken":
+        from shd_corpus.speech import make_spoken  # takes 1 s to import, by numba and scipy
+
+        return make_spoken(data_dir() / "spoken" / language, language=language)
+    if dataset == "hd":
+        from shd_corpus.heidelberg import make_heidelberg
+
+        train, test = make_heidelberg(data_dir() / "hd")
+        return train, test
+    if dataset == "shd":
+        return _official("shd_train"), _official("shd_test")
+    return _only_pair(resolve(dataset))
+
+
+def n_channels_of(dataset: str) -> int:
+    """Return the number of channels of a data set, without making or downloading it.
+
+    Parameters
+    ----------
+    dataset : str
+        As for `locate`.
+
+    Returns
+    -------
+    int
+        The number that the training file of a folder contains. It is 700 for the study's own data
+        sets, for files without such a number, and for a folder that doesn't exist.
+
+    Raises
+    ------
+    DatasetError
+        If the folder holds no data set, or its training file is damaged.
+    """
+    if dataset in NAMED or not resolve(dataset).is_dir():
+        return N_CHANNELS
+    train, _ = locate(dataset)
+    return channels_of(train)
+
+
+def _only_pair(folder: Path) -> tuple[Path, Path]:
+    """Return the training file and the test file of a folder, which must hold one such pair."""
+    if not folder.is_dir():
+        raise DatasetError(
+            f"{folder}: no such folder. Set `dataset` to 'spoken', 'hd', 'shd' or a folder that "
+            "holds <name>_train.h5 and <name>_test.h5. A relative path counts from the repository "
+            "root."
+        )
+    names = {path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")}
+    pairs = []
+    for name in sorted(names - _names_of_copies(names)):
+        train = _packed_or_not(folder / f"{name}_train")
+        test = _packed_or_not(folder / f"{name}_test")
+        if train and test:
+            pairs.append((train, test))
+    if not pairs:
+        raise DatasetError(f"{folder}: {_why_no_pair(folder)}")
+    if len(pairs) > 1:
+        raise DatasetError(
+            f"{folder}: {len(pairs)} pairs of files <name>_train.h5 and <name>_test.h5 (or .h5.gz, "
+            f".h5.zip) found: {', '.join(map(dataset_name, pairs))}. Keep one pair in a folder."
+        )
+    return pairs[0]
+
+
+def _why_no_pair(folder: Path) -> str:
+    """Return why a folder holds no data set, and what to do."""
+    for half, other in (("train", "test"), ("test", "train")):
+        for path in sorted(folder.glob(f"*_{half}.h5*")):
+            name = path.name.rpartition(f"_{half}.h5")[0]
+            return (
+                f"{path.name} found, but no {name}_{other}.h5 (or .h5.gz, .h5.zip). Put both files "
+                "of the data set into the folder."
+            )
+    return (
+        "no files <name>_train.h5 and <name>_test.h5 (or .h5.gz, .h5.zip) found. Check the path, "
+        "or put both files of a data set into the folder."
+    )
+
+
+def _names_of_copies(names: Collection[str]) -> set[str]:
+    """Return the names that augmented copies of some data sets have."""
+    numbers = range(1, MOST_COPIES + 1)
+    return {copy_name(name, copy) for name in names for copy in numbers}
+
+
+def locate_augmented(
+    dataset: str, files: tuple[Path, Path], file_number: int, copies: int
+) -> list[Path]:
+    """Find the augmented copies of a data set's training file or test file, or make them.
+
+    Each copy is a file of its own. Row by row it has the recordings of the original file, augmented
+    as `WaveformAugmentation` draws it.
+
+    Parameters
+    ----------
+    dataset : str
+        As for `locate`. Missing copies of ``"hd"`` are made.
+    files : tuple of Path
+        Training file and test file, from `locate`.
+    file_number : int
+        0 for copies of the training file, 1 for copies of the test file.
+    copies : int
+        How many copies: numbers 1 to `copies`.
+
+    Returns
+    -------
+    list of Path
+        The copies, in the order of their numbers.
+
+    Raises
+    ------
+    DatasetError
+        If a copy is missing and can't be made.
+    """
+    numbers = range(1, copies + 1)
+    if dataset == "hd":
+        from shd_corpus.heidelberg import make_heidelberg
+
+        folder = data_dir() / "hd"
+        return [make_heidelberg(folder, copy, [file_number])[0] for copy in numbers]
+    paths = []
+    for copy in numbers:
+        name = f"{copy_name(dataset_name(files), copy)}_{FILES[file_number]}"
+        wanted = files[file_number].with_name(name)
+        path = _packed_or_not(wanted)
+        if path is None:
+            _refuse_absent(wanted, copies)
+        paths.append(path)
+    return paths
+
+
+def _refuse_absent(path: Path, n_copies: int) -> NoReturn:
+    """Raise the DatasetError of a file of augmented copies that isn't there."""
+    raise DatasetError(
+        f"{path}.h5: no such file. Make it from the recordings with "
+        f"encode_recordings(..., augmented_copies={n_copies}), or set `augmented_copies` to 0, as "
+        "it must be with 'spoken' and 'shd'."
+    )
+
+
+def dataset_name(files: tuple[Path, Path]) -> str:
+    """Return the name of a data set for figures and tables.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        Training file and test file, from `locate`.
+
+    Returns
+    -------
+    str
+        What the training file's name has before ``_train``.
+    """
+    return files[0].name.rpartition("_train")[0]
+
+
+def speaker_name(dataset: str, speaker: int) -> str:
+    """Return the name of a speaker for figures and tables.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set, from `dataset_name`.
+    speaker : int
+        The speaker's number in the files.
+
+    Returns
+    -------
+    str
+        A letter for a synthetic voice of ``spoken``, the number for a person.
+    """
+    letters = string.ascii_uppercase
+    return letters[speaker] if dataset == "spoken" and speaker < len(letters) else str(speaker)
+
+
+def fingerprint(
+    files: tuple[Path, Path], augmented: Mapping[int, Sequence[Path]] | None = None
+) -> dict[str, str]:
+    """Return a data set's name and the SHA-256 of its files, which identify what a run trains on.
+
+    Only the bytes of the HDF5 files count. Packing them as ``.gz`` or ``.zip`` changes nothing.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        Training file and test file, from `locate`.
+    augmented : mapping, optional
+        The augmented copies that a run trains on too, from `locate_augmented`, by the number of the
+        file that they are copies of (0: training file, 1: test file).
+
+    Returns
+    -------
+    dict of str to str
+        `name`, `train_sha256` and `test_sha256`; with augmented recordings also
+        `augmented_train_sha256` and `augmented_test_sha256`: the hashes of all copies, in their
+        order, with spaces between them.
+
+    Raises
+    ------
+    DatasetError
+        If a file can't be read.
+    """
+    train, test = files
+    entries = {
+        "name": dataset_name(files),
+        "train_sha256": content_hash(train),
+        "test_sha256": content_hash(test),
+    }
+    for file_number, copies in (augmented or {}).items():
+        hashes = " ".join(map(content_hash, copies))
+        entries[f"augmented_{FILES[file_number]}_sha256"] = hashes
+    return entries
+
+
+def _packed_or_not(path: Path) -> Path | None:
+    """Return the HDF5 file of a path without suffix, packed or not; None if there is none."""
+    for suffix in SUFFIXES:
+        file = path.with_name(path.name + suffix)
+        if file.is_file():
+            return file
+    return None
+
+
+def _official(name: str) -> Path:
+    """Return an official file. Download it if it is missing, and check its hash each time."""
+    folder = data_dir() / "shd"
+    path = _packed_or_not(folder / name)
+    if path is None:
+        with exclusive(folder):
+            zipped = f"{name}.h5.zip"
+            path = _packed_or_not(folder / name)  # another process may have just downloaded it
+            return path or download(zipped, folder, f"md5:{SHD_MD5[zipped]}")
+    actual = content_hash(path, "md5")
+    expected = SHD_MD5[f"{name}.h5"]
+    if actual != expected:
+        raise DatasetError(
+            f"{path}: has the MD5 {actual}, but the official file has {expected}. Remove it, and "
+            "it is downloaded again. If you trust it, name its folder as the data set: "
+            f"DATASET={str(folder)!r}."
+        )
+    return path
