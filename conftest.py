@@ -25,7 +25,6 @@ LONG = {
         "engine",
         "handshake",
         "placing",
-        "random_attacks",
         "recordings",
         "sound",
         "speech",

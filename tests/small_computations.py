@@ -3,7 +3,7 @@
 Each takes fixed inputs through a part of the code. small_computations.json has what they returned
 at today's version numbers, and test_small_computations.py compares.
 ``python -m tests.small_computations`` compares, too, and then records the hash of the code in
-shd_helpers/versions.py. It stores new values for a version number that was raised, and no others.
+versions.py. It stores new values for a version number that was raised, and no others.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from shd_corpus.cochlea import encode
 from shd_corpus.shd_file import Utterances
 from shd_corpus.sound_file import RATE_HZ, at_48_khz
 from shd_corpus.waveform_augmentation import WaveformAugmentation
+from shd_corpus import versions as corpus_versions
 from shd_helpers import versions
 from shd_helpers.computing_code import code_hash
 from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsample
@@ -79,6 +80,12 @@ def compute(
         }
 
 
+def number_of(name: str) -> int:
+    """Return a version number; those of sound are in shd_corpus."""
+    module = versions if name == "NUMERICS" else corpus_versions
+    return getattr(module, name)
+
+
 def stored() -> dict:
     """Return the stored values of each version number, and under `versions` the numbers."""
     return json.loads(VALUES.read_text(encoding="utf-8"))
@@ -117,12 +124,12 @@ def report(computed: Mapping[str, Mapping[str, CaseValues]]) -> str:
     """Return which version numbers don't belong to what the code computes, and what to do."""
     sentences = []
     for name, cases in computed.items():
-        number = getattr(versions, name)
+        number = number_of(name)
         if number != stored()["versions"][name]:
             continue  # it was raised
         if different := differences(name, cases):
             sentences.append(
-                f"shd_helpers/versions.py: {name} is {number}, but this code computes different "
+                f"versions.py: {name} is {number}, but this code computes different "
                 f"results than that version: {'; '.join(different)}. If the change is a mistake, "
                 f"undo it. If it is intended, raise {name} to {number + 1}."
             )
@@ -133,7 +140,7 @@ def record(computed: Mapping[str, Mapping[str, CaseValues]]) -> None:
     """Store the values of version numbers that were raised, and the hash of the code."""
     content = stored()
     for name, cases in computed.items():
-        number = getattr(versions, name)
+        number = number_of(name)
         if number != content["versions"][name]:
             content["versions"][name] = number
             content[name] = {_stored_name(case): _rounded(cases[case]) for case in cases}

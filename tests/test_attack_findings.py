@@ -167,7 +167,7 @@ def test_another_container_of_the_same_name_loses_nothing(tmp_path, monkeypatch)
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from shd_helpers import files\n"
+        "from shd_corpus import files\n"
         "files.PROCESS_NAMESPACE = Path(sys.argv[2])\n"
         "with files.atomic(sys.argv[1]) as part:\n"
         "    part.write_text('half')\n"

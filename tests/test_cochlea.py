@@ -184,7 +184,7 @@ def test_spikes_are_those_of_the_data_sets_made_so_far(rate_hz, digest):
     spikes = np.stack([steps, units]).astype("<i4").tobytes()
     assert hashlib.sha256(spikes).hexdigest()[:16] == digest, (
         "the cochlea computes other spikes than before: if that is intended, raise SPIKES in "
-        "shd_helpers/versions.py and put the new digest here"
+        "shd_corpus/versions.py and put the new digest here"
     )
 
 

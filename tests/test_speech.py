@@ -19,7 +19,7 @@ from shd_corpus.speech import SpeechError, make_spoken, speak, synthesize
 
 CHANGED = (
     "the same seed gives other utterances than before: if that is intended, raise SPIKES in "
-    "shd_helpers/versions.py and put the new values here"
+    "shd_corpus/versions.py and put the new values here"
 )
 
 

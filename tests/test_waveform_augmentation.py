@@ -12,7 +12,7 @@ from evidence.augmented_recordings import describe, main
 from shd_corpus import waveform_augmentation
 from shd_corpus.cochlea import encode
 from shd_corpus.waveform_augmentation import OCTAVES_HZ, WaveformAugmentation
-from shd_helpers.versions import WAVEFORMS
+from shd_corpus.versions import WAVEFORMS
 
 RATE_HZ = 48_000
 
@@ -135,7 +135,7 @@ def test_augmented_recordings_are_those_made_so_far():
     ]
     np.testing.assert_allclose(levels, want, rtol=1e-6, err_msg=(
         "augmented recordings differ from before: if that is intended, raise WAVEFORMS in "
-        "shd_helpers/versions.py and put the new values here"
+        "shd_corpus/versions.py and put the new values here"
     ))  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
-from shd_helpers.figures import say_a_word
+from shd_course.figures.listening import say_a_word
 from shd_helpers.paths import ROOT
 from shd_helpers.study import load_pretrained
 from shd_helpers.study.trained_network import TrainedNetwork
