@@ -74,13 +74,15 @@ OF_EXTRAS = {
 def imported_libraries():
     """Return the libraries that the package imports anywhere, but Python's own."""
     modules = set()
-    for path in (ROOT / "shd_helpers").rglob("*.py"):
+    folders = [ROOT / "shd_helpers", *(ROOT / "packages").glob("*/shd_*")]
+    for path in (path for folder in folders for path in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 modules.add(node.module.partition(".")[0])
-    modules -= {*sys.stdlib_module_names, "shd_helpers", "shd_circuit"}
+    modules = {name for name in modules if not name.startswith("shd_")}
+    modules -= {*sys.stdlib_module_names}
     return {BROUGHT.get(module, OTHER_NAMES.get(module, module)) for module in modules}
 
 
@@ -116,8 +118,12 @@ def test_the_listed_packages_are_those_in_the_folder():
     """Setuptools finds no package by itself where one has its files elsewhere."""
     listed = set(TOOLS["setuptools"]["packages"])
     mapped = set(TOOLS["setuptools"]["package-dir"])
-    folders = [path.parent for path in (ROOT / "shd_helpers").rglob("__init__.py")]
-    assert listed - mapped == {".".join(path.relative_to(ROOT).parts) for path in folders}
+    packages = [ROOT / "shd_helpers", *(ROOT / "packages").glob("*/shd_*")]
+    found = set()
+    for package in packages:
+        for path in package.rglob("__init__.py"):
+            found.add(".".join(path.parent.relative_to(package.parent).parts))
+    assert listed == found | mapped
     for name, folder in TOOLS["setuptools"]["package-dir"].items():
         assert name in listed and (ROOT / folder).is_dir()
 
@@ -187,7 +193,7 @@ EXEMPT_KERNELS = {
 
 def test_only_these_kernels_are_exempt_from_the_limits_of_complexity():
     found = {}
-    for folder in ("shd_helpers", "circuit", "evidence", "tests"):
+    for folder in ("shd_helpers", "circuit", "evidence", "packages", "tests"):
         for path in (ROOT / folder).rglob("*.py"):
             exempt = re.findall(r"def (\w+)\(.*# noqa:.*(?:C901|PLR09)", path.read_text())
             if exempt:

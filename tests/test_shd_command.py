@@ -96,7 +96,7 @@ def without_extras(*lines):
 def test_the_core_needs_no_extra():
     ended = without_extras(
         "import shd_helpers.hear, shd_helpers.study.training, shd_helpers.study.tables",
-        "import shd_helpers.study.statistics, shd_corpus.heidelberg",
+        "import shd_judge, shd_corpus.heidelberg",
         "import shd_corpus.speech, shd_helpers.figures.plots, shd_helpers.network",
         "print(shd_helpers.hear.Listener('small'))",
     )

@@ -12,9 +12,8 @@ import reprlib
 from collections.abc import Sequence
 from dataclasses import field, fields
 from math import inf, isfinite
+from numbers import Integral
 from typing import Any
-
-import numpy as np
 
 MOST_LISTED = 3  # things of a kind that a message lists; it only counts the others
 
@@ -88,7 +87,7 @@ def check_settings(settings: Any) -> None:
     """
     for each in fields(settings):
         value = getattr(settings, each.name)
-        if isinstance(value, np.generic):
+        if type(value).__module__ == "numpy" and value.ndim == 0:  # numpy isn't imported here
             value = value.item()
             object.__setattr__(settings, each.name, value)  # it is frozen
         allowed = each.metadata.get("allowed")
@@ -213,6 +212,6 @@ def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
     ValueError
         If it is out of range, or isn't an int of Python's or numpy's. 1.0 is a float.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise ValueError(f"{name} {quoted(value)}: must be a whole number")
     check_number(name, int(value), low, high)
