@@ -12,30 +12,44 @@ tests/test_small_computations.py checks whether changed code still computes the 
 import ast
 import functools
 import hashlib
+import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
-MODULES = (  # those that turn spikes into class scores
-    "compiled.py",
-    "data/class_names.py",
-    "data/shd_file.py",
-    "events/*.py",
-    "network/*.py",
-    "study/evaluation.py",
-    "study/recipe.py",
-    "study/threads.py",
-    "study/train_config.py",
-    "study/training.py",
-)
+# The modules that turn spikes into class scores, by package
+MODULES = {
+    "shd_corpus": ("class_names.py", "compiled.py", "shd_file.py"),
+    "shd_helpers": (
+        "events/*.py",
+        "network/*.py",
+        "study/evaluation.py",
+        "study/recipe.py",
+        "study/threads.py",
+        "study/train_config.py",
+        "study/training.py",
+    ),
+}
 _N_DIGITS = 16
 
 
 @functools.cache
 def code_hash() -> str:
     """Return the hash of today's computing modules: 16 hexadecimal digits."""
-    files = [file for pattern in MODULES for file in sorted(PACKAGE.glob(pattern))]
-    return hash_of(file.read_text(encoding="utf-8") for file in files)
+    return hash_of(file.read_text(encoding="utf-8") for file in computing_files())
+
+
+def computing_files() -> list[Path]:
+    """Return the files of the computing modules. Each pattern of `MODULES` must have one."""
+    files = []
+    for package, patterns in MODULES.items():
+        spec = importlib.util.find_spec(package)
+        folder = Path(spec.origin).parent  # type: ignore[union-attr, arg-type]
+        for pattern in patterns:
+            found = sorted(folder.glob(pattern))
+            if not found:
+                raise ValueError(f"MODULES: {package} has no file {pattern}. Correct the pattern.")
+            files += found
+    return files
 
 
 def hash_of(sources: Iterable[str]) -> str:
