@@ -31,6 +31,7 @@ from shd_helpers.study.run_folder import class_names_of, classes_in_words
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.statistics import interval
 from shd_helpers.study.trained_network import TrainedNetwork
+from shd_helpers.sweeps import plan_of
 
 
 def find(name: str) -> Path:
@@ -237,6 +238,7 @@ def describe(
         operations=cost.operations(circuit, events),
         is_quantization_aware=bool(n_quantized_epochs),
         dataset=trained.about["data"]["name"],
+        unseen_accuracy=unseen_accuracy(trained, bits),
     )
 
 
@@ -338,11 +340,7 @@ def rounding_loss(trained: TrainedNetwork, bits: Quantization) -> str:
     str
         A sentence that begins with a blank; "" if the loss isn't known.
     """
-    path = results_dir() / "circuit_bits_small.csv"
-    if trained.file != networks_dir() / "small.npz" or not path.exists():
-        return ""
-    table = pd.read_csv(path)
-    table = table[(table.circuit == bits.name) & (table.speaker >= 0)]
+    table = _of_held_out_speakers(trained, bits)
     if table.empty:
         return ""
     table["loss"] = 100 * (table.float_accuracy - table.accuracy)
@@ -355,6 +353,33 @@ def rounding_loss(trained: TrainedNetwork, bits: Quantization) -> str:
         f"mean and 95 % interval over {n_speakers} speakers and {n_seeds} seeds)"
         f"{', *undecided*' if abs(mean) < half else ''}."
     )
+
+
+def unseen_accuracy(trained: TrainedNetwork, bits: Quantization) -> str:
+    """Return the accuracy of such circuits for unseen speakers as text; "" if it isn't known.
+
+    It is over the six speakers who weren't used for model selection, as in notebook 8.
+    """
+    table = _of_held_out_speakers(trained, bits)
+    table = table[table.speaker.isin(plan_of("reference")["unseen_speakers"])]
+    if table.empty:
+        return ""
+    by_speaker = table.pivot(index="speaker", columns="seed", values="accuracy")
+    mean, half = interval(100 * by_speaker.to_numpy())
+    n_speakers, n_seeds = by_speaker.shape
+    return (
+        f"{mean:.1f} ± {half:.1f} % (mean and 95 % interval over {n_speakers} speakers and "
+        f"{n_seeds} seeds)"
+    )
+
+
+def _of_held_out_speakers(trained: TrainedNetwork, bits: Quantization) -> pd.DataFrame:
+    """Return the rows of a network's recipe and bits in ``circuit_bits_small.csv``."""
+    path = results_dir() / "circuit_bits_small.csv"
+    if trained.file != networks_dir() / "small.npz" or not path.exists():
+        return pd.DataFrame({"speaker": []})
+    table = pd.read_csv(path)
+    return table[(table.circuit == bits.name) & (table.speaker >= 0)]
 
 
 def _of_all_seeds(trained: TrainedNetwork) -> Iterator[TrainedNetwork]:
