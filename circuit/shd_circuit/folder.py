@@ -67,9 +67,8 @@ _EXPORTED = {
     *(f"{name}.mem" for name in MEMORIES),
     "delay.mem",
 }
-# what earlier versions wrote, and what the tools of the README's commands leave there
+# what the tools of the README's commands leave there
 _MADE = {
-    "slow_top.v",
     "reference",
     "traced",
     "simulation",
