@@ -31,7 +31,9 @@ def test_every_command_is_listed():
 
 
 def test_every_environment_variable_of_a_user_is_listed():
-    sources = [MAKEFILE, *(path.read_text() for path in (ROOT / "shd_helpers").rglob("*.py"))]
+    folders = [ROOT / "shd_helpers", *(ROOT / "packages").glob("*/shd_*")]
+    sources = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
+    sources.append(MAKEFILE)
     used = set(re.findall(r"\"(SHD_[A-Z_]+)\"", "\n".join(sources)))
     assert used == set(re.findall(r"`(SHD_[A-Z_]+)`", COMMANDS_PAGE))
 

@@ -10,64 +10,62 @@ from shd_circuit.sources import Utterance, memory_bits, score_bits
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.operation_counts import accumulates
 
-# cycles in which the clock of slow_top runs on after a spike or a millisecond, and those of a byte
-WAKING_CYCLES = 16
-UART_BYTE_CYCLES = 10 * 17
 # of an iCE40 UP5K at 1.2 V; docs/energy.md says where these energies come from
-STATIC_MW = 92.1e-3 * 1.219  # milliamperes with the clock halted, times the core's volts
-ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39, "reads": 10.0, "writes": 10.0}
+STATIC_MW = 92.1e-3 * 1.219  # milliamperes with the clock halted, times the volts of its supply
+ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39}
+MEMORY_PJ = (10, 100)  # of a word that is read or written; assumed: the lowest and the highest
 
 
-def energy(counted: pd.Series) -> pd.Series:
+def energy(counted: pd.Series, memory_pj: float = MEMORY_PJ[0]) -> pd.Series:
     """Estimate the energy that the core takes on an iCE40 UP5K, without what is always drawn.
 
     Parameters
     ----------
     counted : Series
         What the core does, as `rtl.toggles.toggles` counts it.
+    memory_pj : float
+        Picojoules of a memory word that is read or written. No measurement is known.
 
     Returns
     -------
     Series
         Microjoules of each kind of activity.
     """
-    return counted * pd.Series(ENERGY_PJ)[counted.index] / 1e6
+    picojoules = ENERGY_PJ | {"reads": memory_pj, "writes": memory_pj}
+    return counted * pd.Series(picojoules)[counted.index] / 1e6
 
 
-def board_energy(
-    counted: pd.Series, clock_hz: float, seconds: float = 1.0, awake: float | None = None
+def fpga_core_energy(
+    counted: pd.Series, n_flip_flops: float, clock_hz: float, memory_pj: float = MEMORY_PJ[0]
 ) -> pd.Series:
-    """Estimate the energy of a board with an iCE40 UP5K while an utterance is spoken.
+    """Estimate what the core supply of an iCE40 UP5K gives in the second of an utterance.
 
-    `docs/energy.md` lists the results. No command prints them: the test that checks this page calls
-    the function.
+    Nothing else on a board is included: no pins, oscillator, USB chip, flash memory or regulator.
 
     Parameters
     ----------
     counted : Series
         As for `energy`.
+    n_flip_flops : float
+        Of the whole design, `shd_top`.
     clock_hz : float
-        Of the clock.
-    seconds : float
-        How long the board is on for an utterance.
-    awake : float, optional
-        Cycles in which the clock runs; all of them if it never stops.
+        Of the clock, which never stops.
+    memory_pj : float
+        As for `energy`.
 
     Returns
     -------
     Series
         Millijoules: what is drawn `always`, of the `clock`, of `flip-flops`, `nets` and `memories`.
     """
-    n_cycles = clock_hz * seconds if awake is None else awake
-    per_cycle = energy(counted) / counted.cycles
-    uj = energy(counted)
+    mj = energy(counted, memory_pj) / 1000
     return pd.Series(
         {
-            "always": STATIC_MW * seconds,
-            "clock": n_cycles * per_cycle.cycles / 1000,
-            "flip-flops": n_cycles * per_cycle.clocked / 1000,
-            "nets": uj.changes / 1000,
-            "memories": (uj.reads + uj.writes) / 1000,
+            "always": STATIC_MW,
+            "clock": clock_hz * ENERGY_PJ["cycles"] / 1e9,
+            "flip-flops": n_flip_flops * clock_hz * ENERGY_PJ["clocked"] / 1e9,
+            "nets": mj.changes,
+            "memories": mj.reads + mj.writes,
         }
     )
 
@@ -372,36 +370,6 @@ def last_step_cycles(
     """
     _, computing = step_cycles(network, utterance, lanes, run)
     return 3 + int(computing[-1])
-
-
-def awake_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1) -> int:
-    """Return the most cycles in which the clock of `slow_top` runs for an utterance.
-
-    It is the share of time in `docs/energy.md`, and an upper bound of what `rtl.slow.awake` counts.
-    No command prints it: the tests that check both call the function.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-    utterance : Utterance
-        What comes in real time, as address events.
-    lanes : int
-        Neurons that are summed in parallel.
-
-    Returns
-    -------
-    int
-        The core's cycles, and those of waking: `WAKING_CYCLES` for each spike and millisecond, as
-        if none came while the clock runs anyway, and the messages that begin and end an utterance.
-    """
-    intake, computing = step_cycles(network, utterance, lanes)
-    grid = network.grid
-    window_ms = int(grid.n_steps * grid.step_ms)
-    n_spikes = int((utterance.milliseconds < window_ms).sum())
-    message_bytes = 2 + 3 + 4 * network.sizes[2]  # S and E, and the answer
-    waking = WAKING_CYCLES * (n_spikes + window_ms)
-    return int(intake.sum() + computing.sum()) + waking + message_bytes * UART_BYTE_CYCLES
 
 
 def core_line(

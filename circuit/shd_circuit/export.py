@@ -33,6 +33,9 @@ from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
 from shd_judge import interval
 
+# the speakers who weren't used for model selection (sweeps/reference.yaml)
+UNSEEN_SPEAKERS = (4, 5, 6, 7, 10, 11)
+
 
 def find(name: str) -> Path:
     """Find the file of a trained network: a run's ``run.json``, or a pretrained network's.
@@ -238,6 +241,7 @@ def describe(
         operations=cost.operations(circuit, events),
         is_quantization_aware=bool(n_quantized_epochs),
         dataset=trained.about["data"]["name"],
+        unseen_accuracy=unseen_accuracy(trained, bits),
     )
 
 
@@ -339,11 +343,7 @@ def rounding_loss(trained: TrainedNetwork, bits: Quantization) -> str:
     str
         A sentence that begins with a blank; "" if the loss isn't known.
     """
-    path = results_dir() / "circuit_bits_small.csv"
-    if trained.file != networks_dir() / "small.npz" or not path.exists():
-        return ""
-    table = pd.read_csv(path)
-    table = table[(table.circuit == bits.name) & (table.speaker >= 0)]
+    table = _of_held_out_speakers(trained, bits)
     if table.empty:
         return ""
     table["loss"] = 100 * (table.float_accuracy - table.accuracy)
@@ -356,6 +356,33 @@ def rounding_loss(trained: TrainedNetwork, bits: Quantization) -> str:
         f"mean and 95 % interval over {n_speakers} speakers and {n_seeds} seeds)"
         f"{', *undecided*' if abs(mean) < half else ''}."
     )
+
+
+def unseen_accuracy(trained: TrainedNetwork, bits: Quantization) -> str:
+    """Return the accuracy of such circuits for unseen speakers as text; "" if it isn't known.
+
+    It is over `UNSEEN_SPEAKERS`, as in notebook 8.
+    """
+    table = _of_held_out_speakers(trained, bits)
+    table = table[table.speaker.isin(UNSEEN_SPEAKERS)]
+    if table.empty:
+        return ""
+    by_speaker = table.pivot(index="speaker", columns="seed", values="accuracy")
+    mean, half = interval(100 * by_speaker.to_numpy())
+    n_speakers, n_seeds = by_speaker.shape
+    return (
+        f"{mean:.1f} ± {half:.1f} % (mean and 95 % interval over {n_speakers} speakers and "
+        f"{n_seeds} seeds)"
+    )
+
+
+def _of_held_out_speakers(trained: TrainedNetwork, bits: Quantization) -> pd.DataFrame:
+    """Return the rows of a network's recipe and bits in ``circuit_bits_small.csv``."""
+    path = results_dir() / "circuit_bits_small.csv"
+    if trained.file != networks_dir() / "small.npz" or not path.exists():
+        return pd.DataFrame({"speaker": []})
+    table = pd.read_csv(path)
+    return table[(table.circuit == bits.name) & (table.speaker >= 0)]
 
 
 def _of_all_seeds(trained: TrainedNetwork) -> Iterator[TrainedNetwork]:

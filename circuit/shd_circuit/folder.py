@@ -39,8 +39,8 @@ SOURCES = (
     "board.py",
     "rtl/core.v",
     "rtl/shd_top.v",
-    "rtl/slow_top.v",
     "rtl/bench.v",
+    "rtl/board_bench.v",
     "rtl/harness.cpp",
     "rtl/icebreaker.pcf",
     "rtl/waivers.vlt",
@@ -73,6 +73,7 @@ _MADE = {
     "traced",
     "simulation",
     "bench",
+    "board_bench",
     "core.cpp",
     "build.log",
     "output.txt",
@@ -220,8 +221,7 @@ def read_class_names(folder: Path) -> list[str]:
     Parameters
     ----------
     folder : Path
-        An exported folder. One that an earlier version wrote has no ``classes.txt``, so the names
-        are read from its ``README.md``.
+        An exported folder.
 
     Returns
     -------
@@ -237,21 +237,10 @@ def read_class_names(folder: Path) -> list[str]:
     with reading(header, ExportError, _REMEDY):
         n_classes = _defines(header.read_text(encoding="utf-8"))["N_CLASSES"]
     path = folder / "classes.txt"
-    if not path.exists():
-        path = folder / "README.md"
-    with reading(path, ExportError, _REMEDY):
-        text = path.read_text(encoding="utf-8")
-        names = text.split("\n")[:-1] if path.name == "classes.txt" else _names_in(text, n_classes)
+    names = read_text(path).split("\n")[:-1]
     if len(names) != n_classes:
         raise ExportError(f"{path}: has {len(names)} names of {n_classes} classes. {_REMEDY}")
     return names
-
-
-def _names_in(text: str, n_classes: int) -> list[str]:
-    """Return the names of the classes from a README, such as "2 classes (0 left, 1 right). "."""
-    numbered = ", ".join(rf"{number} (.*?)" for number in range(n_classes))
-    found = re.search(rf"\b{n_classes} classes \({numbered}\)\. ", text)
-    return list(found.groups()) if found else []
 
 
 def _replace(folder: Path, write_files: Callable[[Path], None]) -> None:

@@ -96,6 +96,9 @@ class Description:
         Its network was trained with low-precision weights.
     dataset : str
         The name of the data set, whose license the folder must say.
+    unseen_accuracy : str
+        Of circuits with the same settings for speakers who aren't in their training sets; "" if it
+        isn't known.
     """
 
     name: str
@@ -107,6 +110,7 @@ class Description:
     operations: pd.Series
     is_quantization_aware: bool = False
     dataset: str = ""
+    unseen_accuracy: str = ""
 
 
 def readme(
@@ -360,7 +364,16 @@ def _accuracy_values(description: Description) -> Values:
         f"| {name} | {n} | {n_correct / n:.1%} |"
         for name, (n_correct, n) in description.accuracies.items()
     ]
+    unseen = ""
+    if known := description.unseen_accuracy:
+        rows.insert(0, f"| circuits with these settings, unseen speakers | | {known} |")
+        unseen = (
+            f"For speakers who aren't in their training sets, circuits with these settings reach "
+            f"an accuracy of {known}. This circuit was trained on all of these speakers, so its "
+            "own accuracy for other people can't be measured. "
+        )
     return {
+        "unseen": unseen,
         "n_scored": max(n for _, n in description.accuracies.values()),
         "accuracy_rows": "\n".join(rows),
         "scored": description.scored,

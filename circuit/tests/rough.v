@@ -20,7 +20,7 @@ module rough #(
         .in_unit(in_unit), .in_ready(in_ready), .out_valid(out_valid), .out_last(out_last),
         .out_class(out_class), .out_score(out_score), .out_answer(out_answer),
         .out_ready(out_ready), .load_valid(load_valid), .load_memory(load_memory),
-        .load_address(load_address), .load_data(load_data), .read_valid(1'b0), .read_data(), .is_idle(),
+        .load_address(load_address), .load_data(load_data), .read_valid(1'b0), .read_data(), .load_refused(),
         .mon_valid(), .mon_neuron(), .mon_spike(), .mon_mem());
     always #1 clk = ~clk;
 

@@ -17,12 +17,11 @@ module flags #(
 `include "network.vh"
 );
     reg clk = 0, rst_n = 1, rx = 1, aer_req_n = 1;
-    wire tx, aer_ack_n, late_led, overrun_led, runs, is_idle;
+    wire tx, aer_ack_n, late_led, overrun_led;
     integer i, bit_index, n_events, pause;
     shd_top #(.CLOCK_HZ(200000), .BAUD(50000), .FIFO_BITS(4)) board (
         .clk(clk), .rst_n(rst_n), .rx(rx), .tx(tx), .aer_req_n(aer_req_n), .aer_unit(10'd300),
-        .aer_ack_n(aer_ack_n), .late_led(late_led), .overrun_led(overrun_led), .ms_toggle(1'b0),
-        .runs(runs), .is_idle(is_idle));
+        .aer_ack_n(aer_ack_n), .late_led(late_led), .overrun_led(overrun_led));
     always #1 clk = !clk;
     task send(input [7:0] data); begin
         rx = 0;

@@ -46,7 +46,7 @@ def test_every_command_of_the_readme_prints_what_it_says(alone):
     folder, environment = alone
     text = WITH_BOARD.sub("", (folder / "README.md").read_text())
     blocks = BLOCK.findall(text)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for commands, wanted in blocks:
         if "fusesoc" in commands and shutil.which("fusesoc", path=environment["PATH"]) is None:
             continue

@@ -5,6 +5,8 @@ import subprocess
 import pytest
 from circuits import exported, needs_icarus
 
+from shd_circuit import configure
+
 pytestmark = [pytest.mark.slow, needs_icarus]
 
 
@@ -21,3 +23,35 @@ def test_a_last_utterance_may_end_with_the_file(tmp_path):
             ["vvp", "-n", "bench"], cwd=folder, capture_output=True, text=True, timeout=300
         )
         assert ended.stdout == "PASS: 2 utterances\n"
+
+
+def answered(folder, bench, *files):
+    """Return what a bench of a folder prints in Icarus."""
+    command = ["iverilog", "-g2005", "-Wall", "-s", bench, "-o", "out", f"{bench}.v", *files]
+    subprocess.run(command, cwd=folder, check=True)
+    run = ["vvp", "-n", "out", "+utterances=2"]
+    return subprocess.run(run, cwd=folder, capture_output=True, text=True, timeout=300).stdout
+
+
+@pytest.mark.parametrize("build", [{}, {"LANES": 4, "WRITABLE": 1, "INITIAL": 0}])
+def test_the_board_s_bench_passes_and_finds_a_wrong_weight(build, tmp_path):
+    """Weights are in the memories at power-up, or the bench loads them over the serial port."""
+    folder = tmp_path / "circuit"
+    exported(folder, "saturation", 2)
+    configure.configure(folder, **build)
+    files = ("core.v", "shd_top.v")
+    assert answered(folder, "board_bench", *files) == "PASS: 2 utterances\n"
+    path = folder / "bias.mem"
+    path.write_text(path.read_text().translate(str.maketrans("01", "10")))
+    printed = answered(folder, "board_bench", *files)
+    assert "utterance 1: not the expected answer" in printed and "FAIL" in printed
+
+
+def test_the_bench_names_a_memory_that_is_cut(tmp_path):
+    """Its unknown weights once kept the core from ever answering."""
+    folder = tmp_path / "circuit"
+    exported(folder, "saturation", 2)
+    path = folder / "weight1.mem"
+    path.write_text(path.read_text()[:40])
+    printed = answered(folder, "bench", "core.v")
+    assert "FAIL: a .mem file has too few numbers" in printed and "PASS" not in printed

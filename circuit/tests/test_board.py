@@ -30,6 +30,7 @@ from shd_circuit.board import (
     LATE_TEXT,
     N_CHANNELS,
     OVERRUN,
+    REFUSED,
     Board,
     BoardError,
     main,
@@ -185,6 +186,13 @@ def test_a_flag_is_printed_for_its_own_utterance_alone(board, capsys):
     main([path, str(folder / "vectors.txt")])
     assert imitation.n_utterances == 2
     assert capsys.readouterr().err == f"utterance 1: {LATE_TEXT}\n"
+
+
+def test_a_board_that_refuses_a_memory_word_is_named(board):
+    folder, imitation, path = board
+    imitation.flags = REFUSED
+    with pytest.raises(SystemExit, match=r"flag refused.*without WRITABLE"):
+        main([path, str(folder / "vectors.txt")])
 
 
 def test_a_last_utterance_may_end_with_the_file(tmp_path):
@@ -464,6 +472,7 @@ def test_the_simulated_board_answers_as_the_integer_model(name, tmp_path, capsys
             check_flags(board)
             check_clock(board, network)
             check_question_within_an_answer(board, network, spikes)
+            check_refused_addresses(board, folder)
             check_checksums(board, folder)
             check_reset(board, network, spikes, simulator)
         monkeypatch.setattr("shd_circuit.board.QUIET_S", 5)  # the simulation is slow
@@ -499,6 +508,16 @@ def check_question_within_an_answer(board, network, spikes):
     assert board._read(2) == b"s\0"
     time.sleep(3)
     termios.tcflush(board._file, termios.TCIFLUSH)
+
+
+def check_refused_addresses(board, folder):
+    """Nothing is written beyond a memory: its address isn't cut to that of another word."""
+    words = board.memory_words(folder)
+    for name in MEMORIES:
+        for address in (len(words[name]), 0xFFFFFF):
+            board.write(name, address, words[name][0] ^ 1)
+            assert board.flags() == REFUSED
+    board.check(folder)
 
 
 def check_checksums(board, folder):

@@ -228,6 +228,7 @@ def test_committed_readmes_are_those_of_the_present_code(folder):
             {"accumulates": additions, "effective_accumulates": additions * int(share) / 100}
         ),
         is_quantization_aware=is_study,
+        unseen_accuracy=export.unseen_accuracy(kept, Quantization.named("5-8-16 product")),
     )
     vectors = run_vectors(network, read_vectors(RESULTS / folder))
     written = readme(network, vectors, description, has_graph=is_study, has_confidence=not is_study)

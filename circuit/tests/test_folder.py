@@ -133,12 +133,6 @@ NAMES = ["turn left", "stop, now (please)", "", "1, 3", "né"]
 def test_names_of_classes_are_read_back_whatever_they_have(tmp_path):
     exported(tmp_path, "study", 1, class_names=NAMES)
     assert read_class_names(tmp_path) == NAMES
-    # as earlier versions wrote it
-    (tmp_path / "classes.txt").unlink()
-    assert read_class_names(tmp_path) == NAMES
-    (tmp_path / "README.md").unlink()
-    with pytest.raises(ExportError, match=r"README\.md: no such file"):
-        read_class_names(tmp_path)
     (tmp_path / "classes.txt").write_text("a\nb\n")
     with pytest.raises(ExportError, match=r"classes\.txt: has 2 names of 5 classes"):
         read_class_names(tmp_path)

@@ -1,27 +1,49 @@
 """The board's circuit is placed and routed on each FPGA."""
 
+import json
+
 import pytest
 from circuits import exported, needs_yosys
 
-from shd_circuit.rtl import FAMILIES, place_and_route
-
-pytestmark = [pytest.mark.slow, needs_yosys]
+from shd_circuit import rtl
 
 
-@pytest.mark.parametrize(
-    ("family", "top"),
-    [
-        ("UP5K", "shd_top"),
-        pytest.param("UP5K", "slow_top", marks=pytest.mark.full),
-        pytest.param("ECP5-25F", "shd_top", marks=pytest.mark.full),
-    ],
-)
-def test_a_small_board_fits_and_its_needs_are_reported(family, top, tmp_path):
+def test_the_clock_is_that_of_the_slowest_placement(tmp_path, monkeypatch):
+    """With its path. Flip-flops are counted in the netlist that all placements share."""
     exported(tmp_path / "circuit", "study", 1)
-    needed, path = place_and_route(tmp_path / "circuit", family, top)
-    assert list(needed) == [*FAMILIES[family].cells.values(), "MHz"]
+    clocks = {"1": 30.04, "2": 25.46, "3": 27.0, "4": 28.0, "5": 29.0}  # by seed
+
+    def synthesized(folder, _):
+        cells = {str(i): {"type": kind} for i, kind in enumerate(["SB_DFF", "SB_DFFE", "SB_LUT4"])}
+        (folder / "top.json").write_text(json.dumps({"modules": {"shd_top": {"cells": cells}}}))
+
+    def placed(command, folder):
+        mhz = clocks.pop(command[-1])
+        hop = {"to": {"cell": f"at {mhz}"}, "delay": 1000 / mhz}
+        report = {
+            "utilization": {cell: {"used": 7} for cell in rtl.FAMILIES["UP5K"].cells},
+            "fmax": {"clk": {"achieved": mhz}},
+            "critical_paths": [{"from": "clk", "to": "clk", "path": [hop]}],
+        }
+        (folder / "report.json").write_text(json.dumps(report))
+
+    monkeypatch.setattr(rtl, "run_yosys", synthesized)
+    monkeypatch.setattr(rtl, "run_tool", placed)
+    needed, path = rtl.place_and_route(tmp_path / "circuit", "UP5K")
+    assert (needed["MHz"], needed["flip-flops"], path) == (25.5, 2, [" 39.28 at 25.46"])
+    assert not clocks
+
+
+@pytest.mark.slow
+@needs_yosys
+@pytest.mark.parametrize("family", ["UP5K", pytest.param("ECP5-25F", marks=pytest.mark.full)])
+def test_a_small_board_fits_and_its_needs_are_reported(family, tmp_path, monkeypatch):
+    monkeypatch.setattr(rtl, "SEEDS", (1,))
+    exported(tmp_path / "circuit", "study", 1)
+    needed, path = rtl.place_and_route(tmp_path / "circuit", family)
+    cells = rtl.FAMILIES[family].cells.values()
+    assert list(needed) == ["flip-flops", *cells, "MHz"]
     assert needed["MHz"] > 12
-    n_logic_cells = next(iter(needed.values()))
-    assert n_logic_cells > 100
+    assert needed[next(iter(cells))] > needed["flip-flops"] > 100
     assert len(path) > 2
     assert sum(float(line.split()[0]) for line in path) > 5  # nanoseconds

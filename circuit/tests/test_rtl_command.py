@@ -7,7 +7,7 @@ from circuits import exported
 from shd_circuit import rtl
 from shd_circuit.folder import ExportError
 from shd_circuit.rtl import __main__ as command
-from shd_circuit.rtl import slow, toggles
+from shd_circuit.rtl import toggles
 
 OPTIONS = [
     "--language english",
@@ -94,7 +94,6 @@ def test_a_table_s_path_is_checked_before_anything_is_measured(name, says, tmp_p
         ("edges.txt", rtl.simulate),
         ("expected.txt", command.check_core),
         ("edges_expected.txt", command.check_core),
-        ("expected.txt", slow.awake),
         ("expected.txt", toggles.toggles),
     ],
 )
@@ -102,7 +101,7 @@ def test_a_missing_file_is_named_before_anything_is_compiled(name, measure, tmp_
     exported(tmp_path / "circuit", "study", 1)
     (tmp_path / "circuit" / name).unlink()
     monkeypatch.setattr(rtl, "compiled", None)
-    for module in (rtl, slow, toggles):
+    for module in (rtl, toggles):
         monkeypatch.setattr(module, "copied_folder", None)
     with pytest.raises(ExportError, match=rf"{name}: no such file.*make export"):
         measure(tmp_path / "circuit")

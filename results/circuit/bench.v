@@ -26,7 +26,6 @@ module bench #(
     ) dut (
         .clk(clk),
         .rst(rst),
-        .is_idle(),
         .in_valid(in_valid),
         .in_ready(in_ready),
         .in_end(in_end),
@@ -44,6 +43,7 @@ module bench #(
         .load_address(24'd0),
         .load_data({LANES*LOAD_BITS{1'b0}}),
         .read_data(),
+        .load_refused(),
         .mon_valid(),
         .mon_neuron(),
         .mon_spike(),
@@ -56,7 +56,7 @@ module bench #(
     integer expected;
     integer found;
     integer char;
-    integer n_numbers; // of a line
+    integer n_numbers = 0; // of a line
     integer number;
     integer ms;
     integer unit;
@@ -134,9 +134,15 @@ module bench #(
         if ($value$plusargs("utterances=%d", limit)) ;
         if (vectors == 0 || expected == 0) $display("FAIL: a file can't be opened");
         repeat (2) @(negedge clk);
+        if (^{dut.weight1[dut.ROWS1-1], dut.weight2[dut.ROWS2-1], dut.bias[dut.GROUPS-1],
+            dut.threshold[dut.GROUPS-1], dut.leak[dut.GROUPS-1], dut.mask[dut.GROUPS-1]} === 1'bx)
+        begin
+            $display("FAIL: a .mem file has too few numbers");
+            limit = 0;
+        end
         rst = 0;
         char = -1;
-        if (vectors != 0 && expected != 0) read_line;
+        if (vectors != 0 && expected != 0 && limit != 0) read_line;
         while ((char >= 0 || n_numbers != 0) && n_utterances < limit) begin
             is_open = n_numbers == 2;
             send(!is_open);

@@ -17,7 +17,8 @@ from pathlib import Path
 
 OWNER = "SPDX-FileCopyrightText: 2026 The SHD downsizing study authors"
 MEMORIES = ("weight1", "weight2", "bias", "threshold", "leak", "mask")
-MODULES = ("core", "shd_top", "slow_top", "bench")
+MODULES = ("core", "shd_top", "bench", "board_bench")
+RAM_STYLES = ("auto", "block", "distributed", "huge", "registers", "ultra")
 # the parameters by which the `.mem` files are packed
 _OF_MEMORIES = (
     "MEM_LANES",
@@ -201,7 +202,8 @@ def repack(folder: Path, lanes: int) -> dict[str, str]:
     Raises
     ------
     ValueError
-        If the circuit can't have this number of lanes, or a file is damaged.
+        If the circuit can't have this number of lanes, or a file has too few numbers, or numbers of
+        too many bits.
     """
     sizes = _packing_sizes(folder)
     check_lanes(sizes, lanes)
@@ -218,7 +220,15 @@ def repack(folder: Path, lanes: int) -> dict[str, str]:
         n_neurons_of = layers.get(name, both)
         n_lines = sum(-(-n // old_lanes) for n in n_neurons_of)
         if [len(words) for words in groups] != n_lines * [n_words.get(name, 1)]:
-            raise ValueError(f"{memory}: isn't packed for MEM_LANES {old_lanes}. Export it again.")
+            raise ValueError(
+                f"{memory}: numbers are missing, or it isn't packed for MEM_LANES {old_lanes}. "
+                "Export it again."
+            )
+        if any(word >> old_lanes * bits for words in groups for word in words):
+            raise ValueError(
+                f"{memory}: a number has more than {bits} bits ({name.upper()}_BITS). Export it "
+                "again."
+            )
         new_groups = []
         for n_neurons in n_neurons_of:
             n_groups = -(-n_neurons // old_lanes)
@@ -309,12 +319,14 @@ def configure(folder: Path, prefix: str | None = None, **values: int | str) -> N
     folder = Path(folder)
     path = parameter_file(folder)
     text = text_of(path)
-    texts = {}
     if values.get("MEM_PATH"):
         values["MEM_PATH"] = f"{str(values['MEM_PATH']).rstrip('/')}/"
-    if "LANES" in values:
-        texts = repack(folder, int(values["LANES"]))
-        values["MEM_LANES"] = values["LANES"]
+    lanes = int(values.get("LANES", parameters_in(text).get("LANES", 1)))
+    texts = repack(folder, lanes)  # this checks the files, also if their lanes stay
+    values |= {"LANES": lanes, "MEM_LANES": lanes}
+    style = values.get("RAM_STYLE", "auto")
+    if style not in RAM_STYLES:
+        raise ValueError(f"RAM_STYLE {style!r}: must be one of {', '.join(RAM_STYLES)}")
     for name, value in values.items():
         written = _quoted(name, value) if isinstance(value, str) else str(value)
         pattern = rf'(parameter {name} =) ("[^"]*"|\d+)'
@@ -452,8 +464,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--ram-style",
-        help="kind of RAM for the second layer's weights: auto, or huge for an iCE40's single-port "
-        "RAM",
+        help=f"kind of RAM for the second layer's weights: one of {', '.join(RAM_STYLES)}; huge is "
+        "an iCE40's single-port RAM",
     )
     parser.add_argument("--mem-path", help="where tools find the .mem files, such as ./ or digits/")
     parser.add_argument(

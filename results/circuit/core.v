@@ -22,6 +22,8 @@
 //         read_valid it is read instead; read_data has it from that edge on, until the next read or
 //         until load_memory changes. Lane l has bits l B to l B + B - 1, where B is the memory's own
 //         width; bits above are ignored, and are read as 0. HARDWARE.md has the addresses.
+//         load_refused is high with load_valid if the core isn't WRITABLE, or no memory has the
+//         address: then nothing is written.
 //  mon_*  for debugging: while mon_valid is high, neurons from mon_neuron on (hidden ones first), one
 //         for each lane, get the membranes mon_mem, and mon_spike says which spike. Ignore lanes
 //         beyond a layer's last neuron. May be left open.
@@ -37,7 +39,6 @@ module core #(
 ) (
     input wire clk,
     input wire rst,
-    output wire is_idle, // nothing changes until something is offered
     // spikes
     input wire in_valid,
     output wire in_ready,
@@ -58,6 +59,7 @@ module core #(
     input wire [23:0] load_address,
     input wire [LANES*LOAD_BITS-1:0] load_data,
     output reg [LANES*LOAD_BITS-1:0] read_data,
+    output wire load_refused,
     // for debugging
     output wire mon_valid,
     output wire [15:0] mon_neuron,
@@ -74,6 +76,17 @@ module core #(
         end
         if (INITIAL == 0 && WRITABLE == 0) begin : refuse_empty
             INITIAL_0_wants_WRITABLE_1 stop();
+        end
+        if (N_HIDDEN != N_WINDOWS * NEURONS_PER_WINDOW) begin : refuse_hidden
+            N_HIDDEN_differs_from_N_WINDOWS_times_NEURONS_PER_WINDOW stop();
+        end
+        if (WEIGHT1_BITS < 2 || WEIGHT2_BITS < 2 || BIAS_BITS < 2) begin : refuse_bits
+            WEIGHT1_BITS_WEIGHT2_BITS_and_BIAS_BITS_must_be_2_or_more stop();
+        end
+        if (RAM_STYLE != "auto" && RAM_STYLE != "block" && RAM_STYLE != "distributed"
+            && RAM_STYLE != "huge" && RAM_STYLE != "registers" && RAM_STYLE != "ultra")
+        begin : refuse_ram_style
+            RAM_STYLE_must_be_auto_block_distributed_huge_registers_or_ultra stop();
         end
     endgenerate
 
@@ -226,7 +239,7 @@ module core #(
     reg [UNIT_BITS-1:0] event_index; // the next event of the delay
     reg [UNIT_BITS-1:0] past_block; // the block of an event that was read from history
     reg [STEP_BITS-1:0] delay [0:N_DELAYS-1];
-    initial $readmemh({MEM_PATH, "delay.mem"}, delay);
+    initial $readmemh({MEM_PATH, "delay.mem"}, delay, 0, N_DELAYS - 1);
     reg has_past; // past_block was read in the cycle before
     reg [INPUT_BITS-1:0] delay_index;
     reg [INPUT_BITS-1:0] first_input; // of this delay
@@ -416,7 +429,15 @@ module core #(
     // --- weights -------------------------------------------------------------------------------
     // Of a group's first input, second, ... then of the next group. One address serves to read and
     // to write, as memories with a single port want it.
-    wire loads = WRITABLE != 0 && load_valid;
+    reg [23:0] n_words; // of the memory that is loaded
+    always @* case (load_memory)
+        0: n_words = ROWS1;
+        1: n_words = ROWS2;
+        2, 3, 4, 5: n_words = GROUPS;
+        default: n_words = 0; // there is no such memory
+    endcase
+    wire loads = WRITABLE != 0 && load_valid && load_address < n_words;
+    assign load_refused = load_valid && !loads;
     wire reads_back = read_valid && state == EVENT; // computing is not disturbed
     wire reads = state == RESET || state == SUM;
     reg [LANES*WEIGHT1_BITS-1:0] weight1 [0:ROWS1-1];
@@ -480,12 +501,12 @@ module core #(
     end
     generate if (INITIAL != 0) begin : rom
         initial begin
-            $readmemh({MEM_PATH, "weight1.mem"}, weight1);
-            $readmemh({MEM_PATH, "weight2.mem"}, weight2);
-            $readmemh({MEM_PATH, "bias.mem"}, bias);
-            $readmemh({MEM_PATH, "threshold.mem"}, threshold);
-            $readmemh({MEM_PATH, "leak.mem"}, leak);
-            $readmemh({MEM_PATH, "mask.mem"}, mask);
+            $readmemh({MEM_PATH, "weight1.mem"}, weight1, 0, ROWS1 - 1);
+            $readmemh({MEM_PATH, "weight2.mem"}, weight2, 0, ROWS2 - 1);
+            $readmemh({MEM_PATH, "bias.mem"}, bias, 0, GROUPS - 1);
+            $readmemh({MEM_PATH, "threshold.mem"}, threshold, 0, GROUPS - 1);
+            $readmemh({MEM_PATH, "leak.mem"}, leak, 0, GROUPS - 1);
+            $readmemh({MEM_PATH, "mask.mem"}, mask, 0, GROUPS - 1);
         end
     end endgenerate
 
@@ -612,7 +633,6 @@ module core #(
         end
         if (rst || ends_answer) begin_scores;
     end
-    assign is_idle = state == EVENT && !held && is_clear && !is_divided && !is_found && !is_event && !adds;
     assign out_last = class_index == N_CLASSES - 1;
     assign out_class = class_index;
     assign out_valid = state == RESULT && has_score;

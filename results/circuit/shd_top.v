@@ -24,7 +24,8 @@
 // Other answers come before M or after all of it. Flags stay until they are asked for: 1 late (a
 // spike came after one of a later millisecond, and counts in the current one; or an address event
 // waited because the FIFO was full, so that it and those after it may count in a later one),
-// 2 overrun (the FIFO was full and a spike is lost).
+// 2 overrun (the FIFO was full and a spike is lost), 4 refused (an L was to write where no memory is,
+// or the memories can't be written).
 //
 // A message that isn't completed is dropped after 250 ms without a byte, and at a byte without a stop
 // bit. So after noise: wait 300 ms, send X, and compare the memories' CRC with C.
@@ -40,8 +41,7 @@ module shd_top #(
     parameter CLOCK_HZ = 12000000,
     parameter BAUD = 1000000, // of which CLOCK_HZ is a multiple, within 2.5 %
     parameter FIFO_BITS = 9, // the FIFO holds 2^FIFO_BITS spikes
-    parameter SILENCE_MS = 250, // within a message, that ends it; at most 255
-    parameter EXTERNAL_MS = 0 // 1: a millisecond ends when ms_toggle changes
+    parameter SILENCE_MS = 250 // within a message, that ends it; at most 255
 ) (
     input wire clk,
     input wire rst_n,
@@ -51,11 +51,7 @@ module shd_top #(
     input wire [9:0] aer_unit,
     output wire aer_ack_n,
     output wire late_led,
-    output wire overrun_led,
-    // for a clock that stops, see slow_top.v
-    input wire ms_toggle,
-    output reg runs, // between S and E
-    output wire is_idle // nothing changes until rst_n, rx, aer_req_n or ms_toggle does
+    output wire overrun_led
 );
     localparam DIVIDER = (CLOCK_HZ + BAUD / 2) / BAUD; // clock cycles of a bit
     localparam BAUD_ERROR = DIVIDER * BAUD > CLOCK_HZ ? DIVIDER * BAUD - CLOCK_HZ
@@ -63,6 +59,9 @@ module shd_top #(
     generate
         if (DIVIDER < 4 || BAUD_ERROR > CLOCK_HZ / 40) begin : refuse_baud
             BAUD_must_divide_CLOCK_HZ_within_2_5_percent_and_be_a_quarter_at_most stop();
+        end
+        if (SILENCE_MS < 1 || SILENCE_MS > 255) begin : refuse_silence
+            SILENCE_MS_must_be_1_to_255 stop();
         end
     endgenerate
 
@@ -180,12 +179,11 @@ module shd_top #(
     // --- the clock of milliseconds ---------------------------------------------------------------
     // Each is closed by a tick, a spike that the core drops: so a step is computed as soon as it is
     // over. A tick waits while the FIFO is full.
-    reg [2:0] toggle_line; // ms_toggle comes from another clock
+    reg runs; // between S and E
     reg [15:0] now;
     reg tick_waits;
     reg end_waits;
-    wire ms_ends = EXTERNAL_MS != 0 ? toggle_line[2] != toggle_line[1] : ms_wait == 0;
-    wire is_ms = runs && ms_ends;
+    wire is_ms = runs && ms_wait == 0;
     wire is_full;
     wire aer_waits;
     wire pushes_spike = is_spike && !is_full;
@@ -196,7 +194,6 @@ module shd_top #(
     wire [15:0] ms = is_spike && is_timed ? payload[PAYLOAD_BITS-32 +: 16] : now;
     wire [9:0] unit = is_spike ? payload[PAYLOAD_BITS-16 +: 10] : pushes_aer ? aer_unit : 10'h3ff;
     always @(posedge clk) begin
-        toggle_line <= {toggle_line[1:0], ms_toggle};
         ms_wait <= starts || ms_wait == 0 ? MS_CYCLES - 1 : ms_wait - 1'b1;
         if (is_ms) now <= now + 1'b1;
         if (starts) begin
@@ -212,10 +209,7 @@ module shd_top #(
             tick_waits <= 0;
             end_waits <= 0;
         end
-        if (rst) begin
-            ms_wait <= 0;
-            toggle_line <= {3{ms_toggle}};
-        end
+        if (rst) ms_wait <= 0;
     end
 
     // --- address events of a sensor, whose clock is another one ----------------------------------
@@ -246,6 +240,9 @@ module shd_top #(
     reg front_valid;
     reg is_late;
     reg is_overrun;
+    reg is_refused;
+    wire load_refused;
+    wire [7:0] flags = {5'd0, is_refused, is_overrun, is_late};
     reg [15:0] last_ms;
     wire [FIFO_BITS:0] n_waiting = tail - head;
     wire in_ready;
@@ -269,9 +266,11 @@ module shd_top #(
         if (forgets || sends_flags) begin
             is_late <= 0;
             is_overrun <= 0;
+            is_refused <= 0;
         end
         if (pushes_spike && ms < last_ms || delays_aer) is_late <= 1;
         if (is_spike && is_full) is_overrun <= 1;
+        if (load_refused) is_refused <= 1;
         if (forgets) begin
             head <= 0;
             tail <= 0;
@@ -281,7 +280,6 @@ module shd_top #(
     end
 
     // --- the core --------------------------------------------------------------------------------
-    wire core_is_idle;
     wire [15:0] front_ms = front[10 +: FIFO_MS_BITS];
     wire out_valid;
     wire out_last;
@@ -299,7 +297,6 @@ module shd_top #(
     ) the_core (
         .clk(clk),
         .rst(forgets),
-        .is_idle(core_is_idle),
         .in_valid(front_valid),
         .in_ready(in_ready),
         .in_end(front[FIFO_MS_BITS+10]),
@@ -317,6 +314,7 @@ module shd_top #(
         .load_address(is_checking ? check_address : payload[31:8]),
         .load_data(payload[32 +: LANES*LOAD_BITS]),
         .read_data(read_data),
+        .load_refused(load_refused),
         .mon_valid(),
         .mon_neuron(),
         .mon_spike(),
@@ -396,7 +394,7 @@ module shd_top #(
             reply <= {SUM_BITS[7:0], FIXED_CRC[31:0], "n"};
             reply_left <= 6;
         end else if (sends_flags) begin
-            reply <= {6'd0, is_overrun, is_late, "s"};
+            reply <= {flags, "s"};
             reply_left <= 2;
         end else if (sends_crc) begin
             reply <= {~crc, "c"};
@@ -406,7 +404,7 @@ module shd_top #(
             reply_left <= 1;
             in_answer <= 1;
             if (in_answer) begin
-                reply <= {6'd0, is_overrun, is_late, out_answer[7:0], out_score};
+                reply <= {flags, out_answer[7:0], out_score};
                 reply_left <= out_last ? 4'd6 : 4'd4;
                 in_answer <= !out_last;
                 out_ready <= 1;
@@ -425,13 +423,5 @@ module shd_top #(
             wants_flags <= 0;
         end
     end
-
-    wire receives = rx_left != 0 || line != 3'b111 || rx_valid || left != 0 || is_message;
-    wire sends = tx_left != 0 || tx_valid || reply_left != 0 || in_answer || out_valid;
-    wire is_asked = wants_sizes || wants_network || wants_flags || is_checking || has_crc;
-    wire has_work = n_waiting != 0 || front_valid || tick_waits || end_waits || !core_is_idle;
-    wire has_aer = aer_line != 0 || aer_taken;
-    wire has_toggle = toggle_line != 3'b000 && toggle_line != 3'b111;
-    assign is_idle = !(rst || receives || sends || is_asked || has_work || has_aer || has_toggle);
 endmodule
 `default_nettype wire

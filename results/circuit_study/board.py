@@ -34,6 +34,7 @@ N_CHANNELS = 700  # of the cochlea: the units of spikes are below
 # flags that the board sends with an answer
 LATE = 1  # a spike came after one of a later millisecond
 OVERRUN = 2  # the board's buffer was full, and a spike is lost
+REFUSED = 4  # a memory word was to be written where none is
 LATE_TEXT = (
     "a spike arrived too late, so the answer may be wrong (flag late). Send the spikes in order of "
     "time, or more slowly."
@@ -42,6 +43,11 @@ OVERRUN_TEXT = (
     "the board's FIFO was full and spikes are lost (flag overrun). Send more slowly, or build the "
     "board with a larger FIFO_BITS."
 )
+REFUSED_TEXT = (
+    "the board refused to load a memory word (flag refused): its memory has no such address, or "
+    "the board was built without WRITABLE. Build the board of this folder."
+)
+FLAG_TEXTS = {LATE: LATE_TEXT, OVERRUN: OVERRUN_TEXT, REFUSED: REFUSED_TEXT}
 QUIET_S = 0.3  # after so long without a byte the board drops a message that wasn't completed
 
 
@@ -164,13 +170,10 @@ class Board:
             raise BoardError(f"{folder}: {error}. Is it an exported folder?") from error
         except ValueError as error:  # it names the file and the remedy
             raise BoardError(str(error)) from error
-        words = {}
-        for name in configure.MEMORIES:
-            words[name] = [int(digits, 16) for digits in texts[f"{name}.mem"].split()]
-            bits = self.lanes * (1 if name == "mask" else given[f"{name.upper()}_BITS"])
-            if any(word >> bits for word in words[name]):
-                raise BoardError(f"{folder / name}.mem: a number has more bits than its memory")
-        return words
+        return {
+            name: [int(digits, 16) for digits in texts[f"{name}.mem"].split()]
+            for name in configure.MEMORIES
+        }
 
     def _check_lanes(self, folder: Path, given: dict[str, int]) -> None:
         """Raise BoardError if a folder's network can't be packed for the board's lanes."""
@@ -190,13 +193,15 @@ class Board:
         Raises
         ------
         BoardError
-            As `memory_words`, `check_network` and `check`.
+            If the board refuses to write, or as `memory_words`, `check_network` and `check`.
         """
         words_by_name = self.memory_words(folder)
         self.check_network(folder)
         for name, words in words_by_name.items():
             for address, word in enumerate(words):
                 self.write(name, address, word)
+        if self.flags() & REFUSED:
+            raise BoardError(f"{self.port}: {REFUSED_TEXT}")
         self.check(folder)
 
     def check(self, folder: Path) -> None:
@@ -321,7 +326,7 @@ class Board:
         scores : list of int
             Of each class: its spikes, or the sum of its membranes.
         flags : int
-            `LATE` and `OVERRUN`, of this utterance.
+            `LATE`, `OVERRUN` and `REFUSED`, of this utterance.
 
         Raises
         ------
@@ -360,7 +365,7 @@ class Board:
         Returns
         -------
         int
-            `LATE` and `OVERRUN`.
+            `LATE`, `OVERRUN` and `REFUSED`.
         """
         return self._ask(b"?", b"s", 1)[0]
 
@@ -582,10 +587,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 if confidence is not None:
                     columns += confidence.of(scores)
                 print(*columns, flush=True)
-                if flags & LATE:
-                    print(f"utterance {number}: {LATE_TEXT}", file=sys.stderr)
-                if flags & OVERRUN:
-                    print(f"utterance {number}: {OVERRUN_TEXT}", file=sys.stderr)
+                for flag, text in FLAG_TEXTS.items():
+                    if flags & flag:
+                        print(f"utterance {number}: {text}", file=sys.stderr)
     except BoardError as error:
         sys.exit(f"\nboard.py stopped.\n{error}")
 

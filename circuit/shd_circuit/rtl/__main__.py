@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from shd_circuit import cost
 from shd_circuit.cost import fifo_depth, last_step_cycles
 from shd_circuit.export import add_arguments, changes_export, export_from, out_folder
 from shd_circuit.folder import ExportError, read_circuit, read_text, read_vectors
-from shd_circuit.rtl import FAMILIES, place_and_route, simulate
-from shd_circuit.rtl.slow import SLOW_HZ, awake
+from shd_circuit.rtl import FAMILIES, SEEDS, place_and_route, simulate
 from shd_circuit.rtl.toggles import toggles
 from shd_circuit.sources import fits
 from shd_corpus.dataset_error import DatasetError
@@ -75,18 +73,12 @@ def measure(folder: Path) -> list[pd.DataFrame]:
     """
     tables = [real_time_needs(folder)]
     print_real_time_needs(tables[-1])
-    boards = [(family, "shd_top") for family in FAMILIES]
-    boards.append(("UP5K", "slow_top"))
-    for family, top in boards:
-        table, path = placed_board(folder, family, top)
+    for family in FAMILIES:
+        table, path = placed_board(folder, family)
         print_placed_board(table, path)
         tables.append(table)
     tables.append(core_activity(folder))
     print_core_activity(tables[-1])
-    if shutil.which("verilator"):
-        print_share_awake(folder)
-    else:
-        print("Skipped slow_top: Verilator is not installed. Run apt install verilator.")
     return tables
 
 
@@ -158,7 +150,7 @@ def print_real_time_needs(table: pd.DataFrame) -> None:
     print(table.pivot_table("value", "quantity", "build", sort=False).astype(int).to_string())
 
 
-def placed_board(folder: Path, family: str, top: str) -> tuple[pd.DataFrame, list[str]]:
+def placed_board(folder: Path, family: str) -> tuple[pd.DataFrame, list[str]]:
     """Place and route a board on an FPGA.
 
     Parameters
@@ -167,20 +159,17 @@ def placed_board(folder: Path, family: str, top: str) -> tuple[pd.DataFrame, lis
         An exported folder.
     family : str
         A key of `FAMILIES`.
-    top : str
-        The Verilog module, ``shd_top`` or ``slow_top``.
 
     Returns
     -------
     table : DataFrame
-        A row for each quantity, with `COLUMNS`. The device of `slow_top` has its name, too.
+        A row for each quantity, with `COLUMNS`.
     path : list of str
         The slowest one, as `place_and_route` returns it.
     """
-    needed, path = place_and_route(folder, family, top)
-    device = family if top == "shd_top" else f"{family} with {top}"
+    needed, path = place_and_route(folder, family)
     build = f"lanes {FAMILIES[family].build['LANES']}"
-    rows = [(device, build, quantity, value) for quantity, value in needed.items()]
+    rows = [(family, build, quantity, value) for quantity, value in needed.items()]
     return pd.DataFrame(rows, columns=COLUMNS), path
 
 
@@ -194,7 +183,10 @@ def print_placed_board(table: pd.DataFrame, path: list[str]) -> None:
     path : list of str
         From `placed_board`, too.
     """
-    print(f"Placed and routed on {table.device[0]}, {table.build[0]}:")
+    print(
+        f"Placed and routed on {table.device[0]}, {table.build[0]}; the clock is the slowest of "
+        f"{len(SEEDS)} placements:"
+    )
     for quantity, value in zip(table.quantity, table.value, strict=True):
         print(f"{value:8,g}  {quantity}")
     print("The slowest path, nanoseconds:", *path, sep="\n  ")
@@ -231,23 +223,13 @@ def print_core_activity(table: pd.DataFrame) -> None:
     """
     activity = table.set_index("quantity").value
     activity = activity.rename(lambda quantity: quantity.removesuffix(PER_UTTERANCE))
-    print("For an utterance, as the UP5K's cells without its single-port RAMs; microjoules:")
-    shown = pd.DataFrame({"": activity, "uJ": cost.energy(activity)})
+    print(
+        "For an utterance, as the UP5K's cells without its single-port RAMs; microjoules of the "
+        "core alone, where a memory word is assumed to take {} to {} pJ:".format(*cost.MEMORY_PJ)
+    )
+    columns = {f"{pj:g} pJ": cost.energy(activity, pj) for pj in cost.MEMORY_PJ}
+    shown = pd.DataFrame({"": activity} | columns)
     print(shown.to_string(float_format="{:,.1f}".format))
-
-
-def print_share_awake(folder: Path) -> None:
-    """Print how long the clock of `slow_top` runs for an utterance in real time.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder.
-    """
-    lanes = int(FAMILIES["UP5K"].build["LANES"])
-    cycles = awake(folder, lanes)
-    share = cycles.awake / cycles.cycles
-    print(f"At {SLOW_HZ / 1e6:g} MHz the clock of slow_top runs for {share:.0%} of an utterance.")
 
 
 def check_table(path: Path) -> None:

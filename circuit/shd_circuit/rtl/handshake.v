@@ -38,7 +38,6 @@ module handshake #(
     core core (
         .clk(clk),
         .rst(rst),
-        .is_idle(),
         .in_valid(in_valid),
         .in_ready(in_ready),
         .in_end(in_end),

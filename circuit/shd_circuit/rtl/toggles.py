@@ -13,6 +13,7 @@ from shd_circuit.folder import ExportError, read_text, read_vectors
 from shd_circuit.rtl.tools import (
     compile_harness,
     copied_folder,
+    n_flip_flops,
     run_tool,
     run_yosys,
     to_cells,
@@ -105,10 +106,9 @@ def count_activity(
     output = run_tool([str(program)], folder, text).stdout
     cycles, changes, high = _read_toggles(folder / "toggles.txt")
     module = json.loads((folder / "cells.json").read_text("utf-8"))["modules"][top]
-    n_flip_flops = sum(cell["type"].startswith("SB_DFF") for cell in module["cells"].values())
     counted = {
         "cycles": cycles,
-        "clocked": n_flip_flops * cycles,
+        "clocked": n_flip_flops(folder / "cells.json", top) * cycles,
         "changes": changes,
         "reads": _n_enabled(module, high, cycles, READ_PINS),
         "writes": _n_enabled(module, high, cycles, WRITE_PINS),

@@ -1,6 +1,7 @@
 """Find the tools of `rtl`, and run them on a copy of an exported folder."""
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -182,6 +183,12 @@ def to_cells(synthesis: str, top: str) -> str:
     begin = f"{synthesis} -top {top} -run begin:map_ram"
     end = f"{synthesis} -run map_ram:"
     return f"{begin}; check -assert; {end}"
+
+
+def n_flip_flops(path: Path, top: str) -> int:
+    """Count the flip-flops of a module in a netlist that yosys wrote as JSON."""
+    cells = json.loads(path.read_text("utf-8"))["modules"][top]["cells"].values()
+    return sum(cell["type"].startswith(("SB_DFF", "TRELLIS_FF")) for cell in cells)
 
 
 def compile_harness(folder: Path, runtime: Path, defines: Sequence[str]) -> Path:
