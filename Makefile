@@ -7,7 +7,7 @@ PYTHON ?= python3
 # again: ten seconds
 unexport PYTHONDONTWRITEBYTECODE
 # in a copied checkout the package that .venv has installed is another one
-PACKAGES := $(CURDIR):$(CURDIR)/circuit:$(CURDIR)/packages/corpus:$(CURDIR)/packages/course:$(CURDIR)/packages/judge
+PACKAGES := $(CURDIR):$(CURDIR)/packages/circuit:$(CURDIR)/packages/corpus:$(CURDIR)/packages/course:$(CURDIR)/packages/judge
 export PYTHONPATH := $(PACKAGES)$(if $(PYTHONPATH),:$(PYTHONPATH))
 PY := .venv/bin/python
 
@@ -77,9 +77,9 @@ $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 	$(INSTALL) --no-compile --progress-bar on -q -e '.[study]'
 	@touch $(INSTALLED)
 
-# what tests and linters need, and the circuit, which they include
-$(INSTALLED)-test: $(INSTALLED) circuit/pyproject.toml
-	$(INSTALL) --no-compile -q -e '.[study,cluster,test]' -e ./circuit
+# what tests and linters need
+$(INSTALLED)-test: $(INSTALLED)
+	$(INSTALL) --no-compile -q -e '.[study,circuit,cluster,test]'
 	@touch $(INSTALLED)-circuit $(INSTALLED)-test
 
 study: $(INSTALLED)
@@ -94,14 +94,14 @@ compare: $(INSTALLED)
 sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
-# The circuit is a project of its own, which needs the study's package.
-$(INSTALLED)-circuit: $(INSTALLED) circuit/pyproject.toml
-	$(INSTALL) -q -e . -e ./circuit
+# what the circuit's files need
+$(INSTALLED)-circuit: $(INSTALLED)
+	$(INSTALL) -q -e '.[circuit]'
 	@touch $(INSTALLED)-circuit
 
 # with what simulates, places and routes it
 $(INSTALLED)-fpga: $(INSTALLED)-circuit
-	$(INSTALL) -q -e . -e './circuit[fpga]'
+	$(INSTALL) -q -e '.[fpga]'
 	@touch $(INSTALLED)-fpga
 
 export: $(INSTALLED)-circuit
@@ -112,7 +112,7 @@ rtl: $(INSTALLED)-fpga
 
 # with the C compiler of the demo page
 $(INSTALLED)-say: $(INSTALLED)-circuit
-	$(INSTALL) -q -e . -e './circuit[demo]'
+	$(INSTALL) -q -e '.[demo]'
 	@touch $(INSTALLED)-say
 
 say: $(INSTALLED)-say
@@ -179,5 +179,5 @@ lock: $(INSTALLED)-test
 	mv build/constraints.txt constraints.txt
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build *.egg-info circuit/build circuit/*.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build *.egg-info packages/*/build packages/*/*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -95,7 +95,8 @@ DESCRIPTIONS = {
     "Circuit": {
         "circuit": "also evaluates the network in integers, such as `3-8-12`: bits of the weights "
         "of both layers and of the membranes. [The circuit's page]"
-        "(../circuit/README.md#write-a-folder) explains the names with `QAT` and `product`",
+        "(../packages/circuit/README.md#write-a-folder) explains the names with `QAT` and "
+        "`product`",
     },
     "Split": {
         "protocol": "which utterances train, and which test",

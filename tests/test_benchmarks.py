@@ -67,7 +67,9 @@ def test_the_clip_that_is_timed_is_part_of_the_repository():
 
 
 def test_the_timed_page_has_answered_whatever_its_answer_is():
-    script = (ROOT / "circuit" / "shd_circuit" / "sound" / "page.js").read_text(encoding="utf-8")
+    script = (ROOT / "packages" / "circuit" / "shd_circuit" / "sound" / "page.js").read_text(
+        encoding="utf-8"
+    )
     verdict = script.partition("function verdict")[2].partition("}")[2].partition("\n}")[0]
     said = re.findall(r"return `([^`]+)`", verdict)
     assert len(said) == 2 and all(re.search(bench_say.ANSWERED, text) for text in said)

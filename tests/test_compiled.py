@@ -13,7 +13,7 @@ from shd_helpers.paths import ROOT
 
 FOLDERS = {
     path.parent.name: path.parents[1]
-    for base in ("", "circuit")
+    for base in ("", "packages/circuit", "packages/corpus")
     for path in (ROOT / base).glob("*/__init__.py")
 }
 PACKAGES = sorted(FOLDERS)

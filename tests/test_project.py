@@ -30,9 +30,9 @@ def test_conda_environment_is_the_same_list():
     assert conda["channels"] == ["conda-forge"]
     *packages, pip = conda["dependencies"]
     wanted = [f"python{PROJECT['requires-python']}", *PROJECT["dependencies"], "pip"]
-    for extra in ("study", "cluster", "test"):  # those of make test
+    for extra in ("study", "circuit", "cluster", "test"):  # those of make test
         wanted += PROJECT["optional-dependencies"][extra]
-    projects = {"-e .", "-e ./circuit"}
+    projects = {"-e ."}
     assert projects <= {*pip["pip"]}
     only_pip = [name for name in pip["pip"] if name not in projects]
     assert dict(map(split, packages + only_pip)) == dict(map(split, wanted))
@@ -129,7 +129,9 @@ def test_the_listed_packages_are_those_in_the_folder():
 
 
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-PAGES += [ROOT / folder / "README.md" for folder in ("circuit", "evidence", "sweeps", "results")]
+PAGES += [
+    ROOT / folder / "README.md" for folder in ("packages/circuit", "evidence", "sweeps", "results")
+]
 PAGES += [ROOT / "results" / "networks" / "README.md"]
 PAGES += [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
 
@@ -184,7 +186,7 @@ def test_make_targets_in_prose_and_help_and_ci_exist():
 
 # Compiled kernels may be more complex than `make lint` allows: splitting one would cost speed.
 EXEMPT_KERNELS = {
-    "circuit/shd_circuit/integer.py": ["_run_layer"],
+    "packages/circuit/shd_circuit/integer.py": ["_run_layer"],
     "packages/corpus/shd_corpus/cochlea/membrane.py": ["_fill_spectrum", "_read_grid"],
     "packages/corpus/shd_corpus/cochlea/nerve.py": ["_draw"],
     "shd_helpers/network/kernels.py": ["add", "add_rows", "add_products"],
@@ -193,7 +195,7 @@ EXEMPT_KERNELS = {
 
 def test_only_these_kernels_are_exempt_from_the_limits_of_complexity():
     found = {}
-    for folder in ("shd_helpers", "circuit", "evidence", "packages", "tests"):
+    for folder in ("shd_helpers", "evidence", "packages", "tests"):
         for path in (ROOT / folder).rglob("*.py"):
             exempt = re.findall(r"def (\w+)\(.*# noqa:.*(?:C901|PLR09)", path.read_text())
             if exempt:

@@ -12,7 +12,7 @@ from shd_corpus.cochlea import encode, on_all_cores
 from shd_helpers.paths import ROOT
 
 RATE_HZ = 48_000
-CLIP = ROOT / "circuit" / "shd_circuit" / "sound" / "sample.flac"  # 0.72 s
+CLIP = ROOT / "packages" / "circuit" / "shd_circuit" / "sound" / "sample.flac"  # 0.72 s
 
 
 def clip() -> np.ndarray:

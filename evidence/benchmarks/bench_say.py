@@ -15,7 +15,7 @@ from evidence.benchmarks.bench_cochlea import RATE_HZ, clip, seconds
 from shd_circuit.say import FOLDER, page
 from shd_helpers.paths import ROOT
 
-SOUND = ROOT / "circuit" / "shd_circuit" / "sound"
+SOUND = ROOT / "packages" / "circuit" / "shd_circuit" / "sound"
 ANSWERED = "^The network (answers|abstains)"  # how the page's status begins after an utterance
 
 

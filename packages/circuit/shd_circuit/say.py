@@ -71,7 +71,7 @@ def compile_c(file: Path, options: Sequence[str]) -> bytes:
     if importlib.util.find_spec("ziglang") is None:
         raise ExportError(
             "zig's C compiler: not found. Run make say, which installs it, or run: pip install -e "
-            "'./circuit[demo]'"
+            "'.[demo]'"
         )
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.wasm"
