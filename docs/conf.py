@@ -12,8 +12,8 @@ root_doc = "README"  # the home page, to which `_add_contents` adds the tree of 
 include_patterns = [
     "README.md",
     "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
+    ".github/CONTRIBUTING.md",
+    ".github/SECURITY.md",
     "evidence/README.md",
     "packages/*/README.md",
     "results/README.md",
@@ -22,7 +22,7 @@ include_patterns = [
     "docs/*",
     "notebooks/*.ipynb",
 ]
-exclude_patterns = ["build", "data", "runs", ".*", "docs/contents.rst"]
+exclude_patterns = ["build", "data", "runs", ".venv", "docs/contents.rst"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings have types, with shapes and units
 napoleon_use_rtype = False

@@ -135,7 +135,7 @@ PAGES += [
     ROOT / folder / "README.md" for folder in ("packages/circuit", "evidence", "sweeps", "results")
 ]
 PAGES += [ROOT / "results" / "networks" / "README.md"]
-PAGES += [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
+PAGES += [ROOT / "CHANGELOG.md", *(ROOT / ".github").glob("[A-Z]*.md")]
 
 
 def test_the_index_names_every_notebook_and_every_page():

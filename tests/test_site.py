@@ -36,7 +36,9 @@ def test_the_site_is_whole(tmp_path):
     wanted = {Path("README.html"), Path("sweeps/README.html"), Path("results/README.html")}
     wanted |= {Path(f"{name}.html") for name in ("circuit/README", "results/networks/README")}
     wanted |= {Path("docs/api.html"), Path("search.html")}
-    wanted |= {Path(f"{name}.html") for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")}
+    wanted |= {
+        Path(f"{name}.html") for name in ("CHANGELOG", ".github/CONTRIBUTING", ".github/SECURITY")
+    }
     wanted |= {Path("notebooks", f"{path.stem}.html") for path in NOTEBOOKS.glob("*.ipynb")}
     wanted |= {Path("docs", f"{path.stem}.html") for path in (ROOT / "docs").glob("*.md")}
     assert wanted <= {path.relative_to(site) for path in site.rglob("*.html")}

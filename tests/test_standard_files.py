@@ -18,7 +18,7 @@ WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 FORMS = sorted((GITHUB / "ISSUE_TEMPLATE").glob("*.yml"))
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 CARD = (ROOT / "docs" / "data_card.md").read_text(encoding="utf-8")
-SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / ".github" / "SECURITY.md").read_text(encoding="utf-8")
 
 
 def load(path):
@@ -57,7 +57,7 @@ def test_the_supported_versions_of_python_are_those_that_are_tested():
     for job in (fast["linux"], weekly["newest"]):
         assert job["strategy"]["matrix"]["python"] == named
     assert project["requires-python"] == f">={named[0]}"
-    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    contributing = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert f"Python {named[0]} to {named[-1]} on Linux are supported" in contributing
     assert f"| {', '.join(named)} |" in contributing
 
@@ -77,7 +77,7 @@ def test_a_push_runs_the_fast_tests_and_the_schedule_all_of_them():
 
 def test_the_macos_job_that_nobody_has_seen_pass_says_so():
     job = load(GITHUB / "workflows" / "ci.yml")["jobs"]["macos"]
-    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    contributing = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert job["continue-on-error"] == ("nobody has seen the macOS job pass" in contributing)
 
 
@@ -124,7 +124,7 @@ def test_the_changelog_is_newest_first_and_short():
     }
 
 
-@pytest.mark.parametrize("name", ["CHANGELOG", "CONTRIBUTING", "SECURITY"])
+@pytest.mark.parametrize("name", ["CHANGELOG", ".github/CONTRIBUTING", ".github/SECURITY"])
 def test_a_page_is_short_and_names_no_machine(name):
     text = (ROOT / f"{name}.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 160
