@@ -644,6 +644,7 @@ def test_accepted_answers_elsewhere():
         f"*adaptive* is right for {100 * worst.correct:.1f} % of the accepted augmented recordings "
         f"of speaker {worst.speaker:.0f}, the worst.",
         f"*adaptive* accepts {over_speakers(foreign, 0)} of them, or "
+        f"{over_speakers(augmented_foreign, 0)} of augmented ones.",
         "Of 60 white noises that fill a recording of one second, *adaptive* accepts all 60, and "
         "*small* none.",
         f"Of 60 series of clicks, they accept {clicks.adaptive} and {clicks.small} (",
