@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from shd_corpus.class_names import language_classes, used_classes
 from shd_corpus.shd_file import Utterances
 from shd_course.figures.controls import explore
+from shd_course.figures.spike_axes import draw_blocks, label_hz, last_ms
 from shd_helpers.data import speaker_name
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.events.event_lists import Events
-from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
+from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK, TITLE, legend_above
 from shd_helpers.network.config import SURROGATES
 
@@ -140,16 +141,6 @@ def downsampling(
     )
 
 
-def _fine_histogram(distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share of membranes in each bin, and the bins' centers.
-
-    A mean over some million membranes takes too long for each frame. The bins are narrow enough
-    for the narrowest surrogate.
-    """
-    counts, edges = np.histogram(distance, bins=2**16)
-    return counts / distance.size, (edges[1:] + edges[:-1]) / 2
-
-
 def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figure | None:
     """Show a surrogate's derivative, and which membranes get how much of an error.
 
@@ -171,7 +162,9 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
 
     x = np.linspace(-3, 1.5, 901)
     median = float(np.median(distance))
-    shares, potentials = _fine_histogram(distance)
+    # A mean over some million membranes takes too long for each frame. These bins are narrow enough
+    # for the narrowest surrogate.
+    fine_counts, fine_edges = np.histogram(distance, bins=2**16)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
     left.plot(x, x > 0, color=INK, linewidth=1, linestyle="-", label="step")
     (curve,) = left.plot(x, x, color="C0", label="smooth curve")
@@ -197,7 +190,8 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
         high = max(1, smooth.max(), slopes.max())
         left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         passed.set_data(heights * surrogates.derivative(surrogate, middle, slope))
-        mean = float(shares @ surrogates.derivative(surrogate, potentials, slope))
+        of_bins = surrogates.derivative(surrogate, (fine_edges[1:] + fine_edges[:-1]) / 2, slope)
+        mean = float(fine_counts @ of_bins) / distance.size
         typical = float(surrogates.derivative(surrogate, np.array(median), slope))
         figure.suptitle(f"The median membrane passes on {typical:.4f} of the error", **TITLE)
         return (

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from shd_corpus.class_names import ENGLISH
-from shd_course.figures.run_figures import RunFigures
-from shd_course.spectra import explained_by_digit
+from shd_course.figures.run_figures import RunFigures, explained_by_digit
 from shd_helpers.study import Recipe
 from shd_helpers.study.run_folder import Run
 from tests.overlaps import overlaps, same_in_gray, unlabeled

@@ -15,7 +15,7 @@ from shd_course.exercises import source_of
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.study import evaluate
 from shd_helpers.study.run_replacement import RunError
-from tests.builders.exercises import SOLUTIONS, UNTOUCHED, check, defined
+from course_tests.solutions import SOLUTIONS, UNTOUCHED, check, defined
 
 
 @pytest.fixture(autouse=True)
