@@ -36,13 +36,13 @@ def dotted(node):
 
 
 def package_names(path):
-    """Return the functions and classes of the package that a notebook names."""
+    """Return the functions and classes of the study that a notebook names."""
     code = "\n".join(cell.source for cell in cells(path, "code"))
     tree = ast.parse(code)
     imported = {
         alias.asname or alias.name
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("shd_helpers")
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("shd_")
         for alias in node.names
     }
     used = {dotted(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
@@ -53,7 +53,7 @@ def package_names(path):
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_a_lesson_names_few_things_of_the_package(path):
+def test_a_lesson_names_few_things_of_the_study(path):
     names = package_names(path)
     assert 5 < len(names) <= MOST_NAMES, sorted(names)
 

@@ -71,6 +71,16 @@ def test_titles_are_computed_from_the_run(run):
     assert title == "Accuracy: 90 to 100 % for seen speakers, 90 % for unseen speakers"
 
 
+def test_curves_are_those_of_the_run(run):
+    left, right = RunFigures(run).accuracy_and_loss().axes
+    lines = {line.get_label(): line.get_xydata() for line in left.lines}
+    table = run.epochs
+    of = table.validation_accuracy * 100
+    np.testing.assert_allclose(lines["validation"], np.transpose([table.epoch, of]))
+    assert lines["chance"][0][1] == 10
+    np.testing.assert_allclose(right.lines[0].get_ydata(), table.train_loss)
+
+
 def test_both_panels_of_a_layer_have_the_same_colors_around_zero(run):
     figure = RunFigures(run).weight_matrices()
     limits = [image.get_clim() for axis in figure.axes for image in axis.images]

@@ -185,9 +185,8 @@ class BrokenNetworks:
             if fault is None:
                 print(f"network {name}: not tried yet.")
             elif fault not in SETTINGS:
-                print(
-                    f"network {name}: {fault!r} isn't a setting. Choose from: {', '.join(SETTINGS)}."
-                )
+                choices = ", ".join(SETTINGS)
+                print(f"network {name}: {fault!r} isn't a setting. Choose from: {choices}.")
             else:
                 trial = train(mended(broken, fault), self._training, self._validation)
                 if trial.learns:

@@ -63,8 +63,8 @@ def explore(
     """Show a figure under controls that change it; without a person, return the figure alone.
 
     `update` takes the controls' values by name, has a default for each, changes the figure and
-    returns a line of text. `sound` takes the same values and returns a WAV file. When the `number` of
-    `recorder` changes, the figure is updated. Each of `choices` is a control, as ipywidgets
+    returns a line of text. `sound` takes the same values and returns a WAV file. A new `number` of
+    the `recorder` updates the figure, too. Each of `choices` is a control, as ipywidgets
     abbreviates it.
 
     Dragging a slider sends many changes. While a frame is drawn they wait in the kernel's queue,

@@ -116,7 +116,7 @@ def _densest(times_s: np.ndarray, units: np.ndarray) -> tuple[float, float]:
 def shares_of_spikes(
     utterances: Utterances, first_unit: int, duration_s: float, source: str
 ) -> Figure:
-    """Draw how the spikes of a file are spread over channels and over time, with the study's cuts."""
+    """Draw how a file's spikes are spread over channels and over time, with the study's cuts."""
     thin = slice(None, None, 1 + len(utterances.times) // MOST_SPIKES)
     units = utterances.units[thin].astype(float)
     times = utterances.times[thin].astype(float)

@@ -205,8 +205,7 @@ class RunFigures:
             axis.xaxis.set_major_locator(MaxNLocator(3))
             axis.yaxis.set_major_locator(MaxNLocator(4))
         self._draw_scores(scores, example["scores"], end_ms)
-        last_step = int(np.flatnonzero(example["input"].any(1)).max())
-        _point_at_end(inputs, self._step_ms * (1 + last_step))
+        _point_at_end(inputs, self._step_ms * (1 + np.flatnonzero(example["input"].any(1)).max()))
         answer = self._classes[example["scores"].argmax()]
         scores.set_title(answer, fontsize=14)
         title = f"A spoken {word!r} is classified as {answer!r}: from the sound to the digit"

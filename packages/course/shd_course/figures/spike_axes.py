@@ -42,7 +42,8 @@ def last_ms(times_s: np.ndarray, grid: Downsampling | None = None) -> float:
 def draw_blocks(axis: Axes, matrix: np.ndarray, grid: Downsampling) -> None:
     """Draw a pooled matrix over milliseconds and cochlea channels, its blocks in true size.
 
-    The matrix is (steps, units). An earlier one is removed. Blocks finer than a pixel come out gray.
+    The matrix is (steps, units), and an earlier one is removed. Blocks finer than a pixel come out
+    gray.
     """
     for image in axis.images:
         image.remove()
