@@ -94,7 +94,10 @@ class Trial:
 
 
 def train(settings: Settings, training: Events, validation: Events, seed: int = 0) -> Trial:
-    """Train the study's network for a few epochs, with settings that may be broken."""
+    """Train the study's network for a few epochs, with settings that may be broken.
+
+    At most `MOST_TRAINING` of the training utterances are used.
+    """
     rng = np.random.default_rng(seed)
     few = training.take(rng.permutation(len(training))[:MOST_TRAINING])
     if settings.labels == "shuffled":
@@ -163,9 +166,8 @@ class BrokenNetworks:
         axes[0, 0].set_title("hidden spikes before training", loc="left")
         legend_above(axes[0, 1], f"{N_MEMBRANES} membranes")
         legend_above(axes[0, 2], "")
-        axes[-1, 0].set_xlabel("time (ms)")
-        axes[-1, 1].set_xlabel("time (ms)")
-        axes[-1, 2].set_xlabel("epoch")
+        for axis, label in zip(axes[-1], ("time (ms)", "time (ms)", "epoch"), strict=True):
+            axis.set_xlabel(label)
         title = "Four networks that don't learn, each for a reason of its own"
         figure.suptitle(title)
         describe(figure, title)
@@ -189,10 +191,8 @@ class BrokenNetworks:
                 print(f"network {name}: {fault!r} isn't a setting. Choose from: {choices}.")
             else:
                 trial = train(mended(broken, fault), self._training, self._validation)
-                if trial.learns:
-                    verdict = "Right."
-                else:
-                    verdict = f"Something else is broken. {HINTS[name]}"
+                wrong = f"Something else is broken. {HINTS[name]}"
+                verdict = "Right." if trial.learns else wrong
                 print(f"network {name} with a healthy {fault}: {trial}. {verdict}")
 
     @staticmethod

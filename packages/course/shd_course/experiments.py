@@ -174,7 +174,10 @@ def _right_answers(evaluation: Evaluation) -> pd.Series:
 
 
 def mcnemar_p(only_one: int, only_other: int) -> float:
-    """Return the p value of McNemar's exact test of two classifiers on the same utterances."""
+    """Return the p value of McNemar's exact test of two classifiers on the same utterances.
+
+    It needs the numbers of utterances that only the one, and only the other, classifies correctly.
+    """
     n_differing = only_one + only_other
     return float(stats.binomtest(only_one, n_differing).pvalue) if n_differing else 1.0
 

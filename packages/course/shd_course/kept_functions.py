@@ -26,7 +26,10 @@ def keep(name: str, text: str) -> None:
 
 
 def functions(*names: str) -> list[Callable]:
-    """Return what the reader wrote in earlier notebooks, and print whose it is."""
+    """Return what the reader wrote in earlier notebooks, and print whose it is.
+
+    Where a function of the reader's is missing, it is the notebook's solution.
+    """
     written = texts(names)
     defined = _packages("".join(written.values()))
     for text in written.values():
@@ -35,7 +38,10 @@ def functions(*names: str) -> list[Callable]:
 
 
 def namespace(text: str) -> dict[str, Any]:
-    """Return the names that a reader's function may use in ``my_network.py``."""
+    """Return the names that a reader's function may use in ``my_network.py``.
+
+    They are imported packages, PyTorch only if the text names it, and the study's `lif`.
+    """
     names = _packages(text)
     exec(_solutions()["lif"], names)
     return names
@@ -52,7 +58,10 @@ def _packages(text: str) -> dict[str, Any]:
 
 
 def texts(names: Sequence[str]) -> dict[str, str]:
-    """Return the texts of functions, and print whose they are."""
+    """Return the texts of functions, and print whose they are.
+
+    They are the reader's, or those of the notebooks' solutions where one is missing.
+    """
     solutions = _solutions()
     texts = {}
     owners = {}

@@ -39,7 +39,7 @@ def student_copy(path: Path) -> str:
 
 
 def make_copies(source: Path = NOTEBOOKS, folder: Path = COPIES) -> list[str]:
-    """Copy the notebooks that are missing, and bring copies up to date that nobody has changed."""
+    """Copy the missing notebooks, update copies that nobody has changed, and say what was done."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: isn't a folder, so no notebook was copied. Rename it.")
     folder.mkdir(exist_ok=True)

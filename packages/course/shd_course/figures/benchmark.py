@@ -40,6 +40,9 @@ def benchmark(ours: pd.DataFrame, published: pd.DataFrame) -> Figure:
 
     A line joins what was reported for the same network with different selections: the epoch that is
     best on the test file, and the last epoch or one that was selected without the test file.
+
+    `ours` is from `summarize`, indexed by network. `published` is the table
+    ``results/published.csv``.
     """
     papers = _reports(published)
     own = pd.DataFrame({"network": "this study: " + ours.index, "accuracy": ours.test.to_numpy()})

@@ -32,7 +32,10 @@ PANELS = {
 
 
 def membranes(traces: pd.DataFrame) -> Figure:
-    """Draw the membrane of one output neuron in integers and in floats, until they differ."""
+    """Draw the membrane of one output neuron in integers and in floats, until they differ.
+
+    The traces are in thresholds, indexed by milliseconds, with a column for each version.
+    """
     figure, axis = plt.subplots(figsize=(9, 3.4))
     early = traces[traces.index <= UNTIL_MS]
     for i, (name, values) in enumerate(early.items()):
@@ -58,7 +61,11 @@ def membranes(traces: pd.DataFrame) -> Figure:
 
 
 def rounding(circuits: pd.DataFrame, selected: str, limit: float) -> Figure:
-    """Draw what each circuit loses by rounding, one row for each."""
+    """Draw what each circuit loses by rounding, one row for each.
+
+    `circuits` has `loss` in percentage points, half its interval `ci95`, the weights' `kB`, and
+    `same`, the percentage of answers that rounding leaves as they are.
+    """
     ordered = circuits.sort_values("kB")
     labels = [f"{name}: {row.kB:.1f} kB, {row.same:.1f} % same" for name, row in ordered.iterrows()]
     figure, axis = plt.subplots(figsize=(9, 3.8))
@@ -77,7 +84,10 @@ def rounding(circuits: pd.DataFrame, selected: str, limit: float) -> Figure:
 
 
 def disturbances(accuracies: pd.Series, undisturbed: float, n_classes: int = 10) -> Figure:
-    """Draw accuracy over the strength of each disturbance, in three panels."""
+    """Draw accuracy over the strength of each disturbance, in three panels.
+
+    The accuracies are in percent, indexed by kind and strength, a fraction.
+    """
     figure, axes = plt.subplots(1, 3, figsize=(12, 4.4), sharey=True)
     for axis, (title, kinds) in zip(axes, PANELS.items(), strict=True):
         _draw_kinds(axis, accuracies, kinds)

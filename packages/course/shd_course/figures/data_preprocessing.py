@@ -32,7 +32,7 @@ MOST_SPIKES = 2_000_000  # plenty for a histogram
 def sound_to_spikes(wave: np.ndarray, rate_hz: int, source: str) -> Figure:
     """Draw a sound, the motion of three channels of the cochlea, and the spikes of all channels.
 
-    Shapes: `wave` (samples,).
+    `wave` is (samples,).
     """
     faded = cochlea.fade(cochlea.normalize(wave), rate_hz)
     velocity = cochlea.membrane_velocity(faded, rate_hz)[:, list(SHOWN_CHANNELS)]
@@ -89,8 +89,7 @@ def digits_and_speakers(utterances: Utterances, dataset: str, source: str) -> Fi
             point_at(axis, "a ridge", (ridge_s, ridge_unit), start)
         label_hz(row[-1], utterances.n_channels)
         row[0].set(ylabel=CHANNEL, ylim=(0, utterances.n_channels))
-    for axis in axes[-1]:
-        axis.set_xlabel("time (s)")
+    plt.setp(axes[-1], xlabel="time (s)")
     return save(figure, "digits_and_speakers", source, "Each digit has ridges of its own")
 
 
@@ -180,7 +179,8 @@ def pooled_at_thresholds(
 ) -> Figure:
     """Draw the events that are left of one utterance at several thresholds.
 
-    Shapes: `pooled` (steps, units).
+    `pooled` has a (steps, units) array for each threshold, ascending. The arrows point at the same
+    block: the most isolated of those that only the lowest threshold keeps.
     """
     last_step = max(np.flatnonzero(events.any(axis=1)).max(initial=0) for events in pooled.values())
     end_ms = last_ms(np.array([last_step * grid.step_ms / 1000]), grid)

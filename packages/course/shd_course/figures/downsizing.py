@@ -11,7 +11,10 @@ CHANNEL_COLORS = {"700 channels": "C0", "550 channels": "C1"}
 
 
 def accuracy_over_entries(inputs: pd.DataFrame) -> Figure:
-    """Draw accuracy for unseen speakers against active entries, one point for each input."""
+    """Draw accuracy for unseen speakers against active entries, one point for each input.
+
+    The inputs are rows of `summarize`, with names such as ``"550 channels, threshold 2"``.
+    """
     figure, axis = plt.subplots(figsize=(9, 4))
     for name, of in inputs.iterrows():
         channels, pooling = name.split(", ")
@@ -40,7 +43,11 @@ def accuracy_over_entries(inputs: pd.DataFrame) -> Figure:
 def message_of_causes(
     contrasts: pd.DataFrame | None, n_rows: int, n_planned: int
 ) -> tuple[str, str]:
-    """Say what the sweep `causes` shows, without a full stop."""
+    """Say what the sweep `causes` shows, without a full stop.
+
+    Returns a title, and a sentence that has numbers, too. The contrasts are those of
+    `shd_judge.weighted_contrasts`, or None while rows of the table are missing.
+    """
     if contrasts is None:
         title = "Which step loses accuracy is open"
         return title, (f"{title}, because the table is not complete: {n_rows} of {n_planned} rows")

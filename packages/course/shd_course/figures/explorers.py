@@ -85,8 +85,7 @@ def downsampling(
     (entries,) = axes[1].plot([], [], **DOT)
     axes[0].set(ylabel=CHANNEL)
     cuts = [axis.axhline(0, color="C1", linewidth=1) for axis in axes]
-    for axis in axes:
-        axis.set_xlabel("time (ms)")
+    plt.setp(axes, xlabel="time (ms)")
     label_hz(axes[2], data.n_channels)
 
     def update(
@@ -169,14 +168,14 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     left.plot(x, x > 0, color=INK, linewidth=1, linestyle="-", label="step")
     (curve,) = left.plot(x, x, color="C0", label="smooth curve")
     (derivative,) = left.plot(x, x, color="C1", linestyle="--", label="its derivative")
-    left.set(xlabel="membrane potential minus threshold", ylabel="output, derivative")
+    plt.setp((left, right), xlabel="membrane potential minus threshold")
+    left.set_ylabel("output, derivative")
     counts, edges = np.histogram(distance, bins=np.linspace(-3, 1.5, 91))
     heights = 100 * counts / distance.size
     right.stairs(heights, edges, fill=True, color="0.8", label="membranes")
     passed = right.stairs(heights, edges, fill=True, color="C1", label="times derivative")
     middle = (edges[1:] + edges[:-1]) / 2
-    right.set(xlabel="membrane potential minus threshold", ylabel="share of the membranes (%)")
-    right.set_ylim(0, 1.1 * heights.max())
+    right.set(ylabel="share of the membranes (%)", ylim=(0, 1.1 * heights.max()))
     for axis in (left, right):
         legend_above(axis)
 

@@ -15,7 +15,12 @@ from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
 class Playback:
-    """Panels with input, hidden spikes, output membranes, and class scores up to a given time."""
+    """Panels with input, hidden spikes, output membranes, and class scores up to a given time.
+
+    Of an ensemble, all hidden neurons are shown, and means of output membranes and class scores.
+    `size` has units and steps, `colors` those of the legend by their meaning. Empty columns of
+    panels at the left are in `beside`.
+    """
 
     def __init__(
         self,
@@ -61,7 +66,7 @@ class Playback:
         self._scores.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
     def load(self, events: Events, i: int, label: str = "") -> str:
-        """Run one utterance through the network and draw it."""
+        """Run one utterance through the network, draw it, and return the predicted class."""
         self._states = [
             choose_engine("fused", member).record(member, events, [i]) for member in self._members
         ]
@@ -87,7 +92,11 @@ class Playback:
         return np.mean(scores, axis=0)
 
     def seek(self, until_ms: float) -> tuple[float, str, float]:
-        """Show the class scores at a time."""
+        """Show the class scores at a time.
+
+        Returns the time of the last step until then in milliseconds, the class with the highest
+        score, and its score.
+        """
         step = max(1, min(self._n_steps, int(until_ms / self._step_ms)))
         scores = self._scores_until(step)
         leader = self._names[answers(scores)]

@@ -13,7 +13,10 @@ VALIDATED_ON = {"utterances": "random utterances", "speakers": "two unseen speak
 
 
 def search(accuracies: pd.DataFrame) -> Figure:
-    """Draw the accuracy of each recipe at each input, one row for each recipe."""
+    """Draw the accuracy of each recipe at each input, one row for each recipe.
+
+    The accuracies are in percent, indexed by recipe, with a column for each input.
+    """
     order = accuracies.mean(axis=1).sort_values().index
     ordered = accuracies.loc[order]
     figure, axis = plt.subplots(figsize=(9, 5))
@@ -28,7 +31,10 @@ def search(accuracies: pd.DataFrame) -> Figure:
 
 
 def finalists(again: pd.DataFrame, before: pd.Series) -> Figure:
-    """Draw each finalist's accuracy in the search beside its accuracy with new seeds."""
+    """Draw each finalist's accuracy in the search beside its accuracy with new seeds.
+
+    Both are indexed by input and recipe: `again` from `summarize`, `before` in percent.
+    """
     y = np.arange(len(again))[::-1]
     figure, axis = plt.subplots(figsize=(9, 5))
     axis.hlines(y, again.validation, before, color="0.7", linewidth=1)
@@ -49,7 +55,11 @@ def finalists(again: pd.DataFrame, before: pd.Series) -> Figure:
 
 
 def single_settings(rates: pd.DataFrame, slopes: pd.DataFrame) -> Figure:
-    """Draw accuracy over the learning rate, and over the slope for two ways to validate."""
+    """Draw accuracy over the learning rate, and over the slope for two ways to validate.
+
+    Both tables are from `summarize`. `rates` is indexed by learning rate and epochs, `slopes` by
+    what validated (`utterances` or `speakers`), surrogate and slope.
+    """
     figure, axes = plt.subplots(1, 3, figsize=(12, 4), sharey=True)
     for i, epochs in enumerate(rates.index.unique("epochs")):
         _draw_line(axes[0], rates.xs(epochs, level="epochs"), f"{epochs} epochs", i)

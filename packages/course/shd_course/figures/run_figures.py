@@ -136,13 +136,11 @@ class RunFigures:
                 axis.grid(False)
                 axis.set_title(f"{layer} {when}")
             figure.colorbar(image, ax=row, label="weight (clipped)", extend="both")
-        axes[0, 0].set_ylabel("hidden neuron")
-        axes[1, 0].set_ylabel("output neuron")
+        labels = ("input unit (low units: high frequencies)", "hidden neuron", "output neuron")
+        for row, xlabel, ylabel in zip(axes, labels[:2], labels[1:], strict=True):
+            plt.setp(row, xlabel=xlabel)
+            row[0].set_ylabel(ylabel)
         axes[1, 0].set_yticks(range(len(self._classes)), self._classes, fontsize=8)
-        for axis in axes[0]:
-            axis.set_xlabel("input unit (low units: high frequencies)")
-        for axis in axes[1]:
-            axis.set_xlabel("hidden neuron")
         _point_at_strongest(axes[0, 1], self._run.weights["fc1/weight"][-1])
         sizes = np.abs(self._run.weights["fc1/weight"][-1])
         title = (

@@ -91,7 +91,10 @@ def one_neuron(
 
 
 def losses(curves: Mapping[str, Sequence[float]], n_classes: int, source: str) -> Figure:
-    """Draw how the losses of several networks fall."""
+    """Draw how the losses of several networks fall.
+
+    The curves are losses before each update, by the name of the gradient.
+    """
     figure, axis = plt.subplots(figsize=(8.5, 3.8))
     for name, values in curves.items():
         axis.plot(range(1, len(values) + 1), values, label=name)
@@ -115,8 +118,7 @@ def surrogate_curves(name: str, slopes: Sequence[float], file: str, title: str) 
         right.plot(dots, of_snntorch, ".", color=INK, markersize=3)
     left.set(ylabel=f"output of {name}", ylim=(-0.6, 1.1))
     right.set(ylabel=f"derivative of {name}", yscale="log", ylim=(1e-3, 20))
-    for axis in (left, right):
-        axis.set_xlabel(DISTANCE)
+    plt.setp((left, right), xlabel=DISTANCE)
     legend_above(left)
     right.set_title("dots: snntorch's backward pass")
     return save(figure, file, "formulas of the study, and snntorch", title)
