@@ -40,7 +40,7 @@ from shd_helpers.study.pretrained import write_pretrained
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import read_run
 from shd_helpers.study.run_replacement import RunError
-from shd_helpers.study.tables import finished_run
+from shd_helpers.sweeps.table_rows import finished_run
 from shd_helpers.user_code import hash_of_files, local_files
 from tests.builders.networks import DATA, EVENTS, GRID, SMALL, own, written
 

@@ -5,14 +5,7 @@ from lazy_loader import attach
 from shd_helpers.figures import style  # noqa: F401  # its import sets the look
 
 _MODULES = {
-    "plots": (
-        "accuracy_loss",
-        "draw_blocks",
-        "label_hz",
-        "last_ms",
-        "paired_differences",
-        "speakers_by_input",
-    ),
+    "plots": ("paired_differences", "speakers_by_input"),
     "surrogate_plot": ("plot_surrogate",),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "point_at", "save"),
 }

@@ -1,125 +1,15 @@
-"""Figures that several notebooks draw, and axes with spikes and blocks, which seaborn lacks."""
+"""Figures that several notebooks draw."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from shd_corpus.cochlea import resonance_hz
-from shd_corpus.shd_file import N_CHANNELS
-from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures.style import INK, legend_above
 
 CHANNEL = "unit (cochlea channel)"
-HZ = (200, 500, 1000, 2000, 5000, 10_000, 20_000)
-
-
-def label_hz(axis: Axes, n_channels: int = N_CHANNELS) -> None:
-    """Label the right side of an axis of channels with their resonance frequencies.
-
-    Parameters
-    ----------
-    axis : Axes
-        Its y axis counts channels.
-    n_channels : int
-        How many there are. Unless they are the 700 of the cochlea, nothing is known about their
-        frequencies and the axis stays as it is.
-    """
-    if n_channels != N_CHANNELS:
-        return
-    frequencies = resonance_hz(N_CHANNELS)  # falls with the channel, and interp wants it to rise
-    channels = np.interp(HZ, frequencies[::-1], np.arange(N_CHANNELS)[::-1])
-    right = axis.secondary_yaxis("right")
-    right.set_yticks(channels, [f"{hz:,}" for hz in HZ])
-    right.set_ylabel("resonance (Hz)")
-
-
-def last_ms(times_s: np.ndarray, grid: Downsampling | None = None) -> float:
-    """Return where the time axis of an utterance can end: the last spike, rounded up to 50 ms.
-
-    Parameters
-    ----------
-    times_s : (spikes,) array
-        Times of the spikes, seconds.
-    grid : Downsampling, optional
-        The axis doesn't go on beyond its duration.
-
-    Returns
-    -------
-    float
-        Milliseconds.
-    """
-    last = 50.0
-    if len(times_s):
-        last *= ceil(20 * float(times_s.max()) + 1e-9)
-    if grid:
-        last = min(last, 1000 * grid.duration_s)
-    return last
-
-
-def draw_blocks(axis: Axes, matrix: np.ndarray, grid: Downsampling) -> None:
-    """Draw a pooled matrix over milliseconds and cochlea channels, its blocks in true size.
-
-    An earlier matrix is removed. Blocks finer than a pixel come out gray.
-
-    Parameters
-    ----------
-    axis : Axes
-        Where the matrix is drawn.
-    matrix : (steps, units) array
-        The events of an utterance.
-    grid : Downsampling
-        How it was pooled.
-    """
-    for image in axis.images:
-        image.remove()
-    top = grid.first_unit + grid.n_units * grid.pool_units
-    axis.grid(False)
-    axis.imshow(
-        matrix.T,
-        extent=(0, grid.n_steps * grid.step_ms, grid.first_unit, top),
-        cmap="Greys",
-        vmin=0,
-        vmax=0.8,
-        origin="lower",
-        interpolation="antialiased",
-    )
-
-
-def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
-    """Draw accuracy and loss of training and validation over epochs.
-
-    Parameters
-    ----------
-    epochs : DataFrame
-        One row for each epoch: `epoch`; `train_accuracy` and `validation_accuracy`, fractions;
-        `train_loss` and `validation_loss`, nats.
-    n_classes : int
-        Number of classes, for the accuracy of guessing.
-
-    Returns
-    -------
-    Figure
-        Closed, so that a notebook shows it once.
-    """
-    figure, axes = plt.subplots(1, 2)
-    for axis, quantity, scale in zip(axes, ("accuracy", "loss"), (100, 1), strict=True):
-        for prefix, label in (("train", "training"), ("validation", "validation")):
-            axis.plot(epochs.epoch, scale * epochs[f"{prefix}_{quantity}"], label=label)
-        axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].axhline(100 / n_classes, color="0.5", linestyle=":", linewidth=1, label="chance")
-    axes[0].set(ylabel="accuracy (%)", ylim=(0, 102))  # a line at 100 stays whole
-    axes[1].set(ylabel="cross-entropy (nats)", ylim=(0, None))
-    for axis in axes:
-        legend_above(axis)
-    plt.close(figure)  # as a cell's value it is shown once
-    return figure
 
 
 def speakers_by_input(

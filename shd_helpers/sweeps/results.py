@@ -21,11 +21,11 @@ from shd_helpers.study.tables import (
     OBJECTS_SHA256,
     PROVENANCE,
     RECORDED,
-    merge_rows,
     read_rows,
 )
 from shd_helpers.sweeps.spec import RunSpec, Sweep
 from shd_helpers.sweeps.sweep_file import SweepError
+from shd_helpers.sweeps.table_rows import merge_rows
 
 RESUME = "Runs that have ended are kept: the same command runs only the rest."
 
@@ -34,7 +34,7 @@ RESUME = "Runs that have ended are kept: the same command runs only the rest."
 class RunResult:
     """How a run has ended: with what it measured, or with an error."""
 
-    measured: Mapping[str, float | str] | None  # by column: see `tables.finished_run`
+    measured: Mapping[str, float | str] | None  # by column: see `table_rows.finished_run`
     error: str = ""  # if the run has failed: a traceback, or a sentence
 
     @classmethod

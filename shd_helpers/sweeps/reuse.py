@@ -16,10 +16,11 @@ from shd_helpers.events.split import Split
 from shd_helpers.objects import load_object
 from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study.identity import references
-from shd_helpers.study.tables import finished_run, read_rows
+from shd_helpers.study.tables import read_rows
 from shd_helpers.sweeps.results import RunResult, store, store_predictions
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
 from shd_helpers.sweeps.sweep_file import SweepError, named
+from shd_helpers.sweeps.table_rows import finished_run
 from shd_helpers.versions import COMPUTING_CODE
 
 CHANGED_CODE = (

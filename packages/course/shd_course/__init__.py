@@ -8,11 +8,11 @@ from lazy_loader import attach
 _MODULES = {
     "diagnosis": ("BrokenNetworks",),
     "experiments": ("experiment",),
-    "say": ("say_a_digit",),
-    "spectra": ("explained_by_digit",),
+    "figures.listening": ("say_a_digit",),
+    "figures.run_figures": ("explained_by_digit",),
 }
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    {"diagnosis", "exercises", "kept_functions", "my_network", "student_copy", "traps"},
+    {"exercises", "figures", "kept_functions", "my_network", "traps"},
     _MODULES,
 )

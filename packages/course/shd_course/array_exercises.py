@@ -1,14 +1,37 @@
-"""The exercises that need NumPy alone, of notebooks 1, 2 and 4: their inputs, and what is compared.
+"""What an exercise is, and the exercises that need NumPy alone, of notebooks 1, 2 and 4.
 
-The inputs begin with the smallest, so that the first one that fails is short enough to be shown.
+An exercise's inputs begin with the smallest, so that the first one that fails is short enough to be
+shown.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from shd_course.exercise import Case, Exercise, WrongKindError
+
+class Case(NamedTuple):
+    """One input of a check."""
+
+    arguments: Mapping[str, Any]  # what the reader's function is called with
+    about: str = ""  # the input in words, for arguments that can't be printed
+
+
+class Exercise(NamedTuple):
+    """How one exercise is checked."""
+
+    cases: Callable[[], Sequence[Case]]  # returns the check's inputs
+    run: Callable[..., Sequence[Any]]  # calls a function and returns the values that are compared
+    quantities: Sequence[str]  # what these values are
+    praise: str  # what is said about the right function
+    tolerance: float = 0.0  # relative difference that counts as equal
+    # Returns an input so large that a slow function takes too long. Only a function that is right
+    # for all other inputs gets it.
+    large_case: Callable[[], Case] | None = None
+
+
+class WrongKindError(Exception):
+    """Something else comes back than the exercise asks for; the message is the hint."""
 
 
 def _pool_cases() -> list[Case]:

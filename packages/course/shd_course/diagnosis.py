@@ -32,24 +32,12 @@ N_MEMBRANES = 3  # hidden neurons whose membranes are drawn
 
 @dataclass(frozen=True)
 class Settings:
-    """What the broken networks differ in; the defaults are healthy.
+    """What the broken networks differ in; the defaults are healthy."""
 
-    Parameters
-    ----------
-    threshold : float
-        Of the hidden neurons.
-    hidden_bias : float
-        Current that each hidden neuron gets at every step, at the start of the training.
-    lr : float
-        Learning rate of Adam.
-    labels : str
-        ``true``, or ``shuffled``: each training utterance has the label of another one.
-    """
-
-    threshold: float = 1.0
-    hidden_bias: float = 0.0
-    lr: float = 2e-3
-    labels: str = "true"
+    threshold: float = 1.0  # of the hidden neurons
+    hidden_bias: float = 0.0  # current into each hidden neuron at every step, before training
+    lr: float = 2e-3  # learning rate of Adam
+    labels: str = "true"  # or "shuffled": each training utterance has the label of another one
 
 
 BROKEN = {
@@ -72,30 +60,15 @@ HINTS = {
 
 @dataclass(frozen=True)
 class Trial:
-    """A network that was trained for a few epochs, and what it did.
-
-    Parameters
-    ----------
-    settings : Settings
-        With which it was trained.
-    hidden_spk, hidden_mem : (steps, neurons) array
-        Spikes and membrane potentials of the hidden neurons for one utterance before the training.
-    train_loss, validation_loss : sequence of float
-        After each epoch.
-    n_right, n_validation : int
-        Validation utterances that are classified correctly at the end, and all of them.
-    n_classes : int
-        Classes to choose from.
-    step_ms : float
-        Length of a step.
-    """
+    """A network that was trained for a few epochs, and what it did."""
 
     settings: Settings
+    # Of the hidden neurons, for one utterance before the training, (steps, neurons)
     hidden_spk: np.ndarray
     hidden_mem: np.ndarray
-    train_loss: list[float]
+    train_loss: list[float]  # after each epoch
     validation_loss: list[float]
-    n_right: int
+    n_right: int  # validation utterances that are classified correctly at the end
     n_validation: int
     n_classes: int
     step_ms: float
@@ -123,19 +96,7 @@ class Trial:
 def train(settings: Settings, training: Events, validation: Events, seed: int = 0) -> Trial:
     """Train the study's network for a few epochs, with settings that may be broken.
 
-    Parameters
-    ----------
-    settings : Settings
-        What may be broken.
-    training, validation : Events
-        The utterances; of `training` at most `MOST_TRAINING` are used.
-    seed : int
-        Of the initial weights, the order of the utterances and the shuffled labels.
-
-    Returns
-    -------
-    Trial
-        What the network did before, during and after the training.
+    At most `MOST_TRAINING` of the training utterances are used.
     """
     rng = np.random.default_rng(seed)
     few = training.take(rng.permutation(len(training))[:MOST_TRAINING])
@@ -194,7 +155,22 @@ class BrokenNetworks:
         Figure
             Closed, so that a notebook shows it once.
         """
-        figure = draw(self.trials)
+        figure, axes = plt.subplots(
+            len(self.trials), 3, figsize=(11, 2.2 * len(self.trials)), squeeze=False, sharex="col"
+        )
+        for row, (name, trial) in zip(axes, self.trials.items(), strict=True):
+            _draw_raster(row[0], trial)
+            row[0].set_ylabel(f"network {name}\nhidden neuron")
+            _draw_membranes(row[1], trial)
+            _draw_losses(row[2], trial)
+        axes[0, 0].set_title("hidden spikes before training", loc="left")
+        legend_above(axes[0, 1], f"{N_MEMBRANES} membranes")
+        legend_above(axes[0, 2], "")
+        for axis, label in zip(axes[-1], ("time (ms)", "time (ms)", "epoch"), strict=True):
+            axis.set_xlabel(label)
+        title = "Four networks that don't learn, each for a reason of its own"
+        figure.suptitle(title)
+        describe(figure, title)
         plt.close(figure)
         return figure
 
@@ -206,7 +182,18 @@ class BrokenNetworks:
         faults : mapping of str to str
             For each network the name of a setting, or None if there is no answer yet.
         """
-        check(faults, self._training, self._validation)
+        for name, broken in BROKEN.items():
+            fault = faults.get(name)
+            if fault is None:
+                print(f"network {name}: not tried yet.")
+            elif fault not in SETTINGS:
+                choices = ", ".join(SETTINGS)
+                print(f"network {name}: {fault!r} isn't a setting. Choose from: {choices}.")
+            else:
+                trial = train(mended(broken, fault), self._training, self._validation)
+                wrong = f"Something else is broken. {HINTS[name]}"
+                verdict = "Right." if trial.learns else wrong
+                print(f"network {name} with a healthy {fault}: {trial}. {verdict}")
 
     @staticmethod
     def solution() -> None:
@@ -214,39 +201,6 @@ class BrokenNetworks:
         for name, broken in BROKEN.items():
             (fault,) = [each for each in SETTINGS if mended(broken, each) != broken]
             print(f"network {name}: {fault}")
-
-
-def draw(trials: Mapping[str, Trial]) -> Figure:
-    """Draw raster, membranes and losses of networks, one row for each.
-
-    Parameters
-    ----------
-    trials : mapping of str to Trial
-        By the network's name.
-
-    Returns
-    -------
-    Figure
-        Rasters and membranes are those of one utterance before the training.
-    """
-    figure, axes = plt.subplots(
-        len(trials), 3, figsize=(11, 2.2 * len(trials)), squeeze=False, sharex="col"
-    )
-    for row, (name, trial) in zip(axes, trials.items(), strict=True):
-        _draw_raster(row[0], trial)
-        row[0].set_ylabel(f"network {name}\nhidden neuron")
-        _draw_membranes(row[1], trial)
-        _draw_losses(row[2], trial)
-    axes[0, 0].set_title("hidden spikes before training", loc="left")
-    legend_above(axes[0, 1], f"{N_MEMBRANES} membranes")
-    legend_above(axes[0, 2], "")
-    axes[-1, 0].set_xlabel("time (ms)")
-    axes[-1, 1].set_xlabel("time (ms)")
-    axes[-1, 2].set_xlabel("epoch")
-    title = "Four networks that don't learn, each for a reason of its own"
-    figure.suptitle(title)
-    describe(figure, title)
-    return figure
 
 
 def _draw_raster(axis: Axes, trial: Trial) -> None:
@@ -285,44 +239,6 @@ def _draw_losses(axis: Axes, trial: Trial) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def check(faults: Mapping[str, str | None], training: Events, validation: Events) -> None:
-    """Mend the setting that the reader suspects in each network, train again, and print the result.
-
-    Parameters
-    ----------
-    faults : mapping of str to str
-        For each network the name of a setting, or None if there is no answer yet.
-    training, validation : Events
-        The utterances.
-    """
-    for name, broken in BROKEN.items():
-        fault = faults.get(name)
-        if fault is None:
-            print(f"network {name}: not tried yet.")
-        elif fault not in SETTINGS:
-            print(f"network {name}: {fault!r} isn't a setting. Choose from: {', '.join(SETTINGS)}.")
-        else:
-            trial = train(mended(broken, fault), training, validation)
-            if trial.learns:
-                verdict = "Right."
-            else:
-                verdict = f"Something else is broken. {HINTS[name]}"
-            print(f"network {name} with a healthy {fault}: {trial}. {verdict}")
-
-
 def mended(settings: Settings, name: str) -> Settings:
-    """Return settings in which one setting has its healthy value.
-
-    Parameters
-    ----------
-    settings : Settings
-        The settings of a broken network.
-    name : str
-        The setting to mend.
-
-    Returns
-    -------
-    Settings
-        The mended settings.
-    """
+    """Return settings in which one setting has its healthy value."""
     return replace(settings, **{name: getattr(Settings(), name)})

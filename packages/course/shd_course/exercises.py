@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shd_course import array_exercises, kept_functions
-from shd_course.exercise import Case, Exercise, WrongKindError
+from shd_course.array_exercises import Case, Exercise, WrongKindError
 from shd_course.time_limit import TooSlowError, call_in_time
 from shd_helpers.extras import from_extra
 
@@ -33,18 +33,10 @@ MOST_SHOWN = 24  # numbers of an example that a message shows
 
 
 class Failure(NamedTuple):
-    """The error that a function raised instead of returning values.
-
-    Parameters
-    ----------
-    text : str
-        What happened.
-    line : str
-        Number and text of the line of the reader's own code; empty if it isn't known.
-    """
+    """The error that a function raised instead of returning values."""
 
     text: str
-    line: str = ""
+    line: str = ""  # number and text of the line of the reader's own code, if it is known
 
 
 Outcome = Sequence[Any] | Failure  # for one case: the values, or the error
@@ -138,16 +130,8 @@ def _keep(function: Callable, solution: Callable) -> str:
 def feedback(function: Callable, solution: Callable) -> str:
     """Return what to say about the reader's function, compared with the solution.
 
-    Parameters
-    ----------
-    function, solution : callable
-        What the reader wrote, and the notebook's own.
-
-    Returns
-    -------
-    str
-        ``not tried yet``, ``not yet right: <hint>`` with the smallest input that fails, or
-        ``right: <praise>``.
+    It is ``not tried yet.``, ``not yet right: <hint>`` with the smallest input that fails, or
+    ``right: <praise>``.
     """
     exercise = exercise_of(_exercise_name(solution))
     try:
@@ -188,23 +172,7 @@ def _hint(
 
 
 def exercise_of(name: str) -> Exercise:
-    """Return how an exercise is checked.
-
-    Parameters
-    ----------
-    name : str
-        The exercise's name, which is that of the function or class that the reader writes.
-
-    Returns
-    -------
-    Exercise
-        Its inputs, and what is compared.
-
-    Raises
-    ------
-    KeyError
-        If there is no such exercise.
-    """
+    """Return how an exercise is checked."""
     if name in array_exercises.EXERCISES:
         return array_exercises.EXERCISES[name]
     from shd_course import torch_exercises  # notebook 1 can be read without torch
@@ -319,16 +287,6 @@ def source_of(function: Callable) -> str | None:
     """Return the text of a function or a class, also of one from a notebook's cell.
 
     Python's `inspect` finds no class of a notebook.
-
-    Parameters
-    ----------
-    function : callable
-        A function or a class.
-
-    Returns
-    -------
-    str or None
-        None if the text isn't known.
     """
     file = _file_of(function)
     lines = linecache.getlines(file) if file else []
@@ -343,25 +301,7 @@ def source_of(function: Callable) -> str | None:
 
 
 def changed(function: Callable, old: str, new: str) -> Callable:
-    """Return a function whose text is that of another one with a small change.
-
-    Parameters
-    ----------
-    function : callable
-        The other function, or a class; its text must be available.
-    old, new : str
-        What is replaced, and by what.
-
-    Returns
-    -------
-    callable
-        The changed function.
-
-    Raises
-    ------
-    ValueError
-        If the function's text doesn't have `old`.
-    """
+    """Return a function whose text is that of another one, with `new` in place of `old`."""
     text = source_of(function) or ""
     if old not in text:
         raise ValueError(f"{function.__name__}: has no {old!r}")

@@ -39,10 +39,7 @@ ONE_SETTING: list[tuple[str, Any]] = [
     ("stretch", 0.3),
 ]
 NO_PREDICTION = "?"
-BETTER = "better"
-SAME = "about the same"
-WORSE = "worse"
-PREDICTIONS = [NO_PREDICTION, BETTER, SAME, WORSE]
+PREDICTIONS = [NO_PREDICTION, "better", "about the same", "worse"]
 MOST_RUNS = 5  # that the figure shows
 THE_RECIPE = "the recipe"
 SHOWN_P = 0.05  # a difference with a lower p is called better or worse
@@ -61,17 +58,7 @@ class TrainButton(widgets.Button):
 
 
 class Experiment:
-    """The runs of an experiment and their figure.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        The settings to compare with.
-    epochs : int
-        Epochs of each run.
-    button : TrainButton, optional
-        Shows the epoch while a run trains.
-    """
+    """The runs of an experiment and their figure."""
 
     def __init__(self, recipe: Recipe, epochs: int, button: TrainButton | None = None) -> None:
         # The test utterances aren't read: nothing may be chosen on them.
@@ -88,13 +75,7 @@ class Experiment:
         self.figure, self._axis = plt.subplots(figsize=(8.5, 3.7))
 
     def changes(self) -> dict[str, dict[str, Any]]:
-        """Return the settings that each change replaces.
-
-        Returns
-        -------
-        dict of str to dict
-            Settings by the change's name.
-        """
+        """Return the settings that each change replaces."""
         changes: dict[str, dict[str, Any]] = {}
         for name, value in ONE_SETTING:
             changes[f"{name} {value:g}"] = {name: value}
@@ -108,25 +89,7 @@ class Experiment:
         return changes
 
     def train(self, name: str, change: dict[str, Any]) -> float:
-        """Train one run, draw it, and return its last validation accuracy.
-
-        Parameters
-        ----------
-        name : str
-            The run's name in the figure.
-        change : dict
-            Settings that differ from the recipe's.
-
-        Returns
-        -------
-        float
-            Percent.
-
-        Raises
-        ------
-        ValueError
-            If the changed settings don't fit each other or the data.
-        """
+        """Train one run, draw it, and return its last validation accuracy, in percent."""
         recipe = Recipe.from_flat(self._settings | change, self._n_channels)
         utterances = recipe.load()
         generator = torch.Generator().manual_seed(recipe.seed)
@@ -180,16 +143,6 @@ class Experiment:
 
         Both networks classify the same utterances, so they are compared by McNemar's exact test:
         only utterances count that one of them classifies correctly and the other doesn't.
-
-        Parameters
-        ----------
-        change : str
-            Its name.
-
-        Returns
-        -------
-        str
-            The difference in percentage points, and whether it could be chance.
         """
         own = self._right[change]
         base = self._right[THE_RECIPE]
@@ -202,13 +155,14 @@ class Experiment:
         only_own = int((own & ~base).sum())
         only_base = int((base & ~own).sum())
         p = mcnemar_p(only_own, only_base)
+        p_text = "< 0.001" if p < 0.001 else f"= {p:.2g}"
         accuracies = f"{100 * own.mean():.0f} % instead of {100 * base.mean():.0f} %"
         outcome = _outcome(100 * (own.mean() - base.mean()), p)
         self._axis.set_title(f"{change}: {outcome}")
         return (
             f"{change}: {outcome} ({accuracies}). Of the same {len(own)} utterances, {only_own} "
             f"are right only with the change, and {only_base} only with the recipe (McNemar's "
-            f"exact test: p {_p_text(p)})."
+            f"exact test: p {p_text})."
         )
 
 
@@ -222,15 +176,7 @@ def _right_answers(evaluation: Evaluation) -> pd.Series:
 def mcnemar_p(only_one: int, only_other: int) -> float:
     """Return the p value of McNemar's exact test of two classifiers on the same utterances.
 
-    Parameters
-    ----------
-    only_one, only_other : int
-        Utterances that only the one, or only the other, classifies correctly.
-
-    Returns
-    -------
-    float
-        How often chance alone would divide these utterances so unequally.
+    It needs the numbers of utterances that only the one, and only the other, classifies correctly.
     """
     n_differing = only_one + only_other
     return float(stats.binomtest(only_one, n_differing).pvalue) if n_differing else 1.0
@@ -241,38 +187,13 @@ def _outcome(points: float, p: float) -> str:
     if points == 0:
         return "the same as the recipe"
     unit = "percentage point" if f"{abs(points):.0f}" == "1" else "percentage points"
-    better_or_worse = BETTER if points > 0 else WORSE
-    text = f"{abs(points):.0f} {unit} {better_or_worse}"
-    if p >= SHOWN_P:
-        text += "; this could be chance"
-    return text
-
-
-def _p_text(p: float) -> str:
-    """Return a p-value with its sign of equality or inequality."""
-    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
+    better_or_worse = "better" if points > 0 else "worse"
+    chance = "; this could be chance" if p >= SHOWN_P else ""
+    return f"{abs(points):.0f} {unit} {better_or_worse}{chance}"
 
 
 def own_change(text: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that the reader has typed.
-
-    Parameters
-    ----------
-    text : str
-        A setting and its value, such as ``beta 0.7``; several are separated by commas.
-    settings : dict
-        All settings, with the recipe's values.
-
-    Returns
-    -------
-    dict
-        Values by the settings' names.
-
-    Raises
-    ------
-    ValueError
-        If a setting is unknown, fixed in an experiment, or has a value of another type.
-    """
+    """Return the settings that the reader has typed, such as ``beta 0.7, slope 2``."""
     change = {}
     for part in text.split(","):
         name, _, value = part.replace("=", " ").strip().partition(" ")

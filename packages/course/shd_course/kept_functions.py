@@ -15,26 +15,12 @@ from shd_helpers.paths import OF_A_RUN, runs_dir
 
 
 def folder() -> Path:
-    """Return the folder of the kept functions, and of all that is made of them.
-
-    Returns
-    -------
-    Path
-        ``runs/my_network``, which may not be there yet.
-    """
+    """Return the folder of the kept functions, and of all that is made of them."""
     return runs_dir() / "my_network"
 
 
 def keep(name: str, text: str) -> None:
-    """Keep the text of a reader's function for `my_network.write`.
-
-    Parameters
-    ----------
-    name : str
-        The exercise's name.
-    text : str
-        The function's source.
-    """
+    """Keep the text of a reader's function for `my_network.write`."""
     with atomic(folder() / f"{name}.txt") as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
@@ -42,15 +28,7 @@ def keep(name: str, text: str) -> None:
 def functions(*names: str) -> list[Callable]:
     """Return what the reader wrote in earlier notebooks, and print whose it is.
 
-    Parameters
-    ----------
-    *names : str
-        Names of exercises.
-
-    Returns
-    -------
-    list of callable
-        The reader's functions, or the notebooks' solutions where one is missing.
+    Where a function of the reader's is missing, it is the notebook's solution.
     """
     written = texts(names)
     defined = _packages("".join(written.values()))
@@ -62,15 +40,7 @@ def functions(*names: str) -> list[Callable]:
 def namespace(text: str) -> dict[str, Any]:
     """Return the names that a reader's function may use in ``my_network.py``.
 
-    Parameters
-    ----------
-    text : str
-        The function's source. PyTorch is imported only if it is named there.
-
-    Returns
-    -------
-    dict
-        The imported packages, and the study's `lif`, from which the network is built.
+    They are imported packages, PyTorch only if the text names it, and the study's `lif`.
     """
     names = _packages(text)
     exec(_solutions()["lif"], names)
@@ -90,15 +60,7 @@ def _packages(text: str) -> dict[str, Any]:
 def texts(names: Sequence[str]) -> dict[str, str]:
     """Return the texts of functions, and print whose they are.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Names of exercises.
-
-    Returns
-    -------
-    dict of str to str
-        Texts by name: the reader's, or those of the notebooks' solutions where one is missing.
+    They are the reader's, or those of the notebooks' solutions where one is missing.
     """
     solutions = _solutions()
     texts = {}

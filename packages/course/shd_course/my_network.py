@@ -35,11 +35,6 @@ def write() -> Path:
 
     The functions are the reader's, or the notebooks' solutions where one is missing. A file that
     the reader has changed is kept.
-
-    Returns
-    -------
-    Path
-        The file.
     """
     of_reader = texts(FUNCTIONS)
     template = _TEMPLATE.read_text(encoding="utf-8")
@@ -63,20 +58,8 @@ def _is_unchanged(path: Path, as_written: Path) -> bool:
 def run(program: Path, earlier: Run, epochs: int) -> pd.DataFrame:
     """Run ``my_network.py`` on the data of an earlier run, and compare the two.
 
-    Parameters
-    ----------
-    program : Path
-        The file, from `write`.
-    earlier : Run
-        The run to compare with. If its classes aren't digits, the data are the synthetic digits.
-    epochs : int
-        Epochs to train.
-
-    Returns
-    -------
-    DataFrame
-        One row for seen and one for unseen speakers: mean accuracy ± half of its interval over
-        speakers, in percent, of the reader's network and of the earlier run.
+    If the classes of the earlier run aren't digits, the data are the synthetic digits. The table
+    has mean accuracies ± half of their intervals over speakers, for seen and unseen speakers.
     """
     parameters = earlier.info["parameters"]
     has_digits = set(earlier.class_names) <= set(LANGUAGES["both"])
@@ -101,18 +84,7 @@ def run(program: Path, earlier: Run, epochs: int) -> pd.DataFrame:
 
 
 def read() -> TrainedNetwork:
-    """Return the network that the reader's ``my_network.py`` has trained.
-
-    Returns
-    -------
-    TrainedNetwork
-        For English digits, with the study's settings.
-
-    Raises
-    ------
-    RunError
-        If ``my_network.py`` hasn't run yet.
-    """
+    """Return the network that the reader's ``my_network.py`` has trained."""
     file = folder() / "my_network.pt"
     grid = Downsampling()
     if not file.is_file():

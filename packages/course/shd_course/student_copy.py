@@ -17,6 +17,11 @@ from shd_helpers.paths import NOTEBOOKS, ROOT
 
 COPIES = ROOT / "my_notebooks"
 WRITTEN = ".written.json"  # the hash of each copy as it was written, by the file's name
+REMARKS = {
+    "copied": "without outputs.",
+    "updated": "which you hadn't changed.",
+    "kept": "which you have changed or run. To start one again, delete or rename it.",
+}
 
 
 def student_copy(path: Path) -> str:
@@ -24,16 +29,6 @@ def student_copy(path: Path) -> str:
 
     The functions of its exercises are empty: they are committed so, each with a solution in a
     folded cell below.
-
-    Parameters
-    ----------
-    path : Path
-        A committed notebook.
-
-    Returns
-    -------
-    str
-        The content of the copy.
     """
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
@@ -44,68 +39,32 @@ def student_copy(path: Path) -> str:
 
 
 def make_copies(source: Path = NOTEBOOKS, folder: Path = COPIES) -> list[str]:
-    """Copy the notebooks that are missing, and bring copies up to date that nobody has changed.
-
-    Parameters
-    ----------
-    source : Path
-        The folder of the committed notebooks.
-    folder : Path
-        The folder of the copies. It is made if it is missing.
-
-    Returns
-    -------
-    list of str
-        A sentence for each thing that was done.
-
-    Raises
-    ------
-    NotADirectoryError
-        If a file has the folder's name.
-    """
+    """Copy the missing notebooks, update copies that nobody has changed, and say what was done."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: isn't a folder, so no notebook was copied. Rename it.")
     folder.mkdir(exist_ok=True)
     written = _read_written(folder)
-    made = []
-    updated = []
-    kept = []
+    names: dict[str, list[str]] = {"copied": [], "updated": [], "kept": []}
     for path in sorted(source.glob("*.ipynb")):
-        text = student_copy(path)
+        content = student_copy(path).encode()
         copy = folder / path.name
-        if copy.exists():
-            own = _hash(copy.read_bytes())
-            if own == _hash(text.encode()):
-                continue
-            if own != written.get(path.name):
-                kept.append(path.name)
-                continue
-            updated.append(path.name)
-        else:
-            made.append(path.name)
-        with atomic(copy) as unfinished:
-            unfinished.write_bytes(text.encode())
-        written[path.name] = _hash(text.encode())
-        with atomic(folder / WRITTEN) as unfinished:
-            unfinished.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-    return _sentences(folder, made, updated, kept)
-
-
-def _sentences(folder: Path, made: list[str], updated: list[str], kept: list[str]) -> list[str]:
-    """Say what was done with the copies."""
-    sentences = []
-    if made:
-        sentences.append(f"{folder.name}/: copied {', '.join(made)}, without outputs.")
-    if updated:
-        sentences.append(f"{folder.name}/: updated {', '.join(updated)}, which you hadn't changed.")
-    if kept:
-        sentences.append(
-            f"{folder.name}/: kept {', '.join(kept)}, which you have changed or run. To start one "
-            "again, delete or rename it."
-        )
-    if not sentences:
-        sentences.append(f"{folder.name}/: every notebook is there, as it was copied.")
-    return sentences
+        own = _hash(copy.read_bytes()) if copy.exists() else None
+        if own == _hash(content):
+            continue
+        if own and own != written.get(path.name):
+            names["kept"].append(path.name)
+            continue
+        names["updated" if own else "copied"].append(path.name)
+        written[path.name] = _hash(content)
+        for file, new in ((copy, content), (folder / WRITTEN, json.dumps(written).encode())):
+            with atomic(file) as unfinished:
+                unfinished.write_bytes(new)
+    sentences = [
+        f"{folder.name}/: {what} {', '.join(names[what])}, {REMARKS[what]}"
+        for what in names
+        if names[what]
+    ]
+    return sentences or [f"{folder.name}/: every notebook is there, as it was copied."]
 
 
 def _read_written(folder: Path) -> dict[str, str]:

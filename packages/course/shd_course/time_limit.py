@@ -22,23 +22,6 @@ def call_in_time(function: Callable, other: Callable, argument: Any) -> Any:
     """Call a function for at most twenty times as long as another one takes.
 
     A function that takes longer gets a second chance.
-
-    Parameters
-    ----------
-    function, other : callable
-        Both get the argument.
-    argument : Any
-        What they get.
-
-    Returns
-    -------
-    Any
-        What the function returns.
-
-    Raises
-    ------
-    TooSlowError
-        If the function takes too long, in both calls.
     """
     for _ in range(2):
         start = time.process_time()

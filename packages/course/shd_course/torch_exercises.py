@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from shd_course.exercise import Case, Exercise, WrongKindError
+from shd_course.array_exercises import Case, Exercise, WrongKindError
 
 
 class _Spike(torch.autograd.Function):

@@ -17,6 +17,7 @@ from shd_course.experiments import mcnemar_p
 from shd_helpers.figures.style import legend_above, save
 from shd_helpers.paths import ROOT
 from shd_helpers.study import collect_predictions, read_table
+from shd_judge import interval
 
 COMMITTED: Path = ROOT / "results"  # whatever $SHD_RESULTS_DIR is
 TABLE = "final_hd.csv"
@@ -25,17 +26,11 @@ FULL = "700 x 1000"
 
 
 def seeds_and_speakers() -> Figure:
-    """Draw the accuracy for each held-out speaker, one dot for each seed and input.
-
-    Returns
-    -------
-    Figure
-        Speakers in the order of their mean with the small input.
-    """
+    """Draw the accuracy for each held-out speaker, one dot for each seed and input."""
     runs = _runs()
     figure, axis = plt.subplots(figsize=(8, 3.7))
-    means = runs[runs.input == SMALL].groupby("held_out").percent.mean()
-    order = list(means.sort_values().index)
+    by_seed = _by_seed(runs, SMALL)
+    order = list(by_seed.mean(axis=1).sort_values().index)
     for shift, name, mark in ((0.0, SMALL, "o"), (0.25, FULL, "D")):
         rows = runs[runs.input == name]
         where = rows.held_out.map(order.index) + shift
@@ -43,38 +38,17 @@ def seeds_and_speakers() -> Figure:
     axis.set_xticks(np.arange(len(order)) + 0.125, order)
     axis.set(xlabel="speaker who was held out", ylabel="accuracy (%)", ylim=(0, 102))
     legend_above(axis)
-    spreads = seed_ranges()
-    seeds = spreads["best seed"] - spreads["worst seed"]
+    seeds = by_seed.max(axis=1) - by_seed.min(axis=1)
     title = (
         f"With {SMALL}, seeds of one speaker differ by {seeds.min():.0f} to {seeds.max():.0f} "
-        f"percentage points, speakers by up to {np.ptp(spreads['mean']):.0f}"
+        f"percentage points, speakers by up to {np.ptp(by_seed.mean(axis=1)):.0f}"
     )
     source = "data: hd, English; each speaker held out once; five seeds"
     return save(figure, "seeds_and_people", source, title)
 
 
-def seed_ranges() -> pd.DataFrame:
-    """Return the worst seed, the best seed and the mean for each held-out speaker, in percent.
-
-    Returns
-    -------
-    DataFrame
-        One row for each speaker, for the small input.
-    """
-    by_seed = _by_seed(_runs(), SMALL)
-    ranges = {"worst seed": by_seed.min(axis=1), "best seed": by_seed.max(axis=1)}
-    table = pd.DataFrame(ranges | {"mean": by_seed.mean(axis=1)})
-    return table.rename_axis("held-out speaker").round(1)
-
-
 def table() -> pd.DataFrame:
-    """Return for each trap what a careless report says, and what a careful one says.
-
-    Returns
-    -------
-    DataFrame
-        One row for each trap.
-    """
+    """Return for each trap what a careless report says, and what a careful one says."""
     runs = _runs()
     small = _by_seed(runs, SMALL)
     full = _by_seed(runs, FULL)
@@ -118,8 +92,7 @@ def _answers(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _half_interval(values: pd.Series) -> float:
     """Return half of the 95 % interval of a mean, with Student's t."""
-    n = len(values)
-    return float(stats.t.ppf(0.975, n - 1) * values.std() / np.sqrt(n))
+    return float(interval(values.to_numpy()[:, None])[1])
 
 
 def _lucky_seed(small: pd.DataFrame) -> tuple[str, str]:

@@ -1,26 +1,13 @@
-"""Figures and controls of the notebooks. Those of `shd_helpers.figures` are here, too."""
-
-from typing import Any
+"""Figures and controls of the notebooks."""
 
 from lazy_loader import attach
 
-from shd_helpers import figures
+# what several notebooks draw
+from shd_helpers.figures import paired_differences, save, speakers_by_input  # noqa: F401
 
-_MODULES = {
-    "controls": ("player",),
-    "listening": ("say_a_word",),
-    "run_figures": ("RunFigures",),
-}
-_own, __dir__, __all__ = attach(
+__getattr__, __dir__, __all__ = attach(
     __name__,
     {"benchmark", "circuits", "data_preprocessing", "downsizing", "explorers", "recipes"}
     | {"surrogate_visualization"},
-    _MODULES,
+    {"run_figures": ("RunFigures",)},
 )
-
-
-def __getattr__(name: str) -> Any:
-    try:
-        return _own(name)
-    except AttributeError:
-        return getattr(figures, name)

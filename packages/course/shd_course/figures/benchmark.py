@@ -41,21 +41,8 @@ def benchmark(ours: pd.DataFrame, published: pd.DataFrame) -> Figure:
     A line joins what was reported for the same network with different selections: the epoch that is
     best on the test file, and the last epoch or one that was selected without the test file.
 
-    Parameters
-    ----------
-    ours : DataFrame
-        From `study.summarize`, indexed by network: `test` in percent, `test_ci95` over seeds,
-        `parameters`.
-    published : DataFrame
-        The table ``results/published.csv``: `network`, `accuracy` (%), `parameters`,
-        `selected_on`, which is empty where it isn't known, `same_network_as`, the name of the row
-        in which a second report of a network is drawn, and `last_epoch` (%). Other columns don't
-        matter.
-
-    Returns
-    -------
-    Figure
-        The highest accuracy is on top.
+    `ours` is from `summarize`, indexed by network. `published` is the table
+    ``results/published.csv``.
     """
     papers = _reports(published)
     own = pd.DataFrame({"network": "this study: " + ours.index, "accuracy": ours.test.to_numpy()})

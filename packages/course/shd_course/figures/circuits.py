@@ -34,15 +34,7 @@ PANELS = {
 def membranes(traces: pd.DataFrame) -> Figure:
     """Draw the membrane of one output neuron in integers and in floats, until they differ.
 
-    Parameters
-    ----------
-    traces : DataFrame
-        Membranes in units of the threshold, indexed by milliseconds; a column for each version.
-
-    Returns
-    -------
-    Figure
-        Strokes above the curves are spikes, arrows point to the first ones.
+    The traces are in thresholds, indexed by milliseconds, with a column for each version.
     """
     figure, axis = plt.subplots(figsize=(9, 3.4))
     early = traces[traces.index <= UNTIL_MS]
@@ -71,20 +63,8 @@ def membranes(traces: pd.DataFrame) -> Figure:
 def rounding(circuits: pd.DataFrame, selected: str, limit: float) -> Figure:
     """Draw what each circuit loses by rounding, one row for each.
 
-    Parameters
-    ----------
-    circuits : DataFrame
-        Indexed by name: `loss` in percentage points, half its interval `ci95`, the weights' `kB`,
-        and `same`, the percentage of answers that rounding leaves as they are.
-    selected : str
-        The name of the circuit that was selected; an arrow points to it.
-    limit : float
-        The largest loss that the selection allowed.
-
-    Returns
-    -------
-    Figure
-        The largest circuit is on top.
+    `circuits` has `loss` in percentage points, half its interval `ci95`, the weights' `kB`, and
+    `same`, the percentage of answers that rounding leaves as they are.
     """
     ordered = circuits.sort_values("kB")
     labels = [f"{name}: {row.kB:.1f} kB, {row.same:.1f} % same" for name, row in ordered.iterrows()]
@@ -106,19 +86,7 @@ def rounding(circuits: pd.DataFrame, selected: str, limit: float) -> Figure:
 def disturbances(accuracies: pd.Series, undisturbed: float, n_classes: int = 10) -> Figure:
     """Draw accuracy over the strength of each disturbance, in three panels.
 
-    Parameters
-    ----------
-    accuracies : Series
-        In percent, indexed by kind and strength, a fraction.
-    undisturbed : float
-        Accuracy without a disturbance, in percent.
-    n_classes : int
-        Number of classes, for the accuracy of guessing.
-
-    Returns
-    -------
-    Figure
-        The panels share the accuracy axis.
+    The accuracies are in percent, indexed by kind and strength, a fraction.
     """
     figure, axes = plt.subplots(1, 3, figsize=(12, 4.4), sharey=True)
     for axis, (title, kinds) in zip(axes, PANELS.items(), strict=True):

@@ -10,7 +10,6 @@ from inspect import signature
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -20,7 +19,7 @@ from shd_helpers.figures.style import describe
 with from_extra("study"):
     import ipywidgets as widgets
     from IPython import get_ipython
-    from IPython.display import Audio, display
+    from IPython.display import display
 
 WAIT_S = 0.02  # changes that come within it share one frame
 
@@ -29,47 +28,13 @@ def is_live() -> bool:
     """Return whether a person runs the cell in JupyterLab, Notebook 7 or VS Code.
 
     Their front ends send the cell's id with the request. Programs that run all cells don't.
-
-    Returns
-    -------
-    bool
-        False without a kernel, too.
     """
     kernel = getattr(get_ipython(), "kernel", None)
     return bool(kernel and kernel.get_parent().get("metadata", {}).get("cellId"))
 
 
-def player(wave: np.ndarray, rate_hz: int) -> Audio | None:
-    """Return an audio player, but only where a person runs the cell.
-
-    Parameters
-    ----------
-    wave : (samples,) array
-        The sound.
-    rate_hz : int
-        Its sampling rate.
-
-    Returns
-    -------
-    Audio or None
-        None if no person runs the cell, so that no sound is stored in the notebook's file.
-    """
-    return Audio(wave, rate=rate_hz) if is_live() else None
-
-
 def png(figure: Figure) -> bytes:
-    """Return a figure as the content of a PNG file, which is made quickly rather than small.
-
-    Parameters
-    ----------
-    figure : Figure
-        Any figure.
-
-    Returns
-    -------
-    bytes
-        The file's content.
-    """
+    """Return a figure as the content of a PNG file, which is made quickly rather than small."""
     with io.BytesIO() as file:  # savefig would lay every text out twice
         FigureCanvasAgg(figure).print_png(file, pil_kwargs={"compress_level": 1})
         return file.getvalue()
@@ -97,28 +62,13 @@ def explore(
 ) -> Figure | None:
     """Show a figure under controls that change it; without a person, return the figure alone.
 
+    `update` takes the controls' values by name, has a default for each, changes the figure and
+    returns a line of text. `sound` takes the same values and returns a WAV file. A new `number` of
+    the `recorder` updates the figure, too. Each of `choices` is a control, as ipywidgets
+    abbreviates it.
+
     Dragging a slider sends many changes. While a frame is drawn they wait in the kernel's queue,
     and only the last one is drawn next.
-
-    Parameters
-    ----------
-    figure : Figure
-        What `update` changes.
-    update : callable
-        Changes the figure. It takes the controls' values by name, has a default for each, with
-        which the figure begins, and returns a line of text.
-    sound : callable, optional
-        Takes the same values and returns a WAV file, or None.
-    recorder : widget, optional
-        Is shown above the controls. When its `number` changes, the figure is updated.
-    **choices
-        A control for each value, as ipywidgets abbreviates it: (lowest, highest, step) for a
-        slider, a list for a menu, a bool for a checkbox.
-
-    Returns
-    -------
-    Figure or None
-        The figure if no person runs the cell. None if the controls are displayed.
     """
     line = update()
     describe(figure, line)

@@ -14,9 +14,10 @@ from scipy.spatial import KDTree
 
 from shd_corpus import cochlea
 from shd_corpus.shd_file import N_CHANNELS, Utterances
+from shd_course.figures.spike_axes import draw_blocks, label_hz, last_ms
 from shd_helpers.data import speaker_name
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
+from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK, legend_above, point_at, save
 
 SHOWN_DIGITS = ("three", "nine")
@@ -31,19 +32,7 @@ MOST_SPIKES = 2_000_000  # plenty for a histogram
 def sound_to_spikes(wave: np.ndarray, rate_hz: int, source: str) -> Figure:
     """Draw a sound, the motion of three channels of the cochlea, and the spikes of all channels.
 
-    Parameters
-    ----------
-    wave : (samples,) array
-        The sound.
-    rate_hz : int
-        Its sampling rate.
-    source : str
-        What the line below the figure says.
-
-    Returns
-    -------
-    Figure
-        Three panels over the same time.
+    `wave` is (samples,).
     """
     faded = cochlea.fade(cochlea.normalize(wave), rate_hz)
     velocity = cochlea.membrane_velocity(faded, rate_hz)[:, list(SHOWN_CHANNELS)]
@@ -78,22 +67,7 @@ def _busiest(values: np.ndarray, width: float) -> float:
 
 
 def digits_and_speakers(utterances: Utterances, dataset: str, source: str) -> Figure:
-    """Draw rasters of two digits, each by the same two speakers.
-
-    Parameters
-    ----------
-    utterances : Utterances
-        A data set's training file.
-    dataset : str
-        The name of the data set, which decides how speakers are called.
-    source : str
-        What the line below the figure says.
-
-    Returns
-    -------
-    Figure
-        The first utterance of each digit by each speaker. The arrows point at the densest spikes.
-    """
+    """Draw rasters of two digits, each by the same two speakers."""
     digits, speakers = _two_of_each(utterances)
     figure, axes = plt.subplots(
         len(speakers),
@@ -115,8 +89,7 @@ def digits_and_speakers(utterances: Utterances, dataset: str, source: str) -> Fi
             point_at(axis, "a ridge", (ridge_s, ridge_unit), start)
         label_hz(row[-1], utterances.n_channels)
         row[0].set(ylabel=CHANNEL, ylim=(0, utterances.n_channels))
-    for axis in axes[-1]:
-        axis.set_xlabel("time (s)")
+    plt.setp(axes[-1], xlabel="time (s)")
     return save(figure, "digits_and_speakers", source, "Each digit has ridges of its own")
 
 
@@ -142,24 +115,7 @@ def _densest(times_s: np.ndarray, units: np.ndarray) -> tuple[float, float]:
 def shares_of_spikes(
     utterances: Utterances, first_unit: int, duration_s: float, source: str
 ) -> Figure:
-    """Draw how the spikes of a file are spread over channels and over time, with the study's cuts.
-
-    Parameters
-    ----------
-    utterances : Utterances
-        A data set's training file.
-    first_unit : int
-        Channels below are dropped.
-    duration_s : float
-        Later spikes are dropped.
-    source : str
-        What the line below the figure says.
-
-    Returns
-    -------
-    Figure
-        Two histograms. What a cut removes is gray.
-    """
+    """Draw how a file's spikes are spread over channels and over time, with the study's cuts."""
     thin = slice(None, None, 1 + len(utterances.times) // MOST_SPIKES)
     units = utterances.units[thin].astype(float)
     times = utterances.times[thin].astype(float)
@@ -199,23 +155,7 @@ def binned_close_up(
 ) -> Figure:
     """Draw spikes over the entries of the matrix that they make active, at a place with many.
 
-    Parameters
-    ----------
-    times_s : (spikes,) array
-        Times of an utterance's spikes, seconds.
-    units : (spikes,) array
-        Their channels.
-    matrix : (bins, units) array
-        Its entries, zeros and ones, in bins of 1 ms.
-    first_unit : int
-        The channel of the matrix's first column.
-    source : str
-        What the line below the figure says.
-
-    Returns
-    -------
-    Figure
-        A window of a few entries around the densest spikes.
+    Shapes: `times_s` (spikes,), `units` (spikes,), `matrix` (bins, units).
     """
     is_inside = (units >= first_unit) & (times_s < len(matrix) / 1000)
     middle_s, middle_unit = _densest(times_s[is_inside], units[is_inside])
@@ -239,20 +179,8 @@ def pooled_at_thresholds(
 ) -> Figure:
     """Draw the events that are left of one utterance at several thresholds.
 
-    Parameters
-    ----------
-    pooled : mapping of int to (steps, units) array
-        The pooled matrix by its `pool_threshold`, ascending.
-    grid : Downsampling
-        How it was pooled.
-    source : str
-        What the line below the figure says.
-
-    Returns
-    -------
-    Figure
-        The arrows point at the same block: the most isolated of those that only the lowest
-        threshold keeps.
+    `pooled` has a (steps, units) array for each threshold, ascending. The arrows point at the same
+    block: the most isolated of those that only the lowest threshold keeps.
     """
     last_step = max(np.flatnonzero(events.any(axis=1)).max(initial=0) for events in pooled.values())
     end_ms = last_ms(np.array([last_step * grid.step_ms / 1000]), grid)

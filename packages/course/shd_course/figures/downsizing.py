@@ -13,17 +13,7 @@ CHANNEL_COLORS = {"700 channels": "C0", "550 channels": "C1"}
 def accuracy_over_entries(inputs: pd.DataFrame) -> Figure:
     """Draw accuracy for unseen speakers against active entries, one point for each input.
 
-    Parameters
-    ----------
-    inputs : DataFrame
-        From `study.summarize`, indexed by names such as ``"550 channels, threshold 2"``: active
-        entries for one utterance (`input_events`), accuracy in percent (`test_unseen`) and half its
-        interval (`test_unseen_ci95`).
-
-    Returns
-    -------
-    Figure
-        The marker's shape is the pooling, a filled marker has all channels.
+    The inputs are rows of `summarize`, with names such as ``"550 channels, threshold 2"``.
     """
     figure, axis = plt.subplots(figsize=(9, 4))
     for name, of in inputs.iterrows():
@@ -55,21 +45,8 @@ def message_of_causes(
 ) -> tuple[str, str]:
     """Say what the sweep `causes` shows, without a full stop.
 
-    Parameters
-    ----------
-    contrasts : DataFrame or None
-        From `shd_judge.weighted_contrasts`; None while rows are missing.
-    n_rows : int
-        Rows of the table.
-    n_planned : int
-        Rows that were planned.
-
-    Returns
-    -------
-    title : str
-        Which contrasts are shown, or that none is, or that rows are missing.
-    sentence : str
-        The same with numbers. If no contrast is shown, it names the one that comes closest.
+    Returns a title, and a sentence that has numbers, too. The contrasts are those of
+    `shd_judge.weighted_contrasts`, or None while rows of the table are missing.
     """
     if contrasts is None:
         title = "Which step loses accuracy is open"

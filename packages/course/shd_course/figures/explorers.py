@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from shd_corpus.class_names import language_classes, used_classes
 from shd_corpus.shd_file import Utterances
 from shd_course.figures.controls import explore
+from shd_course.figures.spike_axes import draw_blocks, label_hz, last_ms
 from shd_helpers.data import speaker_name
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.events.event_lists import Events
-from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
+from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK, TITLE, legend_above
 from shd_helpers.network.config import SURROGATES
 
@@ -84,8 +85,7 @@ def downsampling(
     (entries,) = axes[1].plot([], [], **DOT)
     axes[0].set(ylabel=CHANNEL)
     cuts = [axis.axhline(0, color="C1", linewidth=1) for axis in axes]
-    for axis in axes:
-        axis.set_xlabel("time (ms)")
+    plt.setp(axes, xlabel="time (ms)")
     label_hz(axes[2], data.n_channels)
 
     def update(
@@ -140,16 +140,6 @@ def downsampling(
     )
 
 
-def _fine_histogram(distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share of membranes in each bin, and the bins' centers.
-
-    A mean over some million membranes takes too long for each frame. The bins are narrow enough
-    for the narrowest surrogate.
-    """
-    counts, edges = np.histogram(distance, bins=2**16)
-    return counts / distance.size, (edges[1:] + edges[:-1]) / 2
-
-
 def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figure | None:
     """Show a surrogate's derivative, and which membranes get how much of an error.
 
@@ -171,19 +161,21 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
 
     x = np.linspace(-3, 1.5, 901)
     median = float(np.median(distance))
-    shares, potentials = _fine_histogram(distance)
+    # A mean over some million membranes takes too long for each frame. These bins are narrow enough
+    # for the narrowest surrogate.
+    fine_counts, fine_edges = np.histogram(distance, bins=2**16)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
     left.plot(x, x > 0, color=INK, linewidth=1, linestyle="-", label="step")
     (curve,) = left.plot(x, x, color="C0", label="smooth curve")
     (derivative,) = left.plot(x, x, color="C1", linestyle="--", label="its derivative")
-    left.set(xlabel="membrane potential minus threshold", ylabel="output, derivative")
+    plt.setp((left, right), xlabel="membrane potential minus threshold")
+    left.set_ylabel("output, derivative")
     counts, edges = np.histogram(distance, bins=np.linspace(-3, 1.5, 91))
     heights = 100 * counts / distance.size
     right.stairs(heights, edges, fill=True, color="0.8", label="membranes")
     passed = right.stairs(heights, edges, fill=True, color="C1", label="times derivative")
     middle = (edges[1:] + edges[:-1]) / 2
-    right.set(xlabel="membrane potential minus threshold", ylabel="share of the membranes (%)")
-    right.set_ylim(0, 1.1 * heights.max())
+    right.set(ylabel="share of the membranes (%)", ylim=(0, 1.1 * heights.max()))
     for axis in (left, right):
         legend_above(axis)
 
@@ -197,7 +189,8 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
         high = max(1, smooth.max(), slopes.max())
         left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         passed.set_data(heights * surrogates.derivative(surrogate, middle, slope))
-        mean = float(shares @ surrogates.derivative(surrogate, potentials, slope))
+        of_bins = surrogates.derivative(surrogate, (fine_edges[1:] + fine_edges[:-1]) / 2, slope)
+        mean = float(fine_counts @ of_bins) / distance.size
         typical = float(surrogates.derivative(surrogate, np.array(median), slope))
         figure.suptitle(f"The median membrane passes on {typical:.4f} of the error", **TITLE)
         return (

@@ -3,42 +3,34 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from shd_corpus.microphone import encode_utterance
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import N_CHANNELS
 from shd_corpus.sound_file import RATE_HZ
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_course.figures.controls import explore, is_live
 from shd_course.figures.playback import Playback
 from shd_helpers.extras import from_extra
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK
+from shd_helpers.paths import ROOT
 from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.pretrained import load_pretrained
 from shd_helpers.study.trained_network import TrainedNetwork, input_of
 
 with from_extra("study"):
     import anywidget
     import traitlets
 
+COMMITTED = ROOT / "results"  # whatever $SHD_RESULTS_DIR is
+NETWORK = "small"
+
 
 class Recorder(anywidget.AnyWidget):
-    """Buttons to record a digit in the browser, to load a sound file there, and to play it.
-
-    Parameters
-    ----------
-    *args, **kwargs
-        Those of a widget.
-
-    Attributes
-    ----------
-    sound : bytes
-        Samples as float32, 48 kHz, mono.
-    trouble : str
-        Why there is no sound, if there is none.
-    number : int
-        Counts sounds and troubles.
-    """
+    """Buttons to record a digit in the browser, to load a sound file there, and to play it."""
 
     _esm = Path(__file__).with_name("recorder.js")
     sound = traitlets.CBytes().tag(sync=True)  # the browser sends a memoryview
@@ -139,3 +131,37 @@ def say_a_word(
     step = round(trained.grid.step_ms)
     until_ms = (step, round(playback.end_ms), step)
     return explore(playback.figure, update, recorder=recorder, until_ms=until_ms)
+
+
+def say_a_digit(own: TrainedNetwork) -> Figure | None:
+    """Record a digit or load one, and let the reader's network and a pretrained one classify it.
+
+    Parameters
+    ----------
+    own : TrainedNetwork
+        The reader's network.
+
+    Returns
+    -------
+    Figure or None
+        As `say_a_word`: without a person, the figure of a synthetic *seven*.
+    """
+    pretrained = load_pretrained(COMMITTED / "networks" / f"{NETWORK}.npz").speaking("english")
+    seven = synthesize("seven", "en-us+m3")
+    return say_a_word(pretrained, seven, SPEECH_RATE_HZ, _chances(), own)
+
+
+def _chances() -> str:
+    """Say how accurate the pretrained network is.
+
+    For unseen speakers these are other networks of the same settings, each trained without one
+    speaker. With other microphones it is the network itself.
+    """
+    without_a_speaker = pd.read_csv(COMMITTED / "reference_hd.csv").query("model == @NETWORK")
+    unseen = 100 * without_a_speaker.test_unseen_accuracy.mean()
+    others = pd.read_csv(COMMITTED / "other_microphones.csv").query("network == @NETWORK")
+    elsewhere = 100 * (others.label == others.predicted).mean()
+    return (
+        f"Recorded as its training data were, {unseen:.0f} % of the digits of unseen speakers are "
+        f"classified correctly, and with other microphones {elsewhere:.0f} %."
+    )

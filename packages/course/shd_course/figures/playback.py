@@ -17,21 +17,9 @@ from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 class Playback:
     """Panels with input, hidden spikes, output membranes, and class scores up to a given time.
 
-    Parameters
-    ----------
-    network : SpikingNetwork or Ensemble
-        A trained network with a hidden layer, or an ensemble of several. Of an ensemble, all hidden
-        neurons are shown, and the means of the members' output membranes and class scores.
-    size : (int, int)
-        Units and steps of an utterance.
-    class_names : tuple of str
-        Names of the classes.
-    step_ms : float
-        Length of a step, milliseconds.
-    colors : dict of str to str
-        The legend's colors of class scores by what they mean.
-    columns : int
-        Number of empty columns of panels at the left, which are in `beside`.
+    Of an ensemble, all hidden neurons are shown, and means of output membranes and class scores.
+    `size` has units and steps, `colors` those of the legend by their meaning. Empty columns of
+    panels at the left are in `beside`.
     """
 
     def __init__(
@@ -78,22 +66,7 @@ class Playback:
         self._scores.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
     def load(self, events: Events, i: int, label: str = "") -> str:
-        """Run one utterance through the network and draw it.
-
-        Parameters
-        ----------
-        events : Events
-            Utterances.
-        i : int
-            Which of them.
-        label : str
-            Its class, if it is known.
-
-        Returns
-        -------
-        str
-            The class that the network predicts.
-        """
+        """Run one utterance through the network, draw it, and return the predicted class."""
         self._states = [
             choose_engine("fused", member).record(member, events, [i]) for member in self._members
         ]
@@ -121,16 +94,8 @@ class Playback:
     def seek(self, until_ms: float) -> tuple[float, str, float]:
         """Show the class scores at a time.
 
-        Parameters
-        ----------
-        until_ms : float
-            The time, milliseconds.
-
-        Returns
-        -------
-        (float, str, float)
-            The time of the last step until then, milliseconds; the class with the highest score;
-            its score.
+        Returns the time of the last step until then in milliseconds, the class with the highest
+        score, and its score.
         """
         step = max(1, min(self._n_steps, int(until_ms / self._step_ms)))
         scores = self._scores_until(step)

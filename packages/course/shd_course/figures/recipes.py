@@ -15,15 +15,7 @@ VALIDATED_ON = {"utterances": "random utterances", "speakers": "two unseen speak
 def search(accuracies: pd.DataFrame) -> Figure:
     """Draw the accuracy of each recipe at each input, one row for each recipe.
 
-    Parameters
-    ----------
-    accuracies : DataFrame
-        In percent, indexed by recipe, with a column for each input.
-
-    Returns
-    -------
-    Figure
-        The recipe with the highest mean is on top.
+    The accuracies are in percent, indexed by recipe, with a column for each input.
     """
     order = accuracies.mean(axis=1).sort_values().index
     ordered = accuracies.loc[order]
@@ -41,17 +33,7 @@ def search(accuracies: pd.DataFrame) -> Figure:
 def finalists(again: pd.DataFrame, before: pd.Series) -> Figure:
     """Draw each finalist's accuracy in the search beside its accuracy with new seeds.
 
-    Parameters
-    ----------
-    again : DataFrame
-        With new seeds, from `study.summarize`, indexed by input and recipe.
-    before : Series
-        In the search, in percent, with the same index.
-
-    Returns
-    -------
-    Figure
-        One row for each finalist.
+    Both are indexed by input and recipe: `again` from `summarize`, `before` in percent.
     """
     y = np.arange(len(again))[::-1]
     figure, axis = plt.subplots(figsize=(9, 5))
@@ -75,18 +57,8 @@ def finalists(again: pd.DataFrame, before: pd.Series) -> Figure:
 def single_settings(rates: pd.DataFrame, slopes: pd.DataFrame) -> Figure:
     """Draw accuracy over the learning rate, and over the slope for two ways to validate.
 
-    Parameters
-    ----------
-    rates : DataFrame
-        From `study.summarize`, indexed by learning rate and epochs.
-    slopes : DataFrame
-        From `study.summarize`, indexed by what validated (`utterances` or `speakers`), surrogate
-        and slope.
-
-    Returns
-    -------
-    Figure
-        Three panels with a common accuracy axis.
+    Both tables are from `summarize`. `rates` is indexed by learning rate and epochs, `slopes` by
+    what validated (`utterances` or `speakers`), surrogate and slope.
     """
     figure, axes = plt.subplots(1, 3, figsize=(12, 4), sharey=True)
     for i, epochs in enumerate(rates.index.unique("epochs")):

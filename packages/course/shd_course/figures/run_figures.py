@@ -1,4 +1,4 @@
-"""The figures of one run, for notebook 4: each has a title that says what it shows."""
+"""The figures of one run, for notebook 4, and how much of a voice the spoken digit explains."""
 
 from io import BytesIO
 
@@ -15,7 +15,6 @@ from shd_corpus.shd_file import read_shd
 from shd_corpus.speech import wav
 from shd_helpers.data import locate, speaker_name
 from shd_helpers.events import Events
-from shd_helpers.figures.plots import accuracy_loss
 from shd_helpers.figures.style import DOT, INK, legend_above, save
 from shd_helpers.study.run_folder import Run
 
@@ -73,12 +72,25 @@ class RunFigures:
         Figure
             Accuracy at the left, loss at the right.
         """
-        last = self._run.epochs.iloc[-1]
+        epochs = self._run.epochs
+        last = epochs.iloc[-1]
         title = (
             f"In the last epoch {100 * last.train_accuracy:.0f} % of the training utterances are "
             f"right, and {100 * last.validation_accuracy:.0f} % of the validation utterances"
         )
-        figure = accuracy_loss(self._run.epochs, len(self._classes))
+        figure, axes = plt.subplots(1, 2)
+        for axis, quantity, scale in zip(axes, ("accuracy", "loss"), (100, 1), strict=True):
+            for prefix, label in (("train", "training"), ("validation", "validation")):
+                axis.plot(epochs.epoch, scale * epochs[f"{prefix}_{quantity}"], label=label)
+            axis.set_xlabel("epoch")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes[0].axhline(
+            100 / len(self._classes), color="0.5", linestyle=":", linewidth=1, label="chance"
+        )
+        axes[0].set(ylabel="accuracy (%)", ylim=(0, 102))  # a line at 100 stays whole
+        axes[1].set(ylabel="cross-entropy (nats)", ylim=(0, None))
+        for axis in axes:
+            legend_above(axis)
         return save(figure, "accuracy_loss_plot", self._run.source, title)
 
     def weights_over_epochs(self) -> Figure:
@@ -124,13 +136,11 @@ class RunFigures:
                 axis.grid(False)
                 axis.set_title(f"{layer} {when}")
             figure.colorbar(image, ax=row, label="weight (clipped)", extend="both")
-        axes[0, 0].set_ylabel("hidden neuron")
-        axes[1, 0].set_ylabel("output neuron")
+        labels = ("input unit (low units: high frequencies)", "hidden neuron", "output neuron")
+        for row, xlabel, ylabel in zip(axes, labels[:2], labels[1:], strict=True):
+            plt.setp(row, xlabel=xlabel)
+            row[0].set_ylabel(ylabel)
         axes[1, 0].set_yticks(range(len(self._classes)), self._classes, fontsize=8)
-        for axis in axes[0]:
-            axis.set_xlabel("input unit (low units: high frequencies)")
-        for axis in axes[1]:
-            axis.set_xlabel("hidden neuron")
         _point_at_strongest(axes[0, 1], self._run.weights["fc1/weight"][-1])
         sizes = np.abs(self._run.weights["fc1/weight"][-1])
         title = (
@@ -193,7 +203,7 @@ class RunFigures:
             axis.xaxis.set_major_locator(MaxNLocator(3))
             axis.yaxis.set_major_locator(MaxNLocator(4))
         self._draw_scores(scores, example["scores"], end_ms)
-        _point_at_end(inputs, self._step_ms * _n_steps_with_input(example["input"]))
+        _point_at_end(inputs, self._step_ms * (1 + np.flatnonzero(example["input"].any(1)).max()))
         answer = self._classes[example["scores"].argmax()]
         scores.set_title(answer, fontsize=14)
         title = f"A spoken {word!r} is classified as {answer!r}: from the sound to the digit"
@@ -276,6 +286,33 @@ class RunFigures:
         return save(figure, "accuracy_per_speaker", self._source, title)
 
 
+def explained_by_digit(events: Events) -> pd.Series:
+    """Return for each speaker how much of the variance of its spectra the spoken digit explains.
+
+    The spectrum of an utterance is the share of its events in each input unit. If all utterances of
+    a digit had the same spectrum, the digit would explain 100 %.
+
+    Parameters
+    ----------
+    events : Events
+        The utterances.
+
+    Returns
+    -------
+    Series
+        Percent by speaker, from the lowest to the highest.
+    """
+    utterance = np.repeat(np.arange(len(events)), np.diff(events.offsets))
+    counts = np.zeros((len(events), events.n_units))
+    np.add.at(counts, (utterance, events.units), 1)
+    spectra = pd.DataFrame(counts / counts.sum(1, keepdims=True))
+    shares = {}
+    for speaker, rows in spectra.groupby(events.speakers):
+        mean_of_digit = rows.groupby(events.labels[rows.index]).transform("mean")
+        shares[speaker] = 100 * mean_of_digit.var(ddof=0).sum() / rows.var(ddof=0).sum()
+    return pd.Series(shares).sort_values()
+
+
 def _draw_ranges(axis: Axes, flat: np.ndarray, layer: str) -> None:
     """Draw largest, mean and smallest weight (epochs + 1, weights) over the epochs."""
     epochs = np.arange(len(flat))
@@ -349,11 +386,6 @@ def _draw_sound(axis: Axes, content: bytes) -> None:
     axis.plot(1000 * np.arange(len(wave)) / rate_hz, wave, color=INK, linewidth=0.5)
     axis.set_ylabel("share of full scale")
     axis.set_title("sound →", fontsize=14)
-
-
-def _n_steps_with_input(is_active: np.ndarray) -> int:
-    """Return the number of steps (steps, units) until the last event."""
-    return 1 + int(np.flatnonzero(is_active.any(1)).max())
 
 
 def _point_at_end(axis: Axes, last_ms: float) -> None:

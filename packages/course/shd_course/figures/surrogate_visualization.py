@@ -17,21 +17,7 @@ POTENTIAL = "membrane potential\n(in thresholds)"
 def rc_circuit(currents: np.ndarray, stepwise: np.ndarray, beta: float, step_ms: float) -> Figure:
     """Draw the solution of the RC circuit's differential equation, and the step equation's.
 
-    Parameters
-    ----------
-    currents : (steps,) array
-        The current I[t] of each step, as the step equation takes it.
-    stepwise : (steps,) array
-        The membrane potential U[t] after each step, by the step equation.
-    beta : float
-        The share of the membrane potential that is left after one step.
-    step_ms : float
-        Length of a step, milliseconds.
-
-    Returns
-    -------
-    Figure
-        The current, and below it both membrane potentials.
+    Shapes: `currents` (steps,), `stepwise` (steps,).
     """
     end_ms = step_ms * len(currents)
     exact = _circuit_solution(currents, beta, step_ms)
@@ -81,23 +67,7 @@ def one_neuron(
 ) -> Figure:
     """Draw the input of a neuron, its membrane potential and its spikes.
 
-    Parameters
-    ----------
-    n_events : (steps,) array
-        Input events of each step.
-    spk : (steps,) array
-        1 where the neuron spikes, else 0.
-    mem : (steps,) array
-        Its membrane potential.
-    step_ms : float
-        Length of a step, milliseconds.
-    source : str
-        What the line below the figure says.
-
-    Returns
-    -------
-    Figure
-        Two panels over the same time.
+    Shapes: `n_events` (steps,), `spk` (steps,), `mem` (steps,).
     """
     time_ms = step_ms * np.arange(len(n_events))
     is_spike = spk > 0
@@ -123,19 +93,7 @@ def one_neuron(
 def losses(curves: Mapping[str, Sequence[float]], n_classes: int, source: str) -> Figure:
     """Draw how the losses of several networks fall.
 
-    Parameters
-    ----------
-    curves : mapping of str to sequence of float
-        The loss before each update, nats, by the name of the gradient.
-    n_classes : int
-        Number of classes, for the loss of guessing.
-    source : str
-        What the line below the figure says.
-
-    Returns
-    -------
-    Figure
-        One axis, in which guessing is a gray line.
+    The curves are losses before each update, by the name of the gradient.
     """
     figure, axis = plt.subplots(figsize=(8.5, 3.8))
     for name, values in curves.items():
@@ -148,24 +106,7 @@ def losses(curves: Mapping[str, Sequence[float]], n_classes: int, source: str) -
 
 
 def surrogate_curves(name: str, slopes: Sequence[float], file: str, title: str) -> Figure:
-    """Draw a surrogate's smooth curves beside their derivatives.
-
-    Parameters
-    ----------
-    name : str
-        ``"fast_sigmoid"``, ``"atan"`` or ``"sigmoid"``.
-    slopes : sequence of float
-        A line for each.
-    file : str
-        Name of the saved file, without ending.
-    title : str
-        What the figure says.
-
-    Returns
-    -------
-    Figure
-        The step with the curves, and their derivatives. Dots are what snntorch's autograd returns.
-    """
+    """Draw a surrogate's smooth curves beside their derivatives."""
     x = np.linspace(-1, 1, 201)
     dots = x[::5]
     figure, (left, right) = plt.subplots(1, 2)
@@ -177,31 +118,14 @@ def surrogate_curves(name: str, slopes: Sequence[float], file: str, title: str) 
         right.plot(dots, of_snntorch, ".", color=INK, markersize=3)
     left.set(ylabel=f"output of {name}", ylim=(-0.6, 1.1))
     right.set(ylabel=f"derivative of {name}", yscale="log", ylim=(1e-3, 20))
-    for axis in (left, right):
-        axis.set_xlabel(DISTANCE)
+    plt.setp((left, right), xlabel=DISTANCE)
     legend_above(left)
     right.set_title("dots: snntorch's backward pass")
     return save(figure, file, "formulas of the study, and snntorch", title)
 
 
 def reach(distance: np.ndarray, slopes: Sequence[float], source: str) -> Figure:
-    """Draw where membranes are, and how much of an error the fast sigmoid passes on there.
-
-    Parameters
-    ----------
-    distance : ndarray
-        Membrane potentials minus threshold, any shape.
-    slopes : sequence of float
-        Slopes of the fast sigmoid, a line for each.
-    source : str
-        What the line below the figure says.
-
-    Returns
-    -------
-    Figure
-        A histogram above the derivatives. The arrow points at the narrowest surrogate's derivative
-        at the median membrane.
-    """
+    """Draw where membranes are, and how much of an error the fast sigmoid passes on there."""
     edges = np.linspace(-3, 1.5, 91)
     figure, (above, below) = plt.subplots(2, sharex=True, figsize=(8, 5.2), height_ratios=(1, 1.5))
     shares = np.histogram(distance, edges)[0] / distance.size

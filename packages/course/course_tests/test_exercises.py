@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from course_tests.solutions import NAMES, SOLUTIONS, UNTOUCHED, cells, check, defined
 from shd_course import (
     array_exercises,
     exercises,
@@ -16,7 +17,6 @@ from shd_course import (
 )
 from shd_course.exercises import MISTAKES, changed, check_answer, feedback, source_of
 from shd_judge import interval
-from tests.builders.exercises import NAMES, SOLUTIONS, UNTOUCHED, cells, check, defined
 
 EXERCISES = array_exercises.EXERCISES | torch_exercises.EXERCISES
 

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from shd_course import traps
-from shd_course.say import chances
+from shd_course.figures import listening
 from shd_helpers.paths import NOTEBOOKS
 from tests import RESULTS
 
@@ -75,7 +75,7 @@ def test_the_sentence_under_an_answer_has_the_committed_accuracies():
         rows = [row for row in csv.DictReader(file) if row["network"] == "small"]
     share = sum(row["label"] == row["predicted"] for row in rows) / len(rows)
     assert len(rows) == 100 and len({row["speaker"] for row in rows}) == 5
-    assert f"and with other microphones {100 * share:.0f} %." in chances()
+    assert f"and with other microphones {100 * share:.0f} %." in listening._chances()
     with (RESULTS / "reference_hd.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["model"] == "small"]
     of_speaker: dict[str, list[float]] = {}
@@ -83,4 +83,4 @@ def test_the_sentence_under_an_answer_has_the_committed_accuracies():
         of_speaker.setdefault(row["held_out"], []).append(float(row["test_unseen_accuracy"]))
     assert len(of_speaker) == 12
     mean = statistics.mean(map(statistics.mean, of_speaker.values()))
-    assert f"{100 * mean:.0f} % of the digits of unseen speakers" in chances()
+    assert f"{100 * mean:.0f} % of the digits of unseen speakers" in listening._chances()

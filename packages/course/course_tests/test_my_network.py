@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
+from course_tests.solutions import SOLUTIONS, UNTOUCHED, check, defined
 from shd_corpus.class_names import ENGLISH
 from shd_course import kept_functions, my_network
 from shd_course.exercises import source_of
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.study import evaluate
 from shd_helpers.study.run_replacement import RunError
-from tests.builders.exercises import SOLUTIONS, UNTOUCHED, check, defined
 
 
 @pytest.fixture(autouse=True)

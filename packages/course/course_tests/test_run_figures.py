@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from shd_corpus.class_names import ENGLISH
-from shd_course.figures.run_figures import RunFigures
-from shd_course.spectra import explained_by_digit
+from shd_course.figures.run_figures import RunFigures, explained_by_digit
 from shd_helpers.study import Recipe
 from shd_helpers.study.run_folder import Run
 from tests.overlaps import overlaps, same_in_gray, unlabeled
@@ -70,6 +69,16 @@ def test_titles_are_computed_from_the_run(run):
     assert "unseen speakers: 'eight' as 'six' (2 of 2)" in draw.confusion_matrices().get_suptitle()
     title = draw.accuracy_per_speaker().get_suptitle()
     assert title == "Accuracy: 90 to 100 % for seen speakers, 90 % for unseen speakers"
+
+
+def test_curves_are_those_of_the_run(run):
+    left, right = RunFigures(run).accuracy_and_loss().axes
+    lines = {line.get_label(): line.get_xydata() for line in left.lines}
+    table = run.epochs
+    of = table.validation_accuracy * 100
+    np.testing.assert_allclose(lines["validation"], np.transpose([table.epoch, of]))
+    assert lines["chance"][0][1] == 10
+    np.testing.assert_allclose(right.lines[0].get_ydata(), table.train_loss)
 
 
 def test_both_panels_of_a_layer_have_the_same_colors_around_zero(run):
