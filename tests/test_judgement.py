@@ -674,7 +674,7 @@ def test_a_file_and_what_it_imports_are_sent_to_other_processes(tmp_path):
         capture_output=True,
         check=True,
         cwd=tmp_path.parent,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[1:])},
     )
     assert ended.stdout == b"6\n"
 

@@ -17,8 +17,11 @@ PACKAGE = ROOT / "shd_helpers"
 @pytest.fixture
 def copied(tmp_path):
     """A checkout that was copied with its environment, whose package is the first one's."""
-    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
-    cells = [new_code_cell("from shd_helpers.paths import ROOT; print(ROOT)")]
+    made = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=made)
+    shutil.copytree(ROOT / "packages" / "judge", tmp_path / "packages" / "judge", ignore=made)
+    code = "import shd_judge; from shd_helpers.paths import ROOT; print(ROOT, shd_judge.__file__)"
+    cells = [new_code_cell(code)]
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "notebooks").mkdir()
     nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "a.ipynb")
@@ -31,7 +34,8 @@ def test_a_copied_checkout_s_kernels_have_its_own_package(copied):
     inherited = {k: v for k, v in os.environ.items() if k[:3] not in ("PYT", "SHD")}
     subprocess.run([sys.executable, "-c", code], cwd=copied, env=inherited, check=True)
     (cell,) = nbformat.read(copied / "run" / "a.ipynb", 4).cells
-    assert cell.outputs[0].text == f"{copied}\n"
+    judge = copied / "packages" / "judge" / "shd_judge" / "__init__.py"
+    assert cell.outputs[0].text == f"{copied} {judge}\n"
 
 
 def test_a_copied_checkout_s_notebooks_are_refused_the_other_package(copied):

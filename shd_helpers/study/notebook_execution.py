@@ -131,12 +131,12 @@ def execute_run(
 
 
 def _set_kernel_environment(unfinished: Path) -> None:
-    """Set the variables that kernels inherit: where files go, and which package is imported.
+    """Set the variables that kernels inherit: where files go, and which packages are imported.
 
-    In a copied checkout the package that is installed is another checkout's.
+    In a copied checkout the packages that are installed are another checkout's.
     """
     os.environ["SHD_IMG_DIR"] = str(unfinished / "img")
-    paths = [str(ROOT)]
+    paths = [str(ROOT), *map(str, sorted((ROOT / "packages").glob("*")))]
     for path in os.environ.get("PYTHONPATH", "").split(os.pathsep):
         if path and path not in paths:
             paths.append(path)
