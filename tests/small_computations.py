@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from shd_corpus import versions as corpus_versions
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.cochlea import encode
 from shd_corpus.shd_file import Utterances
 from shd_corpus.sound_file import RATE_HZ, at_48_khz
 from shd_corpus.waveform_augmentation import WaveformAugmentation
-from shd_corpus import versions as corpus_versions
 from shd_helpers import versions
 from shd_helpers.computing_code import code_hash
 from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsample

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from shd_corpus import shd_file
+from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, GERMAN, language_classes
-from shd_corpus.dataset_error import DatasetError
-from shd_corpus.shd_file import channels_of, read_in_slices, read_shd
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.shd_file import channels_of, read_in_slices, read_shd, write_shd
 from shd_helpers import data as datasets
 from shd_helpers import network, study
 from shd_helpers.events import Downsampling, downsample, load_events, load_pair

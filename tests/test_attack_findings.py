@@ -22,7 +22,7 @@ from shd_circuit.board import Board, BoardError, main
 from shd_circuit.folder import ExportError, check_folder, read_circuit
 from shd_circuit.readme import own_line
 from shd_corpus import download, heidelberg
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 from shd_corpus.files import atomic
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import read_shd

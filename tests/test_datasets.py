@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from shd_corpus import download
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 from shd_corpus.shd_file import read_shd
 from shd_helpers import data as datasets
 from shd_helpers import data as source

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 from shd_corpus import heidelberg, recordings
+from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.cochlea import encode
-from shd_corpus.dataset_error import DatasetError
 from shd_corpus.shd_file import read_shd
 from shd_corpus.waveform_augmentation import WaveformAugmentation
 from shd_helpers import data as datasets

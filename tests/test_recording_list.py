@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from shd_corpus import recordings
+from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, LANGUAGES
-from shd_corpus.dataset_error import DatasetError
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_recordings
 from shd_corpus.shd_file import read_shd

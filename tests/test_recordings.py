@@ -12,7 +12,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 from shd_corpus import recordings
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_file, encode_files, encode_recordings
 from shd_corpus.shd_file import read_shd

@@ -11,8 +11,8 @@ from scipy.signal import welch
 from evidence.augmented_recordings import describe, main
 from shd_corpus import waveform_augmentation
 from shd_corpus.cochlea import encode
-from shd_corpus.waveform_augmentation import OCTAVES_HZ, WaveformAugmentation
 from shd_corpus.versions import WAVEFORMS
+from shd_corpus.waveform_augmentation import OCTAVES_HZ, WaveformAugmentation
 
 RATE_HZ = 48_000
 

@@ -16,7 +16,7 @@ from shd_circuit.rtl import FAMILIES, place_and_route, simulate
 from shd_circuit.rtl.slow import SLOW_HZ, awake
 from shd_circuit.rtl.toggles import toggles
 from shd_circuit.sources import fits
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 from shd_corpus.files import atomic, reading
 from shd_helpers.command import run
 from shd_helpers.study.run_replacement import RunError

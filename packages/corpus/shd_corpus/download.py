@@ -1,60 +1,15 @@
-"""Fetch files of the SHD site, and let one process at a time make the files of a folder."""
+"""Fetch files of the SHD site."""
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pooch
-from filelock import FileLock, Timeout
 
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 
 SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
-
-
-@contextmanager
-def exclusive(
-    folder: Path, lock_name: str = ".lock", remedy: str = "take another folder (SHD_DATA_DIR)"
-) -> Iterator[None]:
-    """Let one process at a time make the files of a folder, while other processes wait.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder, which is made if it is missing.
-    lock_name : str
-        Name of the lock's file in that folder.
-    remedy : str
-        How the files can be written to another folder, for the message.
-
-    Yields
-    ------
-    None
-        While this process holds the lock.
-
-    Raises
-    ------
-    DatasetError
-        If something can't be written or read, as on a full disk.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / lock_name)
-        try:
-            held = lock.acquire(timeout=0)
-        except Timeout:
-            print(f"{folder}: another process makes these files. Waiting for it.", flush=True)
-            held = lock.acquire()
-        with held:
-            yield
-    except OSError as error:
-        raise DatasetError(
-            f"{folder}: a file can't be written or read ({error}). Free some space, or {remedy}, "
-            "and start again: it continues where it stopped."
-        ) from error
 
 
 def without_secrets(text: str, address: str) -> str:

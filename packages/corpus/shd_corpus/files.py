@@ -9,8 +9,6 @@ import glob
 import hashlib
 import os
 import platform
-import re
-import shutil
 import stat
 import time
 import traceback
@@ -19,8 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from filelock import FileLock, Timeout
 
-ROOM_BYTES = 2**24  # a disk with less free space is full: a run doesn't fit
+from shd_corpus.checks import DatasetError
+
 # Processes of one namespace have different numbers. A container has a namespace of its own, and
 # numbers are given anew after each boot.
 PROCESS_NAMESPACE = Path("/proc/self/ns/pid")
@@ -177,29 +177,46 @@ def _trouble(error: Exception, remedy: str) -> str:
     return f"damaged ({type(error).__name__}: {why}). {remedy}"
 
 
-def is_disk_full(error: str, folder: Path) -> bool:
-    """Tell from a traceback whether something failed because a disk is full.
-
-    The error's number alone could be that of another disk, so the free space counts, too. A quota
-    that is used up leaves the disk free, but has a number of its own.
+@contextmanager
+def exclusive(
+    folder: Path, lock_name: str = ".lock", remedy: str = "take another folder (SHD_DATA_DIR)"
+) -> Iterator[None]:
+    """Let one process at a time make the files of a folder, while other processes wait.
 
     Parameters
     ----------
-    error : str
-        A traceback.
     folder : Path
-        Where the files were written.
+        The folder, which is made if it is missing.
+    lock_name : str
+        Name of the lock's file in that folder.
+    remedy : str
+        How the files can be written to another folder, for the message.
 
-    Returns
-    -------
-    bool
-        Whether the disk is full.
+    Yields
+    ------
+    None
+        While this process holds the lock.
+
+    Raises
+    ------
+    DatasetError
+        If something can't be written or read, as on a full disk.
     """
-    pattern = r"^(?:OSError|[\w.]*RunError): .*(?:\[Errno|errno =) (\d+)\b"
-    match = re.search(pattern, error, re.MULTILINE)
-    number = int(match[1]) if match else 0
-    is_full = shutil.disk_usage(folder).free < ROOM_BYTES
-    return number == errno.EDQUOT or (number == errno.ENOSPC and is_full)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / lock_name)
+        try:
+            held = lock.acquire(timeout=0)
+        except Timeout:
+            print(f"{folder}: another process makes these files. Waiting for it.", flush=True)
+            held = lock.acquire()
+        with held:
+            yield
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: a file can't be written or read ({error}). Free some space, or {remedy}, "
+            "and start again: it continues where it stopped."
+        ) from error
 
 
 def sha256(path: str | Path) -> str:

@@ -15,13 +15,12 @@ import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from shd_corpus.dataset_error import DatasetError
-from shd_corpus.download import download, exclusive
-from shd_corpus.files import atomic, sha256
-from shd_corpus.names import FILES, copy_name
+from shd_corpus.checks import DatasetError
+from shd_corpus.download import download
+from shd_corpus.files import atomic, exclusive, sha256
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_files
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.shd_file import FILES, copy_name, write_shd
 from shd_corpus.versions import SPIKES, WAVEFORMS
 
 # Name of a recording: language, speaker and digit count, the trial only makes it unique.

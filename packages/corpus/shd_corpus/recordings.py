@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from shd_corpus.checks import check_whole, listed
-from shd_corpus.cochlea import encode, on_all_cores
-from shd_corpus.download import exclusive
-from shd_corpus.files import atomic, reading, sha256
-from shd_corpus.names import MOST_COPIES, copy_name
+from shd_corpus.cochlea import encode
+from shd_corpus.compiled import on_all_cores
+from shd_corpus.files import atomic, exclusive, reading, sha256
 from shd_corpus.recording_list import (
     Recording,
     RecordingError,
@@ -25,7 +24,7 @@ from shd_corpus.recording_list import (
     list_recordings,
     normalized,
 )
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.shd_file import MOST_COPIES, copy_name, write_shd
 from shd_corpus.sound_file import read_utterance, read_wave
 from shd_corpus.versions import SPIKES, WAVEFORMS
 from shd_corpus.waveform_augmentation import WaveformAugmentation

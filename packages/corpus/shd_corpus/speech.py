@@ -21,13 +21,12 @@ import numpy as np
 import scipy.fft
 import soundfile
 
-from shd_corpus.checks import check_choice
+from shd_corpus.checks import DatasetError, check_choice
 from shd_corpus.class_names import LANGUAGES
-from shd_corpus.cochlea import encode, on_all_cores
-from shd_corpus.dataset_error import DatasetError
-from shd_corpus.download import exclusive
-from shd_corpus.files import atomic
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.cochlea import encode
+from shd_corpus.compiled import on_all_cores
+from shd_corpus.files import atomic, exclusive
+from shd_corpus.shd_file import write_shd
 from shd_corpus.versions import SPIKES
 
 ESPEAK_RATE_HZ = 22_050  # the only rate that eSpeak NG has

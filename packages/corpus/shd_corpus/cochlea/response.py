@@ -30,7 +30,7 @@ import pooch
 import scipy
 from scipy.special import hankel1, hankel2
 
-from shd_corpus.cochlea.threads import N_THREADS
+from shd_corpus.compiled import N_THREADS
 from shd_corpus.files import atomic
 
 CHANNELS = 700  # points of the membrane at equal distances; SHD's files number them as units
