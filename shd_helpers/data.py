@@ -62,9 +62,9 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
 
         return make_spoken(data_dir() / "spoken" / language, language=language)
     if dataset == "hd":
-        from shd_corpus.heidelberg import make_heidelberg
+        from shd_corpus.heidelberg import download_heidelberg
 
-        train, test = make_heidelberg(data_dir() / "hd")
+        train, test = download_heidelberg(data_dir() / "hd")
         return train, test
     if dataset == "shd":
         return _official("shd_train"), _official("shd_test")
@@ -173,10 +173,10 @@ def locate_augmented(
     """
     numbers = range(1, copies + 1)
     if dataset == "hd":
-        from shd_corpus.heidelberg import make_heidelberg
+        from shd_corpus.heidelberg import download_heidelberg
 
         folder = data_dir() / "hd"
-        return [make_heidelberg(folder, copy, [file_number])[0] for copy in numbers]
+        return [download_heidelberg(folder, copy, [file_number])[0] for copy in numbers]
     paths = []
     for copy in numbers:
         name = f"{copy_name(dataset_name(files), copy)}_{FILES[file_number]}"

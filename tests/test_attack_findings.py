@@ -292,7 +292,7 @@ def test_an_archive_that_would_fill_the_disk_is_refused_before_it_is_unpacked(
     assert len(bomb) < 2000
     (folder / heidelberg.ARCHIVE).write_bytes(bomb)
     with pytest.raises(DatasetError, match=r"hd_audio\.tar\.gz.*more than.*Remove hd_audio"):
-        heidelberg.make_heidelberg(folder)
+        heidelberg.download_heidelberg(folder)
     assert not [*folder.rglob("*.flac")]
 
 
@@ -304,7 +304,7 @@ def test_an_archive_of_too_many_files_is_refused_before_it_is_unpacked(data_dir,
     packed = pack({f"{i}.flac": b"" for i in range(200)})
     (folder / heidelberg.ARCHIVE).write_bytes(packed)
     with pytest.raises(DatasetError, match=r"hd_audio\.tar\.gz.*more than.*Remove hd_audio"):
-        heidelberg.make_heidelberg(folder)
+        heidelberg.download_heidelberg(folder)
     assert not [*folder.rglob("*.flac")]
 
 

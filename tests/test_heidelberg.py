@@ -181,7 +181,7 @@ def test_files_that_somebody_put_there_are_refused_and_stay(site, data_dir, foun
     refused = rf"{found}: was not made by this program, .*another folder, .*DATASET=.*remove it"
     with pytest.raises(DatasetError, match=refused):
         if "augmented" in found:
-            heidelberg.make_heidelberg(data_dir / "hd", 1, [0])
+            heidelberg.download_heidelberg(data_dir / "hd", 1, [0])
         else:
             datasets.locate("hd")
     assert own.read_bytes() == b"mine"

@@ -22,39 +22,13 @@ _shortened.maxstring = _shortened.maxother = _shortened.maxlong = 1000  # `quote
 
 
 def quoted(value: object) -> str:
-    """Return a value as messages show it: on one line and shortened.
-
-    Parameters
-    ----------
-    value : object
-        Any value.
-
-    Returns
-    -------
-    str
-        At most 80 characters.
-    """
+    """Return a value as messages show it: on one line, in at most 80 characters."""
     text = _shortened.repr(value)
     return text if len(text) <= 80 else f"{text[:60]}..."
 
 
 def listed(items: Sequence[str], most: int = MOST_LISTED, separator: str = ", ") -> str:
-    """Return the first of some texts in a row, and how many more there are.
-
-    Parameters
-    ----------
-    items : sequence of str
-        The texts, one or more.
-    most : int
-        How many of them are listed.
-    separator : str
-        What comes between two of them.
-
-    Returns
-    -------
-    str
-        Such as ``"a, b, c, and 2 more"``.
-    """
+    """Return the first texts in a row and how many more there are: ``"a, b, c, and 2 more"``."""
     parts = list(items[:most])
     if len(items) > most:
         parts.append(f"and {len(items) - most} more")
@@ -62,44 +36,14 @@ def listed(items: Sequence[str], most: int = MOST_LISTED, separator: str = ", ")
 
 
 def check_choice(name: str, value: object, choices: Sequence) -> None:
-    """Check a value that must be one of a few.
-
-    Parameters
-    ----------
-    name : str
-        What messages call it.
-    value : object
-        The value.
-    choices : sequence
-        The values that are allowed, all of one type.
-
-    Raises
-    ------
-    ValueError
-        If it is none of them, or equal to one but of another type.
-    """
+    """Raise ValueError if a value isn't one of a few, all of one type. Messages call it `name`."""
     if not isinstance(value, type(choices[0])) or value not in choices:
         allowed = ", ".join(map(str, choices))
         raise ValueError(f"{name} {quoted(value)}: must be one of {allowed}")
 
 
 def check_number(name: str, value: float, low: float, high: float = inf) -> None:
-    """Check a number.
-
-    Parameters
-    ----------
-    name : str
-        What messages call it.
-    value : float
-        The value.
-    low, high : float
-        The lowest and the highest value that are allowed.
-
-    Raises
-    ------
-    ValueError
-        If it is no number, not finite, or out of range.
-    """
+    """Raise ValueError if a value is no finite number between `low` and `high`, both included."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or abs(value) == inf or value != value:  # an int may be too large for a float
         raise ValueError(f"{name} {quoted(value)}: must be a finite number")
@@ -109,22 +53,7 @@ def check_number(name: str, value: float, low: float, high: float = inf) -> None
 
 
 def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
-    """Check a whole number.
-
-    Parameters
-    ----------
-    name : str
-        What messages call it.
-    value : int
-        The value.
-    low, high : float
-        The lowest and the highest value that are allowed.
-
-    Raises
-    ------
-    ValueError
-        If it is out of range, or isn't an int of Python's or numpy's. 1.0 is a float.
-    """
+    """Raise ValueError if a value is no int of Python's or numpy's in this range (1.0 is not)."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ValueError(f"{name} {quoted(value)}: must be a whole number")
     check_number(name, int(value), low, high)

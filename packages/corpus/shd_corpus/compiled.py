@@ -37,16 +37,6 @@ def compiled(function: Callable[..., Any]) -> Any:
     gives an infinity as in numpy and raises no error: Python's check of each division would keep
     loops from becoming vector instructions. If the machine code can't be stored, a warning names
     the remedy.
-
-    Parameters
-    ----------
-    function : callable
-        A function that numba can compile and that uses nothing of another file of the package.
-
-    Returns
-    -------
-    callable
-        The compiled function; without numba, the function itself.
     """
     if numba is None:
         return function
@@ -62,13 +52,7 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 def warn_without_numba(what: str) -> None:
-    """Warn that a computation takes minutes if numba isn't installed.
-
-    Parameters
-    ----------
-    what : str
-        The computation, the subject of a sentence.
-    """
+    """Warn that something, the subject of a sentence, takes minutes if numba isn't installed."""
     if numba is None:
         warnings.warn(
             f"{what} takes minutes, because numba isn't installed. The result is the same. To "
@@ -82,22 +66,6 @@ def on_all_cores(function: Callable[[Any], Any], items: Iterable, what: str, **b
 
     Threads run at the same time only while a function has released Python's lock. Compiled
     functions and most of numpy do.
-
-    Parameters
-    ----------
-    function : callable
-        Takes one item.
-    items : iterable
-        The items.
-    what : str
-        Text before the progress bar.
-    **bar
-        Further arguments of tqdm's progress bar.
-
-    Returns
-    -------
-    list
-        The function's results, in the order of the items.
     """
     # Whoever encodes a single sound doesn't wait for these.
     from tqdm import tqdm

@@ -13,20 +13,7 @@ SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
 
 
 def without_secrets(text: str, address: str) -> str:
-    """Remove an address's user, password and query from a text, because they may be secrets.
-
-    Parameters
-    ----------
-    text : str
-        A message that may quote the address.
-    address : str
-        The address.
-
-    Returns
-    -------
-    str
-        The text without them.
-    """
+    """Remove an address's user, password and query from a text, because they may be secrets."""
     try:
         fields = urlsplit(address)
     except ValueError:  # it is no address at all
@@ -46,28 +33,9 @@ def download(name: str, folder: Path, known_hash: str | None) -> Path:
     """Download a file from the first official address that has it, or from ``$SHD_BASE_URL``.
 
     pooch downloads it under a progress bar, tries each address twice, and gives one up that sends
-    nothing for 30 s. The file is moved into the folder when it is complete and its hash is right.
-    The caller must keep other processes away with `exclusive`.
-
-    Parameters
-    ----------
-    name : str
-        Name of the file at the site and in the folder.
-    folder : Path
-        Where it is written.
-    known_hash : str or None
-        Algorithm and hash of the file, such as ``"md5:15..."``. None if its content is checked
-        later.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    DatasetError
-        If no address has the file or it can't be written.
+    nothing for 30 s. The file is moved into the folder when it is complete and its hash is right,
+    such as ``"md5:15..."``; None accepts any content. The caller must keep other processes away
+    with `exclusive`. Raise DatasetError if no address has the file or it can't be written.
     """
     own = os.environ.get("SHD_BASE_URL")
     sites = [own.rstrip("/") + "/"] if own else SITES

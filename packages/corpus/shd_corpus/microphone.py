@@ -71,23 +71,10 @@ class RecordedUtterance(NamedTuple):
     warning: str
 
 
-def read_utterance(path: Path) -> RecordedUtterance:
-    """Find the utterance in a sound file, and encode it.
+def encode_utterance_file(path: Path) -> RecordedUtterance:
+    """Find the utterance in a sound file of up to a minute, and encode it: see `encode_utterance`.
 
-    Parameters
-    ----------
-    path : Path
-        A sound file of up to a minute. See `encode_utterance`.
-
-    Returns
-    -------
-    RecordedUtterance
-        The utterance and its spikes.
-
-    Raises
-    ------
-    RecordingError
-        If the file can't be read or doesn't hold one utterance. The message names the file.
+    Raise RecordingError if the file can't be read or doesn't hold one utterance.
     """
     wave, rate_hz = read_sound(path, LONGEST_FILE_S)
     try:
@@ -171,29 +158,11 @@ def _with_surroundings(
 
 
 def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
-    """Return where the utterance in a recording begins and ends.
+    """Return the first sample of the utterance in a recording, and the one after its last.
 
-    It is the sound between pauses that has the most energy between 100 Hz and 8 kHz.
-
-    Parameters
-    ----------
-    wave : (samples,) array
-        Mono sound without an offset.
-    rate_hz : int
-        Its rate.
-
-    Returns
-    -------
-    first : int
-        Its first sample.
-    stop : int
-        The sample after its last one.
-
-    Raises
-    ------
-    RecordingError
-        If nothing is louder than the noise, the sound is longer than a digit, or there are two
-        utterances.
+    It is the sound between pauses that has the most energy between 100 Hz and 8 kHz. `wave`
+    (samples,) is mono and has no offset. Raise RecordingError if nothing is louder than the noise,
+    the sound is longer than a digit, or there are two utterances.
     """
     levels_db = _levels_db(wave, rate_hz)
     loud = _loud_frames(levels_db)

@@ -36,41 +36,18 @@ class Recording(NamedTuple):
 
 
 def normalized(text: str) -> str:
-    """Return a text without blanks around it, and with one character for each umlaut.
+    """Return a label or speaker without blanks around it, and with one character for each umlaut.
 
-    macOS spells an umlaut as two characters.
-
-    Parameters
-    ----------
-    text : str
-        A label or a speaker.
-
-    Returns
-    -------
-    str
-        The text in Unicode's form NFC. Texts that look alike are equal then.
+    macOS spells an umlaut as two characters. Texts that look alike are equal in Unicode's form NFC.
     """
     return unicodedata.normalize("NFC", text).strip()
 
 
 def list_recordings(source: Path) -> list[Recording]:
-    """Return the recordings of a folder or of a CSV file, and check that the set is complete.
+    """Return the recordings of a folder or CSV file sorted by path; see `encode_recordings`.
 
-    Parameters
-    ----------
-    source : Path
-        A folder, or a file that ends with ``.csv``: see `recordings.encode_recordings`.
-
-    Returns
-    -------
-    list of Recording
-        Sorted by path.
-
-    Raises
-    ------
-    RecordingError
-        If there is no recording, a name lacks the label or the speaker, the CSV file and the
-        recordings don't match, or the set is incomplete. The message says what to do.
+    Raise RecordingError if there is none, a name lacks the label or the speaker, the CSV file
+    doesn't match the folder, or the set is incomplete.
     """
     if source.suffix.lower() == ".csv" and not source.is_dir():
         found = _listed_in_csv(source)
@@ -95,16 +72,8 @@ def list_recordings(source: Path) -> list[Recording]:
 def class_names(recordings: Sequence[Recording]) -> tuple[str, ...]:
     """Return the class names of a data set made of recordings, in the order of its labels.
 
-    Parameters
-    ----------
-    recordings : sequence of Recording
-        All recordings.
-
-    Returns
-    -------
-    tuple of str
-        SHD's twenty names if the labels are all digits of English, of German or of both, so that
-        networks trained on SHD's files fit. Otherwise the labels in alphabetical order.
+    They are SHD's twenty names if the labels are all digits of English, of German or of both, so
+    that networks trained on SHD's files fit. Otherwise they are the labels in alphabetical order.
     """
     labels = {recording.label for recording in recordings}
     for digits in LANGUAGES.values():
@@ -340,20 +309,10 @@ def _check_all_listed(path: Path, recordings: Sequence[Recording]) -> None:
 
 
 def check_complete(source: Path, recordings: Sequence[Recording]) -> None:
-    """Check that every speaker has every class, so that each may be held out.
+    """Raise RecordingError if a class or speaker can't be held out, because something is missing.
 
-    Parameters
-    ----------
-    source : Path
-        Folder or CSV file, for messages.
-    recordings : sequence of Recording
-        All recordings.
-
-    Raises
-    ------
-    RecordingError
-        If there is only one class or only one speaker, a class has only one utterance, or a speaker
-        has no utterance of a class.
+    There must be two classes and two speakers, two utterances of each class, and each class by each
+    speaker.
     """
     classes_of = defaultdict(set)
     for recording in recordings:

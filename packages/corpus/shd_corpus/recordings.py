@@ -214,34 +214,12 @@ def encode_files(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Encode sound files on all cores, as `encode_file` does, under a progress bar.
 
-    If it is killed half-way and called again, it continues where it was.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Sound files.
-    finished : Path
-        A folder that stores the spikes of each file that is done. The caller removes it.
-    seed : int
-        As for `encode_file`.
-    what : str
-        Text before the progress bar.
-    copy : int
-        As for `encode_file`.
-
-    Returns
-    -------
-    list of tuple
-        Times and units of each file, as `encode_file` returns them.
-
-    Raises
-    ------
-    RecordingError
-        If a file can't be used.
+    The folder `finished` stores the spikes of each file that is done. So a call that follows one
+    that was killed continues where that stopped. The caller removes the folder.
     """
 
     def encode_one(path):
-        name = identity(path, seed, copy)
+        name = recording_seed(path, seed, copy)
         # In 256 folders, because there may be many files.
         stored = finished / name[:2] / f"{name[2:]}_{SPIKES}.npz"
         with suppress(RecordingError), reading(stored, RecordingError, "It is made again."):
@@ -285,7 +263,7 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
     """
     path = Path(path)
     sound, rate_hz = read_wave(path)
-    number = identity(path, seed, copy)
+    number = recording_seed(path, seed, copy)
     if copy:
         rng = np.random.default_rng(int(number, 16))
         sound = WaveformAugmentation.drawn(rng).apply(sound, rate_hz, rng)
@@ -293,24 +271,10 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
     return times.astype(np.float16), units.astype(np.uint16)
 
 
-def identity(path: Path, seed: int, copy: int) -> str:
+def recording_seed(path: Path, seed: int, copy: int) -> str:
     """Return the seed of all that is drawn for a recording.
 
     It depends on the file's name and content, so recordings of one folder don't affect each other.
-
-    Parameters
-    ----------
-    path : Path
-        The recording.
-    seed : int
-        As for `encode_file`.
-    copy : int
-        As for `encode_file`. The seeds of copies depend on the version of the augmentation, too.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits. The first 16 seed the nerve fibers, all together the augmentation.
     """
     augmentation = f" {copy} {WAVEFORMS}" if copy else ""
     text = f"{path.name} {seed} {sha256(path)}{augmentation}"

@@ -135,27 +135,11 @@ def read_shd(path: str | Path) -> Utterances:
 
 
 def read_in_slices(path: str | Path) -> Iterator[Utterances]:
-    """Read a file as `read_shd` does, but only some thousand utterances at a time.
+    """Read a file as `read_shd` does, but up to `ROWS_OF_A_SLICE` utterances at a time.
 
     The spikes of a large data set, such as the 75,000 utterances of the Spiking Speech Commands,
     take gigabytes. Whoever needs each utterance once, as downsampling does, needs a slice at a
-    time.
-
-    Parameters
-    ----------
-    path : str or Path
-        As for `read_shd`. A packed file is unpacked into the memory as a whole.
-
-    Yields
-    ------
-    Utterances
-        Successive utterances, up to `ROWS_OF_A_SLICE`. There is at least one slice, which is empty
-        if the file has no utterance.
-
-    Raises
-    ------
-    DatasetError
-        As `read_shd` does.
+    time. A file without utterances is one empty slice. A packed file is unpacked into the memory.
     """
     with opened_hdf5(path) as file:
         header = _read_header(Path(path), file)
@@ -166,63 +150,13 @@ def read_in_slices(path: str | Path) -> Iterator[Utterances]:
 
 
 def channels_of(path: str | Path) -> int:
-    """Return the number of channels that a file in SHD layout has.
-
-    Parameters
-    ----------
-    path : str or Path
-        As for `read_shd`.
-
-    Returns
-    -------
-    int
-        What ``extra/n_channels`` says; 700 without it, as in SHD.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing or damaged, or the number can't be used.
-    """
-    path = Path(path)
-    with named_errors(path):
-        return _n_channels_of(path, file_version(path))
-
-
-@lru_cache(maxsize=256)
-def _n_channels_of(path: Path, _version: tuple[int, int, int]) -> int:
-    """Return the number of channels of a file in one of its versions."""
-    with opened_hdf5(path) as file:
-        return _n_channels(path, file)
+    """Return the number of channels of a file in SHD layout: its ``extra/n_channels``, or 700."""
+    return _header_of(Path(path)).n_channels
 
 
 def speakers_of(path: str | Path) -> tuple[int, ...]:
-    """Return the speakers of a file in SHD layout, without reading its spikes.
-
-    Parameters
-    ----------
-    path : str or Path
-        As for `read_shd`.
-
-    Returns
-    -------
-    tuple of int
-        Their numbers, ascending.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing, damaged or breaks a rule of the layout.
-    """
-    path = Path(path)
-    with named_errors(path):
-        return _speakers_of(path, file_version(path))
-
-
-@lru_cache(maxsize=256)
-def _speakers_of(path: Path, _version: tuple[int, int, int]) -> tuple[int, ...]:
-    """Return the speakers of a file in one of its versions."""
-    with opened_hdf5(path) as file:
-        return tuple(np.unique(_read_header(path, file).speakers).tolist())
+    """Return the speakers of a file in SHD layout, ascending, without reading its spikes."""
+    return tuple(np.unique(_header_of(Path(path)).speakers).tolist())
 
 
 @dataclass(frozen=True)
@@ -234,6 +168,18 @@ class _Header:
     keys: tuple[str, ...]
     files: tuple[str, ...]
     n_channels: int
+
+
+def _header_of(path: Path) -> _Header:
+    """Return the header of a file, which is read again only if the file has changed."""
+    with named_errors(path):
+        return _header_of_version(path, file_version(path))
+
+
+@lru_cache(maxsize=256)
+def _header_of_version(path: Path, _version: tuple[int, int, int]) -> _Header:
+    with opened_hdf5(path) as file:
+        return _read_header(path, file)
 
 
 def _read_header(path: Path, file: h5py.File) -> _Header:
@@ -349,6 +295,11 @@ def _check_layout(path: Path, file: h5py.File) -> None:
     lengths = {name: len(file[name]) for name in _COLUMNS}
     if "extra/file" in file:
         lengths["extra/file"] = len(file["extra/file"])
+    _check_lengths(path, lengths)
+
+
+def _check_lengths(path: Path, lengths: Mapping[str, int]) -> None:
+    """Raise DatasetError if a file's columns aren't equally long."""
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{length} {name}" for name, length in lengths.items())
         raise DatasetError(f"{path}: {listed}. Each utterance needs one of each.")
@@ -429,20 +380,7 @@ def _refuse(path: Path, is_wrong: np.ndarray, owner: np.ndarray, reason: str) ->
 
 
 def check_n_channels(name: str, n_channels: int) -> None:
-    """Check that a file can have a number of channels.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls the number.
-    n_channels : int
-        The number.
-
-    Raises
-    ------
-    DatasetError
-        If it is below 1, or above `MOST_CHANNELS`.
-    """
+    """Raise DatasetError if no file can have this number of channels. Messages call it `name`."""
     if not 1 <= n_channels <= MOST_CHANNELS:
         raise DatasetError(
             f"{name} is {n_channels:,}: a file has 1 to {MOST_CHANNELS:,} channels, because units "
@@ -502,7 +440,7 @@ def write_shd(
     columns = {"times": times, "units": units, "labels": labels, "speakers": speakers}
     if "file" in texts:
         columns["extra['file']"] = cast(Sequence[str], texts["file"])
-    _check_one_for_each(Path(path), columns)
+    _check_lengths(Path(path), {name: len(column) for name, column in columns.items()})
     checked_class_names(Path(path), keys)
     _check_spikes(Path(path), times, units, n_channels)
     _check_whole_numbers(Path(path), "label", labels, len(keys))
@@ -524,14 +462,6 @@ def write_shd(
             _write_texts(file, f"extra/{name}", cast(Sequence[str], column))
     with atomic(path) as unfinished:
         unfinished.write_bytes(memory.getbuffer())
-
-
-def _check_one_for_each(path: Path, columns: Mapping[str, Sequence]) -> None:
-    """Raise DatasetError if a file's columns aren't equally long."""
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{length} {name}" for name, length in lengths.items())
-        raise DatasetError(f"{path}: {listed}. Give one of each for every utterance.")
 
 
 def _check_spikes(
