@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from corpus_tests.made_files import write
 from shd_corpus import shd_file
 from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, GERMAN, language_classes
@@ -19,7 +20,6 @@ from shd_helpers.study.identity import run_hash
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import classes_in_words
 from shd_helpers.study.trained_network import input_of
-from tests.builders.data_files import write
 
 CLASSES = ("Yes", "no", "stop", "go", "nicht jetzt")
 

@@ -18,6 +18,8 @@ import pytest
 import soundfile
 from jupyter_client.kernelspec import KernelSpecManager
 
+from corpus_tests.loopback import serve
+from corpus_tests.made_recordings import expect, pack, sound
 from shd_circuit.board import Board, BoardError, main
 from shd_circuit.folder import ExportError, check_folder, read_circuit
 from shd_circuit.readme import own_line
@@ -33,8 +35,6 @@ from shd_helpers.study import notebook_execution, pretrained
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.tables import TableError, read_table
 from tests import RESULTS
-from tests.builders.recordings import expect, pack, sound
-from tests.loopback import serve
 
 TABLE = RESULTS / "chosen_spoken.csv"
 COMMITTED = RESULTS / "circuit"

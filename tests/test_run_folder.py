@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+from corpus_tests.damage import damages
 from shd_corpus.class_names import LANGUAGES
 from shd_helpers.data import fingerprint, locate
 from shd_helpers.events import Downsampling, Split, Subsets, load_subsets
@@ -41,7 +42,6 @@ from shd_helpers.study.run_writer import RunWriter
 from shd_helpers.sweeps.runner import is_disk_full
 from tests.builders.events import random_events
 from tests.builders.run_folders import EPOCH, PARTS, PREDICTIONS, network, write_run
-from tests.damage import damages
 from tests.toy import write_toy
 
 # what Python tells a hook before it is done; the rest of a writer's work leaves the names alone

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from corpus_tests.made_recordings import AUDIO, NOT_WORDS, RATE, noise, tone, with_noise
 from shd_corpus.cochlea import encode
 from shd_corpus.microphone import (
     AFTER_S,
@@ -16,7 +17,6 @@ from shd_corpus.microphone import (
 )
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_file
-from tests.builders.recordings import AUDIO, NOT_WORDS, RATE, noise, tone, with_noise
 
 WORD = with_noise(np.zeros(RATE), tone(0.4), np.zeros(RATE))
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from corpus_tests.made_recordings import sound
 from shd_corpus import recordings
 from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, LANGUAGES
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_recordings
 from shd_corpus.shd_file import read_shd
-from tests.builders.recordings import sound
 
 CLASSES = ("yes", "no", "stop")
 SPEAKERS = ("anna", "bert", "carl")

@@ -12,12 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
+from corpus_tests.made_files import GOOD, KEYS, check_good, packed, write
 from shd_corpus import packed_file, shd_file
 from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, GERMAN, language_classes
 from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import read_in_slices, read_shd, speakers_of, write_shd
-from tests.builders.data_files import GOOD, KEYS, check_good, packed, write
 
 
 def many(path: Path, n: int) -> Path:
