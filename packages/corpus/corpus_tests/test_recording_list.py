@@ -192,11 +192,11 @@ FAULTS = {
     ),
     "a class that isn't UTF-8": (
         lambda f: rename(f, "no", NOT_UTF8),
-        r"my_wavs/n\\udcf6: the folder's name isn't UTF-8.* Rename the folder",
+        r"my_wavs/n\\udcf6: its name isn't UTF-8. Rename it",
     ),
     "a file that isn't UTF-8": (
         lambda f: rename(f, "no/anna_1.wav", f"no/{NOT_UTF8}_1.wav"),
-        r"no/n\\udcf6_1.wav: the file's name isn't UTF-8. Rename it",
+        r"no/n\\udcf6_1.wav: its name isn't UTF-8. Rename it",
     ),
     "a class with a line break": (
         lambda f: rename(f, "no", "n\no"),

@@ -6,8 +6,6 @@ from math import inf, isfinite
 
 import numpy as np
 
-MOST_LISTED = 3  # things of a kind that a message lists; it only counts the others
-
 
 class DatasetError(ValueError):
     """A data set can't be used; the message names the file and the remedy."""
@@ -27,7 +25,7 @@ def quoted(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:60]}..."
 
 
-def listed(items: Sequence[str], most: int = MOST_LISTED, separator: str = ", ") -> str:
+def listed(items: Sequence[str], most: int = 3, separator: str = ", ") -> str:
     """Return the first texts in a row and how many more there are: ``"a, b, c, and 2 more"``."""
     parts = list(items[:most])
     if len(items) > most:

@@ -19,13 +19,9 @@ def without_secrets(text: str, address: str) -> str:
     except ValueError:  # it is no address at all
         return text.replace(address, "...")
     user, at, _ = fields.netloc.rpartition("@")
-    if user:
-        text = text.replace(user + at, "")
     query = fields.query.rstrip("/")  # `download` has added a slash to the address
-    if query:
-        text = text.replace(query, "...")
-    if fields.password:
-        text = text.replace(fields.password, "...")
+    for secret in filter(None, (user + at, query, fields.password)):
+        text = text.replace(secret, "...")
     return text
 
 
@@ -49,8 +45,7 @@ def download(name: str, folder: Path, known_hash: str | None) -> Path:
         try:
             path = Path(fetcher.fetch(name, downloader=downloader))
         except (OSError, ValueError) as error:  # the network's errors are OSErrors, too
-            shown = without_secrets(site, site)
-            failures.append(f"{shown}{name}: {without_secrets(str(error), site)}")
+            failures.append(without_secrets(f"{site}{name}: {error}", site))
             continue
         path = path.replace(folder / name)
         unfinished.rmdir()

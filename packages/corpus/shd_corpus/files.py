@@ -170,9 +170,8 @@ def exclusive(
 
 def is_made(paths: Iterable[Path], receipt: Path, content: str) -> bool:
     """Tell whether the files are there and were made as the receipt's expected content says."""
-    if not receipt.is_file() or receipt.read_text(encoding="utf-8") != content:
-        return False
-    return all(path.is_file() for path in paths)
+    found = receipt.read_text(encoding="utf-8") if receipt.is_file() else ""
+    return found == content and all(path.is_file() for path in paths)
 
 
 def sha256(path: str | Path) -> str:

@@ -65,7 +65,13 @@ def download_heidelberg(
         # Another process has made them while this one waited, or an older version has.
         if is_made(paths, receipt, content):
             return paths
-        _refuse_unknown(paths, receipt)
+        unknown = [path for path in paths if path.exists()]
+        if unknown and not receipt.exists():
+            raise DatasetError(
+                f"{unknown[0]}: was not made by this program, because {receipt.name} isn't beside "
+                "it. Move it into another folder, and name that folder as the data set "
+                "(DATASET=folder). Or remove it, and it is made from the recordings."
+            )
         lists, spikes = _encode(folder, file_numbers, copy, f"encoding {receipt.stem}")
         # First a receipt that fits no file: if the writing stops half-way, they are made again.
         receipt.write_text("unfinished\n", encoding="utf-8")
@@ -76,17 +82,6 @@ def download_heidelberg(
             unfinished.write_text(content, encoding="utf-8")
         shutil.rmtree(folder / UNFINISHED)
     return paths
-
-
-def _refuse_unknown(paths: Sequence[Path], receipt: Path) -> None:
-    """Raise DatasetError if a file that would be made is there, but nothing says who made it."""
-    unknown = [path for path in paths if path.exists()]
-    if unknown and not receipt.exists():
-        raise DatasetError(
-            f"{unknown[0]}: was not made by this program, because {receipt.name} isn't beside it. "
-            "Move it into another folder, and name that folder as the data set (DATASET=folder). "
-            "Or remove it, and it is made from the recordings."
-        )
 
 
 def _encode(
@@ -181,10 +176,7 @@ def _read_lists(folder: Path, audio: Path, recordings: dict[str, Path]) -> list[
 def _write(path: Path, names: list[str], spikes: list[tuple]) -> None:
     """Write the spikes of some recordings as a file in SHD layout."""
     times, units = zip(*spikes, strict=True)
-    labels = []
-    speakers = []
-    for name in names:
-        language, speaker, digit = NAME.match(name).groups()  # type: ignore[union-attr]
-        labels.append(10 * (language == "german") + int(digit))
-        speakers.append(int(speaker))
+    fields = [NAME.match(name).groups() for name in names]  # type: ignore[union-attr]
+    labels = [10 * (language == "german") + int(digit) for language, _, digit in fields]
+    speakers = [int(speaker) for _, speaker, _ in fields]
     write_shd(path, times, units, labels, speakers, extra={"file": names})

@@ -166,9 +166,7 @@ def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
     """
     levels_db = _levels_db(wave, rate_hz)
     loud = _loud_frames(levels_db)
-    pieces = _pieces(loud, GAP_S)
-    energies = _energies(levels_db, pieces)
-    utterance = pieces[int(np.argmax(energies))]
+    utterance = max(_pieces(loud, GAP_S), key=lambda piece: _energy(levels_db, piece))
     first_frame = int(utterance[0])
     stop_frame = int(utterance[-1]) + 1
     length_s = (stop_frame - first_frame) * FRAME_S
@@ -176,11 +174,11 @@ def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
         raise RecordingError(f"The sound is {length_s:.1f} s long, too long for a digit. {SAY_ONE}")
 
     pieces = _pieces(loud, PAUSE_S)
-    energies = _energies(levels_db, pieces)
-    n_utterances = 0
-    for piece, energy in zip(pieces, energies, strict=True):
-        if energy > SECOND_SHARE * max(energies) and len(piece) * FRAME_S > CLICK_S:
-            n_utterances += 1
+    energies = [_energy(levels_db, piece) for piece in pieces]
+    n_utterances = sum(
+        energy > SECOND_SHARE * max(energies) and len(piece) * FRAME_S > CLICK_S
+        for piece, energy in zip(pieces, energies, strict=True)
+    )
     if n_utterances > 1:
         raise RecordingError(f"There are {n_utterances} utterances. {SAY_ONE}")
     samples = round(FRAME_S * rate_hz)
@@ -209,9 +207,9 @@ def _pieces(loud: np.ndarray, pause_s: float) -> list[np.ndarray]:
     return np.split(loud, np.flatnonzero(np.diff(loud) > pause_s / FRAME_S) + 1)
 
 
-def _energies(levels_db: np.ndarray, pieces: list[np.ndarray]) -> list[float]:
-    """Return the energy of each piece."""
-    return [(10 ** (levels_db[piece] / 10)).sum() for piece in pieces]
+def _energy(levels_db: np.ndarray, piece: np.ndarray) -> float:
+    """Return the energy of a piece, given by the numbers of its frames."""
+    return (10 ** (levels_db[piece] / 10)).sum()
 
 
 def _speech_band_hz(rate_hz: int) -> tuple[float, float]:

@@ -129,22 +129,21 @@ def encode_recordings(
             spikes = encode_files(paths, finished, seed, f"encoding {each_name}", copy)
             _write_pair(_pair(out, each_name), source, recordings, spikes, chosen)
         shutil.rmtree(finished)
-    _print_speakers(name, recordings)
+    numbered = [f"{number} {speaker}" for number, speaker in enumerate(_speakers(recordings))]
+    print(f"{name}: {len(recordings)} recordings; speakers {listed(numbered, 20)}")
     return _pair(out, name)
 
 
-def _print_speakers(name: str, recordings: Sequence[Recording]) -> None:
-    """Print which number each speaker has in the files."""
-    speakers = sorted({recording.speaker for recording in recordings})
-    numbered = [f"{number} {speaker}" for number, speaker in enumerate(speakers)]
-    print(f"{name}: {len(recordings)} recordings; speakers {listed(numbered, 20)}")
+def _speakers(recordings: Sequence[Recording]) -> list[str]:
+    """Return all speakers in the order of their numbers."""
+    return sorted({recording.speaker for recording in recordings})
 
 
 def _test_speakers(
     source: Path, recordings: Sequence[Recording], given: Collection[str] | None
 ) -> set[str]:
     """Return the speakers that go into the test file, checked."""
-    speakers = sorted({recording.speaker for recording in recordings})
+    speakers = _speakers(recordings)
     if given is None:
         n_chosen = max(1, round(TEST_SHARE * len(speakers)))
         return set(speakers[-n_chosen:])
@@ -180,7 +179,7 @@ def _write_pair(
 ) -> None:
     """Write the training file and the test file of some recordings, so that they always match."""
     keys = class_names(recordings)
-    speakers = sorted({recording.speaker for recording in recordings})
+    speakers = _speakers(recordings)
     train_rows: list[_Row] = []
     test_rows: list[_Row] = []
     for recording, (times, units) in zip(recordings, spikes, strict=True):
@@ -190,8 +189,9 @@ def _write_pair(
         rows.append((times, units, label, speaker, _relative(recording.path, source)))
     train, test = pair
     with atomic(train) as new_train, atomic(test) as new_test:
-        _write_rows(new_train, train_rows, keys)
-        _write_rows(new_test, test_rows, keys)
+        for path, rows in ((new_train, train_rows), (new_test, test_rows)):
+            times, units, labels, numbers, names = zip(*rows, strict=True)
+            write_shd(path, times, units, labels, numbers, keys, extra={"file": names})
         # An old training file must never be beside a test file with other speakers.
         train.unlink(missing_ok=True)
 
@@ -201,12 +201,6 @@ def _relative(path: Path, source: Path) -> str:
     folder = source.parent if source.is_file() else source
     # A CSV file may have absolute paths, which stay as they are.
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
-
-
-def _write_rows(path: Path, rows: Sequence[_Row], keys: Sequence[str]) -> None:
-    """Write one file of a data set."""
-    times, units, labels, speakers, names = zip(*rows, strict=True)
-    write_shd(path, times, units, labels, speakers, keys, extra={"file": names})
 
 
 def encode_files(

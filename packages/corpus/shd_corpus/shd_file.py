@@ -187,7 +187,13 @@ def _read_header(path: Path, file: h5py.File) -> _Header:
     _check_layout(path, file)
     labels = file["labels"][:]
     speakers = file["extra/speaker"][:]
-    keys = _class_names(path, file)
+    n_names = file["extra/keys"].size or 0
+    if n_names > MOST_NUMBERS:
+        raise DatasetError(
+            f"{path}: extra/keys has {n_names:,} names, but there are at most {MOST_NUMBERS:,} "
+            "classes. Correct the program that wrote the file."
+        )
+    keys = checked_class_names(path, tuple(file["extra/keys"].asstr("utf-8")[:]))
     files = tuple(file["extra/file"].asstr("utf-8")[:]) if "extra/file" in file else ()
     utterances = np.arange(len(labels))
     has_name = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
@@ -201,17 +207,6 @@ def _read_header(path: Path, file: h5py.File) -> _Header:
         files=files,
         n_channels=_n_channels(path, file),
     )
-
-
-def _class_names(path: Path, file: h5py.File) -> tuple[str, ...]:
-    """Return the class names of a file, checked."""
-    n_names = file["extra/keys"].size or 0
-    if n_names > MOST_NUMBERS:
-        raise DatasetError(
-            f"{path}: extra/keys has {n_names:,} names, but there are at most {MOST_NUMBERS:,} "
-            "classes. Correct the program that wrote the file."
-        )
-    return checked_class_names(path, tuple(file["extra/keys"].asstr("utf-8")[:]))
 
 
 def _n_channels(path: Path, file: h5py.File) -> int:
@@ -234,20 +229,15 @@ def _read_utterances(path: Path, file: h5py.File, header: _Header, rows: slice) 
     """Read and check the spikes of successive utterances of an open file."""
     utterances = np.arange(rows.start, rows.stop)
     # Empty arrays first, so that a file without utterances is read, too.
-    sizes = [np.empty(0, np.int64)]
-    times = [np.empty(0, _time_dtype(path, file))]
-    units = [np.empty(0, np.uint16)]
+    parts = [(np.empty(0, np.int64), np.empty(0, _time_dtype(path, file)), np.empty(0, np.uint16))]
     for first in range(0, len(utterances), ROWS_AT_ONCE):
         chunk = utterances[first : first + ROWS_AT_ONCE]
-        its_sizes, its_times, its_units = _read_rows(path, file, chunk, header.n_channels)
-        sizes.append(its_sizes)
-        times.append(its_times)
-        units.append(its_units)
-    ends = np.cumsum(np.concatenate(sizes))
+        parts.append(_read_rows(path, file, chunk, header.n_channels))
+    sizes, times, units = map(np.concatenate, zip(*parts, strict=True))
     return Utterances(
-        times=np.concatenate(times),
-        units=np.concatenate(units),
-        offsets=np.concatenate([[0], ends]).astype(np.int64),
+        times=times,
+        units=units,
+        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         labels=header.labels[rows],
         speakers=header.speakers[rows],
         keys=header.keys,

@@ -134,8 +134,7 @@ def _is_cut_off(path: Path) -> bool:
     with path.open("rb") as file:
         mark = file.read(4)
         size = int.from_bytes(file.read(4), "little")
-    is_known = 0 < size < 0x7FFFFFFF
-    return mark == b"RIFF" and is_known and path.stat().st_size < size + 8
+    return mark == b"RIFF" and 0 < size < 0x7FFFFFFF and path.stat().st_size < size + 8
 
 
 def _refuse(path: Path, why: str) -> NoReturn:

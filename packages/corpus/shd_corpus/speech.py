@@ -167,8 +167,7 @@ def speak(digit: str, speaker: int, generator: np.random.Generator) -> np.ndarra
         pitch=int(generator.integers(30, 71)),
         pitch_range=int(generator.integers(20, 81)),
     )
-    silence_s = generator.uniform(0.0, 0.1, 2)
-    before, after = (silence_s * SPEECH_RATE_HZ).astype(int)
+    before, after = (generator.uniform(0.0, 0.1, 2) * SPEECH_RATE_HZ).astype(int)  # of silence
     steps = (before + len(wave) + after) // 2 + 1
     samples = 2 * (scipy.fft.next_fast_len(int(steps)) - 1)
     wave = np.pad(wave, (before, samples - before - len(wave)))
@@ -214,10 +213,8 @@ def make_spoken(folder: Path, language: str = "english") -> tuple[Path, Path]:
     check_choice("language", language, list(LANGUAGES))
     origin = {"spikes": SPIKES, "seed": SEED, "language": language, **TAKES}
     content = json.dumps(origin, indent=1) + "\n"
-    train_path = folder / "spoken_train.h5"
-    test_path = folder / "spoken_test.h5"
+    paths = (folder / "spoken_train.h5", folder / "spoken_test.h5")
     receipt = folder / "spoken.json"
-    paths = (train_path, test_path)
     if is_made(paths, receipt, content):
         return paths
     with exclusive(folder):
@@ -235,9 +232,8 @@ def _make(paths: tuple[Path, Path], receipt: Path, content: str, language: str) 
     train = _takes(language, seen_speakers, range(n_train))
     test = _takes(language, seen_speakers, seen_test_takes)
     test += _takes(language, TEST_SPEAKERS, range(TAKES["unseen_test_takes"]))
-    train_path, test_path = paths
-    _write(train_path, train)
-    _write(test_path, test)
+    for path, takes in zip(paths, (train, test), strict=True):
+        _write(path, takes)
     with atomic(receipt) as unfinished:
         unfinished.write_text(content, encoding="utf-8")
 
