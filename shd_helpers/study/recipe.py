@@ -80,7 +80,7 @@ class Recipe:
         parameters : mapping
             Values by name.
         n_channels : int
-            Number of channels of the data set, which isn't a setting: see `datasets.n_channels_of`.
+            Number of channels of the data set, which isn't a setting: see `data.n_channels_of`.
 
         Returns
         -------

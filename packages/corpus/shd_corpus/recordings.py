@@ -190,8 +190,8 @@ def _write_pair(
     train, test = pair
     with atomic(train) as new_train, atomic(test) as new_test:
         for path, rows in ((new_train, train_rows), (new_test, test_rows)):
-            times, units, labels, numbers, names = zip(*rows, strict=True)
-            write_shd(path, times, units, labels, numbers, keys, extra={"file": names})
+            all_times, all_units, labels, numbers, names = zip(*rows, strict=True)
+            write_shd(path, all_times, all_units, labels, numbers, keys, {"file": names})
         # An old training file must never be beside a test file with other speakers.
         train.unlink(missing_ok=True)
 
