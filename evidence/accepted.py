@@ -23,7 +23,7 @@ from tqdm import tqdm
 from evidence.networks_in_use import ENTRIES, NETWORKS
 from evidence.write_tables import write_csv
 from shd_corpus.class_names import ENGLISH
-from shd_corpus.microphone import read_utterance
+from shd_corpus.microphone import encode_utterance_file
 from shd_corpus.recording_list import RecordingError
 from shd_helpers.command import run
 from shd_helpers.hear import Listener
@@ -107,7 +107,7 @@ def classify(
     listeners = {name: Listener(name, "english") for name in networks}
     rows = []
     for recording in tqdm(recordings):
-        utterance = read_utterance(recording.path)
+        utterance = encode_utterance_file(recording.path)
         for name, listener in listeners.items():
             try:
                 answer = listener.answer(utterance)

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from shd_corpus.recording_list import RecordingError
-from shd_corpus.recordings import encode_file, identity
+from shd_corpus.recordings import encode_file, recording_seed
 from shd_corpus.waveform_augmentation import WaveformAugmentation
 from shd_helpers.command import run
 from shd_helpers.figures.plots import CHANNEL
@@ -63,7 +63,7 @@ def main() -> None:
     figure, axes = plt.subplots(n_rows, n_columns, figsize=(11, 6), sharex=True, sharey=True)
     for copy, (axis, (times, units)) in enumerate(zip(axes.flat, copies, strict=True)):
         axis.plot(1000 * times.astype(float), units, **DOT)
-        rng = np.random.default_rng(int(identity(path, 0, copy), 16))
+        rng = np.random.default_rng(int(recording_seed(path, 0, copy), 16))
         drawn = WaveformAugmentation.drawn(rng)
         axis.set_title(describe(drawn) if copy else "as recorded", loc="left", fontsize=9)
     axes[0, 0].set(xlim=(0, 1000), ylim=(0, 700))

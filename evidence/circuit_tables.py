@@ -18,7 +18,7 @@ from tqdm import tqdm
 from evidence.networks import run_folders
 from shd_circuit import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export
 from shd_circuit.folder import ExportError
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 from shd_corpus.files import atomic
 from shd_helpers.command import run
 from shd_helpers.network import answers

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 from shd_corpus.shd_file import LONGEST_S, Utterances, read_shd
 from shd_helpers.command import run
 from shd_helpers.data import locate

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from evidence.accepted import recordings_of
 from evidence.write_tables import replace_rows
-from shd_corpus.microphone import read_utterance
+from shd_corpus.microphone import encode_utterance_file
 from shd_corpus.recording_list import RecordingError
 from shd_helpers.command import run
 from shd_helpers.paths import networks_dir
@@ -46,7 +46,7 @@ def classify(folder: Path) -> pd.DataFrame:
             networks[path.stem] = load_pretrained(path).speaking("english")
     rows = []
     for recording in tqdm(recordings):
-        utterance = read_utterance(recording.path)
+        utterance = encode_utterance_file(recording.path)
         for name, trained in networks.items():
             events = input_of(trained, utterance.times, utterance.units)
             (answer,) = evaluate(trained.network, events).answers

@@ -7,10 +7,10 @@ import argparse
 from dataclasses import Field, fields
 from typing import Any
 
-from shd_corpus.checks import setting_names
 from shd_corpus.files import atomic
 from shd_helpers.command import run
 from shd_helpers.paths import ROOT
+from shd_helpers.settings import setting_names
 from shd_helpers.study.recipe import Recipe
 
 PAGE = ROOT / "docs" / "settings.md"

@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from shd_corpus.dataset_error import DatasetError
-from shd_corpus.download import download, exclusive
-from shd_corpus.names import FILES, MOST_COPIES, SUFFIXES, copy_name
+from shd_corpus.checks import DatasetError
+from shd_corpus.download import download
+from shd_corpus.files import exclusive
 from shd_corpus.packed_file import content_hash
-from shd_corpus.shd_file import N_CHANNELS, channels_of
+from shd_corpus.shd_file import FILES, MOST_COPIES, N_CHANNELS, channels_of, copy_name
 from shd_helpers.paths import data_dir, resolve
 
 # MD5 of the official HDF5 files, and of the zip files that hold them, as public loaders check them.
@@ -23,6 +23,7 @@ SHD_MD5 = {
     "shd_test.h5": "207ad1295a0ab611e22d1734989c254e",
     "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
 }
+SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
 NAMED = ("spoken", "hd", "shd")  # all other data sets are folders
 
 
@@ -61,9 +62,9 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
 
         return make_spoken(data_dir() / "spoken" / language, language=language)
     if dataset == "hd":
-        from shd_corpus.heidelberg import make_heidelberg
+        from shd_corpus.heidelberg import download_heidelberg
 
-        train, test = make_heidelberg(data_dir() / "hd")
+        train, test = download_heidelberg(data_dir() / "hd")
         return train, test
     if dataset == "shd":
         return _official("shd_train"), _official("shd_test")
@@ -172,10 +173,10 @@ def locate_augmented(
     """
     numbers = range(1, copies + 1)
     if dataset == "hd":
-        from shd_corpus.heidelberg import make_heidelberg
+        from shd_corpus.heidelberg import download_heidelberg
 
         folder = data_dir() / "hd"
-        return [make_heidelberg(folder, copy, [file_number])[0] for copy in numbers]
+        return [download_heidelberg(folder, copy, [file_number])[0] for copy in numbers]
     paths = []
     for copy in numbers:
         name = f"{copy_name(dataset_name(files), copy)}_{FILES[file_number]}"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shd_corpus.class_names import LANGUAGES
-from shd_corpus.microphone import RecordedUtterance, encode_utterance, read_utterance
+from shd_corpus.microphone import RecordedUtterance, encode_utterance, encode_utterance_file
 from shd_corpus.recording_list import RecordingError
 from shd_helpers.command import run
 from shd_helpers.extras import pip_command
@@ -92,7 +92,7 @@ class Listener:
             If there is no such file, or it doesn't hold one utterance, or one that is too long for
             the network. The message names the file.
         """
-        utterance = read_utterance(Path(path))
+        utterance = encode_utterance_file(Path(path))
         try:
             return self.answer(utterance)
         except RecordingError as error:

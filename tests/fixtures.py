@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from shd_corpus import heidelberg, speech
-from shd_corpus.names import FILES, copy_name
+from shd_corpus.shd_file import FILES, copy_name
 from shd_helpers import data as datasets
 from shd_helpers.computing_code import code_hash
 from shd_helpers.sweeps import reuse
@@ -71,7 +71,7 @@ def small_data_sets(monkeypatch):
         name = copy_name("toy", copy) if copy else "toy"
         return [Path(small_data()) / f"{name}_{FILES[number]}.h5" for number in file_numbers]
 
-    monkeypatch.setattr(heidelberg, "make_heidelberg", make)
+    monkeypatch.setattr(heidelberg, "download_heidelberg", make)
     monkeypatch.setattr(speech, "make_spoken", make)
     monkeypatch.setattr(datasets, "_official", lambda name: make("", 0, [name == "shd_test"])[0])
 

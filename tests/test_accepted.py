@@ -26,7 +26,7 @@ def recordings(tmp_path, monkeypatch):
             return ANSWERS[word]
 
     monkeypatch.setattr(accepted, "Listener", Listener)
-    monkeypatch.setattr(accepted, "read_utterance", lambda path: path.stem)
+    monkeypatch.setattr(accepted, "encode_utterance_file", lambda path: path.stem)
     for name in ANSWERS:
         (tmp_path / f"{name}.wav").touch()
     return tmp_path

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from corpus_tests.made_files import write
 from shd_corpus import shd_file
+from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, GERMAN, language_classes
-from shd_corpus.dataset_error import DatasetError
-from shd_corpus.shd_file import channels_of, read_in_slices, read_shd
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.shd_file import channels_of, read_in_slices, read_shd, write_shd
 from shd_helpers import data as datasets
 from shd_helpers import network, study
 from shd_helpers.events import Downsampling, downsample, load_events, load_pair
@@ -20,7 +20,6 @@ from shd_helpers.study.identity import run_hash
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import classes_in_words
 from shd_helpers.study.trained_network import input_of
-from tests.builders.data_files import write
 
 CLASSES = ("Yes", "no", "stop", "go", "nicht jetzt")
 

@@ -18,11 +18,13 @@ import pytest
 import soundfile
 from jupyter_client.kernelspec import KernelSpecManager
 
+from corpus_tests.loopback import serve
+from corpus_tests.made_recordings import expect, pack, sound
 from shd_circuit.board import Board, BoardError, main
 from shd_circuit.folder import ExportError, check_folder, read_circuit
 from shd_circuit.readme import own_line
 from shd_corpus import download, heidelberg
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 from shd_corpus.files import atomic
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import read_shd
@@ -33,8 +35,6 @@ from shd_helpers.study import notebook_execution, pretrained
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.tables import TableError, read_table
 from tests import RESULTS
-from tests.builders.recordings import expect, pack, sound
-from tests.loopback import serve
 
 TABLE = RESULTS / "chosen_spoken.csv"
 COMMITTED = RESULTS / "circuit"
@@ -292,7 +292,7 @@ def test_an_archive_that_would_fill_the_disk_is_refused_before_it_is_unpacked(
     assert len(bomb) < 2000
     (folder / heidelberg.ARCHIVE).write_bytes(bomb)
     with pytest.raises(DatasetError, match=r"hd_audio\.tar\.gz.*more than.*Remove hd_audio"):
-        heidelberg.make_heidelberg(folder)
+        heidelberg.download_heidelberg(folder)
     assert not [*folder.rglob("*.flac")]
 
 
@@ -304,7 +304,7 @@ def test_an_archive_of_too_many_files_is_refused_before_it_is_unpacked(data_dir,
     packed = pack({f"{i}.flac": b"" for i in range(200)})
     (folder / heidelberg.ARCHIVE).write_bytes(packed)
     with pytest.raises(DatasetError, match=r"hd_audio\.tar\.gz.*more than.*Remove hd_audio"):
-        heidelberg.make_heidelberg(folder)
+        heidelberg.download_heidelberg(folder)
     assert not [*folder.rglob("*.flac")]
 
 

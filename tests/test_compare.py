@@ -8,10 +8,9 @@ import pytest
 
 from evidence import compare
 from evidence.compare import compare_utterances
+from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, GERMAN
-from shd_corpus.dataset_error import DatasetError
-from shd_corpus.shd_file import Utterances
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.shd_file import Utterances, write_shd
 
 KEYS = ENGLISH + GERMAN
 

@@ -4,14 +4,13 @@ import hashlib
 
 import pytest
 
-from shd_corpus import download
-from shd_corpus.dataset_error import DatasetError
+from corpus_tests.loopback import serve
+from corpus_tests.made_files import check_good, names, packed, write
+from shd_corpus import download, heidelberg
+from shd_corpus.checks import DatasetError
 from shd_corpus.shd_file import read_shd
 from shd_helpers import data as datasets
-from shd_helpers import data as source
-from tests.builders.data_files import check_good, names, packed, write
 from tests.imports import loaded_by
-from tests.loopback import serve
 
 
 def test_locate_finds_one_pair(tmp_path):
@@ -38,6 +37,29 @@ def test_locate_finds_one_pair(tmp_path):
         datasets.locate(str(tmp_path / "absent"))
 
 
+def test_hd_and_its_augmented_copies_are_made_in_the_folder_of_data(data_dir, monkeypatch):
+    def make(folder, copy=0, file_numbers=(0, 1)):
+        return [folder / f"{copy}_{number}" for number in file_numbers]
+
+    monkeypatch.setattr(heidelberg, "download_heidelberg", make)
+    files = datasets.locate("hd")
+    assert files == (data_dir / "hd" / "0_0", data_dir / "hd" / "0_1")
+    copies = datasets.locate_augmented("hd", files, 1, 2)
+    assert copies == [data_dir / "hd" / "1_1", data_dir / "hd" / "2_1"]
+
+
+def test_augmented_copies_are_found_beside_the_files_and_an_absent_one_is_named(tmp_path):
+    pair = (tmp_path / "mine_train.h5", tmp_path / "mine_test.h5")
+    copies = [tmp_path / f"mine_augmented{copy}_test.h5" for copy in (1, 2)]
+    for path in (*pair, *copies):
+        path.touch()
+    assert datasets.locate(str(tmp_path)) == pair
+    assert datasets.locate_augmented(str(tmp_path), pair, 1, 2) == copies
+    message = r"mine_augmented3_test.h5: no such file.* augmented_copies=4\)"
+    with pytest.raises(DatasetError, match=message):
+        datasets.locate_augmented(str(tmp_path), pair, 1, 4)
+
+
 def test_fingerprint(tmp_path):
     train = write(tmp_path / "x_train.h5")
     test = write(tmp_path / "x_test.h5", labels=[0, 1, 2])
@@ -47,12 +69,9 @@ def test_fingerprint(tmp_path):
     assert datasets.fingerprint((packed(train, ".gz"), packed(test, ".zip"))) == wanted
 
 
-def test_names_for_notebooks_load_nothing_heavy():
-    for name in source.__all__:
-        assert getattr(source, name).__class__ is not None
-    code = "from shd_helpers.data import locate, read_shd, LANGUAGES"
+def test_data_sets_are_found_without_loading_anything_heavy():
     heavy = {"numba", "scipy", "pandas", "torch"}
-    assert loaded_by(code, heavy | {"h5py"}) == {"h5py"}
+    assert loaded_by("from shd_helpers.data import locate", heavy | {"h5py"}) == {"h5py"}
 
 
 # ---- download ----

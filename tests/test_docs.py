@@ -31,9 +31,8 @@ def test_every_command_is_listed():
 
 
 def test_every_environment_variable_of_a_user_is_listed():
-    folders = [ROOT / "shd_helpers", *(ROOT / "packages").glob("*/shd_*")]
-    sources = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
-    sources.append(MAKEFILE)
+    modules = [*ROOT.glob("shd_helpers/**/*.py"), *ROOT.glob("packages/*/shd_*/**/*.py")]
+    sources = [MAKEFILE, *(path.read_text() for path in modules)]
     used = set(re.findall(r"\"(SHD_[A-Z_]+)\"", "\n".join(sources)))
     assert used == set(re.findall(r"`(SHD_[A-Z_]+)`", COMMANDS_PAGE))
 

@@ -17,6 +17,7 @@ import pytest
 from numpydoc.validate import validate
 
 import shd_circuit
+import shd_corpus
 import shd_helpers
 from shd_helpers.events import augmentation, downsampling, event_lists
 from shd_helpers.network import config
@@ -35,7 +36,7 @@ def modules(package) -> Iterator[str]:
             yield module.name
 
 
-NAMES = [*modules(shd_helpers), *modules(shd_circuit)]
+NAMES = [*modules(shd_corpus), *modules(shd_helpers), *modules(shd_circuit)]
 
 
 def public_names(module_name: str) -> Iterator[str]:
@@ -70,7 +71,8 @@ def complaints(name: str) -> list[str]:
     return [f"{code}: {text}" for code, text in validate(name)["errors"] if code in CHECKS]
 
 
-PUBLIC = {getattr(shd_helpers, name) for name in shd_helpers.__all__}
+PACKAGES = (shd_corpus, shd_helpers)
+PUBLIC = [getattr(package, name) for package in PACKAGES for name in package.__all__]
 API = {f"{thing.__module__}.{thing.__qualname__}" for thing in PUBLIC if callable(thing)}
 
 
@@ -137,7 +139,7 @@ def references(source: str) -> set[tuple[str, str]]:
 def exists(owner: str, name: str) -> bool:
     """Return whether a module or a class of this name, anywhere in the packages, has the name."""
     found = []
-    for module_name in ["shd_helpers", "shd_circuit", *NAMES]:
+    for module_name in ["shd_corpus", "shd_helpers", "shd_circuit", *NAMES]:
         module = importlib.import_module(module_name)
         if module_name.rpartition(".")[2] == owner:
             found.append(module)

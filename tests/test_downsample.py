@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, GERMAN
-from shd_corpus.dataset_error import DatasetError
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.shd_file import write_shd
 from shd_helpers.events import Downsampling, downsample, load_pair, loading
 from shd_helpers.events.downsampling import downsample_slices
 from shd_helpers.events.loading import load_file

@@ -92,7 +92,7 @@ def test_each_file_gets_an_answer_or_a_sentence_that_says_what_is_wrong(
 
 def test_a_sound_that_comes_too_late_for_the_network_gets_a_sentence(tmp_path, monkeypatch, capsys):
     late = RecordedUtterance(SEVEN, RATE, np.full(50, 1.2), np.full(50, 300), "")
-    monkeypatch.setattr(hear, "read_utterance", lambda _: late)
+    monkeypatch.setattr(hear, "encode_utterance_file", lambda _: late)
     sentence = (
         "Most of the sound comes after 1 s, where the network's input ends. Say the digit faster."
     )

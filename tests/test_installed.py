@@ -27,6 +27,10 @@ from tests.sweep_home import Home
 pytestmark = pytest.mark.slow
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 OFFLINE = ["--no-deps", "--no-index", "--no-build-isolation", "-q"]
+PACKAGES = [
+    path.parent
+    for path in (*ROOT.glob("shd_*/__init__.py"), *ROOT.glob("packages/*/shd_*/__init__.py"))
+]
 # Otherwise pip would find the package in the checkout, and install nothing.
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 BUILD_SDIST = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
@@ -39,7 +43,7 @@ def wheel(tmp_path_factory):
     """The wheel, built from the source distribution of a copy: a build leaves files there."""
     folder = tmp_path_factory.mktemp("wheel")
     made = shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc")
-    for name in ("shd_helpers", "results/networks"):
+    for name in ("packages", "shd_helpers", "results/networks"):
         shutil.copytree(ROOT / name, folder / "copy" / name, ignore=made)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "copy")
@@ -143,8 +147,9 @@ def test_the_wheel_has_the_package_its_types_and_all_pretrained_networks(wheel):
     folder = "shd_helpers/pretrained_networks/"
     assert {Path(name).name for name in names if name.startswith(folder)} == networks != set()
     sources = {
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "shd_helpers").rglob("*")
+        path.relative_to(package.parent).as_posix()
+        for package in PACKAGES
+        for path in package.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in names if not name.startswith(folder)} == sources
@@ -165,6 +170,14 @@ def test_site_packages_can_t_be_written_and_the_package_is_imported_from_there(u
     ]
     folder = user.packages / "shd_helpers"
     assert user.python(*code) == [shd_helpers.__version__, str(folder), "read-only"]
+
+
+def test_the_wheel_has_all_packages_of_the_study(user):
+    names = sorted(package.name for package in PACKAGES)
+    assert names == ["shd_corpus", "shd_course", "shd_helpers", "shd_judge"]
+    code = [f"import {name}; print({name}.__file__)" for name in names]
+    expected = [str(user.packages / name / "__init__.py") for name in names]
+    assert user.python(*code) == expected
 
 
 def test_a_pretrained_network_answers_as_in_the_checkout(user, seven):
@@ -201,7 +214,8 @@ def test_a_network_is_judged_on_synthetic_speech(user):
                 wave = synthesize(word, voice, rate_wpm=150 + 30 * take)
                 soundfile.write(folder / f"{speaker}_{take}.wav", 0.5 * wave, SPEECH_RATE_HZ)
     code = [
-        "from shd_helpers import SpikingNetwork, encode_recordings, judge, load_events",
+        "from shd_corpus import encode_recordings",
+        "from shd_helpers import SpikingNetwork, judge, load_events",
         "events = load_events(encode_recordings('my_wavs'))",
         "make = lambda n_units, n_classes: SpikingNetwork((n_units, 8, n_classes))",
         "print(judge(make, events, epochs=1))",

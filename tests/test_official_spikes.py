@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from shd_corpus.class_names import ENGLISH, GERMAN
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.shd_file import write_shd
 from shd_helpers.paths import ROOT
 from shd_helpers.study.class_scores import SCORES
 

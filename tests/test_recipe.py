@@ -12,7 +12,7 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, build_network, compiled_engine
 from shd_helpers.paths import NOTEBOOKS

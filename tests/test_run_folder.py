@@ -18,13 +18,13 @@ import pandas as pd
 import pytest
 import torch
 
-from shd_corpus.checks import setting_names
+from corpus_tests.damage import damages
 from shd_corpus.class_names import LANGUAGES
-from shd_corpus.files import is_disk_full
 from shd_helpers.data import fingerprint, locate
 from shd_helpers.events import Downsampling, Split, Subsets, load_subsets
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
+from shd_helpers.settings import setting_names
 from shd_helpers.study import (
     evaluation,
     load_network,
@@ -39,9 +39,9 @@ from shd_helpers.study import (
 from shd_helpers.study.run_folder import read_run
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.run_writer import RunWriter
+from shd_helpers.sweeps.runner import is_disk_full
 from tests.builders.events import random_events
 from tests.builders.run_folders import EPOCH, PARTS, PREDICTIONS, network, write_run
-from tests.damage import damages
 from tests.toy import write_toy
 
 # what Python tells a hook before it is done; the rest of a writer's work leaves the names alone

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 from shd_corpus.shd_file import read_shd
 from shd_helpers.events import Downsampling, Events, load_pair
 from shd_helpers.events.loading import load_file

@@ -8,6 +8,7 @@ import textwrap
 import pytest
 from ruamel.yaml import YAML
 
+from corpus_tests.damage import damages
 from shd_helpers.events import Downsampling, load_subsets
 from shd_helpers.paths import NOTEBOOKS, ROOT
 from shd_helpers.study import tables
@@ -19,7 +20,6 @@ from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
 from tests import SWEEP_FILES
-from tests.damage import damages
 from tests.imports import loaded_by
 from tests.toy import write_toy
 

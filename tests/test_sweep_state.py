@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from corpus_tests.damage import damages
 from shd_helpers.study import identity, tables
 from shd_helpers.study.notebook_execution import execution_lock
 from shd_helpers.study.tables import (
@@ -29,7 +30,6 @@ from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import PendingRun, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
 from shd_helpers.sweeps.table_rows import finished_run
-from tests.damage import damages
 from tests.toy import write_toy
 
 

@@ -4,13 +4,16 @@ Nothing here waits for a fixed time: a test waits until a file or a word says th
 it is wanted, and for a long time at most.
 """
 
+import errno
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import joblib
 import nbformat
@@ -376,3 +379,17 @@ def test_a_sweep_of_the_training_notebook(home, scheduler):
     assert correct[predictions.seen].mean() == info["scores"]["test_seen"]
     executed = nbformat.read(folder / "03_model_training.ipynb", 4)
     assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")
+
+
+@pytest.mark.parametrize("free", [0, 2**40])
+def test_a_full_disk_is_told_by_the_number_and_the_disk(tmp_path, monkeypatch, free):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    for error, is_full in (
+        (f"OSError: [Errno {errno.ENOSPC}] No space left on device: 'x'", not free),
+        (f"OSError: Can't write data (errno = {errno.ENOSPC}, error message)", not free),
+        (f"RunError: /x: can't be written ([Errno {errno.ENOSPC}] No space left). Free", not free),
+        (f"OSError: [Errno {errno.EDQUOT}] Disk quota exceeded", True),
+        ("OSError: [Errno 2] No space left on device", False),
+        (f"ValueError: [Errno {errno.ENOSPC}] No space left on device", False),
+    ):
+        assert runner.is_disk_full(f"Traceback:\n{error}\n", tmp_path) == is_full

@@ -11,8 +11,7 @@ import numpy as np
 from nbformat import NotebookNode
 
 from shd_corpus.class_names import ENGLISH, GERMAN
-from shd_corpus.names import copy_name
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.shd_file import copy_name, write_shd
 
 
 @cache

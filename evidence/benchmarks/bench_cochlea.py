@@ -8,7 +8,8 @@ import soundfile
 from lauscher.audiowaves import MonoAudioWave
 from lauscher.transformations.wave2spike import Wave2Spike
 
-from shd_corpus.cochlea import encode, on_all_cores
+from shd_corpus.cochlea import encode
+from shd_corpus.compiled import on_all_cores
 from shd_helpers.paths import ROOT
 
 RATE_HZ = 48_000

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from shd_corpus.checks import check_settings, setting
 from shd_corpus.compiled import compiled
 from shd_helpers.events.event_lists import Events
+from shd_helpers.settings import check_settings, setting
 
 if TYPE_CHECKING:
     import torch

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from shd_corpus.checks import check_settings, check_whole, from_data, setting
+from shd_corpus.checks import DatasetError, check_whole
 from shd_corpus.class_names import LANGUAGES, language_classes, used_classes
-from shd_corpus.dataset_error import DatasetError
 from shd_corpus.shd_file import MOST_CHANNELS, N_CHANNELS, Utterances
 from shd_helpers.events.event_lists import Events, concatenate
+from shd_helpers.settings import check_settings, from_data, setting
 
 BIN_MS = 1.0  # of a time bin, before pooling
 LARGEST_LATE_SHARE = 0.5  # of the spikes: if more come late, the times can't be seconds

@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from shd_corpus.checks import setting_names
-from shd_corpus.dataset_error import DatasetError
-from shd_corpus.download import exclusive
-from shd_corpus.files import atomic, reading
+from shd_corpus.checks import DatasetError
+from shd_corpus.files import atomic, exclusive, reading
 from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import read_in_slices
 from shd_helpers.computing_code import code_hash
@@ -22,6 +20,7 @@ from shd_helpers.data import NAMED, locate
 from shd_helpers.events.downsampling import DEFAULT, Downsampling, downsample_slices
 from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from shd_helpers.paths import data_dir, resolve
+from shd_helpers.settings import setting_names
 
 TRAINING_FILE = 0  # numbers of a data set's two files, as in `Events.file`
 TEST_FILE = 1

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from shd_corpus.checks import check_settings, quoted, setting
+from shd_corpus.checks import DatasetError, quoted
 from shd_corpus.class_names import LANGUAGES
-from shd_corpus.dataset_error import DatasetError
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from shd_helpers.events.loading import TRAINING_FILE, load_file, load_pair
+from shd_helpers.settings import check_settings, setting
 
 if TYPE_CHECKING:  # it brings pandas, which `hear` doesn't need
     from shd_judge import Fold

@@ -4,10 +4,11 @@ import math
 import re
 from dataclasses import dataclass
 
-from shd_corpus.checks import check_settings, quoted, setting
+from shd_corpus.checks import quoted
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network.config import NetworkConfig
+from shd_helpers.settings import check_settings, setting
 
 QAT_EPOCHS = 10  # of quantization-aware training, if a circuit's name asks for it
 _NAME = re.compile(r"([0-9]{1,3})-([0-9]{1,3})-([0-9]{1,3})( product)?( QAT)?")

@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from shd_corpus.checks import check_choice, check_settings, quoted, setting
+from shd_corpus.checks import check_choice, quoted
 from shd_helpers.objects import is_reference
+from shd_helpers.settings import check_settings, setting
 
 STUDY_STEP_MS = 3.0  # the length of a step for which `beta` is given
 DELAY_MS = 30.0  # from one delayed copy of a layer's input to the next

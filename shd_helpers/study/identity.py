@@ -66,7 +66,7 @@ def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        See `datasets.fingerprint` and `identify_objects`.
+        See `data.fingerprint` and `identify_objects`.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from shd_corpus.checks import check_settings, quoted, setting, setting_names
+from shd_corpus.checks import quoted
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.data import MOST_COPIES, locate, locate_augmented, n_channels_of
@@ -21,6 +21,7 @@ from shd_helpers.events import (
     load_subsets,
 )
 from shd_helpers.network import NetworkConfig, Quantization
+from shd_helpers.settings import check_settings, setting, setting_names
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.train_config import TrainConfig
 
@@ -79,7 +80,7 @@ class Recipe:
         parameters : mapping
             Values by name.
         n_channels : int
-            Number of channels of the data set, which isn't a setting: see `datasets.n_channels_of`.
+            Number of channels of the data set, which isn't a setting: see `data.n_channels_of`.
 
         Returns
         -------

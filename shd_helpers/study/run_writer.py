@@ -41,7 +41,7 @@ def _naming_the_folder(write: Callable[..., None]) -> Callable[..., None]:
     """Decorate a method of `RunWriter`: an error of the disk becomes a RunError.
 
     The system's error, such as "No space left on device", names no file. The RunError names the
-    folder and the remedy. It quotes the system's error, because `files.is_disk_full` looks for it.
+    folder and the remedy. It quotes the system's error, because `runner.is_disk_full` looks for it.
     """
 
     @functools.wraps(write)

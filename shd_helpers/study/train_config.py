@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shd_corpus.checks import check_settings, setting
+from shd_helpers.settings import check_settings, setting
 
 
 @dataclass(frozen=True)

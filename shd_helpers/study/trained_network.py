@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from snntorch import Leaky
 
-from shd_corpus.checks import check_choice, listed
+from shd_corpus.checks import DatasetError, check_choice, listed
 from shd_corpus.class_names import LANGUAGES
-from shd_corpus.dataset_error import DatasetError
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_helpers.data import fingerprint

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from shd_corpus.checks import listed, setting_names
+from shd_corpus.checks import listed
 from shd_corpus.shd_file import speakers_of
 from shd_helpers.computing_code import code_hash
 from shd_helpers.data import NAMED, locate
 from shd_helpers.events.split import Split
 from shd_helpers.objects import load_object
 from shd_helpers.paths import OF_A_RUN
+from shd_helpers.settings import setting_names
 from shd_helpers.study.identity import references
 from shd_helpers.study.tables import read_rows
 from shd_helpers.sweeps.results import RunResult, store, store_predictions

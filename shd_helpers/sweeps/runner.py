@@ -10,6 +10,8 @@ import argparse
 import errno
 import math
 import os
+import re
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +24,7 @@ import pandas as pd
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from shd_corpus.checks import quoted
-from shd_corpus.dataset_error import DatasetError
-from shd_corpus.files import is_disk_full
+from shd_corpus.checks import DatasetError, quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps.execution import FOREVER_S, execute, run_environment
@@ -43,6 +43,7 @@ from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
 from shd_helpers.sweeps.workers import Shard, Workers, connect
 
+ROOM_BYTES = 2**24  # a disk with less free space is full: a run doesn't fit
 RUN_S = 6 * 3600.0  # most time for a run, unless it is given
 _BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}"
 Results = dict[RunSpec, RunResult]
@@ -246,6 +247,19 @@ def _check_disk(run: RunSpec, result: RunResult) -> None:
     """Raise SweepError if a run has failed because the disk is full, as all others would."""
     if result.has_failed and is_disk_full(result.error, run.folder.parent):
         raise SweepError(f"{run.folder}: {os.strerror(errno.ENOSPC)}. {RESUME}")
+
+
+def is_disk_full(error: str, folder: Path) -> bool:
+    """Tell from a traceback whether a run failed because the disk of its folder is full.
+
+    The error's number alone could be that of another disk, so the free space counts, too. A quota
+    that is used up leaves the disk free, but has a number of its own.
+    """
+    pattern = r"^(?:OSError|[\w.]*RunError): .*(?:\[Errno|errno =) (\d+)\b"
+    match = re.search(pattern, error, re.MULTILINE)
+    number = int(match[1]) if match else 0
+    is_full = shutil.disk_usage(folder).free < ROOM_BYTES
+    return number == errno.EDQUOT or (number == errno.ENOSPC and is_full)
 
 
 # --- The command line -------------------------------------------------------------------------

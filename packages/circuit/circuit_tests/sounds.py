@@ -3,9 +3,9 @@
 import soundfile
 from scipy.signal import resample_poly
 
+from corpus_tests.made_recordings import AUDIO, RATE
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
-from tests.builders.recordings import AUDIO, RATE
 
 
 def recordings(n):

@@ -13,6 +13,7 @@ import soundfile
 from scipy.signal import resample_poly
 from sounds import recordings
 
+from corpus_tests.made_recordings import NOT_WORDS, RATE, with_noise
 from evidence.non_digits import recording
 from shd_circuit.folder import read_circuit, read_confidence
 from shd_circuit.say import FOLDER, accuracy, page
@@ -23,7 +24,6 @@ from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.paths import ROOT
 from tests import test_browser
 from tests.builders.browsers import microphone
-from tests.builders.recordings import NOT_WORDS, RATE, with_noise
 
 HAS_ZIG = importlib.util.find_spec("ziglang")
 pytestmark = [*test_browser.pytestmark, pytest.mark.skipif(not HAS_ZIG, reason="run make browser")]

@@ -10,6 +10,7 @@ import pytest
 from circuits import needs_gcc
 from sounds import recordings
 
+from corpus_tests.made_recordings import NOT_WORDS, RATE, noise
 from shd_circuit.folder import read_circuit
 from shd_circuit.say import accuracy
 from shd_circuit.sources import Utterance, answers_text, events_text
@@ -19,7 +20,6 @@ from shd_corpus.recording_list import RecordingError
 from shd_helpers.paths import ROOT
 from shd_judge import interval
 from tests import RESULTS
-from tests.builders.recordings import NOT_WORDS, RATE, noise
 
 SOUND = ROOT / "packages" / "circuit" / "shd_circuit" / "sound"
 CIRCUIT = ROOT / "results" / "circuit"

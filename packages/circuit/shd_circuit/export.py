@@ -18,8 +18,8 @@ from shd_circuit.nir_file import unwritable_reasons, write_nir
 from shd_circuit.quantize import circuit_of
 from shd_circuit.readme import Description
 from shd_circuit.sources import Utterance
+from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import LANGUAGES
-from shd_corpus.dataset_error import DatasetError
 from shd_corpus.shd_file import read_shd
 from shd_helpers.command import run
 from shd_helpers.data import locate

@@ -6,12 +6,13 @@ The names below are imported when they are asked for, because some of them load 
 from lazy_loader import attach
 
 _MODULES = {
+    "checks": ("DatasetError",),
     "class_names": ("LANGUAGES", "used_classes"),
     "cochlea": ("encode",),
     "microphone": ("encode_utterance",),
-    "recordings": ("encode_recordings",),
-    "shd_file": ("Utterances", "read_shd"),
-    "shd_writer": ("write_shd",),
+    "recording_list": ("RecordingError",),
+    "recordings": ("encode_file", "encode_recordings"),
+    "shd_file": ("Utterances", "read_shd", "write_shd"),
     "speech": ("SPEECH_RATE_HZ", "synthesize", "wav"),
     "waveform_augmentation": ("WaveformAugmentation",),
 }

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
@@ -12,19 +12,9 @@ LANGUAGES = {"english": ENGLISH, "german": GERMAN, "both": ENGLISH + GERMAN}
 
 
 def why_no_class_name(name: str) -> str:
-    """Return why a text can't be the name of a class.
+    """Return why a text can't be the name of a class, as part of a sentence; empty if it can.
 
     Run folders store examples under the names of classes, and tables list them.
-
-    Parameters
-    ----------
-    name : str
-        The text.
-
-    Returns
-    -------
-    str
-        Part of a sentence. Empty if it can be one.
     """
     if not name.strip():
         return "a class needs a name"
@@ -33,23 +23,6 @@ def why_no_class_name(name: str) -> str:
     if not name.isprintable():
         return "the name of a class has only characters that can be printed"
     return ""
-
-
-def has_two_languages(keys: Sequence[str]) -> bool:
-    """Tell whether class names are SHD's digits in two languages, so that `language` matters.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        A file's class names.
-
-    Returns
-    -------
-    bool
-        True for SHD's twenty names, in whatever order. A file with any other names is used with
-        all its classes.
-    """
-    return len(keys) == len(LANGUAGES["both"]) and set(keys) == set(LANGUAGES["both"])
 
 
 def used_classes(keys: Sequence[str], language: str) -> tuple[str, ...]:
@@ -77,52 +50,23 @@ def used_classes(keys: Sequence[str], language: str) -> tuple[str, ...]:
         raise DatasetError(f"language {language!r}: unknown. Choose one of {', '.join(LANGUAGES)}.")
     if len(keys) == 0:
         raise DatasetError("extra/keys is empty. Write the names of the classes there.")
-    return LANGUAGES[language] if has_two_languages(keys) else tuple(keys)
+    has_two_languages = sorted(keys) == sorted(LANGUAGES["both"])  # in whatever order
+    return LANGUAGES[language] if has_two_languages else tuple(keys)
 
 
 def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
-    """Map a file's labels to the classes 0, 1, ... that a run uses.
+    """Map a file's labels to the classes 0, 1, ... that a run uses: see `used_classes`.
 
-    Parameters
-    ----------
-    keys : sequence of str
-        The file's class names, in the order of its labels.
-    language : str
-        A key of `LANGUAGES`. See `used_classes`.
-
-    Returns
-    -------
-    dict of int to int
-        Class of each label. Labels of another language are not in it.
-
-    Raises
-    ------
-    DatasetError
-        As `used_classes` does.
+    Labels of another language are left out.
     """
     names = used_classes(keys, language)
     return {list(keys).index(name): number for number, name in enumerate(names)}
 
 
 def checked_class_names(path: Path, written: Sequence[str]) -> tuple[str, ...]:
-    """Return the class names of a file as `read_shd` returns them.
+    """Return the class names of a file, SHD's digits as `LANGUAGES` spells them.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for the message.
-    written : sequence of str
-        The names that it has, or shall get.
-
-    Returns
-    -------
-    tuple of str
-        SHD's digits as `LANGUAGES` spells them, and other names as they are written.
-
-    Raises
-    ------
-    DatasetError
-        If a name can't be that of a class, or two classes have the same name.
+    Raise DatasetError if a name can't be that of a class, or two classes have the same name.
     """
     names = tuple(written)
     digits = tuple(name.lower().replace("ü", "ue") for name in names)

@@ -1,4 +1,4 @@
-"""Compile functions with numba, and store the machine code.
+"""Compute fast: compile functions with numba and store the machine code, and use all cores.
 
 numba stores a function's machine code beside its source and compiles it again when this file
 changes. It doesn't notice changes of other files, with compiled functions or constants that the
@@ -9,14 +9,19 @@ Where numba isn't installed, such as in a browser, functions stay plain Python: 
 same, about a hundred times more slowly. `warn_without_numba` says so where it matters.
 """
 
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 try:
-    from numba import njit
+    import numba
 except ModuleNotFoundError:
-    njit = None  # type: ignore[assignment]
+    numba = None  # type: ignore[assignment]
+
+# Don't ask numba.get_num_threads(): it starts numba's own threads, which nothing here uses. They
+# would make torch split every small product of this process among as many threads, which is slow.
+N_THREADS: int = numba.config.NUMBA_NUM_THREADS if numba else os.cpu_count() or 1  # type: ignore[attr-defined]
 
 _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
@@ -32,41 +37,38 @@ def compiled(function: Callable[..., Any]) -> Any:
     gives an infinity as in numpy and raises no error: Python's check of each division would keep
     loops from becoming vector instructions. If the machine code can't be stored, a warning names
     the remedy.
-
-    Parameters
-    ----------
-    function : callable
-        A function that numba can compile and that uses nothing of another file of the package.
-
-    Returns
-    -------
-    callable
-        The compiled function; without numba, the function itself.
     """
-    if njit is None:
+    if numba is None:
         return function
     try:
-        return njit(function, cache=True, **_OPTIONS)
+        return numba.njit(function, cache=True, **_OPTIONS)
     except RuntimeError:  # neither the file's folder nor the user's cache can be written to
         warnings.warn(
             "numba finds no folder to keep compiled code in, so that every start takes up to a "
             "minute longer: set NUMBA_CACHE_DIR to a folder that can be written to.",
             stacklevel=2,
         )
-        return njit(function, **_OPTIONS)
+        return numba.njit(function, **_OPTIONS)
 
 
 def warn_without_numba(what: str) -> None:
-    """Warn that a computation takes minutes if numba isn't installed.
-
-    Parameters
-    ----------
-    what : str
-        The computation, the subject of a sentence.
-    """
-    if njit is None:
+    """Warn that something, the subject of a sentence, takes minutes if numba isn't installed."""
+    if numba is None:
         warnings.warn(
             f"{what} takes minutes, because numba isn't installed. The result is the same. To "
             "compute it in a second, run: pip install numba",
             stacklevel=3,
         )
+
+
+def on_all_cores(function: Callable[[Any], Any], items: Iterable, what: str, **bar: Any) -> list:
+    """Call a function for each item, with several threads and under a progress bar.
+
+    Threads run at the same time only while a function has released Python's lock. Compiled
+    functions and most of numpy do.
+    """
+    # Whoever encodes a single sound doesn't wait for these.
+    from tqdm import tqdm
+    from tqdm.contrib.concurrent import thread_map
+
+    return thread_map(function, items, max_workers=N_THREADS, tqdm_class=tqdm, desc=what, **bar)

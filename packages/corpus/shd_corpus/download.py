@@ -1,89 +1,27 @@
-"""Fetch files of the SHD site, and let one process at a time make the files of a folder."""
+"""Fetch files of the SHD site."""
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pooch
-from filelock import FileLock, Timeout
 
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 
 SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
 
 
-@contextmanager
-def exclusive(
-    folder: Path, lock_name: str = ".lock", remedy: str = "take another folder (SHD_DATA_DIR)"
-) -> Iterator[None]:
-    """Let one process at a time make the files of a folder, while other processes wait.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder, which is made if it is missing.
-    lock_name : str
-        Name of the lock's file in that folder.
-    remedy : str
-        How the files can be written to another folder, for the message.
-
-    Yields
-    ------
-    None
-        While this process holds the lock.
-
-    Raises
-    ------
-    DatasetError
-        If something can't be written or read, as on a full disk.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / lock_name)
-        try:
-            held = lock.acquire(timeout=0)
-        except Timeout:
-            print(f"{folder}: another process makes these files. Waiting for it.", flush=True)
-            held = lock.acquire()
-        with held:
-            yield
-    except OSError as error:
-        raise DatasetError(
-            f"{folder}: a file can't be written or read ({error}). Free some space, or {remedy}, "
-            "and start again: it continues where it stopped."
-        ) from error
-
-
 def without_secrets(text: str, address: str) -> str:
-    """Remove an address's user, password and query from a text, because they may be secrets.
-
-    Parameters
-    ----------
-    text : str
-        A message that may quote the address.
-    address : str
-        The address.
-
-    Returns
-    -------
-    str
-        The text without them.
-    """
+    """Remove an address's user, password and query from a text, because they may be secrets."""
     try:
         fields = urlsplit(address)
     except ValueError:  # it is no address at all
         return text.replace(address, "...")
     user, at, _ = fields.netloc.rpartition("@")
-    if user:
-        text = text.replace(user + at, "")
     query = fields.query.rstrip("/")  # `download` has added a slash to the address
-    if query:
-        text = text.replace(query, "...")
-    if fields.password:
-        text = text.replace(fields.password, "...")
+    for secret in filter(None, (user + at, query, fields.password)):
+        text = text.replace(secret, "...")
     return text
 
 
@@ -91,28 +29,9 @@ def download(name: str, folder: Path, known_hash: str | None) -> Path:
     """Download a file from the first official address that has it, or from ``$SHD_BASE_URL``.
 
     pooch downloads it under a progress bar, tries each address twice, and gives one up that sends
-    nothing for 30 s. The file is moved into the folder when it is complete and its hash is right.
-    The caller must keep other processes away with `exclusive`.
-
-    Parameters
-    ----------
-    name : str
-        Name of the file at the site and in the folder.
-    folder : Path
-        Where it is written.
-    known_hash : str or None
-        Algorithm and hash of the file, such as ``"md5:15..."``. None if its content is checked
-        later.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    DatasetError
-        If no address has the file or it can't be written.
+    nothing for 30 s. The file is moved into the folder when it is complete and its hash is right,
+    such as ``"md5:15..."``; None accepts any content. The caller must keep other processes away
+    with `exclusive`. Raise DatasetError if no address has the file or it can't be written.
     """
     own = os.environ.get("SHD_BASE_URL")
     sites = [own.rstrip("/") + "/"] if own else SITES
@@ -126,8 +45,7 @@ def download(name: str, folder: Path, known_hash: str | None) -> Path:
         try:
             path = Path(fetcher.fetch(name, downloader=downloader))
         except (OSError, ValueError) as error:  # the network's errors are OSErrors, too
-            shown = without_secrets(site, site)
-            failures.append(f"{shown}{name}: {without_secrets(str(error), site)}")
+            failures.append(without_secrets(f"{site}{name}: {error}", site))
             continue
         path = path.replace(folder / name)
         unfinished.rmdir()

@@ -9,18 +9,18 @@ import glob
 import hashlib
 import os
 import platform
-import re
-import shutil
 import stat
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from filelock import FileLock, Timeout
 
-ROOM_BYTES = 2**24  # a disk with less free space is full: a run doesn't fit
+from shd_corpus.checks import DatasetError
+
 # Processes of one namespace have different numbers. A container has a namespace of its own, and
 # numbers are given anew after each boot.
 PROCESS_NAMESPACE = Path("/proc/self/ns/pid")
@@ -43,16 +43,6 @@ def atomic(path: str | Path) -> Iterator[Path]:
     same file. What killed processes have left of the same file is removed: at once if their
     processes are known here, otherwise after a day. A container may have this machine's name, but
     not its process numbers.
-
-    Parameters
-    ----------
-    path : str or Path
-        The final path. Its folder is made if it is missing.
-
-    Yields
-    ------
-    Path
-        A path in the same folder, to which the block must write the file.
     """
     path = Path(path)
     if path.is_symlink() and path.is_file():
@@ -108,13 +98,7 @@ def _is_abandoned(unfinished: Path, writer: str, namespace: str) -> bool:
 
 
 def sync(path: Path) -> None:
-    """Bring a file's content, or the names in a folder, onto the disk.
-
-    Parameters
-    ----------
-    path : Path
-        File or folder.
-    """
+    """Bring a file's content, or the names in a folder, onto the disk."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -124,31 +108,12 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
-    """Turn whatever is raised while a file is read into an error that names the file.
+    """Turn whatever is raised while a file is read into an error of a `kind` that names the file.
 
-    The message says whether the file is damaged, can't be read, or doesn't fit into the memory.
-
-    A mistake in the study's own code (`_OWN_PACKAGES`) is raised as it is. A folder,
-    a pipe or a device at the path is refused, because reading it may never end.
-
-    Parameters
-    ----------
-    path : Path
-        The file that the block reads.
-    kind : type
-        Type of the error to raise. An error of this type is raised as it is.
-    remedy : str
-        What to do about a file that is damaged or missing: the end of the message.
-
-    Yields
-    ------
-    None
-        While the block reads the file.
-
-    Raises
-    ------
-    ValueError
-        One of the given `kind`, if the file can't be read or is damaged.
+    The message says whether the file is damaged, can't be read, or doesn't fit into the memory, and
+    ends with the `remedy` for a damaged or missing one. A mistake in the study's own code
+    (`_OWN_PACKAGES`) is raised as it is. A folder, a pipe or a device at the path is refused,
+    because reading it may never end.
     """
     try:
         if path.exists() and not path.is_file():
@@ -177,43 +142,39 @@ def _trouble(error: Exception, remedy: str) -> str:
     return f"damaged ({type(error).__name__}: {why}). {remedy}"
 
 
-def is_disk_full(error: str, folder: Path) -> bool:
-    """Tell from a traceback whether something failed because a disk is full.
+@contextmanager
+def exclusive(
+    folder: Path, lock_name: str = ".lock", remedy: str = "take another folder (SHD_DATA_DIR)"
+) -> Iterator[None]:
+    """Let one process at a time make the files of a folder, while other processes wait.
 
-    The error's number alone could be that of another disk, so the free space counts, too. A quota
-    that is used up leaves the disk free, but has a number of its own.
-
-    Parameters
-    ----------
-    error : str
-        A traceback.
-    folder : Path
-        Where the files were written.
-
-    Returns
-    -------
-    bool
-        Whether the disk is full.
+    Raise DatasetError if something can't be written or read, as on a full disk. `remedy` says how
+    the files can be written to another folder.
     """
-    pattern = r"^(?:OSError|[\w.]*RunError): .*(?:\[Errno|errno =) (\d+)\b"
-    match = re.search(pattern, error, re.MULTILINE)
-    number = int(match[1]) if match else 0
-    is_full = shutil.disk_usage(folder).free < ROOM_BYTES
-    return number == errno.EDQUOT or (number == errno.ENOSPC and is_full)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / lock_name)
+        try:
+            held = lock.acquire(timeout=0)
+        except Timeout:
+            print(f"{folder}: another process makes these files. Waiting for it.", flush=True)
+            held = lock.acquire()
+        with held:
+            yield
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: a file can't be written or read ({error}). Free some space, or {remedy}, "
+            "and start again: it continues where it stopped."
+        ) from error
+
+
+def is_made(paths: Iterable[Path], receipt: Path, content: str) -> bool:
+    """Tell whether the files are there and were made as the receipt's expected content says."""
+    found = receipt.read_text(encoding="utf-8") if receipt.is_file() else ""
+    return found == content and all(path.is_file() for path in paths)
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
+    """Return the SHA-256 of a file's content in hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

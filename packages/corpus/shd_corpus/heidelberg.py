@@ -12,21 +12,21 @@ import shutil
 import tarfile
 import warnings
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from shd_corpus.dataset_error import DatasetError
-from shd_corpus.download import download, exclusive
-from shd_corpus.files import atomic, sha256
-from shd_corpus.names import FILES, copy_name
+from shd_corpus.checks import DatasetError
+from shd_corpus.download import download
+from shd_corpus.files import atomic, exclusive, is_made, sha256
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_files
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.shd_file import FILES, copy_name, write_shd
 from shd_corpus.versions import SPIKES, WAVEFORMS
 
 # Name of a recording: language, speaker and digit count, the trial only makes it unique.
 NAME = re.compile(r"lang-(english|german)_speaker-(\d\d)_trial-\d+_digit-(\d)")
 
+UNFINISHED = "unfinished"  # the folder of what is removed when the files are complete
 ARCHIVE = "hd_audio.tar.gz"
 # The archive's two lists name the recordings of the training file and of the test file, in their
 # order, each recording once. The numbers are those of the names.
@@ -39,37 +39,19 @@ MOST_BYTES = 2 * 10**9
 MOST_MEMBERS = 30_000
 
 
-def make_heidelberg(
+def download_heidelberg(
     folder: Path, copy: int = 0, file_numbers: Sequence[int] = (0, 1)
 ) -> list[Path]:
-    """Make ``hd_train.h5`` and ``hd_test.h5`` from the recordings, unless the folder has them.
+    """Download the recordings and encode them as ``hd_train.h5`` and ``hd_test.h5``, once.
 
     A call that follows an interrupted one uses what that has left: the archive and the spikes of
     each encoded recording. An archive that was put into the folder by hand is used, too. If two
     processes call it at once, one waits. A receipt, ``hd.json``, says how the files were made.
-    Files without a receipt are somebody's own, and are neither read nor replaced.
+    Files without a receipt are somebody's own, and are neither read nor replaced: DatasetError.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the archive and the files are.
-    copy : int
-        Number of the augmented copy to make, from 1. Row by row it has the same recordings, each
-        augmented in its own way. 0 makes the files of the recordings as they are.
-    file_numbers : sequence of int
-        Which files to make: 0 is the training file, 1 the test file. An augmented copy is made of
-        one file at a time, because each has a receipt.
-
-    Returns
-    -------
-    list of Path
-        The files, in the order of `file_numbers`.
-
-    Raises
-    ------
-    DatasetError
-        If the archive can't be downloaded, holds something else, or one of its recordings can't be
-        used, or a file without a receipt is in the way. The message names the file and the remedy.
+    `copy` counts augmented copies from 1. Row by row a copy has the same recordings, each augmented
+    in its own way. `file_numbers` says which files to make: 0 is the training file, 1 the test
+    file. An augmented copy is made of one file at a time, because each has a receipt.
     """
     paths = [folder / f"{copy_name('hd', copy)}_{FILES[number]}.h5" for number in file_numbers]
     receipt = paths[0].with_suffix(".json") if copy else folder / "hd.json"
@@ -77,13 +59,19 @@ def make_heidelberg(
     if copy:
         origin["changes"] = WAVEFORMS
     content = json.dumps(origin) + "\n"
-    if _is_made(paths, receipt, content):
+    if is_made(paths, receipt, content):
         return paths
     with exclusive(folder):
         # Another process has made them while this one waited, or an older version has.
-        if _is_made(paths, receipt, content):
+        if is_made(paths, receipt, content):
             return paths
-        _refuse_unknown(paths, receipt)
+        unknown = [path for path in paths if path.exists()]
+        if unknown and not receipt.exists():
+            raise DatasetError(
+                f"{unknown[0]}: was not made by this program, because {receipt.name} isn't beside "
+                "it. Move it into another folder, and name that folder as the data set "
+                "(DATASET=folder). Or remove it, and it is made from the recordings."
+            )
         lists, spikes = _encode(folder, file_numbers, copy, f"encoding {receipt.stem}")
         # First a receipt that fits no file: if the writing stops half-way, they are made again.
         receipt.write_text("unfinished\n", encoding="utf-8")
@@ -92,31 +80,8 @@ def make_heidelberg(
             del spikes[: len(names)]
         with atomic(receipt) as unfinished:
             unfinished.write_text(content, encoding="utf-8")
-        shutil.rmtree(_unfinished(folder))
+        shutil.rmtree(folder / UNFINISHED)
     return paths
-
-
-def _refuse_unknown(paths: Sequence[Path], receipt: Path) -> None:
-    """Raise DatasetError if a file that would be made is there, but nothing says who made it."""
-    unknown = [path for path in paths if path.exists()]
-    if unknown and not receipt.exists():
-        raise DatasetError(
-            f"{unknown[0]}: was not made by this program, because {receipt.name} isn't beside it. "
-            "Move it into another folder, and name that folder as the data set (DATASET=folder). "
-            "Or remove it, and it is made from the recordings."
-        )
-
-
-def _is_made(paths: Iterable[Path], receipt: Path, content: str) -> bool:
-    """Tell whether the files are there and were made as the receipt's expected content says."""
-    if not receipt.is_file() or receipt.read_text(encoding="utf-8") != content:
-        return False
-    return all(path.is_file() for path in paths)
-
-
-def _unfinished(folder: Path) -> Path:
-    """Return the folder of what is removed when the files are complete."""
-    return folder / "unfinished"
 
 
 def _encode(
@@ -129,7 +94,7 @@ def _encode(
     archive = folder / ARCHIVE
     if not archive.is_file():
         download(ARCHIVE, folder, None)
-    audio = _unfinished(folder) / "audio"
+    audio = folder / UNFINISHED / "audio"
     recordings = _unpack(archive, audio)
     lists = _read_lists(folder, audio, recordings)
     wanted = [lists[number] for number in file_numbers]
@@ -138,7 +103,7 @@ def _encode(
         with warnings.catch_warnings():
             # It asks to record them softer, which nobody can do.
             warnings.filterwarnings("ignore", ".*clipped")
-            spikes = encode_files(sounds, _unfinished(folder) / "spikes", 0, what, copy)
+            spikes = encode_files(sounds, folder / UNFINISHED / "spikes", 0, what, copy)
     except RecordingError as error:
         raise DatasetError(f"{error} It is part of {archive}.") from error
     return wanted, spikes
@@ -211,10 +176,7 @@ def _read_lists(folder: Path, audio: Path, recordings: dict[str, Path]) -> list[
 def _write(path: Path, names: list[str], spikes: list[tuple]) -> None:
     """Write the spikes of some recordings as a file in SHD layout."""
     times, units = zip(*spikes, strict=True)
-    labels = []
-    speakers = []
-    for name in names:
-        language, speaker, digit = NAME.match(name).groups()  # type: ignore[union-attr]
-        labels.append(10 * (language == "german") + int(digit))
-        speakers.append(int(speaker))
+    fields = [NAME.match(name).groups() for name in names]  # type: ignore[union-attr]
+    labels = [10 * (language == "german") + int(digit) for language, _, digit in fields]
+    speakers = [int(speaker) for _, speaker, _ in fields]
     write_shd(path, times, units, labels, speakers, extra={"file": names})

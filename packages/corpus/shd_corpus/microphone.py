@@ -71,23 +71,10 @@ class RecordedUtterance(NamedTuple):
     warning: str
 
 
-def read_utterance(path: Path) -> RecordedUtterance:
-    """Find the utterance in a sound file, and encode it.
+def encode_utterance_file(path: Path) -> RecordedUtterance:
+    """Find the utterance in a sound file of up to a minute, and encode it: see `encode_utterance`.
 
-    Parameters
-    ----------
-    path : Path
-        A sound file of up to a minute. See `encode_utterance`.
-
-    Returns
-    -------
-    RecordedUtterance
-        The utterance and its spikes.
-
-    Raises
-    ------
-    RecordingError
-        If the file can't be read or doesn't hold one utterance. The message names the file.
+    Raise RecordingError if the file can't be read or doesn't hold one utterance.
     """
     wave, rate_hz = read_sound(path, LONGEST_FILE_S)
     try:
@@ -171,35 +158,15 @@ def _with_surroundings(
 
 
 def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
-    """Return where the utterance in a recording begins and ends.
+    """Return the first sample of the utterance in a recording, and the one after its last.
 
-    It is the sound between pauses that has the most energy between 100 Hz and 8 kHz.
-
-    Parameters
-    ----------
-    wave : (samples,) array
-        Mono sound without an offset.
-    rate_hz : int
-        Its rate.
-
-    Returns
-    -------
-    first : int
-        Its first sample.
-    stop : int
-        The sample after its last one.
-
-    Raises
-    ------
-    RecordingError
-        If nothing is louder than the noise, the sound is longer than a digit, or there are two
-        utterances.
+    It is the sound between pauses that has the most energy between 100 Hz and 8 kHz. `wave`
+    (samples,) is mono and has no offset. Raise RecordingError if nothing is louder than the noise,
+    the sound is longer than a digit, or there are two utterances.
     """
     levels_db = _levels_db(wave, rate_hz)
     loud = _loud_frames(levels_db)
-    pieces = _pieces(loud, GAP_S)
-    energies = _energies(levels_db, pieces)
-    utterance = pieces[int(np.argmax(energies))]
+    utterance = max(_pieces(loud, GAP_S), key=lambda piece: _energy(levels_db, piece))
     first_frame = int(utterance[0])
     stop_frame = int(utterance[-1]) + 1
     length_s = (stop_frame - first_frame) * FRAME_S
@@ -207,11 +174,11 @@ def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
         raise RecordingError(f"The sound is {length_s:.1f} s long, too long for a digit. {SAY_ONE}")
 
     pieces = _pieces(loud, PAUSE_S)
-    energies = _energies(levels_db, pieces)
-    n_utterances = 0
-    for piece, energy in zip(pieces, energies, strict=True):
-        if energy > SECOND_SHARE * max(energies) and len(piece) * FRAME_S > CLICK_S:
-            n_utterances += 1
+    energies = [_energy(levels_db, piece) for piece in pieces]
+    n_utterances = sum(
+        energy > SECOND_SHARE * max(energies) and len(piece) * FRAME_S > CLICK_S
+        for piece, energy in zip(pieces, energies, strict=True)
+    )
     if n_utterances > 1:
         raise RecordingError(f"There are {n_utterances} utterances. {SAY_ONE}")
     samples = round(FRAME_S * rate_hz)
@@ -240,9 +207,9 @@ def _pieces(loud: np.ndarray, pause_s: float) -> list[np.ndarray]:
     return np.split(loud, np.flatnonzero(np.diff(loud) > pause_s / FRAME_S) + 1)
 
 
-def _energies(levels_db: np.ndarray, pieces: list[np.ndarray]) -> list[float]:
-    """Return the energy of each piece."""
-    return [(10 ** (levels_db[piece] / 10)).sum() for piece in pieces]
+def _energy(levels_db: np.ndarray, piece: np.ndarray) -> float:
+    """Return the energy of a piece, given by the numbers of its frames."""
+    return (10 ** (levels_db[piece] / 10)).sum()
 
 
 def _speech_band_hz(rate_hz: int) -> tuple[float, float]:

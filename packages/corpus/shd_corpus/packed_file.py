@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 from shd_corpus.files import reading
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"  # the first bytes of every HDF5 file
@@ -21,22 +21,9 @@ MOST_UNPACKED_BYTES = 2 * 10**9  # in memory; the official training file has 0.3
 
 @contextmanager
 def opened_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file, packed or not. Errors within the block become DatasetErrors.
+    """Open an HDF5 file, packed (``.h5.gz``, ``.h5.zip``) or not, for reading.
 
-    Parameters
-    ----------
-    path : str or Path
-        A file ``.h5``, ``.h5.gz`` or ``.h5.zip``.
-
-    Yields
-    ------
-    File
-        The file, for reading.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing or damaged. The message names it.
+    Errors within the block become DatasetErrors that name the file.
     """
     path = Path(path)
     is_packed = path.suffix in (".gz", ".zip")
@@ -48,26 +35,9 @@ def opened_hdf5(path: str | Path) -> Iterator[h5py.File]:
 
 
 def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
-    """Return the hash of an HDF5 file's bytes, whether it is packed or not.
+    """Return the hash of an HDF5 file's bytes in hexadecimal digits, whether it is packed or not.
 
     In one process, a file that hasn't changed since the last call isn't read again.
-
-    Parameters
-    ----------
-    path : str or Path
-        A file ``.h5``, ``.h5.gz`` or ``.h5.zip``.
-    algorithm : str
-        Name of the hash, as `hashlib` has it.
-
-    Returns
-    -------
-    str
-        Hexadecimal digits.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing or can't be unpacked.
     """
     path = Path(path)
     with named_errors(path):
@@ -75,18 +45,7 @@ def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
 
 
 def file_version(path: Path) -> tuple[int, int, int]:
-    """Return what differs between two versions of a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    tuple of int
-        Its number on the disk, its size, and the time of its last change.
-    """
+    """Return what two versions of a file differ in: number on the disk, size, time of change."""
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
 
@@ -100,18 +59,7 @@ def _hash_of(path: Path, _version: tuple[int, int, int], algorithm: str) -> str:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Turn whatever is raised while a file is read into a DatasetError that names it.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing, or the block raises anything.
-    """
+    """Turn whatever is raised while a file is read into a DatasetError that names it."""
     if not path.is_file():
         raise DatasetError(f"{path}: no such file. Check `dataset`, or get it again.")
     with reading(path, DatasetError, "Copy or download it again."):

@@ -36,41 +36,18 @@ class Recording(NamedTuple):
 
 
 def normalized(text: str) -> str:
-    """Return a text without blanks around it, and with one character for each umlaut.
+    """Return a label or speaker without blanks around it, and with one character for each umlaut.
 
-    macOS spells an umlaut as two characters.
-
-    Parameters
-    ----------
-    text : str
-        A label or a speaker.
-
-    Returns
-    -------
-    str
-        The text in Unicode's form NFC. Texts that look alike are equal then.
+    macOS spells an umlaut as two characters. Texts that look alike are equal in Unicode's form NFC.
     """
     return unicodedata.normalize("NFC", text).strip()
 
 
 def list_recordings(source: Path) -> list[Recording]:
-    """Return the recordings of a folder or of a CSV file, and check that the set is complete.
+    """Return the recordings of a folder or CSV file sorted by path; see `encode_recordings`.
 
-    Parameters
-    ----------
-    source : Path
-        A folder, or a file that ends with ``.csv``: see `recordings.encode_recordings`.
-
-    Returns
-    -------
-    list of Recording
-        Sorted by path.
-
-    Raises
-    ------
-    RecordingError
-        If there is no recording, a name lacks the label or the speaker, the CSV file and the
-        recordings don't match, or the set is incomplete. The message says what to do.
+    Raise RecordingError if there is none, a name lacks the label or the speaker, the CSV file
+    doesn't match the folder, or the set is incomplete.
     """
     if source.suffix.lower() == ".csv" and not source.is_dir():
         found = _listed_in_csv(source)
@@ -95,16 +72,8 @@ def list_recordings(source: Path) -> list[Recording]:
 def class_names(recordings: Sequence[Recording]) -> tuple[str, ...]:
     """Return the class names of a data set made of recordings, in the order of its labels.
 
-    Parameters
-    ----------
-    recordings : sequence of Recording
-        All recordings.
-
-    Returns
-    -------
-    tuple of str
-        SHD's twenty names if the labels are all digits of English, of German or of both, so that
-        networks trained on SHD's files fit. Otherwise the labels in alphabetical order.
+    They are SHD's twenty names if the labels are all digits of English, of German or of both, so
+    that networks trained on SHD's files fit. Otherwise they are the labels in alphabetical order.
     """
     labels = {recording.label for recording in recordings}
     for digits in LANGUAGES.values():
@@ -137,19 +106,12 @@ def _found_in_folder(folder: Path) -> list[Recording]:
             f"{_printable(folder)}: no recordings ({' or '.join(SUFFIXES)}), neither in it nor in "
             "folders of it, one for each class. Check the path."
         )
-    recordings = []
-    for each in class_folders:
-        recordings += _recordings_of_class(each)
-    return recordings
+    return [recording for each in class_folders for recording in _recordings_of_class(each)]
 
 
 def _recordings_of_class(folder: Path) -> list[Recording]:
     """Return the recordings of a folder whose name is their class."""
-    if not _is_text(folder.name):
-        raise RecordingError(
-            f"{_printable(folder)}: the folder's name isn't UTF-8, so it can't be the name of a "
-            "class. Rename the folder."
-        )
+    _check_text(folder)
     paths = _sounds_in(folder)
     if not paths:
         raise RecordingError(
@@ -190,16 +152,13 @@ def _parse_name(path: Path) -> Recording:
             "move the recordings into folders, one for each class."
         )
     label, speaker, _ = fields
-    digits = LANGUAGES["both"]
-    if label in [str(number) for number in range(len(digits))]:
-        label = digits[int(label)]
-    return Recording(path, label, speaker)
+    names = {str(number): name for number, name in enumerate(LANGUAGES["both"])}
+    return Recording(path, names.get(label, label), speaker)
 
 
 def _visible(folder: Path) -> list[Path]:
     """Return what is in a folder, sorted, without hidden files and those of archive programs."""
-    paths = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
-    return sorted(paths)
+    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
 
 
 def _sounds_in(folder: Path) -> list[Path]:
@@ -223,29 +182,16 @@ def _warn_of_other_sounds(folder: Path) -> None:
         )
 
 
-def _is_text(name: str) -> bool:
-    """Tell whether a file's name is UTF-8, in which files of spikes have their texts."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # Python has replaced other bytes by surrogates
-        return False
-    return True
-
-
 def _check_text(path: Path) -> None:
-    """Raise RecordingError if a recording's name isn't UTF-8."""
-    if not _is_text(path.name):
-        raise RecordingError(f"{_printable(path)}: the file's name isn't UTF-8. Rename it.")
+    """Raise RecordingError if a name isn't UTF-8, in which files of spikes have their texts."""
+    # Python has replaced other bytes by surrogates, which can't be encoded.
+    if path.name != path.name.encode(errors="ignore").decode():
+        raise RecordingError(f"{_printable(path)}: its name isn't UTF-8. Rename it.")
 
 
 def _printable(path: str | Path) -> str:
     """Return a path as messages show it: on one line, with the numbers of what isn't text."""
-    characters = []
-    for character in str(path):
-        if not character.isprintable():
-            character = character.encode("unicode_escape").decode()
-        characters.append(character)
-    return "".join(characters)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
 
 # --- CSV files -------------------------------------------------------------------------------
@@ -253,10 +199,9 @@ def _printable(path: str | Path) -> str:
 
 def _listed_in_csv(path: Path) -> list[Recording]:
     """Return the recordings that a CSV file lists: exactly those that are in their folders."""
-    rows = _read_rows(path)
     recordings = []
     row_of: dict[Path, int] = {}
-    for number, row in rows:
+    for number, row in _read_rows(path):
         where = f"{path}, line {number}"
         _check_row(where, row)
         file = path.parent / row["file"].strip()
@@ -324,11 +269,8 @@ def _check_all_listed(path: Path, recordings: Sequence[Recording]) -> None:
     """
     targets = {recording.path.resolve() for recording in recordings}
     folders = sorted({recording.path.parent.resolve() for recording in recordings})
-    missing = []
-    for folder in folders:
-        for file in _sounds_in(folder):
-            if file.resolve() not in targets:
-                missing.append(_printable(file))
+    there = [file for folder in folders for file in _sounds_in(folder)]
+    missing = [_printable(file) for file in there if file.resolve() not in targets]
     if missing:
         raise RecordingError(
             f"{path}: {listed(missing, 1)} in the folders of the listed recordings aren't listed. "
@@ -340,20 +282,10 @@ def _check_all_listed(path: Path, recordings: Sequence[Recording]) -> None:
 
 
 def check_complete(source: Path, recordings: Sequence[Recording]) -> None:
-    """Check that every speaker has every class, so that each may be held out.
+    """Raise RecordingError if a class or speaker can't be held out, because something is missing.
 
-    Parameters
-    ----------
-    source : Path
-        Folder or CSV file, for messages.
-    recordings : sequence of Recording
-        All recordings.
-
-    Raises
-    ------
-    RecordingError
-        If there is only one class or only one speaker, a class has only one utterance, or a speaker
-        has no utterance of a class.
+    There must be two classes and two speakers, two utterances of each class, and each class by each
+    speaker.
     """
     classes_of = defaultdict(set)
     for recording in recordings:

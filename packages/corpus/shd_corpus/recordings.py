@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from shd_corpus.checks import check_whole, listed
-from shd_corpus.cochlea import encode, on_all_cores
-from shd_corpus.download import exclusive
-from shd_corpus.files import atomic, reading, sha256
-from shd_corpus.names import MOST_COPIES, copy_name
+from shd_corpus.cochlea import encode
+from shd_corpus.compiled import on_all_cores
+from shd_corpus.files import atomic, exclusive, reading, sha256
 from shd_corpus.recording_list import (
     Recording,
     RecordingError,
@@ -25,7 +24,7 @@ from shd_corpus.recording_list import (
     list_recordings,
     normalized,
 )
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.shd_file import MOST_COPIES, copy_name, write_shd
 from shd_corpus.sound_file import read_utterance, read_wave
 from shd_corpus.versions import SPIKES, WAVEFORMS
 from shd_corpus.waveform_augmentation import WaveformAugmentation
@@ -130,22 +129,21 @@ def encode_recordings(
             spikes = encode_files(paths, finished, seed, f"encoding {each_name}", copy)
             _write_pair(_pair(out, each_name), source, recordings, spikes, chosen)
         shutil.rmtree(finished)
-    _print_speakers(name, recordings)
+    numbered = [f"{number} {speaker}" for number, speaker in enumerate(_speakers(recordings))]
+    print(f"{name}: {len(recordings)} recordings; speakers {listed(numbered, 20)}")
     return _pair(out, name)
 
 
-def _print_speakers(name: str, recordings: Sequence[Recording]) -> None:
-    """Print which number each speaker has in the files."""
-    speakers = sorted({recording.speaker for recording in recordings})
-    numbered = [f"{number} {speaker}" for number, speaker in enumerate(speakers)]
-    print(f"{name}: {len(recordings)} recordings; speakers {listed(numbered, 20)}")
+def _speakers(recordings: Sequence[Recording]) -> list[str]:
+    """Return all speakers in the order of their numbers."""
+    return sorted({recording.speaker for recording in recordings})
 
 
 def _test_speakers(
     source: Path, recordings: Sequence[Recording], given: Collection[str] | None
 ) -> set[str]:
     """Return the speakers that go into the test file, checked."""
-    speakers = sorted({recording.speaker for recording in recordings})
+    speakers = _speakers(recordings)
     if given is None:
         n_chosen = max(1, round(TEST_SHARE * len(speakers)))
         return set(speakers[-n_chosen:])
@@ -181,7 +179,7 @@ def _write_pair(
 ) -> None:
     """Write the training file and the test file of some recordings, so that they always match."""
     keys = class_names(recordings)
-    speakers = sorted({recording.speaker for recording in recordings})
+    speakers = _speakers(recordings)
     train_rows: list[_Row] = []
     test_rows: list[_Row] = []
     for recording, (times, units) in zip(recordings, spikes, strict=True):
@@ -191,8 +189,9 @@ def _write_pair(
         rows.append((times, units, label, speaker, _relative(recording.path, source)))
     train, test = pair
     with atomic(train) as new_train, atomic(test) as new_test:
-        _write_rows(new_train, train_rows, keys)
-        _write_rows(new_test, test_rows, keys)
+        for path, rows in ((new_train, train_rows), (new_test, test_rows)):
+            all_times, all_units, labels, numbers, names = zip(*rows, strict=True)
+            write_shd(path, all_times, all_units, labels, numbers, keys, {"file": names})
         # An old training file must never be beside a test file with other speakers.
         train.unlink(missing_ok=True)
 
@@ -204,45 +203,17 @@ def _relative(path: Path, source: Path) -> str:
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
-def _write_rows(path: Path, rows: Sequence[_Row], keys: Sequence[str]) -> None:
-    """Write one file of a data set."""
-    times, units, labels, speakers, names = zip(*rows, strict=True)
-    write_shd(path, times, units, labels, speakers, keys, extra={"file": names})
-
-
 def encode_files(
     paths: Sequence[Path], finished: Path, seed: int = 0, what: str = "encoding", copy: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Encode sound files on all cores, as `encode_file` does, under a progress bar.
 
-    If it is killed half-way and called again, it continues where it was.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Sound files.
-    finished : Path
-        A folder that stores the spikes of each file that is done. The caller removes it.
-    seed : int
-        As for `encode_file`.
-    what : str
-        Text before the progress bar.
-    copy : int
-        As for `encode_file`.
-
-    Returns
-    -------
-    list of tuple
-        Times and units of each file, as `encode_file` returns them.
-
-    Raises
-    ------
-    RecordingError
-        If a file can't be used.
+    The folder `finished` stores the spikes of each file that is done. So a call that follows one
+    that was killed continues where that stopped. The caller removes the folder.
     """
 
     def encode_one(path):
-        name = identity(path, seed, copy)
+        name = recording_seed(path, seed, copy)
         # In 256 folders, because there may be many files.
         stored = finished / name[:2] / f"{name[2:]}_{SPIKES}.npz"
         with suppress(RecordingError), reading(stored, RecordingError, "It is made again."):
@@ -286,7 +257,7 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
     """
     path = Path(path)
     sound, rate_hz = read_wave(path)
-    number = identity(path, seed, copy)
+    number = recording_seed(path, seed, copy)
     if copy:
         rng = np.random.default_rng(int(number, 16))
         sound = WaveformAugmentation.drawn(rng).apply(sound, rate_hz, rng)
@@ -294,24 +265,10 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
     return times.astype(np.float16), units.astype(np.uint16)
 
 
-def identity(path: Path, seed: int, copy: int) -> str:
+def recording_seed(path: Path, seed: int, copy: int) -> str:
     """Return the seed of all that is drawn for a recording.
 
     It depends on the file's name and content, so recordings of one folder don't affect each other.
-
-    Parameters
-    ----------
-    path : Path
-        The recording.
-    seed : int
-        As for `encode_file`.
-    copy : int
-        As for `encode_file`. The seeds of copies depend on the version of the augmentation, too.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits. The first 16 seed the nerve fibers, all together the augmentation.
     """
     augmentation = f" {copy} {WAVEFORMS}" if copy else ""
     text = f"{path.name} {seed} {sha256(path)}{augmentation}"

@@ -1,4 +1,4 @@
-"""Read and check files in the layout of the Spiking Heidelberg Digits (SHD).
+"""Read, check and write files in the layout of the Spiking Heidelberg Digits (SHD).
 
 A file has, for each utterance, the times and the units (channels) of its spikes, a label and a
 speaker. It also has a list of class names, to which labels are indices. The layout is described in
@@ -9,18 +9,23 @@ SHD's files have 700 channels and the digits of two languages. Other files may h
 and, where ``extra/n_channels`` says how many, another number of channels.
 """
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, cast
 
 import h5py
 import numpy as np
 
-from shd_corpus.class_names import checked_class_names
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
+from shd_corpus.class_names import LANGUAGES, checked_class_names
+from shd_corpus.files import atomic
 from shd_corpus.packed_file import file_version, named_errors, opened_hdf5
 
+FILES = ("train", "test")  # the training file is number 0 of a data set, the test file number 1
+MOST_COPIES = 10  # augmented copies of a recording
 N_CHANNELS = 700  # of SHD's files, and of the model of the inner ear
 MOST_NUMBERS = 2**16  # of labels and of speakers, because they are stored in 16 bits
 MOST_CHANNELS = 2**16  # because units are stored in 16 bits
@@ -38,6 +43,14 @@ FINE = "float32"
 # some rows at their fill value.
 MOST_BYTES_OF_ONE = 1032
 MOST_UNWRITTEN_BYTES = 10**6
+
+
+def copy_name(name: str, copy: int) -> str:
+    """Return what the file names of a data set's augmented copy begin with.
+
+    Copies are numbered from 1, and 0 is the data set itself.
+    """
+    return f"{name}_augmented{copy}" if copy else name
 
 
 @dataclass(frozen=True)
@@ -122,27 +135,11 @@ def read_shd(path: str | Path) -> Utterances:
 
 
 def read_in_slices(path: str | Path) -> Iterator[Utterances]:
-    """Read a file as `read_shd` does, but only some thousand utterances at a time.
+    """Read a file as `read_shd` does, but up to `ROWS_OF_A_SLICE` utterances at a time.
 
     The spikes of a large data set, such as the 75,000 utterances of the Spiking Speech Commands,
     take gigabytes. Whoever needs each utterance once, as downsampling does, needs a slice at a
-    time.
-
-    Parameters
-    ----------
-    path : str or Path
-        As for `read_shd`. A packed file is unpacked into the memory as a whole.
-
-    Yields
-    ------
-    Utterances
-        Successive utterances, up to `ROWS_OF_A_SLICE`. There is at least one slice, which is empty
-        if the file has no utterance.
-
-    Raises
-    ------
-    DatasetError
-        As `read_shd` does.
+    time. A file without utterances is one empty slice. A packed file is unpacked into the memory.
     """
     with opened_hdf5(path) as file:
         header = _read_header(Path(path), file)
@@ -153,63 +150,13 @@ def read_in_slices(path: str | Path) -> Iterator[Utterances]:
 
 
 def channels_of(path: str | Path) -> int:
-    """Return the number of channels that a file in SHD layout has.
-
-    Parameters
-    ----------
-    path : str or Path
-        As for `read_shd`.
-
-    Returns
-    -------
-    int
-        What ``extra/n_channels`` says; 700 without it, as in SHD.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing or damaged, or the number can't be used.
-    """
-    path = Path(path)
-    with named_errors(path):
-        return _n_channels_of(path, file_version(path))
-
-
-@lru_cache(maxsize=256)
-def _n_channels_of(path: Path, _version: tuple[int, int, int]) -> int:
-    """Return the number of channels of a file in one of its versions."""
-    with opened_hdf5(path) as file:
-        return _n_channels(path, file)
+    """Return the number of channels of a file in SHD layout: its ``extra/n_channels``, or 700."""
+    return _header_of(Path(path)).n_channels
 
 
 def speakers_of(path: str | Path) -> tuple[int, ...]:
-    """Return the speakers of a file in SHD layout, without reading its spikes.
-
-    Parameters
-    ----------
-    path : str or Path
-        As for `read_shd`.
-
-    Returns
-    -------
-    tuple of int
-        Their numbers, ascending.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing, damaged or breaks a rule of the layout.
-    """
-    path = Path(path)
-    with named_errors(path):
-        return _speakers_of(path, file_version(path))
-
-
-@lru_cache(maxsize=256)
-def _speakers_of(path: Path, _version: tuple[int, int, int]) -> tuple[int, ...]:
-    """Return the speakers of a file in one of its versions."""
-    with opened_hdf5(path) as file:
-        return tuple(np.unique(_read_header(path, file).speakers).tolist())
+    """Return the speakers of a file in SHD layout, ascending, without reading its spikes."""
+    return tuple(np.unique(_header_of(Path(path)).speakers).tolist())
 
 
 @dataclass(frozen=True)
@@ -223,12 +170,30 @@ class _Header:
     n_channels: int
 
 
+def _header_of(path: Path) -> _Header:
+    """Return the header of a file, which is read again only if the file has changed."""
+    with named_errors(path):
+        return _header_of_version(path, file_version(path))
+
+
+@lru_cache(maxsize=256)
+def _header_of_version(path: Path, _version: tuple[int, int, int]) -> _Header:
+    with opened_hdf5(path) as file:
+        return _read_header(path, file)
+
+
 def _read_header(path: Path, file: h5py.File) -> _Header:
     """Read and check all of an open file but its spikes; messages name its path."""
     _check_layout(path, file)
     labels = file["labels"][:]
     speakers = file["extra/speaker"][:]
-    keys = _class_names(path, file)
+    n_names = file["extra/keys"].size or 0
+    if n_names > MOST_NUMBERS:
+        raise DatasetError(
+            f"{path}: extra/keys has {n_names:,} names, but there are at most {MOST_NUMBERS:,} "
+            "classes. Correct the program that wrote the file."
+        )
+    keys = checked_class_names(path, tuple(file["extra/keys"].asstr("utf-8")[:]))
     files = tuple(file["extra/file"].asstr("utf-8")[:]) if "extra/file" in file else ()
     utterances = np.arange(len(labels))
     has_name = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
@@ -242,17 +207,6 @@ def _read_header(path: Path, file: h5py.File) -> _Header:
         files=files,
         n_channels=_n_channels(path, file),
     )
-
-
-def _class_names(path: Path, file: h5py.File) -> tuple[str, ...]:
-    """Return the class names of a file, checked."""
-    n_names = file["extra/keys"].size or 0
-    if n_names > MOST_NUMBERS:
-        raise DatasetError(
-            f"{path}: extra/keys has {n_names:,} names, but there are at most {MOST_NUMBERS:,} "
-            "classes. Correct the program that wrote the file."
-        )
-    return checked_class_names(path, tuple(file["extra/keys"].asstr("utf-8")[:]))
 
 
 def _n_channels(path: Path, file: h5py.File) -> int:
@@ -275,20 +229,15 @@ def _read_utterances(path: Path, file: h5py.File, header: _Header, rows: slice) 
     """Read and check the spikes of successive utterances of an open file."""
     utterances = np.arange(rows.start, rows.stop)
     # Empty arrays first, so that a file without utterances is read, too.
-    sizes = [np.empty(0, np.int64)]
-    times = [np.empty(0, _time_dtype(path, file))]
-    units = [np.empty(0, np.uint16)]
+    parts = [(np.empty(0, np.int64), np.empty(0, _time_dtype(path, file)), np.empty(0, np.uint16))]
     for first in range(0, len(utterances), ROWS_AT_ONCE):
         chunk = utterances[first : first + ROWS_AT_ONCE]
-        its_sizes, its_times, its_units = _read_rows(path, file, chunk, header.n_channels)
-        sizes.append(its_sizes)
-        times.append(its_times)
-        units.append(its_units)
-    ends = np.cumsum(np.concatenate(sizes))
+        parts.append(_read_rows(path, file, chunk, header.n_channels))
+    sizes, times, units = map(np.concatenate, zip(*parts, strict=True))
     return Utterances(
-        times=np.concatenate(times),
-        units=np.concatenate(units),
-        offsets=np.concatenate([[0], ends]).astype(np.int64),
+        times=times,
+        units=units,
+        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         labels=header.labels[rows],
         speakers=header.speakers[rows],
         keys=header.keys,
@@ -336,6 +285,11 @@ def _check_layout(path: Path, file: h5py.File) -> None:
     lengths = {name: len(file[name]) for name in _COLUMNS}
     if "extra/file" in file:
         lengths["extra/file"] = len(file["extra/file"])
+    _check_lengths(path, lengths)
+
+
+def _check_lengths(path: Path, lengths: Mapping[str, int]) -> None:
+    """Raise DatasetError if a file's columns aren't equally long."""
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{length} {name}" for name, length in lengths.items())
         raise DatasetError(f"{path}: {listed}. Each utterance needs one of each.")
@@ -416,22 +370,139 @@ def _refuse(path: Path, is_wrong: np.ndarray, owner: np.ndarray, reason: str) ->
 
 
 def check_n_channels(name: str, n_channels: int) -> None:
-    """Check that a file can have a number of channels.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls the number.
-    n_channels : int
-        The number.
-
-    Raises
-    ------
-    DatasetError
-        If it is below 1, or above `MOST_CHANNELS`.
-    """
+    """Raise DatasetError if no file can have this number of channels. Messages call it `name`."""
     if not 1 <= n_channels <= MOST_CHANNELS:
         raise DatasetError(
             f"{name} is {n_channels:,}: a file has 1 to {MOST_CHANNELS:,} channels, because units "
             "are stored in 16 bits. Correct the number, or merge neighboring channels first."
         )
+
+
+# --- Writing ---------------------------------------------------------------------------------
+
+
+def write_shd(
+    path: str | Path,
+    times: Sequence[np.ndarray],
+    units: Sequence[np.ndarray],
+    labels: Sequence[int],
+    speakers: Sequence[int],
+    keys: Sequence[str] = LANGUAGES["both"],
+    extra: Mapping[str, Sequence[str] | str | int] | None = None,
+) -> None:
+    """Write utterances as a file in SHD layout. A crash never leaves half a file.
+
+    Times are stored as float16, as in SHD. So they are rounded: between 1 and 2 seconds to whole
+    milliseconds, and between 0.5 and 1 second to half of one. A spike near the end of a millisecond
+    may then fall into the next one. ``extra={"time_precision": "float32"}`` stores finer times.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write; one that is there is replaced.
+    times, units : sequence of ndarray
+        Spike times (seconds) and channels of each utterance.
+    labels, speakers : sequence of int
+        Index into `keys`, and speaker number, of each utterance.
+    keys : sequence of str
+        Class names.
+    extra : mapping, optional
+        Further entries below ``extra``:
+
+        * ``"n_channels"``: the number of channels, 1 to 65,536, if it isn't 700.
+        * ``"time_precision"``: ``"float32"`` for times that are finer than those of SHD.
+        * ``"meta_info/gender"``: the gender of each speaker number.
+        * ``"file"``: the name of each utterance's recording, which official SHD doesn't have.
+
+    Raises
+    ------
+    DatasetError
+        If `read_shd` would refuse the file: the arguments don't have one entry for each utterance,
+        two classes have the same name, a name can't be that of a class, or a time, unit, label,
+        speaker or number of channels is out of its range. Or if the precision is unknown.
+    """
+    texts = dict(extra or {})
+    n_channels: Any = texts.pop("n_channels", N_CHANNELS)
+    check_n_channels("n_channels", n_channels)
+    time_precision = texts.pop("time_precision", "float16")
+    if time_precision not in ("float16", FINE):
+        raise DatasetError(f"time_precision {time_precision!r}: must be float16 or {FINE}.")
+    columns = {"times": times, "units": units, "labels": labels, "speakers": speakers}
+    if "file" in texts:
+        columns["extra['file']"] = cast(Sequence[str], texts["file"])
+    _check_lengths(Path(path), {name: len(column) for name, column in columns.items()})
+    checked_class_names(Path(path), keys)
+    _check_spikes(Path(path), times, units, n_channels)
+    _check_whole_numbers(Path(path), "label", labels, len(keys))
+    _check_whole_numbers(Path(path), "speaker", speakers, MOST_NUMBERS)
+    # In memory first, because HDF5 itself ends the process if the disk is full.
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        time_dtype = np.float32 if time_precision == FINE else np.float16
+        _write_lists(file, "spikes/times", times, time_dtype)
+        _write_lists(file, "spikes/units", units, np.uint16)
+        file["labels"] = np.asarray(labels, np.uint16)
+        file["extra/speaker"] = np.asarray(speakers, np.uint16)
+        _write_texts(file, "extra/keys", keys)
+        if n_channels != N_CHANNELS:
+            file[N_CHANNELS_ENTRY] = n_channels
+        if time_precision == FINE:
+            file[TIME_PRECISION_ENTRY] = FINE
+        for name, column in texts.items():
+            _write_texts(file, f"extra/{name}", cast(Sequence[str], column))
+    with atomic(path) as unfinished:
+        unfinished.write_bytes(memory.getbuffer())
+
+
+def _check_spikes(
+    path: Path, times: Sequence[np.ndarray], units: Sequence[np.ndarray], n_channels: int
+) -> None:
+    """Raise DatasetError if the spikes that are to be written can't be those of a file."""
+    for number, (times_of_one, units_of_one) in enumerate(zip(times, units, strict=True)):
+        seconds = np.asarray(times_of_one)
+        channels = np.asarray(units_of_one)
+        where = f"{path}: utterance {number}"
+        if seconds.shape != channels.shape or seconds.ndim != 1:
+            raise DatasetError(
+                f"{where}: times of shape {seconds.shape} and units of shape {channels.shape}. "
+                "Give one time and one unit for each spike."
+            )
+        if not ((seconds >= 0) & (seconds <= LONGEST_S)).all():  # false for NaN
+            raise DatasetError(
+                f"{where}: a time is negative, not finite or above {LONGEST_S:g}. Give seconds "
+                "from the beginning of the utterance."
+            )
+        if not ((channels >= 0) & (channels < n_channels) & (channels % 1 == 0)).all():
+            raise DatasetError(
+                f"{where}: a unit outside 0..{n_channels - 1}. Correct it, or say how many "
+                'channels there are: extra={"n_channels": ...}.'
+            )
+
+
+def _check_whole_numbers(path: Path, name: str, numbers: Sequence[int], n: int) -> None:
+    """Raise DatasetError if one of the numbers isn't one of 0 to n - 1."""
+    values = np.asarray(numbers)
+    is_right = np.zeros(len(values), bool)
+    if values.dtype.kind in "iuf":
+        is_right = (values >= 0) & (values < n) & (values % 1 == 0)
+    if not is_right.all():
+        utterance = int(np.argmin(is_right))
+        raise DatasetError(
+            f"{path}: utterance {utterance}: the {name} is {values[utterance]}, but must be a "
+            f"whole number from 0 to {n - 1}."
+        )
+
+
+def _write_lists(
+    file: h5py.File, name: str, rows: Sequence[np.ndarray], dtype: type[np.generic]
+) -> None:
+    """Write a column that has a list of numbers for each utterance."""
+    column = file.create_dataset(name, (len(rows),), h5py.vlen_dtype(dtype))
+    for i, row in enumerate(rows):
+        column[i] = np.asarray(row, dtype)
+
+
+def _write_texts(file: h5py.File, name: str, texts: Sequence[str]) -> None:
+    """Write a column of texts."""
+    encoded = [text.encode() for text in texts]
+    file[name] = np.array(encoded) if encoded else np.empty(0, "S1")

@@ -36,22 +36,8 @@ CLICK_S = 0.002
 def read_wave(path: Path) -> tuple[np.ndarray, int]:
     """Read and check a recording of one utterance, and prepare it for the cochlea.
 
-    Parameters
-    ----------
-    path : Path
-        The recording. See `encode_file`. A clipped one is read with a warning.
-
-    Returns
-    -------
-    wave : (samples,) float array
-        Mono sound without an offset.
-    rate_hz : int
-        Its rate: 48 kHz.
-
-    Raises
-    ------
-    RecordingError
-        If the file can't be used.
+    Returns its (samples,) mono sound without an offset, and its rate: 48 kHz. A clipped recording
+    is read with a warning. Raise RecordingError if the file can't be used.
     """
     wave, rate_hz = read_utterance(path)
     if is_clipped(wave):
@@ -65,36 +51,12 @@ def read_wave(path: Path) -> tuple[np.ndarray, int]:
 
 
 def is_clipped(wave: np.ndarray) -> bool:
-    """Tell whether too many samples of a sound are at the limit.
-
-    Parameters
-    ----------
-    wave : (samples,) array
-        Sound of full scale 1.
-
-    Returns
-    -------
-    bool
-        Whether it is clipped.
-    """
+    """Tell whether too many samples of a sound (samples,) are at the limit, which is 1."""
     return bool(np.mean(np.abs(wave) >= FULL_SCALE) > CLIPPED_SHARE)
 
 
 def is_click(wave: np.ndarray, rate_hz: int) -> bool:
-    """Tell whether most of a sound's energy is within 2 ms, too short a time for speech.
-
-    Parameters
-    ----------
-    wave : (samples,) array
-        Sound.
-    rate_hz : int
-        Its rate.
-
-    Returns
-    -------
-    bool
-        Whether it is a click.
-    """
+    """Tell whether most of a sound's energy is within 2 ms, too short a time for speech."""
     energy = np.concatenate([[0.0], np.cumsum(wave**2)])
     n = max(1, round(CLICK_S * rate_hz))
     energies_of_windows = energy[n:] - energy[:-n]
@@ -102,20 +64,7 @@ def is_click(wave: np.ndarray, rate_hz: int) -> bool:
 
 
 def at_48_khz(wave: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Resample a sound to the rate of the Heidelberg Digits, on which the cochlea's spikes depend.
-
-    Parameters
-    ----------
-    wave : (samples,) array
-        Sound.
-    rate_hz : int
-        Its rate.
-
-    Returns
-    -------
-    (samples,) array
-        The sound at 48 kHz.
-    """
+    """Resample a sound (samples,) to the rate of the Heidelberg Digits: spikes depend on it."""
     if rate_hz == RATE_HZ:
         return wave
     from scipy.signal import resample_poly  # takes 1.4 s to import
@@ -124,18 +73,7 @@ def at_48_khz(wave: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 def check_rate(rate_hz: int) -> None:
-    """Refuse a sampling rate at which speech can't have been recorded.
-
-    Parameters
-    ----------
-    rate_hz : int
-        The rate.
-
-    Raises
-    ------
-    RecordingError
-        If it isn't 6 to 768 kHz.
-    """
+    """Raise RecordingError for a sampling rate at which speech can't have been recorded."""
     if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
         raise RecordingError(
             f"{rate_hz} samples a second, where a recording of speech has {LOWEST_RATE_HZ:,} to "
@@ -144,27 +82,11 @@ def check_rate(rate_hz: int) -> None:
 
 
 def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
-    """Read any sound file, and check that it is one.
+    """Read any sound file that libsndfile can read (wav, flac, ogg, mp3), and check that it is one.
 
-    Parameters
-    ----------
-    path : Path
-        A file that libsndfile can read: wav, flac, ogg, mp3.
-    longest_s : float
-        The longest duration that is allowed.
-
-    Returns
-    -------
-    wave : (samples,) float array
-        The mean of its channels, of full scale 1.
-    rate_hz : int
-        Its sampling rate.
-
-    Raises
-    ------
-    RecordingError
-        If the file can't be read, is damaged, has a rate that `check_rate` refuses, is shorter than
-        10 ms or longer than `longest_s`, or holds values that are not finite.
+    Returns the mean of its channels (samples,), of full scale 1, and its sampling rate. Raise
+    RecordingError if the file can't be read, is damaged, has a rate that `check_rate` refuses, is
+    shorter than 10 ms or longer than `longest_s`, or holds values that are not finite.
     """
     try:
         if not path.exists():
@@ -212,8 +134,7 @@ def _is_cut_off(path: Path) -> bool:
     with path.open("rb") as file:
         mark = file.read(4)
         size = int.from_bytes(file.read(4), "little")
-    is_known = 0 < size < 0x7FFFFFFF
-    return mark == b"RIFF" and is_known and path.stat().st_size < size + 8
+    return mark == b"RIFF" and 0 < size < 0x7FFFFFFF and path.stat().st_size < size + 8
 
 
 def _refuse(path: Path, why: str) -> NoReturn:
@@ -224,22 +145,7 @@ def _refuse(path: Path, why: str) -> NoReturn:
 def read_utterance(path: Path) -> tuple[np.ndarray, int]:
     """Read a sound file as `read_sound` does, and check that it can be an utterance.
 
-    Parameters
-    ----------
-    path : Path
-        The recording.
-
-    Returns
-    -------
-    wave : (samples,) float array
-        As `read_sound` returns it.
-    rate_hz : int
-        Its sampling rate.
-
-    Raises
-    ------
-    RecordingError
-        If the file can't be used, or the sound is silent, a click, or no speech.
+    Raise RecordingError if it is silent, a click, or no speech, too.
     """
     wave, rate_hz = read_sound(path, MAX_DURATION_S)
     if np.abs(wave).max() < SILENCE:

@@ -12,7 +12,6 @@ import io
 import json
 import threading
 from collections.abc import Iterable
-from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,13 +20,12 @@ import numpy as np
 import scipy.fft
 import soundfile
 
-from shd_corpus.checks import check_choice
+from shd_corpus.checks import DatasetError, check_choice
 from shd_corpus.class_names import LANGUAGES
-from shd_corpus.cochlea import encode, on_all_cores
-from shd_corpus.dataset_error import DatasetError
-from shd_corpus.download import exclusive
-from shd_corpus.files import atomic
-from shd_corpus.shd_writer import write_shd
+from shd_corpus.cochlea import encode
+from shd_corpus.compiled import on_all_cores
+from shd_corpus.files import atomic, exclusive, is_made
+from shd_corpus.shd_file import write_shd
 from shd_corpus.versions import SPIKES
 
 ESPEAK_RATE_HZ = 22_050  # the only rate that eSpeak NG has
@@ -54,6 +52,7 @@ TEST_SPEAKERS = (4, 5)  # only in the test file, as in SHD
 TAKES = {"train_takes": 10, "seen_test_takes": 2, "unseen_test_takes": 8}
 SEED = 0
 
+_PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4}  # in its header speak_lib.h
 _lock = threading.Lock()  # two threads that load the library would share its state
 # What eSpeak NG calls with its sound: int16 samples, their number, and events, which nobody reads.
 _CALLBACK = ctypes.CFUNCTYPE(
@@ -99,11 +98,7 @@ def synthesize(
             chunks.append(np.ctypeslib.as_array(samples, (n,)).astype(float))
         return 0
 
-    settings = (
-        (_Parameter.RATE, rate_wpm),
-        (_Parameter.PITCH, pitch),
-        (_Parameter.RANGE, pitch_range),
-    )
+    settings = {"volume": VOLUME, "rate": rate_wpm, "pitch": pitch, "range": pitch_range}
     with _lock:
         espeak = ctypes.CDLL(espeakng_loader.get_library_path())
         try:
@@ -120,15 +115,6 @@ def synthesize(
 
     wave = resample_poly(wave, SPEECH_RATE_HZ, ESPEAK_RATE_HZ)
     return wave / np.abs(wave).max()
-
-
-class _Parameter(IntEnum):
-    """Numbers of eSpeak NG's parameters, in its header speak_lib.h."""
-
-    RATE = 1
-    VOLUME = 2
-    PITCH = 3
-    RANGE = 4
 
 
 def _speak(espeak, text, voice, settings, collect) -> None:
@@ -155,9 +141,9 @@ def _speak(espeak, text, voice, settings, collect) -> None:
     # Without a seed, it takes the time of day.
     check("setting the seed", espeak.espeak_ng_SetRandSeed(ctypes.c_long(1)))
     check(f"choosing the voice {voice}", espeak.espeak_SetVoiceByName(voice.encode()))
-    for parameter, value in ((_Parameter.VOLUME, VOLUME), *settings):
-        name = parameter.name.lower()
-        check(f"setting the {name}", espeak.espeak_SetParameter(parameter, value, 0))
+    for name, value in settings.items():
+        code = espeak.espeak_SetParameter(_PARAMETERS[name], value, 0)
+        check(f"setting the {name}", code)
     espeak.espeak_SetSynthCallback(collect)
     data = text.encode() + b"\0"
     size = ctypes.c_size_t(len(data))
@@ -168,19 +154,9 @@ def _speak(espeak, text, voice, settings, collect) -> None:
 def speak(digit: str, speaker: int, generator: np.random.Generator) -> np.ndarray:
     """Speak a digit as a person would: never twice alike, with silence around it and some noise.
 
-    Parameters
-    ----------
-    digit : str
-        A class name: one of ``LANGUAGES["both"]``.
-    speaker : int
-        Index into `SPEAKERS`.
-    generator : Generator
-        Draws rate, pitch, its range, silence, level and noise.
-
-    Returns
-    -------
-    (samples,) float array
-        0.3 to 1 s of sound at 24 kHz, of a length whose Fourier transform is fast.
+    The generator draws rate, pitch, its range, silence, level and noise. `speaker` is an index into
+    `SPEAKERS`. Returns (samples,): 0.3 to 1 s at 24 kHz, of a length whose Fourier transform is
+    fast.
     """
     accent, variant, _ = SPEAKERS[speaker]
     language = "de" if digit in LANGUAGES["german"] else accent
@@ -191,8 +167,7 @@ def speak(digit: str, speaker: int, generator: np.random.Generator) -> np.ndarra
         pitch=int(generator.integers(30, 71)),
         pitch_range=int(generator.integers(20, 81)),
     )
-    silence_s = generator.uniform(0.0, 0.1, 2)
-    before, after = (silence_s * SPEECH_RATE_HZ).astype(int)
+    before, after = (generator.uniform(0.0, 0.1, 2) * SPEECH_RATE_HZ).astype(int)  # of silence
     steps = (before + len(wave) + after) // 2 + 1
     samples = 2 * (scipy.fft.next_fast_len(int(steps)) - 1)
     wave = np.pad(wave, (before, samples - before - len(wave)))
@@ -228,56 +203,27 @@ class _Take(NamedTuple):
 
 
 def make_spoken(folder: Path, language: str = "english") -> tuple[Path, Path]:
-    """Make the data set ``spoken`` in SHD layout, unless the folder has it already.
+    """Make ``spoken_train.h5`` and ``spoken_test.h5`` in a folder, unless it has them.
 
     Ten speakers are in both files, two (`TEST_SPEAKERS`) in the test file only. Each utterance
-    depends on its digit, speaker and take alone. If two processes call it at once, one waits. A
-    receipt, ``spoken.json``, is written last and says how the files were made.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the files are.
-    language : str
-        Which digits are spoken: a key of `LANGUAGES`. The class names are always those of both
-        languages, as in SHD.
-
-    Returns
-    -------
-    tuple of Path
-        Training file and test file.
-
-    Raises
-    ------
-    SpeechError
-        If eSpeak NG fails.
-    DatasetError
-        If a file can't be written, as on a full disk.
-    ValueError
-        If the language is unknown.
+    depends on its digit, speaker and take alone. The class names are always those of both
+    languages, as in SHD. If two processes call it at once, one waits. A receipt, ``spoken.json``,
+    is written last and says how the files were made.
     """
     check_choice("language", language, list(LANGUAGES))
     origin = {"spikes": SPIKES, "seed": SEED, "language": language, **TAKES}
-    train_path = folder / "spoken_train.h5"
-    test_path = folder / "spoken_test.h5"
+    content = json.dumps(origin, indent=1) + "\n"
+    paths = (folder / "spoken_train.h5", folder / "spoken_test.h5")
     receipt = folder / "spoken.json"
-    paths = (train_path, test_path)
-    if _is_made(paths, receipt, origin):
+    if is_made(paths, receipt, content):
         return paths
     with exclusive(folder):
-        if not _is_made(paths, receipt, origin):  # no other process has made them meanwhile
-            _make(paths, receipt, origin, language)
+        if not is_made(paths, receipt, content):  # no other process has made them meanwhile
+            _make(paths, receipt, content, language)
     return paths
 
 
-def _is_made(paths: tuple[Path, Path], receipt: Path, origin: dict) -> bool:
-    """Tell whether the files are there and were made as the receipt should say."""
-    if not receipt.is_file() or json.loads(receipt.read_text(encoding="utf-8")) != origin:
-        return False
-    return all(path.is_file() for path in paths)
-
-
-def _make(paths: tuple[Path, Path], receipt: Path, origin: dict, language: str) -> None:
+def _make(paths: tuple[Path, Path], receipt: Path, content: str, language: str) -> None:
     """Speak, encode and write both files, and then the receipt."""
     receipt.unlink(missing_ok=True)
     seen_speakers = [s for s in range(len(SPEAKERS)) if s not in TEST_SPEAKERS]
@@ -286,11 +232,10 @@ def _make(paths: tuple[Path, Path], receipt: Path, origin: dict, language: str) 
     train = _takes(language, seen_speakers, range(n_train))
     test = _takes(language, seen_speakers, seen_test_takes)
     test += _takes(language, TEST_SPEAKERS, range(TAKES["unseen_test_takes"]))
-    train_path, test_path = paths
-    _write(train_path, train)
-    _write(test_path, test)
+    for path, takes in zip(paths, (train, test), strict=True):
+        _write(path, takes)
     with atomic(receipt) as unfinished:
-        unfinished.write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
+        unfinished.write_text(content, encoding="utf-8")
 
 
 def _takes(language: str, speakers: Iterable[int], numbers: Iterable[int]) -> list[_Take]:

@@ -14,7 +14,7 @@ from shd_circuit.folder import ExportError, read_circuit, read_text, read_vector
 from shd_circuit.rtl import FAMILIES, SEEDS, place_and_route, simulate
 from shd_circuit.rtl.toggles import toggles
 from shd_circuit.sources import fits
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.checks import DatasetError
 from shd_corpus.files import atomic, reading
 from shd_helpers.command import run
 from shd_helpers.study.run_replacement import RunError

@@ -22,6 +22,5 @@ _MODULES = {
     "nerve": ("nerve_spikes",),
     "response": ("CHANNELS", "resonance_hz"),
     "sound": ("fade", "normalize"),
-    "threads": ("on_all_cores",),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -28,18 +28,9 @@ WEIGHT = 13e3 / FIBERS  # 1 / s, of each fiber; the reference gives that of all 
 class BushyCells:
     """The bushy cells of some channels, from the beginning of a sound to its end.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Steps of the whole sound, and channels.
-    rate_hz : float
-        Steps in a second.
-
-    Attributes
-    ----------
-    spikes : (steps, channels) bool array
-        Whether a cell spikes in a step, as far as the nerve's spikes were collected. A spike is
-        seen in the step after it, as in the reference, so there is none in the sound's last step.
+    `shape` has the steps of the whole sound and the channels. `spikes` (steps, channels) says
+    whether a cell spikes in a step. A spike is seen in the step after it, as in the reference, so
+    there is none in the sound's last step.
     """
 
     def __init__(self, shape: tuple[int, int], rate_hz: float) -> None:
@@ -52,13 +43,7 @@ class BushyCells:
         self.spikes = np.zeros(shape, dtype=bool)
 
     def collect(self, counts: np.ndarray) -> None:
-        """Integrate the next steps; their spikes are added to `spikes`.
-
-        Parameters
-        ----------
-        counts : (steps, channels) uint8 array
-            Number of fibers that fire.
-        """
+        """Integrate the next steps of `counts`, the (steps, channels) fibers that fire."""
         _integrate(counts, self._step, self._constants, self._cells, self.spikes)
         self._step += len(counts)
 

@@ -39,14 +39,9 @@ FIRE = 50_000.0  # "h", firing rate of a nerve fiber if the cleft holds 1
 
 
 class HairCells:
-    """The hair cells of some channels, which keep their pools from one piece of sound to the next.
+    """The hair cells of some channels, which start at rest, as after a long silence.
 
-    Parameters
-    ----------
-    n_channels : int
-        Number of cells. They start at rest, as after a long silence.
-    rate_hz : float
-        Steps in a second.
+    They keep their pools from one piece of sound to the next.
     """
 
     def __init__(self, n_channels: int, rate_hz: float) -> None:
@@ -58,18 +53,7 @@ class HairCells:
         self._pools = np.repeat([[cleft], [free], [store]], n_channels, axis=1)
 
     def respond(self, velocity: np.ndarray) -> np.ndarray:
-        """Compute the firing probabilities of the next steps, from the pools after the last call.
-
-        Parameters
-        ----------
-        velocity : (steps, channels) array
-            Velocity of the membrane.
-
-        Returns
-        -------
-        (steps, channels) float array
-            Probability that a fiber of the channel fires in the step, if it is ready to.
-        """
+        """Return the firing probabilities that follow from a velocity, both (steps, channels)."""
         probability = np.empty_like(velocity)  # by numpy: numba's large arrays are slow to fill
         _release(velocity, self._dt_s, self._pools, probability)
         return probability

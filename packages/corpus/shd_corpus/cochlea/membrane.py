@@ -41,20 +41,11 @@ class MembraneBlock(NamedTuple):
     """The motion of some neighboring channels, which can be read piece by piece.
 
     Its grid is valid until `membrane_blocks` is asked for the next block.
-
-    Parameters
-    ----------
-    first_channel : int
-        Its first channel.
-    grid : (points, BLOCK) array
-        Velocities. Columns beyond the last channel are zero.
-    n_steps : int
-        Steps of the whole sound. They span the same time as the grid.
     """
 
     first_channel: int
-    grid: np.ndarray
-    n_steps: int
+    grid: np.ndarray  # (points, BLOCK) velocities; columns beyond the last channel are zero
+    n_steps: int  # of the whole sound; they span the same time as the grid
 
     @property
     def n_channels(self) -> int:
@@ -62,38 +53,16 @@ class MembraneBlock(NamedTuple):
         return min(BLOCK, CHANNELS - self.first_channel)
 
     def velocity(self, first_step: int, stop_step: int) -> np.ndarray:
-        """Read the velocity between two steps.
-
-        Parameters
-        ----------
-        first_step, stop_step : int
-            The first step and the one after the last.
-
-        Returns
-        -------
-        (steps, channels) float array
-            Velocity at half the sampling rate of the sound.
-        """
+        """Read the (steps, channels) velocity between two steps, at half the rate of the sound."""
         velocity = np.empty((stop_step - first_step, self.n_channels))
         _read_grid(self.grid, _interpolation_kernel(), self.n_steps, first_step, velocity)
         return velocity
 
 
 def membrane_blocks(wave: np.ndarray, rate_hz: int) -> Iterator[MembraneBlock]:
-    """Compute the membrane's motion, one block of channels after the other.
+    """Yield the motion of blocks of channels from base to apex, all in the same memory.
 
-    Parameters
-    ----------
-    wave : (samples,) array
-        Sound, as `normalize` and `fade` return it.
-    rate_hz : int
-        Its sampling rate.
-
-    Yields
-    ------
-    MembraneBlock
-        Blocks from the base to the apex, all in the same memory: read one before asking for the
-        next.
+    Read one block before you ask for the next. `wave` (samples,) is faded and normalized.
     """
     top_hz = rate_hz // 2
     spectrum = scipy.fft.rfft(np.asarray(wave, dtype=float))

@@ -31,16 +31,8 @@ REST_S = 1e-3  # after a spike, a fiber can't fire
 class NerveFibers:
     """The nerve fibers of some channels, from the beginning of a sound to its end.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Steps of the whole sound, and channels.
-    rate_hz : float
-        Steps in a second.
-    seed : int
-        Seed of the random numbers.
-    first_channel, of_channels : int
-        Which channel of how many the first one is. Each channel has random numbers of its own.
+    `shape` has the steps of the whole sound and the channels. The first one is channel
+    `first_channel` of `of_channels`, each of which has random numbers of its own.
     """
 
     def __init__(
@@ -59,18 +51,7 @@ class NerveFibers:
         self._step = 0
 
     def fire(self, probability: np.ndarray) -> np.ndarray:
-        """Draw how many fibers fire in the next steps.
-
-        Parameters
-        ----------
-        probability : (steps, channels) array
-            Probability for each step and each fiber that is ready to fire.
-
-        Returns
-        -------
-        (steps, channels) uint8 array
-            Number of fibers that fire, 0 to 40.
-        """
+        """Draw how many of 40 fibers fire in the next steps, from and as (steps, channels)."""
         first = self._step
         self._step += len(probability)
         with np.errstate(over="ignore"):  # random numbers are products modulo 2^64

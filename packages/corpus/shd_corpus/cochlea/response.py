@@ -30,7 +30,7 @@ import pooch
 import scipy
 from scipy.special import hankel1, hankel2
 
-from shd_corpus.cochlea.threads import N_THREADS
+from shd_corpus.compiled import N_THREADS
 from shd_corpus.files import atomic
 
 CHANNELS = 700  # points of the membrane at equal distances; SHD's files number them as units
@@ -72,21 +72,9 @@ def resonance_hz(channels: int = CHANNELS) -> np.ndarray:
 def membrane_response(omega: np.ndarray, x_cm: float) -> np.ndarray:
     """Compute how fast one point of the membrane moves when tones enter the ear.
 
-    Parameters
-    ----------
-    omega : (frequencies,) array
-        Angular frequencies, rad/s.
-    x_cm : float
-        Distance of the point from the base.
-
-    Returns
-    -------
-    (frequencies,) complex array
-        Velocity per unit of sound: the absolute value is the gain, the angle the phase.
-
-    References
-    ----------
-    Sieroka, Dosch and Rupp (2006), J. Acoust. Soc. Am. 120, 297.
+    The angular frequencies `omega` (frequencies,) are in rad/s, `x_cm` counts from the base. What
+    returns is complex, velocity per unit of sound: the absolute value is the gain, the angle the
+    phase. See the module for the formula and its source.
     """
     # decay is the root of stiffness(x) / stiffness(0), so it is 1 at the base. inertia is the root
     # of what is subtracted from the stiffness.
@@ -123,18 +111,10 @@ def response_table(top_hz: int) -> tuple[np.ndarray, np.ndarray]:
     number of points for each channel serves sounds of all lengths. Making it takes longer than
     encoding an utterance, so it is stored in the user's cache folder.
 
-    Parameters
-    ----------
-    top_hz : int
-        Highest frequency of a sound: half of its sampling rate.
-
-    Returns
-    -------
-    table : (CHANNELS // 2, TABLE_POINTS, 2) complex array
-        Channels 2 j and 2 j + 1 share their frequencies. If a and b are their responses, the table
-        holds a + i b and a - i b, from which one Fourier transform makes the motion of both.
-    tops_hz : (CHANNELS // 2,) float array
-        The frequency of each pair's last point. The first one is 1 Hz.
+    The table is (CHANNELS // 2, TABLE_POINTS, 2) and complex. Channels 2 j and 2 j + 1 share their
+    frequencies. If a and b are their responses, it holds a + i b and a - i b, from which one
+    Fourier transform makes the motion of both. `tops_hz` (CHANNELS // 2,) has the frequency of each
+    pair's last point, at most `top_hz`, half of the sound's sampling rate.
     """
     with _one_table_at_a_time:
         return _stored_table(top_hz)

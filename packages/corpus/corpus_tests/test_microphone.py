@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import soundfile
 
+from corpus_tests.made_recordings import AUDIO, NOT_WORDS, RATE, noise, tone, with_noise
 from shd_corpus.cochlea import encode
 from shd_corpus.microphone import (
     AFTER_S,
     BEFORE_S,
     encode_utterance,
+    encode_utterance_file,
     find_utterance,
-    read_utterance,
 )
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_file
-from tests.builders.recordings import AUDIO, NOT_WORDS, RATE, noise, tone, with_noise
 
 WORD = with_noise(np.zeros(RATE), tone(0.4), np.zeros(RATE))
 
@@ -57,7 +57,7 @@ def test_a_rate_that_is_no_recording_of_speech_is_refused(rate_hz, tmp_path):
     if rate_hz < 2**31:  # libsndfile writes no more
         path = tmp_path / "x.wav"
         soundfile.write(path, wave, rate_hz)
-        for read in (read_utterance, encode_file):
+        for read in (encode_utterance_file, encode_file):
             with pytest.raises(RecordingError, match=rf"x\.wav: .*{sentence}"):
                 read(path)
 

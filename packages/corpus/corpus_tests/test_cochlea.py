@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import multiprocessing.dummy
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from lauscher.transformations import basilar_membrane
 
 from shd_corpus import cochlea
 from shd_corpus.cochlea import encoding, membrane_velocity, response, sound
-from shd_helpers.paths import ROOT
 
 RATE_HZ = 12_000  # of the membrane, for waves at 24 kHz
 SOME = slice(5, 700, 20)  # channels, where the reference is too slow for all
@@ -141,7 +141,7 @@ def test_fibers_rest_as_in_the_reference(p, rate_hz):
 
 def test_a_click_moves_the_membrane_before_the_click_as_docs_cochlea_says(monkeypatch):
     """The reference implementation does the same, so the page's table holds for both."""
-    page = (ROOT / "docs" / "cochlea.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "cochlea.md").read_text(encoding="utf-8")
     row = r"^\| (\d+) \| ([\d,]+) Hz \| ([\d.]+) ms before the click \|$"
     said = re.findall(row, page, re.MULTILINE)
     assert len(said) == 5
@@ -216,10 +216,11 @@ def test_the_number_of_steps_computed_at_once_changes_nothing(steps_at_once, mon
     np.testing.assert_array_equal(cochlea.encode(excerpt(), 24_000, seed=7), expected)
 
 
-def test_the_table_is_stored_and_made_again_if_its_file_is_damaged(data_dir):
+def test_the_table_is_stored_and_made_again_if_its_file_is_damaged(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     load_or_make = response._stored_table.__wrapped__
     table, _ = load_or_make(500)
-    (stored,) = (data_dir / "cache").iterdir()
+    (stored,) = (tmp_path / "shd_corpus").iterdir()
     older = stored.with_name("cochlea_500_0.npy")
     older.touch()
     stored.write_bytes(stored.read_bytes()[:1000])
@@ -243,7 +244,7 @@ def test_the_table_depends_on_its_own_module_alone():
     imported = {
         alias.name
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("shd_helpers")
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("shd_corpus")
         for alias in node.names
     }
-    assert imported == {"N_THREADS", "atomic", "data_dir"}
+    assert imported == {"N_THREADS", "atomic"}

@@ -3,12 +3,12 @@
 import hashlib
 import io
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from shd_corpus import heidelberg
-from shd_helpers.paths import ROOT
 
 
 def sound(
@@ -23,7 +23,7 @@ def sound(
 RATE = 48_000
 
 
-AUDIO = ROOT.parent / "shared" / "data" / "hd_audio"
+AUDIO = Path(__file__).parents[4] / "shared" / "data" / "hd_audio"
 
 
 def tone(seconds, level=0.3, hz=500):

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from corpus_tests.loopback import serve
+from corpus_tests.made_files import names
+from corpus_tests.made_recordings import RECORDINGS, TEST, TRAIN, expect, pack
 from shd_corpus import heidelberg, recordings
+from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.cochlea import encode
-from shd_corpus.dataset_error import DatasetError
+from shd_corpus.heidelberg import download_heidelberg
 from shd_corpus.shd_file import read_shd
 from shd_corpus.waveform_augmentation import WaveformAugmentation
-from shd_helpers import data as datasets
-from tests.builders.data_files import names
-from tests.builders.recordings import RECORDINGS, TEST, TRAIN, expect, pack
-from tests.loopback import serve
 
 LABELS = {"hd_train": [17, 0, 9, 10, 9], "hd_test": [12, 5, 1]}
 SPEAKERS = {"hd_train": [3, 11, 0, 0, 0], "hd_test": [5, 4, 0]}
@@ -52,7 +52,19 @@ def encoded(monkeypatch):
 
 
 @pytest.fixture
-def site(monkeypatch, data_dir, encoded):
+def folder(tmp_path):
+    """Where the files are made; its name has a space."""
+    return tmp_path / "data folder"
+
+
+def augmented(folder, file_number, copies):
+    """Make some copies of one file."""
+    numbers = range(1, copies + 1)
+    return [download_heidelberg(folder, copy, [file_number])[0] for copy in numbers]
+
+
+@pytest.fixture
+def site(monkeypatch, encoded):
     """The site with a good small archive, whose description stands for the official one."""
     with serve() as site:
         site.files["hd_audio.tar.gz"] = pack()
@@ -81,21 +93,20 @@ def check_good(files):
 DONE = ["hd.json", "hd_audio.tar.gz", "hd_test.h5", "hd_train.h5"]
 
 
-def test_from_site_to_spikes(site, data_dir, encoded, monkeypatch):
+def test_from_site_to_spikes(site, folder, encoded, monkeypatch):
     site.cut = [3000]  # and begins again
-    files = datasets.locate("hd")
+    files = download_heidelberg(folder)
     check_good(files)
-    assert names(data_dir / "hd") == DONE
-    assert datasets.dataset_name(files) == "hd"
+    assert names(folder) == DONE
     site.asked.clear()
     encoded.clear()
     before = [path.read_bytes() for path in files]
-    assert datasets.locate("hd") == files
+    assert download_heidelberg(folder) == files
     assert [path.read_bytes() for path in files] == before
     assert site.asked == encoded == []
     site.files.clear()
     monkeypatch.setattr(heidelberg, "SPIKES", heidelberg.SPIKES + 1)  # other code: made anew
-    check_good(datasets.locate("hd"))
+    check_good(download_heidelberg(folder))
     assert len(encoded) == len(RECORDINGS)
 
 
@@ -108,18 +119,18 @@ BAD_ARCHIVES = {
 
 
 @pytest.mark.parametrize("fault", BAD_ARCHIVES)
-def test_bad_archive(site, data_dir, tmp_path, fault):
+def test_bad_archive(site, folder, tmp_path, fault):
     site.files["hd_audio.tar.gz"], message = BAD_ARCHIVES[fault]
     outside = set(tmp_path.rglob("*"))
     with pytest.raises(
         DatasetError, match=f"hd_audio.tar.gz: .*{message}.* Remove hd_audio.tar.gz and start"
     ):
-        datasets.locate("hd")
-    written = set(tmp_path.rglob("*")) - outside - set(data_dir.rglob("*"))
-    assert written == {data_dir}
+        download_heidelberg(folder)
+    written = set(tmp_path.rglob("*")) - outside - set(folder.rglob("*"))
+    assert written == {folder}
     site.files["hd_audio.tar.gz"] = pack()
-    (data_dir / "hd" / "hd_audio.tar.gz").unlink()
-    check_good(datasets.locate("hd"))
+    (folder / "hd_audio.tar.gz").unlink()
+    check_good(download_heidelberg(folder))
 
 
 STRANGE = "lang-french_speaker-00_trial-0_digit-0.flac"
@@ -132,83 +143,82 @@ BAD_LISTS = {
 
 
 @pytest.mark.parametrize("fault", BAD_LISTS)
-def test_bad_list(site, data_dir, encoded, fault):
+def test_bad_list(site, folder, encoded, fault):
     train, test = BAD_LISTS[fault]
     site.files["hd_audio.tar.gz"] = pack(train=train, test=test)
     with pytest.raises(DatasetError, match=r"not the official lists.* Put the official lists into"):
-        datasets.locate("hd")
+        download_heidelberg(folder)
     assert encoded == []
     site.files.clear()  # as it says: no second download
     for part, listed in (("train", TRAIN), ("test", TEST)):  # folders and endings don't matter
         text = "".join(f'"./audio/{name.removesuffix(".flac")}.wav"\r\n' for name in listed)
-        (data_dir / "hd" / f"{part}_filenames.txt").write_bytes(text.encode("utf-8-sig"))
-    check_good(datasets.locate("hd"))
+        (folder / f"{part}_filenames.txt").write_bytes(text.encode("utf-8-sig"))
+    check_good(download_heidelberg(folder))
 
 
-def test_recording_that_cannot_be_decoded(site, monkeypatch):
+def test_recording_that_cannot_be_decoded(site, folder, monkeypatch):
     recorded = RECORDINGS | {TEST[0]: b"fLaC but nothing follows"}
     site.files["hd_audio.tar.gz"] = pack(recorded)
     expect(monkeypatch, recorded)
     with pytest.raises(DatasetError, match=rf"{TEST[0]}: .*part of .*hd_audio.tar.gz"):
-        datasets.locate("hd")
+        download_heidelberg(folder)
 
 
-def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
+def test_full_disk_and_then_it_goes_on(site, folder, encoded, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(heidelberg, "write_shd", full)
         with pytest.raises(DatasetError, match=r"No space left.*Free some space, .*it continues"):
-            datasets.locate("hd")
-    assert names(data_dir / "hd") == ["hd.json", "hd_audio.tar.gz", "unfinished"]
-    (data_dir / "hd" / "hd_test.h5").write_bytes(b"of a stopped run")
+            download_heidelberg(folder)
+    assert names(folder) == ["hd.json", "hd_audio.tar.gz", "unfinished"]
+    (folder / "hd_test.h5").write_bytes(b"of a stopped run")
     site.files.clear()
     encoded.clear()
-    check_good(datasets.locate("hd"))
+    check_good(download_heidelberg(folder))
     assert encoded == []
-    assert names(data_dir / "hd") == DONE
+    assert names(folder) == DONE
 
 
 @pytest.mark.parametrize("found", ["hd_train.h5", "hd_test.h5", "hd_augmented1_train.h5"])
 @pytest.mark.parametrize("is_online", [True, False])
-def test_files_that_somebody_put_there_are_refused_and_stay(site, data_dir, found, is_online):
+def test_files_that_somebody_put_there_are_refused_and_stay(site, folder, found, is_online):
     if not is_online:
         site.files.clear()
-    (data_dir / "hd").mkdir(parents=True)
-    own = data_dir / "hd" / found
+    folder.mkdir()
+    own = folder / found
     own.write_bytes(b"mine")
     refused = rf"{found}: was not made by this program, .*another folder, .*DATASET=.*remove it"
     with pytest.raises(DatasetError, match=refused):
         if "augmented" in found:
-            heidelberg.make_heidelberg(data_dir / "hd", 1, [0])
+            download_heidelberg(folder, 1, [0])
         else:
-            datasets.locate("hd")
+            download_heidelberg(folder)
     assert own.read_bytes() == b"mine"
     assert site.asked == []
     own.unlink()
     if is_online:
-        check_good(datasets.locate("hd"))
+        check_good(download_heidelberg(folder))
 
 
-def test_files_of_an_older_version_stay_until_new_ones_are_made(site, data_dir, monkeypatch):
-    files = datasets.locate("hd")
+def test_files_of_an_older_version_stay_until_new_ones_are_made(site, folder, monkeypatch):
+    files = download_heidelberg(folder)
     before = [path.read_bytes() for path in files]
-    (data_dir / "hd" / "hd_audio.tar.gz").unlink()
+    (folder / "hd_audio.tar.gz").unlink()
     site.files.clear()
     monkeypatch.setattr(heidelberg, "SPIKES", heidelberg.SPIKES + 1)
     with pytest.raises(DatasetError, match=r"download failed"):
-        datasets.locate("hd")
+        download_heidelberg(folder)
     assert [path.read_bytes() for path in files] == before
 
 
-def test_augmented_copies_are_made_when_they_are_needed(site, data_dir, encoded, monkeypatch):
+def test_augmented_copies_are_made_when_they_are_needed(site, folder, encoded, monkeypatch):
     monkeypatch.setattr(recordings, "WAVEFORMS", 7)
-    files = datasets.locate("hd")
-    folder = data_dir / "hd"
+    files = download_heidelberg(folder)
     encoded.clear()
-    copies = datasets.locate_augmented("hd", files, 0, 2)
-    copies += datasets.locate_augmented("hd", files, 1, 1)
+    copies = augmented(folder, 0, 2)
+    copies += augmented(folder, 1, 1)
     assert encoded.count(TRAIN[0]) == 2 and len(encoded) == 2 * len(TRAIN) + len(TEST)
     made = [
         f"hd_augmented{k}.{end}" for k in ("1_test", "1_train", "2_train") for end in ("h5", "json")
@@ -223,19 +233,21 @@ def test_augmented_copies_are_made_when_they_are_needed(site, data_dir, encoded,
             times, units = oracle(name, RECORDINGS[name], f" {k} 7")
             np.testing.assert_array_equal(read.spikes(i), (times, units))
     encoded.clear()
-    datasets.locate("hd")
-    datasets.locate_augmented("hd", files, 0, 2)
+    download_heidelberg(folder)
+    augmented(folder, 0, 2)
     assert encoded == []
     monkeypatch.setattr(heidelberg, "WAVEFORMS", 8)
-    datasets.locate_augmented("hd", files, 0, 1)
+    augmented(folder, 0, 1)
     assert sorted(encoded) == sorted(TRAIN)
 
 
-def test_two_at_once(site, encoded):
+def test_two_at_once(site, folder, encoded):
     results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(datasets.locate("hd"))) for _ in range(2)
-    ]
+
+    def download():
+        results.append(download_heidelberg(folder))
+
+    threads = [threading.Thread(target=download) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from corpus_tests.made_recordings import sound
 from shd_corpus import recordings
+from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, LANGUAGES
-from shd_corpus.dataset_error import DatasetError
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_recordings
 from shd_corpus.shd_file import read_shd
-from tests.builders.recordings import sound
 
 CLASSES = ("yes", "no", "stop")
 SPEAKERS = ("anna", "bert", "carl")
@@ -192,11 +192,11 @@ FAULTS = {
     ),
     "a class that isn't UTF-8": (
         lambda f: rename(f, "no", NOT_UTF8),
-        r"my_wavs/n\\udcf6: the folder's name isn't UTF-8.* Rename the folder",
+        r"my_wavs/n\\udcf6: its name isn't UTF-8. Rename it",
     ),
     "a file that isn't UTF-8": (
         lambda f: rename(f, "no/anna_1.wav", f"no/{NOT_UTF8}_1.wav"),
-        r"no/n\\udcf6_1.wav: the file's name isn't UTF-8. Rename it",
+        r"no/n\\udcf6_1.wav: its name isn't UTF-8. Rename it",
     ),
     "a class with a line break": (
         lambda f: rename(f, "no", "n\no"),

@@ -12,13 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
+from corpus_tests.made_files import GOOD, KEYS, check_good, packed, write
 from shd_corpus import packed_file, shd_file
+from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, GERMAN, language_classes
-from shd_corpus.dataset_error import DatasetError
 from shd_corpus.packed_file import content_hash
-from shd_corpus.shd_file import read_in_slices, read_shd, speakers_of
-from shd_corpus.shd_writer import write_shd
-from tests.builders.data_files import GOOD, KEYS, check_good, packed, write
+from shd_corpus.shd_file import read_in_slices, read_shd, speakers_of, write_shd
 
 
 def many(path: Path, n: int) -> Path:
@@ -71,7 +70,7 @@ def test_write_shd_is_read_back(tmp_path):
 def test_no_room_for_a_file(tmp_path):
     """HDF5 itself crashes where the disk is full; a limit on the size of files is as full."""
     code = (
-        "import resource, sys; from shd_corpus.shd_writer import write_shd\n"
+        "import resource, sys; from shd_corpus.shd_file import write_shd\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "times, units = [[0.5] * 5000] * 100, [[7] * 5000] * 100\n"
         "try: write_shd(sys.argv[1], times, units, [0] * 100, [0] * 100)\n"

@@ -3,15 +3,13 @@
 import errno
 import os
 import platform
-import shutil
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
-from shd_corpus.files import atomic, is_disk_full, reading
+from shd_corpus.files import atomic, reading
 
 
 def test_error_leaves_the_old_file(tmp_path):
@@ -73,20 +71,6 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(tmp_
         part.write_text("new")
         names[part.stat().st_ino] = "content"
     assert calls == ["content", "moved", "folder"]
-
-
-@pytest.mark.parametrize("free", [0, 2**40])
-def test_a_full_disk_is_told_by_the_number_and_the_disk(tmp_path, monkeypatch, free):
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
-    for error, is_full in (
-        (f"OSError: [Errno {errno.ENOSPC}] No space left on device: 'x'", not free),
-        (f"OSError: Can't write data (errno = {errno.ENOSPC}, error message)", not free),
-        (f"RunError: /x: can't be written ([Errno {errno.ENOSPC}] No space left). Free", not free),
-        (f"OSError: [Errno {errno.EDQUOT}] Disk quota exceeded", True),
-        ("OSError: [Errno 2] No space left on device", False),
-        (f"ValueError: [Errno {errno.ENOSPC}] No space left on device", False),
-    ):
-        assert is_disk_full(f"Traceback:\n{error}\n", tmp_path) == is_full
 
 
 @pytest.mark.parametrize(
