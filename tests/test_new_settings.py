@@ -29,7 +29,6 @@ from shd_helpers.study import (
 from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import read_run
-from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.run_writer import RunWriter
 from tests.builders.events import random_events
 
@@ -146,13 +145,6 @@ def test_a_run_of_any_network_is_read_back(tmp_path, changes):
     again = load_pretrained(tmp_path / "pretrained.npz", trust=True)
     assert torch.equal(evaluate(again.network, events).class_scores, wanted)
     assert len(run.epochs) == 1 and len(run.predictions) == 8
-
-
-def test_a_run_whose_file_is_gone_says_so(tmp_path, mine):
-    _, _, run = trained(tmp_path / "run", KINDS["own module"])
-    mine.unlink()
-    with pytest.raises(RunError, match=r"run\.json: its network needs .*there is no file mine\.py"):
-        load_network(run, trust=True)
 
 
 def test_networks_of_more_classes_keep_those_of_one_language(tmp_path):

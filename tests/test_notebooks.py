@@ -140,9 +140,10 @@ def test_notebook_3_quotes_what_membranes_added_in_the_ladder():
 def names_of_the_packages(notebook):
     """Return the functions of the packages that a notebook uses, by their names there."""
     modules, names = set(), set()
+    study = ("shd_helpers", "shd_corpus", "shd_course")
     code = "\n".join(cell.source for cell in code_cells(notebook))
     for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("shd_"):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith(study):
             for alias in node.names:
                 # only packages have modules
                 is_package = hasattr(import_module(node.module), "__path__")

@@ -11,7 +11,6 @@ import time
 import traceback
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -131,7 +130,7 @@ def read_while_it_is_replaced(folder):
     """Read while another process replaces the run again and again."""
     write_run(folder)
     if not (pid := os.fork()):
-        for epochs in range(2, 40):
+        for epochs in range(2, 20):
             write_run(folder, epochs=epochs)
             time.sleep(0.05)
         os._exit(0)
@@ -143,7 +142,7 @@ def read_while_it_is_replaced(folder):
 
 def write_at_once(folder):
     """Let two processes write the same run again and again, then read what is left."""
-    for _ in range(20):
+    for _ in range(10):
         writers = []
         for epochs in (1, 2):
             writers.append(os.fork())
@@ -264,7 +263,7 @@ def test_a_run_folder_that_is_a_mount_is_written(tmp_path):
     disk = tmp_path / "disk"
     folder.mkdir()
     disk.mkdir()
-    code = "import tests.test_run_folder as t, sys; t.write_run(t.Path(sys.argv[1]))"
+    code = "import tests.test_run_folder as t, sys; from pathlib import Path; t.write_run(Path(sys.argv[1]))"
     ended = mounted(f"--bind {disk}", folder, code, folder)
     assert ended.returncode == 0, ended.stderr
     assert [path.name for path in folder.iterdir()] == [] and epochs_of(disk) == 1
@@ -294,31 +293,10 @@ def fill_disk(folder):
 
 def test_a_full_disk_is_recognized_whatever_writes(tmp_path):
     """A disk of 512 kB, of which more and more pages are free, until there is room for a run."""
-    code = "import tests.test_run_folder as t, sys; t.fill_disk(t.Path(sys.argv[1]) / 'run')"
+    code = "import tests.test_run_folder as t, sys; from pathlib import Path; t.fill_disk(Path(sys.argv[1]) / 'run')"
     ended = mounted("-t tmpfs -o size=512k tmpfs", tmp_path, code, tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stdout.splitlines()) > 3
-
-
-@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC])
-def test_an_error_of_the_disk_is_reported_and_the_lock_is_free(tmp_path, monkeypatch, number):
-    folder = tmp_path / "run"
-    write_run(folder)
-    run = RunWriter(folder, {"seed": 9}, {}, PARTS, network())
-    real = Path.mkdir
-
-    def mkdir(path, **options):
-        if path.name == ".unfinished":
-            raise OSError(number, os.strerror(number))
-        real(path, **options)
-
-    monkeypatch.setattr(Path, "mkdir", mkdir)
-    with pytest.raises(RunError, match=rf"run: .*{os.strerror(number)}.* is unchanged"):
-        run.finish(network(), {}, PREDICTIONS, {}, {})
-    monkeypatch.setattr(Path, "mkdir", real)
-    assert epochs_of(folder) == 1
-    run.finish(network(), {}, PREDICTIONS, {}, {})
-    assert read_run(folder).info["seed"] == 9
 
 
 def test_class_scores_of_an_earlier_run_are_not_taken_for_those_of_the_next(tmp_path):
