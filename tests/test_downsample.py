@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from shd_corpus.class_names import ENGLISH, GERMAN
 from shd_corpus.dataset_error import DatasetError
@@ -15,18 +13,7 @@ from shd_corpus.shd_writer import write_shd
 from shd_helpers.events import Downsampling, downsample, load_pair, loading
 from shd_helpers.events.downsampling import downsample_slices
 from shd_helpers.events.loading import load_file
-from tests.builders.events import grids, naive, spike_lists, utterances
-
-
-@settings(max_examples=60, deadline=None)
-@given(spike_lists, grids, st.integers(1, 4))
-def test_pooling_equals_nested_loops(spikes, grid, pool_threshold):
-    pool_threshold = min(pool_threshold, grid.pool_units * grid.pool_steps)
-    grid = Downsampling(**{**vars(grid), "pool_threshold": pool_threshold})
-    pairs = [([t for t, _ in rows], [u for _, u in rows]) for rows in spikes]
-    dense = downsample(utterances(pairs), grid).to_frames(range(len(pairs)))
-    for i, (times, units) in enumerate(pairs):
-        np.testing.assert_array_equal(dense[:, i], naive(times, units, grid))
+from tests.builders.events import utterances
 
 
 def test_study_grid_is_183_by_333():

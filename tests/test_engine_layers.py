@@ -105,6 +105,7 @@ def neurons_over_steps(lif, cur):
 
 
 LAYERS = {
+    "neither adaptation nor hidden delays": {},
     "first layer adapts": {"adaptive": (1,)},
     "second layer adapts": {"adaptive": (2,)},
     "output layer adapts": {"adaptive": (3,)},

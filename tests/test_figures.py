@@ -6,16 +6,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from shd_corpus.class_names import LANGUAGES
-from shd_corpus.shd_file import N_CHANNELS
-from shd_course.figures import benchmark, circuits, downsizing, recipes
-from shd_helpers import figures
+from shd_course.figures import benchmark, downsizing
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures import plots, style
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
-ENGLISH = LANGUAGES["english"]
-BOTH = LANGUAGES["both"]
 SOURCE = "data: a_name_of_some_length, english; seed 0; training file"
 
 
@@ -23,15 +18,6 @@ SOURCE = "data: a_name_of_some_length, english; seed 0; training file"
 def closed():
     yield
     plt.close("all")
-
-
-def spikes(end_s=0.4, n=300):
-    rng = np.random.default_rng(0)
-    return np.sort(rng.uniform(0, end_s, n)), rng.integers(0, N_CHANNELS, n)
-
-
-def wave(n=2400):
-    return np.sin(np.linspace(0, 300, n)) * np.hanning(n)
 
 
 def history(epochs=30):
@@ -58,31 +44,6 @@ def differences(n=4):
     return table.assign(verdict=np.where(is_shown, "shown", "undecided"))
 
 
-def means(index, lowest=40, highest=80, half=5.0):
-    """Return made-up means of validation accuracy, as `summarize` does."""
-    values = np.linspace(lowest, highest, len(index))
-    return pd.DataFrame({"validation": values, "validation_ci95": half}, index=index)
-
-
-def recipe_figures():
-    """Return made-up data for the three figures of notebook 5."""
-    names = [f"p{i:02d}" for i in range(16)]
-    inputs = [f"input {i}" for i in range(5)]
-    values = np.random.default_rng(1).uniform(10, 75, (16, 5))
-    again = means(pd.MultiIndex.from_product([inputs, names[:3]]))
-    rates = means(pd.MultiIndex.from_product([[0.0005, 0.001], [10, 20]], names=["lr", "epochs"]))
-    levels = [["utterances", "speakers"], ["fast_sigmoid", "atan", "sigmoid"], [0.5, 2.0, 8.0]]
-    slopes = means(pd.MultiIndex.from_product(levels).sort_values())
-    return pd.DataFrame(values, names, inputs), again, rates, slopes
-
-
-def six_inputs():
-    """Return made-up means of the sweep `causes`."""
-    names = [f"{c}, {p}" for c in downsizing.CHANNEL_COLORS for p in downsizing.POOLING_MARKERS]
-    columns = {"input_events": np.linspace(8000, 1500, 6), "test_unseen": np.linspace(76, 71, 6)}
-    return pd.DataFrame(columns | {"test_unseen_ci95": 14.0}, index=names)
-
-
 def two_benchmarks():
     """Return made-up accuracies of this study, and of papers as results/published.csv has them."""
     ours = pd.DataFrame({"test": [89.0, 63.0], "test_ci95": [0.4, 2.0]}, index=["large", "small"])
@@ -106,27 +67,6 @@ def two_benchmarks():
     return ours.assign(parameters=[86_420, 10_840]), papers
 
 
-def disturbed():
-    """Return made-up accuracies for each kind of disturbance."""
-    kinds = [kind for panel in circuits.PANELS.values() for kind in panel]
-    index = pd.MultiIndex.from_product([kinds, [0.01, 0.1, 0.3]])
-    return pd.Series(np.linspace(70, 12, len(index)), index)
-
-
-def traces():
-    """Return made-up membranes whose spikes differ."""
-    ms = 3.0 * np.arange(333)
-    return pd.DataFrame({"integers": ms % 51 / 40, "floats": ms % 57 / 45}, index=ms)
-
-
-def rounded():
-    """Return made-up losses of three circuits."""
-    columns = {"loss": [0.1, 0.2, 4.0], "ci95": [1.0, 1.2, 9.0], "kB": [7.0, 5.6, 3.5]}
-    columns["same"] = [99.9, 98.4, 80.0]
-    return pd.DataFrame(columns, index=["8-8-16", "5-8-16", "4-4-16"])
-
-
-FIRST, AGAIN, RATES, SLOPES = recipe_figures()
 INPUTS = ["183 x 333", "700 x 1000", "183 x 333, threshold 1"]
 CASES = {
     "accuracy_loss": lambda: plots.accuracy_loss(history(), 10),
@@ -135,17 +75,7 @@ CASES = {
         accuracies(INPUTS), INPUTS, {8: "(tuned on)"}
     ),
     "paired_differences": lambda: plots.paired_differences(differences(), 3.0),
-    "search": lambda: recipes.search(FIRST),
-    "finalists": lambda: recipes.finalists(AGAIN, AGAIN.validation + 3),
-    "single_settings": lambda: recipes.single_settings(RATES, SLOPES),
-    "accuracy_over_entries": lambda: downsizing.accuracy_over_entries(six_inputs()),
-    "accuracy_over_entries, not complete": lambda: downsizing.accuracy_over_entries(
-        six_inputs().iloc[:2]
-    ),
     "benchmark": lambda: benchmark.benchmark(*two_benchmarks()),
-    "membranes": lambda: circuits.membranes(traces()),
-    "rounding": lambda: circuits.rounding(rounded(), "5-8-16", 0.5),
-    "disturbances": lambda: circuits.disturbances(disturbed(), 71.0),
 }
 
 
@@ -158,13 +88,6 @@ def test_figure_is_legible_as_it_is_saved(name, tmp_path, monkeypatch):
     assert plt.get_fignums() == [], "an open figure is shown once more at the end of a cell"
     assert (tmp_path / "img" / f"{name}.png").stat().st_size > 1000
     assert unlabeled(figure) == [] and same_in_gray(figure) == []
-
-
-def test_the_look_comes_with_the_first_figure():
-    assert plt.rcParams["axes.spines.top"] is False  # not matplotlib's
-    assert {"save", "accuracy_loss", "explorers"} <= {*figures.__all__} <= {*dir(figures)}
-    for name in figures.__all__:
-        assert getattr(figures, name) is not None
 
 
 def test_curves_are_those_of_the_table():
@@ -202,11 +125,6 @@ def test_speakers_stand_in_the_order_of_the_first_input_with_means_over_seeds():
         np.testing.assert_allclose(mean, means[name].loc[[0, 2]].mean())  # 1 has a note
 
 
-def test_paired_panels_of_speakers_have_common_axes():
-    left, right = plots.speakers_by_input(accuracies(), ["small", "large"], {}).axes
-    assert left.get_xlim() == right.get_xlim() and left.get_ylim() == right.get_ylim()
-
-
 def test_only_what_is_shown_has_a_filled_marker():
     (axis,) = plots.paired_differences(differences(), 3.0).axes
     lines = {line.get_label(): line for line in axis.lines}
@@ -215,32 +133,6 @@ def test_only_what_is_shown_has_a_filled_marker():
     assert lines["shown"].get_mfc() != lines["undecided"].get_mfc() == "white"
     (margin,) = (line for label, line in lines.items() if "margin" in label)
     assert margin.get_xdata()[0] == -3
-
-
-def test_a_long_adjusted_interval_does_not_hide_the_short_ones():
-    found = differences()
-    found["ci_holm"] = [500.0, *found.ci_holm[1:]]
-    (axis,) = plots.paired_differences(found, 3.0).axes
-    low, high = axis.get_xlim()
-    assert (found["mean"] - found.ci95).min() > low > -20
-    assert (found["mean"] + found.ci95).max() < high < 20
-    arrows = {line.get_marker(): line for line in axis.lines if line.get_marker() in "<>"}
-    assert arrows["<"].get_xdata().tolist() == [low] and arrows[">"].get_xdata().tolist() == [high]
-    assert arrows["<"].get_ydata().tolist() == [len(found) - 1]
-
-
-def test_differences_without_long_intervals_fill_their_figure():
-    """The axis and its labels reach down to the figure's lower end."""
-    found = differences()
-    found["ci_holm"] = 1.2 * found.ci95
-    figure = plots.paired_differences(found)
-    figure.canvas.draw()
-    (axis,) = figure.axes
-    assert len([line for line in axis.lines if line.get_marker() in "<>"]) == 0
-    lowest = axis.get_tightbbox().transformed(figure.transFigure.inverted()).ymin
-    label = axis.xaxis.label.get_window_extent()
-    assert label.transformed(figure.transFigure.inverted()).ymin < 0.05
-    assert 0 < lowest < 0.05
 
 
 def test_the_benchmark_draws_each_network_by_how_it_was_selected():

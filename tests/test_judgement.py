@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import traceback
-import warnings
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
@@ -494,42 +493,6 @@ def test_weights_that_do_not_depend_on_the_seed_are_told(events):
 
     with pytest.warns(UserWarning, match="draws the same weights for every seed"):
         judge(seeds_itself, events, seeds=(0, 1), options=HERE)
-
-
-def test_a_spiking_network_for_steps_of_another_length_is_told(events):
-    """A function of units and classes doesn't learn how long a step is."""
-    slow = replace(events, step_ms=10.0)
-    message = r"make_model: spiking: its SpikingNetwork was made for steps of 3 ms.*last 10 ms"
-    with pytest.warns(UserWarning, match=message):
-        judge(spiking, slow, options=HERE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        judge(spiking, events, options=HERE)
-        judge(MeanThenLinear, slow, options=HERE)
-        judge(
-            lambda u, c: SpikingNetwork((u, 8, c), step_ms=slow.step_ms),
-            slow,
-            options=HERE,
-        )
-
-
-class LazyThenLinear(MeanThenLinear):
-    """Draws all its weights when the first batch comes, one tensor after the other."""
-
-    def __init__(self, n_units, n_classes):
-        super().__init__(n_units, n_classes)
-        self.layers = nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(n_classes))
-
-
-def test_weights_that_are_drawn_by_the_first_batch_are_compared_then(events):
-    def seeds_itself(n_units, n_classes):
-        torch.manual_seed(0)
-        return LazyThenLinear(n_units, n_classes)
-
-    drawn = try_network(LazyThenLinear, events, TrainOptions(), "cpu")
-    same = try_network(seeds_itself, events, TrainOptions(), "cpu")
-    assert drawn.has_random_weights and not same.has_random_weights
-    assert drawn.n_parameters == same.n_parameters == 12 * 8 + 8 + 8 * 3 + 3
 
 
 def raises(n_units, n_classes):

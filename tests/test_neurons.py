@@ -210,11 +210,6 @@ class SpikesOfAll(Broken):
         return spk.sum(1), slow, mem
 
 
-class NoTensor(Broken):
-    def forward(self, cur, slow, mem):
-        return super().forward(cur, slow, mem)[0], 3.0, mem
-
-
 class Divides(Broken):
     def forward(self, cur, slow, mem):
         spk, slow, mem = super().forward(cur, slow, mem)
@@ -227,7 +222,6 @@ BROKEN = {
     "too few": (TooFew, "TooFew returned 2 values for currents and 3 states"),
     "a state of one": (StateOfOne, r"returned state 1 of shape \(9,\) for currents of shape \(2"),
     "spikes of all": (SpikesOfAll, r"returned spikes of shape \(2,\) for currents of shape"),
-    "no tensor": (NoTensor, "returned state 1 of shape float"),
     "not finite": (Divides, "the membrane of Divides isn't a finite number"),
     "a hidden state": (
         lambda n, **kw: snn.Leaky(0.9, init_hidden=True, **kw),
@@ -362,23 +356,6 @@ def test_a_surrogate_that_the_neurons_do_not_get_is_refused():
         SpikingNetwork(SIZES, spike_grad=surrogate, neuron=forgets)
     with pytest.raises(ObjectError, match="lif1: its neurons don't use the surrogate"):
         SpikingNetwork(SIZES, neuron=forgets)  # they would have atan, not the default
-
-
-def test_a_surrogate_of_the_settings_that_the_neurons_do_not_get_is_refused(tmp_path, monkeypatch):
-    """In sweeps and notebooks both are named in the settings."""
-    monkeypatch.chdir(tmp_path)
-    code = (
-        "import snntorch as snn\n"
-        "from snntorch import surrogate\n"
-        "triangular = surrogate.triangular()\n"
-        "def forgets(n, **options):\n"
-        "    return snn.Leaky(0.9)\n"
-    )
-    (tmp_path / "mine.py").write_text(code)
-    for surrogate in ("atan", "mine.py:triangular"):
-        config = NetworkConfig(surrogate=surrogate, neuron="mine.py:forgets")
-        with pytest.raises(ObjectError, match="lif1: its neurons don't use the surrogate"):
-            SpikingNetwork(SIZES, config)
 
 
 @pytest.mark.parametrize("kind", ["RLeaky", "RSynaptic"])

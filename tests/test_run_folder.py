@@ -258,17 +258,6 @@ def mounted(options, place, code, *arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_a_run_folder_that_is_a_mount_is_written(tmp_path):
-    folder = tmp_path / "a run"
-    disk = tmp_path / "disk"
-    folder.mkdir()
-    disk.mkdir()
-    code = "import tests.test_run_folder as t, sys; from pathlib import Path; t.write_run(Path(sys.argv[1]))"
-    ended = mounted(f"--bind {disk}", folder, code, folder)
-    assert ended.returncode == 0, ended.stderr
-    assert [path.name for path in folder.iterdir()] == [] and epochs_of(disk) == 1
-
-
 def fill_disk(folder):
     """Write a run on a small disk with more and more room; print each error's last line."""
     write_run(folder)
@@ -291,10 +280,22 @@ def fill_disk(folder):
     assert epochs_of(folder) == 2
 
 
-def test_a_full_disk_is_recognized_whatever_writes(tmp_path):
+ON_A_SMALL_DISK = """
+import shutil, sys
+from pathlib import Path
+import tests.test_run_folder as t
+
+disk = Path(sys.argv[1])
+t.fill_disk(disk / "run")
+shutil.rmtree(disk / "run")
+t.write_run(disk)
+assert t.epochs_of(disk) == 1
+"""
+
+
+def test_a_full_disk_is_recognized_and_a_run_folder_that_is_a_mount_is_written(tmp_path):
     """A disk of 512 kB, of which more and more pages are free, until there is room for a run."""
-    code = "import tests.test_run_folder as t, sys; from pathlib import Path; t.fill_disk(Path(sys.argv[1]) / 'run')"
-    ended = mounted("-t tmpfs -o size=512k tmpfs", tmp_path, code, tmp_path)
+    ended = mounted("-t tmpfs -o size=512k tmpfs", tmp_path, ON_A_SMALL_DISK, tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stdout.splitlines()) > 3
 
