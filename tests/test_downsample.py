@@ -48,15 +48,6 @@ def test_language_picks_utterances_by_name():
     assert len(downsample(data, grid, "both")) == 4
 
 
-def test_utterances_are_taken_in_the_order_asked_for():
-    spikes = [([0.1 * k, 0.2], [200 + k, 300]) for k in range(5)]
-    events = downsample(utterances(spikes), Downsampling(pool_threshold=1))
-    taken = events.take(np.array([3, 0, 3]))
-    assert taken.speakers.tolist() == [3, 0, 3]
-    np.testing.assert_array_equal(taken.to_frames([0, 1, 2]), events.to_frames([3, 0, 3]))
-    assert len(events.take(np.array([], dtype=int))) == 0
-
-
 # ---- files and their cache ----
 
 

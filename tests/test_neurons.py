@@ -280,56 +280,6 @@ def test_hidden_neurons_adapt_and_output_neurons_do_not():
 # --- delays of hidden layers --------------------------------------------------------------------
 
 
-def late(x, delays):
-    """Return copies of all steps (steps, batch, neurons), each moved by a delay, side by side."""
-    moved = []
-    for delay in delays:
-        silence = torch.zeros(min(delay, len(x)), *x.shape[1:])
-        moved.append(torch.cat([silence, x[: max(0, len(x) - delay)]]))
-    return torch.cat(moved, dim=2)
-
-
-@pytest.mark.parametrize(("copies", "step_ms"), [("3,1", 10.0), ("2,3", 15.0), ("1,2", 2000.0)])
-def test_copies_of_a_layer_s_spikes_arrive_late_at_weights_of_their_own(copies, step_ms):
-    """Layer after layer over all steps at once, where the network goes step by step."""
-    config = NetworkConfig(hidden="12,9", hidden_delays=copies, n_delays=2, beta=0.95, slope=3.0)
-    if step_ms == 2000.0:
-        with pytest.raises(
-            ValueError, match="hidden_delays '1,2': delays are 30 ms apart, but a step"
-        ):
-            config.later_layer_delays(step_ms)
-        return
-    model = SpikingNetwork(SIZES, config, torch.Generator().manual_seed(0), step_ms)
-    between = round(30 / step_ms)
-    wanted_delays = [tuple(between * k for k in range(int(n))) for n in ("2", *copies.split(","))]
-    assert model.layer_delays == tuple(wanted_delays)
-    assert model.delays == wanted_delays[0]
-    with torch.no_grad():
-        for fc, _ in model.layers:
-            fc.weight *= 3
-    twin = copy.deepcopy(model)
-    x = torch.from_numpy(EVENTS.to_frames(range(12)))
-    spk = x
-    for i, (fc, lif) in enumerate(twin.layers):
-        cur = fc(late(spk, wanted_delays[i]))
-        mem = torch.zeros_like(cur[0])
-        steps = []
-        for t in range(len(x)):
-            one, mem = lif(cur[t], mem)
-            steps.append(one)
-        spk = torch.stack(steps)
-        assert 0 < spk.mean() < 1
-    found = model(x)
-    assert torch.equal(found, spk.sum(0))
-    weights = torch.linspace(-1, 1, found.numel()).view_as(found)
-    (found * weights).sum().backward()
-    (spk.sum(0) * weights).sum().backward()
-    wanted = dict(twin.named_parameters())
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(parameter.grad, wanted[name].grad, rtol=1e-4, atol=1e-4)
-    assert wanted["fc2.weight"].grad.any()
-
-
 def test_a_network_needs_a_number_of_copies_for_each_hidden_layer():
     config = NetworkConfig(hidden="12,9", hidden_delays="3,1")
     with pytest.raises(ValueError, match="the config has other hidden layers, '12,9'"):

@@ -87,18 +87,3 @@ def test_the_digit_explains_all_only_where_each_digit_has_one_spectrum(toy_dir):
     alike = events.take(same)
     alike.speakers[:] = 7
     assert explained_by_digit(alike)[7] == pytest.approx(100)
-
-
-@pytest.mark.parametrize(
-    ("readout", "label"),
-    [
-        ("spikes", "spikes in 999 ms"),
-        ("membrane", "mean membrane"),
-    ],
-)
-def test_the_axis_of_the_scores_is_that_of_the_readout(run, readout, label):
-    run.info["parameters"]["readout"] = readout
-    figure, axis = plt.subplots()
-    RunFigures(run)._draw_scores(axis, np.arange(10), 999.0)
-    plt.close(figure)
-    assert axis.get_xlabel() == label
