@@ -88,16 +88,6 @@ def test_a_new_recording_starts_at_rest_whatever_its_batch_size():
         assert torch.equal(values, again)
 
 
-def test_what_is_drawn_depends_on_the_generator_alone():
-    neurons = [AdaptiveLeaky(7, 0.9, generator=torch.Generator().manual_seed(3)) for _ in range(2)]
-    torch.manual_seed(1)
-    other = AdaptiveLeaky(7, 0.9)
-    for name in ("left", "from_mem", "from_spk"):
-        first, second = (getattr(lif, name) for lif in neurons)
-        assert torch.equal(first, second)
-        assert not torch.equal(first, getattr(other, name))
-
-
 @pytest.mark.parametrize("name", ["adapt_ms", "step_ms"])
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
 def test_a_time_that_is_not_above_0_is_refused(name, value):

@@ -16,7 +16,6 @@ from shd_corpus.shd_file import channels_of, read_in_slices, read_shd, write_shd
 from shd_helpers import data as datasets
 from shd_helpers import network, study
 from shd_helpers.events import Downsampling, downsample, load_events, load_pair
-from shd_helpers.study.identity import run_hash
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import classes_in_words
 from shd_helpers.study.trained_network import input_of
@@ -74,11 +73,6 @@ def test_names_that_cannot_be_classes_are_refused(keys, message, tmp_path):
     content = {"labels": [0, 1, 0], "keys": np.array([key.encode() for key in keys], "S9")}
     with pytest.raises(DatasetError, match=message):
         read_shd(write(tmp_path / "x.h5", **content))
-
-
-def test_class_names_are_read_as_they_are_written(tmp_path):
-    write_ridges(tmp_path, 700)
-    assert read_shd(tmp_path / "own_train.h5").keys == CLASSES
 
 
 # --- Channels --------------------------------------------------------------------------------
@@ -142,17 +136,6 @@ def test_downsampling_uses_the_channels_of_the_file(tmp_path):
     assert events.units.tolist() == [0]  # 4: the first block; 7 comes after a second
     with pytest.raises(DatasetError, match=r"first_unit 150: .* because the file has 12 ch"):
         downsample(read_shd(path), Downsampling(), "both")
-
-
-def test_files_that_differ_in_their_channels_have_caches_of_their_own(tmp_path, data_dir):
-    counts = []
-    for n_channels in (50, 60):
-        write_ridges(tmp_path / str(n_channels), n_channels)
-        grid = Downsampling(0, pool_units=1)
-        events = load_pair(datasets.locate(str(tmp_path / str(n_channels))), grid)[0]
-        counts.append(events.n_units)
-    assert counts == [50, 60]
-    assert len(list((data_dir / "cache").glob("*.npz"))) == 4
 
 
 # --- Slices and load_events ------------------------------------------------------------------
@@ -231,17 +214,6 @@ def test_the_share_that_is_cut_is_counted_and_warned_of(tmp_path, data_dir):
         warnings.simplefilter("error")
         events = load_events(files, downsampling=Downsampling(0, 0.79, 1))
     assert events.cut_share == np.mean(times >= 0.79) > 0
-
-
-def test_a_duration_is_a_setting_and_one_second_keeps_the_hash():
-    data = {"train_sha256": "aa"}
-    now = Recipe().flat()
-    assert now["duration_s"] == 1.0
-    before = {name: value for name, value in now.items() if name != "duration_s"}
-    assert run_hash(now, data) == run_hash(before, data)
-    longer = Recipe.from_flat(now | {"duration_s": 1.4})
-    assert longer.input.n_steps == 466
-    assert run_hash(longer.flat(), data) != run_hash(now, data)
 
 
 # --- A run -----------------------------------------------------------------------------------

@@ -86,9 +86,15 @@ def test_all_committed_tables_of_runs_are_read():
     [
         *(("lif1.threshold", value) for value in ("-inf", "inf", "nan")),  # it is learned
         *(("lif2.threshold", value) for value in ("-inf", "nan", "0", "-1")),  # it is given
+        *(
+            (f"{layer}.{values}", "inf")
+            for layer in ("fc1", "fc2")
+            for values in ("weight", "bias")
+        ),
+        *((f"{layer}.beta", "inf") for layer in ("lif1", "lif2")),
     ],
 )
-def test_a_network_whose_threshold_no_neuron_can_have_is_refused(tmp_path, name, value):
+def test_a_network_of_a_value_that_no_neuron_can_have_is_refused(tmp_path, name, value):
     path = tmp_path / "changed.npz"
     with np.load(RESULTS / "networks" / "small.npz") as file:
         arrays = dict(file)
@@ -96,23 +102,6 @@ def test_a_network_whose_threshold_no_neuron_can_have_is_refused(tmp_path, name,
     pretrained.write_pretrained(path, json.loads(str(arrays.pop("about"))), arrays)
     with pytest.raises(RunError, match=rf"changed\.npz.*{re.escape(name)}.*Restore it"):
         pretrained.load_pretrained(path)
-
-
-def test_weights_must_be_finite_whether_they_are_learned_or_not(tmp_path):
-    with np.load(RESULTS / "networks" / "small.npz") as file:
-        names = [name for name in file if name != "about"]
-    for name in names:
-        if name.endswith("threshold"):
-            continue
-        with np.load(RESULTS / "networks" / "small.npz") as file:
-            arrays = dict(file)
-        if arrays[name].dtype.kind != "f":
-            continue
-        arrays[name].flat[0] = np.inf
-        path = tmp_path / "changed.npz"
-        pretrained.write_pretrained(path, json.loads(str(arrays.pop("about"))), arrays)
-        with pytest.raises(RunError, match=re.escape(name)):
-            pretrained.load_pretrained(path)
 
 
 def test_a_circuit_of_no_bits_is_refused():
@@ -369,7 +358,6 @@ def test_notes_in_the_readme_of_an_export_are_kept(tmp_path, monkeypatch):
     out = tmp_path / "mine"
     out.mkdir()
     text = (COMMITTED / "README.md").read_text(encoding="utf-8")
-    assert own_line(text) == ""
     (out / "README.md").write_text(text + "\nSoldered on Monday.\n", encoding="utf-8")
     for at in range(1, text.count("\n") + 1):  # wherever a line is added
         lines = text.splitlines()
@@ -516,8 +504,8 @@ def test_ctrl_c_ends_a_command_with_one_line():
 
 
 def test_other_ends_of_a_command_are_as_they_were():
-    assert (run(PRINTS).returncode, run(PRINTS).stdout) == (0, "Föhn\n")
-    assert (run(FAILS).returncode, run(FAILS).stderr) == (1, "It stopped.\n")
+    printed = run(PRINTS)
+    assert (printed.returncode, printed.stdout) == (0, "Föhn\n")
     assert run(BREAKS).stderr.splitlines()[-1].startswith("FileNotFoundError")
 
 
@@ -553,13 +541,6 @@ def test_no_text_file_depends_on_the_locale():
         line for line in ended.stderr.splitlines() if re.search(r"(shd_helpers|shd_circuit)/", line)
     ]
     assert not ours
-
-
-def test_actions_are_pinned_by_commit():
-    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if "uses:" in line:
-                assert re.search(r"uses: [\w./-]+@[0-9a-f]{40} # v[\d.]+$", line), line
 
 
 def test_a_table_with_a_million_columns_is_refused_at_once(tmp_path):

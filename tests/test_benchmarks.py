@@ -4,11 +4,10 @@ import re
 import sys
 from types import ModuleType
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from evidence.benchmarks import bench_cochlea, bench_say, run
+from evidence.benchmarks import bench_say, run
 from shd_helpers.paths import ROOT
 
 
@@ -45,25 +44,6 @@ def test_the_committed_table_is_updated_on_request(benchmark, tmp_path):
     benchmark("--table", "quick")
     assert [*pd.read_csv(table).benchmark] == ["old", "quick"]
     assert not (tmp_path / "build").exists()
-
-
-def test_the_targets_are_these_two():
-    makefile = (ROOT / "Makefile").read_text()
-    recipes = {
-        line.partition(":")[0]: makefile.splitlines()[i + 1].split(None, 1)[1]
-        for i, line in enumerate(makefile.splitlines())
-        if line.startswith("bench")
-    }
-    assert recipes == {
-        "bench": "-m evidence.benchmarks.run $(ARGS)",
-        "bench-table": "-m evidence.benchmarks.run --table $(ARGS)",
-    }
-
-
-def test_the_clip_that_is_timed_is_part_of_the_repository():
-    wave = bench_cochlea.clip()
-    assert bench_cochlea.CLIP.is_relative_to(ROOT)
-    assert 0.5 < len(wave) / bench_cochlea.RATE_HZ < 1 and np.abs(wave).max() > 0.05
 
 
 def test_the_timed_page_has_answered_whatever_its_answer_is():

@@ -112,24 +112,6 @@ def test_kept_scores_survive_their_run_folders_and_other_runs_join_them(swept):
     assert swept.scores.read_bytes() == before
 
 
-def test_a_run_without_its_scores_is_run_again(home):
-    """Its row and its predictions are there, as of a sweep that kept no scores at first."""
-    home.write(grid={"x": [1.0]}, keep_predictions=True)
-    first, second = read_sweep(home.yaml).runs
-    home.finish(first, predicted=["one", "one"])
-    home.finish(second, predicted=["two", "one"])
-    run_sweep(home.yaml)
-    home.write(grid={"x": [1.0]}, keep_predictions=True, keep_scores=True)
-    sweep = read_sweep(home.yaml)
-    found = reuse.find_pending_runs(sweep, sweep.runs)
-    assert [each.ignore_finished_folder for each in found.pending] == [True, True]
-    home.finish(second, predicted=["two", "one"], scores=BY_SEED[0])
-    found = reuse.find_pending_runs(sweep, sweep.runs)
-    assert [each.run.hash for each in found.pending] == [first.hash]
-    reuse.store_finished_folders(sweep, found.only_in_folders)
-    assert {*SCORES.read(home.scores)} == {second.hash}
-
-
 def test_missing_and_damaged_scores_are_reported(swept):
     good = swept.scores.read_bytes()
     with h5py.File(swept.scores, "r+") as file:

@@ -3,14 +3,13 @@
 The counting is plain Python: it shares no code with the package, which wrote the numbers.
 """
 
-import csv
-import gzip
 import math
 from collections import defaultdict
 
 import pytest
 
 from tests import RESULTS
+from tests.builders.committed import predictions_of, rows_of
 
 TABLES = sorted(path.name.removesuffix("_predictions.csv.gz") for path in RESULTS.glob("*.csv.gz"))
 
@@ -18,15 +17,9 @@ TABLES = sorted(path.name.removesuffix("_predictions.csv.gz") for path in RESULT
 def answers_by_run(name):
     """Return the committed answers of a table, as dictionaries by the run's hash."""
     found = defaultdict(list)
-    with gzip.open(RESULTS / f"{name}_predictions.csv.gz", "rt", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            found[row["hash"]].append(row)
+    for row in predictions_of(name):
+        found[row["hash"]].append(row)
     return found
-
-
-def runs_of(name):
-    with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def share_right(rows, column="predicted"):
@@ -39,7 +32,7 @@ def share_right(rows, column="predicted"):
 def test_every_accuracy_of_a_table_is_that_of_its_answers(name):
     answers = answers_by_run(name)
     n_compared = 0
-    for run in runs_of(name):
+    for run in rows_of(name):
         rows = answers[run["hash"]]
         assert rows, run["run_name"]
         seen = [row for row in rows if row["seen"] == "True"]

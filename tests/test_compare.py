@@ -112,18 +112,6 @@ def test_a_data_set_with_other_channels_is_compared_with_its_like():
     assert compare_utterances(a, b)[0]["units_difference"] == pytest.approx(2 / 3)
 
 
-def test_blocks_are_those_of_a_matrix_for_any_number_of_channels():
-    rng = np.random.default_rng(3)
-    times = np.sort(rng.uniform(0, 0.2, 400))
-    units = rng.integers(0, 43, 400)
-    active = np.zeros((20, 45))
-    active[(times / 0.01).astype(int), units] = 1
-    wanted = active.reshape(20, 9, 5).sum(axis=-1).ravel()
-    found = compare._blocks(times, units, 43)
-    np.testing.assert_array_equal(found, wanted[: len(found)])
-    assert not wanted[len(found) :].any()
-
-
 def test_data_sets_that_can_t_be_compared_are_refused():
     some = utterances(draw(2, 0), [0, 1])
     silent = utterances([(np.array([]), np.array([]))] * 2, [0, 1])

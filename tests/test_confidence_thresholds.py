@@ -15,8 +15,6 @@ from evidence.confidence_thresholds import (
 )
 from shd_corpus.microphone import RecordedUtterance
 from shd_helpers import hear
-from shd_helpers.study import load_pretrained
-from tests import RESULTS
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -43,13 +41,6 @@ def threshold_in(path):
     with np.load(path) as file:
         assert file["weights"].tolist() == [1, 1, 1]
         return json.loads(str(file["about"])).get("confidence_threshold")
-
-
-def test_a_network_with_a_threshold_can_be_loaded(tmp_path):
-    path = tmp_path / "small.npz"
-    path.write_bytes((RESULTS / "networks" / "small.npz").read_bytes())
-    write_threshold(path, 0.5)
-    assert load_pretrained(path).about["confidence_threshold"] == 0.5
 
 
 def test_the_threshold_is_written_into_each_network(folder):

@@ -2,10 +2,7 @@
 
 import re
 
-import pytest
-
-from evidence import drawings, model_cards, settings_page
-from shd_course import student_copy
+from evidence import settings_page
 from shd_helpers.__main__ import COMMANDS
 from shd_helpers.paths import ROOT
 from shd_helpers.study.recipe import SETTINGS
@@ -35,19 +32,3 @@ def test_every_environment_variable_of_a_user_is_listed():
     sources = [MAKEFILE, *(path.read_text() for path in modules)]
     used = set(re.findall(r"\"(SHD_[A-Z_]+)\"", "\n".join(sources)))
     assert used == set(re.findall(r"`(SHD_[A-Z_]+)`", COMMANDS_PAGE))
-
-
-@pytest.mark.parametrize("argument", ["--help", "--unknown"])
-@pytest.mark.parametrize("script", [settings_page, model_cards, drawings, student_copy])
-def test_a_script_that_writes_committed_pages_reads_its_arguments_first(
-    script, argument, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(script, "PAGE", tmp_path / "page.md", raising=False)
-    monkeypatch.setattr(script, "COPIES", tmp_path / "copies", raising=False)
-    monkeypatch.setattr(script, "drawings", dict, raising=False)
-    monkeypatch.setattr(script, "render", str, raising=False)
-    monkeypatch.setattr("sys.argv", ["script", argument])
-    with pytest.raises(SystemExit) as ended:
-        script.main()
-    assert ended.value.code == (0 if argument == "--help" else 2)
-    assert not [*tmp_path.iterdir()]

@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, GERMAN
@@ -15,18 +13,7 @@ from shd_corpus.shd_file import write_shd
 from shd_helpers.events import Downsampling, downsample, load_pair, loading
 from shd_helpers.events.downsampling import downsample_slices
 from shd_helpers.events.loading import load_file
-from tests.builders.events import grids, naive, spike_lists, utterances
-
-
-@settings(max_examples=60, deadline=None)
-@given(spike_lists, grids, st.integers(1, 4))
-def test_pooling_equals_nested_loops(spikes, grid, pool_threshold):
-    pool_threshold = min(pool_threshold, grid.pool_units * grid.pool_steps)
-    grid = Downsampling(**{**vars(grid), "pool_threshold": pool_threshold})
-    pairs = [([t for t, _ in rows], [u for _, u in rows]) for rows in spikes]
-    dense = downsample(utterances(pairs), grid).to_frames(range(len(pairs)))
-    for i, (times, units) in enumerate(pairs):
-        np.testing.assert_array_equal(dense[:, i], naive(times, units, grid))
+from tests.builders.events import utterances
 
 
 def test_study_grid_is_183_by_333():
@@ -59,15 +46,6 @@ def test_language_picks_utterances_by_name():
     german = downsample(data, grid, "german")
     assert german.labels.tolist() == [0, 5] and german.class_names[5] == "fuenf"
     assert len(downsample(data, grid, "both")) == 4
-
-
-def test_utterances_are_taken_in_the_order_asked_for():
-    spikes = [([0.1 * k, 0.2], [200 + k, 300]) for k in range(5)]
-    events = downsample(utterances(spikes), Downsampling(pool_threshold=1))
-    taken = events.take(np.array([3, 0, 3]))
-    assert taken.speakers.tolist() == [3, 0, 3]
-    np.testing.assert_array_equal(taken.to_frames([0, 1, 2]), events.to_frames([3, 0, 3]))
-    assert len(events.take(np.array([], dtype=int))) == 0
 
 
 # ---- files and their cache ----

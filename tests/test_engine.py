@@ -392,56 +392,6 @@ def test_gradients_are_replaced_and_frozen_parameters_get_none():
 
 # --- what a network may have beyond the usual, against snntorch's own autograd --------------------
 
-OPTIONS = {
-    "membrane readout": {"readout": "membrane"},
-    "learned neurons": {"learn_beta": True, "learn_threshold": True},
-    "delays": {"delays": (0, 3, 14, 40)},  # the last is later than the last step
-    "shared weights": {"kernel_size": 8, "stride": 5},
-    "all": {
-        "readout": "membrane",
-        "learn_beta": True,
-        "learn_threshold": True,
-        "delays": (1, 4),
-        "kernel_size": 7,
-        "stride": 6,
-    },
-}
-
-
-@pytest.mark.parametrize("surrogate, slope", [("fast_sigmoid", 5), ("atan", 2), ("sigmoid", 1)])
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
-def test_each_option_computes_what_snntorch_computes(options, surrogate, slope):
-    rng = np.random.default_rng(3)
-    generator = torch.Generator().manual_seed(3)
-    model = spiking_network([20, 30, 17, 6], 0.9, surrogate, slope, generator, **options)
-    with torch.no_grad():
-        for fc, lif in model.layers:
-            fc.weight *= 3
-            fc.bias += torch.from_numpy(rng.uniform(-0.1, 0.2, len(fc.bias))).float()
-            if lif.threshold.requires_grad:
-                lif.threshold *= torch.from_numpy(rng.uniform(0.5, 1.5, fc.out_features)).float()
-                lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()
-    events = random_events(9, 30, 20, 6, 0.2)
-    index = np.array([4, 0, 1, 5, 3, 8])
-    loss, scores = compiled_engine.forward_backward(model, events, index)
-    ours = gradients(model)
-    states = compiled_engine.record(model, events, index)
-    want_loss, want_scores = reference.forward_backward(model, events, index)
-    want_states = reference.record(model, events, index)
-    for (spk, mem), (want_spk, want_mem) in zip(
-        layers_of(states), layers_of(want_states), strict=True
-    ):
-        assert torch.equal(spk, want_spk)  # true for this seed
-        torch.testing.assert_close(mem, want_mem, rtol=1e-5, atol=1e-5)
-    assert states.hidden_spk[0].sum() > 100 and states.hidden_spk[1].sum() > 100
-    torch.testing.assert_close(scores, want_scores, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(compiled_engine.evaluate_batch(model, events, index)[0], scores)
-    assert loss == pytest.approx(want_loss, rel=1e-5)
-    assert set(ours) == {name for name, _ in model.named_parameters()}
-    for name, grad in gradients(model).items():
-        assert grad.abs().max() > 0, name
-        assert relative(ours[name], grad) < 1e-5, name
-
 
 @pytest.mark.parametrize("n_channels", [1, 5, 16])
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ def neurons_over_steps(lif, cur):
 
 
 LAYERS = {
+    "neither adaptation nor hidden delays": {},
     "first layer adapts": {"adaptive": (1,)},
     "second layer adapts": {"adaptive": (2,)},
     "output layer adapts": {"adaptive": (3,)},
@@ -243,29 +244,6 @@ def test_adaptive_neurons_have_the_loops_bits_for_the_same_currents():
         assert torch.equal(rec.mem[t], state[-1])
         assert torch.equal(rec.spk[t], spk)
     assert 0.1 < rec.spk.mean() < 0.9
-
-
-def test_a_layer_without_delays_is_computed_the_same_whatever_its_neighbors_have():
-    """With zero weights for the late copies, spikes and gradients are those without copies."""
-    plain = make_model()
-    delayed = make_model(hidden_delays=((0, 3), (0, 5)))
-    with torch.no_grad():
-        for i in (1, 2, 3):
-            few = getattr(plain, f"fc{i}")
-            many = getattr(delayed, f"fc{i}")
-            many.weight.zero_()
-            many.weight[:, : few.in_features] = few.weight
-            many.bias.copy_(few.bias)
-    events = random_events(9, 30, 20, 6, 0.2)
-    results = [
-        compiled_engine.forward_backward(model, events, np.arange(9)) for model in (plain, delayed)
-    ]
-    assert results[0][0] == results[1][0]
-    assert torch.equal(results[0][1], results[1][1])
-    for i in (1, 2, 3):
-        grad = getattr(plain, f"fc{i}").weight.grad
-        of_copies = getattr(delayed, f"fc{i}").weight.grad
-        torch.testing.assert_close(of_copies[:, : grad.shape[1]], grad, rtol=1e-5, atol=1e-8)
 
 
 def test_no_bit_depends_on_the_number_of_threads():

@@ -49,26 +49,36 @@ def test_scores_are_the_means_of_the_members(changes, engine):
     assert not ensemble.lif2.beta.requires_grad
 
 
-def test_each_member_is_trained_as_if_alone():
+def members_of(ensemble):
+    """Return an ensemble's networks, whether or not they were combined into one."""
+    return getattr(ensemble, "members", None) or ensemble.ensemble_members
+
+
+PLAIN = {"learn_beta": False, "learn_threshold": False}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"kernel_size": 7, "stride": 3}, PLAIN | {"readout": "spikes", "hidden": "6,5"}],
+    ids=["combined", "apart"],
+)
+def test_each_member_is_trained_as_if_alone(changes):
     events = random_events(24, 40, 20, 5, 0.1)
     config = TrainConfig(epochs=2, batch_size=8)
-    ensemble = built(kernel_size=7, stride=3)
+    ensemble = built(**changes)
     together = fit(ensemble, events, events, config, torch.Generator().manual_seed(1))
     orders = torch.Generator().manual_seed(1)
-    alone = built(kernel_size=7, stride=3).ensemble_members  # the same first weights
+    alone = members_of(built(**changes))  # the same first weights
     optimizers = [torch.optim.Adam(network.parameters(), lr=config.lr) for network in alone]
-    losses_alone = []
+    losses = []
     for _ in range(2):
-        losses_alone.append(
-            [
-                train_epoch(network, events, optimizer, config, orders).loss
-                for network, optimizer in zip(alone, optimizers, strict=True)
-            ]
-        )
-    for network, member in zip(alone, ensemble.ensemble_members, strict=True):
+        for network, optimizer in zip(alone, optimizers, strict=True):
+            losses.append(train_epoch(network, events, optimizer, config, orders).loss)
+    for network, member in zip(alone, members_of(ensemble), strict=True):
         assert torch.equal(network.fc1.weight, member.fc1.weight)
-    losses = [epoch["train_loss"] for epoch in together]
-    assert losses == pytest.approx([sum(of_epoch) / 3 for of_epoch in losses_alone])
+        assert torch.equal(network.fc2.weight, member.fc2.weight)
+    means = [sum(losses[:3]) / 3, sum(losses[3:]) / 3]
+    assert [epoch["train_loss"] for epoch in together] == pytest.approx(means)
     assert together[-1]["validation_loss"] == pytest.approx(evaluate(ensemble, events).loss)
 
 
@@ -90,7 +100,6 @@ APART = {
     "two hidden layers": {"hidden": "6,5"},
     "delays of the hidden layer": {"hidden_delays": "2"},
 }
-PLAIN = {"learn_beta": False, "learn_threshold": False}
 
 
 @pytest.mark.parametrize("changes", APART.values(), ids=APART.keys())
@@ -122,24 +131,6 @@ def test_one_hidden_layer_by_its_list_is_combined_as_by_its_number():
     assert type(one) is type(other) is SpikingNetwork
     for name, values in one.state_dict().items():
         assert torch.equal(other.state_dict()[name], values), name
-
-
-def test_each_member_of_an_ensemble_of_any_networks_is_trained_as_if_alone():
-    events = random_events(24, 40, 20, 5, 0.1)
-    config = TrainConfig(epochs=2, batch_size=8)
-    ensemble = built(**PLAIN, readout="spikes", hidden="6,5")
-    together = fit(ensemble, events, events, config, torch.Generator().manual_seed(1))
-    orders = torch.Generator().manual_seed(1)
-    alone = built(**PLAIN, readout="spikes", hidden="6,5").members  # the same first weights
-    optimizers = [torch.optim.Adam(network.parameters(), lr=config.lr) for network in alone]
-    losses = []
-    for _ in range(2):
-        for network, optimizer in zip(alone, optimizers, strict=True):
-            losses.append(train_epoch(network, events, optimizer, config, orders).loss)
-    for network, member in zip(alone, ensemble.members, strict=True):
-        assert torch.equal(network.fc2.weight, member.fc2.weight)
-    assert together[1]["train_loss"] == pytest.approx(sum(losses[3:]) / 3)
-    assert together[1]["validation_loss"] == pytest.approx(evaluate(ensemble, events).loss)
 
 
 def test_an_ensemble_of_modules_is_saved_and_loaded_as_one(tmp_path):

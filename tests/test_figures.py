@@ -77,11 +77,6 @@ def test_speakers_stand_in_the_order_of_the_first_input_with_means_over_seeds():
         np.testing.assert_allclose(mean, means[name].loc[[0, 2]].mean())  # 1 has a note
 
 
-def test_paired_panels_of_speakers_have_common_axes():
-    left, right = plots.speakers_by_input(accuracies(), ["small", "large"], {}).axes
-    assert left.get_xlim() == right.get_xlim() and left.get_ylim() == right.get_ylim()
-
-
 def test_only_what_is_shown_has_a_filled_marker():
     (axis,) = plots.paired_differences(differences(), 3.0).axes
     lines = {line.get_label(): line for line in axis.lines}

@@ -3,8 +3,6 @@
 The counting is plain Python and shares no code with the script that writes the page.
 """
 
-import csv
-import gzip
 import re
 import statistics
 
@@ -14,16 +12,11 @@ import pytest
 
 from evidence import model_cards
 from tests import RESULTS
+from tests.builders.committed import predictions_of, rows_of
 
 PAGE = (RESULTS / "networks" / "README.md").read_text(encoding="utf-8")
 FILES = sorted(path.stem for path in (RESULTS / "networks").glob("*.npz"))
 GERMAN = "null eins zwei drei vier fuenf sechs sieben acht neun".split()
-
-
-def rows_of(name, opener=open):
-    """Return the rows of a committed table as dictionaries."""
-    with opener(RESULTS / name, "rt", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def percent(right):
@@ -46,21 +39,10 @@ def test_each_network_has_one_card():
     assert sorted(named) == FILES
 
 
-def test_each_card_says_what_a_model_card_must_say():
-    cards = re.split(r"^## ", PAGE, flags=re.M)[2:-1]
-    assert len(cards) == 5
-    for card in cards:
-        for part in ("Intended use.", "Network.", "Limits."):
-            assert part in card, (card[:30], part)
-        assert re.search(r"\| seen\b", card), card[:30]
-    for part in ("Training data.", "Groups of speakers.", "License.", "CC BY 4.0", "MIT license"):
-        assert part in PAGE, part
-
-
 def test_the_accumulates_of_the_runs():
     """Those of an ensemble are added, and those of five seeds averaged."""
     accumulates = {}
-    for row in rows_of("networks_hd.csv"):
+    for row in rows_of("networks_hd"):
         accumulates.setdefault(row["model"], []).append(float(row["effective_acs"]) / 1e6)
     for card, million, threshold in (
         ("adaptive", sum(accumulates["adaptive"]), 1),
@@ -76,13 +58,9 @@ def test_the_accumulates_of_the_runs():
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("small_")])
 def test_a_benchmarks_network_has_the_accuracies_of_its_answers(name):
     seed = name.removeprefix("small_")
-    runs = [row for row in rows_of("benchmark_hd.csv") if row["model"] == "small"]
+    runs = [row for row in rows_of("benchmark_hd") if row["model"] == "small"]
     (identity,) = [row["hash"] for row in runs if row["seed"] == seed]
-    answers = [
-        row
-        for row in rows_of("benchmark_hd_predictions.csv.gz", gzip.open)
-        if row["hash"] == identity
-    ]
+    answers = [row for row in predictions_of("benchmark_hd") if row["hash"] == identity]
     groups = [[], [], [], [], []]
     for row in answers:
         is_right = row["label"] == row["predicted"]
@@ -94,9 +72,9 @@ def test_a_benchmarks_network_has_the_accuracies_of_its_answers(name):
 
 def test_the_accepted_answers_of_the_other_corpus():
     for name in ("adaptive", "small"):
-        mine = [row for row in rows_of("accepted.csv") if row["network"] == name]
+        mine = [row for row in rows_of("accepted") if row["network"] == name]
         accepted = [row for row in mine if row["accepted"] == "True"]
-        everything = [row for row in rows_of("other_microphones.csv") if row["network"] == name]
+        everything = [row for row in rows_of("other_microphones") if row["network"] == name]
         assert len(mine) == len(everything) == 100
         cells = [f"{len(accepted):.1f} %"]
         cells += [
@@ -114,9 +92,9 @@ def card_of(name):
 
 def test_held_out_speakers_by_the_small_networks_answers():
     """The worst speaker, and speakers 4 and 5, each averaged over three seeds."""
-    small = {row["hash"] for row in rows_of("reference_hd.csv") if row["model"] == "small"}
+    small = {row["hash"] for row in rows_of("reference_hd") if row["model"] == "small"}
     right = {}
-    for row in rows_of("reference_hd_predictions.csv.gz", gzip.open):
+    for row in predictions_of("reference_hd"):
         if row["seen"] == "False" and row["hash"] in small:
             runs = right.setdefault(int(row["speaker"]), {})
             runs.setdefault(row["hash"], []).append(row["label"] == row["predicted"])
@@ -130,7 +108,7 @@ def test_held_out_speakers_by_the_small_networks_answers():
 
 def test_held_out_speakers_by_the_ensembles_mean_scores():
     hashes = {}
-    for row in rows_of("judged_speakers_hd.csv"):
+    for row in rows_of("judged_speakers_hd"):
         hashes.setdefault(int(row["held_out"]), []).append(row["hash"])
     of_speaker = {}
     with h5py.File(RESULTS / "judged_speakers_hd_scores.h5") as file:

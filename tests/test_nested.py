@@ -1,6 +1,5 @@
 """Nested accuracies and their contrasts, computed again by plain loops."""
 
-import csv
 import statistics
 
 import h5py
@@ -9,15 +8,11 @@ from scipy.stats import t as student
 
 from shd_helpers.study.plans import plan_of
 from tests import RESULTS, ROOT
+from tests.builders.committed import rows_of
 
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 ENSEMBLES = plan_of("selection")["ensembles"]
 PLAN = plan_of("screening")
-
-
-def rows_of(name):
-    with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 NESTED = {

@@ -210,11 +210,6 @@ class SpikesOfAll(Broken):
         return spk.sum(1), slow, mem
 
 
-class NoTensor(Broken):
-    def forward(self, cur, slow, mem):
-        return super().forward(cur, slow, mem)[0], 3.0, mem
-
-
 class Divides(Broken):
     def forward(self, cur, slow, mem):
         spk, slow, mem = super().forward(cur, slow, mem)
@@ -227,7 +222,6 @@ BROKEN = {
     "too few": (TooFew, "TooFew returned 2 values for currents and 3 states"),
     "a state of one": (StateOfOne, r"returned state 1 of shape \(9,\) for currents of shape \(2"),
     "spikes of all": (SpikesOfAll, r"returned spikes of shape \(2,\) for currents of shape"),
-    "no tensor": (NoTensor, "returned state 1 of shape float"),
     "not finite": (Divides, "the membrane of Divides isn't a finite number"),
     "a hidden state": (
         lambda n, **kw: snn.Leaky(0.9, init_hidden=True, **kw),
@@ -286,56 +280,6 @@ def test_hidden_neurons_adapt_and_output_neurons_do_not():
 # --- delays of hidden layers --------------------------------------------------------------------
 
 
-def late(x, delays):
-    """Return copies of all steps (steps, batch, neurons), each moved by a delay, side by side."""
-    moved = []
-    for delay in delays:
-        silence = torch.zeros(min(delay, len(x)), *x.shape[1:])
-        moved.append(torch.cat([silence, x[: max(0, len(x) - delay)]]))
-    return torch.cat(moved, dim=2)
-
-
-@pytest.mark.parametrize(("copies", "step_ms"), [("3,1", 10.0), ("2,3", 15.0), ("1,2", 2000.0)])
-def test_copies_of_a_layer_s_spikes_arrive_late_at_weights_of_their_own(copies, step_ms):
-    """Layer after layer over all steps at once, where the network goes step by step."""
-    config = NetworkConfig(hidden="12,9", hidden_delays=copies, n_delays=2, beta=0.95, slope=3.0)
-    if step_ms == 2000.0:
-        with pytest.raises(
-            ValueError, match="hidden_delays '1,2': delays are 30 ms apart, but a step"
-        ):
-            config.later_layer_delays(step_ms)
-        return
-    model = SpikingNetwork(SIZES, config, torch.Generator().manual_seed(0), step_ms)
-    between = round(30 / step_ms)
-    wanted_delays = [tuple(between * k for k in range(int(n))) for n in ("2", *copies.split(","))]
-    assert model.layer_delays == tuple(wanted_delays)
-    assert model.delays == wanted_delays[0]
-    with torch.no_grad():
-        for fc, _ in model.layers:
-            fc.weight *= 3
-    twin = copy.deepcopy(model)
-    x = torch.from_numpy(EVENTS.to_frames(range(12)))
-    spk = x
-    for i, (fc, lif) in enumerate(twin.layers):
-        cur = fc(late(spk, wanted_delays[i]))
-        mem = torch.zeros_like(cur[0])
-        steps = []
-        for t in range(len(x)):
-            one, mem = lif(cur[t], mem)
-            steps.append(one)
-        spk = torch.stack(steps)
-        assert 0 < spk.mean() < 1
-    found = model(x)
-    assert torch.equal(found, spk.sum(0))
-    weights = torch.linspace(-1, 1, found.numel()).view_as(found)
-    (found * weights).sum().backward()
-    (spk.sum(0) * weights).sum().backward()
-    wanted = dict(twin.named_parameters())
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(parameter.grad, wanted[name].grad, rtol=1e-4, atol=1e-4)
-    assert wanted["fc2.weight"].grad.any()
-
-
 def test_a_network_needs_a_number_of_copies_for_each_hidden_layer():
     config = NetworkConfig(hidden="12,9", hidden_delays="3,1")
     with pytest.raises(ValueError, match="the config has other hidden layers, '12,9'"):
@@ -362,23 +306,6 @@ def test_a_surrogate_that_the_neurons_do_not_get_is_refused():
         SpikingNetwork(SIZES, spike_grad=surrogate, neuron=forgets)
     with pytest.raises(ObjectError, match="lif1: its neurons don't use the surrogate"):
         SpikingNetwork(SIZES, neuron=forgets)  # they would have atan, not the default
-
-
-def test_a_surrogate_of_the_settings_that_the_neurons_do_not_get_is_refused(tmp_path, monkeypatch):
-    """In sweeps and notebooks both are named in the settings."""
-    monkeypatch.chdir(tmp_path)
-    code = (
-        "import snntorch as snn\n"
-        "from snntorch import surrogate\n"
-        "triangular = surrogate.triangular()\n"
-        "def forgets(n, **options):\n"
-        "    return snn.Leaky(0.9)\n"
-    )
-    (tmp_path / "mine.py").write_text(code)
-    for surrogate in ("atan", "mine.py:triangular"):
-        config = NetworkConfig(surrogate=surrogate, neuron="mine.py:forgets")
-        with pytest.raises(ObjectError, match="lif1: its neurons don't use the surrogate"):
-            SpikingNetwork(SIZES, config)
 
 
 @pytest.mark.parametrize("kind", ["RLeaky", "RSynaptic"])

@@ -10,9 +10,7 @@ from shd_circuit.nir_file import unwritable_reasons
 from shd_circuit.quantize import integer_network
 from shd_helpers.events import Subsets
 from shd_helpers.network import (
-    NetworkConfig,
     Quantization,
-    SpikingNetwork,
     build_network,
     costs,
 )
@@ -26,10 +24,8 @@ from shd_helpers.study import (
     record_examples,
     save_pretrained,
 )
-from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import read_run
-from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.run_writer import RunWriter
 from tests.builders.events import random_events
 
@@ -148,24 +144,7 @@ def test_a_run_of_any_network_is_read_back(tmp_path, changes):
     assert len(run.epochs) == 1 and len(run.predictions) == 8
 
 
-def test_a_run_whose_file_is_gone_says_so(tmp_path, mine):
-    _, _, run = trained(tmp_path / "run", KINDS["own module"])
-    mine.unlink()
-    with pytest.raises(RunError, match=r"run\.json: its network needs .*there is no file mine\.py"):
-        load_network(run, trust=True)
-
-
-def test_networks_of_more_classes_keep_those_of_one_language(tmp_path):
-    for i, changes in enumerate(
-        (KINDS["ensemble of counts"], KINDS["two hidden layers"], KINDS["adaptive, membrane"])
-    ):
-        _, events, run = trained(tmp_path / str(i), changes | {"language": "english"})
-        found = load_network(run)
-        only = found.speaking("english")
-        assert torch.equal(
-            evaluate(only.network, events).class_scores,
-            evaluate(found.network, events).class_scores,
-        )
+def test_the_classes_of_a_module_cannot_be_selected(tmp_path):
     _, _, run = trained(tmp_path / "module", KINDS["own module"])
     with pytest.raises(ValueError, match="the tensors of a Means don't say to which class"):
         load_network(run, trust=True).speaking("english")
@@ -286,14 +265,3 @@ def test_a_surrogate_of_one_s_own_hinders_no_circuit():
 
 
 # --- descriptions -------------------------------------------------------------------------------
-
-
-def test_other_delays_of_a_hidden_layer_make_another_network():
-    recipe = Recipe.from_flat(SMALL | {"hidden_delays": "2"})
-    generator = torch.Generator()
-    model = build_network(recipe.network, GRID.n_units, 10, GRID.step_ms, generator)
-    assert other_network(model, recipe, 10) is None
-    model.layer_delays = ((0,), (0, 5))
-    assert other_network(model, recipe, 10)["hidden delays"] == "[[0, 5]]"
-    plain = SpikingNetwork((GRID.n_units, 12, 10), NetworkConfig(), generator, GRID.step_ms)
-    assert other_network(plain, Recipe.from_flat(SMALL), 10) is None

@@ -6,14 +6,10 @@ The counting is plain Python and shares no code with evidence.
 import csv
 import re
 
-import numpy as np
 import pytest
 
-from evidence.non_digits import FILLED, NAMES, SOUNDS, SURROUNDED, VOICES, WORDS, measure, recording
+from evidence.non_digits import FILLED, NAMES, SOUNDS, SURROUNDED, VOICES, WORDS, measure
 from shd_corpus.class_names import LANGUAGES
-from shd_corpus.microphone import encode_utterance
-from shd_corpus.recording_list import RecordingError
-from shd_helpers.hear import RATE_HZ, Listener
 from shd_helpers.paths import ROOT
 from tests import RESULTS
 
@@ -41,19 +37,6 @@ def test_each_network_was_given_each_sound_in_both_surroundings():
         assert bool(row["answer"]) == (row["accepted"] != "0")
 
 
-def test_white_noise_that_fills_the_recording_is_accepted_by_adaptive_alone():
-    name = "white noise of 1 s"
-    utterances = [encode_utterance(recording(name, draw, FILLED), RATE_HZ) for draw in (0, 1, 59)]
-    for network, accepted in (("adaptive", "60"), ("small", "0")):
-        listener = Listener(network)
-        answers = [listener.answer(utterance) for utterance in utterances]
-        row = ROWS[network, name, FILLED]
-        assert row["accepted"] == accepted
-        assert {answer.accepted for answer in answers} == {accepted == "60"}
-        if answers[0].accepted:
-            assert {answer.digit for answer in answers} == {row["answer"]} == {"six"}
-
-
 def test_the_rows_of_a_word_are_measured_again():
     measured = measure(["up"], [FILLED]).astype(str)
     assert len(measured) == 3
@@ -64,19 +47,6 @@ def test_the_rows_of_a_word_are_measured_again():
 @pytest.mark.full
 def test_all_rows_are_measured_again():
     assert measure().to_csv(index=False) == TABLE.read_text(encoding="utf-8")
-
-
-def test_the_level_of_a_recording_does_not_matter():
-    noise = recording("white noise of 0.5 s", surroundings=FILLED)
-    loud, soft = (encode_utterance(level * noise, RATE_HZ) for level in (1, 0.05))
-    np.testing.assert_array_equal(loud.times, soft.times)
-    np.testing.assert_array_equal(loud.units, soft.units)
-
-
-def test_noise_that_fills_a_longer_recording_is_refused():
-    noise = np.random.default_rng(0).standard_normal(2 * RATE_HZ)
-    with pytest.raises(RecordingError, match="No utterance is louder than the noise"):
-        encode_utterance(noise, RATE_HZ)
 
 
 def cell(network, names, surroundings):

@@ -9,7 +9,6 @@ from shd_helpers.study.recipe import Recipe
 from shd_helpers.sweeps import execution, results
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.sweep_file import SweepError
 from tests.sweep_home import as_yaml
 from tests.toy import small_data
 
@@ -73,36 +72,6 @@ def test_a_file_that_changes_while_the_sweep_runs_fails_the_run(folder):
     (folder / "mine.py").write_text(f"{CODE}\nsteep = surrogate.fast_sigmoid(slope=9)\n")
     with pytest.raises(RuntimeError, match=r"mine.py:steep: changed while the sweep ran. Start"):
         execution.check_unchanged(run)
-
-
-def test_a_changed_import_gives_its_runs_another_hash(folder):
-    ordinary, own = read_sweep(folder / "mine.yaml").runs
-    (folder / "amount.py").write_text("AMOUNT = 44.0\n")
-    same, changed = read_sweep(folder / "mine.yaml").runs
-    assert same.hash == ordinary.hash and changed.hash != own.hash
-    with pytest.raises(RuntimeError, match=r"mine.py:steep: changed while the sweep ran. Start"):
-        execution.check_unchanged(own)
-
-
-@pytest.mark.parametrize(
-    ("written", "message"),
-    [
-        ("mine.py:stepe", r"there is no stepe in it. It has: .*steep"),
-        ("yours.py:steep", r"there is no file yours.py in"),
-        ("mine.py:steep(2)", "without arguments, such as mine.py:boxcar"),
-    ],
-)
-def test_a_wrong_reference_stops_the_sweep_with_a_sentence(folder, written, message):
-    path = folder / "mine.yaml"
-    path.write_text(path.read_text().replace("mine.py:steep", written))
-    with pytest.raises(SweepError, match=message):
-        run_sweep(path)
-
-
-def test_a_file_with_an_exception_in_it_stops_the_sweep_with_its_line(folder):
-    (folder / "mine.py").write_text("x = 1\nboom\n")
-    with pytest.raises(SweepError, match=r"mine.py: importing it raised NameError: .* in line 2"):
-        run_sweep(folder / "mine.yaml")
 
 
 @pytest.mark.slow

@@ -69,14 +69,3 @@ def test_one_command_trains_and_judges_a_recipe(tmp_path, share):
     assert len(said) == round(share * SIZES["test"])
     assert set(said.speaker[~said.seen]) == {4, 5}
     assert {*SCORES.read(SCORES.path(path))} == {row["hash"]}
-
-
-def test_augmented_recordings_of_official_spikes_are_refused(tmp_path):
-    """There is no sound that could be changed; the message says what to do."""
-    write_stand_in(tmp_path, 0.01)
-    command = [sys.executable, "-m", "shd_helpers.sweeps.runner", "official", "--shard", "1/5"]
-    command += ["--set", f"dataset={tmp_path}", "--set", "augmented_copies=1"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode != 0
-    assert "shd_augmented1_train.h5: no such file." in ended.stderr
-    assert "set `augmented_copies` to 0, as it must be with 'spoken' and 'shd'." in ended.stderr

@@ -3,21 +3,17 @@
 import argparse
 import contextlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import snntorch as snn
 import torch
 from snntorch import surrogate
 
-from evidence import networks as save_networks
 from shd_circuit.export import add_arguments, export_from
 from shd_circuit.quantize import integer_network
 from shd_corpus.files import sha256
-from shd_helpers.events import Downsampling
 from shd_helpers.hear import Listener
 from shd_helpers.network import (
     ConvolutionalNetwork,
@@ -126,17 +122,6 @@ def test_another_network_has_another_hash_and_is_not_built(tmp_path, change):
     assert not (tmp_path / "pretrained.npz").exists()
 
 
-def test_saving_another_network_by_the_command_ends_with_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
-    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
-    model = own()
-    OTHERS["a neuron with a second state"](model)
-    written(tmp_path / "mine", model)
-    monkeypatch.setattr(sys, "argv", ["networks", "mine", "mine"])
-    with pytest.raises(SystemExit, match=r"run\.json: this run trained a network that isn't the"):
-        save_networks.main()
-
-
 def test_the_refusal_names_the_class(tmp_path):
     model = own()
     OTHERS["a neuron with a second state"](model)
@@ -215,27 +200,6 @@ def test_a_neuron_whose_states_are_not_counted_has_no_costs(kind):
         costs(model, predictions.assign(effective_acs=0.0), GRID.n_steps, GRID.n_units)
 
 
-class OtherScores(SpikingNetwork):
-    def scores(self, recording):
-        return -super().scores(recording)
-
-
-class OtherDelays(SpikingNetwork):
-    def delayed_copies(self, x):
-        return super().delayed_copies(x.flip(0))
-
-
-@pytest.mark.filterwarnings("ignore:.*runs in snntorch's loop")
-@pytest.mark.parametrize("kind", [OtherScores, OtherDelays])
-def test_the_compiled_engine_runs_no_network_with_other_methods(kind):
-    """It has its own code for them, so it would pass them over."""
-    model = own()
-    model.__class__ = kind
-    wanted = evaluate(model, EVENTS, engine="snntorch").class_scores
-    assert torch.equal(evaluate(model, EVENTS).class_scores, wanted)
-    assert not torch.equal(evaluate(own(), EVENTS).class_scores, wanted)
-
-
 REFUSED = {
     **{name: OTHERS[name] for name in ("a subclass of Leaky", "a subclass of the network")},
     **{name: OTHERS[name] for name in ("a neuron with a second state", "another layer")},
@@ -257,25 +221,6 @@ def test_only_the_studys_networks_become_circuits(change):
     change(model)
     with pytest.raises(ValueError, match=r"the (network is|network has|beta of) .*\.$"):
         integer_network(model, config, GRID, CIRCUIT)
-
-
-def test_a_surrogate_of_ones_own_hinders_no_circuit():
-    """Only training uses it."""
-    config = Recipe.from_flat(SMALL).network
-    model = own()
-    wanted = integer_network(model, config, GRID, CIRCUIT)
-    model.lif1.spike_grad = true_step
-    found = integer_network(model, config, GRID, CIRCUIT)
-    assert (found.layers[0].weight == wanted.layers[0].weight).all()
-
-
-def test_a_network_that_is_no_network_of_the_study_is_named():
-    config = Recipe.from_flat(SMALL).network
-    model = torch.nn.Linear(3, 3)
-    with pytest.raises(ValueError, match=r"the network is a torch\.nn\.modules\.linear\.Linear\."):
-        integer_network(model, config, Downsampling(pool_steps=10), CIRCUIT)
-    with pytest.raises(ValueError, match=r"counted: it is a torch\.nn\S*Linear, not a SpikingNet"):
-        costs(model, pd.DataFrame({"input_events": [1]}), 3, 3)
 
 
 def defined_in_a_notebook(code):

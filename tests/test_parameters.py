@@ -39,11 +39,6 @@ def test_papermill_stops_at_an_unknown_name_before_the_slow_imports(tmp_path):
     assert imports.execution_count is None
 
 
-def test_papermill_stops_at_a_value_of_another_type(tmp_path):
-    with pytest.raises(PapermillExecutionError, match=r"'epochs': 2\.5 must be a whole number"):
-        executed(TRAINING, tmp_path, epochs=2.5)
-
-
 def test_a_number_in_place_of_a_text_is_told_how_to_write_it():
     """YAML and papermill read 128 as a number."""
     check_parameters({"hidden": "128"}, {"hidden": ""})

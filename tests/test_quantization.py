@@ -8,9 +8,7 @@ import pytest
 import torch
 
 from shd_circuit import circuit_predictions, circuit_scores, integer_network
-from shd_corpus import speech
-from shd_corpus.shd_file import read_shd
-from shd_helpers.events import Downsampling, downsample
+from shd_helpers.events import Downsampling
 from shd_helpers.network import NetworkConfig, Quantization, build_network, compiled_engine
 from shd_helpers.network.quantization import (
     HEADROOM,
@@ -119,9 +117,15 @@ def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
     assert (made.layers[1].threshold == made.high).all() and n_spikes[:, 1].sum() == 0
 
 
-def test_the_small_circuit_of_low_precision_weights_is_the_same_circuit():
-    model, config, _ = small()
-    bits = Quantization.named("3-8-8 product")  # so few that the readout's range sets its scale
+@pytest.mark.parametrize(
+    ("make", "bits"),
+    # in the second, so few bits that the readout's range sets its scale
+    [(network, BITS), (small, Quantization.named("3-8-8 product"))],
+    ids=["study", "small"],
+)
+def test_the_circuit_of_low_precision_weights_is_the_same_circuit(make, bits):
+    """What training ends with is what the integers are made of, whoever makes them, and when."""
+    model, config, _ = make()
     first = integer_network(model, config, GRID, bits)
     round_weights(bits, model)
     again = integer_network(model, config, GRID, bits)
@@ -149,51 +153,6 @@ def test_a_shift_is_no_leak_for_learned_betas():
         "circuit's name"
     ]
     assert not replace(BITS, leak="product").refusals(config, GRID)
-
-
-@pytest.mark.slow
-def test_floats_and_low_precision_agree_on_spoken_utterances(tmp_path, monkeypatch, capsys):
-    """Two voices, other takes of theirs; the last ten epochs train with low-precision weights."""
-    monkeypatch.setattr(speech, "SPEAKERS", speech.SPEAKERS[:2])
-    monkeypatch.setattr(speech, "TEST_SPEAKERS", ())
-    takes = {"train_takes": 4, "seen_test_takes": 3, "unseen_test_takes": 0}
-    monkeypatch.setattr(speech, "TAKES", takes)
-    files = speech.make_spoken(tmp_path)
-    grid = Downsampling(150, 1, 3, 3, 1)
-    training = downsample(read_shd(files[0]), grid, "english")
-    test = downsample(read_shd(files[1]), grid, "english")
-    config = NetworkConfig(
-        n_hidden=16, kernel_size=64, stride=16, n_delays=8, learn_beta=True, learn_threshold=True,
-        readout="membrane", beta=0.9612, slope=3.46,
-    )  # fmt: skip
-    rule = Quantization.named("4-8-16 product QAT")
-    settings = TrainConfig(40, 8, 2e-3, 15)
-    model = build_network(config, grid.n_units, 10, 3.0, torch.Generator().manual_seed(0))
-    history = fit(
-        model,
-        training,
-        test,
-        settings,
-        torch.Generator().manual_seed(0),
-        options=TrainOptions(quantization=rule),
-    )
-    own = evaluate(model, test)
-    answered = integer_network(model, config, grid, rule).evaluate(test)[0].argmax(1)
-    assert history[29]["validation_accuracy"] > 0.8  # the last epoch of floats
-    assert (answered == test.labels).mean() > history[29]["validation_accuracy"] - 0.1
-    assert (answered == own.answers).mean() >= 0.95
-
-
-def test_the_circuit_of_low_precision_weights_is_the_same_circuit():
-    """What training ends with is what the integers are made of, whoever makes them, and when."""
-    model, config, _ = network()
-    first = integer_network(model, config, GRID, BITS)
-    round_weights(BITS, model)
-    again = integer_network(model, config, GRID, BITS)
-    for a, b in zip(first.layers, again.layers, strict=True):
-        assert a.shift == b.shift
-        for name in ("weight", "bias", "threshold"):
-            np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 
 
 def test_a_step_goes_straight_through_to_the_floats():

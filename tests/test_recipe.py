@@ -16,7 +16,7 @@ from shd_corpus.checks import DatasetError
 from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, build_network, compiled_engine
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.study import TrainOptions, fit, identity
+from shd_helpers.study import TrainOptions, fit
 from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import (
@@ -25,7 +25,7 @@ from shd_helpers.study.recipe import (
     Recipe,
 )
 from tests.builders.events import random_events
-from tests.toy import small_data, write_toy
+from tests.toy import write_toy
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
 BITS = {"circuit": "3-8-12", "beta": 0.9375}
@@ -264,22 +264,6 @@ def test_a_circuit_counts_by_its_name():
             Recipe.from_flat({"circuit": wrong})
 
 
-def test_each_setting_that_counts_changes_the_hash(monkeypatch):
-    other = {int: 77, float: 0.77, str: "other", bool: True}
-    for name, value in DEFAULTS.items():
-        changed = not value if isinstance(value, bool) else other[type(value)]
-        changed = "3-8-12 QAT" if name == "circuit" else changed
-        differs = hashed(**{name: changed}) != hashed()
-        assert differs == (name not in ("dataset", "run_name")), name
-    assert run_hash(DEFAULTS, DATA | {"name": "renamed"}) == hashed()
-    for name in ("train_sha256", "test_sha256", "augmented_train_sha256"):
-        assert run_hash(DEFAULTS, DATA | {name: "2"}) != hashed()
-    assert run_hash(dict(reversed(DEFAULTS.items())), DATA) == hashed()
-    before = hashed()
-    monkeypatch.setattr(identity, "NUMERICS", identity.NUMERICS + 1)
-    assert hashed() != before
-
-
 @pytest.mark.parametrize("protocol", ["official", "leave_one_speaker_out"])
 def test_augmented_recordings_that_a_run_trains_on_are_part_of_its_identity(tmp_path, protocol):
     """One changed spike in a file of copies makes another run; files that don't train don't."""
@@ -302,20 +286,6 @@ def test_augmented_recordings_that_a_run_trains_on_are_part_of_its_identity(tmp_
         now = identify_data(settings)
         assert (run_hash(DEFAULTS, now) != run_hash(DEFAULTS, first)) == (part in trained)
         first = now
-
-
-def test_augmented_recordings_that_are_missing_are_named(tmp_path):
-    write_toy(tmp_path, seed=0, takes=1)
-    with pytest.raises(DatasetError, match=r"toy_augmented1_train\.h5: no such file. Make it"):
-        identify_data({"dataset": str(tmp_path), "augmented_copies": 1})
-    with pytest.raises(ValueError, match="augmented_copies 11: must be at least 0, at most 10"):
-        identify_data({"dataset": str(tmp_path), "augmented_copies": 11})
-
-
-def test_augmented_copies_are_added_to_the_training_utterances(data_dir):
-    plain = Recipe(dataset=small_data()).load().training
-    augmented = Recipe(dataset=small_data(), augmented_copies=1).load().training
-    assert len(augmented) == 2 * len(plain)
 
 
 def test_a_data_set_of_few_channels_says_what_to_give():

@@ -11,16 +11,13 @@ import torch
 
 from evidence import networks as save_networks
 from shd_corpus.class_names import LANGUAGES
-from shd_corpus.microphone import encode_utterance
 from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_course.figures import controls, listening
 from shd_course.figures.playback import Playback
-from shd_helpers import hear
 from shd_helpers.events import Subsets
 from shd_helpers.network import build_network
 from shd_helpers.study import (
     evaluate,
-    input_of,
     load_network,
     load_pretrained,
     load_utterances,
@@ -182,26 +179,6 @@ def test_the_command_saves_all_runs_in_one_file(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", ["networks", "mine", *patterns, "--ensemble"])
         with pytest.raises(SystemExit, match=problem):
             save_networks.main()
-
-
-def test_an_ensemble_hears_a_digit(tmp_path, monkeypatch):
-    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
-    runs = [
-        write(tmp_path / str(seed), {"pool_steps": 3, "seed": seed, "neuron": "adaptive"})
-        for seed in (0, 1)
-    ]
-    save_ensemble(runs, tmp_path / "results" / "networks" / "two.npz")
-    utterance = encode_utterance(*SEVEN)
-    scores = 0
-    for run in runs:
-        network = load_network(run)
-        events = input_of(network, utterance.times, utterance.units)
-        scores = scores + evaluate(network.network, events).class_scores[0].double().numpy()
-    answer = hear.Listener("two", language="english").answer(utterance)
-    shares = np.exp(scores[:10] / 2) / np.exp(scores[:10] / 2).sum()
-    assert answer.digit == LANGUAGES["english"][scores[:10].argmax()]
-    assert answer.confidence == pytest.approx(shares.max(), abs=1e-4)
-    assert answer.accepted is None
 
 
 def test_the_figure_of_an_ensemble_shows_means_of_its_networks(ensemble, monkeypatch, capsys):

@@ -1,9 +1,7 @@
 """The one-cycle schedule and the decoupled weight decay, beside PyTorch's own."""
 
 import copy
-import math
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -62,32 +60,6 @@ def test_one_cycle_with_weight_decay_is_pytorchs():
     assert [epoch["lr"] for epoch in history] == pytest.approx(rates)
     for name, parameter in by_hand.named_parameters():
         torch.testing.assert_close(model.get_parameter(name), parameter, msg=name)
-
-
-def test_the_rate_rises_for_three_tenths_of_the_updates_and_then_falls():
-    """By the cosines of the schedule's definition, over all updates of all epochs."""
-    config = TrainConfig(epochs=4, batch_size=8, lr=0.1, schedule="one_cycle")
-    optimizer = ScheduledOptimizer(torch.nn.Linear(2, 2), config, n_batches=5)
-    found = []
-    for _ in range(4):
-        for _ in range(5):
-            found.append(optimizer.rate)
-            optimizer.step()
-        optimizer.end_epoch()
-    peak = 0.3 * 20 - 1
-    wanted = []
-    for k in range(20):
-        if k <= peak:
-            start = 0.1 / 25
-            end = 0.1
-            share = k / peak
-        else:
-            start = 0.1
-            end = 0.1 / 25 / 1e4
-            share = (k - peak) / (19 - peak)
-        wanted.append(end + (start - end) * (1 + math.cos(math.pi * share)) / 2)
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
-    assert np.argmax(found) == 5
 
 
 def test_weight_decay_takes_its_share_of_the_weights_and_nothing_of_the_rest():

@@ -1,7 +1,5 @@
 """What the ten folds have selected, computed again from the committed tables by plain loops."""
 
-import csv
-import gzip
 import re
 import statistics
 
@@ -11,14 +9,10 @@ import pytest
 from shd_corpus.class_names import LANGUAGES
 from shd_helpers.study.plans import plan_of
 from tests import RESULTS, ROOT
+from tests.builders.committed import mean, predictions_of, rows_of
 
 PLAN = plan_of("screening")
 PAGE = (RESULTS / "README.md").read_text(encoding="utf-8")
-
-
-def rows_of(name):
-    with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 ROWS = rows_of("selection")
@@ -43,10 +37,6 @@ def accuracies(entry, left_out=None, column="accuracy"):
         if row["entry"] == entry and speaker != left_out:
             found[speaker] = 100 * float(row[column])
     return found
-
-
-def mean(values):
-    return sum(values) / len(values)
 
 
 def winner_of(entries, reference, most_parameters, left_out=None):
@@ -201,10 +191,8 @@ def test_the_page_names_the_speakers_for_whom_the_folds_select_otherwise():
 
 def test_official_accuracies_are_those_of_the_committed_answers():
     """The seeds of one network, counted from the answers that the sweep has stored."""
-    with gzip.open(RESULTS / "judged_official_hd_predictions.csv.gz", "rt") as file:
-        answers = list(csv.DictReader(file))
     by_run = {}
-    for row in answers:
+    for row in predictions_of("judged_official_hd"):
         by_run.setdefault(row["hash"], []).append(row["label"] == row["predicted"])
     assert len(by_run) == 5
     counted = 100 * mean([mean(right) for right in by_run.values()])
@@ -265,11 +253,10 @@ def test_the_mean_of_twelve_speakers_is_that_of_the_small_networks_answers():
     """The script takes seeds and speakers apart; here each answer is counted."""
     seeds = {row["hash"]: row["seed"] for row in rows_of("benchmark_hd") if row["model"] == "small"}
     right = {}
-    with gzip.open(RESULTS / "benchmark_hd_predictions.csv.gz", "rt", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["hash"] in seeds:
-                key = row["speaker"], row["hash"]
-                right.setdefault(key, []).append(row["label"] == row["predicted"])
+    for row in predictions_of("benchmark_hd"):
+        if row["hash"] in seeds:
+            key = row["speaker"], row["hash"]
+            right.setdefault(key, []).append(row["label"] == row["predicted"])
     assert len(right) == 12 * 5
     (told,) = [
         row

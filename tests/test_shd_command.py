@@ -44,7 +44,6 @@ def test_version_and_help_import_no_torch_and_no_numpy():
         code += "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
         code = f"exec({code + f'    main([{option!r}])'!r})"
         assert loaded_by(code, heavy) == set()
-        assert loaded_by("import torch", heavy) >= {"torch", "numpy"}  # as it would be
 
 
 def test_version_is_the_package_s_own(capsys):

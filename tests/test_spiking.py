@@ -81,14 +81,6 @@ def test_initial_weights():
     assert not torch.equal(net.fc1.weight, network(sizes=(183, 256, 10), seed=1).fc1.weight)
 
 
-def test_no_global_state():
-    state = torch.get_rng_state()
-    alive = len(snn.SpikingNeuron.instances)
-    network()
-    assert torch.equal(torch.get_rng_state(), state)
-    assert len(snn.SpikingNeuron.instances) == alive
-
-
 def test_delayed_copies_equal_nested_loops():
     net = network((3, 4, 2), delays=(0, 2, 9))
     x = torch.rand(6, 2, 3)

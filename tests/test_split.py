@@ -19,7 +19,6 @@ from shd_helpers.events.split import (
     languages,
     load_subsets,
     shd_folds,
-    speaker_folds,
     split_validation,
 )
 from tests.toy import write_toy
@@ -215,23 +214,6 @@ def test_a_test_file_that_is_not_scored_is_not_read(files, tmp_path, data_dir):
         assert len(subsets.training) + len(subsets.validation) == 117
         assert 2 not in subsets.training.speakers
     assert subsets.test is None
-
-
-def test_each_speaker_is_held_out_once_and_all_others_train():
-    events = labeled([0, 1] * 6, [7, 7, 3, 3, 9, 9] * 2)
-    folds = speaker_folds(events)
-    assert [name for name, _, _ in folds] == ["speaker 3", "speaker 7", "speaker 9"]
-    for (_, training, test), speaker in zip(folds, (3, 7, 9), strict=True):
-        assert set(events.speakers[test]) == {speaker}
-        assert speaker not in events.speakers[training]
-        assert sorted([*training, *test]) == list(range(12))
-    assert [fold.name for fold in speaker_folds(events, [9, 3])] == ["speaker 9", "speaker 3"]
-    with pytest.raises(ValueError, match=r"no utterance by 4\. There are: 3, 7, 9"):
-        speaker_folds(events, [4])
-    with pytest.raises(ValueError, match="all utterances are by speaker 5"):
-        speaker_folds(labeled([0, 1], [5, 5]))
-    with pytest.raises(ValueError, match="there is no utterance"):
-        speaker_folds(labeled([], []))
 
 
 def test_the_folds_of_shd_leave_the_test_file_alone(toy_dir, data_dir):

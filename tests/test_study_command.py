@@ -25,7 +25,7 @@ from shd_helpers.study.notebook_execution import (
     execution_lock,
     without_lessons,
 )
-from shd_helpers.study.notebooks import INDEPENDENT, main, report
+from shd_helpers.study.notebooks import main, report
 
 
 def study(cwd, *arguments):
@@ -70,23 +70,6 @@ def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
     assert {"fast_sigmoid_func.png", "arctan_func.png", "sigmoid_func.png"} <= figures
     assert {"accuracy_loss_plot.png", "weight_matrices.png"} <= figures
     assert "weights_SNN_change_over_epochs.png" in figures
-
-
-@pytest.mark.slow
-def test_the_lessons_run(tmp_path, toy_dir, monkeypatch):
-    """With what `make study` leaves out: exercises, experiments and a network of your own."""
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
-    folder = tmp_path / "a"
-    given = {"dataset": str(toy_dir)}
-    named = {"run_name": "a"}
-    parameters = (given, given, given | named | {"epochs": 2}, named)
-    execute_run(dict(zip(OF_A_RUN, parameters, strict=True)), folder)
-    for path in OF_A_RUN:
-        executed = nbformat.read(folder / path.name, as_version=4).cells
-        asked = [cell for cell in executed if "exercise" in cell.metadata.get("tags", ())]
-        assert asked and all(cell.execution_count for cell in asked)
-    assert (folder.parent / "my_network" / "my_network.pt").is_file()
 
 
 @pytest.mark.parametrize("path", OF_A_RUN, ids=lambda path: path.stem)
@@ -214,10 +197,6 @@ def test_a_notebook_that_fails_stops_those_beside_it(tmp_path, monkeypatch, fail
         execute_run({both[0]: {}}, tmp_path / "run", beside={both[1]: {}})
 
 
-def test_the_independent_notebooks_are_notebooks_of_a_run():
-    assert set(INDEPENDENT) < {path.stem for path in OF_A_RUN}
-
-
 def test_executing_leaves_the_working_directory(tmp_path, monkeypatch):
     """Papermill would change it, which notebooks side by side would do to each other."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
@@ -273,13 +252,6 @@ def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, mon
     with pytest.raises(RuntimeError, match="Kernel died"):
         execute_run({path: {} for path in OF_A_RUN}, tmp_path / "run")
     assert calls == [path.name for path in (first, first, second, third, third)]
-
-
-def test_data_only_prepares_the_data_and_stops(tmp_path, toy_dir):
-    ended = study(tmp_path, "-p", "dataset", str(toy_dir), "--data-only")
-    assert ended.returncode == 0
-    assert "english: 120 training and 50 test utterances" in ended.stdout
-    assert len(list((tmp_path / "data here" / "cache").glob("toy_*.npz"))) == 2
 
 
 def test_data_only_also_prepares_augmented_recordings(

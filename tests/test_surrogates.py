@@ -1,7 +1,5 @@
 """Surrogates: formulas against snntorch's autograd and against differences of the curve."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -77,14 +75,6 @@ def test_a_fourth_surrogate_has_its_own_curves_and_is_not_compiled(monkeypatch):
     model.lif1.spike_grad = surrogates.spike_grad("triangular", 3.0)
     with pytest.raises(ValueError, match="lif1 is triangular, not one of fast_sigmoid, atan, sig"):
         compiled_engine.forward_backward(model, random_events(2, 5, 4, 2, 0.3), [0])
-
-
-def test_nothing_of_a_surrogate_has_a_default_that_another_one_has_set():
-    """A field with a default curve or number would be the fall-through again."""
-    needed = {f.name for f in dataclasses.fields(Surrogate) if f.default is dataclasses.MISSING}
-    assert {"make_spike_grad", "curve", "derivative"} <= needed
-    kinds = [each.kind for each in surrogates.TABLE.values()]
-    assert len({*kinds, kernels.READOUT}) == len(kinds) + 1
 
 
 def layer_with(surrogate):

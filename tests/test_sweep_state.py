@@ -11,7 +11,6 @@ import pytest
 
 from corpus_tests.damage import damages
 from shd_helpers.study import identity, tables
-from shd_helpers.study.notebook_execution import execution_lock
 from shd_helpers.study.tables import (
     COSTS,
     DATA,
@@ -24,10 +23,9 @@ from shd_helpers.study.tables import (
     read_table,
 )
 from shd_helpers.sweeps import results, reuse, runner, table_rows
-from shd_helpers.sweeps.execution import execute
 from shd_helpers.sweeps.results import RunResult
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import PendingRun, read_sweep
+from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
 from shd_helpers.sweeps.table_rows import finished_run
 from tests.toy import write_toy
@@ -105,19 +103,6 @@ def test_nothing_is_reused_when_the_computing_code_has_changed(home, monkeypatch
     first, last = capsys.readouterr().out.splitlines()
     assert first == f"trial: {reuse.CHANGED_CODE}"
     assert "0 of 4 rows reused, 0 executed, 0 failed, 4 not run" in last
-
-
-def test_a_sweep_ends_with_where_its_rows_come_from(home, capsys):
-    home.finish_all(validation=0.5)
-    run_sweep(home.yaml)
-    table = os.path.relpath(home.table)
-    first = f"{home.table.stem}: 4 of 4 rows reused from {table}"
-    again = ", 0 executed, 0 failed"
-    assert capsys.readouterr().out == (
-        f"{first} (4 of them from run folders){again}. Table: {table}\n"
-    )
-    run_sweep(home.yaml)
-    assert capsys.readouterr().out == f"{first}{again}. Table: {table}\n"
 
 
 def test_a_row_says_where_and_with_which_code_its_run_was_made(home):
@@ -217,14 +202,6 @@ def test_a_speaker_who_is_not_in_the_data_stops_the_sweep_before_its_first_run(
     else:
         sweep = read_sweep(home.yaml)
         reuse.check_speakers(sweep, sweep.runs)
-
-
-def test_a_run_that_another_process_executes_is_busy(home):
-    run = read_sweep(home.yaml).runs[0]
-    pending = PendingRun(run, ignore_finished_folder=False)
-    with execution_lock(run.folder):
-        assert execute(pending, home.notebook, 60, dict(os.environ), wait_s=0) is None
-    assert home.log() == []
 
 
 def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):

@@ -176,22 +176,6 @@ def test_a_killed_sweep_leaves_no_process_and_the_next_one_runs_what_is_missing(
     assert home.begun() == sorted([(1.0, 0), *[(1.0, 1), (2.0, 0)] * 2, (2.0, 1)])
 
 
-def test_two_sweeps_at_once_run_everything_once(home, scheduler):
-    """One has begun a run, the other waits for it and takes its result."""
-    home.order(1.0, 0, "wait")
-    command = home.command("--workers", "1")
-    wait_until(lambda: home.log(), "the run has begun")
-    with ThreadPoolExecutor() as pool:
-        other = pool.submit(run_sweep, home.yaml, workers=Workers(scheduler=scheduler))
-        wait_until(lambda: (1.0, 1) in home.begun(), "the other works, too")
-        home.order(1.0, 0, "")
-        ended = other.result(LONG_S)
-        assert ended.status.tolist() == ["done"] * 4, ended.error.tolist()
-    assert command.wait(LONG_S) == 0
-    assert home.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
-    assert home.rows().status.tolist() == ["done"] * 4
-
-
 def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, scheduler, monkeypatch):
     home.write(seeds=[0])
     home.finish_all()
@@ -208,12 +192,11 @@ def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, schedul
     assert home.begun() == [(3.0, 0)] * 2
 
 
-@pytest.mark.parametrize("n_workers", ["1", "2"])
-def test_ctrl_c_ends_cleanly(home, n_workers):
+def test_ctrl_c_ends_cleanly(home):
     """The signal goes to the whole process group, as a terminal sends it."""
     home.order(2.0, 0, "wait")
     home.order(1.0, 1, "wait")
-    command = home.command("--workers", n_workers)
+    command = home.command("--workers", "2")
     wait_until(lambda: (2.0, 0) in home.begun(), "the second run is going on")
     wait_until(lambda: len(home.rows()) == 1, "the first run is in the table")
     children = family(command)
@@ -308,20 +291,6 @@ def test_a_shard_puts_off_a_run_that_another_process_is_at(home, scheduler):
         assert (other.result(LONG_S).status == "done").all()
     assert home.begun() == [(1.0, 0), (2.0, 0)]
     assert dict(os.environ) == environment
-
-
-def test_a_shard_with_a_failed_run_goes_on_and_names_it(home, monkeypatch, capsys):
-    home.write(grid={"x": [1.0]})
-    home.order(1.0, 0, "fail")
-    environment = dict(os.environ)
-    assert call(monkeypatch, home.yaml, "--shard", "1/1") == 1
-    assert dict(os.environ) == environment  # each run has set variables
-    assert home.rows().status.tolist() == ["failed", "done"]
-    *_, failed, last = capsys.readouterr().out.splitlines()
-    assert (
-        failed == "  sweeps/trial/x=1.0,seed=0: ZeroDivisionError: no luck: No space left on device"
-    )
-    assert last.endswith(f"1 executed, 1 failed. Table: {os.path.relpath(home.table)}")
 
 
 def test_a_sweep_that_fails_or_stops_does_not_stop_those_after_it(home, monkeypatch, capsys):

@@ -1,6 +1,5 @@
 """The committed tables: read as they were written, and hashed by the present code or frozen."""
 
-import math
 import re
 
 import pandas as pd
@@ -14,7 +13,7 @@ from shd_helpers.study.plans import plan_of, read_plans
 from shd_helpers.study.recipe import DEFAULTS
 from shd_helpers.study.tables import DATA, SCORES, TableError, read_rows, read_table
 from shd_helpers.sweeps.sweep_file import read_yaml
-from tests import FROZEN_SWEEPS, RESULTS, SWEEP_FILES
+from tests import FROZEN_SWEEPS, RESULTS
 
 SWEEPS = sorted(
     path.stem for path in RESULTS.glob("*.csv") if "hash" in path.read_text().splitlines()[0]
@@ -64,22 +63,6 @@ def test_a_plan_that_is_not_there_is_named():
         plan_of("finel")
 
 
-def test_a_table_that_is_not_complete_says_how_many_runs_it_has():
-    """The page names the rows that are there and those that were planned, and no others."""
-    for name in SWEEPS:
-        (line,) = re.findall(rf"^\| .*`{name}\.csv`.*", WHY, re.MULTILINE)[:1]
-        stated = re.search(r"\*\*Not complete:\*\* (\d+) of (\d+) runs", line)
-        rows = read_rows(RESULTS / f"{name}.csv")
-        sweep = name.removesuffix(f"_{rows.dataset.iloc[0]}")
-        content = read_yaml(SWEEP_FILES[sweep])
-        if not isinstance(content["seeds"], list):
-            assert not stated, f"{name}: count the runs of such a sweep, too"
-            continue
-        n_planned = math.prod(map(len, content["grid"].values())) * len(content["seeds"])
-        wanted = None if len(rows) == n_planned else (str(len(rows)), str(n_planned))
-        assert (stated and stated.groups()) == wanted, name
-
-
 def test_one_data_set_has_one_content():
     """Tables of the same data set were made of the same files, else they don't go together."""
     found = {}
@@ -98,15 +81,6 @@ def test_one_hash_has_one_result_in_all_tables():
         for _, row in read_rows(RESULTS / f"{name}.csv").iterrows():
             result = tuple(row[[*SCORES]].fillna(-1))
             assert found.setdefault(row["hash"], result) == result, row.run_name
-
-
-@pytest.mark.parametrize("name", SWEEPS)
-def test_rows_are_what_their_sweep_calls_them(name):
-    rows = read_rows(RESULTS / f"{name}.csv")
-    assert rows.run_name.is_unique
-    expected = "sweeps/" + name + "/" + rows.configuration + ",seed=" + rows.seed.astype(str)
-    assert rows.run_name.tolist() == expected.tolist()
-    assert name.endswith(tuple(f"_{dataset}" for dataset in set(rows.dataset)))
 
 
 def test_columns_have_their_types():

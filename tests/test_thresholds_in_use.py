@@ -1,6 +1,5 @@
 """The thresholds of the networks in use, found again by plain loops from committed class scores."""
 
-import csv
 import functools
 import json
 import math
@@ -12,16 +11,7 @@ import pytest
 from shd_corpus.class_names import LANGUAGES
 from shd_helpers import hear
 from tests import RESULTS
-
-
-def rows_of(name):
-    with (RESULTS / f"{name}.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def mean(values):
-    return sum(values) / len(values)
-
+from tests.builders.committed import mean, rows_of
 
 # The networks in use, and whose folds gave their thresholds: a table, a candidate and its seeds.
 IN_USE = {

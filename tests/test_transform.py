@@ -72,29 +72,6 @@ def test_what_cannot_be_spikes_is_refused(spikes, message):
         SpikesToFrames()(spikes)
 
 
-class PlainDataset(torch.utils.data.Dataset):
-    """Spikes with labels, as anybody may have them."""
-
-    def __init__(self, rows, transform):
-        self.rows = rows
-        self.transform = transform
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, i):
-        return self.transform(self.rows[i]), i
-
-
-def test_a_plain_data_loader_stacks_what_the_transform_returns():
-    rows = [([0.1 * k, 0.2], [200 + k, 300]) for k in range(5)]
-    grid = Downsampling(pool_threshold=1)
-    batches = list(DataLoader(PlainDataset(rows, SpikesToFrames(grid)), batch_size=3))
-    frames = torch.cat([batch.transpose(0, 1) for batch, _ in batches], 1)
-    expected = downsample(utterances(rows), grid).to_frames(range(5))
-    np.testing.assert_array_equal(frames, expected)
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_data_loader_makes_the_frames_of_the_events(workers):
     events = random_events(7, 5, 4, 3, 0.3)

@@ -1,4 +1,4 @@
-"""Run the code blocks of pages in their order, as a reader would who copies them."""
+"""Code blocks of pages, run in their order as a reader would, and names of the API reference."""
 
 import re
 import subprocess
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from shd_helpers.paths import ROOT
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _SAVED_AS = re.compile(r"[Ss]ave (?:it|this) as `([^`]+)`")
@@ -53,3 +55,14 @@ def run_pages(pages: Sequence[Path], folder: Path, environment: dict[str, str]) 
     )
     assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
     return ended.stdout
+
+
+def names_of_the_reference() -> dict[str, list[str]]:
+    """Return the names on the page of public functions and classes, by the module they are in."""
+    names: dict[str, list[str]] = {}
+    for line in (ROOT / "docs" / "api.rst").read_text(encoding="utf-8").splitlines():
+        if found := re.fullmatch(r"\.\. currentmodule:: (\S+)", line):
+            module = found[1]
+        elif found := re.fullmatch(r"\.\. auto(?:function|class):: (\w+)", line):
+            names.setdefault(module, []).append(found[1])
+    return names

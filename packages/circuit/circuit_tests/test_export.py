@@ -26,7 +26,6 @@ from shd_circuit.folder import (
 from shd_circuit.hardware import hardware
 from shd_circuit.quantize import circuit_of
 from shd_circuit.readme import Description, readme
-from shd_circuit.rtl import __main__ as rtl_command
 from shd_circuit.sources import (
     c_header,
     events_text,
@@ -313,25 +312,6 @@ def test_an_export_that_fails_names_the_cause_and_leaves_nothing(
     with pytest.raises(SystemExit, match="(?s)Nothing was exported.*" + says):
         exported(monkeypatch, capsys, *arguments, "--out", tmp_path / "out")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("n", ["0", "51"])
-def test_a_number_that_cannot_be_is_refused_before_all_is_evaluated(
-    n, trained, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(export, "evaluate", None)
-    with pytest.raises(SystemExit, match=f"utterances {n}: must be"):
-        exported(monkeypatch, capsys, trained(), "--out", tmp_path / "out", "--utterances", n)
-
-
-def test_help_names_an_exported_folder_only_where_one_is_taken(monkeypatch, capsys):
-    helps = []
-    for command in (export.main, rtl_command.main):
-        monkeypatch.setattr(sys, "argv", ["command", "--help"])
-        with pytest.raises(SystemExit):
-            command()
-        helps.append(" ".join(capsys.readouterr().out.split()))
-    assert ["or an exported folder" in text for text in helps] == [False, True]
 
 
 def test_a_kept_network_is_exported_like_its_run(trained, toy_dir, tmp_path, monkeypatch, capsys):

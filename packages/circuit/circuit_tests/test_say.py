@@ -146,20 +146,6 @@ def test_of_a_hundred_utterances_ninety_nine_are_answered_as_in_python(files):
     assert len(waves) - alike <= 1  # of at most a hundred
 
 
-def test_at_first_it_shows_no_empty_plots(chromium, site, tmp_path):
-    browser = chromium()
-    view = Page(browser, (site / "say.html").as_uri(), tmp_path).view
-    assert [shown.is_visible() for shown in view.query_selector_all("canvas, #scores, #meter")] == (
-        6 * [False]
-    )
-    assert "shows the score of each digit" in view.inner_text("#hint")
-    view.click("#sample")
-    view.wait_for_selector("#meter", timeout=60_000)
-    assert all(shown.is_visible() for shown in view.query_selector_all("canvas, #scores"))
-    assert not view.is_visible("#hint")
-    browser.close()
-
-
 def test_the_recorded_digit_is_recognized_without_a_microphone(files):
     """It is the seven of the Heidelberg Digits that the page was built with."""
     wave, rate = soundfile.read(

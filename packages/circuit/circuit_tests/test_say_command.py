@@ -42,11 +42,6 @@ def test_a_page_that_can_t_be_written_is_named(folder, tmp_path, monkeypatch):
     assert not list((tmp_path / "pages").iterdir())
 
 
-def test_a_folder_as_out_is_refused_before_anything_is_compiled(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(say, "compile_c", None)
-    assert "is a folder" in said(monkeypatch, folder, "--out", tmp_path)
-
-
 @pytest.mark.parametrize("name", ["README.md", "network.h", "classes.txt"])
 def test_a_file_is_named_if_it_is_missing_and_needed(name, folder, monkeypatch):
     monkeypatch.setattr(say, "compile_c", lambda *_: b"")
@@ -60,13 +55,6 @@ def test_a_file_is_named_if_it_is_missing_and_needed(name, folder, monkeypatch):
     (folder / "classes.txt").unlink(missing_ok=True)
     with pytest.raises(ExportError, match=r"README\.md: no such file"):
         say.page(folder)
-
-
-def test_names_of_several_words_are_on_the_page(tmp_path, monkeypatch):
-    monkeypatch.setattr(say, "compile_c", lambda *_: b"")
-    names = ["turn left", "stop, now", "a (b)", "d", "e"]
-    exported(tmp_path / "circuit", "study", 1, class_names=names)
-    assert f'"digits": {json.dumps(names)}' in say.page(tmp_path / "circuit")
 
 
 def test_the_page_knows_every_message_of_its_worker():

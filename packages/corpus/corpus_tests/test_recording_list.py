@@ -397,19 +397,6 @@ def test_a_csv_file_may_list_links(folder, table, tmp_path):
     assert content(encode_recordings(table, tmp_path / "again")) == wanted
 
 
-def test_links_to_some_recordings_of_a_folder_are_a_set_of_their_own(folder, tmp_path):
-    some = tmp_path / "some"
-    some.mkdir()
-    lines = ["file,label,speaker"]
-    for label in CLASSES[:2]:
-        for speaker in SPEAKERS[:2]:
-            name = f"{label}_{speaker}.wav"
-            (some / name).symlink_to(folder / label / f"{speaker}_1.wav")
-            lines.append(f"{name},{label},{speaker}")
-    (some / "list.csv").write_text("\n".join(lines) + "\n")
-    assert [len(one) for one in content(encode_recordings(some / "list.csv"))] == [2, 2]
-
-
 @pytest.mark.parametrize("source", ["folders", "names", "table"])
 def test_a_speaker_is_the_same_however_an_umlaut_is_spelled(source, tmp_path):
     """macOS spells it as two characters, Linux as one."""

@@ -15,7 +15,6 @@ import pytest
 from corpus_tests.made_files import GOOD, KEYS, check_good, packed, write
 from shd_corpus import packed_file, shd_file
 from shd_corpus.checks import DatasetError
-from shd_corpus.class_names import ENGLISH, GERMAN, language_classes
 from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import read_in_slices, read_shd, speakers_of, write_shd
 
@@ -30,12 +29,6 @@ def many(path: Path, n: int) -> Path:
 def test_reads_plain_gzipped_and_zipped(tmp_path, suffix):
     plain = write(tmp_path / "a_train.h5")
     check_good(read_shd(packed(plain, suffix)))
-
-
-def test_reads_more_rows_than_one_slice(tmp_path):
-    read = read_shd(many(tmp_path / "x.h5", 1300))
-    assert read.times.tolist() == np.repeat([i / 2048 for i in range(1300)], 5).tolist()
-    assert read.units.tolist() == np.repeat([i % 700 for i in range(1300)], 5).tolist()
 
 
 @pytest.mark.parametrize("filters", [{}, {"compression": "gzip", "shuffle": True}])
@@ -163,15 +156,6 @@ def test_what_is_no_file_and_a_zip_of_something_else(tmp_path):
         read_shd(tmp_path / "x.h5.zip")
 
 
-def test_language_goes_by_name_not_by_number():
-    shuffled = GERMAN[::-1] + ENGLISH[3:] + ENGLISH[:3]
-    assert language_classes(shuffled, "english") == {
-        shuffled.index(word): i for i, word in enumerate(ENGLISH)
-    }
-    assert language_classes(shuffled, "german")[9] == 0  # "null" is last of the reversed ten
-    assert sorted(language_classes(shuffled, "both").values()) == list(range(20))
-
-
 def test_an_umlaut_is_spelt_out(tmp_path):
     keys = [("Fünf" if key == "fuenf" else key).encode() for key in KEYS]
     assert read_shd(write(tmp_path / "l.h5", keys=keys)).keys == KEYS
@@ -246,13 +230,6 @@ def test_an_unknown_precision_of_times_is_refused(tmp_path, precision):
         read_shd(path)
 
 
-def test_the_precision_of_shd_may_be_named(tmp_path):
-    path = write(tmp_path / "x.h5")
-    with h5py.File(path, "a") as file:
-        file["extra/time_precision"] = "float16"
-    check_good(read_shd(path))
-
-
 ROWS = ("spikes/times", "spikes/units", "labels", "extra/speaker")
 
 
@@ -277,15 +254,6 @@ def test_rows_that_are_declared_but_not_in_the_file_are_refused_at_once(tmp_path
     for read in (read_shd, speakers_of, lambda path: next(read_in_slices(path))):
         with pytest.raises(DatasetError, match=rf"{names[0]} declares [\d,]+ bytes, but .* only 0"):
             read(path)
-
-
-def test_a_name_that_declares_a_gigabyte_is_refused(tmp_path):
-    path = write(tmp_path / "x.h5")
-    with h5py.File(path, "a") as file:
-        del file["extra/keys"]
-        file.create_dataset("extra/keys", (20,), "S1000000000", chunks=(1,))
-    with pytest.raises(DatasetError, match="extra/keys declares 20,000,000,000 bytes"):
-        read_shd(path)
 
 
 def test_more_class_names_than_labels_can_have_are_refused(tmp_path):

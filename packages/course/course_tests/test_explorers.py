@@ -1,6 +1,5 @@
 """Explorers in a kernel, without a browser: static form, what controls change, frames that wait."""
 
-import asyncio
 import re
 from inspect import signature
 
@@ -115,28 +114,3 @@ def test_scores_add_up_to_the_answer(caught):
         assert f"90 ms {predictions.predicted[i]} is ahead" in line
     line = caught["update"](True, 1, 30)
     assert f"utterance {wrong.index[0]} (1 of {len(wrong)} misclassified)" in line
-
-
-def test_fast_dragging_draws_few_frames_and_the_last_value(monkeypatch):
-    """Two hundred changes of a slider: while a frame is drawn they wait in the kernel's queue."""
-    drawn = []
-    panels = []
-    monkeypatch.setattr(controls, "is_live", lambda: True)
-    monkeypatch.setattr(controls, "display", panels.append)
-
-    def update(place: int = 0) -> str:
-        drawn.append(place)
-        return f"at {place}"
-
-    async def drag():
-        assert controls.explore(plt.figure(figsize=(2, 2)), update, place=(0, 200)) is None
-        row, text, image = panels[0].children
-        (slider,) = row.children
-        first = image.value
-        for slider.value in range(1, 201):
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.2)
-        assert "at 200" in text.value and image.value == first  # the same picture, empty
-
-    asyncio.run(drag())
-    assert drawn[-1] == 200 and 2 < len(drawn) < 100

@@ -81,20 +81,6 @@ def test_curves_are_those_of_the_run(run):
     np.testing.assert_allclose(right.lines[0].get_ydata(), table.train_loss)
 
 
-def test_both_panels_of_a_layer_have_the_same_colors_around_zero(run):
-    figure = RunFigures(run).weight_matrices()
-    limits = [image.get_clim() for axis in figure.axes for image in axis.images]
-    assert limits[0] == limits[1] and limits[2] == limits[3]
-    for low, high in limits[:4]:
-        assert low == -high
-
-
-def test_the_arrow_points_at_the_strongest_weights(run):
-    figure = RunFigures(run).weight_matrices()
-    (arrow,) = [text for axis in figure.axes for text in axis.texts]
-    assert 20 <= arrow.xy[0] <= 60
-
-
 def test_a_run_without_unseen_speakers_has_its_figures(run):
     run.info["seen_speakers"] = [*range(12)]
     draw = RunFigures(run)
@@ -110,18 +96,3 @@ def test_the_digit_explains_all_only_where_each_digit_has_one_spectrum(toy_dir):
     alike = events.take(same)
     alike.speakers[:] = 7
     assert explained_by_digit(alike)[7] == pytest.approx(100)
-
-
-@pytest.mark.parametrize(
-    ("readout", "label"),
-    [
-        ("spikes", "spikes in 999 ms"),
-        ("membrane", "mean membrane"),
-    ],
-)
-def test_the_axis_of_the_scores_is_that_of_the_readout(run, readout, label):
-    run.info["parameters"]["readout"] = readout
-    figure, axis = plt.subplots()
-    RunFigures(run)._draw_scores(axis, np.arange(10), 999.0)
-    plt.close(figure)
-    assert axis.get_xlabel() == label

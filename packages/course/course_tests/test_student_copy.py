@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
 
 import nbformat
 import pytest
 
 from shd_course import student_copy
 from shd_course.student_copy import make_copies
-from shd_helpers.paths import NOTEBOOKS, ROOT
+from shd_helpers.paths import NOTEBOOKS
 
 FIRST = "01_data_preprocessing.ipynb"
 
@@ -85,13 +84,3 @@ def test_a_file_with_the_folders_name_is_refused(folders):
     folder.write_text("")
     with pytest.raises(NotADirectoryError, match="isn't a folder"):
         make_copies(source, folder)
-
-
-def test_git_ignores_the_copies_and_make_lab_opens_the_first():
-    ignored = subprocess.run(
-        ["git", "check-ignore", "-q", f"my_notebooks/{FIRST}"], cwd=ROOT, check=False
-    )
-    assert ignored.returncode == 0
-    recipe = (ROOT / "Makefile").read_text().partition("\nlab: ")[2].partition("\n\n")[0]
-    assert "shd_course.student_copy" in recipe
-    assert f"my_notebooks/{FIRST}" in recipe
