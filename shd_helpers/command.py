@@ -24,16 +24,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     * Standard output can't be written, as on a full disk. The command's own message is printed
       before. If the program that reads the output has ended (``| head``), the process ends without
       a sentence, like a program that SIGPIPE stops.
-
-    Parameters
-    ----------
-    main : callable
-        Takes no argument; returns the exit status, None for 0.
-
-    Returns
-    -------
-    NoReturn
-        It raises SystemExit with the exit status.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a process may be started without one

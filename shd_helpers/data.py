@@ -27,35 +27,7 @@ NAMED = ("spoken", "hd", "shd")  # all other data sets are folders
 
 
 def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
-    """Find, make or download the two files of a data set.
-
-    Parameters
-    ----------
-    dataset : str
-        A name or a folder:
-
-        * ``"spoken"``: digits spoken by eSpeak NG, made once and stored in ``data/spoken``.
-        * ``"hd"``: the Heidelberg Digits, downloaded as sound, encoded once and stored in
-          ``data/hd``. ``$SHD_BASE_URL`` replaces the addresses of downloads.
-        * ``"shd"``: the official spikes of the same sound, downloaded once into ``data/shd``.
-        * a folder with ``<name>_train.h5`` and ``<name>_test.h5``, also as ``.h5.gz`` or
-          ``.h5.zip``. A relative path counts from the repository root.
-    language : str
-        Which digits ``"spoken"`` speaks: a key of `LANGUAGES`. It changes no other data set.
-
-    Returns
-    -------
-    tuple of Path
-        Training file and test file.
-
-    Raises
-    ------
-    DatasetError
-        If a download fails or has another hash than the official file, or the folder holds no such
-        pair, or more than one. Or, as a `SpeechError`, if eSpeak NG fails.
-    ValueError
-        If the language of ``"spoken"`` is unknown.
-    """
+    """Find, make or download the two files of a data set."""
     if dataset == "spoken":
         from shd_corpus.speech import make_spoken  # takes 1 s to import, by numba and scipy
 
@@ -71,24 +43,7 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
 
 
 def n_channels_of(dataset: str) -> int:
-    """Return the number of channels of a data set, without making or downloading it.
-
-    Parameters
-    ----------
-    dataset : str
-        As for `locate`.
-
-    Returns
-    -------
-    int
-        The number that the training file of a folder contains. It is 700 for the study's own data
-        sets, for files without such a number, and for a folder that doesn't exist.
-
-    Raises
-    ------
-    DatasetError
-        If the folder holds no data set, or its training file is damaged.
-    """
+    """Return the number of channels of a data set, without making or downloading it."""
     if dataset in NAMED or not resolve(dataset).is_dir():
         return N_CHANNELS
     train, _ = locate(dataset)
@@ -148,27 +103,6 @@ def locate_augmented(
 
     Each copy is a file of its own. Row by row it has the recordings of the original file, augmented
     as `WaveformAugmentation` draws it.
-
-    Parameters
-    ----------
-    dataset : str
-        As for `locate`. Missing copies of ``"hd"`` are made.
-    files : tuple of Path
-        Training file and test file, from `locate`.
-    file_number : int
-        0 for copies of the training file, 1 for copies of the test file.
-    copies : int
-        How many copies: numbers 1 to `copies`.
-
-    Returns
-    -------
-    list of Path
-        The copies, in the order of their numbers.
-
-    Raises
-    ------
-    DatasetError
-        If a copy is missing and can't be made.
     """
     numbers = range(1, copies + 1)
     if dataset == "hd":
@@ -197,36 +131,12 @@ def _refuse_absent(path: Path, n_copies: int) -> NoReturn:
 
 
 def dataset_name(files: tuple[Path, Path]) -> str:
-    """Return the name of a data set for figures and tables.
-
-    Parameters
-    ----------
-    files : tuple of Path
-        Training file and test file, from `locate`.
-
-    Returns
-    -------
-    str
-        What the training file's name has before ``_train``.
-    """
+    """Return the name of a data set for figures and tables."""
     return files[0].name.rpartition("_train")[0]
 
 
 def speaker_name(dataset: str, speaker: int) -> str:
-    """Return the name of a speaker for figures and tables.
-
-    Parameters
-    ----------
-    dataset : str
-        Name of the data set, from `dataset_name`.
-    speaker : int
-        The speaker's number in the files.
-
-    Returns
-    -------
-    str
-        A letter for a synthetic voice of ``spoken``, the number for a person.
-    """
+    """Return the name of a speaker for figures and tables."""
     letters = string.ascii_uppercase
     return letters[speaker] if dataset == "spoken" and speaker < len(letters) else str(speaker)
 
@@ -237,26 +147,6 @@ def fingerprint(
     """Return a data set's name and the SHA-256 of its files, which identify what a run trains on.
 
     Only the bytes of the HDF5 files count. Packing them as ``.gz`` or ``.zip`` changes nothing.
-
-    Parameters
-    ----------
-    files : tuple of Path
-        Training file and test file, from `locate`.
-    augmented : mapping, optional
-        The augmented copies that a run trains on too, from `locate_augmented`, by the number of the
-        file that they are copies of (0: training file, 1: test file).
-
-    Returns
-    -------
-    dict of str to str
-        `name`, `train_sha256` and `test_sha256`; with augmented recordings also
-        `augmented_train_sha256` and `augmented_test_sha256`: the hashes of all copies, in their
-        order, with spaces between them.
-
-    Raises
-    ------
-    DatasetError
-        If a file can't be read.
     """
     train, test = files
     entries = {

@@ -22,21 +22,6 @@ def local_files(path: Path) -> list[Path]:
     An import may mean a module beside the importing file, in a subfolder, or in a folder above.
     Where several modules have the name, all of them are returned, because only the process that
     imports knows which it takes.
-
-    Parameters
-    ----------
-    path : Path
-        The file. It counts whether or not it belongs to an installed package.
-
-    Returns
-    -------
-    list of Path
-        Absolute paths, sorted. Packages have their ``__init__.py`` in it.
-
-    Raises
-    ------
-    OSError
-        If a file can't be read.
     """
     found = set()
     waiting = [Path(path).resolve()]
@@ -52,39 +37,13 @@ def hash_of_files(paths: Iterable[Path]) -> str:
     """Return the SHA-256 of the names and the bytes of some files.
 
     Their folders and their order don't count, so that moved files stay the same.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        Such as from `local_files`.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Raises
-    ------
-    OSError
-        If a file can't be read.
     """
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() + path.name for path in paths]
     return hashlib.sha256("\0".join(sorted(hashes)).encode()).hexdigest()
 
 
 def is_installed(path: Path) -> bool:
-    """Tell whether a file belongs to Python, to an installed package or to this one.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    bool
-        False for the user's own files.
-    """
+    """Tell whether a file belongs to Python, to an installed package or to this one."""
     path = path.resolve()
     if path.is_relative_to(_PACKAGE) or path.is_relative_to(_STANDARD_LIBRARY):
         return True

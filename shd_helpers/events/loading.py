@@ -108,20 +108,7 @@ def _warn_of_empty(events: Events, files: Sequence[Path]) -> None:
 
 
 def cut_sentence(events: Events, grid: Downsampling) -> str:
-    """Return which share of the spikes `duration_s` cuts off, as part of a sentence.
-
-    Parameters
-    ----------
-    events : Events
-        Downsampled utterances.
-    grid : Downsampling
-        How they were downsampled.
-
-    Returns
-    -------
-    str
-        Such as ``"duration_s 1 cuts off 0.1 % of the spikes"``.
-    """
+    """Return which share of the spikes `duration_s` cuts off, as part of a sentence."""
     return f"duration_s {grid.duration_s:g} cuts off {100 * events.cut_share:.1f} % of the spikes"
 
 
@@ -168,28 +155,6 @@ def load_pair(
 
     The cache (``data/cache``) is keyed by the content of the source file, the parameters and
     the hash of the computing code. A damaged entry is made again.
-
-    Parameters
-    ----------
-    files : tuple of Path
-        Training file and test file, from `datasets.locate`.
-    grid : Downsampling
-        How they are downsampled.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
-
-    Returns
-    -------
-    train : Events
-        The utterances of the training file.
-    test : Events
-        The utterances of the test file.
-
-    Raises
-    ------
-    DatasetError
-        If a file can't be read or used, a class has no training utterance, both files hold the
-        same utterances, or they have different classes or numbers of channels.
     """
     train = load_file(files[0], TRAINING_FILE, grid, language)
     test = load_file(files[1], TEST_FILE, grid, language)
@@ -223,27 +188,6 @@ def load_file(
     """Load one of a data set's two files downsampled; see `load_pair`.
 
     If `duration_s` cuts off more than 5 % of the spikes, there is a warning.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    file_number : int
-        Which of the two it is: 0 for the training file, 1 for the test file.
-    grid : Downsampling
-        How it is downsampled.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
-
-    Returns
-    -------
-    Events
-        Its utterances, with `rows` and `file`.
-
-    Raises
-    ------
-    DatasetError
-        If the file can't be read or used, or a class has no training utterance.
     """
     events = _load_cached(path, grid, language)
     labels = set(events.labels.tolist())

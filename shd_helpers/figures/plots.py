@@ -20,16 +20,7 @@ HZ = (200, 500, 1000, 2000, 5000, 10_000, 20_000)
 
 
 def label_hz(axis: Axes, n_channels: int = N_CHANNELS) -> None:
-    """Label the right side of an axis of channels with their resonance frequencies.
-
-    Parameters
-    ----------
-    axis : Axes
-        Its y axis counts channels.
-    n_channels : int
-        How many there are. Unless they are the 700 of the cochlea, nothing is known about their
-        frequencies and the axis stays as it is.
-    """
+    """Label the right side of an axis of channels with their resonance frequencies."""
     if n_channels != N_CHANNELS:
         return
     frequencies = resonance_hz(N_CHANNELS)  # falls with the channel, and interp wants it to rise
@@ -42,17 +33,7 @@ def label_hz(axis: Axes, n_channels: int = N_CHANNELS) -> None:
 def last_ms(times_s: np.ndarray, grid: Downsampling | None = None) -> float:
     """Return where the time axis of an utterance can end: the last spike, rounded up to 50 ms.
 
-    Parameters
-    ----------
-    times_s : (spikes,) array
-        Times of the spikes, seconds.
-    grid : Downsampling, optional
-        The axis doesn't go on beyond its duration.
-
-    Returns
-    -------
-    float
-        Milliseconds.
+    Shapes: `times_s` (spikes,).
     """
     last = 50.0
     if len(times_s):
@@ -67,14 +48,7 @@ def draw_blocks(axis: Axes, matrix: np.ndarray, grid: Downsampling) -> None:
 
     An earlier matrix is removed. Blocks finer than a pixel come out gray.
 
-    Parameters
-    ----------
-    axis : Axes
-        Where the matrix is drawn.
-    matrix : (steps, units) array
-        The events of an utterance.
-    grid : Downsampling
-        How it was pooled.
+    Shapes: `matrix` (steps, units).
     """
     for image in axis.images:
         image.remove()
@@ -92,21 +66,7 @@ def draw_blocks(axis: Axes, matrix: np.ndarray, grid: Downsampling) -> None:
 
 
 def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
-    """Draw accuracy and loss of training and validation over epochs.
-
-    Parameters
-    ----------
-    epochs : DataFrame
-        One row for each epoch: `epoch`; `train_accuracy` and `validation_accuracy`, fractions;
-        `train_loss` and `validation_loss`, nats.
-    n_classes : int
-        Number of classes, for the accuracy of guessing.
-
-    Returns
-    -------
-    Figure
-        Closed, so that a notebook shows it once.
-    """
+    """Draw accuracy and loss of training and validation over epochs."""
     figure, axes = plt.subplots(1, 2)
     for axis, quantity, scale in zip(axes, ("accuracy", "loss"), (100, 1), strict=True):
         for prefix, label in (("train", "training"), ("validation", "validation")):
@@ -125,22 +85,7 @@ def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
 def speakers_by_input(
     accuracies: pd.DataFrame, inputs: Sequence[str], marked: Mapping[int, str]
 ) -> Figure:
-    """Draw each speaker's accuracy with two inputs or more, one row for each speaker.
-
-    Parameters
-    ----------
-    accuracies : DataFrame
-        From `study.speaker_accuracies`.
-    inputs : sequence of str
-        Names of the inputs to compare.
-    marked : mapping
-        A note for some speakers, by number. The vertical lines are means over the other speakers.
-
-    Returns
-    -------
-    Figure
-        Unseen speakers at the left, seen ones at the right, in percent.
-    """
+    """Draw each speaker's accuracy with two inputs or more, one row for each speaker."""
     titles = {
         "test_unseen_accuracy": "unseen speakers: held out",
         "test_seen_accuracy": "seen speakers: utterances held back",
@@ -169,22 +114,7 @@ def speakers_by_input(
 
 
 def paired_differences(differences: pd.DataFrame, margin: float | None = None) -> Figure:
-    """Draw differences between networks or inputs with their intervals, one row for each.
-
-    Parameters
-    ----------
-    differences : DataFrame
-        From `shd_judge.contrasts`.
-    margin : float, optional
-        Losses up to this many percentage points were planned to be small enough.
-
-    Returns
-    -------
-    Figure
-        A thick line is the 95 % interval, a thin one is adjusted for its list of comparisons. A
-        thin line that would hide the thick ones is cut off and ends with an arrow. A filled marker
-        is a difference that is shown.
-    """
+    """Draw differences between networks or inputs with their intervals, one row for each."""
     y = np.arange(len(differences))[::-1]
     figure, axis = plt.subplots(figsize=(9, 0.42 * len(differences) + 1.6))
     axis.axvline(0, color=INK, linewidth=1, linestyle="-")

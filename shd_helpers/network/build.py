@@ -18,32 +18,7 @@ from shd_helpers.objects import ObjectError, is_reference, load_object
 def build_network(
     config: NetworkConfig, n_units: int, n_classes: int, step_ms: float, generator: torch.Generator
 ) -> Network:
-    """Return an untrained network with the given settings.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        The settings; they also say whether the network is spiking, convolutional or an ensemble.
-    n_units : int
-        Units of the downsampled input.
-    n_classes : int
-        Classes.
-    step_ms : float
-        Length of a time step, in milliseconds.
-    generator : torch.Generator
-        Draws the weights.
-
-    Returns
-    -------
-    Module
-        A `SpikingNetwork`, a `ConvolutionalNetwork`, an `Ensemble`, or what the function that the
-        settings refer to has returned.
-
-    Raises
-    ------
-    ObjectError
-        If a surrogate, neuron or network of the user's own can't be used.
-    """
+    """Return an untrained network with the given settings."""
     if config.is_combined:
         sizes = (n_units, *config.hidden_sizes, n_classes)
         return build_ensemble(sizes, config, generator, step_ms)
@@ -94,15 +69,6 @@ def warn_of_other_steps(model: nn.Module, step_ms: float, name: str) -> None:
 
     A user's function makes a network from the numbers of units and classes, so it doesn't learn how
     long a step is, and a `SpikingNetwork` takes 3 ms if it isn't told.
-
-    Parameters
-    ----------
-    model : Module
-        Any network. It may contain spiking ones, as an ensemble does.
-    step_ms : float
-        Length of a time step of the input, in milliseconds.
-    name : str
-        What the warning calls the function that made the network.
     """
     for module in model.modules():
         if isinstance(module, SpikingNetwork) and module.step_ms != step_ms:

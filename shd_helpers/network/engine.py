@@ -46,19 +46,7 @@ class Engine(NamedTuple):
 
 
 def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
-    """Return the classes with the highest scores, the lowest of several with equally high ones.
-
-    Parameters
-    ----------
-    scores : ndarray or Tensor
-        Class scores, (..., classes): numbers of output spikes, mean membrane potentials, or those
-        of any network.
-
-    Returns
-    -------
-    ndarray
-        Classes, int64 (...,).
-    """
+    """Return the classes with the highest scores, the lowest of several with equally high ones."""
     return np.asarray(scores).argmax(-1)
 
 
@@ -105,48 +93,14 @@ def _engine_of_members(name: str, ensemble: Ensemble) -> Engine:
 
 
 def runs_in_loop(model: nn.Module) -> bool:
-    """Tell whether a network is a `SpikingNetwork` whose ``forward`` is that of this class.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-
-    Returns
-    -------
-    bool
-        True if snnTorch's loop computes it, False if its own ``forward`` must be called.
-    """
+    """Tell whether a network is a `SpikingNetwork` whose ``forward`` is that of this class."""
     if not isinstance(model, SpikingNetwork):
         return False
     return inspect.getattr_static(model, "forward") is SpikingNetwork.forward
 
 
 def choose_engine(name: str, model: Network) -> Engine:
-    """Return the engine that runs a network.
-
-    Parameters
-    ----------
-    name : str
-        ``"fused"`` for the compiled engine, ``"snntorch"`` for the readable loop. Networks that
-        the compiled engine can't compute run in the loop. A warning says once why, and how much
-        slower the loop is.
-    model : Module
-        The network. One that isn't a `SpikingNetwork`, or has a ``forward`` of its own, is run by
-        that, whatever the name: see `network.module_engine`.
-
-    Returns
-    -------
-    Engine
-        Its functions take the network.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    TypeError
-        If the network is no module.
-    """
+    """Return the engine that runs a network."""
     check_choice("engine", name, ENGINES)
     if not isinstance(model, nn.Module):
         raise TypeError(
@@ -177,10 +131,5 @@ def warn_once(message: str) -> None:
 
     An engine is chosen for each epoch. Python's own filters forget what they have shown when any
     package changes a filter.
-
-    Parameters
-    ----------
-    message : str
-        The warning.
     """
     warnings.warn(message, stacklevel=3)

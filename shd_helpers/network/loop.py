@@ -21,24 +21,7 @@ __all__ = ["evaluate_batch", "forward_backward", "record"]
 def evaluate_batch(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a batch forward; count spikes.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        The network.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    scores : Tensor
-        Class scores, (batch, classes).
-    n_spikes : Tensor
-        Spikes of all steps and neurons, (batch, layers).
-    """
+    """Run a batch forward; count spikes."""
     recording = record(model, events, index)
     layers = [*recording.hidden_spk, recording.spk]
     n_spikes = torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
@@ -46,20 +29,5 @@ def evaluate_batch(
 
 
 def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> LayerStates:
-    """Run a batch forward and keep the spikes and membranes of all layers.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        The network.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    LayerStates
-        Those of every step.
-    """
+    """Run a batch forward and keep the spikes and membranes of all layers."""
     return model.record(frames_for(model, events, index))

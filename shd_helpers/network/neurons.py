@@ -38,28 +38,7 @@ def own_neurons(
     spike_grad: SpikeGrad,
     generator: torch.Generator,
 ) -> snn.Leaky:
-    """Return a layer of the study's own neurons: `Leaky` or, in hidden layers, `AdaptiveLeaky`.
-
-    Parameters
-    ----------
-    n : int
-        Neurons of the layer.
-    config : NetworkConfig
-        The network's settings.
-    step_ms : float
-        Length of a time step, in milliseconds.
-    is_last : bool
-        Whether it is the output layer, whose neurons are those of the configured readout.
-    spike_grad : callable
-        The surrogate, as snntorch takes it.
-    generator : torch.Generator
-        Draws what the neurons begin with.
-
-    Returns
-    -------
-    Leaky
-        The neurons.
-    """
+    """Return a layer of the study's own neurons: `Leaky` or, in hidden layers, `AdaptiveLeaky`."""
     accumulates_only = is_last and config.has_silent_outputs
     threshold = float("inf") if accumulates_only else 1.0
     # The output neurons of an ensemble's members need the same beta: see `network.ensemble`.
@@ -94,34 +73,7 @@ def foreign_neurons(
     generator: torch.Generator,
     name: str,
 ) -> nn.Module:
-    """Return a layer of neurons that a user's function makes, after trying them out.
-
-    Parameters
-    ----------
-    make : callable
-        ``make(n, **options)`` returns a neuron of n units. The options are `spike_grad` and, for
-        output neurons that only accumulate, ``reset_mechanism="none"`` and an infinite `threshold`.
-    n : int
-        Neurons of the layer.
-    accumulates_only : bool
-        Whether they are output neurons that never spike.
-    spike_grad : callable
-        The surrogate, as snntorch takes it.
-    generator : torch.Generator
-        Seeds torch's global generator while they are made, from which snntorch draws weights.
-    name : str
-        What messages call the layer's neurons, such as ``lif1``.
-
-    Returns
-    -------
-    Module
-        The neurons.
-
-    Raises
-    ------
-    ObjectError
-        If the function raises an exception, or what it returns breaks the convention.
-    """
+    """Return a layer of neurons that a user's function makes, after trying them out."""
     options: dict[str, Any] = {"spike_grad": spike_grad}
     if accumulates_only:
         options |= {"reset_mechanism": "none", "threshold": float("inf")}
@@ -143,22 +95,7 @@ def foreign_neurons(
 
 
 def check_surrogate_is_used(lif: nn.Module, spike_grad: SpikeGrad, name: str) -> None:
-    """Check that a user's neurons have the surrogate of the network.
-
-    Parameters
-    ----------
-    lif : Module
-        The neurons of a layer.
-    spike_grad : callable
-        The surrogate that they were given: that of the settings, or the user's.
-    name : str
-        What messages call the neurons, such as ``lif1``.
-
-    Raises
-    ------
-    ObjectError
-        If they have another one, such as snntorch's default.
-    """
+    """Check that a user's neurons have the surrogate of the network."""
     if getattr(lif, "spike_grad", spike_grad) is not spike_grad:
         raise ObjectError(
             f"{name}: its neurons don't use the surrogate of the network. The function that makes "
@@ -168,28 +105,7 @@ def check_surrogate_is_used(lif: nn.Module, spike_grad: SpikeGrad, name: str) ->
 
 
 def neuron_of(config: NetworkConfig, given: NeuronFactory | None = None) -> NeuronFactory | None:
-    """Return the user's function that makes a network's neurons.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        The network's settings, which may refer to one.
-    given : callable, optional
-        A function that counts instead.
-
-    Returns
-    -------
-    callable or None
-        None if the neurons are the study's own.
-
-    Raises
-    ------
-    ObjectError
-        If the reference means no function.
-    ValueError
-        If the settings ask for learned betas or thresholds, which only the study's own neurons
-        have.
-    """
+    """Return the user's function that makes a network's neurons."""
     if given is not None:
         config.check_learns_nothing("a neuron of your own")
         return given
@@ -199,20 +115,7 @@ def neuron_of(config: NetworkConfig, given: NeuronFactory | None = None) -> Neur
 
 
 def with_seed(generator: torch.Generator, make: Callable[[], Any]) -> Any:
-    """Call a function while torch's global generator has a seed that another generator draws.
-
-    Parameters
-    ----------
-    generator : torch.Generator
-        Draws the seed.
-    make : callable
-        Takes nothing.
-
-    Returns
-    -------
-    object
-        What the function returns. Afterwards, the global generator is as it was.
-    """
+    """Call a function while torch's global generator has a seed that another generator draws."""
     seed = int(torch.randint(2**62, (1,), generator=generator))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -220,18 +123,7 @@ def with_seed(generator: torch.Generator, make: Callable[[], Any]) -> Any:
 
 
 def initial_state(lif: nn.Module) -> State:
-    """Return the states of a layer's neurons at rest.
-
-    Parameters
-    ----------
-    lif : Module
-        The neurons.
-
-    Returns
-    -------
-    tuple of Tensor
-        The membrane is the last one.
-    """
+    """Return the states of a layer's neurons at rest."""
     state = lif.reset_mem()  # type: ignore[operator]
     return tuple(state) if isinstance(state, tuple | list) else (state,)
 
@@ -239,31 +131,7 @@ def initial_state(lif: nn.Module) -> State:
 def take_step(
     lif: nn.Module, cur: torch.Tensor, state: State, name: str
 ) -> tuple[torch.Tensor, State]:
-    """Take one step with a layer's neurons.
-
-    Parameters
-    ----------
-    lif : Module
-        The neurons.
-    cur : Tensor
-        Their currents, (batch, neurons).
-    state : tuple of Tensor
-        Their states after the step before, or those of `initial_state`.
-    name : str
-        What messages call the neurons, such as ``lif1``.
-
-    Returns
-    -------
-    spk : Tensor
-        Spikes, (batch, neurons).
-    state : tuple of Tensor
-        The states after this step.
-
-    Raises
-    ------
-    ObjectError
-        If the neurons return something else than spikes and states of the shape of the currents.
-    """
+    """Take one step with a layer's neurons."""
     out = lif(cur, *state)
     called = f"{name}: {type(lif).__name__}"
     _check_number_of_values(out, len(state), called)

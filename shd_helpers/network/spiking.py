@@ -37,13 +37,7 @@ class LayerStates(NamedTuple):
     hidden_mem: tuple[torch.Tensor, ...] = ()  # (steps, batch, neurons) each
 
     def cpu(self) -> "LayerStates":
-        """Return the same states on the CPU, without a path to gradients.
-
-        Returns
-        -------
-        LayerStates
-            For figures and files.
-        """
+        """Return the same states on the CPU, without a path to gradients."""
         return LayerStates(
             self.spk.detach().cpu(),
             self.mem.detach().cpu(),
@@ -69,27 +63,6 @@ class ChannelConv1d(nn.Module):
     a window of `kernel_size` neighboring units, of every delayed copy of the input, and the same
     weights are used in all windows. Window p begins at unit p stride; units above the last window
     are not seen. Channel c of window p is neuron p n_channels + c.
-
-    Parameters
-    ----------
-    n_units : int
-        Units of the input, without delayed copies.
-    n_delays : int
-        Delayed copies of the input, the one without a delay included.
-    n_channels : int
-        Neurons in each window.
-    kernel_size : int
-        Units in a window.
-    stride : int
-        Units from the beginning of one window to that of the next.
-
-    Attributes
-    ----------
-    sizes : WindowSizes
-        The parameters above.
-    window_inputs : Tensor
-        (windows, delays x kernel_size), int64: the inputs that each window sees. Delayed copy k of
-        unit u is input u + k n_units. The order is that of the weights.
     """
 
     def __init__(
@@ -111,15 +84,7 @@ class ChannelConv1d(nn.Module):
         self.out_features = len(first_units) * n_channels
 
     def unfolded(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the weight and bias of a fully connected layer that computes the same.
-
-        Returns
-        -------
-        weight : Tensor
-            (neurons, inputs), zero outside of a neuron's window.
-        bias : Tensor
-            (neurons,).
-        """
+        """Return the weight and bias of a fully connected layer that computes the same."""
         n_windows = len(self.window_inputs)
         n_channels = len(self.bias)
         # In each window all channels see the same inputs, and each channel has the same weights.
@@ -130,36 +95,12 @@ class ChannelConv1d(nn.Module):
         return full.flatten(0, 1), self.bias.repeat(n_windows)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the currents (batch, neurons) of inputs (batch, inputs).
-
-        Parameters
-        ----------
-        x : Tensor
-            (batch, delays x units).
-
-        Returns
-        -------
-        Tensor
-            (batch, windows x channels).
-        """
+        """Return the currents (batch, neurons) of inputs (batch, inputs)."""
         return nn.functional.linear(x, *self.unfolded())
 
 
 def weight_and_bias(fc: nn.Linear | ChannelConv1d) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a layer's weight and bias; shared weights are repeated for each window.
-
-    Parameters
-    ----------
-    fc : Linear or ChannelConv1d
-        The layer.
-
-    Returns
-    -------
-    weight : Tensor
-        (neurons, inputs).
-    bias : Tensor
-        (neurons,).
-    """
+    """Return a layer's weight and bias; shared weights are repeated for each window."""
     return fc.unfolded() if isinstance(fc, ChannelConv1d) else (fc.weight, fc.bias)
 
 
@@ -529,18 +470,6 @@ def unfamiliar_component(model: nn.Module, neurons: tuple[type, ...] = (snn.Leak
     What computes or counts a network without running its Python code (the compiled engine, costs,
     circuits) knows the classes below and no others. A subclass isn't among them, because it may do
     something else or have another state.
-
-    Parameters
-    ----------
-    model : Module
-        Any network.
-    neurons : tuple of type
-        The classes of neurons that the caller knows.
-
-    Returns
-    -------
-    str or None
-        The first such component and why it isn't known; None if all are.
     """
     if not isinstance(model, SpikingNetwork):
         return f"it is a {class_name(model)}, not a SpikingNetwork"

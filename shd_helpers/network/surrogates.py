@@ -37,28 +37,18 @@ FINE = 1e-3  # distance of the points of a running integral
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A surrogate: its spike function for snntorch, its curve and its derivative.
-
-    Parameters
-    ----------
-    make_spike_grad : callable
-        Returns, for a slope, the function that snntorch takes as `spike_grad`.
-    curve : callable
-        The smooth curve at distances x from the threshold, for a slope: an array shaped as x.
-    derivative : callable
-        The derivative of `curve` with respect to x, with the same arguments.
-    kind : int or None
-        The number by which `kernels.step_back` knows the derivative. Without a number, networks
-        with this surrogate are trained in snntorch's loop.
-    kernel_slope : float
-        The kernel works with the slope times this number.
-    """
+    """A surrogate: its spike function for snntorch, its curve and its derivative."""
 
     # No curve has a default, so that a new surrogate can't get that of another one by mistake.
     make_spike_grad: Callable[[float], SpikeGrad]
+    # The smooth curve at distances x from the threshold, for a slope: an array shaped as x.
     curve: Curve
+    # The derivative of `curve` with respect to x, with the same arguments.
     derivative: Curve
+    # The number by which `kernels.step_back` knows the derivative. Without a number, networks with
+    # this surrogate are trained in snntorch's loop.
     kind: int | None = None
+    # The kernel works with the slope times this number.
     kernel_slope: float = 1.0
 
 
@@ -113,24 +103,7 @@ TABLE = {
 
 
 def surrogate_named(name: str) -> Surrogate:
-    """Return the surrogate of a name, or of a reference to the user's own.
-
-    Parameters
-    ----------
-    name : str
-        One of `config.SURROGATES`, or a reference such as ``mine.py:boxcar``: see
-        `shd_helpers.objects`.
-
-    Returns
-    -------
-    Surrogate
-        Its functions.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or the reference doesn't mean a function that can be used.
-    """
+    """Return the surrogate of a name, or of a reference to the user's own."""
     if is_reference(name):
         return surrogate_of_function(load_object(name), name)
     check_choice("surrogate", name, tuple(TABLE))
@@ -138,26 +111,7 @@ def surrogate_named(name: str) -> Surrogate:
 
 
 def surrogate_of_function(function: SpikeGrad, name: str = "the surrogate") -> Surrogate:
-    """Return a user's function as a `Surrogate`; the setting `slope` has no effect on it.
-
-    Parameters
-    ----------
-    function : callable
-        What snntorch takes as `spike_grad`: it turns distances from the threshold into spikes, and
-        its backward pass has a derivative of its own.
-    name : str
-        What messages call it.
-
-    Returns
-    -------
-    Surrogate
-        Without a number, because there is no kernel of it: it is trained in snntorch's loop.
-
-    Raises
-    ------
-    ObjectError
-        As `check_function` does.
-    """
+    """Return a user's function as a `Surrogate`; the setting `slope` has no effect on it."""
     check_function(function, name)
     # Each takes a slope, too, because the study's surrogates do.
     return Surrogate(
@@ -177,21 +131,7 @@ def _as_plain_function(function: SpikeGrad) -> SpikeGrad:
 
 
 def check_function(function: SpikeGrad, name: str) -> None:
-    """Check that a user's function can be a surrogate.
-
-    Parameters
-    ----------
-    function : callable
-        What snntorch takes as `spike_grad`.
-    name : str
-        What messages call it.
-
-    Raises
-    ------
-    ObjectError
-        If it isn't such a function: it raises an error, returns something else than a tensor of the
-        same shape, or its spikes or its gradients aren't finite numbers.
-    """
+    """Check that a user's function can be a surrogate."""
     form = "A surrogate takes a tensor x and returns (x > 0), with a gradient of its own."
     if isinstance(function, str):
         raise ObjectError(
@@ -226,42 +166,12 @@ def check_function(function: SpikeGrad, name: str) -> None:
 
 
 def true_step(x: torch.Tensor) -> torch.Tensor:
-    """Return 1 where x > 0, else 0, with the step's true gradient, which is zero everywhere.
-
-    Parameters
-    ----------
-    x : Tensor
-        Distances of membranes from their thresholds.
-
-    Returns
-    -------
-    Tensor
-        Spikes, shaped as `x`.
-    """
+    """Return 1 where x > 0, else 0, with the step's true gradient, which is zero everywhere."""
     return (x > 0).to(x.dtype) + 0 * x  # + 0 x, because autograd needs a path to x
 
 
 def spike_grad(name: str, slope: float) -> SpikeGrad:
-    """Return the function that snntorch takes as `spike_grad`, of the named surrogate.
-
-    Parameters
-    ----------
-    name : str
-        One of `config.SURROGATES`, or a reference: see `surrogate_named`.
-    slope : float
-        The larger, the narrower is the surrogate: snntorch's ``slope``, for atan its ``alpha``.
-
-    Returns
-    -------
-    callable
-        Takes the membrane's distance from the threshold and returns spikes (0 or 1). It has the
-        name and the slope as its attributes ``surrogate`` and ``slope``.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
+    """Return the function that snntorch takes as `spike_grad`, of the named surrogate."""
     function = surrogate_named(name).make_spike_grad(slope)
     # snntorch hides both in a closure, and the engine needs them.
     function.surrogate = name  # type: ignore[attr-defined]
@@ -273,71 +183,17 @@ def curve(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     """Return the smooth curve whose derivative replaces that of the step.
 
     With slope k it is x / (1 + k |x|), arctan(pi x k / 2) / pi or 1 / (1 + exp(-k x)).
-
-    Parameters
-    ----------
-    name : str
-        One of `config.SURROGATES`, or a reference: see `surrogate_named`.
-    x : ndarray
-        Membrane potential minus threshold.
-    slope : float
-        As in `spike_grad`.
-
-    Returns
-    -------
-    ndarray
-        Shaped as `x`.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
     """
     return surrogate_named(name).curve(x, slope)
 
 
 def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
-    """Return the derivative of `curve`, by its formula.
-
-    Parameters
-    ----------
-    name : str
-        One of `config.SURROGATES`, or a reference: see `surrogate_named`.
-    x : ndarray
-        Membrane potential minus threshold.
-    slope : float
-        As in `spike_grad`.
-
-    Returns
-    -------
-    ndarray
-        Shaped as `x`.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
+    """Return the derivative of `curve`, by its formula."""
     return surrogate_named(name).derivative(x, slope)
 
 
 def spikes_and_derivative(function: SpikeGrad, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the spikes of a surrogate, and the derivative that its backward pass uses.
-
-    Parameters
-    ----------
-    function : callable
-        What snntorch takes as `spike_grad`.
-    x : ndarray
-        Membrane potential minus threshold.
-
-    Returns
-    -------
-    spk : ndarray
-        Zeros and ones, shaped as `x`.
-    derivative : ndarray
-        By autograd, shaped as `x`.
-    """
+    """Return the spikes of a surrogate, and the derivative that its backward pass uses."""
     leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
     spk = function(leaf)
     (slopes,) = torch.autograd.grad(spk.sum(), leaf)
@@ -345,20 +201,7 @@ def spikes_and_derivative(function: SpikeGrad, x: np.ndarray) -> tuple[np.ndarra
 
 
 def autograd_derivative(function: SpikeGrad, x: np.ndarray) -> np.ndarray:
-    """Return the derivative that a surrogate's backward pass uses.
-
-    Parameters
-    ----------
-    function : callable
-        What snntorch takes as `spike_grad`.
-    x : ndarray
-        Membrane potential minus threshold.
-
-    Returns
-    -------
-    ndarray
-        Shaped as `x`.
-    """
+    """Return the derivative that a surrogate's backward pass uses."""
     _, slopes = spikes_and_derivative(function, x)
     return slopes
 
@@ -367,18 +210,6 @@ def running_integral(function: SpikeGrad, x: np.ndarray) -> np.ndarray:
     """Return the curve whose derivative a surrogate has: the running integral, 0 at the threshold.
 
     It is added up by the trapezoidal rule in steps of 0.001, from the threshold to each side.
-
-    Parameters
-    ----------
-    function : callable
-        What snntorch takes as `spike_grad`.
-    x : ndarray
-        Membrane potential minus threshold.
-
-    Returns
-    -------
-    ndarray
-        Shaped as `x`.
     """
     from scipy.integrate import cumulative_trapezoid  # not needed by `shd_helpers.hear`
 

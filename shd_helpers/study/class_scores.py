@@ -66,18 +66,7 @@ class ClassScores:
         return answers(self.scores) == self.label
 
     def take(self, chosen: np.ndarray) -> "ClassScores":
-        """Return the class scores of some of the utterances.
-
-        Parameters
-        ----------
-        chosen : ndarray
-            Indices of utterances, in the order that they shall have, or a truth value for each.
-
-        Returns
-        -------
-        ClassScores
-            The same classes.
-        """
+        """Return the class scores of some of the utterances."""
         return replace(
             self,
             scores=self.scores[chosen],
@@ -89,19 +78,7 @@ class ClassScores:
 
 
 def behind_the_winner(scores: np.ndarray) -> np.ndarray:
-    """Return class scores as they are stored: by how much each class is behind the winner.
-
-    Parameters
-    ----------
-    scores : ndarray
-        Finite class scores, (utterances, classes).
-
-    Returns
-    -------
-    ndarray
-        float16 (utterances, classes). The winner has 0, all others between -65,504 and -6e-8; of
-        several winners all have 0.
-    """
+    """Return class scores as they are stored: by how much each class is behind the winner."""
     exact = scores.astype(np.float64)
     behind = exact - exact.max(axis=1, keepdims=True)
     stored = np.maximum(behind, LOWEST).astype(np.float16)
@@ -113,21 +90,6 @@ def mean_of_scores(members: Sequence[ClassScores]) -> ClassScores:
     """Return the class scores of an ensemble: the means of its members' scores.
 
     `network.ensemble.Ensemble` computes the same from networks. Only their rounding differs.
-
-    Parameters
-    ----------
-    members : sequence of ClassScores
-        Of at least one network. The utterances must be the same, in any order.
-
-    Returns
-    -------
-    ClassScores
-        float64, in the first member's order of utterances.
-
-    Raises
-    ------
-    ValueError
-        If the members' utterances or classes differ, or there is no member.
     """
     if not members:
         raise ValueError("members: an ensemble needs at least one network")
@@ -181,23 +143,7 @@ def _write_group(group: h5py.Group, run: ClassScores) -> None:
 
 
 def read_scores(path: Path) -> dict[str, ClassScores]:
-    """Return all class scores of a file by the hashes of their runs.
-
-    Parameters
-    ----------
-    path : Path
-        The file, such as one from `scores_path`.
-
-    Returns
-    -------
-    dict
-        Empty if there is no such file.
-
-    Raises
-    ------
-    TableError
-        If the file is damaged.
-    """
+    """Return all class scores of a file by the hashes of their runs."""
     runs: dict[str, ClassScores] = {}
     if not path.exists():
         return runs

@@ -141,18 +141,7 @@ class Evaluation:
 
 
 def origin(events: Events) -> dict[str, np.ndarray]:
-    """Return where each utterance comes from, as columns of a table.
-
-    Parameters
-    ----------
-    events : Events
-        The utterances.
-
-    Returns
-    -------
-    dict
-        `file` (``train`` or ``test``) and `row` in it, each (utterances,). Empty if unknown.
-    """
+    """Return where each utterance comes from, as columns of a table."""
     if events.rows is None or events.file is None:
         return {}
     return {"file": np.array(["train", "test"])[events.file], "row": events.rows}
@@ -161,22 +150,7 @@ def origin(events: Events) -> dict[str, np.ndarray]:
 def batches(
     n: int, batch_size: int, generator: torch.Generator | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield the indices of each batch, so that each utterance is in exactly one.
-
-    Parameters
-    ----------
-    n : int
-        Number of utterances.
-    batch_size : int
-        Utterances of a batch; the last one may be smaller.
-    generator : torch.Generator, optional
-        Shuffles the utterances. Default: they keep their order.
-
-    Yields
-    ------
-    (batch,) array
-        Indices, 0 to n - 1.
-    """
+    """Yield the indices of each batch, so that each utterance is in exactly one."""
     order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
     for index in order.split(batch_size):
         yield index.numpy()
@@ -230,20 +204,7 @@ def evaluate(
 def seen_and_unseen_accuracy(
     tested: Evaluation | None, seen: Sequence[int]
 ) -> dict[str, float | None]:
-    """Return the test accuracy for all speakers, for seen ones, and for unseen ones.
-
-    Parameters
-    ----------
-    tested : Evaluation or None
-        The test utterances. None if there are none.
-    seen : sequence of int
-        The speakers in the training set.
-
-    Returns
-    -------
-    dict
-        `test`, `test_seen` and `test_unseen`: fractions, None where nothing was measured.
-    """
+    """Return the test accuracy for all speakers, for seen ones, and for unseen ones."""
     if tested is None:
         return {"test": None, "test_seen": None, "test_unseen": None}
     is_correct = tested.answers == tested.events.labels
@@ -262,23 +223,7 @@ def _mean(is_correct: np.ndarray) -> float | None:
 
 @torch.no_grad()
 def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.ndarray]]:
-    """Record how the first utterance of each class passes through the network.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-    events : Events
-        The utterances.
-
-    Returns
-    -------
-    dict
-        By class name: `utterance` (its index), `input` (steps, units), `hidden` (steps, neurons of
-        the last hidden layer) and `spk` (steps, classes) as booleans, `mem` (steps, classes), and
-        `scores` (classes,), the highest of which is the answer. Empty for a network that can't
-        record its spikes: see `module_engine.record`.
-    """
+    """Record how the first utterance of each class passes through the network."""
     examples: dict[str, dict[str, np.ndarray]] = {}
     if not can_record(model):
         return examples

@@ -77,18 +77,7 @@ class TriedNetwork:
 
 
 def name_of(make_model: MakeModel) -> str:
-    """Return what messages call a function that makes networks.
-
-    Parameters
-    ----------
-    make_model : callable
-        A function, a class or a `functools.partial`.
-
-    Returns
-    -------
-    str
-        Its name, without what it was defined in; ``"lambda"`` for a lambda function.
-    """
+    """Return what messages call a function that makes networks."""
     function = getattr(make_model, "func", make_model)  # of a partial
     name = getattr(function, "__name__", type(function).__name__)
     return "lambda" if name == "<lambda>" else name
@@ -100,18 +89,6 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
     A network of the user's own draws its weights from these, and its dropout. Afterwards the
     generators go on as if nothing had happened.
-
-    Parameters
-    ----------
-    seed : int
-        The seed.
-    device : str
-        Where the network computes, such as ``"cpu"``: a GPU has a generator of its own.
-
-    Yields
-    ------
-    None
-        While the generators are seeded.
     """
     is_on_gpu = torch.device(device).type == "cuda"
     gpus = range(torch.cuda.device_count()) if is_on_gpu else []
@@ -129,29 +106,7 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
 
 def build(make_model: MakeModel, events: Events, device: str) -> nn.Module:
-    """Make an untrained network for some utterances.
-
-    Parameters
-    ----------
-    make_model : callable
-        Takes the numbers of units and of classes.
-    events : Events
-        The utterances.
-    device : str
-        Where the network shall compute.
-
-    Returns
-    -------
-    Module
-        The network.
-
-    Raises
-    ------
-    TypeError
-        If `make_model` returns anything else.
-    RuntimeError
-        If it calls `sys.exit`.
-    """
+    """Make an untrained network for some utterances."""
     try:
         model = make_model(events.n_units, len(events.class_names))
     except SystemExit as error:
@@ -171,30 +126,6 @@ def try_network(
     """Build a network and run one batch forward and backward, to find mistakes before training.
 
     A network that was made for steps of another length gets a warning.
-
-    Parameters
-    ----------
-    make_model : callable
-        Takes the numbers of units and of classes.
-    events : Events
-        The utterances.
-    options : TrainOptions
-        Its engine counts.
-    device : str
-        Where the network computes.
-
-    Returns
-    -------
-    TriedNetwork
-        What is known of it.
-
-    Raises
-    ------
-    TypeError
-        If `make_model` returns no module, or the module no class scores of each utterance.
-    ValueError
-        If it returns the same network at every call, one that has nothing to train, or one whose
-        class scores of an utterance depend on what else it has read.
     """
     name = name_of(make_model)
     index = np.arange(min(N_TRIED, len(events)))
@@ -298,27 +229,7 @@ def _check_scores(
 
 
 def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTask]:
-    """Train folds, several at the same time; each has a process and a thread of its own.
-
-    Parameters
-    ----------
-    tasks : sequence of FoldTask
-        The folds.
-    n_processes : int
-        How many processes train; with one, it is this process.
-
-    Yields
-    ------
-    FoldTask
-        Each fold when its class scores are kept, in any order.
-
-    Raises
-    ------
-    ValueError
-        If `make_model` can't be sent to other processes.
-    RuntimeError
-        If a process was killed, or can't read what it is sent.
-    """
+    """Train folds, several at the same time; each has a process and a thread of its own."""
     n_processes = min(n_processes, len(tasks))
     if n_processes <= 1:
         for task in tasks:
@@ -408,16 +319,6 @@ def train_fold(task: FoldTask) -> None:
     """Train a network without the held-out speaker, test it on that one, and keep the class scores.
 
     The generator that shuffles the utterances has the same seed as the weights.
-
-    Parameters
-    ----------
-    task : FoldTask
-        The fold.
-
-    Raises
-    ------
-    ValueError
-        If a loss, a weight or a class score becomes infinite or NaN.
     """
     options = replace(task.options, print_epochs=False)
     try:
@@ -446,23 +347,7 @@ def train_fold(task: FoldTask) -> None:
 
 
 def read_scores(task: FoldTask) -> np.ndarray:
-    """Read the class scores of a fold that was trained before.
-
-    Parameters
-    ----------
-    task : FoldTask
-        The fold.
-
-    Returns
-    -------
-    ndarray
-        Class scores of the test utterances, float32, (utterances, classes).
-
-    Raises
-    ------
-    FoldError
-        If there is no such file, it is damaged, or it is that of another fold.
-    """
+    """Read the class scores of a fold that was trained before."""
     with reading(task.path, FoldError, "The fold is trained again."):
         with np.load(task.path) as file:
             identity = str(file["identity"])

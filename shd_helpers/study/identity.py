@@ -56,26 +56,6 @@ def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
 
     Augmented recordings are made where they are missing and can be made: their content is part of
     the run's identity.
-
-    Parameters
-    ----------
-    parameters : mapping
-        Flat parameters of a notebook: `dataset` and, where the notebook has them, `language`,
-        `augmented_copies`, `protocol` and settings that refer to objects.
-
-    Returns
-    -------
-    dict of str to str
-        See `datasets.fingerprint` and `identify_objects`.
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing or can't be read.
-    ObjectError
-        If a setting refers to a Python file that isn't there.
-    ValueError
-        If the number of augmented copies is out of its range.
     """
     objects = identify_objects(parameters)
     dataset = parameters["dataset"]
@@ -87,30 +67,7 @@ def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
 def locate_copies(
     dataset: str, files: tuple[Path, Path], parameters: Mapping[str, Any]
 ) -> dict[int, list[Path]]:
-    """Find the augmented recordings that a run trains on, or make them.
-
-    Parameters
-    ----------
-    dataset : str
-        As for `datasets.locate`.
-    files : tuple of Path
-        Training file and test file, from `datasets.locate`.
-    parameters : mapping
-        Flat parameters of a notebook: `augmented_copies` and `protocol`, where it has them.
-
-    Returns
-    -------
-    dict of int to list of Path
-        The copies by the number of the file that they are copies of (0: training file, 1: test
-        file). Empty if the run trains on no augmented recordings.
-
-    Raises
-    ------
-    DatasetError
-        If a copy is missing and can't be made.
-    ValueError
-        If the number of augmented copies is out of its range.
-    """
+    """Find the augmented recordings that a run trains on, or make them."""
     n_copies = parameters.get("augmented_copies", 0)
     check_whole("augmented_copies", n_copies, 0, MOST_COPIES)
     if n_copies == 0:
@@ -122,40 +79,12 @@ def locate_copies(
 
 
 def references(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that refer to objects in a user's files.
-
-    Parameters
-    ----------
-    parameters : mapping
-        Flat parameters of a notebook.
-
-    Returns
-    -------
-    dict of str to str
-        The references, such as ``"mine.py:boxcar"``, by the name of the setting.
-    """
+    """Return the settings that refer to objects in a user's files."""
     return {name: parameters[name] for name in OBJECTS if is_reference(parameters.get(name))}
 
 
 def identify_objects(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return what identifies the user's own Python files that a run with these parameters reads.
-
-    Parameters
-    ----------
-    parameters : mapping
-        Flat parameters of a notebook.
-
-    Returns
-    -------
-    dict of str to str
-        `objects_sha256`: the name of each file and the SHA-256 of its code, with spaces between
-        them (see `objects.reference_sha256`). Empty if no setting refers to a file.
-
-    Raises
-    ------
-    ObjectError
-        If such a file isn't there.
-    """
+    """Return what identifies the user's own Python files that a run with these parameters reads."""
     files = sorted({reference_sha256(text) for text in references(parameters).values()})
     return {"objects_sha256": " ".join(files)} if files else {}
 
@@ -168,20 +97,6 @@ def run_hash(
     """Return the hash of a run; runs with equal hashes are the same run.
 
     The module's docstring lists what counts and has an example.
-
-    Parameters
-    ----------
-    parameters : mapping
-        All parameters of the notebook.
-    data : mapping
-        The SHA-256 of each data file and the data set's name, from `identify_data`.
-    other_network : mapping, optional
-        From `other_networks.other_network`, if the network isn't the one that the parameters build.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
     """
     settings = dict(parameters)
     for name, text in references(parameters).items():

@@ -35,28 +35,7 @@ def report(
     *,
     is_synthetic: bool = False,
 ) -> str:
-    """Return a run's scores as text: accuracy for seen and for unseen speakers, and chance.
-
-    Parameters
-    ----------
-    scores : mapping
-        Fractions by name, as run.json has them. None: the test utterances weren't scored.
-    data : str
-        The data set's name.
-    class_names : sequence of str
-        The names of the run's classes.
-    language : str
-        ``english``, ``german`` or ``both``.
-    seed : int
-        The run's seed.
-    is_synthetic : bool
-        Whether a speech synthesizer made the recordings.
-
-    Returns
-    -------
-    str
-        Some lines of text.
-    """
+    """Return a run's scores as text: accuracy for seen and for unseen speakers, and chance."""
     kind = " (synthetic speech)" if is_synthetic else ""
     n_classes = len(class_names)
     classes = classes_in_words(class_names, language)
@@ -71,18 +50,7 @@ test {percent["test"]}"""
 
 
 def next_steps(folder: Path) -> str:
-    """Return which files to open after the study.
-
-    Parameters
-    ----------
-    folder : Path
-        The study's run folder.
-
-    Returns
-    -------
-    str
-        Some lines of text.
-    """
+    """Return which files to open after the study."""
     results = Path(os.path.relpath(folder)) / OF_A_RUN[-1].name
     course = Path(os.path.relpath(OF_A_RUN[0]))
     return f"""\
@@ -159,13 +127,7 @@ def _run_study(parameters: Mapping[str, Any], folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the study from the command line (``make study``, ``shd study``).
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The command's arguments. Default: those of the command line.
-    """
+    """Run the study from the command line (``make study``, ``shd study``)."""
     given = _parsed(arguments)
     try:
         need_checkout("The study executes the notebooks of its repository")

@@ -41,23 +41,7 @@ class UnstableObjectError(ValueError):
 
 
 def hash_of_object(thing: object) -> str:
-    """Return a hash that another process computes, too, if the object does the same there.
-
-    Parameters
-    ----------
-    thing : object
-        A function, a class, a `functools.partial`, or any object whose content pickle can read.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Raises
-    ------
-    UnstableObjectError
-        If it uses an object whose content can't be read, such as a lock or an open file.
-    """
+    """Return a hash that another process computes, too, if the object does the same there."""
     try:
         return _Hasher().hash(thing)
     except RecursionError:
@@ -65,18 +49,7 @@ def hash_of_object(thing: object) -> str:
 
 
 def is_users_module(module: object) -> bool:
-    """Tell whether a module is the user's, and not of Python or of an installed package.
-
-    Parameters
-    ----------
-    module : module or None
-        The module; None for one that isn't known, as of code that `exec` ran.
-
-    Returns
-    -------
-    bool
-        True for notebooks, Python's prompt, and the user's files and folders of files.
-    """
+    """Tell whether a module is the user's, and not of Python or of an installed package."""
     file = getattr(module, "__file__", None)
     if file:
         return Path(file).is_file() and not is_installed(Path(file))

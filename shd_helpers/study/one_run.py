@@ -33,26 +33,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Scored:
-    """What a trained network did with the utterances of a run.
+    """What a trained network did with the utterances of a run."""
 
-    Parameters
-    ----------
-    validated : Evaluation
-        The validation utterances.
-    tested : Evaluation or None
-        The test utterances; None if the run doesn't score them.
-    seen_speakers : list of int
-        Speakers in the training set.
-    accuracies : dict of str to float
-        Fractions by name, None where nothing was measured.
-    predictions : DataFrame
-        One row for each test utterance, or for each validation utterance without a test.
-    """
-
+    # The validation utterances.
     validated: Evaluation
+    # The test utterances; None if the run doesn't score them.
     tested: Evaluation | None
+    # Speakers in the training set.
     seen_speakers: list[int]
+    # Fractions by name, None where nothing was measured.
     accuracies: dict[str, float | None]
+    # One row for each test utterance, or for each validation utterance without a test.
     predictions: "pd.DataFrame"
 
     @property
@@ -61,13 +52,7 @@ class Scored:
         return predicted_subset(self.validated, self.tested)
 
     def table(self) -> "Styler":
-        """Return the accuracies in percent, as a table of one row.
-
-        Returns
-        -------
-        Styler
-            What was not measured is shown as "-".
-        """
+        """Return the accuracies in percent, as a table of one row."""
         with from_extra("study"):
             import pandas as pd
 
@@ -76,21 +61,7 @@ class Scored:
 
 
 def list_utterances(recipe: Recipe, parts: Subsets) -> "Styler":
-    """List which utterances of which speakers train, validate and test.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        The settings of the run.
-    parts : Subsets
-        Its utterances.
-
-    Returns
-    -------
-    Styler
-        One row for each part, with the number of its utterances, the percentage of their spikes
-        that come after `duration_s`, and the speakers' names.
-    """
+    """List which utterances of which speakers train, validate and test."""
     with from_extra("study"):
         import pandas as pd
 
@@ -111,48 +82,14 @@ def list_utterances(recipe: Recipe, parts: Subsets) -> "Styler":
 
 
 def start_run(recipe: Recipe, parts: Subsets, model: Network) -> RunWriter:
-    """Start the record of a run, before its network is trained.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        The settings of the run; `run_name` names its folder below ``runs/``.
-    parts : Subsets
-        Its utterances.
-    model : Module
-        The network after initialization.
-
-    Returns
-    -------
-    RunWriter
-        Its `epoch` records the end of an epoch. The folder is written by `finish_run`.
-
-    Raises
-    ------
-    RunError
-        If the run folder can't be written.
-    """
+    """Start the record of a run, before its network is trained."""
     settings = recipe.flat()
     folder = runs_dir() / recipe.run_name
     return RunWriter(folder, settings, identify_data(settings), parts, model)
 
 
 def score(model: Network, parts: Subsets) -> Scored:
-    """Let a trained network classify the utterances of a run.
-
-    Parameters
-    ----------
-    model : Module
-        The trained network.
-    parts : Subsets
-        The utterances of the run.
-
-    Returns
-    -------
-    Scored
-        Accuracies for training and validation, and for test utterances of all, of seen and of
-        unseen speakers.
-    """
+    """Let a trained network classify the utterances of a run."""
     validated = evaluate(model, parts.validation)
     tested = None if parts.test is None else evaluate(model, parts.test)
     seen_speakers = np.unique(parts.training.speakers).tolist()
@@ -167,27 +104,7 @@ def score(model: Network, parts: Subsets) -> Scored:
 
 
 def finish_run(run: RunWriter, model: Network, scored: Scored) -> dict[str, float]:
-    """Write the folder of a run whose network is trained and scored.
-
-    Parameters
-    ----------
-    run : RunWriter
-        From `start_run`.
-    model : Module
-        The trained network.
-    scored : Scored
-        From `score`.
-
-    Returns
-    -------
-    dict of str to float
-        The size of each file of the run, in megabytes.
-
-    Raises
-    ------
-    RunError
-        If the folder can't be written; an earlier run in it stays.
-    """
+    """Write the folder of a run whose network is trained and scored."""
     events = scored.last.events
     cost: Mapping[str, float] = {}
     if uncounted_reason(model) is None:
@@ -200,25 +117,7 @@ def finish_run(run: RunWriter, model: Network, scored: Scored) -> dict[str, floa
 
 
 def read_spiking_run(run_name: str) -> Run:
-    """Read a run of a spiking network, for notebook 4.
-
-    Parameters
-    ----------
-    run_name : str
-        The name of its folder below ``runs/``.
-
-    Returns
-    -------
-    Run
-        The content of the run folder.
-
-    Raises
-    ------
-    RunError
-        If there is no run in the folder, or one whose spikes weren't recorded.
-    ValueError
-        If it can't be the name of a run.
-    """
+    """Read a run of a spiking network, for notebook 4."""
     check_run_name(run_name)
     run = read_run(runs_dir() / run_name)
     if not run.examples:

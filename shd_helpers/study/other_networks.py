@@ -26,20 +26,7 @@ _PACKAGES = ("torch", "snntorch", "shd_helpers", "shd_circuit")  # their names a
 
 
 def own_network(recipe: Recipe, n_classes: int) -> Network:
-    """Build the untrained network of a recipe.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        The settings.
-    n_classes : int
-        Number of classes of the data set.
-
-    Returns
-    -------
-    SpikingNetwork or ConvolutionalNetwork
-        The network, with random weights.
-    """
+    """Build the untrained network of a recipe."""
     grid = recipe.input
     # Some neurons draw constants. A run builds its network with this generator, before all else.
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -52,17 +39,6 @@ def described(model: nn.Module) -> dict[str, str]:
     A class or a surrogate that is in no installed package is described by the content of its file,
     too. One that is in no file, because it was defined in a notebook, can't be recognized: see
     `is_recognizable`.
-
-    Parameters
-    ----------
-    model : Module
-        Any network.
-
-    Returns
-    -------
-    dict
-        Texts by name: the class of each module, the shape of each tensor, the value of each
-        constant, and the surrogate and the reset of each neuron.
     """
     description = {}
     for name, module in model.named_modules():
@@ -119,38 +95,12 @@ def _origin(thing: object) -> str:
 
 
 def is_recognizable(description: Mapping[str, str]) -> bool:
-    """Tell whether all that a description names is in files, so that it identifies the network.
-
-    Parameters
-    ----------
-    description : mapping
-        From `described`.
-
-    Returns
-    -------
-    bool
-        False if a class or a function was defined in a notebook: the run can't be reused.
-    """
+    """Tell whether all that a description names is in files, so that it identifies the network."""
     return not any(IN_NO_FILE in text for text in description.values())
 
 
 def other_network(model: nn.Module, recipe: Recipe, n_classes: int) -> dict[str, str] | None:
-    """Describe a network if it isn't the one that a recipe builds.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-    recipe : Recipe
-        The settings of its run.
-    n_classes : int
-        Number of classes of the data set.
-
-    Returns
-    -------
-    dict or None
-        From `described`; None for the study's own network.
-    """
+    """Describe a network if it isn't the one that a recipe builds."""
     description = described(model)
     if description == described(own_network(recipe, n_classes)):
         return None
@@ -158,23 +108,7 @@ def other_network(model: nn.Module, recipe: Recipe, n_classes: int) -> dict[str,
 
 
 def differences(description: Mapping[str, str], recipe: Recipe, n_classes: int) -> str:
-    """Say in what a network differs from the one that a recipe builds.
-
-    Parameters
-    ----------
-    description : mapping
-        From `described`.
-    recipe : Recipe
-        The settings.
-    n_classes : int
-        Number of classes of the data set.
-
-    Returns
-    -------
-    str
-        The first differences, as part of a sentence. Classes come first, because other shapes
-        mostly follow from them.
-    """
+    """Say in what a network differs from the one that a recipe builds."""
     own = described(own_network(recipe, n_classes))
     texts = []
     for name in {**description, **own}:

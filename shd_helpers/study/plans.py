@@ -10,13 +10,7 @@ PLANS = ROOT / "results" / "plans.json"
 
 
 def read_plans() -> dict[str, dict[str, Any]]:
-    """Return what the sweeps of frozen tables planned to compare.
-
-    Returns
-    -------
-    dict
-        The plan of each such sweep, empty if it has none.
-    """
+    """Return what the sweeps of frozen tables planned to compare."""
     return json.loads(PLANS.read_text(encoding="utf-8"))
 
 

@@ -73,20 +73,7 @@ def load_network(run: Run, *, trust: bool = False) -> TrainedNetwork:
 
 
 def save_pretrained(run: Run, path: Path) -> None:
-    """Save a run's trained network in one compressed file, which `load_pretrained` reads.
-
-    Parameters
-    ----------
-    run : Run
-        A complete run.
-    path : Path
-        The ``.npz`` file to write.
-
-    Raises
-    ------
-    RunError
-        If the network isn't the study's own: `load_pretrained` couldn't build it.
-    """
+    """Save a run's trained network in one compressed file, which `load_pretrained` reads."""
     write_pretrained(path, _about_run(run), _arrays_of(run))
 
 
@@ -95,20 +82,6 @@ def save_ensemble(runs: Sequence[Run], path: Path, *, trust: bool = False) -> No
 
     `load_pretrained` returns a network that averages the class scores of all of them. The networks
     may be of different kinds.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-        Complete runs with the same input, classes, data and training speakers.
-    path : Path
-        The ``.npz`` file to write.
-    trust : bool
-        As for `load_network`, because the networks are built to compare them.
-
-    Raises
-    ------
-    RunError
-        If a network isn't the study's own, or the runs can't be an ensemble: see `ensemble_of`.
     """
     abouts = [_about_run(run) for run in runs]
     ensemble = ensemble_of([load_network(run, trust=trust) for run in runs], path)
@@ -136,17 +109,7 @@ def _arrays_of(run: Run) -> dict[str, np.ndarray]:
 def write_pretrained(
     path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
-    """Write a pretrained network, with the hash of its content.
-
-    Parameters
-    ----------
-    path : Path
-        The ``.npz`` file to write.
-    about : mapping
-        What is known about the network.
-    arrays : mapping
-        Weights, betas and thresholds by the names of the network's `state_dict`.
-    """
+    """Write a pretrained network, with the hash of its content."""
     whole = {**about, SHA256: _content_hash(about, arrays)}
     with atomic(path) as unfinished, unfinished.open("wb") as file:
         np.savez_compressed(file, **arrays, about=np.array(json.dumps(whole)))  # type: ignore[arg-type]

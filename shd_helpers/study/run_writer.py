@@ -63,26 +63,6 @@ class RunWriter:
 
     Until then the run folder keeps the run that it may hold. Files that aren't a run's own, such as
     notebooks and figures, stay. If two processes write the same run, the last one wins.
-
-    Parameters
-    ----------
-    folder : Path
-        The run folder to write.
-    parameters : mapping
-        The run's flat parameters, `seed` among them.
-    data : mapping
-        From `identity.identify_data`.
-    parts : Subsets
-        The utterances that train, validate and test; `utterances.csv.gz` lists them.
-    model : Module
-        The network after initialization: its weights are stored as epoch 0. If it isn't the network
-        that the parameters build, its description is stored as `other_network` and counts in the
-        run's hash.
-
-    Raises
-    ------
-    RunError
-        If the folder can't be made.
     """
 
     def __init__(
@@ -124,15 +104,7 @@ class RunWriter:
         return self._folder
 
     def epoch(self, model: Network, metrics: dict) -> None:
-        """Record the end of an epoch.
-
-        Parameters
-        ----------
-        model : Module
-            The network as it was validated.
-        metrics : dict
-            The epoch's metrics, from `training.fit`.
-        """
+        """Record the end of an epoch."""
         self.info["epochs"].append(metrics)
         self._weights.append(_weights(model))
 
@@ -146,31 +118,7 @@ class RunWriter:
         costs: Mapping[str, float],
         class_scores: torch.Tensor | None = None,
     ) -> None:
-        """Write the run folder of a network that is trained.
-
-        Parameters
-        ----------
-        model : Module
-            The trained network.
-        scores : mapping
-            Accuracies as fractions, None where there is no utterance to measure.
-        predictions : DataFrame
-            From `Evaluation.predictions`.
-        examples : mapping
-            From `evaluation.record_examples`.
-        costs : mapping
-            From `network.costs`.
-        class_scores : Tensor, optional
-            The scores of every class for the utterances of `predictions`, (utterances, classes).
-            Default: the folder has no file of them.
-
-        Raises
-        ------
-        RunError
-            If the disk is full; the earlier run stays.
-        ValueError
-            If a loss or a score isn't finite; the earlier run stays.
-        """
+        """Write the run folder of a network that is trained."""
         self._complete_info(scores, costs)
         if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
             raise ValueError(f"{self._folder}: a class score isn't finite")

@@ -104,19 +104,6 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     A run with another hash is missing, and so is one that is damaged: a sweep then runs it again.
     A run whose network the settings don't build is missing, too: the description of that network
     counts in the hash of its `run.json`, and the settings alone have another hash.
-
-    Parameters
-    ----------
-    folder : Path
-        The run folder.
-    wanted : str
-        The run's hash, from `identity.run_hash`.
-
-    Returns
-    -------
-    dict or None
-        The columns `MEASURED`: accuracies as fractions, costs, seconds. NaN where nothing was
-        measured. And the columns `PROVENANCE`: texts, empty where an older run lacks them.
     """
     try:
         info = read_info(folder)
@@ -149,19 +136,7 @@ def _measured(info: Mapping[str, Any]) -> dict[str, float | str]:
 
 
 def provenance(info: Mapping[str, Any]) -> dict[str, str]:
-    """Return where and with which code a run was made.
-
-    Parameters
-    ----------
-    info : mapping
-        The run's `run.json`.
-
-    Returns
-    -------
-    dict
-        The columns `PROVENANCE`: the processor, the packages' versions in one text, the commit.
-        Empty texts where an older run lacks them.
-    """
+    """Return where and with which code a run was made."""
     packages = info.get("versions", {})
     return {
         "processor": info.get("processor", ""),
@@ -171,23 +146,7 @@ def provenance(info: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read all rows of a table, those of runs that failed, too.
-
-    Parameters
-    ----------
-    path : Path
-        The table's file.
-
-    Returns
-    -------
-    DataFrame
-        A row for each run, numbers with all their digits; no row if there is no file.
-
-    Raises
-    ------
-    TableError
-        If the file is no such table.
-    """
+    """Read all rows of a table, those of runs that failed, too."""
     table = _read_texts(path)
     for name in table.columns.difference(_TEXTS):
         table[name] = _as_values(table[name])
@@ -257,20 +216,6 @@ def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable
 
     A row replaces that of the same `run_name`. But one that failed replaces none that is done: a
     result stays until a later run of the same name has ended well.
-
-    Parameters
-    ----------
-    path : Path
-        The table's file, which is made if it is missing.
-    rows : sequence of mapping
-        Rows with the same keys, among them `run_name` and `status` (``done`` or ``failed``).
-    order : iterable of str
-        Run names in the order of the table. Rows of other runs follow them.
-
-    Raises
-    ------
-    TableError
-        If the file is no such table.
     """
     new = _as_texts(rows)
     with locked(path):
@@ -328,36 +273,13 @@ def _as_text(value: object) -> str:
 
 
 def locked(path: Path) -> FileLock:
-    """Return a lock on a folder of tables, because two sweeps may write the same one at once.
-
-    Parameters
-    ----------
-    path : Path
-        A file in the folder, which is made if it is missing.
-
-    Returns
-    -------
-    FileLock
-        A context manager.
-    """
+    """Return a lock on a folder of tables, because two sweeps may write the same one at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path.parent / ".lock")
 
 
 def table_path(name: str | Path) -> Path:
-    """Return the file of a table.
-
-    Parameters
-    ----------
-    name : str or Path
-        A file in ``results/``, without its ending, or the path of a table: a text with a slash, or
-        that ends with ``.csv``.
-
-    Returns
-    -------
-    Path
-        The file, whether it exists or not.
-    """
+    """Return the file of a table."""
     if isinstance(name, Path) or "/" in name or name.endswith(".csv"):
         return Path(name)
     return results_dir() / f"{name}.csv"

@@ -30,16 +30,5 @@ def one_thread() -> Iterator[None]:
 
 
 def threads_for(engine: Engine) -> AbstractContextManager[None]:
-    """Return the number of threads that an engine needs, as a context.
-
-    Parameters
-    ----------
-    engine : Engine
-        From `choose_engine`.
-
-    Returns
-    -------
-    context manager
-        `one_thread` for snnTorch's loop. For other engines it does nothing.
-    """
+    """Return the number of threads that an engine needs, as a context."""
     return one_thread() if engine.name == SNNTORCH_LOOP.name else nullcontext()

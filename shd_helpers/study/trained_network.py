@@ -160,24 +160,6 @@ def ensemble_of(members: Sequence[TrainedNetwork], file: Path) -> TrainedNetwork
 
     The networks may be of different kinds, and their runs may have different settings. Their input,
     classes, data and training speakers must be the same.
-
-    Parameters
-    ----------
-    members : sequence of TrainedNetwork
-        The networks, each of one run.
-    file : Path
-        The file that the ensemble is saved in, for messages.
-
-    Returns
-    -------
-    TrainedNetwork
-        Its `about` says under `members` what is known about each network.
-
-    Raises
-    ------
-    RunError
-        If there is no network, or one of them is an ensemble of several runs itself, or has
-        another input, other classes, other data or other training speakers than the first one.
     """
     if not members:
         raise RunError(f"{file}: an ensemble needs at least one network.")
@@ -225,35 +207,7 @@ def build_trained(
     *,
     trust: bool = False,
 ) -> TrainedNetwork:
-    """Build the network of a run's parameters and load its weights.
-
-    Parameters
-    ----------
-    about : dict
-        What is known about the run: the content of its `run.json`, or of a pretrained network.
-    state : mapping of str to Tensor
-        The network's `state_dict`. The names of an ensemble's tensors begin with ``members.0.``,
-        ``members.1.`` and so on.
-    file : Path
-        Where it comes from, for messages.
-    class_names : sequence of str, optional
-        The classes, in the order of the outputs. Default: those of the run.
-    trust : bool
-        Whether a Python file that the parameters name may run.
-
-    Returns
-    -------
-    TrainedNetwork
-        The network.
-
-    Raises
-    ------
-    RunError
-        If the network can't be built from the run's parameters, these name a Python file that isn't
-        trusted or has changed since the run, or the tensors don't fit the network.
-    ValueError
-        If a weight, beta or threshold has a value that no network can have.
-    """
+    """Build the network of a run's parameters and load its weights."""
     if MEMBERS in about:
         return _build_ensemble(about, state, file, trust)
     if not trust:
@@ -305,22 +259,7 @@ def _build_ensemble(
 
 
 def check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
-    """Check that a run's network is the one that its parameters build.
-
-    Parameters
-    ----------
-    about : mapping
-        The content of the run's `run.json`.
-    recipe : Recipe
-        Its settings.
-    file : Path
-        Where they come from, for the message.
-
-    Raises
-    ------
-    RunError
-        If the run trained another network. The message says in what it differs.
-    """
+    """Check that a run's network is the one that its parameters build."""
     if other := about.get("other_network"):
         # What it should be can't be built without running the file of such an object.
         different = listed(list(references(about["parameters"]).values()))
@@ -385,23 +324,6 @@ def load_utterances(trained: TrainedNetwork) -> Subsets:
     """Load the utterances that a network was trained, validated and tested with.
 
     Augmented copies aren't among them.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network.
-
-    Returns
-    -------
-    Subsets
-        The utterances of the network's classes.
-
-    Raises
-    ------
-    RunError
-        If the data set's content is not the run's.
-    DatasetError
-        If the data set isn't there any more.
     """
     recipe = trained.recipe
     files = recipe.find_files()
@@ -420,18 +342,7 @@ def load_utterances(trained: TrainedNetwork) -> Subsets:
 
 
 def check_channels(trained: TrainedNetwork) -> None:
-    """Check that a network can classify sounds: its input has the channels of the cochlea.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network.
-
-    Raises
-    ------
-    ValueError
-        If its input has another number of channels.
-    """
+    """Check that a network can classify sounds: its input has the channels of the cochlea."""
     if trained.grid.n_channels != N_CHANNELS:
         raise ValueError(
             f"{trained.name}: its input has {trained.grid.n_channels} channels, but the cochlea "
@@ -442,26 +353,7 @@ def check_channels(trained: TrainedNetwork) -> None:
 def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:
     """Downsample the spikes of one utterance to a network's input.
 
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network.
-    times : (spikes,) array
-        Times of the cochlea's spikes in seconds, ascending.
-    units : (spikes,) array
-        Their channels, 0 to 699.
-
-    Returns
-    -------
-    Events
-        One utterance. Its label and its speaker are placeholders, because both are unknown.
-
-    Raises
-    ------
-    RecordingError
-        If most of the sound comes later than the network's input ends.
-    ValueError
-        If the network's input has another number of channels than the cochlea.
+    Shapes: `times` (spikes,), `units` (spikes,).
     """
     check_channels(trained)
     utterance = Utterances(

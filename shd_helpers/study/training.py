@@ -47,17 +47,7 @@ class TrainOptions:
 
 
 class ScheduledOptimizer:
-    """An optimizer of a network's weights, with a learning rate that changes by a schedule.
-
-    Parameters
-    ----------
-    network : Module
-        The network, whose parameters are updated in place.
-    config : TrainConfig
-        Optimizer and schedule.
-    n_batches : int
-        Batches in an epoch, after each of which `step` is called.
-    """
+    """An optimizer of a network's weights, with a learning rate that changes by a schedule."""
 
     def __init__(self, network: Network, config: TrainConfig, n_batches: int) -> None:
         self._is_one_cycle = config.schedule == "one_cycle"
@@ -121,32 +111,7 @@ def train_epoch(
     quantization: Quantization | None = None,
     engine: str = "fused",
 ) -> Metrics:
-    """Train a network for one epoch, with one update for each batch.
-
-    Parameters
-    ----------
-    model : Module
-        The network, trained in place.
-    events : Events
-        The training utterances.
-    optimizer : torch.optim.Optimizer or ScheduledOptimizer
-        Updates the network's weights: its method `step` is called after each batch.
-    config : TrainConfig
-        Its `batch_size` counts.
-    generator : torch.Generator
-        Shuffles the utterances.
-    quantization : Quantization, optional
-        Every batch runs with low-precision weights, and its gradients update the network's own
-        weights (quantization-aware training).
-    engine : str
-        See `choose_engine`.
-
-    Returns
-    -------
-    Metrics
-        Means over all utterances. Each batch is measured before its update, so the network is
-        a little better at the end of the epoch than they say.
-    """
+    """Train a network for one epoch, with one update for each batch."""
     run = choose_engine(engine, model)
     loss_sum = 0.0
     n_correct = 0
@@ -161,24 +126,7 @@ def train_epoch(
 
 
 def overfit(model: Network, events: Events, updates: int, engine: str = "fused") -> list[float]:
-    """Train a network on a few utterances in one batch, to see whether it can learn at all.
-
-    Parameters
-    ----------
-    model : Module
-        The network, trained in place.
-    events : Events
-        A few utterances.
-    updates : int
-        Number of steps of Adam.
-    engine : str
-        See `choose_engine`.
-
-    Returns
-    -------
-    list of float
-        The loss before each step, in nats.
-    """
+    """Train a network on a few utterances in one batch, to see whether it can learn at all."""
     generator = torch.Generator().manual_seed(0)
     config = TrainConfig(batch_size=len(events))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)

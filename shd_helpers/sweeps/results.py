@@ -39,18 +39,7 @@ class RunResult:
 
     @classmethod
     def failure(cls, error: str) -> "RunResult":
-        """Return the result of a run that has failed.
-
-        Parameters
-        ----------
-        error : str
-            A traceback, or a sentence.
-
-        Returns
-        -------
-        RunResult
-            It has measured nothing.
-        """
+        """Return the result of a run that has failed."""
         return cls(None, error)
 
     @property
@@ -60,30 +49,14 @@ class RunResult:
 
 
 def store(sweep: Sweep, results: Mapping[RunSpec, RunResult]) -> None:
-    """Put runs that ended into the sweep's table, in the grid's order.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-    results : mapping
-        The result of each run.
-    """
+    """Put runs that ended into the sweep's table, in the grid's order."""
     with as_sweep_error(sweep.table):
         rows = [_in_order(sweep, _row(run, result)) for run, result in results.items()]
         merge_rows(sweep.table, rows, [run.run_name for run in sweep.runs])
 
 
 def store_predictions(sweep: Sweep, done: Iterable[RunSpec]) -> None:
-    """Save predictions and class scores of runs that ended well, if the sweep asks for them.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-    done : iterable of RunSpec
-        Runs whose folders have them.
-    """
+    """Save predictions and class scores of runs that ended well, if the sweep asks for them."""
     folders = {run.hash: run.folder for run in done}
     for kept in sweep.stores:
         path = kept.path(sweep.table)
@@ -93,18 +66,7 @@ def store_predictions(sweep: Sweep, done: Iterable[RunSpec]) -> None:
 
 @contextmanager
 def as_sweep_error(path: Path) -> Iterator[None]:
-    """Turn an error of the disk into a SweepError that names the file.
-
-    Parameters
-    ----------
-    path : Path
-        The file that is read or written in the block.
-
-    Yields
-    ------
-    None
-        Nothing.
-    """
+    """Turn an error of the disk into a SweepError that names the file."""
     try:
         yield
     except OSError as error:  # the file stays as it was
@@ -145,23 +107,7 @@ def _in_order(sweep: Sweep, row: Mapping[str, object]) -> dict[str, object]:
 def own_rows(
     sweep: Sweep, runs: Sequence[RunSpec], failures: Mapping[RunSpec, RunResult]
 ) -> pd.DataFrame:
-    """Return the rows of a sweep's runs: of its table's file, and of those that failed just now.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-    runs : sequence of RunSpec
-        All its runs, or those of a share.
-    failures : mapping
-        The results of the runs that failed. Where an earlier result of the same run is in the file,
-        the file keeps it, but the row that is returned is the failed one.
-
-    Returns
-    -------
-    DataFrame
-        A row for each of `runs`, in their order.
-    """
+    """Return the rows of a sweep's runs: of its table's file, and of those that failed just now."""
     rows = read_rows(sweep.table)
     failed_rows = [_row(run, result) for run, result in failures.items()]
     failed = pd.DataFrame(failed_rows, columns=rows.columns)

@@ -43,24 +43,7 @@ class FoundRuns(NamedTuple):
 
 
 def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None = None) -> FoundRuns:
-    """Find out which runs have to be executed; this changes no file.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-    runs : sequence of RunSpec
-        All its runs, or those of a share.
-    again : str, optional
-        Execute the runs with this text in their name anyway. If the computing code has changed, all
-        runs are executed anyway.
-
-    Returns
-    -------
-    FoundRuns
-        In `pending`, the first seeds of all configurations come first, so a sweep that is stopped
-        early can be compared.
-    """
+    """Find out which runs have to be executed; this changes no file."""
     rows = read_rows(sweep.table)
     done_rows = rows[rows.status == "done"]
     in_table = set(zip(done_rows.run_name, done_rows.hash, strict=True))
@@ -107,15 +90,7 @@ def _saved_hashes(sweep: Sweep) -> set[str] | None:
 
 
 def store_finished_folders(sweep: Sweep, finished: Mapping[RunSpec, RunResult]) -> None:
-    """Put runs that only a run folder has into the table, and save their predictions.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-    finished : mapping
-        The runs, and the results in their folders.
-    """
+    """Put runs that only a run folder has into the table, and save their predictions."""
     if finished:
         store(sweep, finished)
         store_predictions(sweep, finished)
@@ -128,18 +103,6 @@ def check_data(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
     have rows of another data set whose files are called the same. The study's own data sets are
     made or downloaded under names that nothing else has, so their rows are replaced if the program
     that makes them has changed.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-    runs : sequence of RunSpec
-        All its runs, or those of a share.
-
-    Raises
-    ------
-    SweepError
-        If a row of the same run is done, but with other files.
     """
     rows = read_rows(sweep.table)
     done = rows[rows.status == "done"]
@@ -164,18 +127,6 @@ def check_speakers(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
 
     Without this, every run would fail in a kernel of its own. The parameters of a user's own
     notebook may mean something else, so they aren't checked.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-    runs : sequence of RunSpec
-        All its runs, or those of a share.
-
-    Raises
-    ------
-    SweepError
-        If a run names a speaker who isn't in the files from which its speakers are taken.
     """
     if sweep.notebook not in OF_A_RUN:
         return
@@ -225,11 +176,6 @@ def check_objects(sweep: Sweep) -> None:
     """Load the users' objects of a sweep, and raise SweepError if one can't be loaded.
 
     Without this, every run would fail in a kernel of its own.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
     """
     for text in {text for run in sweep.runs for text in references(run.parameters).values()}:
         with named(sweep.name):

@@ -342,13 +342,7 @@ def _run_all(arguments: argparse.Namespace) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run sweeps from the command line (``make sweep``, ``shd sweep``).
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The command's arguments. Default: those of the command line.
-    """
+    """Run sweeps from the command line (``make sweep``, ``shd sweep``)."""
     given = _parsed(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP

@@ -114,32 +114,7 @@ class Sweep:
 
 
 def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) -> Sweep:
-    """Read a sweep, and check everything that can be known before it runs.
-
-    Parameters
-    ----------
-    name : str or Path
-        A file in ``sweeps/``, without its ending, or the path of a ``.yaml`` or ``.yml`` file. The
-        file's `notebook` is one of the study's, or the path of an ``.ipynb`` relative to the file.
-    overrides : mapping, optional
-        Values that replace those in the file, of parameters that are not in the grid. A text is
-        read as on a command line, by `study.parameters.literal`. They become part of the sweep's
-        name, as the name of its data set always is, so that nothing is overwritten.
-
-    Returns
-    -------
-    Sweep
-        The notebook, its runs in the grid's order, and the files for their results. The table of a
-        file that isn't in ``sweeps/`` is written to the working directory.
-
-    Raises
-    ------
-    SweepError
-        If a key, a parameter's name or a value is wrong, or a run's data can't be used. The message
-        names file and key. Or if the table is frozen.
-    DatasetError
-        If the data set of all runs can't be found.
-    """
+    """Read a sweep, and check everything that can be known before it runs."""
     path = _sweep_file(name)
     content = read_yaml(path)
     notebook = _notebook(path, content["notebook"])

@@ -42,25 +42,7 @@ class SweepError(ValueError):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a sweep's file, and check its keys and the types of their values.
-
-    Parameters
-    ----------
-    path : Path
-        A YAML file (version 1.2: `no` is a text, `1e-3` a number).
-
-    Returns
-    -------
-    dict
-        The file's content. A sweep doesn't use its `plan`: that says what will be compared with
-        what, and is written before the runs.
-
-    Raises
-    ------
-    SweepError
-        If there is no such file, or a key is missing, unknown or there twice, or a value is of
-        another type.
-    """
+    """Read a sweep's file, and check its keys and the types of their values."""
     if not path.exists():
         raise SweepError(_why_missing(path))
     try:
@@ -138,18 +120,7 @@ def _check_content(written: Any) -> dict[str, Any]:
 
 @contextmanager
 def named(where: object) -> Iterator[None]:
-    """Turn a ValueError of the block into a SweepError.
-
-    Parameters
-    ----------
-    where : object
-        The file, and the key in it, which the message names.
-
-    Raises
-    ------
-    SweepError
-        If the block raises ValueError.
-    """
+    """Turn a ValueError of the block into a SweepError."""
     try:
         yield
     except ValueError as error:
