@@ -25,12 +25,12 @@ from torch import nn
 
 from shd_helpers.events import Augmentation, Events, speaker_folds
 from shd_helpers.network import SpikingNetwork
-from shd_helpers.objects import load_object
 from shd_helpers.study import folds
 from shd_helpers.study.folds import FoldTask, seeded, try_network
 from shd_helpers.study.judgement import JudgeOptions, judge
 from shd_helpers.study.judgement_result import Judgement
 from shd_helpers.study.training import TrainConfig, TrainOptions
+from shd_helpers.user_code import load_object
 
 N_UNITS = 12
 N_STEPS = 10

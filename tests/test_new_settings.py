@@ -17,7 +17,6 @@ from shd_helpers.network import (
     costs,
 )
 from shd_helpers.network.operation_counts import uncounted_reason
-from shd_helpers.objects import ObjectError
 from shd_helpers.study import (
     evaluate,
     fit,
@@ -31,6 +30,7 @@ from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import read_run
 from shd_helpers.study.run_replacement import RunError
 from shd_helpers.study.run_writer import RunWriter
+from shd_helpers.user_code import UserCodeError
 from tests.builders.events import random_events
 
 SMALL = {"n_hidden": 12, "pool_steps": 10, "pool_units": 20, "epochs": 1, "score_test": False}
@@ -186,7 +186,7 @@ def test_networks_of_more_classes_keep_those_of_one_language(tmp_path):
 )
 def test_an_object_that_cannot_be_used_is_named(setting, problem):
     config = Recipe.from_flat(SMALL | setting).network
-    with pytest.raises(ObjectError, match=problem) as error:
+    with pytest.raises(UserCodeError, match=problem) as error:
         build_network(config, GRID.n_units, 10, GRID.step_ms, torch.Generator())
     assert "\n" not in str(error.value)
 

@@ -117,7 +117,9 @@ def copied(tmp_path):
 
 def run_command(folder, **environment):
     """Run the command of a copy, or of this checkout."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])} | environment
+    environment = (
+        os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])} | environment
+    )
     return subprocess.run(COMMAND, cwd=folder, env=environment, capture_output=True, text=True)
 
 

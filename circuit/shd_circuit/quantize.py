@@ -41,9 +41,9 @@ from shd_helpers.network import Network, NetworkConfig, Quantization, SpikingNet
 from shd_helpers.network.engine_support import unsupported_by_circuit
 from shd_helpers.network.quantization import layer_integers, membrane_range
 from shd_helpers.network.spiking import ChannelConv1d
-from shd_helpers.objects import class_name
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.study.trained_network import TrainedNetwork
+from shd_helpers.user_code import class_name
 
 
 def integer_network(

@@ -143,7 +143,7 @@ def _is_test_utterance(events: Events, held_out: int, seed: int) -> np.ndarray:
 
 
 def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split the utterances that aren't for testing into those that train and those that validate."""
+    """Split utterances into those that train and those that validate; return their indices."""
     if split.validation == "random":
         validation = _draw(events, split.validation_fraction, np.random.default_rng(seed))
     else:

@@ -12,7 +12,7 @@ from shd_helpers.network.engine import Network
 from shd_helpers.network.ensemble import Ensemble, build_ensemble
 from shd_helpers.network.neurons import with_seed
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.objects import ObjectError, is_reference, load_object
+from shd_helpers.user_code import UserCodeError, is_reference, load_object
 
 
 def build_network(
@@ -47,20 +47,20 @@ def _build_one(
 def _foreign_network(
     reference: str, n_units: int, n_classes: int, generator: torch.Generator
 ) -> Network:
-    """Return the network that a user's function makes; ObjectError if it makes none."""
+    """Return the network that a user's function makes; UserCodeError if it makes none."""
     make = load_object(reference)
     form = "A network is given by a function or a class: (n_units, n_classes) -> torch.nn.Module."
     if isinstance(make, nn.Module):
-        raise ObjectError(f"network {reference}: is a network already. {form}")
+        raise UserCodeError(f"network {reference}: is a network already. {form}")
     try:
         model = with_seed(generator, lambda: make(n_units, n_classes))
     except Exception as error:
-        raise ObjectError(
+        raise UserCodeError(
             f"network {reference}: making it for {n_units} units and {n_classes} classes raised "
             f"{type(error).__name__}: {error}. {form}"
         ) from error
     if not isinstance(model, nn.Module):
-        raise ObjectError(f"network {reference}: returned a {type(model).__name__}. {form}")
+        raise UserCodeError(f"network {reference}: returned a {type(model).__name__}. {form}")
     return model
 
 

@@ -19,7 +19,7 @@ from torch import nn
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.surrogates import SpikeGrad
-from shd_helpers.objects import ObjectError, load_object
+from shd_helpers.user_code import UserCodeError, load_object
 
 NeuronFactory = Callable[..., nn.Module]
 State = tuple[torch.Tensor, ...]
@@ -81,14 +81,14 @@ def foreign_neurons(
         lif = with_seed(generator, lambda: make(n, **options))
     except Exception as error:
         listed = ", ".join(options)
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: making a neuron of {n} units raised {type(error).__name__}: {error}. A "
             f"neuron is given by a function of the number of units that also takes {listed} and "
             "passes them on, such as lambda n, **options: snn.Synaptic(0.9, 0.8, **options). "
             "RLeaky and RSynaptic also need linear_features=n."
         ) from error
     if not isinstance(lif, nn.Module):
-        raise ObjectError(f"{name}: the function returned a {type(lif).__name__}. {FORM}")
+        raise UserCodeError(f"{name}: the function returned a {type(lif).__name__}. {FORM}")
     _forget(lif)
     _try_out(lif, n, name)
     return lif
@@ -97,7 +97,7 @@ def foreign_neurons(
 def check_surrogate_is_used(lif: nn.Module, spike_grad: SpikeGrad, name: str) -> None:
     """Check that a user's neurons have the surrogate of the network."""
     if getattr(lif, "spike_grad", spike_grad) is not spike_grad:
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: its neurons don't use the surrogate of the network. The function that makes "
             "them must pass **options on, such as "
             "lambda n, **options: snn.Synaptic(0.9, 0.8, **options)."
@@ -144,7 +144,7 @@ def take_step(
 
 
 def _check_number_of_values(out: object, n_states: int, called: str) -> None:
-    """Raise ObjectError if a neuron returned fewer values than spikes and its new states.
+    """Raise UserCodeError if a neuron returned fewer values than spikes and its new states.
 
     Most neurons return the spikes and then all states, which is one value more than the states. But
     the spikes of RLeaky and RSynaptic are a state, too, which they feed back. They are the first of
@@ -154,42 +154,42 @@ def _check_number_of_values(out: object, n_states: int, called: str) -> None:
     n_values = len(out) if isinstance(out, tuple | list) else 1
     if n_values < max(2, n_states):
         returned = "one value" if not isinstance(out, tuple | list) else f"{n_values} values"
-        raise ObjectError(
+        raise UserCodeError(
             f"{called} returned {returned} for currents and {n_states} states. {FORM}"
         )
 
 
 def _check_shape(values: object, what: str, cur: torch.Tensor, called: str) -> None:
-    """Raise ObjectError if what a neuron returned isn't a tensor of the shape of its currents."""
+    """Raise UserCodeError if what a neuron returned isn't a tensor of the shape of its currents."""
     if isinstance(values, torch.Tensor) and values.shape == cur.shape:
         return
     # Numbers and texts have no shape, and a tensor of one number has an empty one.
     shape = tuple(getattr(values, "shape", ())) or type(values).__name__
-    raise ObjectError(
+    raise UserCodeError(
         f"{called} returned {what} of shape {shape} for currents of shape {tuple(cur.shape)}. "
         f"{FORM}"
     )
 
 
 def _try_out(lif: nn.Module, n: int, name: str) -> None:
-    """Take two steps with new neurons, and raise ObjectError if they break the convention."""
+    """Take two steps with new neurons, and raise UserCodeError if they break the convention."""
     if not callable(getattr(lif, "reset_mem", None)):
-        raise ObjectError(f"{name}: {type(lif).__name__} has no method reset_mem. {FORM}")
+        raise UserCodeError(f"{name}: {type(lif).__name__} has no method reset_mem. {FORM}")
     cur = torch.linspace(-1, 2, 2 * n).view(2, n)
     try:
         with torch.no_grad():
             state = initial_state(lif)
             for _ in range(2):
                 _, state = take_step(lif, cur, state, name)
-    except ObjectError:
+    except UserCodeError:
         raise
     except Exception as error:
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: a step with {type(lif).__name__} and currents of shape (2, {n}) raised "
             f"{type(error).__name__}: {error}. {FORM}"
         ) from error
     if not torch.isfinite(state[-1]).all():
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: the membrane of {type(lif).__name__} isn't a finite number after two steps "
             "with currents of -1 to 2. Check its constants and the order of its states."
         )

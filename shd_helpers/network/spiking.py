@@ -22,7 +22,7 @@ from shd_helpers.network.neurons import (
     take_step,
 )
 from shd_helpers.network.surrogates import SpikeGrad
-from shd_helpers.objects import class_name
+from shd_helpers.user_code import class_name
 
 
 class LayerStates(NamedTuple):
@@ -163,7 +163,7 @@ class SpikingNetwork(nn.Module):
     ValueError
         If a size isn't a whole number above 0, delays don't ascend from 0 upwards, or there isn't a
         number of `hidden_delays` for each hidden layer.
-    ObjectError
+    UserCodeError
         If the surrogate or the neuron can't be used, or the neuron doesn't use the surrogate.
 
     References
@@ -363,7 +363,7 @@ def _late_copies(steps: Sequence[torch.Tensor], delays: Sequence[int]) -> torch.
 
 
 def _checked_surrogate(config: NetworkConfig, given: SpikeGrad | None) -> SpikeGrad:
-    """Return the surrogate of a network; ObjectError if the one that was given can't be used."""
+    """Return the surrogate of a network; UserCodeError if the one that was given can't be used."""
     if given is None:
         return surrogates.spike_grad(config.surrogate, config.slope)
     surrogates.check_function(given, "spike_grad")

@@ -26,11 +26,11 @@ from snntorch import surrogate
 
 from shd_corpus.checks import check_choice
 from shd_helpers.network import kernels
-from shd_helpers.objects import ObjectError, is_reference, load_object
+from shd_helpers.user_code import UserCodeError, is_reference, load_object
 
 SpikeGrad = Callable[[torch.Tensor], torch.Tensor]
 Curve = Callable[[np.ndarray, float], np.ndarray]
-# At these distances from the threshold a user's function is tried, and identified.
+# At these distances from the threshold a user's function is tried.
 SAMPLED = np.linspace(-3, 3, 64)
 FINE = 1e-3  # distance of the points of a running integral
 
@@ -134,12 +134,12 @@ def check_function(function: SpikeGrad, name: str) -> None:
     """Check that a user's function can be a surrogate."""
     form = "A surrogate takes a tensor x and returns (x > 0), with a gradient of its own."
     if isinstance(function, str):
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: {function!r} is a string. Give a function here, or the string as a setting: "
             f"NetworkConfig(surrogate={function!r})."
         )
     if not callable(function):
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: is a value of type {type(function).__name__}, not a function. {form}"
         )
     x = torch.tensor(SAMPLED, dtype=torch.float32, requires_grad=True)
@@ -147,22 +147,24 @@ def check_function(function: SpikeGrad, name: str) -> None:
         try:
             spk = function(x)
         except Exception as error:
-            raise ObjectError(f"{name}: raised {type(error).__name__}: {error}. {form}") from error
+            raise UserCodeError(
+                f"{name}: raised {type(error).__name__}: {error}. {form}"
+            ) from error
         if not isinstance(spk, torch.Tensor):
             hint = " Does it return a surrogate when it is called, as surrogate.atan() does?"
             hint = hint if callable(spk) else ""
-            raise ObjectError(f"{name}: returned a {type(spk).__name__}.{hint} {form}")
+            raise UserCodeError(f"{name}: returned a {type(spk).__name__}.{hint} {form}")
         if spk.shape != x.shape:
             shapes = f"{tuple(spk.shape)} for {tuple(x.shape)}"
-            raise ObjectError(f"{name}: returned the shape {shapes}. {form}")
+            raise UserCodeError(f"{name}: returned the shape {shapes}. {form}")
         if not spk.requires_grad:
-            raise ObjectError(f"{name}: its result has no gradient. {form}")
+            raise UserCodeError(f"{name}: its result has no gradient. {form}")
         (slopes,) = torch.autograd.grad(spk.sum(), x)
     for what, values in (("spikes", spk), ("gradient", slopes)):
         is_finite = torch.isfinite(values)
         if not is_finite.all():
             at = float(x.detach()[~is_finite][0])
-            raise ObjectError(f"{name}: its {what} at x = {at:.2f} isn't a finite number. {form}")
+            raise UserCodeError(f"{name}: its {what} at x = {at:.2f} isn't a finite number. {form}")
 
 
 def true_step(x: torch.Tensor) -> torch.Tensor:

@@ -32,9 +32,9 @@ from shd_helpers.network.build import warn_of_other_steps
 from shd_helpers.network.engine import Engine, choose_engine
 from shd_helpers.network.module_engine import device_of
 from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.object_hash import is_users_module
 from shd_helpers.study.threads import one_thread
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
+from shd_helpers.user_code import is_users_module
 
 MakeModel = Callable[[int, int], nn.Module]  # takes the numbers of units and of classes
 IDLE_S = 60  # after which a process that has nothing to train ends; until then it is used again

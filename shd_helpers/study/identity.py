@@ -40,24 +40,24 @@ from typing import Any
 
 from shd_corpus.checks import check_whole
 from shd_helpers.data import MOST_COPIES, fingerprint, locate, locate_augmented
-from shd_helpers.objects import is_reference, label_of, reference_sha256
 from shd_helpers.study.recipe import DEFAULTS
+from shd_helpers.user_code import is_reference, label_of, reference_sha256
 from shd_helpers.versions import NUMERICS
 
 _LOCATIONS = ("dataset", "run_name")
-OBJECTS = ("network", "surrogate", "neuron")  # settings that may refer to a user's objects
+REFERRING = ("network", "surrogate", "neuron")  # settings that may refer to code of the user's
 N_DIGITS = 16  # of a hash: 64 bits, enough for billions of runs
 
 
 def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return the name and the hashes of all files that a run with these parameters reads.
 
-    Python files of the user's own are among them: see `identify_objects`.
+    Python files of the user's own are among them: see `identify_user_code`.
 
     Augmented recordings are made where they are missing and can be made: their content is part of
     the run's identity.
     """
-    objects = identify_objects(parameters)
+    objects = identify_user_code(parameters)
     dataset = parameters["dataset"]
     files = locate(dataset, parameters.get("language", "english"))
     copies = locate_copies(dataset, files, parameters)
@@ -80,13 +80,13 @@ def locate_copies(
 
 def references(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings that refer to objects in a user's files."""
-    return {name: parameters[name] for name in OBJECTS if is_reference(parameters.get(name))}
+    return {name: parameters[name] for name in REFERRING if is_reference(parameters.get(name))}
 
 
-def identify_objects(parameters: Mapping[str, Any]) -> dict[str, str]:
+def identify_user_code(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return what identifies the user's own Python files that a run with these parameters reads."""
     files = sorted({reference_sha256(text) for text in references(parameters).values()})
-    return {"objects_sha256": " ".join(files)} if files else {}
+    return {"user_code_sha256": " ".join(files)} if files else {}
 
 
 def run_hash(

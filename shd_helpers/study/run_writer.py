@@ -22,14 +22,14 @@ from llvmlite.binding import get_host_cpu_name
 from shd_corpus.files import sha256, sync
 from shd_helpers.events import Subsets
 from shd_helpers.network import Network
-from shd_helpers.objects import find_file
 from shd_helpers.paths import IN_CHECKOUT, ROOT
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.identity import references, run_hash
-from shd_helpers.study.other_networks import is_recognizable, other_network
+from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import CLASS_SCORES
 from shd_helpers.study.run_replacement import INFO, RunError, replacing
+from shd_helpers.user_code import find_file
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
@@ -92,7 +92,6 @@ class RunWriter:
         }
         if description:
             self.info["other_network"] = description
-            self.info["reusable"] = is_recognizable(description)
         self.info["hash"] = run_hash(parameters, data, description)
         self.info["seen_speakers"] = np.unique(training.speakers).tolist()
         self.info |= _origin_of_run()
@@ -130,7 +129,7 @@ class RunWriter:
             if class_scores is not None:
                 scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
                 (unfinished / CLASS_SCORES).write_bytes(scores_file)
-            self._copy_objects(unfinished)
+            self._copy_user_code(unfinished)
             self._write_info(unfinished)
 
     def _complete_info(
@@ -144,7 +143,7 @@ class RunWriter:
         }
         json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
 
-    def _copy_objects(self, unfinished: Path) -> None:
+    def _copy_user_code(self, unfinished: Path) -> None:
         """Copy the files of the user's own objects, such as a surrogate, into the run."""
         for setting, text in self._objects.items():
             file = find_file(text)

@@ -50,7 +50,7 @@ TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
 FRACTIONS = frozenset({*SCORES, *INTEGER})  # what was measured in 0..1
 DATA = ("train_sha256", "test_sha256", "augmented_train_sha256", "augmented_test_sha256")
-OBJECTS_SHA256 = "objects_sha256"  # of a user's own Python files; absent from most tables
+USER_CODE_SHA256 = "user_code_sha256"  # of a user's own Python files; absent from most tables
 # How it is known that a run trained on these augmented recordings: see results/README.md.
 EVIDENCE = "augmented_evidence"
 RECORDED = "hashed when the run trained"
@@ -63,7 +63,7 @@ COLUMNS = frozenset(
         "configuration",
         *MEASURED,
         *DATA,
-        OBJECTS_SHA256,
+        USER_CODE_SHA256,
         EVIDENCE,
         *PROVENANCE,
         "hash",
@@ -80,7 +80,7 @@ _TEXTS = (
     "hidden_delays",
     "run_name",
     *DATA,
-    OBJECTS_SHA256,
+    USER_CODE_SHA256,
     EVIDENCE,
     *PROVENANCE,
     "hash",

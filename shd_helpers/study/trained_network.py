@@ -16,13 +16,13 @@ from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_helpers.data import fingerprint
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
 from shd_helpers.network import ConvolutionalNetwork, Ensemble, Network, SpikingNetwork
-from shd_helpers.objects import ObjectError, find_file, reference_sha256
 from shd_helpers.paths import IN_CHECKOUT
 from shd_helpers.study.identity import references
 from shd_helpers.study.other_networks import differences, own_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import REMEDY, class_names_of, recipe_of
 from shd_helpers.study.run_replacement import RunError
+from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
 
 MEMBERS = "members"  # in `about` of an ensemble of several runs: what is known about each of them
 SHARED = ("data", "seen_speakers", "class_names", "n_channels")  # by all members of an ensemble
@@ -211,15 +211,15 @@ def build_trained(
     if MEMBERS in about:
         return _build_ensemble(about, state, file, trust)
     if not trust:
-        _refuse_objects(about, file)
+        _refuse_user_code(about, file)
     recipe = recipe_of(about)
     if class_names is None:
         class_names = class_names_of(about)
     check_own(about, recipe, file)
     try:
-        _check_objects(about, file)
+        _check_user_code(about, file)
         network = own_network(recipe, len(class_names))
-    except ObjectError as error:
+    except UserCodeError as error:
         raise RunError(
             f"{file}: its network needs a user's own object, which can't be loaded. {error}"
         ) from error
@@ -272,7 +272,7 @@ def check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
         )
 
 
-def _refuse_objects(about: Mapping[str, Any], file: Path) -> None:
+def _refuse_user_code(about: Mapping[str, Any], file: Path) -> None:
     """Raise RunError if a network's parameters name a Python file."""
     for name, text in references(about["parameters"]).items():
         raise RunError(
@@ -282,9 +282,9 @@ def _refuse_objects(about: Mapping[str, Any], file: Path) -> None:
         )
 
 
-def _check_objects(about: Mapping[str, Any], file: Path) -> None:
+def _check_user_code(about: Mapping[str, Any], file: Path) -> None:
     """Raise RunError if a file with a user's object isn't the one that the run trained with."""
-    stored = about.get("data", {}).get("objects_sha256")
+    stored = about.get("data", {}).get("user_code_sha256")
     if stored is None:  # no such object, or an older run
         return
     for text in references(about["parameters"]).values():

@@ -11,9 +11,9 @@ from pathlib import Path
 from filelock import Timeout
 
 from shd_helpers.paths import folder_variables
-from shd_helpers.study.identity import identify_objects, references, run_hash
+from shd_helpers.study.identity import identify_user_code, references, run_hash
 from shd_helpers.study.notebook_execution import NotebookError, execute_run, execution_lock
-from shd_helpers.study.tables import OBJECTS_SHA256, finished_run
+from shd_helpers.study.tables import USER_CODE_SHA256, finished_run
 from shd_helpers.sweeps.results import RunResult
 from shd_helpers.sweeps.spec import PendingRun, RunSpec
 
@@ -84,6 +84,6 @@ def check_unchanged(run: RunSpec) -> None:
     """Check that this process would execute what the sweep wants."""
     if run_hash(run.parameters, run.data) != run.hash:
         raise RuntimeError("this worker has other code than the sweep: restart the workers")
-    if identify_objects(run.parameters).get(OBJECTS_SHA256) != run.data.get(OBJECTS_SHA256):
+    if identify_user_code(run.parameters).get(USER_CODE_SHA256) != run.data.get(USER_CODE_SHA256):
         files = ", ".join(references(run.parameters).values())
         raise RuntimeError(f"{files}: changed while the sweep ran. Start the sweep again.")

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from shd_corpus.checks import quoted
 from shd_helpers.data import NAMED
-from shd_helpers.objects import with_absolute_path
 from shd_helpers.study.identity import references
 from shd_helpers.study.parameters import check_parameters, literal
 from shd_helpers.study.tables import COLUMNS
 from shd_helpers.sweeps.sweep_file import SweepError, named
+from shd_helpers.user_code import with_absolute_path
 
 OTHERS = "others"  # under `seeds`: all values that aren't named there
 

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from shd_helpers.objects import label_of
 from shd_helpers.study.identity import references
 from shd_helpers.study.tables import (
     DATA,
     EVIDENCE,
     MEASURED,
-    OBJECTS_SHA256,
     PROVENANCE,
     RECORDED,
+    USER_CODE_SHA256,
     merge_rows,
     read_rows,
 )
 from shd_helpers.sweeps.spec import RunSpec, Sweep
 from shd_helpers.sweeps.sweep_file import SweepError
+from shd_helpers.user_code import label_of
 
 RESUME = "Runs that have ended are kept: the same command runs only the rest."
 
@@ -80,8 +80,8 @@ def _row(run: RunSpec, result: RunResult) -> dict[str, object]:
     row |= run.parameters
     for name, text in references(run.parameters).items():
         row[name] = label_of(text)  # the folder is this machine's
-    if OBJECTS_SHA256 in run.data:
-        row[OBJECTS_SHA256] = run.data[OBJECTS_SHA256]
+    if USER_CODE_SHA256 in run.data:
+        row[USER_CODE_SHA256] = run.data[USER_CODE_SHA256]
     if run.data:
         row["dataset"] = run.data["name"]
     if result.measured is None:

@@ -13,13 +13,13 @@ from shd_corpus.shd_file import speakers_of
 from shd_helpers.computing_code import code_hash
 from shd_helpers.data import NAMED, locate
 from shd_helpers.events.split import Split
-from shd_helpers.objects import load_object
 from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study.identity import references
 from shd_helpers.study.tables import finished_run, read_rows
 from shd_helpers.sweeps.results import RunResult, store, store_predictions
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
 from shd_helpers.sweeps.sweep_file import SweepError, named
+from shd_helpers.user_code import load_object
 from shd_helpers.versions import COMPUTING_CODE
 
 CHANGED_CODE = (
@@ -172,7 +172,7 @@ def _check_present(sweep_name: str, named: Mapping[str, set[int]], files: Sequen
             )
 
 
-def check_objects(sweep: Sweep) -> None:
+def check_user_code(sweep: Sweep) -> None:
     """Load the users' objects of a sweep, and raise SweepError if one can't be loaded.
 
     Without this, every run would fail in a kernel of its own.

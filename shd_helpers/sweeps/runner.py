@@ -33,8 +33,8 @@ from shd_helpers.sweeps.reuse import (
     CHANGED_CODE,
     FoundRuns,
     check_data,
-    check_objects,
     check_speakers,
+    check_user_code,
     code_has_changed,
     find_pending_runs,
     store_finished_folders,
@@ -102,7 +102,7 @@ def run_sweep(
     runs = workers.share_of(sweep.runs)
     check_data(sweep, runs)
     check_speakers(sweep, runs)
-    check_objects(sweep)
+    check_user_code(sweep)
     if code_has_changed():
         print(f"{sweep.name}: {CHANGED_CODE}", flush=True)
     found = find_pending_runs(sweep, runs, again)

@@ -41,7 +41,6 @@ from typing import Any, NamedTuple
 
 from shd_corpus.checks import quoted
 from shd_helpers.data import NAMED, dataset_name, locate, n_channels_of
-from shd_helpers.objects import is_reference, label_of
 from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
@@ -68,6 +67,7 @@ from shd_helpers.sweeps.grid import (
     with_absolute_paths,
 )
 from shd_helpers.sweeps.sweep_file import SWEEPS, SweepError, named, read_yaml
+from shd_helpers.user_code import is_reference, label_of
 
 MOST_RUNS = 10_000  # of a sweep; with 2 minutes each, one core would take two weeks
 FROZEN = "frozen.csv"  # beside tables: which of them stay as they are, and of which commit
