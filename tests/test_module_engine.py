@@ -86,12 +86,9 @@ def test_a_module_is_trained_by_fit_with_dropout(capsys):
 def test_its_table_has_no_columns_of_spikes_that_nobody_counted():
     evaluation = evaluate(Counts(), EVENTS)
     table = evaluation.predictions()
-    assert table.equals(evaluation.predictions(with_accumulates=False))
     wanted = {"utterance", "speaker", "label", "predicted", "confidence", "input_events"}
     assert wanted == {*table.columns}
     assert "not a SpikingNetwork" in uncounted_reason(Counts())
-    with pytest.raises(ValueError, match="operations can't be counted"):
-        evaluation.predictions(with_accumulates=True)
     with pytest.raises(ValueError, match="operations can't be counted"):
         costs(Counts(), table, EVENTS.n_steps, EVENTS.n_units)
 

@@ -125,7 +125,7 @@ def trained(folder, changes):
     fit(model, *parts[:2], recipe.training, generator, on_epoch=run.epoch)
     evaluation = evaluate(model, parts.validation)
     uncounted = uncounted_reason(model)
-    predictions = evaluation.predictions(with_accumulates=uncounted is None)
+    predictions = evaluation.predictions()
     cost = {}
     if uncounted is None:
         cost = costs(model, predictions, grid.n_steps, grid.n_units)

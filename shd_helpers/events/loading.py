@@ -26,8 +26,7 @@ from shd_helpers.paths import data_dir, resolve
 TRAINING_FILE = 0  # numbers of a data set's two files, as in `Events.file`
 TEST_FILE = 1
 LARGE_CUT_SHARE = 0.05  # of the spikes: if `duration_s` cuts more, whoever loads them is warned
-# What a cache entry has in a file of its own, because older versions of the study didn't know it
-_ABOUT = ("n_channels", "source_spikes", "cut_spikes")
+_NUMBERS = ("n_steps", "n_units", "step_ms", "n_channels", "source_spikes", "cut_spikes")
 
 
 def load_events(
@@ -233,13 +232,11 @@ def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
 
 
 def _write_cache(cache: Path, events: Events) -> None:
-    """Write events to a cache entry: the ``.npz`` file, and a ``.json`` file beside it."""
-    about = {name: getattr(events, name) for name in _ABOUT}
-    with atomic(cache.with_suffix(".json")) as unfinished:
-        unfinished.write_text(json.dumps(about) + "\n", encoding="utf-8")
-    fields = dict(vars(events))
-    for name in (*_ABOUT, "file"):  # data sets may share a file, one to train and one to test
-        del fields[name]
+    """Write events to a cache entry, without the number of the file.
+
+    Data sets may share a file, one to train and one to test.
+    """
+    fields = {name: values for name, values in vars(events).items() if name != "file"}
     with atomic(cache) as unfinished, unfinished.open("wb") as stream:
         np.savez(stream, **fields)
 
@@ -250,8 +247,6 @@ def _read_cache(cache: Path) -> Events:
         with np.load(cache) as file:
             fields: dict[str, Any] = dict(file)
         fields["class_names"] = tuple(fields["class_names"].tolist())
-        for name in ("n_steps", "n_units", "step_ms"):
+        for name in _NUMBERS:
             fields[name] = fields[name].item()
-        about = json.loads(cache.with_suffix(".json").read_text(encoding="utf-8"))
-        fields |= {name: int(about[name]) for name in _ABOUT}
         return Events(**fields)

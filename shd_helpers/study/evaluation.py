@@ -14,7 +14,6 @@ from shd_helpers.network.engine import Network, answers, choose_engine, runs_in_
 from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.module_engine import can_record
 from shd_helpers.network.operation_counts import (
-    check_counted,
     late_spikes,
     network_accumulates,
     uncounted_reason,
@@ -71,15 +70,8 @@ class Evaluation:
         """Return the fraction of utterances that were classified correctly, 0..1."""
         return float(np.mean(self.answers == self.events.labels))
 
-    def predictions(self, with_accumulates: bool | None = None) -> "pd.DataFrame":
+    def predictions(self) -> "pd.DataFrame":
         """Return a row for each utterance.
-
-        Parameters
-        ----------
-        with_accumulates : bool, optional
-            Whether there is a column `effective_acs`, which can be counted for the study's own
-            layers only. Default: only if it can be counted. See
-            `operation_counts.uncounted_reason`.
 
         Returns
         -------
@@ -88,20 +80,11 @@ class Evaluation:
             `speaker`, `label` and `predicted` (class names), `confidence`, `input_events`,
             `hidden_spikes` (all hidden neurons and steps), `output_spikes`, `late_spikes` and
             `effective_acs` (see `costs`). A module of the user's own has no columns of spikes,
-            because it doesn't say which of its numbers are spikes.
-
-        Raises
-        ------
-        ValueError
-            If `effective_acs` is asked for and can't be counted for this network. See
-            `operation_counts.check_counted`.
+            because it doesn't say which of its numbers are spikes. `effective_acs` is absent where
+            it can't be counted: see `operation_counts.uncounted_reason`.
         """
         import pandas as pd
 
-        if with_accumulates is None:
-            with_accumulates = uncounted_reason(self.model) is None
-        if with_accumulates:
-            check_counted(self.model)
         class_names = np.array(self.events.class_names)
         columns = {"utterance": np.arange(len(self.events)), **origin(self.events)}
         columns |= {
@@ -117,7 +100,7 @@ class Evaluation:
                 "output_spikes": self.n_spikes[:, -1].astype(np.int64),
                 "late_spikes": late_spikes(self.model, self.events),
             }
-        if with_accumulates:
+        if uncounted_reason(self.model) is None:
             columns["effective_acs"] = self._accumulates()
         return pd.DataFrame(columns)
 

@@ -99,7 +99,7 @@ def score(model: Network, parts: Subsets) -> Scored:
         **seen_and_unseen_accuracy(tested, seen_speakers),
     }
     predicted = predicted_subset(validated, tested)
-    predictions = predicted.predictions(with_accumulates=uncounted_reason(model) is None)
+    predictions = predicted.predictions()
     return Scored(validated, tested, seen_speakers, accuracies, predictions)
 
 

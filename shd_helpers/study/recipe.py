@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from shd_corpus.checks import check_settings, quoted, setting, setting_names
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.shd_file import N_CHANNELS
@@ -23,9 +21,6 @@ from shd_helpers.events import (
 from shd_helpers.network import NetworkConfig, Quantization
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.train_config import TrainConfig
-
-# `MOST_GROUPS` of `network.compiled_engine`, which can't be imported here because it needs torch.
-GRADIENT_GROUPS = 16
 
 
 @dataclass(frozen=True)
@@ -219,61 +214,6 @@ class Recipe:
         if shift_ms >= duration_ms:
             reasons.append(f"shift_ms {shift_ms:g}: the utterance ends after {duration_ms:g} ms")
         return reasons
-
-    def check_memory(self) -> None:
-        """Check that the network can fit into this machine's memory.
-
-        Raises
-        ------
-        ValueError
-            If even a lower bound of what a run takes doesn't fit; the message names the settings
-            and both sizes.
-        """
-        if self.network.network != "spiking":
-            return
-        n_bytes = self._least_bytes()
-        available = psutil.virtual_memory().total
-        if n_bytes > available:
-            layers = f"n_hidden {self.network.n_hidden}"
-            if self.network.hidden:
-                layers = f"hidden {self.network.hidden}"
-            raise ValueError(
-                f"{layers}, n_delays {self.network.n_delays}: with {self.input.n_units} units x "
-                f"{self.input.n_steps} steps (pool_units, pool_steps) a run takes about "
-                f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {available / 1e9:,.0f}. "
-                "Choose fewer neurons or delays, or larger pools"
-            )
-
-    def _least_bytes(self) -> float:
-        """Return a lower bound of the memory that a run with a spiking network takes.
-
-        It has two terms. The first is for the states that snnTorch's loop keeps for the gradient.
-        By measurement they take twice the input and 3.5 times the hidden neurons of each step, for
-        the 32 utterances of a figure. The second is for the weights up to the last hidden layer. A
-        weight takes four numbers: itself, its gradient and the two moments of Adam. Besides, the
-        compiled engine adds up the gradient of a batch in groups of utterances, each with a number
-        for every weight.
-        """
-        n_utterances = 32
-        bytes_per_number = 4  # float32
-        numbers_per_weight = 4 + GRADIENT_GROUPS
-        n_units = self.input.n_units
-        n_inputs = n_units * self.network.n_delays
-        n_members = self.network.ensemble_size
-        sizes = [n_members * size for size in self.network.hidden_sizes]
-        if self.network.kernel_size:  # each window of the input has its own hidden neurons
-            sizes[0] *= (n_units - self.network.kernel_size) // self.network.stride + 1
-        n_weights = n_inputs * sizes[0]
-        copies = self.network.hidden_copies
-        for n_before, n_copies, n_neurons in zip(sizes, copies, sizes[1:], strict=False):
-            # hidden layers of an ensemble's members aren't connected with each other
-            n_weights += n_before * n_copies * n_neurons // n_members
-        # members that aren't combined into one network are computed one after the other
-        n_at_once = sum(sizes) if self.network.is_combined else sum(sizes) / n_members
-        n_states = 2 * n_inputs + 3.5 * n_at_once
-        n_numbers = n_utterances * self.input.n_steps * n_states
-        n_numbers += numbers_per_weight * n_weights
-        return bytes_per_number * n_numbers
 
 
 # The groups of settings: the name of the field of `Recipe`, and its class.

@@ -1,9 +1,7 @@
 """Tables of runs: rows made of run folders, merged into ``results/*.csv``, and read again."""
 
-import csv
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +46,6 @@ COSTS = (
 )
 TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
-FRACTIONS = frozenset({*SCORES, *INTEGER})  # what was measured in 0..1
 DATA = ("train_sha256", "test_sha256", "augmented_train_sha256", "augmented_test_sha256")
 USER_CODE_SHA256 = "user_code_sha256"  # of a user's own Python files; absent from most tables
 # How it is known that a run trained on these augmented recordings: see results/README.md.
@@ -116,7 +113,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
 
 
 def _measured(info: Mapping[str, Any]) -> dict[str, float | str]:
-    """Return what a `run.json` says was measured; ValueError, if a value is impossible."""
+    """Return what a `run.json` says was measured."""
     written: dict[str, Any] = {}
     for name, score in info["scores"].items():
         column = name if name == AGREEMENT else f"{name}_accuracy"
@@ -129,8 +126,6 @@ def _measured(info: Mapping[str, Any]) -> dict[str, float | str]:
         value = written.get(name)
         if value is None:
             value = math.nan
-        elif not 0 <= value < math.inf:
-            raise ValueError(f"{name} {value}: must be 0 or more, and finite")
         measured[name] = value
     return measured
 
@@ -150,24 +145,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     table = _read_texts(path)
     for name in table.columns.difference(_TEXTS):
         table[name] = _as_values(table[name])
-    with reading(path, TableError, RESTORE):
-        _check_measured(table)
     return table
-
-
-def _check_measured(table: pd.DataFrame) -> None:
-    """Raise ValueError if a measured value is no number, impossible, or infinite.
-
-    An accuracy is a fraction, and all else at least 0. NaN is a value that wasn't measured.
-    """
-    for name in table.columns.intersection(MEASURED):
-        values = table[name].astype(float)
-        highest = 1.0 if name in FRACTIONS else math.inf
-        is_possible = values.isna() | ((values >= 0) & (values <= highest) & (values < math.inf))
-        if not is_possible.all():
-            row = int((~is_possible).to_numpy().argmax())
-            limits = "0 to 1" if name in FRACTIONS else "0 or more, and finite"
-            raise ValueError(f"row {1 + row}: {name} {values.iloc[row]:g} must be {limits}")
 
 
 def _read_texts(path: Path) -> pd.DataFrame:
@@ -175,7 +153,6 @@ def _read_texts(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame({name: [] for name in _TEXTS}, dtype=str)
     with reading(path, TableError, RESTORE):
-        _check_header(path)
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         is_right = table["status"].isin(["done", "failed"]) & ~table["run_name"].duplicated()
         if not {"configuration", "hash", "seed"} <= {*table} or not is_right.all():
@@ -183,16 +160,6 @@ def _read_texts(path: Path) -> pd.DataFrame:
                 f"row {1 + is_right.argmin()} is not of a run, or has the run_name of another row"
             )
     return table
-
-
-def _check_header(path: Path) -> None:
-    """Raise ValueError if a CSV file has two columns of one name, which pandas would rename."""
-    with path.open(encoding="utf-8", newline="") as file:
-        header = next(csv.reader(file), [])
-    # counted once for all: a damaged file may have a million columns
-    doubled = sorted(name for name, count in Counter(header).items() if count > 1)
-    if doubled:
-        raise ValueError(f"column {', '.join(doubled)} appears twice")
 
 
 def _as_values(texts: pd.Series) -> pd.Series:

@@ -223,23 +223,8 @@ def build_trained(
         raise RunError(
             f"{file}: its network needs a user's own object, which can't be loaded. {error}"
         ) from error
-    _check_fit(network, state, file)
-    network.load_state_dict(state)
-    _check_values(network, state)
+    _load_weights(network, state, file)
     return TrainedNetwork(network, recipe.input, tuple(class_names), about, file)
-
-
-def _check_values(network: Network, state: Mapping[str, torch.Tensor]) -> None:
-    """Raise ValueError if a weight, beta or threshold has a value that no network can have."""
-    learned = {name for name, _ in network.named_parameters()}
-    for name, values in state.items():
-        # A threshold that is set may be infinite, so that no membrane reaches it. One that is
-        # learned must be finite, but may become negative.
-        is_set_threshold = name.endswith("threshold") and name not in learned
-        if values.isnan().any() or (values.isinf().any() and not is_set_threshold):
-            raise ValueError(f"{name} has values that aren't finite")
-        if is_set_threshold and (values <= 0).any():
-            raise ValueError(f"{name} has values of 0 or less")
 
 
 def _build_ensemble(
@@ -295,29 +280,22 @@ def _check_user_code(about: Mapping[str, Any], file: Path) -> None:
             )
 
 
-def _check_fit(network: Network, state: Mapping[str, torch.Tensor], file: Path) -> None:
-    """Raise RunError if a state_dict has other tensors than a network, and name them."""
-    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
-        raise ValueError("it doesn't contain a state_dict")
-    wanted = network.state_dict()
-    problems = [f"{name} is missing" for name in wanted if name not in state]
-    problems += [f"{name} is unexpected" for name in state if name not in wanted]
-    for name, values in wanted.items():
-        if name in state and state[name].shape != values.shape:
-            shape = tuple(state[name].shape)
-            problems.append(f"{name} has the shape {shape} instead of {tuple(values.shape)}")
-    if not problems:
-        return
-    weights_file = file
-    remedy = RESTORE
-    if file.name == "run.json":
-        weights_file = file.with_name("state_dict.pt")
-        remedy = f"{REMEDY} again."
-    raise RunError(
-        f"{weights_file}: the state_dict doesn't fit the network of its parameters: "
-        f"{', '.join(problems)}. It comes from another network, or from another version of "
-        f"this code. {remedy}"
-    )
+def _load_weights(network: Network, state: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Load a state_dict; RunError, if it has other tensors than the network."""
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        weights_file = file
+        remedy = RESTORE
+        if file.name == "run.json":
+            weights_file = file.with_name("state_dict.pt")
+            remedy = f"{REMEDY} again."
+        problems = " ".join(str(error).split())
+        raise RunError(
+            f"{weights_file}: the state_dict doesn't fit the network of its parameters "
+            f"({problems}). It comes from another network, or from another version of this code. "
+            f"{remedy}"
+        ) from error
 
 
 def load_utterances(trained: TrainedNetwork) -> Subsets:

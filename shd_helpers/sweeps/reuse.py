@@ -5,15 +5,10 @@ the code that computes has changed since its hash was recorded.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from shd_corpus.checks import listed, setting_names
-from shd_corpus.shd_file import speakers_of
 from shd_helpers.computing_code import code_hash
-from shd_helpers.data import NAMED, locate
-from shd_helpers.events.split import Split
-from shd_helpers.paths import OF_A_RUN
+from shd_helpers.data import NAMED
 from shd_helpers.study.identity import references
 from shd_helpers.study.tables import finished_run, read_rows
 from shd_helpers.sweeps.results import RunResult, store, store_predictions
@@ -120,56 +115,6 @@ def check_data(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
                     "whose files had the same names. Rename the files of this data set, or the "
                     "sweep. To replace the old results, move the table away first."
                 )
-
-
-def check_speakers(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
-    """Check that the data have the speakers that runs hold out or validate on.
-
-    Without this, every run would fail in a kernel of its own. The parameters of a user's own
-    notebook may mean something else, so they aren't checked.
-    """
-    if sweep.notebook not in OF_A_RUN:
-        return
-    for run in runs:
-        split = _split_of(run)
-        named = _named_speakers(split)
-        if named:
-            files = locate(run.parameters["dataset"], run.parameters.get("language", "english"))
-            # The official protocol validates on speakers of the training file.
-            used = files[:1] if split.protocol == "official" else files
-            _check_present(sweep.name, named, used)
-
-
-def _split_of(run: RunSpec) -> Split:
-    """Return how a run splits its utterances."""
-    given = {name: run.parameters[name] for name in setting_names(Split) if name in run.parameters}
-    return Split(**given)
-
-
-def _named_speakers(split: Split) -> dict[str, set[int]]:
-    """Return the speakers whom settings of a split name, by the name of the setting."""
-    named = {}
-    if split.speakers():
-        named["validation_speakers"] = set(split.speakers())
-    if split.held_out >= 0:
-        named["held_out"] = {split.held_out}
-    return named
-
-
-def _check_present(sweep_name: str, named: Mapping[str, set[int]], files: Sequence[Path]) -> None:
-    """Raise SweepError if a setting names a speaker who is in none of the files."""
-    present: set[int] = set()
-    for file in files:
-        present.update(speakers_of(file))
-    for setting, speakers in named.items():
-        absent = sorted(speakers - present)
-        if absent:
-            raise SweepError(
-                f"{sweep_name}: {setting} {', '.join(map(str, absent))}: no such speaker in "
-                f"{' and '.join(file.name for file in files)}, only "
-                f"{listed([*map(str, sorted(present))], 20)}. Name others in a copy of the sweep's "
-                "file, or run a sweep that names none."
-            )
 
 
 def check_user_code(sweep: Sweep) -> None:

@@ -8,7 +8,6 @@ sweeps/README.md says what happens when something goes wrong.
 
 import argparse
 import errno
-import math
 import os
 import signal
 import sys
@@ -33,7 +32,6 @@ from shd_helpers.sweeps.reuse import (
     CHANGED_CODE,
     FoundRuns,
     check_data,
-    check_speakers,
     check_user_code,
     code_has_changed,
     find_pending_runs,
@@ -97,11 +95,9 @@ def run_sweep(
     workers.check()
     if timeout_s is None:
         timeout_s = RUN_S
-    _check_time(timeout_s)
     _check_name_exists(again, sweep)
     runs = workers.share_of(sweep.runs)
     check_data(sweep, runs)
-    check_speakers(sweep, runs)
     check_user_code(sweep)
     if code_has_changed():
         print(f"{sweep.name}: {CHANGED_CODE}", flush=True)
@@ -119,12 +115,6 @@ def run_sweep(
         store_predictions(sweep, done)
         _print_outcome(sweep, workers.shard, found, done, failures)
     return own_rows(sweep, runs, failures)
-
-
-def _check_time(timeout_s: float) -> None:
-    """Raise SweepError if the time for a run isn't above 0, or has no end."""
-    if not 0 < timeout_s < math.inf:
-        raise SweepError(f"--timeout {timeout_s:g}: must be seconds above 0")
 
 
 def _check_name_exists(text: str | None, sweep: Sweep) -> None:

@@ -35,7 +35,6 @@ in the last of a hundred runs would cost hours.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +68,6 @@ from shd_helpers.sweeps.grid import (
 from shd_helpers.sweeps.sweep_file import SWEEPS, SweepError, named, read_yaml
 from shd_helpers.user_code import is_reference, label_of
 
-MOST_RUNS = 10_000  # of a sweep; with 2 minutes each, one core would take two weeks
 FROZEN = "frozen.csv"  # beside tables: which of them stay as they are, and of which commit
 _STORES: dict[str, Store] = {"keep_predictions": PREDICTIONS, "keep_scores": SCORES}
 
@@ -132,7 +130,6 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     is_own = path.resolve().parent != SWEEPS
     table = _tables_dir(is_own) / f"{full_name}.csv"
     _check_not_frozen(table)
-    _check_size(path, grid)
     planned = list(_planned_runs(full_name, base, grid))
     _check_planned_runs(path, notebook, planned)
     # Last, because this may download and encode a data set, which takes minutes or hours.
@@ -230,19 +227,6 @@ def _sweep_name(
         named["dataset"] = base["dataset"]
     named |= changed
     return "_".join([written, *(_label(key, value) for key, value in named.items())])
-
-
-def _check_size(path: Path, grid: Grid) -> None:
-    """Raise SweepError if a grid has too many runs, before they are listed."""
-    # Each configuration has one seed at least. A grid of 100^4 would take hours to go through.
-    n_runs = prod(len(axis) for axis in grid.axes.values())
-    if n_runs <= MOST_RUNS:
-        n_runs = sum(len(grid.seeds_of(combination)) for combination in grid.combinations())
-    if n_runs > MOST_RUNS:
-        raise SweepError(
-            f"{path}: grid: {n_runs:,} runs, but a sweep may have {MOST_RUNS:,}. Take fewer values "
-            "or seeds, or write several files."
-        )
 
 
 class _PlannedRun(NamedTuple):
