@@ -9,8 +9,7 @@ from shd_corpus.checks import quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import networks_dir, runs_dir
 from shd_helpers.study import read_run, save_ensemble, save_pretrained
-from shd_helpers.study.run_folder import Run
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import Run, RunError
 
 
 def run_folders(patterns: Iterable[str]) -> list[Path]:

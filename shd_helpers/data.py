@@ -1,7 +1,7 @@
 """Get a data set by name: download it, make it, or find it in a folder.
 
 A data set is a pair of files in the layout of the Spiking Heidelberg Digits: the training file and
-the test file. `locate` returns their paths and `fingerprint` identifies their content.
+the test file. `obtain` returns their paths and `fingerprint` identifies their content.
 """
 
 import string
@@ -26,7 +26,7 @@ SHD_MD5 = {
 NAMED = ("spoken", "hd", "shd")  # all other data sets are folders
 
 
-def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
+def obtain(dataset: str, language: str = "english") -> tuple[Path, Path]:
     """Find, make or download the two files of a data set."""
     if dataset == "spoken":
         from shd_corpus.speech import make_spoken  # takes 1 s to import, by numba and scipy
@@ -46,7 +46,7 @@ def n_channels_of(dataset: str) -> int:
     """Return the number of channels of a data set, without making or downloading it."""
     if dataset in NAMED or not resolve(dataset).is_dir():
         return N_CHANNELS
-    train, _ = locate(dataset)
+    train, _ = obtain(dataset)
     return channels_of(train)
 
 
@@ -96,7 +96,7 @@ def _names_of_copies(names: Collection[str]) -> set[str]:
     return {copy_name(name, copy) for name in names for copy in numbers}
 
 
-def locate_augmented(
+def obtain_augmented(
     dataset: str, files: tuple[Path, Path], file_number: int, copies: int
 ) -> list[Path]:
     """Find the augmented copies of a data set's training file or test file, or make them.

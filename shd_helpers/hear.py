@@ -110,7 +110,7 @@ class Listener:
         """
         model = self._network.network
         events = input_of(self._network, utterance.times, utterance.units)
-        scores, _ = choose_engine("fused", model).evaluate_batch(model, events, [0])
+        scores, _ = choose_engine("compiled", model).evaluate_batch(model, events, [0])
         confidences = scores[0, self._classes].softmax(0)
         best = self._classes[int(confidences.argmax())]
         threshold = self._network.about.get("confidence_threshold")

@@ -150,7 +150,7 @@ def test_files_that_differ_in_their_channels_have_caches_of_their_own(tmp_path, 
     for n_channels in (50, 60):
         write_ridges(tmp_path / str(n_channels), n_channels)
         grid = Downsampling(0, pool_units=1)
-        events = load_pair(datasets.locate(str(tmp_path / str(n_channels))), grid)[0]
+        events = load_pair(datasets.obtain(str(tmp_path / str(n_channels))), grid)[0]
         counts.append(events.n_units)
     assert counts == [50, 60]
     assert len(list((data_dir / "cache").glob("*.npz"))) == 4
@@ -222,7 +222,7 @@ def test_two_files_of_different_data_sets_are_refused(tmp_path, data_dir):
 def test_the_share_that_is_cut_is_counted_and_warned_of(tmp_path, data_dir):
     """Times are uniform from 0 to 0.8 s, so 0.7 s cuts an eighth."""
     write_ridges(tmp_path, 100)
-    files = datasets.locate(str(tmp_path))
+    files = datasets.obtain(str(tmp_path))
     times = np.concatenate([read_shd(file).times.astype(float) for file in files])
     for _ in range(2):  # the second time from the cache
         with pytest.warns(UserWarning, match=r"own_t.*h5: duration_s 0.7 cuts off 1\d\.\d % of"):
@@ -258,7 +258,7 @@ def train(folder: Path, dataset: Path, **settings):
     size = (training.n_units, len(training.class_names), training.step_ms)
     model = network.build_network(recipe.network, *size, generator)
     flat = recipe.flat()
-    run = study.RunWriter(folder, flat, study.identify_data(flat), parts, model)
+    run = study.RunWriter(folder, flat, study.obtain_and_identify(flat), parts, model)
     study.fit(model, training, parts.validation, recipe.training, generator, on_epoch=run.epoch)
     tested = study.evaluate(model, parts.test)
     scores = {"train": study.evaluate(model, training).accuracy}

@@ -30,7 +30,7 @@ from shd_corpus.sound_file import read_sound
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
 from shd_helpers.study import notebook_execution
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.tables import read_table
 from tests import RESULTS
 from tests.builders.recordings import expect, pack, sound

@@ -9,7 +9,7 @@ import pytest
 
 from shd_corpus.checks import listed, quoted
 from shd_helpers.events import Downsampling
-from shd_helpers.study.train_config import TrainConfig
+from shd_helpers.study.recipe import TrainConfig
 
 
 @pytest.mark.parametrize(

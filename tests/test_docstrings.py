@@ -20,7 +20,7 @@ import shd_circuit
 import shd_helpers
 from shd_helpers.events import augmentation, downsampling, event_lists
 from shd_helpers.network import config
-from shd_helpers.study import evaluation, judgement, judgement_result, train_config, training
+from shd_helpers.study import evaluation, judgement, recipe, training
 from shd_helpers.sweeps import workers
 
 # numpydoc looks at every attribute of a widget, deprecated ones included
@@ -102,9 +102,9 @@ def test_the_api_needs_sections_and_other_docstrings_do_not():
     "kind",
     [
         augmentation.Augmentation, judgement.JudgeOptions, training.TrainOptions,
-        event_lists.Events, judgement_result.Judgement,
+        event_lists.Events, judgement.Judgement,
         evaluation.Evaluation, downsampling.Downsampling, config.NetworkConfig,
-        train_config.TrainConfig, workers.Shard, workers.Workers,
+        recipe.TrainConfig, workers.Shard, workers.Workers,
     ],
 )  # fmt: skip
 def test_fields_of_classes_on_the_api_pages_are_parameters_of_the_docstring(kind):

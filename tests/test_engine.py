@@ -17,7 +17,7 @@ from torch.nn.utils import prune
 
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network import compiled_engine, engine_support, kernels
-from shd_helpers.network import loop as reference
+from shd_helpers.network import module_engine as reference
 from shd_helpers.network.config import SURROGATES
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.network.surrogates import derivative, spike_grad
@@ -427,7 +427,7 @@ def test_each_option_computes_what_snntorch_computes(options, surrogate, slope):
     ours = gradients(model)
     states = compiled_engine.record(model, events, index)
     want_loss, want_scores = reference.forward_backward(model, events, index)
-    want_states = reference.record(model, events, index)
+    want_states = reference.record_spiking(model, events, index)
     for (spk, mem), (want_spk, want_mem) in zip(
         layers_of(states), layers_of(want_states), strict=True
     ):

@@ -29,7 +29,7 @@ def built(**changes):
 
 
 @pytest.mark.parametrize("changes", KINDS)
-@pytest.mark.parametrize("engine", ["fused", "snntorch"])
+@pytest.mark.parametrize("engine", ["compiled", "snntorch"])
 def test_scores_are_the_means_of_the_members(changes, engine):
     ensemble = built(**changes)
     events = random_events(12, 60, 20, 5, 0.1)
@@ -103,7 +103,7 @@ def test_other_networks_are_averaged_as_they_are(changes):
     for one in alone[1:]:
         assert not torch.equal(one.class_scores, alone[0].class_scores)
     mean = torch.stack([one.class_scores for one in alone]).mean(0)
-    for engine in ("fused", "snntorch"):
+    for engine in ("compiled", "snntorch"):
         together = evaluate(ensemble, events, engine)
         torch.testing.assert_close(together.class_scores, mean, rtol=1e-4, atol=1e-4)
         hidden = sum(one.n_spikes[:, :-1].sum() for one in alone)

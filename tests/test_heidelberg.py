@@ -83,19 +83,19 @@ DONE = ["hd.json", "hd_audio.tar.gz", "hd_test.h5", "hd_train.h5"]
 
 def test_from_site_to_spikes(site, data_dir, encoded, monkeypatch):
     site.cut = [3000]  # and begins again
-    files = datasets.locate("hd")
+    files = datasets.obtain("hd")
     check_good(files)
     assert names(data_dir / "hd") == DONE
     assert datasets.dataset_name(files) == "hd"
     site.asked.clear()
     encoded.clear()
     before = [path.read_bytes() for path in files]
-    assert datasets.locate("hd") == files
+    assert datasets.obtain("hd") == files
     assert [path.read_bytes() for path in files] == before
     assert site.asked == encoded == []
     site.files.clear()
     monkeypatch.setattr(heidelberg, "SPIKES", heidelberg.SPIKES + 1)  # other code: made anew
-    check_good(datasets.locate("hd"))
+    check_good(datasets.obtain("hd"))
     assert len(encoded) == len(RECORDINGS)
 
 
@@ -114,12 +114,12 @@ def test_bad_archive(site, data_dir, tmp_path, fault):
     with pytest.raises(
         DatasetError, match=f"hd_audio.tar.gz: .*{message}.* Remove hd_audio.tar.gz and start"
     ):
-        datasets.locate("hd")
+        datasets.obtain("hd")
     written = set(tmp_path.rglob("*")) - outside - set(data_dir.rglob("*"))
     assert written == {data_dir}
     site.files["hd_audio.tar.gz"] = pack()
     (data_dir / "hd" / "hd_audio.tar.gz").unlink()
-    check_good(datasets.locate("hd"))
+    check_good(datasets.obtain("hd"))
 
 
 STRANGE = "lang-french_speaker-00_trial-0_digit-0.flac"
@@ -136,13 +136,13 @@ def test_bad_list(site, data_dir, encoded, fault):
     train, test = BAD_LISTS[fault]
     site.files["hd_audio.tar.gz"] = pack(train=train, test=test)
     with pytest.raises(DatasetError, match=r"not the official lists.* Put the official lists into"):
-        datasets.locate("hd")
+        datasets.obtain("hd")
     assert encoded == []
     site.files.clear()  # as it says: no second download
     for part, listed in (("train", TRAIN), ("test", TEST)):  # folders and endings don't matter
         text = "".join(f'"./audio/{name.removesuffix(".flac")}.wav"\r\n' for name in listed)
         (data_dir / "hd" / f"{part}_filenames.txt").write_bytes(text.encode("utf-8-sig"))
-    check_good(datasets.locate("hd"))
+    check_good(datasets.obtain("hd"))
 
 
 def test_recording_that_cannot_be_decoded(site, monkeypatch):
@@ -150,7 +150,7 @@ def test_recording_that_cannot_be_decoded(site, monkeypatch):
     site.files["hd_audio.tar.gz"] = pack(recorded)
     expect(monkeypatch, recorded)
     with pytest.raises(DatasetError, match=rf"{TEST[0]}: .*part of .*hd_audio.tar.gz"):
-        datasets.locate("hd")
+        datasets.obtain("hd")
 
 
 def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
@@ -160,12 +160,12 @@ def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(heidelberg, "write_shd", full)
         with pytest.raises(DatasetError, match=r"No space left.*Free some space, .*it continues"):
-            datasets.locate("hd")
+            datasets.obtain("hd")
     assert names(data_dir / "hd") == ["hd.json", "hd_audio.tar.gz", "unfinished"]
     (data_dir / "hd" / "hd_test.h5").write_bytes(b"of a stopped run")
     site.files.clear()
     encoded.clear()
-    check_good(datasets.locate("hd"))
+    check_good(datasets.obtain("hd"))
     assert encoded == []
     assert names(data_dir / "hd") == DONE
 
@@ -183,32 +183,32 @@ def test_files_that_somebody_put_there_are_refused_and_stay(site, data_dir, foun
         if "augmented" in found:
             heidelberg.make_heidelberg(data_dir / "hd", 1, [0])
         else:
-            datasets.locate("hd")
+            datasets.obtain("hd")
     assert own.read_bytes() == b"mine"
     assert site.asked == []
     own.unlink()
     if is_online:
-        check_good(datasets.locate("hd"))
+        check_good(datasets.obtain("hd"))
 
 
 def test_files_of_an_older_version_stay_until_new_ones_are_made(site, data_dir, monkeypatch):
-    files = datasets.locate("hd")
+    files = datasets.obtain("hd")
     before = [path.read_bytes() for path in files]
     (data_dir / "hd" / "hd_audio.tar.gz").unlink()
     site.files.clear()
     monkeypatch.setattr(heidelberg, "SPIKES", heidelberg.SPIKES + 1)
     with pytest.raises(DatasetError, match=r"download failed"):
-        datasets.locate("hd")
+        datasets.obtain("hd")
     assert [path.read_bytes() for path in files] == before
 
 
 def test_augmented_copies_are_made_when_they_are_needed(site, data_dir, encoded, monkeypatch):
     monkeypatch.setattr(recordings, "WAVEFORMS", 7)
-    files = datasets.locate("hd")
+    files = datasets.obtain("hd")
     folder = data_dir / "hd"
     encoded.clear()
-    copies = datasets.locate_augmented("hd", files, 0, 2)
-    copies += datasets.locate_augmented("hd", files, 1, 1)
+    copies = datasets.obtain_augmented("hd", files, 0, 2)
+    copies += datasets.obtain_augmented("hd", files, 1, 1)
     assert encoded.count(TRAIN[0]) == 2 and len(encoded) == 2 * len(TRAIN) + len(TEST)
     made = [
         f"hd_augmented{k}.{end}" for k in ("1_test", "1_train", "2_train") for end in ("h5", "json")
@@ -223,18 +223,18 @@ def test_augmented_copies_are_made_when_they_are_needed(site, data_dir, encoded,
             times, units = oracle(name, RECORDINGS[name], f" {k} 7")
             np.testing.assert_array_equal(read.spikes(i), (times, units))
     encoded.clear()
-    datasets.locate("hd")
-    datasets.locate_augmented("hd", files, 0, 2)
+    datasets.obtain("hd")
+    datasets.obtain_augmented("hd", files, 0, 2)
     assert encoded == []
     monkeypatch.setattr(heidelberg, "WAVEFORMS", 8)
-    datasets.locate_augmented("hd", files, 0, 1)
+    datasets.obtain_augmented("hd", files, 0, 1)
     assert sorted(encoded) == sorted(TRAIN)
 
 
 def test_two_at_once(site, encoded):
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(datasets.locate("hd"))) for _ in range(2)
+        threading.Thread(target=lambda: results.append(datasets.obtain("hd"))) for _ in range(2)
     ]
     for thread in threads:
         thread.start()

@@ -46,7 +46,7 @@ def counts_by_hand():
     return torch.from_numpy(counts)
 
 
-@pytest.mark.parametrize("engine", ["fused", "snntorch"])
+@pytest.mark.parametrize("engine", ["compiled", "snntorch"])
 def test_a_module_is_evaluated_without_dropout(engine):
     model = Counts()
     assert choose_engine(engine, model) is MODULE

@@ -27,8 +27,7 @@ from shd_helpers.study import (
 )
 from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import read_run
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError, read_run
 from shd_helpers.study.run_writer import RunWriter
 from shd_helpers.user_code import UserCodeError
 from tests.builders.events import random_events

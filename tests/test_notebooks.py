@@ -18,7 +18,7 @@ from shd_course.figures import downsizing
 from shd_helpers import figures, study
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.parameters import notebook_parameters
-from shd_helpers.study.plans import plan_of
+from shd_helpers.study.tables import plan_of
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 

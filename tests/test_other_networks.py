@@ -36,8 +36,7 @@ from shd_helpers.study.identity import identify_user_code, run_hash
 from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.pretrained import write_pretrained
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import read_run
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError, read_run
 from tests.builders.networks import DATA, EVENTS, GRID, SMALL, own, written
 
 CIRCUIT = Quantization.named("4-8-12 product")

@@ -18,7 +18,7 @@ from shd_course.figures import controls, listening
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network import NetworkConfig, build_network, choose_engine
 from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained, trained_network
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
 from tests import RESULTS
 from tests.builders.networks import SMALL, own, written
@@ -134,7 +134,7 @@ def test_both_engines_compute_the_networks_in_use(name):
     events = input_of(trained, word.times, word.units)
     scores = [
         choose_engine(engine, trained.network).evaluate_batch(trained.network, events, [0])[0]
-        for engine in ("fused", "snntorch")
+        for engine in ("compiled", "snntorch")
     ]
     torch.testing.assert_close(scores[0], scores[1], rtol=0, atol=0.1)  # one spike changes less
 

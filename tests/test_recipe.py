@@ -15,7 +15,7 @@ from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import TrainOptions, fit, identity
-from shd_helpers.study.identity import identify_data, run_hash
+from shd_helpers.study.identity import obtain_and_identify, run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import (
     SETTINGS,
@@ -267,17 +267,17 @@ def test_augmented_recordings_that_a_run_trains_on_are_part_of_its_identity(tmp_
     settings = {"dataset": str(tmp_path), "augmented_copies": 1, "protocol": protocol}
     hashes = {part: hashlib.sha256(path.read_bytes()).hexdigest() for part, path in copies.items()}
     trained = ("train",) if protocol == "official" else ("train", "test")
-    first = identify_data(settings)
+    first = obtain_and_identify(settings)
     assert {name: x for name, x in first.items() if name.startswith("augmented")} == {
         f"augmented_{part}_sha256": hashes[part] for part in trained
     }
-    assert identify_data(settings | {"augmented_copies": 0}) == {
+    assert obtain_and_identify(settings | {"augmented_copies": 0}) == {
         name: x for name, x in first.items() if not name.startswith("augmented")
     }
     for part, path in copies.items():
         with h5py.File(path, "r+") as file:
             file["spikes/units"][0] = file["spikes/units"][0][::-1]
-        now = identify_data(settings)
+        now = obtain_and_identify(settings)
         assert (run_hash(DEFAULTS, now) != run_hash(DEFAULTS, first)) == (part in trained)
         first = now
 
@@ -285,9 +285,9 @@ def test_augmented_recordings_that_a_run_trains_on_are_part_of_its_identity(tmp_
 def test_augmented_recordings_that_are_missing_are_named(tmp_path):
     write_toy(tmp_path, seed=0, takes=1)
     with pytest.raises(DatasetError, match=r"toy_augmented1_train\.h5: no such file. Make it"):
-        identify_data({"dataset": str(tmp_path), "augmented_copies": 1})
+        obtain_and_identify({"dataset": str(tmp_path), "augmented_copies": 1})
     with pytest.raises(ValueError, match="augmented_copies 11: must be at least 0, at most 10"):
-        identify_data({"dataset": str(tmp_path), "augmented_copies": 11})
+        obtain_and_identify({"dataset": str(tmp_path), "augmented_copies": 11})
 
 
 def test_augmented_copies_are_added_to_the_training_utterances(data_dir):

@@ -233,7 +233,7 @@ def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypat
 def test_augmented_copies_have_the_recordings_in_the_same_rows(folder, tmp_path):
     """Spikes follow from file, seed and copy alone, not from the other recordings."""
     files = write(folder, tmp_path, augmented_copies=2, seed=1)
-    assert datasets.locate(str(tmp_path)) == files
+    assert datasets.obtain(str(tmp_path)) == files
     train, test = map(read_shd, files)
     assert [train.keys[label] for label in train.labels] == ["one", "two"]
     assert [test.keys[label] for label in test.labels] == ["two", "one"]
@@ -242,7 +242,7 @@ def test_augmented_copies_have_the_recordings_in_the_same_rows(folder, tmp_path)
     assert left == {".mine.lock", "mine_test.h5", "mine_train.h5", "recorded"}
     listed = [["one_ann_0.wav", "two_ann_0.flac"], ["2_bob_0.WAV", "one_bob_1.wav"]]
     for file_number, original in enumerate((train, test)):
-        copies = datasets.locate_augmented(str(tmp_path), files, file_number, 2)
+        copies = datasets.obtain_augmented(str(tmp_path), files, file_number, 2)
         for k, copy in enumerate((original, *map(read_shd, copies))):
             assert copy.labels.tolist() == original.labels.tolist()
             assert copy.speakers.tolist() == original.speakers.tolist()
@@ -256,7 +256,7 @@ def test_augmented_copies_have_the_recordings_in_the_same_rows(folder, tmp_path)
     with pytest.raises(
         DatasetError, match=r"mine_augmented3_test.h5: no such file.* augmented_copies=4\)"
     ):
-        datasets.locate_augmented(str(tmp_path), files, 1, 4)
+        datasets.obtain_augmented(str(tmp_path), files, 1, 4)
     with pytest.raises(ValueError, match=r"^augmented_copies 11: "):
         write(folder, tmp_path, augmented_copies=11)
     write(folder, tmp_path, test_speakers=["ann"])  # and none is left that goes with other rows

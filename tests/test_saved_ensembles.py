@@ -28,8 +28,7 @@ from shd_helpers.study import (
     save_ensemble,
 )
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import read_run
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError, read_run
 from shd_helpers.study.run_writer import RunWriter
 from tests.builders.events import random_events
 

@@ -9,7 +9,7 @@ import h5py
 import pytest
 
 from shd_corpus.class_names import LANGUAGES
-from shd_helpers.study.plans import plan_of
+from shd_helpers.study.tables import plan_of
 from tests import RESULTS, ROOT
 
 PLAN = plan_of("screening")

@@ -201,7 +201,7 @@ def test_settings_are_checked_before_data_are_made(
     """Those that a notebook of the user's own has are checked, too."""
     shutil.copy(NOTEBOOKS / "03_model_training.ipynb", home.folder / "own.ipynb")
     if notebook == "03_model_training":  # whose settings are all known
-        monkeypatch.setattr(spec, "identify_data", lambda _: pytest.fail("data were made"))
+        monkeypatch.setattr(spec, "obtain_and_identify", lambda _: pytest.fail("data were made"))
     home.write(notebook=notebook, fixed=fixed, grid={"slope": [2.0]})
     (name,) = fixed
     with pytest.raises(SweepError, match=rf"a sweep\.yaml: slope=2\.0: {name} .*: must be"):
@@ -281,7 +281,7 @@ def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir, small_dat
     for recipe in kinds.values():
         grid = Downsampling(pool_units=50, pool_steps=100)  # no split depends on it
         assert load_subsets(
-            recipe.find_files(), grid, recipe.language, recipe.split, recipe.seed
+            recipe.obtain_files(), grid, recipe.language, recipe.split, recipe.seed
         ).training
 
 

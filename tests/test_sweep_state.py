@@ -19,13 +19,12 @@ from shd_helpers.study.tables import (
     PROVENANCE,
     SCORES,
     TableError,
-    finished_run,
     read_rows,
     read_table,
 )
 from shd_helpers.sweeps import results, reuse, runner
 from shd_helpers.sweeps.execution import execute
-from shd_helpers.sweeps.results import RunResult
+from shd_helpers.sweeps.results import RunResult, finished_run
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import PendingRun, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
@@ -324,7 +323,7 @@ def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
 
 def test_a_new_setting_has_its_default_in_older_rows(home, monkeypatch):
     store(home, {0: measured(home, 0.5)})
-    monkeypatch.setitem(tables.DEFAULTS, "more", 7)
+    monkeypatch.setitem(results.DEFAULTS, "more", 7)
     row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "1,seed=1"}
-    tables.merge_rows(home.table, [row | {"status": "done"}])
+    results.merge_rows(home.table, [row | {"status": "done"}])
     assert read_rows(home.table).more.tolist() == [8, 7]

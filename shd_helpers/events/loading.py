@@ -17,11 +17,11 @@ from shd_corpus.download import exclusive
 from shd_corpus.files import atomic, reading
 from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import read_in_slices
-from shd_helpers.computing_code import code_hash
-from shd_helpers.data import NAMED, locate
+from shd_helpers.data import NAMED, obtain
 from shd_helpers.events.downsampling import DEFAULT, Downsampling, downsample_slices
 from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from shd_helpers.paths import data_dir, resolve
+from shd_helpers.versions import code_hash
 
 TRAINING_FILE = 0  # numbers of a data set's two files, as in `Events.file`
 TEST_FILE = 1
@@ -121,7 +121,7 @@ def _find_files(
 ) -> tuple[Path, Path]:
     """Return the training file and the test file of what `load_events` takes."""
     if isinstance(dataset, str | Path):
-        return locate(_name_or_folder(dataset), language or "english")
+        return obtain(_name_or_folder(dataset), language or "english")
     if len(dataset) != 2:
         raise DatasetError(
             f"{len(dataset)} files: a data set has two, the training file and the test file. Give "
@@ -132,7 +132,7 @@ def _find_files(
 
 
 def _name_or_folder(dataset: str | Path) -> str:
-    """Return what `locate` takes for the name or the folder that `load_events` takes."""
+    """Return what `obtain` takes for the name or the folder that `load_events` takes."""
     if dataset in NAMED:
         return str(dataset)
     folder = Path(dataset).expanduser()

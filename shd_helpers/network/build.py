@@ -8,7 +8,6 @@ from torch import nn
 
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.engine import Network
 from shd_helpers.network.ensemble import Ensemble, build_ensemble
 from shd_helpers.network.neurons import with_seed
 from shd_helpers.network.spiking import SpikingNetwork
@@ -17,7 +16,7 @@ from shd_helpers.user_code import UserCodeError, is_reference, load_object
 
 def build_network(
     config: NetworkConfig, n_units: int, n_classes: int, step_ms: float, generator: torch.Generator
-) -> Network:
+) -> nn.Module:
     """Return an untrained network with the given settings."""
     if config.is_combined:
         sizes = (n_units, *config.hidden_sizes, n_classes)
@@ -32,7 +31,7 @@ def build_network(
 
 def _build_one(
     config: NetworkConfig, n_units: int, n_classes: int, step_ms: float, generator: torch.Generator
-) -> Network:
+) -> nn.Module:
     """Return one untrained network; see `build_network`."""
     if is_reference(config.network):
         model = _foreign_network(config.network, n_units, n_classes, generator)
@@ -46,7 +45,7 @@ def _build_one(
 
 def _foreign_network(
     reference: str, n_units: int, n_classes: int, generator: torch.Generator
-) -> Network:
+) -> nn.Module:
     """Return the network that a user's function makes; UserCodeError if it makes none."""
     make = load_object(reference)
     form = "A network is given by a function or a class: (n_units, n_classes) -> torch.nn.Module."

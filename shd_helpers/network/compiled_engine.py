@@ -82,8 +82,7 @@ def checked_index(model: SpikingNetwork, events: Events, index: Index) -> np.nda
     """Return the indices of a batch as an array, after checking that the engine can compute it."""
     if reason := unsupported_by_compiled_engine(model):
         raise ValueError(
-            f"The compiled engine ('fused') can't compute this network: {reason}. Use "
-            "engine='snntorch'"
+            f"The compiled engine can't compute this network: {reason}. Use engine='snntorch'"
         )
     n_inputs = model.layers[0][0].in_features
     n_delays = len(model.delays)

@@ -78,7 +78,7 @@ of `LANES` neurons, whose weights, biases and betas are zero: they never spike, 
 are zero.
 
 Numba recompiles a function only if this file changes. So a kernel may use nothing from another file
-of the package (see `shd_corpus.compiled`).
+of the package (see ``shd_corpus.compiled``).
 """
 
 from collections.abc import Callable

@@ -1,9 +1,12 @@
-"""The engine for any PyTorch module: frames in, class scores out, gradients by autograd.
+"""The engines that run PyTorch modules: frames in, class scores out, gradients by autograd.
 
 A network is any `torch.nn.Module` whose ``forward`` takes frames, zeros and ones of shape (steps,
 batch, units), and returns class scores of shape (batch, classes). Nothing else is required. The
 functions are those of the other engines, so that `study.training` trains every network alike.
 Frames are moved to the device that the network's parameters are on.
+
+snntorch's loop is this engine for a `SpikingNetwork`. It also counts and records the spikes of all
+layers (`evaluate_spiking_batch`, `record_spiking`), which other modules don't tell.
 """
 
 import itertools
@@ -15,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network.spiking import LayerStates
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 Index = Sequence[int] | np.ndarray
 
@@ -67,6 +70,22 @@ def record(model: nn.Module, events: Events, index: Index) -> LayerStates:
                 "which are (steps, batch, classes)"
             )
     return recording
+
+
+@torch.no_grad()
+def evaluate_spiking_batch(
+    model: SpikingNetwork, events: Events, index: Index
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a batch forward; count spikes."""
+    recording = record_spiking(model, events, index)
+    layers = [*recording.hidden_spk, recording.spk]
+    n_spikes = torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
+    return model.scores(recording).cpu(), n_spikes.cpu()
+
+
+def record_spiking(model: SpikingNetwork, events: Events, index: Index) -> LayerStates:
+    """Run a batch forward and keep the spikes and membranes of all layers."""
+    return model.record(frames_for(model, events, index))
 
 
 def can_record(model: nn.Module) -> bool:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from snntorch import Leaky
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.engine import Network, choose_engine
+from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.spiking import SpikingNetwork, unfamiliar_component
 
@@ -27,7 +28,7 @@ BATCH_SIZE = 32  # utterances whose states are kept in memory at once
 STATES = {Leaky: 1, AdaptiveLeaky: 2}  # of a neuron, each updated in every step
 
 
-def uncounted_reason(model: Network) -> str | None:
+def uncounted_reason(model: nn.Module) -> str | None:
     """Say what a network does that isn't counted here.
 
     Without this check, the counts would miss the updates of a second state and the synapses of an
@@ -40,7 +41,7 @@ def uncounted_reason(model: Network) -> str | None:
     return unfamiliar_component(model, tuple(STATES))
 
 
-def check_counted(model: Network) -> None:
+def check_counted(model: nn.Module) -> None:
     """Raise ValueError if a network does something that isn't counted here."""
     if reason := uncounted_reason(model):
         raise ValueError(
@@ -86,7 +87,7 @@ def network_accumulates(model: SpikingNetwork, events: Events, n_spikes: np.ndar
     if all(delays == (0,) for delays in model.layer_delays[1:]):
         return accumulates(synapses, model.delays, events, n_spikes)
     total = _input_accumulates(synapses[0], model.delays, events)
-    engine = choose_engine("fused", model)
+    engine = choose_engine("compiled", model)
     for index in _batches(events):
         states = engine.record(model, events, index)
         for i, spk in enumerate(states.hidden_spk, start=1):
@@ -104,7 +105,7 @@ def _batches(events: Events) -> list[np.ndarray]:
     return np.split(np.arange(len(events)), range(BATCH_SIZE, len(events), BATCH_SIZE))
 
 
-def late_spikes(model: Network, events: Events) -> np.ndarray:
+def late_spikes(model: nn.Module, events: Events) -> np.ndarray:
     """Return how many spikes of each utterance come after its last event.
 
     A circuit that stops at the last event would save them. A spike in the step of the last event
@@ -120,7 +121,7 @@ def late_spikes(model: Network, events: Events) -> np.ndarray:
     last_step = np.full(len(events), -1)  # an utterance without events is over before it begins
     has_events = np.flatnonzero(np.diff(events.offsets))
     last_step[has_events] = events.steps[events.offsets[has_events + 1] - 1]
-    engine = choose_engine("fused", model)
+    engine = choose_engine("compiled", model)
     for index in _batches(events):
         states = engine.record(model, events, index)
         is_late = torch.arange(events.n_steps)[:, None] > torch.from_numpy(last_step[index])
@@ -130,7 +131,7 @@ def late_spikes(model: Network, events: Events) -> np.ndarray:
     return late
 
 
-def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: int) -> dict:
+def costs(model: nn.Module, predictions: "pd.DataFrame", n_steps: int, n_units: int) -> dict:
     """Return what a network costs, and what an utterance costs on average."""
     check_counted(model)
     tensors = model.state_dict().values()

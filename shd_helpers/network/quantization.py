@@ -23,7 +23,6 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_helpers.network.circuit_settings import Quantization
-from shd_helpers.network.engine import Network
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
 
 # A membrane's range is at least this many thresholds, because strong input takes it beyond one.
@@ -103,7 +102,7 @@ def layer_integers(
 
 
 @contextmanager
-def low_precision_weights(circuit: Quantization, model: Network) -> Iterator[None]:
+def low_precision_weights(circuit: Quantization, model: nn.Module) -> Iterator[None]:
     """Run a block of code with low-precision weights, then restore the network's own."""
     assert isinstance(model, SpikingNetwork)
     own = [fc.weight.detach().clone() for fc, _ in model.layers]
@@ -115,7 +114,7 @@ def low_precision_weights(circuit: Quantization, model: Network) -> Iterator[Non
             fc.weight.data.copy_(weight)
 
 
-def round_weights(circuit: Quantization, model: Network) -> None:
+def round_weights(circuit: Quantization, model: nn.Module) -> None:
     """Replace a network's weights by low-precision ones: whole multiples of their scales."""
     assert isinstance(model, SpikingNetwork)
     bits_by_layer = (circuit.fc1_bits, circuit.fc2_bits)

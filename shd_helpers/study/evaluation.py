@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.engine import Network, answers, choose_engine, runs_in_loop
+from shd_helpers.network.engine import (
+    answers,
+    choose_engine,
+    one_thread,
+    runs_in_loop,
+    threads_for,
+)
 from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.module_engine import can_record
 from shd_helpers.network.operation_counts import (
@@ -19,7 +26,6 @@ from shd_helpers.network.operation_counts import (
     uncounted_reason,
 )
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.study.threads import one_thread, threads_for
 
 if TYPE_CHECKING:  # pandas takes a second to import, and `shd_helpers.hear` doesn't need it
     import pandas as pd
@@ -41,7 +47,7 @@ class Evaluation:
         The number of spikes in each layer.
     """
 
-    model: Network
+    model: nn.Module
     events: Events
     class_scores: torch.Tensor
     n_spikes: np.ndarray
@@ -140,7 +146,7 @@ def batches(
 
 
 def evaluate(
-    model: Network, events: Events, engine: str = "fused", batch_size: int = 128
+    model: nn.Module, events: Events, engine: str = "compiled", batch_size: int = 128
 ) -> Evaluation:
     """Run utterances through a network without updating it.
 
@@ -205,7 +211,7 @@ def _mean(is_correct: np.ndarray) -> float | None:
 
 
 @torch.no_grad()
-def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.ndarray]]:
+def record_examples(model: nn.Module, events: Events) -> dict[str, dict[str, np.ndarray]]:
     """Record how the first utterance of each class passes through the network."""
     examples: dict[str, dict[str, np.ndarray]] = {}
     if not can_record(model):

@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from shd_corpus.checks import check_whole
-from shd_helpers.data import MOST_COPIES, fingerprint, locate, locate_augmented
+from shd_helpers.data import MOST_COPIES, fingerprint, obtain, obtain_augmented
 from shd_helpers.study.recipe import DEFAULTS
 from shd_helpers.user_code import is_reference, label_of, reference_sha256
 from shd_helpers.versions import NUMERICS
@@ -49,7 +49,7 @@ REFERRING = ("network", "surrogate", "neuron")  # settings that may refer to cod
 N_DIGITS = 16  # of a hash: 64 bits, enough for billions of runs
 
 
-def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
+def obtain_and_identify(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return the name and the hashes of all files that a run with these parameters reads.
 
     Python files of the user's own are among them: see `identify_user_code`.
@@ -59,12 +59,12 @@ def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
     """
     objects = identify_user_code(parameters)
     dataset = parameters["dataset"]
-    files = locate(dataset, parameters.get("language", "english"))
-    copies = locate_copies(dataset, files, parameters)
+    files = obtain(dataset, parameters.get("language", "english"))
+    copies = obtain_copies(dataset, files, parameters)
     return fingerprint(files, copies) | objects
 
 
-def locate_copies(
+def obtain_copies(
     dataset: str, files: tuple[Path, Path], parameters: Mapping[str, Any]
 ) -> dict[int, list[Path]]:
     """Find the augmented recordings that a run trains on, or make them."""
@@ -75,7 +75,7 @@ def locate_copies(
     # The official protocol trains on utterances of the training file alone.
     is_official = parameters.get("protocol", "official") == "official"
     file_numbers = (0,) if is_official else (0, 1)
-    return {number: locate_augmented(dataset, files, number, n_copies) for number in file_numbers}
+    return {number: obtain_augmented(dataset, files, number, n_copies) for number in file_numbers}
 
 
 def references(parameters: Mapping[str, Any]) -> dict[str, str]:

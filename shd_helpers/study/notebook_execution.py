@@ -17,7 +17,7 @@ from tqdm.contrib import DummyTqdmFile
 
 from shd_helpers.extras import from_extra
 from shd_helpers.paths import ROOT, folder_variables
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -12,15 +12,14 @@ from typing import Any
 from filelock import Timeout
 
 from shd_helpers.command import run
-from shd_helpers.data import dataset_name, locate, n_channels_of
+from shd_helpers.data import dataset_name, n_channels_of, obtain
 from shd_helpers.events import concatenate, cut_sentence, load_pair
 from shd_helpers.paths import OF_A_RUN, need_checkout, runs_dir
-from shd_helpers.study.identity import locate_copies
+from shd_helpers.study.identity import obtain_copies
 from shd_helpers.study.notebook_execution import NotebookError, execute_run, execution_lock
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
-from shd_helpers.study.run_folder import classes_in_words, read_run
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError, classes_in_words, read_run
 
 # Notebooks of a run that the others need nothing of. They are executed at the same time.
 INDEPENDENT = ("01_data_preprocessing", "02_surrogate_visualization")
@@ -98,7 +97,7 @@ def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:
 
     Before, make the augmented recordings that the settings ask for.
     """
-    copies = locate_copies(recipe.dataset, files, recipe.flat())
+    copies = obtain_copies(recipe.dataset, files, recipe.flat())
     training, test = load_pair(files, recipe.input, recipe.language)
     classes = classes_in_words(training.class_names, recipe.language)
     print(f"{classes}: {len(training)} training and {len(test)} test utterances.")
@@ -136,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if recipe.dataset == "spoken":
             hint = " (digits by eSpeak NG, made here; people's speech with DATASET=hd)"
         print(f"Data set: {recipe.dataset}{hint}", flush=True)
-        files = locate(recipe.dataset, recipe.language)
+        files = obtain(recipe.dataset, recipe.language)
         if given.data_only:
             _print_data(files, recipe)
             return

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import nn
 
 from shd_helpers.data import dataset_name, speaker_name
 from shd_helpers.events import Subsets
 from shd_helpers.events.split import predicted_subset
 from shd_helpers.extras import from_extra
 from shd_helpers.network import costs, uncounted_reason
-from shd_helpers.network.engine import Network
 from shd_helpers.paths import runs_dir
 from shd_helpers.study.evaluation import (
     Evaluation,
@@ -19,11 +19,10 @@ from shd_helpers.study.evaluation import (
     record_examples,
     seen_and_unseen_accuracy,
 )
-from shd_helpers.study.identity import identify_data
+from shd_helpers.study.identity import obtain_and_identify
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import Run, classes_in_words, read_run
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import Run, RunError, classes_in_words, read_run
 from shd_helpers.study.run_writer import RunWriter
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def list_utterances(recipe: Recipe, parts: Subsets) -> "Styler":
     with from_extra("study"):
         import pandas as pd
 
-    data = dataset_name(recipe.find_files())
+    data = dataset_name(recipe.obtain_files())
     rows = {}
     for name, events in parts._asdict().items():
         if events is None:
@@ -81,14 +80,14 @@ def list_utterances(recipe: Recipe, parts: Subsets) -> "Styler":
     return pd.DataFrame.from_dict(rows, orient="index").style.set_caption(caption)
 
 
-def start_run(recipe: Recipe, parts: Subsets, model: Network) -> RunWriter:
+def start_run(recipe: Recipe, parts: Subsets, model: nn.Module) -> RunWriter:
     """Start the record of a run, before its network is trained."""
     settings = recipe.flat()
     folder = runs_dir() / recipe.run_name
-    return RunWriter(folder, settings, identify_data(settings), parts, model)
+    return RunWriter(folder, settings, obtain_and_identify(settings), parts, model)
 
 
-def score(model: Network, parts: Subsets) -> Scored:
+def score(model: nn.Module, parts: Subsets) -> Scored:
     """Let a trained network classify the utterances of a run."""
     validated = evaluate(model, parts.validation)
     tested = None if parts.test is None else evaluate(model, parts.test)
@@ -103,7 +102,7 @@ def score(model: Network, parts: Subsets) -> Scored:
     return Scored(validated, tested, seen_speakers, accuracies, predictions)
 
 
-def finish_run(run: RunWriter, model: Network, scored: Scored) -> dict[str, float]:
+def finish_run(run: RunWriter, model: nn.Module, scored: Scored) -> dict[str, float]:
     """Write the folder of a run whose network is trained and scored."""
     events = scored.last.events
     cost: Mapping[str, float] = {}

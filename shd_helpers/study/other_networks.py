@@ -13,13 +13,13 @@ from snntorch import SpikingNeuron
 from torch import nn
 
 from shd_corpus.checks import listed
-from shd_helpers.network import Network, SpikingNetwork, build_network
+from shd_helpers.network import SpikingNetwork, build_network
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.user_code import class_name
 
 
-def own_network(recipe: Recipe, n_classes: int) -> Network:
+def own_network(recipe: Recipe, n_classes: int) -> nn.Module:
     """Build the untrained network of a recipe."""
     grid = recipe.input
     # Some neurons draw constants. A run builds its network with this generator, before all else.
@@ -74,7 +74,7 @@ def other_network(model: nn.Module, recipe: Recipe, n_classes: int) -> dict[str,
     return description
 
 
-def differences(description: Mapping[str, str], recipe: Recipe, n_classes: int) -> str:
+def describe_differences(description: Mapping[str, str], recipe: Recipe, n_classes: int) -> str:
     """Say in what a network differs from the one that a recipe builds."""
     own = described(own_network(recipe, n_classes))
     texts = []

@@ -20,8 +20,7 @@ import torch
 
 from shd_corpus.files import atomic, reading
 from shd_helpers.paths import networks_dir
-from shd_helpers.study.run_folder import REMEDY, Run, recipe_of
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import REMEDY, Run, RunError, recipe_of
 from shd_helpers.study.trained_network import (
     MEMBERS,
     RESTORE,

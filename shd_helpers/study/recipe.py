@@ -9,7 +9,7 @@ from typing import Any
 from shd_corpus.checks import check_settings, quoted, setting, setting_names
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.shd_file import N_CHANNELS
-from shd_helpers.data import MOST_COPIES, locate, locate_augmented, n_channels_of
+from shd_helpers.data import MOST_COPIES, n_channels_of, obtain, obtain_augmented
 from shd_helpers.events import (
     Augmentation,
     Downsampling,
@@ -20,7 +20,56 @@ from shd_helpers.events import (
 )
 from shd_helpers.network import NetworkConfig, Quantization
 from shd_helpers.study.parameters import check_run_name
-from shd_helpers.study.train_config import TrainConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of the training; by default, Adam with a learning rate that falls in steps.
+
+    The defaults are the study's.
+
+    With the schedule ``"one_cycle"`` the learning rate changes after every update. In the first
+    30 % of all updates it rises from lr / 25 to lr. Then it falls to almost zero, so that the
+    number of epochs must be fixed in advance. Adam's first beta falls from 0.95 to 0.85 and rises
+    again. Smith and Topin (2019), "Super-convergence", describe it, and PyTorch's `OneCycleLR`
+    computes it.
+
+    With a weight decay above 0, PyTorch's `AdamW` replaces Adam. In each update it
+    multiplies the weights by 1 - learning rate x `weight_decay`. Biases, betas, thresholds and
+    adaptation aren't decayed, because zero is not a natural value for them.
+
+    Parameters
+    ----------
+    epochs : int
+        The number of passes over the training utterances.
+    batch_size : int
+        The number of utterances in a batch.
+    lr : float
+        The learning rate of Adam; with the schedule ``"one_cycle"`` the highest one.
+    lr_step : int
+        The number of epochs after which the learning rate falls to half. It has no effect with
+        ``"one_cycle"``.
+    schedule : str
+        How the learning rate changes: ``"step"`` or ``"one_cycle"``.
+    weight_decay : float
+        The share of the weights, times the learning rate, that each update takes off.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range. The message names it.
+    """
+
+    epochs: int = setting(30, (1, 100_000))
+    batch_size: int = setting(8, (1, 100_000))
+    lr: float = setting(1e-3, (1e-9, 1))
+    lr_step: int = setting(10, (1, 100_000))
+    schedule: str = setting("step", ("step", "one_cycle"))
+    weight_decay: float = setting(0.0, (0, 10))
+
+    def __post_init__(self) -> None:
+        """Check that each value is in its range."""
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -74,7 +123,7 @@ class Recipe:
         parameters : mapping
             Values by name.
         n_channels : int
-            Number of channels of the data set, which isn't a setting: see `datasets.n_channels_of`.
+            Number of channels of the data set, which isn't a setting: see `data.n_channels_of`.
 
         Returns
         -------
@@ -143,7 +192,7 @@ class Recipe:
                 parameters[each.name] = value
         return parameters
 
-    def find_files(self) -> tuple[Path, Path]:
+    def obtain_files(self) -> tuple[Path, Path]:
         """Find the data set's training file and test file, and get them if they are missing.
 
         The digits of ``spoken`` are made, those of ``hd`` are downloaded and encoded, and the files
@@ -159,7 +208,7 @@ class Recipe:
         DatasetError
             If there are no such files, or they can't be made or downloaded.
         """
-        return locate(self.dataset, self.language)
+        return obtain(self.dataset, self.language)
 
     def load(self) -> Subsets:
         """Load the utterances that train (with their augmented copies), validate and test.
@@ -174,10 +223,10 @@ class Recipe:
         DatasetError
             If the data can't be used; the message names file and remedy.
         """
-        files = self.find_files()
+        files = self.obtain_files()
         parts = load_subsets(files, self.input, self.language, self.split, self.seed)
         if self.augmented_copies:
-            copies = partial(locate_augmented, self.dataset, files, copies=self.augmented_copies)
+            copies = partial(obtain_augmented, self.dataset, files, copies=self.augmented_copies)
             training = add_augmented_copies(parts.training, copies, self.input, self.language)
             parts = parts._replace(training=training)
         return parts

@@ -10,17 +10,27 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 import torch
+from filelock import FileLock
 
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.files import reading, sha256
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_replacement import INFO, RunError, run_lock
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
 
 REMEDY = "Run 03_model_training with this run_name"
+INFO = "run.json"  # lists the other files of the run, with their hashes
 CLASS_SCORES = "class_scores.h5"  # the file of a run's class scores, float32
+
+
+class RunError(ValueError):
+    """A run folder that can't be read or written; the message names the folder and the remedy."""
+
+
+def run_lock(folder: Path) -> FileLock:
+    """Return the lock of a run folder, which whoever replaces its files holds for a moment."""
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
 @dataclass(frozen=True)

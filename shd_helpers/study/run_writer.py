@@ -1,14 +1,22 @@
-"""Write what a run leaves to its run folder."""
+"""Write what a run leaves to its run folder.
+
+A run is complete or absent, whenever a process is killed. All its files are written to the hidden
+folder ``.unfinished`` in the run folder. When they are complete, the old ``run.json`` is removed,
+the new files take the places of the old ones, and the new ``run.json`` comes last. A folder without
+``run.json`` holds no run. Other files in the run folder, such as executed notebooks and figures,
+stay.
+"""
 
 import functools
 import io
 import json
 import platform
 import re
+import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,17 +26,16 @@ import h5py
 import numpy as np
 import torch
 from llvmlite.binding import get_host_cpu_name
+from torch import nn
 
 from shd_corpus.files import sha256, sync
 from shd_helpers.events import Subsets
-from shd_helpers.network import Network
 from shd_helpers.paths import IN_CHECKOUT, ROOT
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.identity import references, run_hash
 from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import CLASS_SCORES
-from shd_helpers.study.run_replacement import INFO, RunError, replacing
+from shd_helpers.study.run_folder import CLASS_SCORES, INFO, RunError, run_lock
 from shd_helpers.user_code import find_file
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
@@ -66,7 +73,7 @@ class RunWriter:
     """
 
     def __init__(
-        self, folder: Path, parameters: Mapping, data: Mapping, parts: Subsets, model: Network
+        self, folder: Path, parameters: Mapping, data: Mapping, parts: Subsets, model: nn.Module
     ) -> None:
         # What can go wrong goes wrong here, and not after the network is trained.
         try:
@@ -102,7 +109,7 @@ class RunWriter:
         """Return the run folder, which `finish` writes."""
         return self._folder
 
-    def epoch(self, model: Network, metrics: dict) -> None:
+    def epoch(self, model: nn.Module, metrics: dict) -> None:
         """Record the end of an epoch."""
         self.info["epochs"].append(metrics)
         self._weights.append(_weights(model))
@@ -110,7 +117,7 @@ class RunWriter:
     @_naming_the_folder
     def finish(
         self,
-        model: Network,
+        model: nn.Module,
         scores: Mapping[str, float | None],
         predictions: "pd.DataFrame",
         examples: Mapping[str, Mapping[str, np.ndarray]],
@@ -159,8 +166,31 @@ class RunWriter:
         sync(unfinished / INFO)
 
 
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder; when the block ends, its files replace those of the run.
+
+    If the block raises, the earlier run stays as it was.
+    """
+    with run_lock(folder):
+        unfinished = folder / ".unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+        unfinished.mkdir()
+        try:
+            yield unfinished
+            names = sorted(path.name for path in unfinished.iterdir() if path.name != INFO)
+            (folder / INFO).unlink(missing_ok=True)
+            for name in names:
+                (unfinished / name).replace(folder / name)
+            sync(folder)
+            (unfinished / INFO).replace(folder / INFO)
+            sync(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def _write_network(
-    folder: Path, model: Network, epoch_weights: list[dict[str, np.ndarray]]
+    folder: Path, model: nn.Module, epoch_weights: list[dict[str, np.ndarray]]
 ) -> None:
     """Write the trained network, and the weights that it had after each epoch."""
     state = model.state_dict()
@@ -170,7 +200,7 @@ def _write_network(
     (folder / "weights.h5").write_bytes(_epochs_file(epoch_weights))
 
 
-def _weights(model: Network) -> dict[str, np.ndarray]:
+def _weights(model: nn.Module) -> dict[str, np.ndarray]:
     """Return a copy of a network's weights by their names in ``weights.h5``."""
     weights = {}
     for name, parameter in model.named_parameters():

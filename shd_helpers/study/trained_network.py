@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from snntorch import Leaky
+from torch import nn
 
 from shd_corpus.checks import check_choice, listed
 from shd_corpus.class_names import LANGUAGES
@@ -15,13 +16,12 @@ from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_helpers.data import fingerprint
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
-from shd_helpers.network import ConvolutionalNetwork, Ensemble, Network, SpikingNetwork
+from shd_helpers.network import ConvolutionalNetwork, Ensemble, SpikingNetwork
 from shd_helpers.paths import IN_CHECKOUT
 from shd_helpers.study.identity import references
-from shd_helpers.study.other_networks import differences, own_network
+from shd_helpers.study.other_networks import describe_differences, own_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import REMEDY, class_names_of, recipe_of
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import REMEDY, RunError, class_names_of, recipe_of
 from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
 
 MEMBERS = "members"  # in `about` of an ensemble of several runs: what is known about each of them
@@ -34,7 +34,7 @@ if not IN_CHECKOUT:
 class TrainedNetwork(NamedTuple):
     """A trained network, the input that it needs, and where it comes from."""
 
-    network: Network
+    network: nn.Module
     grid: Downsampling  # how spikes become the network's input
     class_names: tuple[str, ...]
     about: dict  # from the run's `run.json`: parameters, data, hash, scores, ...
@@ -138,7 +138,7 @@ class TrainedNetwork(NamedTuple):
         return build_trained(self.about, state, self.file, names, trust=True)
 
 
-def _output_modules(network: Network) -> tuple[str, ...]:
+def _output_modules(network: nn.Module) -> tuple[str, ...]:
     """Return the names of the modules that have a row for each class; empty if unknown."""
     if isinstance(network, Ensemble):
         names: list[str] = []
@@ -249,7 +249,7 @@ def check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
         # What it should be can't be built without running the file of such an object.
         different = listed(list(references(about["parameters"]).values()))
         if not different:
-            different = differences(other, recipe, len(class_names_of(about)))
+            different = describe_differences(other, recipe, len(class_names_of(about)))
         raise RunError(
             f"{file}: this run trained a network that isn't the study's own ({different}), so it "
             "can't be built from the run's parameters. Build it with your own code, and load the "
@@ -280,7 +280,7 @@ def _check_user_code(about: Mapping[str, Any], file: Path) -> None:
             )
 
 
-def _load_weights(network: Network, state: Mapping[str, torch.Tensor], file: Path) -> None:
+def _load_weights(network: nn.Module, state: Mapping[str, torch.Tensor], file: Path) -> None:
     """Load a state_dict; RunError, if it has other tensors than the network."""
     try:
         network.load_state_dict(state)
@@ -304,7 +304,7 @@ def load_utterances(trained: TrainedNetwork) -> Subsets:
     Augmented copies aren't among them.
     """
     recipe = trained.recipe
-    files = recipe.find_files()
+    files = recipe.obtain_files()
     # The hashes decide, because the data set's name may have changed.
     if _content_of(fingerprint(files)) != _content_of(trained.about["data"]):
         folder = files[0].parent

@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network import Quantization, SpikingNetwork, answers
-from shd_helpers.network.engine import Network, choose_engine
+from shd_helpers.network.engine import choose_engine, one_thread, threads_for
 from shd_helpers.network.ensemble import Ensemble, combine_members
 from shd_helpers.network.quantization import low_precision_weights, round_weights
 from shd_helpers.study.evaluation import batches, evaluate
-from shd_helpers.study.threads import one_thread, threads_for
-from shd_helpers.study.train_config import TrainConfig
+from shd_helpers.study.recipe import TrainConfig
 
 LR_GAMMA = 0.5  # the factor by which the learning rate falls
 
@@ -35,21 +35,21 @@ class TrainOptions:
         The precision of the weights in the last epochs, as many as its `quantized_epochs` says.
         Default: the weights are floats in all epochs.
     engine : str
-        ``"fused"``, the compiled engine, or ``"snntorch"``: see `choose_engine`.
+        ``"compiled"``, the compiled engine, or ``"snntorch"``: see `choose_engine`.
     print_epochs : bool
         Whether a line is printed for each epoch.
     """
 
     augmentation: Augmentation | None = None
     quantization: Quantization | None = None
-    engine: str = "fused"
+    engine: str = "compiled"
     print_epochs: bool = True
 
 
 class ScheduledOptimizer:
     """An optimizer of a network's weights, with a learning rate that changes by a schedule."""
 
-    def __init__(self, network: Network, config: TrainConfig, n_batches: int) -> None:
+    def __init__(self, network: nn.Module, config: TrainConfig, n_batches: int) -> None:
         self._is_one_cycle = config.schedule == "one_cycle"
         self._optimizer = _make_optimizer(network, config)
         self._scheduler: torch.optim.lr_scheduler.LRScheduler
@@ -82,7 +82,7 @@ class ScheduledOptimizer:
             self._scheduler.step()
 
 
-def _make_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
+def _make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return an optimizer of a network: Adam, or AdamW if weights are decayed."""
     if config.weight_decay == 0:
         return torch.optim.Adam(network.parameters(), lr=config.lr)
@@ -103,13 +103,13 @@ class Metrics(NamedTuple):
 
 
 def train_epoch(
-    model: Network,
+    model: nn.Module,
     events: Events,
     optimizer: torch.optim.Optimizer | ScheduledOptimizer,
     config: TrainConfig,
     generator: torch.Generator,
     quantization: Quantization | None = None,
-    engine: str = "fused",
+    engine: str = "compiled",
 ) -> Metrics:
     """Train a network for one epoch, with one update for each batch."""
     run = choose_engine(engine, model)
@@ -125,7 +125,9 @@ def train_epoch(
     return Metrics(loss_sum / len(events), float(n_correct) / len(events))
 
 
-def overfit(model: Network, events: Events, updates: int, engine: str = "fused") -> list[float]:
+def overfit(
+    model: nn.Module, events: Events, updates: int, engine: str = "compiled"
+) -> list[float]:
     """Train a network on a few utterances in one batch, to see whether it can learn at all."""
     generator = torch.Generator().manual_seed(0)
     config = TrainConfig(batch_size=len(events))
@@ -138,14 +140,14 @@ def overfit(model: Network, events: Events, updates: int, engine: str = "fused")
 
 
 def fit(
-    model: Network,
+    model: nn.Module,
     training: Events,
     validation: Events | None,
     config: TrainConfig,
     generator: torch.Generator,
     *,
     options: TrainOptions | None = None,
-    on_epoch: Callable[[Network, dict], None] | None = None,
+    on_epoch: Callable[[nn.Module, dict], None] | None = None,
 ) -> list[dict]:
     """Train a network in place, and print a line for each epoch.
 
@@ -219,7 +221,7 @@ def fit(
     return history
 
 
-def _networks_to_train(model: Network) -> tuple[Network, ...]:
+def _networks_to_train(model: nn.Module) -> tuple[nn.Module, ...]:
     """Return the members of an ensemble, which are trained separately, or the network itself."""
     if isinstance(model, Ensemble):
         return tuple(model.members)
@@ -228,7 +230,7 @@ def _networks_to_train(model: Network) -> tuple[Network, ...]:
     return (model,)
 
 
-def _refresh_ensemble(model: Network) -> None:
+def _refresh_ensemble(model: nn.Module) -> None:
     """Copy the weights of its members into a network that computes an ensemble at once."""
     if isinstance(model, SpikingNetwork) and model.ensemble_members:
         combine_members(model)
@@ -242,7 +244,7 @@ def _quantization_in(epoch: int, n_epochs: int, options: TrainOptions) -> Quanti
     return None
 
 
-def _precision(model: Network, quantization: Quantization | None) -> AbstractContextManager[None]:
+def _precision(model: nn.Module, quantization: Quantization | None) -> AbstractContextManager[None]:
     """Return a context with low-precision weights, or without an effect if nothing is quantized."""
     if quantization:
         return low_precision_weights(quantization, model)
@@ -250,7 +252,7 @@ def _precision(model: Network, quantization: Quantization | None) -> AbstractCon
 
 
 def _train_networks(
-    networks: Sequence[Network],
+    networks: Sequence[nn.Module],
     optimizers: Sequence[ScheduledOptimizer],
     training: Events,
     config: TrainConfig,
@@ -270,7 +272,7 @@ def _train_networks(
 
 
 def _validate(
-    model: Network, validation: Events, engine: str, quantization: Quantization | None
+    model: nn.Module, validation: Events, engine: str, quantization: Quantization | None
 ) -> dict[str, float]:
     """Return the loss and the accuracy for the validation utterances, by their names in `fit`."""
     with _precision(model, quantization):
@@ -278,7 +280,7 @@ def _validate(
     return {"validation_loss": validated.loss, "validation_accuracy": validated.accuracy}
 
 
-def _check_finite(model: Network, metrics: Mapping[str, float]) -> None:
+def _check_finite(model: nn.Module, metrics: Mapping[str, float]) -> None:
     """Raise ValueError if the loss of an epoch, or a weight after it, is infinite or NaN."""
     for values in (torch.tensor(metrics["train_loss"]), *model.parameters()):
         if not bool(torch.isfinite(values).all()):

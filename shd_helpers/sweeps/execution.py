@@ -13,8 +13,8 @@ from filelock import Timeout
 from shd_helpers.paths import folder_variables
 from shd_helpers.study.identity import identify_user_code, references, run_hash
 from shd_helpers.study.notebook_execution import NotebookError, execute_run, execution_lock
-from shd_helpers.study.tables import USER_CODE_SHA256, finished_run
-from shd_helpers.sweeps.results import RunResult
+from shd_helpers.study.tables import USER_CODE_SHA256
+from shd_helpers.sweeps.results import RunResult, finished_run
 from shd_helpers.sweeps.spec import PendingRun, RunSpec
 
 FOREVER_S = -1.0  # of a lock: it waits as long as it takes

@@ -7,15 +7,14 @@ the code that computes has changed since its hash was recorded.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from shd_helpers.computing_code import code_hash
 from shd_helpers.data import NAMED
 from shd_helpers.study.identity import references
-from shd_helpers.study.tables import finished_run, read_rows
-from shd_helpers.sweeps.results import RunResult, store, store_predictions
+from shd_helpers.study.tables import read_rows
+from shd_helpers.sweeps.results import RunResult, finished_run, store, store_predictions
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
 from shd_helpers.sweeps.sweep_file import SweepError, named
 from shd_helpers.user_code import load_object
-from shd_helpers.versions import COMPUTING_CODE
+from shd_helpers.versions import COMPUTING_CODE, code_hash
 
 CHANGED_CODE = (
     "the code that turns spikes into class scores has changed, so no earlier result is reused "

@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shd_corpus.checks import quoted
-from shd_helpers.data import NAMED, dataset_name, locate, n_channels_of
+from shd_helpers.data import NAMED, dataset_name, n_channels_of, obtain
 from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
@@ -49,12 +49,9 @@ from shd_helpers.paths import (
     results_dir,
     runs_dir,
 )
-from shd_helpers.study.class_scores import SCORES
-from shd_helpers.study.identity import identify_data, run_hash
+from shd_helpers.study.identity import obtain_and_identify, run_hash
 from shd_helpers.study.parameters import as_run_name, notebook_parameters
-from shd_helpers.study.predictions import PREDICTIONS
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.stores import Store
 from shd_helpers.study.tables import COLUMNS, MEASURED
 from shd_helpers.sweeps.grid import (
     AxisValue,
@@ -65,6 +62,7 @@ from shd_helpers.sweeps.grid import (
     read_overrides,
     with_absolute_paths,
 )
+from shd_helpers.sweeps.saved import PREDICTIONS, SCORES, Store
 from shd_helpers.sweeps.sweep_file import SWEEPS, SweepError, named, read_yaml
 from shd_helpers.user_code import is_reference, label_of
 
@@ -82,7 +80,7 @@ class RunSpec:
     configuration: str  # its values, such as "slope=2.0,size=wide"; the same for all seeds
     named_values: dict[str, str]  # on the axes that aren't parameters: {"size": "wide"}
     parameters: dict[str, Any]  # all that the notebook has, with `seed` and `run_name`
-    data: dict[str, str]  # from identity.identify_data; empty if the notebook has no data set
+    data: dict[str, str]  # from identity.obtain_and_identify; empty if the notebook has no data set
     hash: str  # from identity.run_hash
     folder: Path  # the run folder; a worker may have another `runs_dir`
 
@@ -283,7 +281,7 @@ def _identified(path: Path, planned: _PlannedRun) -> RunSpec:
     """Return a run with the hashes of its data, which are made or downloaded where needed."""
     parameters = planned.parameters
     with named(f"{path}: {planned.configuration}"):
-        data = identify_data(parameters) if "dataset" in parameters else {}
+        data = obtain_and_identify(parameters) if "dataset" in parameters else {}
         digits = run_hash(parameters, data)
     return RunSpec(
         configuration=planned.configuration,
@@ -298,7 +296,7 @@ def _identified(path: Path, planned: _PlannedRun) -> RunSpec:
 def _label(key: str, value: Any) -> str:
     """Return how a parameter's value is written in the name of a file or folder."""
     if key == "dataset":
-        return value if value in NAMED else as_run_name(dataset_name(locate(value)))
+        return value if value in NAMED else as_run_name(dataset_name(obtain(value)))
     written = label_of(value) if is_reference(value) else str(value)
     text = re.sub(r"[^\w.+-]", "-", written)
     return f"{as_run_name(key)}={text}"

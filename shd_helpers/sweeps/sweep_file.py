@@ -9,7 +9,7 @@ from typing import Any
 from shd_corpus.checks import quoted
 from shd_helpers.extras import from_extra
 from shd_helpers.paths import ROOT
-from shd_helpers.study.plans import read_plans
+from shd_helpers.study.tables import read_plans
 
 with from_extra("study"):
     from ruamel.yaml import YAML

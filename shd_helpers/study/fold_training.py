@@ -29,10 +29,9 @@ import shd_judge
 from shd_corpus.files import atomic, reading
 from shd_helpers.events import Events
 from shd_helpers.network.build import warn_of_other_steps
-from shd_helpers.network.engine import Engine, choose_engine
+from shd_helpers.network.engine import Engine, choose_engine, one_thread
 from shd_helpers.network.module_engine import device_of
 from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.threads import one_thread
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
 from shd_helpers.user_code import is_users_module
 
@@ -346,7 +345,7 @@ def train_fold(task: FoldTask) -> None:
         )
 
 
-def read_scores(task: FoldTask) -> np.ndarray:
+def read_fold(task: FoldTask) -> np.ndarray:
     """Read the class scores of a fold that was trained before."""
     with reading(task.path, FoldError, "The fold is trained again."):
         with np.load(task.path) as file:
