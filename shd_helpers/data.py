@@ -5,9 +5,8 @@ the test file. `obtain` returns their paths and `fingerprint` identifies their c
 """
 
 import string
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from shd_corpus.dataset_error import DatasetError
 from shd_corpus.download import download, exclusive
@@ -59,8 +58,10 @@ def _only_pair(folder: Path) -> tuple[Path, Path]:
             "root."
         )
     names = {path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")}
+    numbers = range(1, MOST_COPIES + 1)
+    copies = {copy_name(name, copy) for name in names for copy in numbers}
     pairs = []
-    for name in sorted(names - _names_of_copies(names)):
+    for name in sorted(names - copies):
         train = _packed_or_not(folder / f"{name}_train")
         test = _packed_or_not(folder / f"{name}_test")
         if train and test:
@@ -90,12 +91,6 @@ def _why_no_pair(folder: Path) -> str:
     )
 
 
-def _names_of_copies(names: Collection[str]) -> set[str]:
-    """Return the names that augmented copies of some data sets have."""
-    numbers = range(1, MOST_COPIES + 1)
-    return {copy_name(name, copy) for name in names for copy in numbers}
-
-
 def obtain_augmented(
     dataset: str, files: tuple[Path, Path], file_number: int, copies: int
 ) -> list[Path]:
@@ -116,18 +111,13 @@ def obtain_augmented(
         wanted = files[file_number].with_name(name)
         path = _packed_or_not(wanted)
         if path is None:
-            _refuse_absent(wanted, copies)
+            raise DatasetError(
+                f"{wanted}.h5: no such file. Make it from the recordings with "
+                f"encode_recordings(..., augmented_copies={copies}), or set `augmented_copies` to "
+                "0, as it must be with 'spoken' and 'shd'."
+            )
         paths.append(path)
     return paths
-
-
-def _refuse_absent(path: Path, n_copies: int) -> NoReturn:
-    """Raise the DatasetError of a file of augmented copies that isn't there."""
-    raise DatasetError(
-        f"{path}.h5: no such file. Make it from the recordings with "
-        f"encode_recordings(..., augmented_copies={n_copies}), or set `augmented_copies` to 0, as "
-        "it must be with 'spoken' and 'shd'."
-    )
 
 
 def dataset_name(files: tuple[Path, Path]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from evidence.networks import save_pretrained
 from shd_corpus import shd_file
 from shd_corpus.class_names import ENGLISH, GERMAN, language_classes
 from shd_corpus.dataset_error import DatasetError
@@ -288,7 +289,7 @@ def test_a_run_with_five_classes_goes_all_the_way(n_channels, tmp_path, data_dir
     assert trained.class_names == CLASSES and trained.grid.n_channels == n_channels
     assert trained.classes_of("english") == trained.classes_of("german") == list(range(5))
     assert trained.speaking("german").class_names == CLASSES
-    study.save_pretrained(run, tmp_path / "kept.npz")
+    save_pretrained(run, tmp_path / "kept.npz")
     kept = study.load_pretrained(tmp_path / "kept.npz")
     assert kept.class_names == CLASSES and kept.grid == trained.grid
     assert len(study.load_utterances(trained).test) == 20

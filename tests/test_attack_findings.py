@@ -403,16 +403,6 @@ FAILS = "import sys; from shd_helpers.command import run; run(lambda: sys.exit('
 BREAKS = "from shd_helpers.command import run; run(lambda: open('nowhere'))"
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
-@pytest.mark.parametrize("code", [PRINTS, HELPS])
-def test_output_that_can_t_be_written_ends_in_a_sentence(code):
-    with open("/dev/full", "w") as full:  # noqa: PTH123
-        ended = run(code, full, PYTHONUNBUFFERED="")
-    assert ended.returncode == 1
-    (said,) = ended.stderr.splitlines()
-    assert said.startswith("The output can't be written (No space left on device). Free some")
-
-
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_of_the_output_that_has_gone_is_no_error(unbuffered):
     read, write = os.pipe()
@@ -420,21 +410,6 @@ def test_a_reader_of_the_output_that_has_gone_is_no_error(unbuffered):
     ended = run(PRINTS, write, PYTHONUNBUFFERED=unbuffered)
     os.close(write)
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "")
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
-def test_a_message_of_the_command_is_printed_before_that_of_the_output():
-    says = FAILS.replace("sys.exit(", "(print('x'), sys.exit(").replace("'))", "')))")
-    with open("/dev/full", "w") as full:  # noqa: PTH123
-        ended = run(says, full, PYTHONUNBUFFERED="")
-    message, about_output = ended.stderr.splitlines()
-    assert (ended.returncode, message) == (1, "It stopped.")
-    assert about_output.startswith("The output can't be written (No space left on device).")
-    read, write = os.pipe()
-    os.close(read)
-    ended = run(says, write, PYTHONUNBUFFERED="")
-    os.close(write)
-    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "It stopped.\n")
 
 
 def test_a_message_comes_after_what_was_printed():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from evidence.networks import save_pretrained
 from shd_circuit.nir_file import unwritable_reasons
 from shd_circuit.quantize import integer_network
 from shd_helpers.events import Subsets
@@ -23,7 +24,6 @@ from shd_helpers.study import (
     load_network,
     load_pretrained,
     record_examples,
-    save_pretrained,
 )
 from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe

@@ -12,6 +12,7 @@ import snntorch as snn
 import torch
 
 from evidence import networks as save_networks
+from evidence.networks import save_ensemble, save_pretrained, write_pretrained
 from shd_circuit.export import add_arguments, export_from
 from shd_circuit.quantize import integer_network
 from shd_corpus.files import sha256
@@ -29,12 +30,9 @@ from shd_helpers.study import (
     evaluate,
     load_network,
     load_pretrained,
-    save_ensemble,
-    save_pretrained,
 )
 from shd_helpers.study.identity import identify_user_code, run_hash
 from shd_helpers.study.other_networks import other_network
-from shd_helpers.study.pretrained import write_pretrained
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, read_run
 from tests.builders.networks import DATA, EVENTS, GRID, SMALL, own, written

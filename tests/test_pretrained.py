@@ -11,13 +11,14 @@ import torch
 
 from evidence import circuit_tables
 from evidence import networks as save_networks
+from evidence.networks import write_pretrained
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.microphone import RecordedUtterance
 from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_course.figures import controls, listening
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network import NetworkConfig, build_network, choose_engine
-from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained, trained_network
+from shd_helpers.study import evaluate, input_of, load_pretrained, trained_network
 from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
 from tests import RESULTS
@@ -89,7 +90,7 @@ def the_hash(about, weights):
 def test_nothing_in_a_file_can_change_unnoticed(tmp_path, change):
     about, weights = content_of(NETWORKS / "small.npz")
     about["class_names"] = list(load_pretrained("small").class_names)
-    pretrained.write_pretrained(tmp_path / "a.npz", about, weights)
+    write_pretrained(tmp_path / "a.npz", about, weights)
     assert load_pretrained(tmp_path / "a.npz").class_names[1] == "one"
     about, weights = content_of(tmp_path / "a.npz")
     change(about, weights)

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+from evidence.networks import save_pretrained
 from shd_corpus.checks import setting_names
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.files import is_disk_full
@@ -32,7 +33,6 @@ from shd_helpers.study import (
     load_utterances,
     record_examples,
     run_folder,
-    save_pretrained,
     seen_and_unseen_accuracy,
     training,
 )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,14 +21,6 @@ if TYPE_CHECKING:  # it brings pandas, which `hear` doesn't need
 SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_speaker_out
 
 
-Kind = TypeVar("Kind")
-
-
-def predicted_subset(validation: Kind, test: Kind | None) -> Kind:
-    """Return what a run's predictions are of: the test subset, or without one the validation's."""
-    return validation if test is None else test
-
-
 class Subsets(NamedTuple):
     """The utterances of a run for training, validation and test."""
 
@@ -39,7 +31,7 @@ class Subsets(NamedTuple):
     @property
     def predicted(self) -> Events:
         """The utterances that a run's predictions are of: for testing, else for validation."""
-        return predicted_subset(self.validation, self.test)
+        return self.validation if self.test is None else self.test
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import nn
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.surrogates import SpikeGrad
-from shd_helpers.user_code import UserCodeError, load_object
+from shd_helpers.user_code import UserCodeError
 
 NeuronFactory = Callable[..., nn.Module]
 State = tuple[torch.Tensor, ...]
@@ -91,27 +91,13 @@ def foreign_neurons(
         raise UserCodeError(f"{name}: the function returned a {type(lif).__name__}. {FORM}")
     _forget(lif)
     _try_out(lif, n, name)
-    return lif
-
-
-def check_surrogate_is_used(lif: nn.Module, spike_grad: SpikeGrad, name: str) -> None:
-    """Check that a user's neurons have the surrogate of the network."""
     if getattr(lif, "spike_grad", spike_grad) is not spike_grad:
         raise UserCodeError(
             f"{name}: its neurons don't use the surrogate of the network. The function that makes "
             "them must pass **options on, such as "
             "lambda n, **options: snn.Synaptic(0.9, 0.8, **options)."
         )
-
-
-def neuron_of(config: NetworkConfig, given: NeuronFactory | None = None) -> NeuronFactory | None:
-    """Return the user's function that makes a network's neurons."""
-    if given is not None:
-        config.check_learns_nothing("a neuron of your own")
-        return given
-    if config.has_own_neurons:
-        return None
-    return load_object(config.neuron)
+    return lif
 
 
 def with_seed(generator: torch.Generator, make: Callable[[], Any]) -> Any:

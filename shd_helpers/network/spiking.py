@@ -14,15 +14,13 @@ from shd_helpers.network import surrogates
 from shd_helpers.network.config import STUDY_STEP_MS, NetworkConfig
 from shd_helpers.network.neurons import (
     NeuronFactory,
-    check_surrogate_is_used,
     foreign_neurons,
     initial_state,
-    neuron_of,
     own_neurons,
     take_step,
 )
 from shd_helpers.network.surrogates import SpikeGrad
-from shd_helpers.user_code import class_name
+from shd_helpers.user_code import class_name, load_object
 
 
 class LayerStates(NamedTuple):
@@ -186,7 +184,8 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         self.fc1: nn.Linear | ChannelConv1d
         config = config or NetworkConfig()
-        generator = generator or _seeded_generator()
+        if generator is None:
+            generator = torch.Generator().manual_seed(int(torch.randint(2**62, (1,))))
         self.n_layers = _checked_number_of_layers(sizes)
         _check_given_once(sizes, config, spike_grad, neuron)
         self.layer_delays = _checked_delays(config, self.n_layers, step_ms, delays)
@@ -194,7 +193,11 @@ class SpikingNetwork(nn.Module):
         self.config = config
         self.step_ms = step_ms
         self.ensemble_members: tuple[SpikingNetwork, ...] = ()
-        surrogate = _checked_surrogate(config, spike_grad)
+        if spike_grad is None:
+            surrogate = surrogates.spike_grad(config.surrogate, config.slope)
+        else:
+            surrogates.check_function(spike_grad, "spike_grad")
+            surrogate = spike_grad
         make_neurons = _neuron_factory(config, neuron, surrogate, step_ms, generator)
         n_before = sizes[0]
         for i, n_neurons in enumerate(sizes[1:]):
@@ -362,14 +365,6 @@ def _late_copies(steps: Sequence[torch.Tensor], delays: Sequence[int]) -> torch.
     return torch.cat(copies, dim=1)
 
 
-def _checked_surrogate(config: NetworkConfig, given: SpikeGrad | None) -> SpikeGrad:
-    """Return the surrogate of a network; UserCodeError if the one that was given can't be used."""
-    if given is None:
-        return surrogates.spike_grad(config.surrogate, config.slope)
-    surrogates.check_function(given, "spike_grad")
-    return given
-
-
 def _neuron_factory(
     config: NetworkConfig,
     given: NeuronFactory | None,
@@ -382,7 +377,11 @@ def _neuron_factory(
     It takes the number of neurons, whether they are those of the output layer, and what messages
     call them, such as ``lif1``.
     """
-    make_foreign = neuron_of(config, given)
+    make_foreign = given
+    if given is not None:
+        config.check_learns_nothing("a neuron of your own")
+    elif not config.has_own_neurons:
+        make_foreign = load_object(config.neuron)
 
     def own(n: int, is_last: bool, _name: str) -> nn.Module:
         return own_neurons(n, config, step_ms, is_last, surrogate, generator)
@@ -392,16 +391,9 @@ def _neuron_factory(
 
     def foreign(n: int, is_last: bool, name: str) -> nn.Module:
         accumulates_only = is_last and config.has_silent_outputs
-        lif = foreign_neurons(make_foreign, n, accumulates_only, surrogate, generator, name)
-        check_surrogate_is_used(lif, surrogate, name)
-        return lif
+        return foreign_neurons(make_foreign, n, accumulates_only, surrogate, generator, name)
 
     return foreign
-
-
-def _seeded_generator() -> torch.Generator:
-    """Return a generator whose seed torch's global generator draws."""
-    return torch.Generator().manual_seed(int(torch.randint(2**62, (1,))))
 
 
 def _check_given_once(
@@ -449,19 +441,12 @@ def _checked_delays(
     return (first, *config.later_layer_delays(step_ms, n_layers - 1))
 
 
-# This method only builds a network. `unfamiliar_component` looks at the layers that it builds.
-_BUILDING_METHOD = "_new_weights"
-
-
-def _computing_methods() -> list[str]:
-    """Return the names of SpikingNetwork's methods and properties, except those that build it.
-
-    They determine a network's currents, spikes and scores, so a network in which one of them was
-    replaced may compute something else.
-    """
-    names = [name for name in vars(SpikingNetwork) if not name.startswith("__")]
-    names.remove(_BUILDING_METHOD)
-    return names
+# The methods and properties that determine a network's currents, spikes and scores. A network in
+# which one of them was replaced may compute something else.
+_COMPUTING = (
+    "accumulates_only", "delayed_copies", "delays", "forward", "layers", "record", "scores",
+    "synapse_counts",
+)  # fmt: skip
 
 
 def unfamiliar_component(model: nn.Module, neurons: tuple[type, ...] = (snn.Leaky,)) -> str | None:
@@ -473,7 +458,7 @@ def unfamiliar_component(model: nn.Module, neurons: tuple[type, ...] = (snn.Leak
     """
     if not isinstance(model, SpikingNetwork):
         return f"it is a {class_name(model)}, not a SpikingNetwork"
-    for name in _computing_methods():
+    for name in _COMPUTING:
         if inspect.getattr_static(model, name) is not vars(SpikingNetwork)[name]:
             return f"its {name} is not SpikingNetwork's"
     for i, (fc, lif) in enumerate(model.layers, start=1):

@@ -115,19 +115,11 @@ def surrogate_of_function(function: SpikeGrad, name: str = "the surrogate") -> S
     check_function(function, name)
     # Each takes a slope, too, because the study's surrogates do.
     return Surrogate(
-        make_spike_grad=lambda _slope: _as_plain_function(function),
+        # A function can have attributes, which some callables can't.
+        make_spike_grad=lambda _slope: lambda x: function(x),
         curve=lambda x, _slope: running_integral(function, x),
         derivative=lambda x, _slope: autograd_derivative(function, x),
     )
-
-
-def _as_plain_function(function: SpikeGrad) -> SpikeGrad:
-    """Wrap a callable in a function, which can have attributes; some callables can't."""
-
-    def wrapped(x: torch.Tensor) -> torch.Tensor:
-        return function(x)
-
-    return wrapped
 
 
 def check_function(function: SpikeGrad, name: str) -> None:

@@ -17,7 +17,7 @@ _MODULES = {
     "one_run": ("finish_run", "list_utterances", "read_spiking_run", "score", "start_run"),
     "judgement": ("JudgeOptions", "Judgement", "judge"),
     "recipe": ("Recipe",),
-    "pretrained": ("save_ensemble", "save_pretrained", "load_network", "load_pretrained"),
+    "pretrained": ("load_network", "load_pretrained"),
     "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("classes_in_words", "read_run"),
     "run_writer": ("RunWriter",),

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 import shd_judge
 from shd_corpus.files import atomic, reading
@@ -132,20 +131,17 @@ def try_network(
         with seeded(0, device):
             model = build(make_model, events, device)
             warn_of_other_steps(model, events.step_ms, f"make_model: {name}")
-            weights = _first_weights(model)
             engine = choose_engine(options.engine, model)
             _, scores = engine.forward_backward(model, events, index)
+            weights = _first_weights(model)  # those of lazy layers are drawn with the first batch
             _check_scores(name, model, events, index, engine)
         with seeded(1, device):
             other = build(make_model, events, device)
             _check_shape(name, scores, (len(index), len(events.class_names)))
             _check_can_be_trained(name, model)
             _check_is_new(name, other, model)
+            engine.evaluate_batch(other, events, index)
             other_weights = _first_weights(other)
-            if _has_lazy_weights(other):  # which are drawn when the first batch comes
-                engine.evaluate_batch(other, events, index)
-                weights = _first_weights(model)
-                other_weights = _first_weights(other)
     is_equal = all(map(torch.equal, weights, other_weights))
     return TriedNetwork(
         class_name=type(model).__name__,
@@ -156,13 +152,8 @@ def try_network(
 
 
 def _first_weights(model: nn.Module) -> list[torch.Tensor]:
-    """Return copies of the weights of an untrained network, without those that aren't drawn yet."""
-    return [p.detach().clone() for p in model.parameters() if not is_lazy(p)]
-
-
-def _has_lazy_weights(model: nn.Module) -> bool:
-    """Tell whether a network has weights that aren't drawn yet."""
-    return any(is_lazy(parameter) for parameter in model.parameters())
+    """Return copies of the weights of an untrained network."""
+    return [parameter.detach().clone() for parameter in model.parameters()]
 
 
 def _check_shape(name: str, scores: torch.Tensor, wanted: tuple[int, int]) -> None:

@@ -9,7 +9,6 @@ from torch import nn
 
 from shd_helpers.data import dataset_name, speaker_name
 from shd_helpers.events import Subsets
-from shd_helpers.events.split import predicted_subset
 from shd_helpers.extras import from_extra
 from shd_helpers.network import costs, uncounted_reason
 from shd_helpers.paths import runs_dir
@@ -48,7 +47,7 @@ class Scored:
     @property
     def last(self) -> Evaluation:
         """Return the evaluation that `predictions` lists."""
-        return predicted_subset(self.validated, self.tested)
+        return self.validated if self.tested is None else self.tested
 
     def table(self) -> "Styler":
         """Return the accuracies in percent, as a table of one row."""
@@ -97,7 +96,7 @@ def score(model: nn.Module, parts: Subsets) -> Scored:
         "validation": validated.accuracy,
         **seen_and_unseen_accuracy(tested, seen_speakers),
     }
-    predicted = predicted_subset(validated, tested)
+    predicted = validated if tested is None else tested
     predictions = predicted.predictions()
     return Scored(validated, tested, seen_speakers, accuracies, predictions)
 

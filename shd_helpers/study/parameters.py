@@ -177,14 +177,8 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
 
 def check_run_name(name: object) -> None:
     """Check that a name can be that of a run folder below ``runs/``."""
-    folders = name.split("/") if isinstance(name, str) else []
-    is_of_sweep = len(folders) == 3 and folders[0] == "sweeps"
-    is_allowed = len(folders) == 1 or is_of_sweep
-    for folder in folders:
-        is_short = len(folder.encode(errors="replace")) <= 200
-        if not is_short or not re.fullmatch(_NAME, folder):
-            is_allowed = False
-    if not is_allowed:
+    is_name = isinstance(name, str) and re.fullmatch(f"(sweeps/{_NAME}/)?{_NAME}", name)
+    if not is_name or any(len(folder.encode()) > 200 for folder in str(name).split("/")):
         raise ValueError(
             f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (at most 200, no "
             "dot at the beginning). Only names of a sweep's runs have slashes: "

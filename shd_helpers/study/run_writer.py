@@ -7,7 +7,6 @@ the new files take the places of the old ones, and the new ``run.json`` comes la
 stay.
 """
 
-import functools
 import io
 import json
 import platform
@@ -15,7 +14,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -44,27 +43,6 @@ if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")  # whose versions are recorded
 
 
-def _naming_the_folder(write: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a method of `RunWriter`: an error of the disk becomes a RunError.
-
-    The system's error, such as "No space left on device", names no file. The RunError names the
-    folder and the remedy. It quotes the system's error, because `files.is_disk_full` looks for it.
-    """
-
-    @functools.wraps(write)
-    def named(self: "RunWriter", *arguments: Any, **options: Any) -> None:
-        try:
-            write(self, *arguments, **options)
-        except OSError as error:
-            raise RunError(
-                f"{self._folder}: can't be written ({error}). Free some space there, or name a "
-                "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
-                "folder is unchanged."
-            ) from error
-
-    return named
-
-
 class RunWriter:
     """Collects what a run leaves, and writes the run folder when the run has ended.
 
@@ -85,7 +63,7 @@ class RunWriter:
         training = parts.training
         recipe = Recipe.from_flat(parameters, training.n_channels)
         description = other_network(model, recipe, len(training.class_names))
-        self._folder = folder
+        self.folder = folder
         self._parts = parts
         self._objects = references(parameters)
         self._start_s = time.perf_counter()
@@ -104,17 +82,11 @@ class RunWriter:
         self.info |= _origin_of_run()
         self.info["epochs"] = []
 
-    @property
-    def folder(self) -> Path:
-        """Return the run folder, which `finish` writes."""
-        return self._folder
-
     def epoch(self, model: nn.Module, metrics: dict) -> None:
         """Record the end of an epoch."""
         self.info["epochs"].append(metrics)
         self._weights.append(_weights(model))
 
-    @_naming_the_folder
     def finish(
         self,
         model: nn.Module,
@@ -127,17 +99,24 @@ class RunWriter:
         """Write the run folder of a network that is trained."""
         self._complete_info(scores, costs)
         if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
-            raise ValueError(f"{self._folder}: a class score isn't finite")
-        with replacing(self._folder) as unfinished:
-            _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
-            predictions.to_csv(unfinished / "predictions.csv", index=False)
-            _write_network(unfinished, model, self._weights)
-            (unfinished / "examples.h5").write_bytes(_examples_file(examples))
-            if class_scores is not None:
-                scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
-                (unfinished / CLASS_SCORES).write_bytes(scores_file)
-            self._copy_user_code(unfinished)
-            self._write_info(unfinished)
+            raise ValueError(f"{self.folder}: a class score isn't finite")
+        try:
+            with replacing(self.folder) as unfinished:
+                _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
+                predictions.to_csv(unfinished / "predictions.csv", index=False)
+                _write_network(unfinished, model, self._weights)
+                (unfinished / "examples.h5").write_bytes(_examples_file(examples))
+                if class_scores is not None:
+                    scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
+                    (unfinished / CLASS_SCORES).write_bytes(scores_file)
+                self._copy_user_code(unfinished)
+                self._write_info(unfinished)
+        except OSError as error:  # it names no file; `files.is_disk_full` looks for its text
+            raise RunError(
+                f"{self.folder}: can't be written ({error}). Free some space there, or name a "
+                "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
+                "folder is unchanged."
+            ) from error
 
     def _complete_info(
         self, scores: Mapping[str, float | None], costs: Mapping[str, float]

@@ -197,7 +197,8 @@ def fit(
         trained = _train_networks(
             networks, optimizers, training, config, generator, options, quantization
         )
-        _refresh_ensemble(model)
+        if isinstance(model, SpikingNetwork) and model.ensemble_members:
+            combine_members(model)
         metrics = {
             "epoch": epoch,
             "lr": learning_rate,
@@ -228,12 +229,6 @@ def _networks_to_train(model: nn.Module) -> tuple[nn.Module, ...]:
     if isinstance(model, SpikingNetwork) and model.ensemble_members:
         return model.ensemble_members
     return (model,)
-
-
-def _refresh_ensemble(model: nn.Module) -> None:
-    """Copy the weights of its members into a network that computes an ensemble at once."""
-    if isinstance(model, SpikingNetwork) and model.ensemble_members:
-        combine_members(model)
 
 
 def _quantization_in(epoch: int, n_epochs: int, options: TrainOptions) -> Quantization | None:

@@ -58,7 +58,7 @@ class RunResult:
 def store(sweep: Sweep, results: Mapping[RunSpec, RunResult]) -> None:
     """Put runs that ended into the sweep's table, in the grid's order."""
     with as_sweep_error(sweep.table):
-        rows = [_in_order(sweep, _row(run, result)) for run, result in results.items()]
+        rows = [_row(run, result) for run, result in results.items()]
         merge_rows(sweep.table, rows, [run.run_name for run in sweep.runs])
 
 
@@ -103,12 +103,6 @@ def _row(run: RunSpec, result: RunResult) -> dict[str, object]:
     row["status"] = "failed" if result.has_failed else "done"
     row["error"] = result.error
     return row
-
-
-def _in_order(sweep: Sweep, row: Mapping[str, object]) -> dict[str, object]:
-    """Return a row with the columns first that the sweep wants first."""
-    first = {name: row[name] for name in sweep.first_columns}
-    return first | dict(row)
 
 
 def own_rows(

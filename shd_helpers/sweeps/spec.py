@@ -25,8 +25,8 @@ Each combination of values is a *configuration*, and each configuration with a s
 
 The sweep's name is ``widths_hd``, because the data set is part of it. Their run folders are in
 ``runs/sweeps/widths_hd/``, and their table is ``results/widths_hd.csv``. The table of a file that
-isn't in ``sweeps/`` is ``widths_hd.csv`` in the working directory, and the columns that vary come
-first in it. What a run leaves open keeps the default of the notebook.
+isn't in ``sweeps/`` is ``widths_hd.csv`` in the working directory. What a run leaves open keeps the
+default of the notebook.
 
 `read_sweep` checks all that can be known before the first run starts. A mistake that shows up only
 in the last of a hundred runs would cost hours.
@@ -52,7 +52,7 @@ from shd_helpers.paths import (
 from shd_helpers.study.identity import obtain_and_identify, run_hash
 from shd_helpers.study.parameters import as_run_name, notebook_parameters
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.tables import COLUMNS, MEASURED
+from shd_helpers.study.tables import COLUMNS
 from shd_helpers.sweeps.grid import (
     AxisValue,
     Grid,
@@ -106,7 +106,6 @@ class Sweep:
     runs: list[RunSpec]
     table: Path
     stores: tuple[Store, ...] = ()  # what is kept of the runs beside the table
-    first_columns: tuple[str, ...] = ()  # of the table; in the committed tables they aren't moved
 
 
 def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) -> Sweep:
@@ -126,7 +125,8 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     changed = {key: base[key] for key in changed}
     full_name = _sweep_name(content["name"], base, changed, grid)
     is_own = path.resolve().parent != SWEEPS
-    table = _tables_dir(is_own) / f"{full_name}.csv"
+    tables = own_tables_dir() if is_own else results_dir()
+    table = tables / f"{full_name}.csv"
     _check_not_frozen(table)
     planned = list(_planned_runs(full_name, base, grid))
     _check_planned_runs(path, notebook, planned)
@@ -138,7 +138,6 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         runs,
         table,
         stores=tuple(store for key, store in _STORES.items() if content[key]),
-        first_columns=_varying(grid) if is_own else (),
     )
 
 
@@ -151,11 +150,6 @@ def _sweep_file(name: str | Path) -> Path:
     except CheckoutError as error:
         raise SweepError(f"{error} Or write a .yaml file of your own.") from None
     return SWEEPS / f"{name}.yaml"
-
-
-def _tables_dir(is_own: bool) -> Path:
-    """Return the folder of a sweep's table; one that isn't the study's own isn't in results/."""
-    return own_tables_dir() if is_own else results_dir()
 
 
 def _check_not_frozen(table: Path) -> None:
@@ -174,17 +168,6 @@ def _check_not_frozen(table: Path) -> None:
                 f"code of commit {commit}, which finds all of them. To execute the runs again, "
                 "name other folders: SHD_RESULTS_DIR=again SHD_RUNS_DIR=again/runs"
             )
-
-
-def _varying(grid: "Grid") -> tuple[str, ...]:
-    """Return the columns that say what differs between runs, and then what was measured."""
-    swept: list[str] = []
-    for axis, values in grid.axes.items():
-        swept.append(axis)
-        for value in values:
-            swept.extend(value.parameters.keys())
-    with_repeats = [*swept, "seed", *MEASURED]
-    return tuple(dict.fromkeys(with_repeats))  # each name once, where it is first
 
 
 def _notebook(path: Path, written: str) -> Path:
