@@ -31,7 +31,7 @@ from shd_helpers.study import (
     read_run,
     seen_and_unseen_accuracy,
 )
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.tables import locked
 from shd_helpers.study.trained_network import TrainedNetwork
 

@@ -9,7 +9,7 @@ import pandas as pd
 from shd_corpus.checks import DatasetError
 from shd_corpus.shd_file import LONGEST_S, Utterances, read_shd
 from shd_helpers.command import run
-from shd_helpers.data import locate
+from shd_helpers.data import obtain
 
 BIN_S = 0.01  # of profiles and of the correlation
 BAND = 5  # adjacent units that these take together, because single units are mostly noise
@@ -185,7 +185,7 @@ def main() -> None:
     measures = {}
     classes = {}
     try:
-        files = zip(("train", "test"), locate(arguments.A), locate(arguments.B), strict=True)
+        files = zip(("train", "test"), obtain(arguments.A), obtain(arguments.B), strict=True)
         for name, file_a, file_b in files:
             print(f"{name}\n  a: {file_a}\n  b: {file_b}", flush=True)
             measures[name], table = compare_utterances(read_shd(file_a), read_shd(file_b))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from evidence.networks import write_pretrained
 from shd_helpers.paths import networks_dir
-from shd_helpers.study.pretrained import write_pretrained
 
 
 def confidence_threshold(confidence: np.ndarray, correct: np.ndarray, wanted: float) -> float:

@@ -1,16 +1,34 @@
 """Save the networks of some runs as pretrained ones in ``results/networks/``."""
 
 import argparse
+import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from shd_corpus.checks import quoted
+from shd_corpus.files import atomic
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import networks_dir, runs_dir
-from shd_helpers.study import read_run, save_ensemble, save_pretrained
-from shd_helpers.study.run_folder import Run
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study import ensemble_of, load_network, read_run
+from shd_helpers.study.pretrained import SHA256, content_hash
+from shd_helpers.study.run_folder import Run, RunError, recipe_of
+from shd_helpers.study.trained_network import MEMBERS, check_own
+
+_ABOUT = (
+    "parameters",
+    "seed",
+    "data",
+    "hash",
+    "class_names",
+    "n_channels",
+    "seen_speakers",
+    "versions",
+    "scores",
+)
 
 
 def run_folders(patterns: Iterable[str]) -> list[Path]:
@@ -41,6 +59,49 @@ def run_folders(patterns: Iterable[str]) -> list[Path]:
                 f"below {runs_dir()}, such as 'sweeps/final_hd/*'."
             ) from error
     return [folder for folder in folders if not folder.name.startswith(".")]
+
+
+def save_pretrained(run: Run, path: Path) -> None:
+    """Save a run's trained network in one compressed file, which `load_pretrained` reads."""
+    write_pretrained(path, _about_run(run), _arrays_of(run))
+
+
+def save_ensemble(runs: Sequence[Run], path: Path, *, trust: bool = False) -> None:
+    """Save the trained networks of several runs in one file, as an ensemble.
+
+    `load_pretrained` returns a network that averages the class scores of all of them. The networks
+    may be of different kinds.
+    """
+    abouts = [_about_run(run) for run in runs]
+    ensemble = ensemble_of([load_network(run, trust=trust) for run in runs], path)
+    arrays = {}
+    for number, run in enumerate(runs):
+        for name, values in _arrays_of(run).items():
+            arrays[f"{MEMBERS}.{number}.{name}"] = values
+    write_pretrained(path, ensemble.about | {MEMBERS: abouts}, arrays)
+
+
+def _about_run(run: Run) -> dict[str, Any]:
+    """Return what a pretrained network keeps of a run; RunError if others can't build it."""
+    check_own(run.info, recipe_of(run.info), run.folder / "run.json")
+    about = {name: run.info[name] for name in _ABOUT}
+    # The run may name the data set by its folder on this machine, which others don't have.
+    about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
+    return about
+
+
+def _arrays_of(run: Run) -> dict[str, np.ndarray]:
+    """Return the weights of a run's trained network by their names."""
+    return {name: values.numpy() for name, values in run.state.items()}
+
+
+def write_pretrained(
+    path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Write a pretrained network, with the hash of its content."""
+    whole = {**about, SHA256: content_hash(about, arrays)}
+    with atomic(path) as unfinished, unfinished.open("wb") as file:
+        np.savez_compressed(file, **arrays, about=np.array(json.dumps(whole)))  # type: ignore[arg-type]
 
 
 def main() -> None:

@@ -39,18 +39,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int | None:
-    """Run a command of ``shd``.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The command and its arguments. Default: those of the command line.
-
-    Returns
-    -------
-    int or None
-        Exit status; None for 0.
-    """
+    """Run a command of ``shd``."""
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.command is None:
@@ -87,13 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def console() -> NoReturn:
-    """Run a command and end the process; the installed program ``shd`` calls this.
-
-    Returns
-    -------
-    NoReturn
-        It raises SystemExit with the exit status.
-    """
+    """Run a command and end the process; the installed program ``shd`` calls this."""
     run(main)
 
 

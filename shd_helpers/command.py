@@ -21,36 +21,20 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     * The working directory is another checkout than that of this package.
     * A library is missing. The sentence has pip's command that installs it.
     * Ctrl-C interrupts the command. The exit status is that of a program that SIGINT stops.
-    * Standard output can't be written, as on a full disk. The command's own message is printed
-      before. If the program that reads the output has ended (``| head``), the process ends without
-      a sentence, like a program that SIGPIPE stops.
-
-    Parameters
-    ----------
-    main : callable
-        Takes no argument; returns the exit status, None for 0.
-
-    Returns
-    -------
-    NoReturn
-        It raises SystemExit with the exit status.
+    * The program that reads the output has ended (``| head``). Then the process ends without a
+      sentence, like a program that SIGPIPE stops.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a process may be started without one
             stream.reconfigure(errors="backslashreplace")
-    code: int | str | None = None
     try:
         code = _exit_code(main)
-    except BrokenPipeError as error:
-        _end_without_output(error)
-    finally:  # also where somebody has caught the error of a write, as argparse does
-        try:
-            if sys.stdout:
-                sys.stdout.flush()
-        except OSError as error:
-            if isinstance(code, str):
-                print(code, file=sys.stderr)
-            _end_without_output(error)
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python itself flushes standard output at its end, and would print another error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
     sys.exit(code)
 
 
@@ -69,17 +53,3 @@ def _exit_code(main: Callable[[], int | None]) -> int | str | None:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 128 + signal.SIGINT
-
-
-def _end_without_output(error: OSError) -> NoReturn:
-    """End the process after standard output couldn't be written."""
-    # Python itself flushes standard output at its end, and would print another error.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-    if isinstance(error, BrokenPipeError):
-        sys.exit(128 + signal.SIGPIPE)
-    sys.exit(
-        f"The output can't be written ({error.strerror or error}). Free some space on its disk, or "
-        "direct it to another one."
-    )

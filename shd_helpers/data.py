@@ -1,13 +1,12 @@
 """Get a data set by name: download it, make it, or find it in a folder.
 
 A data set is a pair of files in the layout of the Spiking Heidelberg Digits: the training file and
-the test file. `locate` returns their paths and `fingerprint` identifies their content.
+the test file. `obtain` returns their paths and `fingerprint` identifies their content.
 """
 
 import string
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from shd_corpus.checks import DatasetError
 from shd_corpus.download import download
@@ -27,36 +26,8 @@ SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
 NAMED = ("spoken", "hd", "shd")  # all other data sets are folders
 
 
-def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
-    """Find, make or download the two files of a data set.
-
-    Parameters
-    ----------
-    dataset : str
-        A name or a folder:
-
-        * ``"spoken"``: digits spoken by eSpeak NG, made once and stored in ``data/spoken``.
-        * ``"hd"``: the Heidelberg Digits, downloaded as sound, encoded once and stored in
-          ``data/hd``. ``$SHD_BASE_URL`` replaces the addresses of downloads.
-        * ``"shd"``: the official spikes of the same sound, downloaded once into ``data/shd``.
-        * a folder with ``<name>_train.h5`` and ``<name>_test.h5``, also as ``.h5.gz`` or
-          ``.h5.zip``. A relative path counts from the repository root.
-    language : str
-        Which digits ``"spoken"`` speaks: a key of `LANGUAGES`. It changes no other data set.
-
-    Returns
-    -------
-    tuple of Path
-        Training file and test file.
-
-    Raises
-    ------
-    DatasetError
-        If a download fails or has another hash than the official file, or the folder holds no such
-        pair, or more than one. Or, as a `SpeechError`, if eSpeak NG fails.
-    ValueError
-        If the language of ``"spoken"`` is unknown.
-    """
+def obtain(dataset: str, language: str = "english") -> tuple[Path, Path]:
+    """Find, make or download the two files of a data set."""
     if dataset == "spoken":
         from shd_corpus.speech import make_spoken  # takes 1 s to import, by numba and scipy
 
@@ -72,27 +43,10 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
 
 
 def n_channels_of(dataset: str) -> int:
-    """Return the number of channels of a data set, without making or downloading it.
-
-    Parameters
-    ----------
-    dataset : str
-        As for `locate`.
-
-    Returns
-    -------
-    int
-        The number that the training file of a folder contains. It is 700 for the study's own data
-        sets, for files without such a number, and for a folder that doesn't exist.
-
-    Raises
-    ------
-    DatasetError
-        If the folder holds no data set, or its training file is damaged.
-    """
+    """Return the number of channels of a data set, without making or downloading it."""
     if dataset in NAMED or not resolve(dataset).is_dir():
         return N_CHANNELS
-    train, _ = locate(dataset)
+    train, _ = obtain(dataset)
     return channels_of(train)
 
 
@@ -105,8 +59,10 @@ def _only_pair(folder: Path) -> tuple[Path, Path]:
             "root."
         )
     names = {path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")}
+    numbers = range(1, MOST_COPIES + 1)
+    copies = {copy_name(name, copy) for name in names for copy in numbers}
     pairs = []
-    for name in sorted(names - _names_of_copies(names)):
+    for name in sorted(names - copies):
         train = _packed_or_not(folder / f"{name}_train")
         test = _packed_or_not(folder / f"{name}_test")
         if train and test:
@@ -136,40 +92,13 @@ def _why_no_pair(folder: Path) -> str:
     )
 
 
-def _names_of_copies(names: Collection[str]) -> set[str]:
-    """Return the names that augmented copies of some data sets have."""
-    numbers = range(1, MOST_COPIES + 1)
-    return {copy_name(name, copy) for name in names for copy in numbers}
-
-
-def locate_augmented(
+def obtain_augmented(
     dataset: str, files: tuple[Path, Path], file_number: int, copies: int
 ) -> list[Path]:
     """Find the augmented copies of a data set's training file or test file, or make them.
 
     Each copy is a file of its own. Row by row it has the recordings of the original file, augmented
     as `WaveformAugmentation` draws it.
-
-    Parameters
-    ----------
-    dataset : str
-        As for `locate`. Missing copies of ``"hd"`` are made.
-    files : tuple of Path
-        Training file and test file, from `locate`.
-    file_number : int
-        0 for copies of the training file, 1 for copies of the test file.
-    copies : int
-        How many copies: numbers 1 to `copies`.
-
-    Returns
-    -------
-    list of Path
-        The copies, in the order of their numbers.
-
-    Raises
-    ------
-    DatasetError
-        If a copy is missing and can't be made.
     """
     numbers = range(1, copies + 1)
     if dataset == "hd":
@@ -183,51 +112,22 @@ def locate_augmented(
         wanted = files[file_number].with_name(name)
         path = _packed_or_not(wanted)
         if path is None:
-            _refuse_absent(wanted, copies)
+            raise DatasetError(
+                f"{wanted}.h5: no such file. Make it from the recordings with "
+                f"encode_recordings(..., augmented_copies={copies}), or set `augmented_copies` to "
+                "0, as it must be with 'spoken' and 'shd'."
+            )
         paths.append(path)
     return paths
 
 
-def _refuse_absent(path: Path, n_copies: int) -> NoReturn:
-    """Raise the DatasetError of a file of augmented copies that isn't there."""
-    raise DatasetError(
-        f"{path}.h5: no such file. Make it from the recordings with "
-        f"encode_recordings(..., augmented_copies={n_copies}), or set `augmented_copies` to 0, as "
-        "it must be with 'spoken' and 'shd'."
-    )
-
-
 def dataset_name(files: tuple[Path, Path]) -> str:
-    """Return the name of a data set for figures and tables.
-
-    Parameters
-    ----------
-    files : tuple of Path
-        Training file and test file, from `locate`.
-
-    Returns
-    -------
-    str
-        What the training file's name has before ``_train``.
-    """
+    """Return the name of a data set for figures and tables."""
     return files[0].name.rpartition("_train")[0]
 
 
 def speaker_name(dataset: str, speaker: int) -> str:
-    """Return the name of a speaker for figures and tables.
-
-    Parameters
-    ----------
-    dataset : str
-        Name of the data set, from `dataset_name`.
-    speaker : int
-        The speaker's number in the files.
-
-    Returns
-    -------
-    str
-        A letter for a synthetic voice of ``spoken``, the number for a person.
-    """
+    """Return the name of a speaker for figures and tables."""
     letters = string.ascii_uppercase
     return letters[speaker] if dataset == "spoken" and speaker < len(letters) else str(speaker)
 
@@ -238,26 +138,6 @@ def fingerprint(
     """Return a data set's name and the SHA-256 of its files, which identify what a run trains on.
 
     Only the bytes of the HDF5 files count. Packing them as ``.gz`` or ``.zip`` changes nothing.
-
-    Parameters
-    ----------
-    files : tuple of Path
-        Training file and test file, from `locate`.
-    augmented : mapping, optional
-        The augmented copies that a run trains on too, from `locate_augmented`, by the number of the
-        file that they are copies of (0: training file, 1: test file).
-
-    Returns
-    -------
-    dict of str to str
-        `name`, `train_sha256` and `test_sha256`; with augmented recordings also
-        `augmented_train_sha256` and `augmented_test_sha256`: the hashes of all copies, in their
-        order, with spaces between them.
-
-    Raises
-    ------
-    DatasetError
-        If a file can't be read.
     """
     train, test = files
     entries = {

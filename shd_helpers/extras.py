@@ -17,23 +17,7 @@ class MissingExtraError(ImportError):
 
 @contextmanager
 def from_extra(extra: str) -> Iterator[None]:
-    """Name the extra to install if an import in the block finds no such library.
-
-    Parameters
-    ----------
-    extra : str
-        An extra of ``pyproject.toml``, or several, separated by commas.
-
-    Yields
-    ------
-    None
-        While the block imports.
-
-    Raises
-    ------
-    MissingExtraError
-        If a library isn't installed.
-    """
+    """Name the extra to install if an import in the block finds no such library."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -48,17 +32,5 @@ def from_extra(extra: str) -> Iterator[None]:
 
 
 def pip_command(extra: str) -> str:
-    """Return the command that installs an extra.
-
-    Parameters
-    ----------
-    extra : str
-        An extra of ``pyproject.toml``, or several, separated by commas.
-
-    Returns
-    -------
-    str
-        The command. It needs no folder and no address, because pip knows the extras of a package
-        that is installed.
-    """
+    """Return the command that installs an extra."""
     return f"python -m pip install '{DISTRIBUTION}[{extra}]'"

@@ -28,24 +28,16 @@ RATE_HZ = 48_000
 
 
 class Answer(NamedTuple):
-    """A network's answer to one utterance.
+    """A network's answer to one utterance."""
 
-    Parameters
-    ----------
-    digit : str
-        Class name.
-    confidence : float
-        0 to 1: the digit's share in the softmax of the scores of the language's digits.
-    accepted : bool or None
-        True if the confidence reaches the network's threshold and no digit of another language
-        scores higher. None if the network has no threshold.
-    warning : str
-        A sentence about the recording; empty for none.
-    """
-
+    # Class name.
     digit: str
+    # 0 to 1: the digit's share in the softmax of the scores of the language's digits.
     confidence: float
+    # True if the confidence reaches the network's threshold and no digit of another language scores
+    # higher. None if the network has no threshold.
     accepted: bool | None
+    # A sentence about the recording; empty for none.
     warning: str
 
 
@@ -118,7 +110,7 @@ class Listener:
         """
         model = self._network.network
         events = input_of(self._network, utterance.times, utterance.units)
-        scores, _ = choose_engine("fused", model).evaluate_batch(model, events, [0])
+        scores, _ = choose_engine("compiled", model).evaluate_batch(model, events, [0])
         confidences = scores[0, self._classes].softmax(0)
         best = self._classes[int(confidences.argmax())]
         threshold = self._network.about.get("confidence_threshold")
@@ -133,15 +125,7 @@ class Listener:
 def record() -> np.ndarray:
     """Record the microphone for `RECORD_S`.
 
-    Returns
-    -------
-    (samples,) float array
-        Mono sound at `RATE_HZ`.
-
-    Raises
-    ------
-    RecordingError
-        If there is no microphone, or no package or library that can use it.
+    Returns (samples,).
     """
     remedy = "Name a sound file instead, or say a digit in notebook 4."
     try:
@@ -164,18 +148,7 @@ def record() -> np.ndarray:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Classify sound files, or what the microphone records, from the command line.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The command's arguments. Default: those of the command line.
-
-    Returns
-    -------
-    int
-        Exit status: 1 if there is no utterance in one of them.
-    """
+    """Classify sound files, or what the microphone records, from the command line."""
     parser = argparse.ArgumentParser(
         prog="shd hear",
         description="Recognize the digit in each sound file or, without a file, from the "

@@ -39,16 +39,6 @@ def check_checkout(folder: Path) -> None:
 
     An environment that was copied with its checkout still has the first checkout's package
     installed. Runs, tables and figures would go there.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the command or the notebook was started.
-
-    Raises
-    ------
-    ImportError
-        If the folder, or one above it, is another checkout than that of this package.
     """
     for checkout in (folder, *folder.parents):
         if not _is_checkout(checkout):
@@ -62,18 +52,7 @@ def check_checkout(folder: Path) -> None:
 
 
 def need_checkout(what: str) -> None:
-    """Refuse what only a checkout of the study can do.
-
-    Parameters
-    ----------
-    what : str
-        What was asked for, as the subject of a sentence, and why it needs a checkout.
-
-    Raises
-    ------
-    CheckoutError
-        If the package is installed without a checkout.
-    """
+    """Refuse what only a checkout of the study can do."""
     if not IN_CHECKOUT:
         raise CheckoutError(
             f"{what}, so it needs a checkout of the study, but {PACKAGE} is installed without one. "
@@ -82,29 +61,12 @@ def need_checkout(what: str) -> None:
 
 
 def home() -> Path:
-    """Return the folder that relative paths count from.
-
-    Returns
-    -------
-    Path
-        The root of the checkout, or the working directory if the package is installed without one.
-    """
+    """Return the folder that relative paths count from."""
     return ROOT if IN_CHECKOUT else Path.cwd()
 
 
 def resolve(path: str | Path) -> Path:
-    """Make a path absolute, relative to `home`.
-
-    Parameters
-    ----------
-    path : str or Path
-        A path; a leading ``~`` is the user's home.
-
-    Returns
-    -------
-    Path
-        The absolute path.
-    """
+    """Make a path absolute, relative to `home`."""
     return home() / Path(path).expanduser()
 
 
@@ -113,11 +75,6 @@ def data_dir() -> Path:
 
     It is ``$SHD_DATA_DIR``, or ``data/`` in a checkout, or ``shd_helpers/`` in the user's folder of
     caches (on Linux ``~/.cache``).
-
-    Returns
-    -------
-    Path
-        The folder, which may not exist yet.
     """
     folder = os.environ.get("SHD_DATA_DIR")
     if folder:
@@ -130,13 +87,7 @@ def data_dir() -> Path:
 
 
 def runs_dir() -> Path:
-    """Return the folder that holds the run folders: ``runs/``, or ``$SHD_RUNS_DIR``.
-
-    Returns
-    -------
-    Path
-        The folder, which may not exist yet.
-    """
+    """Return the folder that holds the run folders: ``runs/``, or ``$SHD_RUNS_DIR``."""
     return resolve(os.environ.get("SHD_RUNS_DIR") or "runs")
 
 
@@ -145,49 +96,25 @@ def img_dir() -> Path:
 
     Only ``make notebooks`` writes the committed ``img/``, and names it by the variable. The figures
     of ``make study`` are written to its run folder.
-
-    Returns
-    -------
-    Path
-        The folder, which may not exist yet.
     """
     folder = os.environ.get("SHD_IMG_DIR")
     return resolve(folder) if folder else runs_dir() / "img"
 
 
 def results_dir() -> Path:
-    """Return the folder of the tables: ``results/``, or ``$SHD_RESULTS_DIR``.
-
-    Returns
-    -------
-    Path
-        The folder, which may not exist yet.
-    """
+    """Return the folder of the tables: ``results/``, or ``$SHD_RESULTS_DIR``."""
     return resolve(os.environ.get("SHD_RESULTS_DIR") or "results")
 
 
 def networks_dir() -> Path:
-    """Return the folder of the pretrained networks.
-
-    Returns
-    -------
-    Path
-        ``networks/`` in `results_dir`. If the package is installed without a checkout, and
-        ``$SHD_RESULTS_DIR`` isn't set, the networks that were installed with it.
-    """
+    """Return the folder of the pretrained networks."""
     if IN_CHECKOUT or os.environ.get("SHD_RESULTS_DIR"):
         return results_dir() / "networks"
     return PACKAGE / "pretrained_networks"
 
 
 def own_tables_dir() -> Path:
-    """Return the folder for tables of sweeps that aren't among the study's own.
-
-    Returns
-    -------
-    Path
-        The working directory, or ``$SHD_RESULTS_DIR``. So they aren't among the committed results.
-    """
+    """Return the folder for tables of sweeps that aren't among the study's own."""
     folder = os.environ.get("SHD_RESULTS_DIR")
     return resolve(folder) if folder else Path.cwd()
 
@@ -196,12 +123,6 @@ def folder_variables() -> dict[str, str]:
     """Return the environment variables by which a process elsewhere finds the same folders.
 
     A notebook's kernel has another working directory, from which an installed package would count.
-
-    Returns
-    -------
-    dict
-        Absolute folders by the names of the variables; none in a checkout, where the working
-        directory doesn't matter.
     """
     if IN_CHECKOUT:
         return {}

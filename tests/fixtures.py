@@ -10,8 +10,8 @@ import torch
 from shd_corpus import heidelberg, speech
 from shd_corpus.shd_file import FILES, copy_name
 from shd_helpers import data as datasets
-from shd_helpers.computing_code import code_hash
 from shd_helpers.sweeps import reuse
+from shd_helpers.versions import code_hash
 from tests.builders.browsers import CHROMIUM, FLAGS
 from tests.sweep_home import Home, stopped
 from tests.toy import small_data, write_toy

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from shd_corpus import versions as corpus_versions
 from shd_corpus.class_names import LANGUAGES
@@ -27,14 +28,13 @@ from shd_corpus.shd_file import Utterances
 from shd_corpus.sound_file import RATE_HZ, at_48_khz
 from shd_corpus.waveform_augmentation import WaveformAugmentation
 from shd_helpers import versions
-from shd_helpers.computing_code import code_hash
 from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsample
 from shd_helpers.events.split import split_utterances
 from shd_helpers.network import NetworkConfig, Quantization, build_network, choose_engine, costs
-from shd_helpers.network.engine import ENGINES, Network
+from shd_helpers.network.engine import ENGINES, one_thread
 from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.threads import one_thread
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
+from shd_helpers.versions import code_hash
 
 VALUES = Path(__file__).with_suffix(".json")
 # Another processor adds in another order, which changes the last digits.
@@ -176,8 +176,8 @@ def cases_by_version() -> dict[str, dict[str, Callable[[], CaseValues]]]:
         for name, network in NETWORKS.items():
             numerics[f"{name} ({engine})"] = partial(one_update, network, engine)
     convolutional = {"network": "convolutional"}
-    numerics["convolutional network"] = partial(one_update, convolutional, "fused")
-    numerics["steps of 6 ms"] = partial(one_update, {"n_delays": 3}, "fused", step_ms=6.0)
+    numerics["convolutional network"] = partial(one_update, convolutional, "compiled")
+    numerics["steps of 6 ms"] = partial(one_update, {"n_delays": 3}, "compiled", step_ms=6.0)
     numerics["training"] = training
     numerics["one cycle, weight decay"] = partial(training, schedule="one_cycle", weight_decay=0.5)
     numerics["augmentation"] = partial(training, augmentation=AUGMENTATION)
@@ -354,7 +354,7 @@ def _events(step_ms: float = 3.0) -> Events:
     )
 
 
-def _model(network: Mapping, step_ms: float = 3.0) -> Network:
+def _model(network: Mapping, step_ms: float = 3.0) -> nn.Module:
     """Return a small network that spikes often enough for gradients everywhere.
 
     The weights of the combined network of an ensemble are scaled separately from those of its

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from corpus_tests.made_files import write
+from evidence.networks import save_pretrained
 from shd_corpus import shd_file
 from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, GERMAN, language_classes
@@ -204,7 +205,7 @@ def test_two_files_of_different_data_sets_are_refused(tmp_path, data_dir):
 def test_the_share_that_is_cut_is_counted_and_warned_of(tmp_path, data_dir):
     """Times are uniform from 0 to 0.8 s, so 0.7 s cuts an eighth."""
     write_ridges(tmp_path, 100)
-    files = datasets.locate(str(tmp_path))
+    files = datasets.obtain(str(tmp_path))
     times = np.concatenate([read_shd(file).times.astype(float) for file in files])
     for _ in range(2):  # the second time from the cache
         with pytest.warns(UserWarning, match=r"own_t.*h5: duration_s 0.7 cuts off 1\d\.\d % of"):
@@ -229,7 +230,7 @@ def train(folder: Path, dataset: Path, **settings):
     size = (training.n_units, len(training.class_names), training.step_ms)
     model = network.build_network(recipe.network, *size, generator)
     flat = recipe.flat()
-    run = study.RunWriter(folder, flat, study.identify_data(flat), parts, model)
+    run = study.RunWriter(folder, flat, study.obtain_and_identify(flat), parts, model)
     study.fit(model, training, parts.validation, recipe.training, generator, on_epoch=run.epoch)
     tested = study.evaluate(model, parts.test)
     scores = {"train": study.evaluate(model, training).accuracy}
@@ -259,7 +260,7 @@ def test_a_run_with_five_classes_goes_all_the_way(n_channels, tmp_path, data_dir
     assert trained.class_names == CLASSES and trained.grid.n_channels == n_channels
     assert trained.classes_of("english") == trained.classes_of("german") == list(range(5))
     assert trained.speaking("german").class_names == CLASSES
-    study.save_pretrained(run, tmp_path / "kept.npz")
+    save_pretrained(run, tmp_path / "kept.npz")
     kept = study.load_pretrained(tmp_path / "kept.npz")
     assert kept.class_names == CLASSES and kept.grid == trained.grid
     assert len(study.load_utterances(trained).test) == 20

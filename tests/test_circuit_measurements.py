@@ -8,7 +8,7 @@ import pytest
 
 from evidence import circuit_tables
 from shd_helpers.study import load_pretrained
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError
 
 
 def test_rows_that_another_process_adds_during_a_measurement_stay(tmp_path):

@@ -1,29 +1,19 @@
-"""Class scores that are kept beside a sweep's table, and the ensembles that are made of them."""
+"""Class scores that are kept beside a sweep's table, from which ensembles can be judged."""
 
 import shutil
 
 import h5py
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd_helpers.network import Ensemble, NetworkConfig, SpikingNetwork
-from shd_helpers.study import evaluate
-from shd_helpers.study.class_scores import (
-    SCORES,
-    ClassScores,
-    behind_the_winner,
-    collect_scores,
-    mean_of_scores,
-)
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps import results, reuse
 from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.saved import SCORES, behind_the_winner
 from shd_helpers.sweeps.spec import read_sweep
 from tests import RESULTS
-from tests.builders.events import random_events
 
 BY_SEED = {0: [[0.5, 2.0], [3.0, -1.0]], 1: [[1.0, 0.0], [0.0, 1e9]]}
 MOST_BYTES = 20_000_000  # of all files of class scores in results/
@@ -77,17 +67,15 @@ def swept(home):
 
 def test_a_sweep_keeps_the_scores_of_its_runs(swept):
     runs = read_sweep(swept.yaml).runs
-    found = collect_scores(swept.table)
-    assert set(found) == {run.hash for run in runs} == {*SCORES.read(swept.scores)}
-    first, second = (found[run.hash] for run in runs)
-    assert first.scores.tolist() == [[-1.5, 0], [0, -4]]
-    assert second.scores.tolist() == [[0, -1], [-65504, 0]]
-    assert first.class_names == ("one", "two")
-    assert first.label.tolist() == [0, 1]
-    assert first.is_correct.tolist() == [False, False]
-    assert second.is_correct.tolist() == [True, True]
-    assert first.file.tolist() == [1, 1] and first.row.tolist() == [0, 1]
-    assert first.speaker.tolist() == [3, 5]
+    with h5py.File(swept.scores) as file:
+        assert set(file) == {run.hash for run in runs}
+        first, second = (file[run.hash] for run in runs)
+        assert first["scores"][:].tolist() == [[-1.5, 0], [0, -4]]
+        assert second["scores"][:].tolist() == [[0, -1], [-65504, 0]]
+        assert list(first.attrs["class_names"]) == ["one", "two"]
+        assert first["label"][:].tolist() == [0, 1]
+        assert first["file"][:].tolist() == [1, 1] and first["row"][:].tolist() == [0, 1]
+        assert first["speaker"][:].tolist() == [3, 5]
 
 
 def test_kept_scores_survive_their_run_folders_and_other_runs_join_them(swept):
@@ -112,96 +100,22 @@ def test_kept_scores_survive_their_run_folders_and_other_runs_join_them(swept):
     assert swept.scores.read_bytes() == before
 
 
-def test_missing_and_damaged_scores_are_reported(swept):
-    good = swept.scores.read_bytes()
-    with h5py.File(swept.scores, "r+") as file:
-        del file[read_sweep(swept.yaml).runs[0].hash]
-    with pytest.raises(TableError, match=r"scores\.h5: 1 runs are missing\. Run the sweep again"):
-        collect_scores(swept.table)
-    swept.scores.write_bytes(good[: len(good) // 2])
-    with pytest.raises(TableError, match=r"trial_scores\.h5: damaged"):
-        collect_scores(swept.table)
-    swept.scores.write_bytes(good)
-    with h5py.File(swept.scores, "r+") as file:
-        run = file[read_sweep(swept.yaml).runs[0].hash]
-        run.attrs["class_names"] = ["one", "two", "three"]
-    with pytest.raises(TableError, match=r"trial_scores\.h5: damaged.*sizes of .* don't match"):
-        collect_scores(swept.table)
-
-
-def member(scores, **changes):
-    n = len(scores)
-    columns = {"label": [0] * n, "file": [1] * n, "row": range(n), "speaker": [2] * n} | changes
-    arrays = {name: np.array(values) for name, values in columns.items()}
-    return ClassScores(np.array(scores, np.float16), class_names=("a", "b"), **arrays)
-
-
-def test_an_ensemble_of_stored_scores_answers_as_the_ensemble_of_networks_does():
-    """The oracle runs the networks themselves."""
-    events = random_events(60, 20, 8, 2, 0.3)
-    networks = [
-        SpikingNetwork(
-            (8, 6, 2), NetworkConfig(readout="membrane"), torch.Generator().manual_seed(seed)
-        )
-        for seed in range(3)
-    ]
-    members = [
-        member(
-            behind_the_winner(evaluate(network, events).class_scores.numpy()),
-            label=events.labels,
-        )
-        for network in networks
-    ]
-    together = evaluate(Ensemble(networks), events)
-    found = mean_of_scores(members)
-    assert (found.is_correct == (together.answers == events.labels)).all()
-    exact = together.class_scores.double().numpy()
-    exact -= exact.max(axis=1, keepdims=True)
-    np.testing.assert_allclose(found.scores, exact, atol=2e-3)
-    assert len({tuple(each.is_correct) for each in (*members, found)}) > 2  # they differ
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_stored_scores_that_are_not_finite_are_refused(swept, value):
-    with h5py.File(swept.scores, "r+") as file:
-        name = next(iter(file))
-        file[name]["scores"][0, 1] = value
-    with pytest.raises(TableError, match=rf"trial_scores\.h5: damaged .*{name} has class scores"):
-        collect_scores(swept.table)
-
-
-def test_scores_of_a_network_that_diverged_are_not_stored(home):
-    run = read_sweep(home.yaml).runs[0]
-    home.finish(run, predicted=["one", "two"], scores=[[np.nan, 1], [0, 1]])
-    with pytest.raises(TableError, match=r"class scores aren't finite, because .* diverged"):
-        SCORES.save(home.scores, {run.hash: run.folder})
-    assert not home.scores.exists()
-
-
-def test_members_are_matched_by_utterance():
-    first = member([[0, -1], [-3, 0]])
-    turned = member([[0, -4], [-5, 0]], row=[1, 0])
-    mean = mean_of_scores([first, turned])
-    assert mean.row.tolist() == [0, 1]
-    assert mean.scores.tolist() == [[-2.0, 0.0], [0.0, -0.5]]
-
-
-def test_some_utterances_are_taken_by_index_or_by_truth_value():
-    scores = member([[0, -1], [-2, 0], [-3, 0]], label=[0, 1, 1], speaker=[4, 5, 6])
-    turned = scores.take(np.array([2, 0]))
-    assert turned.scores.tolist() == [[-3, 0], [0, -1]] and turned.label.tolist() == [1, 0]
-    assert turned.row.tolist() == [2, 0] and turned.file.tolist() == [1, 1]
-    chosen = scores.take(scores.speaker > 4)
-    assert chosen.speaker.tolist() == [5, 6] and chosen.scores.tolist() == [[-2, 0], [-3, 0]]
-    assert turned.class_names == chosen.class_names == ("a", "b")
-
-
-@pytest.mark.parametrize("change", [{"row": [0, 2]}, {"file": [0, 1]}, {"label": [0, 1]}])
-def test_members_of_different_utterances_are_no_ensemble(change):
-    with pytest.raises(ValueError, match="they have scored different utterances"):
-        mean_of_scores([member([[0, -1], [-3, 0]]), member([[0, -1], [-3, 0]], **change)])
-    with pytest.raises(ValueError, match="needs at least one network"):
-        mean_of_scores([])
+def test_a_run_without_its_scores_is_run_again(home):
+    """Its row and its predictions are there, as of a sweep that kept no scores at first."""
+    home.write(grid={"x": [1.0]}, keep_predictions=True)
+    first, second = read_sweep(home.yaml).runs
+    home.finish(first, predicted=["one", "one"])
+    home.finish(second, predicted=["two", "one"])
+    run_sweep(home.yaml)
+    home.write(grid={"x": [1.0]}, keep_predictions=True, keep_scores=True)
+    sweep = read_sweep(home.yaml)
+    found = reuse.find_pending_runs(sweep, sweep.runs)
+    assert [each.ignore_finished_folder for each in found.pending] == [True, True]
+    home.finish(second, predicted=["two", "one"], scores=BY_SEED[0])
+    found = reuse.find_pending_runs(sweep, sweep.runs)
+    assert [each.run.hash for each in found.pending] == [first.hash]
+    reuse.store_finished_folders(sweep, found.only_in_folders)
+    assert {*SCORES.read(home.scores)} == {second.hash}
 
 
 def test_all_committed_scores_take_at_most_20_megabytes():

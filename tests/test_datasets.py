@@ -16,25 +16,25 @@ from tests.imports import loaded_by
 def test_locate_finds_one_pair(tmp_path):
     for name in ("x_train.h5.gz", "x_test.h5", "y_train.h5", "notes.txt"):
         (tmp_path / name).touch()
-    train, test = datasets.locate(str(tmp_path))
+    train, test = datasets.obtain(str(tmp_path))
     assert (train.name, test.name) == ("x_train.h5.gz", "x_test.h5")
     assert datasets.dataset_name((train, test)) == "x"
     assert [datasets.speaker_name(name, 2) for name in ("spoken", "x")] == ["C", "2"]
     assert datasets.speaker_name("spoken", 26) == "26"  # of files that somebody else called so
     (tmp_path / "y_test.h5").touch()
     with pytest.raises(DatasetError, match=r"2 pairs.*: x, y\. Keep one"):
-        datasets.locate(str(tmp_path))
+        datasets.obtain(str(tmp_path))
     for name in ("x_test.h5", "y_test.h5"):
         (tmp_path / name).unlink()
     (tmp_path / "x_test.h5").symlink_to(tmp_path / "gone.h5")
     (tmp_path / "y_test.h5").mkdir()
     with pytest.raises(DatasetError, match=r"x_train\.h5\.gz found, but no x_test\.h5 .*Put both"):
-        datasets.locate(str(tmp_path))
+        datasets.obtain(str(tmp_path))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"no files <name>_train\.h5 and .* found"):
-        datasets.locate(str(tmp_path / "empty"))
+        datasets.obtain(str(tmp_path / "empty"))
     with pytest.raises(DatasetError, match=r"no such folder"):
-        datasets.locate(str(tmp_path / "absent"))
+        datasets.obtain(str(tmp_path / "absent"))
 
 
 def test_hd_and_its_augmented_copies_are_made_in_the_folder_of_data(data_dir, monkeypatch):
@@ -94,7 +94,7 @@ def site(monkeypatch, data_dir, tmp_path):
 
 
 def test_download_then_second_run_without_network(site, data_dir, monkeypatch, capfd):
-    files = datasets.locate("shd")
+    files = datasets.obtain("shd")
     assert [path.name for path in files] == ["shd_train.h5.zip", "shd_test.h5.zip"]
     for path in files:
         assert path.read_bytes() == site.files[path.name]
@@ -103,13 +103,13 @@ def test_download_then_second_run_without_network(site, data_dir, monkeypatch, c
     assert names(data_dir / "shd") == ["shd_test.h5.zip", "shd_train.h5.zip"]
     assert "Downloading" not in capfd.readouterr().err
     monkeypatch.setenv("SHD_BASE_URL", "http://127.0.0.1:9/closed")
-    assert datasets.locate("shd") == files
+    assert datasets.obtain("shd") == files
 
 
 def test_second_address(site, monkeypatch):
     monkeypatch.delenv("SHD_BASE_URL")
     monkeypatch.setattr(download, "SITES", ("http://127.0.0.1:9/closed/", f"{site.address}/"))
-    check_good(read_shd(datasets.locate("shd")[0]))
+    check_good(read_shd(datasets.obtain("shd")[0]))
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zip"])
@@ -119,11 +119,11 @@ def test_files_fetched_by_hand(site, data_dir, tmp_path, suffix):
     for name in ("shd_train.h5", "shd_test.h5"):
         path = packed(tmp_path / name, suffix)
         path.rename(folder / path.name)
-    assert [path.parent for path in datasets.locate("shd")] == [folder] * 2
+    assert [path.parent for path in datasets.obtain("shd")] == [folder] * 2
     assert site.asked == []
     (folder / f"shd_test.h5{suffix}").write_bytes(b"another")
     with pytest.raises(DatasetError, match=r"shd_test.*: (has the MD5|damaged)"):
-        datasets.locate("shd")
+        datasets.obtain("shd")
 
 
 def test_without_a_network_the_message_has_both_addresses_and_the_remedy(
@@ -133,7 +133,7 @@ def test_without_a_network_the_message_has_both_addresses_and_the_remedy(
     closed = ("http://127.0.0.1:9/one/", "http://127.0.0.1:9/other/")
     monkeypatch.setattr(download, "SITES", closed)
     with pytest.raises(DatasetError, match=r"/one/shd_train.*/other/shd_train.*by hand"):
-        datasets.locate("shd")
+        datasets.obtain("shd")
     assert not list((data_dir / "shd").rglob("*.h5*"))
 
 
@@ -141,7 +141,7 @@ def test_what_a_killed_download_has_left_is_removed(site, data_dir):
     left = data_dir / "shd" / "download" / "tmp1"
     left.parent.mkdir(parents=True)
     left.write_bytes(site.files["shd_train.h5.zip"][:100])
-    check_good(read_shd(datasets.locate("shd")[0]))
+    check_good(read_shd(datasets.obtain("shd")[0]))
     assert names(data_dir / "shd") == ["shd_test.h5.zip", "shd_train.h5.zip"]
 
 
@@ -162,9 +162,9 @@ def test_a_failed_download_ends_in_one_sentence_and_leaves_no_file(
     if content:
         site.files["shd_train.h5.zip"] = content
     with pytest.raises(DatasetError, match=rf"shd_train\.h5\.zip: .*{why}.*by hand") as error:
-        datasets.locate("shd")
+        datasets.obtain("shd")
     assert "\n" not in str(error.value)
     assert not list((data_dir / "shd").rglob("*.h5*"))
     assert not list((data_dir / "shd" / "download").glob("*"))
     site.files["shd_train.h5.zip"] = good  # and the next try succeeds
-    assert datasets.locate("shd")[0].read_bytes() == good
+    assert datasets.obtain("shd")[0].read_bytes() == good

@@ -17,7 +17,7 @@ from torch.nn.utils import prune
 
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network import compiled_engine, engine_support, kernels
-from shd_helpers.network import loop as reference
+from shd_helpers.network import module_engine as reference
 from shd_helpers.network.config import SURROGATES
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.network.surrogates import derivative, spike_grad

@@ -13,7 +13,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from shd_helpers.network import NetworkConfig, compiled_engine, engine, engine_support, loop
+from shd_helpers.network import (
+    NetworkConfig,
+    compiled_engine,
+    engine,
+    engine_support,
+    module_engine,
+)
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
 from shd_helpers.network.surrogates import spike_grad
@@ -207,17 +213,17 @@ def test_networks_of_settings_compute_what_snntorchs_loop_computes(settings):
             fc.bias += torch.linspace(-0.05, 0.1, len(fc.bias))
     events = random_events(9, 30, 20, 6, 0.2)
     index = np.array([4, 0, 1, 5, 3, 8])
-    assert engine.choose_engine("fused", model) is engine.COMPILED
+    assert engine.choose_engine("compiled", model) is engine.COMPILED
     loss, scores = compiled_engine.forward_backward(model, events, index)
     ours = {name: parameter.grad for name, parameter in model.named_parameters()}
-    want_loss, want_scores = loop.forward_backward(model, events, index)
+    want_loss, want_scores = module_engine.forward_backward(model, events, index)
     assert loss == pytest.approx(want_loss, rel=1e-5)
     torch.testing.assert_close(scores, want_scores, rtol=1e-5, atol=1e-5)
     for name, parameter in model.named_parameters():
         size = torch.linalg.norm(parameter.grad)
         assert size > 0, name
         assert torch.linalg.norm(ours[name] - parameter.grad) < 1e-5 * size, name
-    states = loop.record(model, events, index)
+    states = module_engine.record_spiking(model, events, index)
     spks = (*states.hidden_spk, states.spk)
     mems = (*states.hidden_mem, states.mem)
     check_states(model, events, index, [*zip(spks, mems, strict=True)])
@@ -273,5 +279,6 @@ def test_circuits_refuse_what_the_engine_has_beyond_them():
 def test_the_slowdown_that_the_warning_names_is_the_committed_one():
     with (RESULTS / "bench.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["benchmark"] == "training step"]
-    ratios = {int(row["batch"]): float(row["ratio"]) for row in rows if row["variant"] == "fused"}
+    compiled = [row for row in rows if row["variant"] == "compiled"]
+    ratios = {int(row["batch"]): float(row["ratio"]) for row in compiled}
     assert (round(ratios[128]), round(ratios[8])) == engine.SLOWDOWN

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from shd_helpers.network import Ensemble, NetworkConfig, SpikingNetwork, build_network
+from shd_helpers.network import Ensemble, NetworkConfig, SpikingNetwork, build_network, costs
 from shd_helpers.network.ensemble import combine_members
 from shd_helpers.study.evaluation import evaluate, record_examples
 from shd_helpers.study.training import TrainConfig, fit, overfit, train_epoch
@@ -29,7 +29,7 @@ def built(**changes):
 
 
 @pytest.mark.parametrize("changes", KINDS)
-@pytest.mark.parametrize("engine", ["fused", "snntorch"])
+@pytest.mark.parametrize("engine", ["compiled", "snntorch"])
 def test_scores_are_the_means_of_the_members(changes, engine):
     ensemble = built(**changes)
     events = random_events(12, 60, 20, 5, 0.1)
@@ -112,16 +112,16 @@ def test_other_networks_are_averaged_as_they_are(changes):
     for one in alone[1:]:
         assert not torch.equal(one.class_scores, alone[0].class_scores)
     mean = torch.stack([one.class_scores for one in alone]).mean(0)
-    for engine in ("fused", "snntorch"):
+    for engine in ("compiled", "snntorch"):
         together = evaluate(ensemble, events, engine)
         torch.testing.assert_close(together.class_scores, mean, rtol=1e-4, atol=1e-4)
         hidden = sum(one.n_spikes[:, :-1].sum() for one in alone)
         assert together.n_spikes.shape == (12, 2) and together.n_spikes[:, 0].sum() == hidden
-    table = together.predictions(with_accumulates=False)
-    late = [one.predictions(with_accumulates=False).late_spikes for one in alone]
+    table = together.predictions()
+    late = [one.predictions().late_spikes for one in alone]
     assert table.late_spikes.tolist() == sum(late).tolist()
     with pytest.raises(ValueError, match="can't be counted: it is an Ensemble"):
-        together.predictions(with_accumulates=True)
+        costs(ensemble, table, events.n_steps, events.n_units)
     assert record_examples(ensemble, events) == {}
 
 
@@ -148,7 +148,7 @@ def test_an_ensemble_of_modules_is_saved_and_loaded_as_one(tmp_path):
     assert not torch.equal(evaluate(ensemble, events).class_scores, wanted)
     ensemble.load_state_dict(torch.load(tmp_path / "ensemble.pt", weights_only=True))
     assert torch.equal(evaluate(ensemble, events).class_scores, wanted)
-    assert "hidden_spikes" not in evaluate(ensemble, events).predictions(with_accumulates=False)
+    assert "hidden_spikes" not in evaluate(ensemble, events).predictions()
     losses = overfit(ensemble, events, 30)  # without `fit`, all members together
     assert losses[-1] < losses[0]
 

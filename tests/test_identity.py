@@ -91,18 +91,18 @@ def test_a_users_object_counts_by_reference_and_content_wherever_its_file_is(tmp
         (tmp_path / folder / "mine.py").write_text("def boxcar(x):\n    return x\n")
     here = {"surrogate": f"{tmp_path}/here/mine.py:boxcar"}
     elsewhere = {"surrogate": f"{tmp_path}/elsewhere/mine.py:boxcar"}
-    files = identity.identify_objects(here)
+    files = identity.identify_user_code(here)
     first = run_hash(here, DATA | files)
     of_file = hashlib.sha256(b"def boxcar(x):\n    return x\n").hexdigest()
     digest = hashlib.sha256(f"{of_file}mine.py".encode()).hexdigest()
-    contents = CONTENTS | {"objects_sha256": f"mine.py {digest}"}
+    contents = CONTENTS | {"user_code_sha256": f"mine.py {digest}"}
     assert first == by_hand({"surrogate": "mine.py:boxcar"}, contents)
-    assert run_hash(elsewhere, DATA | identity.identify_objects(elsewhere)) == first
+    assert run_hash(elsewhere, DATA | identity.identify_user_code(elsewhere)) == first
     other_name = {"surrogate": f"{tmp_path}/here/mine.py:other"}
     assert run_hash(other_name, DATA | files) != first
     (tmp_path / "here" / "mine.py").write_text("def boxcar(x):\n    return 2 * x\n")
-    assert run_hash(here, DATA | identity.identify_objects(here)) != first
+    assert run_hash(here, DATA | identity.identify_user_code(here)) != first
 
 
 def test_settings_without_references_identify_no_object():
-    assert identity.identify_objects({"surrogate": "fast_sigmoid", "network": "spiking"}) == {}
+    assert identity.identify_user_code({"surrogate": "fast_sigmoid", "network": "spiking"}) == {}

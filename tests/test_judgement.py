@@ -24,12 +24,11 @@ from torch import nn
 
 from shd_helpers.events import Augmentation, Events, speaker_folds
 from shd_helpers.network import SpikingNetwork
-from shd_helpers.objects import load_object
-from shd_helpers.study import folds
-from shd_helpers.study.folds import FoldTask, seeded, try_network
-from shd_helpers.study.judgement import JudgeOptions, judge
-from shd_helpers.study.judgement_result import Judgement
+from shd_helpers.study import fold_training
+from shd_helpers.study.fold_training import FoldTask, seeded, try_network
+from shd_helpers.study.judgement import Judgement, JudgeOptions, judge
 from shd_helpers.study.training import TrainConfig, TrainOptions
+from shd_helpers.user_code import load_object
 from shd_judge import interval
 
 N_UNITS = 12
@@ -533,7 +532,7 @@ def test_a_file_and_what_it_imports_are_sent_to_other_processes(tmp_path):
     code = "import widths_beside\n\ndef net(n_units, n_classes, width):\n"
     (tmp_path / "mine.py").write_text(f"{code}    return widths_beside.double(width)\n")
     make_model = functools.partial(load_object(f"{tmp_path}/mine.py:net"), width=3)
-    sent = folds._packed(make_model, TrainOptions())
+    sent = fold_training._packed(make_model, TrainOptions())
     del sys.modules["widths_beside"]
     path = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     code = "import pickle, sys; print(pickle.load(sys.stdin.buffer)[0](4, 2))"
@@ -568,14 +567,14 @@ def test_memory_is_blamed_only_if_a_process_was_killed(monkeypatch, error, messa
         def __call__(self, _):
             raise error
 
-    monkeypatch.setattr(folds.joblib, "Parallel", Parallel)
+    monkeypatch.setattr(fold_training.joblib, "Parallel", Parallel)
     (fold, *_) = speaker_folds(toy_events())
     config = TrainConfig()
     task = FoldTask(
         nn.Linear, toy_events(), fold, 0, config, TrainOptions(), "cpu", "", Path("folder")
     )
     with pytest.raises(RuntimeError, match=message):
-        list(folds.train_folds([task, task], 2))
+        list(fold_training.train_folds([task, task], 2))
 
 
 def test_what_cannot_be_trained_in_other_processes_gets_a_sentence(events):

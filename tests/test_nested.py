@@ -6,7 +6,7 @@ import h5py
 import pytest
 from scipy.stats import t as student
 
-from shd_helpers.study.plans import plan_of
+from shd_helpers.study.tables import plan_of
 from tests import RESULTS, ROOT
 from tests.builders.committed import rows_of
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from shd_helpers.network import NetworkConfig, SpikingNetwork
 from shd_helpers.network.adaptive import AdaptiveLeaky
-from shd_helpers.objects import ObjectError
 from shd_helpers.study import evaluate, overfit
+from shd_helpers.user_code import UserCodeError
 from tests.builders.events import random_events
 
 SIZES = (20, 12, 9, 4)
@@ -239,7 +239,7 @@ BROKEN = {
 
 @pytest.mark.parametrize(("neuron", "problem"), BROKEN.values(), ids=BROKEN.keys())
 def test_a_neuron_that_breaks_the_convention_is_named(neuron, problem):
-    with pytest.raises(ObjectError, match=f"^lif1: .*{problem}") as error:
+    with pytest.raises(UserCodeError, match=f"^lif1: .*{problem}") as error:
         SpikingNetwork((20, 9, 4), neuron=neuron)
     assert "\n" not in str(error.value)
 
@@ -302,13 +302,13 @@ def test_a_surrogate_that_the_neurons_do_not_get_is_refused():
     def forgets(n, **options):
         return snn.Synaptic(alpha=0.8, beta=0.9)
 
-    with pytest.raises(ObjectError, match="lif1: its neurons don't use the surrogate"):
+    with pytest.raises(UserCodeError, match="lif1: its neurons don't use the surrogate"):
         SpikingNetwork(SIZES, spike_grad=surrogate, neuron=forgets)
-    with pytest.raises(ObjectError, match="lif1: its neurons don't use the surrogate"):
+    with pytest.raises(UserCodeError, match="lif1: its neurons don't use the surrogate"):
         SpikingNetwork(SIZES, neuron=forgets)  # they would have atan, not the default
 
 
 @pytest.mark.parametrize("kind", ["RLeaky", "RSynaptic"])
 def test_the_message_about_recurrent_neurons_says_what_they_need(kind):
-    with pytest.raises(ObjectError, match="RLeaky and RSynaptic also need linear_features=n"):
+    with pytest.raises(UserCodeError, match="RLeaky and RSynaptic also need linear_features=n"):
         SpikingNetwork(SIZES, neuron=lambda n, **options: getattr(snn, kind)(beta=0.9, **options))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from evidence.networks import save_pretrained
 from shd_circuit.nir_file import unwritable_reasons
 from shd_circuit.quantize import integer_network
 from shd_helpers.events import Subsets
@@ -15,18 +16,17 @@ from shd_helpers.network import (
     costs,
 )
 from shd_helpers.network.operation_counts import uncounted_reason
-from shd_helpers.objects import ObjectError
 from shd_helpers.study import (
     evaluate,
     fit,
     load_network,
     load_pretrained,
     record_examples,
-    save_pretrained,
 )
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import read_run
 from shd_helpers.study.run_writer import RunWriter
+from shd_helpers.user_code import UserCodeError
 from tests.builders.events import random_events
 
 SMALL = {"n_hidden": 12, "pool_steps": 10, "pool_units": 20, "epochs": 1, "score_test": False}
@@ -121,7 +121,7 @@ def trained(folder, changes):
     fit(model, *parts[:2], recipe.training, generator, on_epoch=run.epoch)
     evaluation = evaluate(model, parts.validation)
     uncounted = uncounted_reason(model)
-    predictions = evaluation.predictions(with_accumulates=uncounted is None)
+    predictions = evaluation.predictions()
     cost = {}
     if uncounted is None:
         cost = costs(model, predictions, grid.n_steps, grid.n_units)
@@ -165,7 +165,7 @@ def test_the_classes_of_a_module_cannot_be_selected(tmp_path):
 )
 def test_an_object_that_cannot_be_used_is_named(setting, problem):
     config = Recipe.from_flat(SMALL | setting).network
-    with pytest.raises(ObjectError, match=problem) as error:
+    with pytest.raises(UserCodeError, match=problem) as error:
         build_network(config, GRID.n_units, 10, GRID.step_ms, torch.Generator())
     assert "\n" not in str(error.value)
 

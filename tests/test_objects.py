@@ -1,18 +1,14 @@
 """Objects of the user's own, named by a text such as ``mine.py:boxcar``."""
 
-import functools
-
 import pytest
-import torch
 
-from shd_helpers.objects import (
-    ObjectError,
+from shd_helpers.user_code import (
+    UserCodeError,
     class_name,
     find_file,
     is_reference,
     label_of,
     load_object,
-    object_identity,
     reference_sha256,
     with_absolute_path,
 )
@@ -50,7 +46,7 @@ def test_a_relative_path_counts_from_the_working_directory_or_from_a_folder(mine
     assert load_object("mine.py:constant")() == 7
     monkeypatch.chdir(mine.parents[2])
     assert find_file("my folder/mine.py:constant", mine.parents[1]) == mine
-    with pytest.raises(ObjectError, match=r"no file mine.py in .*Correct the path"):
+    with pytest.raises(UserCodeError, match=r"no file mine.py in .*Correct the path"):
         load_object("mine.py:constant")
 
 
@@ -84,7 +80,7 @@ def test_the_same_content_is_imported_once(mine):
     ],
 )
 def test_a_wrong_reference_gets_a_sentence(mine, behind, message):
-    with pytest.raises(ObjectError, match=message):
+    with pytest.raises(UserCodeError, match=message):
         load_object(f"{mine}{behind}")
 
 
@@ -99,7 +95,7 @@ def test_a_wrong_reference_gets_a_sentence(mine, behind, message):
 )
 def test_a_file_that_raises_is_named_with_the_line(mine, code, message):
     mine.write_text(code)
-    with pytest.raises(ObjectError, match=f"mine.py: {message}"):
+    with pytest.raises(UserCodeError, match=f"mine.py: {message}"):
         load_object(f"{mine}:constant")
 
 
@@ -109,10 +105,8 @@ def test_a_module_that_a_file_imports_is_part_of_its_identity(mine):
     mine.write_text("import imported_beside\n\nclass Own:\n    pass\n")
     text = f"{mine}:Own"
     reference = reference_sha256(text)
-    passed = object_identity(load_object(text))
     beside.write_text("NUMBER = 6\n")
     assert reference_sha256(text) != reference
-    assert object_identity(load_object(text))["sha256"] != passed["sha256"]
 
 
 def test_a_label_has_no_folder():
@@ -124,20 +118,6 @@ def test_a_reference_with_an_absolute_path_means_the_same_elsewhere(mine, monkey
     monkeypatch.chdir(tmp_path)
     assert load_object(absolute)(10) == 20
     assert absolute == f"{mine}:scaled"
-
-
-def test_an_object_from_a_file_has_an_identity():
-    identity = object_identity(torch.nn.Linear)
-    assert identity is not None
-    assert identity["object"] == "linear.py:Linear"
-    partial = object_identity(functools.partial(torch.nn.Linear, 3, bias=False))
-    assert partial == identity | {"arguments": {"0": "3", "bias": "False"}}
-
-
-def test_an_object_without_a_file_has_no_identity():
-    namespace: dict = {}
-    exec(compile("def typed_in():\n    pass\n", "<prompt>", "exec"), namespace)
-    assert object_identity(namespace["typed_in"]) is None
 
 
 def test_a_class_is_called_by_its_file_and_name(tmp_path):

@@ -16,7 +16,7 @@ import pytest
 from shd_corpus.class_names import ENGLISH, GERMAN
 from shd_corpus.shd_file import write_shd
 from shd_helpers.paths import ROOT
-from shd_helpers.study.class_scores import SCORES
+from shd_helpers.sweeps.saved import SCORES
 
 SIZES = {"train": 8156, "test": 2264}
 SPIKES = 8000  # of an utterance; hd has about as many

@@ -14,7 +14,7 @@ from shd_helpers.study import (
     score,
     start_run,
 )
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 import argparse
 import contextlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import snntorch as snn
 import torch
-from snntorch import surrogate
 
+from evidence.networks import save_ensemble, save_pretrained, write_pretrained
 from shd_circuit.export import add_arguments, export_from
 from shd_circuit.quantize import integer_network
 from shd_corpus.files import sha256
@@ -27,17 +26,11 @@ from shd_helpers.study import (
     evaluate,
     load_network,
     load_pretrained,
-    save_ensemble,
-    save_pretrained,
 )
-from shd_helpers.study.identity import identify_objects, run_hash
-from shd_helpers.study.other_networks import described, is_recognizable, other_network
-from shd_helpers.study.pretrained import write_pretrained
+from shd_helpers.study.identity import identify_user_code, run_hash
+from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import read_run
-from shd_helpers.study.run_replacement import RunError
-from shd_helpers.sweeps.table_rows import finished_run
-from shd_helpers.user_code import hash_of_files, local_files
+from shd_helpers.study.run_folder import RunError, read_run
 from tests.builders.networks import DATA, EVENTS, GRID, SMALL, own, written
 
 CIRCUIT = Quantization.named("4-8-12 product")
@@ -126,12 +119,8 @@ def test_the_refusal_names_the_class(tmp_path):
     model = own()
     OTHERS["a neuron with a second state"](model)
     run = written(tmp_path / "run", model)
-    described = run.info["other_network"]["lif1"]
-    digest = hash_of_files(local_files(Path(__file__)))
-    assert described.startswith("tests.test_other_networks.Adaptive of test_other_networks.py:")
-    assert described.endswith(digest)
-    assert run.info["reusable"]
-    wanted = r"lif1 is tests\.test_other_networks\.Adaptive of .* instead of snntorch\._neurons\."
+    assert run.info["other_network"]["lif1"] == "tests.test_other_networks.Adaptive"
+    wanted = r"lif1 is tests\.test_other_networks\.Adaptive instead of snntorch\._neurons\."
     with pytest.raises(RunError, match=wanted):
         load_network(run)
 
@@ -148,11 +137,11 @@ def test_two_other_networks_have_two_hashes(tmp_path):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda state: state.pop("fc2.weight"), r"fc2\.weight is missing"),
-        (lambda state: state.update(more=torch.zeros(3)), "more is unexpected"),
+        (lambda state: state.pop("fc2.weight"), r'Missing key.*"fc2\.weight"'),
+        (lambda state: state.update(more=torch.zeros(3)), r'Unexpected key.*"more"'),
         (
             lambda state: state.update({"fc1.bias": torch.zeros(13)}),
-            r"fc1\.bias has the shape \(13,\) instead of \(12,\)",
+            r"size mismatch for fc1\.bias",
         ),
     ],
 )
@@ -160,7 +149,7 @@ def test_a_state_dict_that_does_not_fit_is_named_tensor_by_tensor(tmp_path, chan
     run = written(tmp_path / "run", own())
     save_pretrained(run, tmp_path / "pretrained.npz")
     change(run.state)
-    fits = rf"doesn't fit the network of its parameters: {problem}\."
+    fits = rf"doesn't fit the network of its parameters \(.*{problem}.*\)\."
     with pytest.raises(RunError, match=rf"run/state_dict\.pt: .*{fits}.*Run 03_model") as error:
         load_network(run)
     assert "damaged" not in str(error.value)
@@ -181,7 +170,7 @@ def test_what_is_no_state_dict_is_called_damaged(tmp_path):
     info = json.loads((run.folder / "run.json").read_text())
     info["files"]["state_dict.pt"] = sha256(run.folder / "state_dict.pt")
     (run.folder / "run.json").write_text(json.dumps(info))
-    with pytest.raises(RunError, match=r"damaged .*doesn't contain a state_dict.*Run 03_model"):
+    with pytest.raises(RunError, match=r"damaged .*Run 03_model"):
         load_network(read_run(run.folder))
 
 
@@ -192,8 +181,6 @@ def test_a_neuron_whose_states_are_not_counted_has_no_costs(kind):
     neuron(kind)(model)
     evaluation = evaluate(model, EVENTS)
     reason = rf"can't be counted: lif1 is a \S*{kind.__name__}, not snntorch's Leaky.*Count what"
-    with pytest.raises(ValueError, match=reason):
-        evaluation.predictions(with_accumulates=True)
     predictions = evaluation.predictions()
     assert "effective_acs" not in predictions and len(predictions) == len(EVENTS)
     with pytest.raises(ValueError, match=reason):
@@ -223,43 +210,6 @@ def test_only_the_studys_networks_become_circuits(change):
         integer_network(model, config, GRID, CIRCUIT)
 
 
-def defined_in_a_notebook(code):
-    """Return what a cell defines as `thing`, which is in no file."""
-    namespace = {"torch": torch, "snn": snn, "__name__": "a_cell"}
-    exec(compile(code, "<cell>", "exec"), namespace)
-    return namespace["thing"]
-
-
-SURROGATE = """
-class thing(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return (x > 0).float()
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad
-"""
-
-
-def test_a_run_with_an_object_of_a_notebook_is_marked_and_not_reused(tmp_path):
-    model = own()
-    model.lif1.spike_grad = defined_in_a_notebook(SURROGATE).apply
-    run = written(tmp_path / "run", model)
-    assert run.info["reusable"] is False
-    assert finished_run(run.folder, run.info["hash"]) is None
-
-
-def test_two_closures_with_the_same_code_are_two_networks():
-    """snntorch's fast_sigmoid(2) and fast_sigmoid(25) are the same function with another slope."""
-    slow = own()
-    slow.lif1.spike_grad = surrogate.fast_sigmoid(slope=2)
-    fast = own()
-    fast.lif1.spike_grad = surrogate.fast_sigmoid(slope=25)
-    assert described(slow) != described(fast)
-    assert is_recognizable(described(slow))
-
-
 LEAK = """
 import snntorch as snn
 
@@ -274,7 +224,7 @@ def test_a_changed_file_of_an_object_is_named(tmp_path, has_hash):
     mine = tmp_path / "mine.py"
     mine.write_text(LEAK)
     setting = {"neuron": f"{mine}:slow"}
-    data = DATA | identify_objects(setting) if has_hash else DATA
+    data = DATA | identify_user_code(setting) if has_hash else DATA
     run = written(tmp_path / "run", own(**setting), SMALL | setting, data)
     save_pretrained(run, tmp_path / "pretrained.npz")
     assert float(load_network(run, trust=True).network.lif1.beta) == pytest.approx(0.9)

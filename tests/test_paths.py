@@ -90,30 +90,31 @@ def test_a_folder_of_notebooks_beside_the_package_makes_no_checkout(tmp_path):
 
 
 def test_own_sweeps_have_their_tables_in_the_working_directory(work, monkeypatch):
-    """With the columns first that differ between runs, and then what was measured."""
     text = "name: mine\nnotebook: 03_model_training\nfixed: {dataset: spoken, language: english}\n"
     text += (
         "grid:\n  slope: [2.0]\n  size: {small: {n_hidden: 8}, large: {n_hidden: 9, lr: 1e-3}}\n"
     )
     (work / "mine.yaml").write_text(text + "seeds: [0]\n")
-    monkeypatch.setattr("shd_helpers.sweeps.spec.identify_data", lambda parameters: {})
+    monkeypatch.setattr("shd_helpers.sweeps.spec.obtain_and_identify", lambda parameters: {})
     sweep = read_sweep("mine.yaml")
     assert sweep.table == work / "mine_spoken.csv"
-    assert sweep.first_columns[:6] == ("slope", "size", "n_hidden", "lr", "seed", "train_accuracy")
     monkeypatch.setenv("SHD_RESULTS_DIR", str(work / "tables"))
     assert read_sweep("mine.yaml").table == work / "tables" / "mine_spoken.csv"
 
 
-def test_the_study_s_own_sweeps_have_theirs_in_results_with_no_column_moved(monkeypatch):
-    monkeypatch.setattr("shd_helpers.sweeps.spec.identify_data", lambda parameters: {"name": "hd"})
+def test_the_study_s_own_sweeps_have_theirs_in_results(monkeypatch):
+    monkeypatch.setattr(
+        "shd_helpers.sweeps.spec.obtain_and_identify", lambda parameters: {"name": "hd"}
+    )
     for name in ("networks", paths.ROOT / "sweeps" / "networks.yaml"):
         sweep = read_sweep(name)
         assert sweep.table.parent == paths.ROOT / "results"
-        assert sweep.first_columns == ()
 
 
 def test_a_frozen_table_is_named_before_data_are_downloaded(monkeypatch, tmp_path):
-    monkeypatch.setattr("shd_helpers.sweeps.spec.identify_data", lambda _: {"name": "located"})
+    monkeypatch.setattr(
+        "shd_helpers.sweeps.spec.obtain_and_identify", lambda _: {"name": "located"}
+    )
     with pytest.raises(SweepError, match=r"learning_rate_epochs_hd\.csv: .* frozen.*fddb86fa"):
         read_sweep("learning_rate_epochs")
     assert read_sweep("learning_rate_epochs", {"dataset": "spoken"}).runs[0].data

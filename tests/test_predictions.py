@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 
 from shd_helpers.study import collect_predictions, speaker_accuracies
-from shd_helpers.study.predictions import PREDICTIONS
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps.results import store_predictions
 from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.saved import PREDICTIONS
 from shd_helpers.sweeps.spec import read_sweep
 
 

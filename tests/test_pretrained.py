@@ -11,6 +11,7 @@ import torch
 
 from evidence import circuit_tables
 from evidence import networks as save_networks
+from evidence.networks import write_pretrained
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.microphone import RecordedUtterance
 from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
@@ -18,7 +19,7 @@ from shd_course.figures import listening
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network import NetworkConfig, build_network, choose_engine
 from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
 from tests import RESULTS
 from tests.builders.networks import SMALL, own, written
@@ -85,7 +86,7 @@ CHANGES = {
 def test_nothing_in_a_file_can_change_unnoticed(tmp_path, change):
     about, weights = content_of(NETWORKS / "small.npz")
     about["class_names"] = list(load_pretrained("small").class_names)
-    pretrained.write_pretrained(tmp_path / "a.npz", about, weights)
+    write_pretrained(tmp_path / "a.npz", about, weights)
     assert load_pretrained(tmp_path / "a.npz").class_names[1] == "one"
     about, weights = content_of(tmp_path / "a.npz")
     change(about, weights)
@@ -124,7 +125,7 @@ def test_both_engines_compute_the_networks_in_use(name):
     events = input_of(trained, word.times, word.units)
     scores = [
         choose_engine(engine, trained.network).evaluate_batch(trained.network, events, [0])[0]
-        for engine in ("fused", "snntorch")
+        for engine in ("compiled", "snntorch")
     ]
     torch.testing.assert_close(scores[0], scores[1], rtol=0, atol=0.1)  # one spike changes less
 

@@ -19,7 +19,7 @@ from shd_helpers.study import (
     summarize,
 )
 from shd_helpers.study.notebooks import next_steps, report
-from shd_helpers.study.plans import plan_of
+from shd_helpers.study.tables import plan_of
 from shd_judge import contrasts, difference, interval, weighted_contrasts
 from tests import RESULTS
 from tests.builders.documentation import blocks_of
@@ -687,17 +687,17 @@ def test_how_far_another_processor_is():
 
 
 def test_speed():
-    fused = BENCH[BENCH.variant == "fused"].set_index(["benchmark", "batch"]).ratio
-    shares = " | ".join(f"1/{fused['training step', batch]:.0f}" for batch in (128, 32, 8))
+    compiled = BENCH[BENCH.variant == "compiled"].set_index(["benchmark", "batch"]).ratio
+    shares = " | ".join(f"1/{compiled['training step', batch]:.0f}" for batch in (128, 32, 8))
     assert f"\n| {shares} |\n" in DOCS["speed"]
     rows = re.findall(r"^\| ([a-z ]+) \| 1/(\d+) \| 1/(\d+) \|$", DOCS["speed"], re.M)
     assert len(rows) == 2
     for name, *shares in rows:
-        assert shares == [f"{fused[f'training step, {name}', b]:.0f}" for b in (128, 32)], name
+        assert shares == [f"{compiled[f'training step, {name}', b]:.0f}" for b in (128, 32)], name
 
 
 LIBRARIES = {
-    "ours": "fused",
+    "ours": "compiled",
     "snnTorch": "snntorch loop",
     "snnTorch, products outside the loop": "snntorch loop, products hoisted",
     "SpikingJelly": "SpikingJelly, multi-step",

@@ -2,11 +2,9 @@
 
 import hashlib
 import shutil
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
-import psutil
 import pytest
 import torch
 from hypothesis import assume, example, given, settings
@@ -14,13 +12,12 @@ from hypothesis import strategies as st
 
 from shd_corpus.checks import DatasetError
 from shd_helpers.events.split import split_validation
-from shd_helpers.network import NetworkConfig, build_network, compiled_engine
+from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import TrainOptions, fit
-from shd_helpers.study.identity import identify_data, run_hash
+from shd_helpers.study.identity import obtain_and_identify, run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import (
-    GRADIENT_GROUPS,
     SETTINGS,
     Recipe,
 )
@@ -207,25 +204,6 @@ def test_augmented_copies_follow_the_training_recordings(tmp_path, toy_dir, data
     assert parts.validation.rows.tolist() == plain.validation.rows.tolist()
 
 
-def test_a_network_larger_than_the_memory_is_refused(monkeypatch):
-    """At the study's size a run takes 55 MB for certain; the measured peak is above."""
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=60e6))
-    Recipe().check_memory()
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=50e6))
-    Recipe(network=NetworkConfig(network="convolutional")).check_memory()
-    with pytest.raises(ValueError, match=r"^n_hidden 256, .*183 units x 333 steps .* of memory"):
-        Recipe().check_memory()
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=1e9))
-    layers = {"hidden": "1000,1000", "ensemble_size": 3}
-    Recipe.from_flat(layers).check_memory()
-    with pytest.raises(ValueError, match=r"^hidden 1000,1000, .* takes about 3 GB of memory"):
-        Recipe.from_flat(layers | {"hidden_delays": "13,1"}).check_memory()
-
-
-def test_the_engine_keeps_as_many_gradients_of_a_batch_as_the_memory_s_check_counts():
-    assert GRADIENT_GROUPS == compiled_engine.MOST_GROUPS
-
-
 def test_no_two_groups_have_a_setting_of_the_same_name():
     """Notebooks and sweeps have all settings under one name each, without groups."""
     assert len({*SETTINGS}) == len(SETTINGS)
@@ -273,17 +251,17 @@ def test_augmented_recordings_that_a_run_trains_on_are_part_of_its_identity(tmp_
     settings = {"dataset": str(tmp_path), "augmented_copies": 1, "protocol": protocol}
     hashes = {part: hashlib.sha256(path.read_bytes()).hexdigest() for part, path in copies.items()}
     trained = ("train",) if protocol == "official" else ("train", "test")
-    first = identify_data(settings)
+    first = obtain_and_identify(settings)
     assert {name: x for name, x in first.items() if name.startswith("augmented")} == {
         f"augmented_{part}_sha256": hashes[part] for part in trained
     }
-    assert identify_data(settings | {"augmented_copies": 0}) == {
+    assert obtain_and_identify(settings | {"augmented_copies": 0}) == {
         name: x for name, x in first.items() if not name.startswith("augmented")
     }
     for part, path in copies.items():
         with h5py.File(path, "r+") as file:
             file["spikes/units"][0] = file["spikes/units"][0][::-1]
-        now = identify_data(settings)
+        now = obtain_and_identify(settings)
         assert (run_hash(DEFAULTS, now) != run_hash(DEFAULTS, first)) == (part in trained)
         first = now
 

@@ -17,8 +17,9 @@ import pytest
 import torch
 
 from corpus_tests.damage import damages
+from evidence.networks import save_pretrained
 from shd_corpus.class_names import LANGUAGES
-from shd_helpers.data import fingerprint, locate
+from shd_helpers.data import fingerprint, obtain
 from shd_helpers.events import Downsampling, Split, Subsets, load_subsets
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
@@ -30,12 +31,10 @@ from shd_helpers.study import (
     load_utterances,
     record_examples,
     run_folder,
-    save_pretrained,
     seen_and_unseen_accuracy,
     training,
 )
-from shd_helpers.study.run_folder import read_run
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError, read_run
 from shd_helpers.study.run_writer import RunWriter
 from shd_helpers.sweeps.runner import is_disk_full
 from tests.builders.events import random_events
@@ -388,7 +387,7 @@ def as_settings(grid):
 @pytest.mark.parametrize("score_test", [True, False])
 def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
     write_toy(tmp_path, seed=0)
-    files = locate(str(tmp_path))
+    files = obtain(str(tmp_path))
     grid = Downsampling(pool_units=50, pool_steps=100)
     split = Split(protocol="leave_one_speaker_out", held_out=1, score_test=score_test)
     p = {

@@ -7,7 +7,7 @@ import h5py
 import pytest
 
 from shd_corpus.class_names import LANGUAGES
-from shd_helpers.study.plans import plan_of
+from shd_helpers.study.tables import plan_of
 from tests import RESULTS, ROOT
 from tests.builders.committed import mean, predictions_of, rows_of
 

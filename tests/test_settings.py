@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shd_helpers.events import Downsampling
-from shd_helpers.study.train_config import TrainConfig
+from shd_helpers.study.training import TrainConfig
 
 
 def test_numbers_of_numpy_s_become_python_s():

@@ -12,7 +12,7 @@ import pytest
 import shd_helpers
 from shd_corpus import waveform_augmentation
 from shd_corpus.cochlea import sound
-from shd_helpers import computing_code, versions
+from shd_helpers import versions
 from shd_helpers.events import split
 from shd_helpers.network import config, convolutional, quantization
 from shd_helpers.study import training
@@ -40,7 +40,7 @@ def test_this_code_computes_what_its_numbers_say():
 
 
 def test_the_hash_in_versions_is_that_of_this_code():
-    assert versions.COMPUTING_CODE == computing_code.code_hash(), (
+    assert versions.COMPUTING_CODE == versions.code_hash(), (
         "The computing code has changed. Check it, and record its hash: "
         "python -m tests.small_computations"
     )
@@ -56,12 +56,12 @@ def test_all_versions_of_python_hash_the_code_alike(python):
         "print(module['code_hash'](), module['hash_of']([sys.argv[2]]))"
     )
     folders = [str(ROOT), str(ROOT / "packages" / "corpus")]
-    command = [python, "-I", "-c", code, computing_code.__file__, SOURCE, *folders]
+    command = [python, "-I", "-c", code, versions.__file__, SOURCE, *folders]
     found = subprocess.run(command, capture_output=True, text=True)
     if "command not found" in found.stderr:  # a shim of a version that isn't chosen
         pytest.skip(f"{python} doesn't run")
     assert found.returncode == 0, found.stderr
-    assert found.stdout.split() == [computing_code.code_hash(), computing_code.hash_of([SOURCE])]
+    assert found.stdout.split() == [versions.code_hash(), versions.hash_of([SOURCE])]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_all_versions_of_python_hash_the_code_alike(python):
 )  # fmt: skip
 def test_comments_docstrings_and_layout_do_not_count(changed, is_same):
     source = '"""Text."""\ndef f(x):\n    """Double."""\n    return x * 2\n'
-    same = computing_code.hash_of([changed]) == computing_code.hash_of([source])
+    same = versions.hash_of([changed]) == versions.hash_of([source])
     assert same == is_same
 
 

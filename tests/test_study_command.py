@@ -278,7 +278,7 @@ def test_what_stops_the_study_is_a_sentence(error, monkeypatch):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(notebooks, "locate", fail)
+    monkeypatch.setattr(notebooks, "obtain", fail)
     with pytest.raises(SystemExit, match=rf"The study stopped\.\n{error}"):
         main(["-p", "dataset", "spoken"])
 

@@ -1,15 +1,13 @@
 """A sweep's YAML file: mistakes are named before anything starts; the study's own files."""
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 from ruamel.yaml import YAML
 
 from corpus_tests.damage import damages
 from shd_helpers.events import Downsampling, load_subsets
-from shd_helpers.paths import NOTEBOOKS, ROOT
+from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import tables
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import Recipe
@@ -62,67 +60,12 @@ def test_numbers_are_read_as_yaml_1_2_has_them(home, written):
         assert read_sweep(home.yaml).runs[0].parameters["x"] == float(written)
 
 
-def bomb(merged, depth=12, width=9):
-    """Return a sweep's text of some hundred bytes whose aliases stand for width^depth values."""
-    first, form = ("{x: 1.0}", "{{<<: [{}]}}") if merged else ("[1.0]", "[{}]")
-    lines = ["name: trial", "notebook: stand_in.ipynb", "plan:", "  all:", f"  - &a0 {first}"]
-    for i in range(1, depth):
-        aliases = ", ".join([f"*a{i - 1}"] * width)
-        lines.append(f"  - &a{i} {form.format(aliases)}")
-    lines += ["fixed: {}", f"grid: {{x: *a{depth - 1}}}", "seeds: [0]"]
-    return "\n".join(lines)
-
-
-@pytest.mark.parametrize("merged", [False, True])
-def test_aliases_of_aliases_are_refused_at_once(home, merged):
-    """In a process of its own, which can be ended."""
-    home.yaml.write_text(bomb(merged))
-    code = "import sys; from shd_helpers.sweeps.spec import read_sweep; read_sweep(sys.argv[1])"
-    ended = subprocess.run(
-        [sys.executable, "-c", code, home.yaml],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    last = ended.stderr.splitlines()[-1]
-    assert "a sweep.yaml: " in last and "aliases" in last and "Write the values out" in last
-
-
-def test_an_alias_that_contains_itself_is_refused(home):
-    home.yaml.write_text(home.yaml.read_text() + "plan: &a {b: *a}\n")
-    with pytest.raises(SweepError, match=r"a sweep\.yaml: .*aliases"):
-        read_sweep(home.yaml)
-
-
 def test_an_alias_may_repeat_what_was_written(home):
     home.write(grid={})
     text = home.yaml.read_text().replace("fixed: {}", "fixed: &f {word: b}")
     text = text.replace("grid: {}", "grid: {both: {low: {<<: *f, x: 2.0}}}")
     home.yaml.write_text(text.replace("fixed: &f {word: b}", "plan: &f {word: b}\nfixed: {}"))
     assert read_sweep(home.yaml).runs[0].parameters["word"] == "b"
-
-
-def test_a_sweep_of_too_many_runs_is_refused_before_they_are_listed(home, monkeypatch):
-    monkeypatch.setattr(spec, "_planned_runs", None)  # which would take the memory
-    many = [x / 100 for x in range(100)]
-    home.write(grid={"x": many, "word": [f"w{i}" for i in range(100)]}, seeds=[0, 1])
-    with pytest.raises(SweepError, match=r"sweep\.yaml: grid: 20,000 runs.*10,000.*several files"):
-        read_sweep(home.yaml)
-
-
-@pytest.mark.parametrize(
-    "seeds", [[0, 1], {"low": [3, 4, 5], "others": [0]}, {"low": [1], "b": [2, 3], "others": [7]}]
-)
-def test_runs_are_counted_before_they_are_listed(home, monkeypatch, seeds):
-    home.write(grid={"pair": {"low": {"x": 1.0}, "high": {}}, "word": ["a", "b", "c"]}, seeds=seeds)
-    n_runs = len(read_sweep(home.yaml).runs)
-    monkeypatch.setattr(spec, "MOST_RUNS", n_runs)
-    assert len(read_sweep(home.yaml).runs) == n_runs
-    monkeypatch.setattr(spec, "MOST_RUNS", n_runs - 1)
-    with pytest.raises(SweepError, match=f"grid: {n_runs} runs"):
-        read_sweep(home.yaml)
 
 
 COLUMNS = ["configuration", "hash", "status", "error", "test_accuracy", "train_sha256", "macs"]
@@ -248,7 +191,7 @@ def test_settings_are_checked_before_data_are_made(
     """Those that a notebook of the user's own has are checked, too."""
     shutil.copy(NOTEBOOKS / "03_model_training.ipynb", home.folder / "own.ipynb")
     if notebook == "03_model_training":  # whose settings are all known
-        monkeypatch.setattr(spec, "identify_data", lambda _: pytest.fail("data were made"))
+        monkeypatch.setattr(spec, "obtain_and_identify", lambda _: pytest.fail("data were made"))
     home.write(notebook=notebook, fixed=fixed, grid={"slope": [2.0]})
     (name,) = fixed
     with pytest.raises(SweepError, match=rf"a sweep\.yaml: slope=2\.0: {name} .*: must be"):
@@ -321,7 +264,7 @@ def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir, small_dat
     for recipe in kinds.values():
         grid = Downsampling(pool_units=50, pool_steps=100)  # no split depends on it
         assert load_subsets(
-            recipe.find_files(), grid, recipe.language, recipe.split, recipe.seed
+            recipe.obtain_files(), grid, recipe.language, recipe.split, recipe.seed
         ).training
 
 

@@ -9,9 +9,16 @@ from hypothesis import strategies as st
 
 from shd_helpers.study import tables
 from shd_helpers.study.identity import run_hash
-from shd_helpers.study.plans import plan_of, read_plans
 from shd_helpers.study.recipe import DEFAULTS
-from shd_helpers.study.tables import DATA, SCORES, TableError, read_rows, read_table
+from shd_helpers.study.tables import (
+    DATA,
+    SCORES,
+    TableError,
+    plan_of,
+    read_plans,
+    read_rows,
+    read_table,
+)
 from shd_helpers.sweeps.sweep_file import read_yaml
 from tests import FROZEN_SWEEPS, RESULTS
 

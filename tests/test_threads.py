@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from shd_helpers.data import locate
+from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.network import NetworkConfig, SpikingNetwork
-from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine
+from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine, threads_for
 from shd_helpers.study import (
     TrainConfig,
     TrainOptions,
@@ -16,7 +16,6 @@ from shd_helpers.study import (
     one_thread,
     training,
 )
-from shd_helpers.study.threads import threads_for
 
 
 @pytest.fixture(autouse=True)
@@ -63,11 +62,11 @@ def test_training_and_evaluation_with_either_engine(toy_dir, monkeypatch, engine
 
     for module in (training, evaluation):
         monkeypatch.setattr(module, "choose_engine", choose_watched)
-    train, _ = load_pair(locate(str(toy_dir)), Downsampling(), "english")
+    train, _ = load_pair(obtain(str(toy_dir)), Downsampling(), "english")
     few = train.take(range(8))
     generator = torch.Generator().manual_seed(0)
     model = SpikingNetwork((few.n_units, 16, 10), NetworkConfig(), generator)
     fit(model, few, few, TrainConfig(epochs=1), generator, options=TrainOptions(engine=engine.name))
     evaluate(model, few, engine.name)
     threads = 1 if engine is SNNTORCH_LOOP else 3
-    assert set(calls) == {("forward_backward", threads), ("evaluate_batch", threads)}
+    assert set(calls) == {("forward_backward", threads), (engine.evaluate_batch.__name__, threads)}

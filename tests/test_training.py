@@ -22,7 +22,7 @@ from shd_helpers.study.training import (
 )
 from tests.networks import spiking_network
 
-both_engines = pytest.mark.parametrize("engine", ["fused", "snntorch"])
+both_engines = pytest.mark.parametrize("engine", ["compiled", "snntorch"])
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_learns_twenty_utterances_by_heart(toy):
     assert evaluate(net, few).accuracy == 1.0
 
 
-def run_fit(events, seed, engine="fused"):
+def run_fit(events, seed, engine="compiled"):
     net = network(events, seed)
     generator = torch.Generator().manual_seed(seed)
     seen = []
@@ -142,18 +142,18 @@ def test_predictions(toy, engine):
 
 def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
     net = network(toy)
-    assert choose_engine("fused", net) is COMPILED
+    assert choose_engine("compiled", net) is COMPILED
     assert choose_engine("snntorch", net) is SNNTORCH_LOOP
     net.lif1.spike_grad = true_step
     warn_once.cache_clear()
     with pytest.warns(UserWarning, match="runs in snntorch's loop") as warned:
-        assert choose_engine("fused", net) is SNNTORCH_LOOP
-        assert choose_engine("fused", net) is SNNTORCH_LOOP
+        assert choose_engine("compiled", net) is SNNTORCH_LOOP
+        assert choose_engine("compiled", net) is SNNTORCH_LOOP
     (warning,) = warned  # once, not in every epoch
     assert "the surrogate of lif1 is true_step, not one of" in str(warning.message)
     assert "38 to 91 times as long (docs/speed.md)" in str(warning.message)
     assert warning.filename == __file__
-    with pytest.raises(ValueError, match="engine 'jax': must be one of fused"):
+    with pytest.raises(ValueError, match="engine 'jax': must be one of compiled"):
         choose_engine("jax", net)
 
 
@@ -170,14 +170,14 @@ def test_a_network_with_a_forward_of_its_own_is_run_by_that_loudly(toy, recwarn)
     net.__class__ = OtherForward
     assert choose_engine("snntorch", net) is MODULE
     for module in (ConvolutionalNetwork(2, torch.Generator()), torch.nn.Linear(2, 2)):
-        assert choose_engine("fused", module) is MODULE
+        assert choose_engine("compiled", module) is MODULE
     said = [str(warning.message) for warning in recwarn]
     assert not [text for text in said if "engine" in text], said
     # who asks for the loop knows, and there never was another way for modules
     with pytest.warns(
-        UserWarning, match="own forward instead of the compiled engine .*: its forward is"
+        UserWarning, match="own forward instead of the compiled engine: its forward is"
     ):
-        assert choose_engine("fused", net) is MODULE
+        assert choose_engine("compiled", net) is MODULE
 
 
 @both_engines

@@ -21,10 +21,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from shd_helpers.data import locate
+from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, Events, load_pair
 from shd_helpers.network import NetworkConfig, SpikingNetwork, compiled_engine
-from shd_helpers.network import loop as reference
+from shd_helpers.network import module_engine as reference
 from shd_helpers.paths import data_dir
 
 SIZES = (183, 256, 10)
@@ -55,7 +55,7 @@ def speech() -> str:
 
 def utterances() -> tuple[Events, str]:
     """Return downsampled utterances, and a text with their data set and density."""
-    events = load_pair(locate(speech()), Downsampling())[0]
+    events = load_pair(obtain(speech()), Downsampling())[0]
     density = len(events.steps) / len(events) / events.n_steps / events.n_units
     return events, f"{speech()}, density {density:.1%}"
 
@@ -85,7 +85,7 @@ def by_torch(forward: Callable, module: nn.Module, x: torch.Tensor, y: torch.Ten
     return lambda: backward(forward(x), y, parameters), torch.no_grad()(lambda: forward(x))
 
 
-def fused(events: Events, index: np.ndarray):
+def compiled(events: Events, index: np.ndarray):
     """Set up this repository's engine."""
     model = network()
     return (
@@ -225,7 +225,7 @@ def to_frames(events: Events, index: np.ndarray) -> tuple[torch.Tensor, torch.Te
 
 
 VARIANTS = {
-    "fused": (fused, "numba"),
+    "compiled": (compiled, "numba"),
     "snntorch loop": (snntorch_loop, "snntorch"),
     "snntorch loop, products hoisted": (snntorch_tuned, "snntorch"),
     "SpikingJelly, multi-step": (spikingjelly, "spikingjelly"),
@@ -280,7 +280,7 @@ def pairwise(events: Events, batch: int, rounds: int) -> list[dict]:
 
 def larger(events: Events, rounds: int) -> list[dict]:
     """Time a training step of larger networks with both engines, round by round."""
-    engines = {"fused": compiled_engine, "snntorch loop": reference}
+    engines = {"compiled": compiled_engine, "snntorch loop": reference}
     late = tuple(range(0, 80, 10))
     networks: dict[str, tuple[tuple, tuple, dict]] = {
         "eight delays": (SIZES, late, {}),
@@ -342,7 +342,7 @@ def growth(rounds: int) -> list[dict]:
 
 def task_memory(which: str) -> None:
     """Print by how many bytes one step raises the process's peak."""
-    run = {"fused": compiled_engine, "snntorch loop": reference}[which]
+    run = {"compiled": compiled_engine, "snntorch loop": reference}[which]
     events = utterances()[0]
     model = network()
     run.forward_backward(model, events, np.arange(2))
@@ -397,8 +397,8 @@ def spawn(*task: str, **environment: str) -> subprocess.Popen:
 def memory() -> list[dict]:
     """Measure the peak memory of a step at batch 128, input included."""
     if sys.platform != "linux":
-        return [row("peak memory", "fused", 128, note="not measured: read from Linux's /proc")]
-    size = {v: int(spawn("memory", v).communicate()[0]) for v in ("fused", "snntorch loop")}
+        return [row("peak memory", "compiled", 128, note="not measured: read from Linux's /proc")]
+    size = {v: int(spawn("memory", v).communicate()[0]) for v in ("compiled", "snntorch loop")}
     return [
         row("peak memory", v, 128, None, size["snntorch loop"] / size[v], f"{n / 1e6:.0f} MB")
         for v, n in size.items()
@@ -534,7 +534,9 @@ def rows(rounds: int = 7) -> list[dict]:
     for batch in (128, 32, 8):
         table += pairwise(events, batch, rounds)
     step_s = next(
-        r["median_s"] for r in table if (r["benchmark"], r["variant"]) == ("training step", "fused")
+        r["median_s"]
+        for r in table
+        if (r["benchmark"], r["variant"]) == ("training step", "compiled")
     )
     table += larger(events, rounds)
     return table + memory() + growth(rounds) + processes() + first_call() + floor(events, step_s)

@@ -13,7 +13,7 @@ import torch
 
 from shd_corpus.shd_file import read_shd
 from shd_course.figures import controls, explorers
-from shd_helpers.data import locate
+from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.network import NetworkConfig, SpikingNetwork
 from shd_helpers.study import training
@@ -54,7 +54,7 @@ def rows() -> list[dict]:
     """
     with tempfile.TemporaryDirectory() as folder:
         write_toy(Path(folder), seed=0)
-        files = locate(folder)
+        files = obtain(folder)
         data = read_shd(files[0])
         train, test = load_pair(files, Downsampling())
     generator = torch.Generator().manual_seed(0)

@@ -75,7 +75,7 @@ def rows(points: int = 8, epochs: int = 30) -> list[dict]:
         folder = Path(name)
         path = write_sweep(folder, points, epochs)
         with environment(SHD_DATA_DIR=str(folder / "data")):
-            files = datasets.locate(str(folder / "toy"))
+            files = datasets.obtain(str(folder / "toy"))
             load_pair(files, Downsampling(), "both")  # fills the cache
             for variant, run in variants.items():
                 place = str(folder / variant)

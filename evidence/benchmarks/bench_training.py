@@ -10,7 +10,7 @@ import torch
 from evidence.benchmarks.bench_cochlea import seconds
 from evidence.benchmarks.bench_engine import speech
 from evidence.benchmarks.bench_sweeps import environment
-from shd_helpers.data import locate
+from shd_helpers.data import obtain
 from shd_helpers.events import Augmentation, Downsampling, Split, load_subsets
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.study import TrainConfig
@@ -34,7 +34,7 @@ def rows(repeats: int = 5) -> list[dict]:
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = locate(speech())[0].parent
+        data = obtain(speech())[0].parent
         with environment(SHD_DATA_DIR=str(folder / "data")):
             return [*epochs(data, repeats), left_out(data, folder)]
 
@@ -44,7 +44,7 @@ def epochs(data: Path, repeats: int) -> list[dict]:
     grid = Downsampling()
     config = NetworkConfig()
     generator = torch.Generator().manual_seed(0)
-    training = load_subsets(locate(str(data)), grid, "english", Split(), 0).training
+    training = load_subsets(obtain(str(data)), grid, "english", Split(), 0).training
     model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
@@ -67,7 +67,7 @@ def left_out(data: Path, folder: Path) -> dict:
     """Time a run for every speaker; the ratio is the share of the workers' time not in training."""
     fixed = {"dataset": str(data), "protocol": "leave_one_speaker_out", "epochs": EPOCHS}
     sweep: dict = {"name": "left_out", "notebook": "03_model_training", "fixed": fixed}
-    parts = load_subsets(locate(str(data)), Downsampling(), "english", Split(), 0)
+    parts = load_subsets(obtain(str(data)), Downsampling(), "english", Split(), 0)
     speakers = {int(speaker) for part in parts if part for speaker in part.speakers}
     sweep |= {"grid": {"held_out": sorted(speakers)}, "seeds": [0]}
     path = folder / "left_out.yaml"

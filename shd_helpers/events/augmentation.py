@@ -60,18 +60,6 @@ class Augmentation:
         """Return changed utterances; events that move beyond the edges are lost.
 
         Of events that fall into one entry of the matrix, one is left.
-
-        Parameters
-        ----------
-        events : Events
-            The utterances.
-        generator : torch.Generator
-            One draw of it seeds all changes.
-
-        Returns
-        -------
-        Events
-            As many utterances, with other events.
         """
         import torch  # a recipe without training, as in notebook 1, needs none
 

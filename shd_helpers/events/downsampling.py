@@ -150,29 +150,7 @@ DEFAULT = Downsampling()  # the study's input
 
 
 def downsample(utterances: Utterances, grid: Downsampling, language: str = "english") -> Events:
-    """Turn the utterances of a file into event lists.
-
-    Parameters
-    ----------
-    utterances : Utterances
-        Spikes of a data set's file.
-    grid : Downsampling
-        How they are downsampled. The number of channels is that of the utterances.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``: which digits are used from a file that has SHD's
-        digits in two languages. It has no effect on other files.
-
-    Returns
-    -------
-    Events
-        One entry per utterance of the language, in the given order.
-
-    Raises
-    ------
-    DatasetError
-        If there is no utterance (of the language), most spikes come too late, or the settings leave
-        nothing of so few channels.
-    """
+    """Turn the utterances of a file into event lists."""
     return downsample_slices([utterances], grid, language)
 
 
@@ -182,25 +160,6 @@ def downsample_slices(
     """Turn successive slices of a file into event lists, as `downsample` does.
 
     Only one slice needs to be in memory at a time.
-
-    Parameters
-    ----------
-    slices : iterable of Utterances
-        All utterances of a file, in its order: see `shd_file.read_in_slices`.
-    grid : Downsampling
-        As for `downsample`.
-    language : str
-        As for `downsample`.
-
-    Returns
-    -------
-    Events
-        The same as for all utterances at once.
-
-    Raises
-    ------
-    DatasetError
-        As `downsample` does.
     """
     parts = []
     first_row = 0
@@ -275,19 +234,7 @@ def pooled_entries(bins: np.ndarray, units: np.ndarray, grid: Downsampling) -> n
     No matrix is made, so the memory follows the number of spikes. Entries are numbered row by row,
     first those of 1 ms and one unit, then those of the pooled matrix.
 
-    Parameters
-    ----------
-    bins : (spikes,) array
-        The time bin of each spike: the millisecond that it falls into, a whole number from 0.
-    units : (spikes,) array
-        Their channels, from 0 to ``grid.n_channels - 1``.
-    grid : Downsampling
-        The settings.
-
-    Returns
-    -------
-    (events,) int64 array
-        step x n_units + unit of each entry, ascending.
+    Shapes: `bins` (spikes,), `units` (spikes,); returns (events,).
     """
     n_bins = grid.n_steps * grid.pool_steps  # without those that fill no block
     n_units = grid.n_units * grid.pool_units
@@ -302,20 +249,7 @@ def pooled_entries(bins: np.ndarray, units: np.ndarray, grid: Downsampling) -> n
 
 
 def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct numbers, ascending, and how often each occurs.
-
-    Parameters
-    ----------
-    numbers : ndarray
-        Whole numbers from 0 on, nearly in order.
-
-    Returns
-    -------
-    values : ndarray
-        The distinct numbers.
-    counts : ndarray
-        How often each occurs, shaped as `values`.
-    """
+    """Return the distinct numbers, ascending, and how often each occurs."""
     # Much faster than np.unique, because spikes come nearly in order.
     in_order = np.sort(numbers, kind="stable")
     first = np.flatnonzero(np.diff(in_order, prepend=-1))

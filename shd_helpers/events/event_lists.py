@@ -245,26 +245,6 @@ def checked_utterances(index: Sequence[int] | np.ndarray, n_utterances: int) -> 
 
     Without the check, numpy would read a mask as the indices 0 and 1. A negative index would belong
     to one utterance among the labels, and to another among the offsets.
-
-    Parameters
-    ----------
-    index : sequence of int
-        Which utterances, shape (utterances,).
-    n_utterances : int
-        How many there are.
-
-    Returns
-    -------
-    ndarray
-        `index`, int64 (utterances,).
-
-    Raises
-    ------
-    ValueError
-        If it is a mask of True and False, has more than one dimension, or a value is no whole
-        number.
-    IndexError
-        If a value is below 0, or not below `n_utterances`.
     """
     values = np.asarray(index)
     if values.dtype == bool:
@@ -288,20 +268,7 @@ def checked_utterances(index: Sequence[int] | np.ndarray, n_utterances: int) -> 
 
 
 def have_equal_arrays(first: Events, second: Events, names: Sequence[str]) -> bool:
-    """Tell whether two lists of utterances have the same values in some of their arrays.
-
-    Parameters
-    ----------
-    first, second : Events
-        The lists.
-    names : sequence of str
-        The arrays to compare, such as ``"labels"``.
-
-    Returns
-    -------
-    bool
-        True if each of these arrays is equal in both.
-    """
+    """Tell whether two lists of utterances have the same values in some of their arrays."""
     return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in names)
 
 
@@ -324,24 +291,7 @@ def _check_alike(parts: Sequence[Events]) -> None:
 
 
 def concatenate(parts: Sequence[Events]) -> Events:
-    """Return the utterances of several event lists as one.
-
-    Parameters
-    ----------
-    parts : sequence of Events
-        One or more lists, of utterances of the same size and classes.
-
-    Returns
-    -------
-    Events
-        The utterances of the first list, then those of the second, and so on. `rows` and `file` are
-        None unless each list has them.
-
-    Raises
-    ------
-    ValueError
-        If two lists have utterances of different sizes or classes. The message names both values.
-    """
+    """Return the utterances of several event lists as one."""
 
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in parts])

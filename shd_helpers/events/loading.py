@@ -15,18 +15,17 @@ from shd_corpus.checks import DatasetError
 from shd_corpus.files import atomic, exclusive, reading
 from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import read_in_slices
-from shd_helpers.computing_code import code_hash
-from shd_helpers.data import NAMED, locate
+from shd_helpers.data import NAMED, obtain
 from shd_helpers.events.downsampling import DEFAULT, Downsampling, downsample_slices
 from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from shd_helpers.paths import data_dir, resolve
 from shd_helpers.settings import setting_names
+from shd_helpers.versions import code_hash
 
 TRAINING_FILE = 0  # numbers of a data set's two files, as in `Events.file`
 TEST_FILE = 1
 LARGE_CUT_SHARE = 0.05  # of the spikes: if `duration_s` cuts more, whoever loads them is warned
-# What a cache entry has in a file of its own, because older versions of the study didn't know it
-_ABOUT = ("n_channels", "source_spikes", "cut_spikes")
+_NUMBERS = ("n_steps", "n_units", "step_ms", "n_channels", "source_spikes", "cut_spikes")
 
 
 def load_events(
@@ -107,20 +106,7 @@ def _warn_of_empty(events: Events, files: Sequence[Path]) -> None:
 
 
 def cut_sentence(events: Events, grid: Downsampling) -> str:
-    """Return which share of the spikes `duration_s` cuts off, as part of a sentence.
-
-    Parameters
-    ----------
-    events : Events
-        Downsampled utterances.
-    grid : Downsampling
-        How they were downsampled.
-
-    Returns
-    -------
-    str
-        Such as ``"duration_s 1 cuts off 0.1 % of the spikes"``.
-    """
+    """Return which share of the spikes `duration_s` cuts off, as part of a sentence."""
     return f"duration_s {grid.duration_s:g} cuts off {100 * events.cut_share:.1f} % of the spikes"
 
 
@@ -134,7 +120,7 @@ def _find_files(
 ) -> tuple[Path, Path]:
     """Return the training file and the test file of what `load_events` takes."""
     if isinstance(dataset, str | Path):
-        return locate(_name_or_folder(dataset), language or "english")
+        return obtain(_name_or_folder(dataset), language or "english")
     if len(dataset) != 2:
         raise DatasetError(
             f"{len(dataset)} files: a data set has two, the training file and the test file. Give "
@@ -145,7 +131,7 @@ def _find_files(
 
 
 def _name_or_folder(dataset: str | Path) -> str:
-    """Return what `locate` takes for the name or the folder that `load_events` takes."""
+    """Return what `obtain` takes for the name or the folder that `load_events` takes."""
     if dataset in NAMED:
         return str(dataset)
     folder = Path(dataset).expanduser()
@@ -167,28 +153,6 @@ def load_pair(
 
     The cache (``data/cache``) is keyed by the content of the source file, the parameters and
     the hash of the computing code. A damaged entry is made again.
-
-    Parameters
-    ----------
-    files : tuple of Path
-        Training file and test file, from `datasets.locate`.
-    grid : Downsampling
-        How they are downsampled.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
-
-    Returns
-    -------
-    train : Events
-        The utterances of the training file.
-    test : Events
-        The utterances of the test file.
-
-    Raises
-    ------
-    DatasetError
-        If a file can't be read or used, a class has no training utterance, both files hold the
-        same utterances, or they have different classes or numbers of channels.
     """
     train = load_file(files[0], TRAINING_FILE, grid, language)
     test = load_file(files[1], TEST_FILE, grid, language)
@@ -222,27 +186,6 @@ def load_file(
     """Load one of a data set's two files downsampled; see `load_pair`.
 
     If `duration_s` cuts off more than 5 % of the spikes, there is a warning.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    file_number : int
-        Which of the two it is: 0 for the training file, 1 for the test file.
-    grid : Downsampling
-        How it is downsampled.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
-
-    Returns
-    -------
-    Events
-        Its utterances, with `rows` and `file`.
-
-    Raises
-    ------
-    DatasetError
-        If the file can't be read or used, or a class has no training utterance.
     """
     events = _load_cached(path, grid, language)
     labels = set(events.labels.tolist())
@@ -288,13 +231,11 @@ def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
 
 
 def _write_cache(cache: Path, events: Events) -> None:
-    """Write events to a cache entry: the ``.npz`` file, and a ``.json`` file beside it."""
-    about = {name: getattr(events, name) for name in _ABOUT}
-    with atomic(cache.with_suffix(".json")) as unfinished:
-        unfinished.write_text(json.dumps(about) + "\n", encoding="utf-8")
-    fields = dict(vars(events))
-    for name in (*_ABOUT, "file"):  # data sets may share a file, one to train and one to test
-        del fields[name]
+    """Write events to a cache entry, without the number of the file.
+
+    Data sets may share a file, one to train and one to test.
+    """
+    fields = {name: values for name, values in vars(events).items() if name != "file"}
     with atomic(cache) as unfinished, unfinished.open("wb") as stream:
         np.savez(stream, **fields)
 
@@ -305,8 +246,6 @@ def _read_cache(cache: Path) -> Events:
         with np.load(cache) as file:
             fields: dict[str, Any] = dict(file)
         fields["class_names"] = tuple(fields["class_names"].tolist())
-        for name in ("n_steps", "n_units", "step_ms"):
+        for name in _NUMBERS:
             fields[name] = fields[name].item()
-        about = json.loads(cache.with_suffix(".json").read_text(encoding="utf-8"))
-        fields |= {name: int(about[name]) for name in _ABOUT}
         return Events(**fields)

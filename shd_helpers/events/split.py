@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,27 +21,6 @@ if TYPE_CHECKING:  # it brings pandas, which `hear` doesn't need
 SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_speaker_out
 
 
-Kind = TypeVar("Kind")
-
-
-def predicted_subset(validation: Kind, test: Kind | None) -> Kind:
-    """Return what a run's predictions are of: the test subset, or without one the validation's.
-
-    Parameters
-    ----------
-    validation : object
-        What belongs to the validation utterances: these, or their evaluation.
-    test : object or None
-        The same of the test utterances; None if the run doesn't score them.
-
-    Returns
-    -------
-    object
-        One of both.
-    """
-    return validation if test is None else test
-
-
 class Subsets(NamedTuple):
     """The utterances of a run for training, validation and test."""
 
@@ -52,7 +31,7 @@ class Subsets(NamedTuple):
     @property
     def predicted(self) -> Events:
         """The utterances that a run's predictions are of: for testing, else for validation."""
-        return predicted_subset(self.validation, self.test)
+        return self.validation if self.test is None else self.test
 
 
 @dataclass(frozen=True)
@@ -71,11 +50,6 @@ class Split:
 
     * ``"random"``: a share of every speaker's utterances of each class, `validation_fraction`.
     * ``"speaker"``: whole speakers, those in `validation_speakers` (``"3"``, ``"3,7"``).
-
-    Raises
-    ------
-    ValueError
-        If a value is out of its range, or two don't go together. The message names them.
     """
 
     protocol: str = setting("official", ("official", "leave_one_speaker_out", "everybody"))
@@ -109,13 +83,7 @@ class Split:
             )
 
     def speakers(self) -> list[int]:
-        """Return the numbers in `validation_speakers`.
-
-        Returns
-        -------
-        list of int
-            Speakers; empty with ``validation="random"``.
-        """
+        """Return the numbers in `validation_speakers`."""
         return [int(number) for number in self.validation_speakers.split(",") if number]
 
 
@@ -126,31 +94,6 @@ def load_subsets(
 
     With ``score_test=False`` what is held back for testing isn't returned, and under the official
     protocol the test file isn't opened.
-
-    Parameters
-    ----------
-    files : tuple of Path
-        Training file and test file, from `datasets.locate`.
-    grid : Downsampling
-        How they are downsampled.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
-    split : Split
-        The protocol.
-    seed : int
-        Draws the utterances that validate, and those of seen speakers that test.
-
-    Returns
-    -------
-    Subsets
-        `test` is None if the test utterances aren't scored.
-
-    Raises
-    ------
-    ValueError
-        If a speaker isn't there, or a subset would be empty.
-    DatasetError
-        If a file can't be read or used.
     """
     if split.protocol == "official" and not split.score_test:
         train = load_file(files[0], TRAINING_FILE, grid, language)
@@ -160,28 +103,7 @@ def load_subsets(
 
 
 def split_utterances(train: Events, test: Events | None, split: Split, seed: int) -> Subsets:
-    """Split the utterances of a data set's two files into those that train, validate and test.
-
-    Parameters
-    ----------
-    train, test : Events
-        Utterances of the training file and of the test file, with `rows` and `file`. The official
-        protocol takes None for a test file that isn't scored.
-    split : Split
-        The protocol.
-    seed : int
-        Draws the utterances that validate, and those of seen speakers that test.
-
-    Returns
-    -------
-    Subsets
-        `test` is None if the test utterances aren't scored.
-
-    Raises
-    ------
-    ValueError
-        If a speaker isn't there, a subset would be empty, or the protocol needs the test file.
-    """
+    """Split the utterances of a data set's two files into those that train, validate and test."""
     if split.protocol == "official":
         training, validation = split_validation(train, split, seed)
         return Subsets(train.take(training), train.take(validation), test)
@@ -213,29 +135,7 @@ def _is_test_utterance(events: Events, held_out: int, seed: int) -> np.ndarray:
 
 
 def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split the utterances that aren't for testing into those that train and those that validate.
-
-    Parameters
-    ----------
-    events : Events
-        Utterances that aren't for testing.
-    split : Split
-        The kind of validation.
-    seed : int
-        Draws the utterances that validate.
-
-    Returns
-    -------
-    training : ndarray
-        Indices of the utterances that train, ascending.
-    validation : ndarray
-        Indices of those that validate, ascending.
-
-    Raises
-    ------
-    ValueError
-        If a speaker isn't there, or either subset would be empty.
-    """
+    """Split utterances into those that train and those that validate; return their indices."""
     if split.validation == "random":
         validation = _draw(events, split.validation_fraction, np.random.default_rng(seed))
     else:
@@ -281,28 +181,6 @@ def add_augmented_copies(
     """Return training utterances, followed by their augmented copies.
 
     Copies of utterances that validate or test are left out, although their files have them.
-
-    Parameters
-    ----------
-    training : Events
-        Utterances with `rows` and `file`, ascending as `load_subsets` returns them.
-    copies : callable
-        Takes 0 for the training file or 1 for the test file; returns the files of its augmented
-        copies. Each has the same utterances as the original, row by row.
-    grid : Downsampling
-        How the copies are downsampled.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
-
-    Returns
-    -------
-    Events
-        The original utterances first.
-
-    Raises
-    ------
-    DatasetError
-        If a row of a copy has another class or speaker than the original.
     """
     result = training
     assert training.file is not None

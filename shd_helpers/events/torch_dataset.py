@@ -20,17 +20,6 @@ class EventsDataset(Dataset):
     An item is a tuple of steps, (events,) int64, units, (events,) int64, and the label. An
     utterance has some thousand events in a matrix of 60,000 entries. So `collate` makes the
     matrices, for one batch at a time.
-
-    Parameters
-    ----------
-    events : Events
-        The utterances.
-
-    Examples
-    --------
-    >>> data = events.dataset()  # doctest: +SKIP
-    >>> batches = DataLoader(data, batch_size=8, collate_fn=data.collate)  # doctest: +SKIP
-    >>> frames, labels = next(iter(batches))  # doctest: +SKIP
     """
 
     def __init__(self, events: "Events") -> None:
@@ -43,24 +32,7 @@ class EventsDataset(Dataset):
     def __getitem__(self, i: int) -> Item:
         """Return one utterance.
 
-        Parameters
-        ----------
-        i : int
-            Its number, from 0; negative numbers count from the end.
-
-        Returns
-        -------
-        steps : (events,) int64 tensor
-            The time step of each event.
-        units : (events,) int64 tensor
-            The input unit of each event.
-        label : int
-            The class, an index into the class names.
-
-        Raises
-        ------
-        IndexError
-            If there is no such utterance.
+        Returns `steps` (events,), `units` (events,).
         """
         n = len(self._events)
         if not -n <= i < n:
@@ -74,18 +46,7 @@ class EventsDataset(Dataset):
     def collate(self, items: Sequence[Item]) -> tuple[torch.Tensor, torch.Tensor]:
         """Make a batch of some utterances: the `collate_fn` of a `DataLoader`.
 
-        Parameters
-        ----------
-        items : sequence of tuple
-            Items of this data set.
-
-        Returns
-        -------
-        frames : (steps, batch, units) float32 tensor
-            Ones at the events, zeros elsewhere. Time comes first, as the study's networks read it.
-            They are those of `Events.to_frames`.
-        labels : (batch,) int64 tensor
-            The classes.
+        Returns `frames` (steps, batch, units), `labels` (batch,).
         """
         frames = torch.zeros(self._events.n_steps, len(items), self._events.n_units)
         labels = torch.zeros(len(items), dtype=torch.int64)

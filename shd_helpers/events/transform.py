@@ -45,22 +45,7 @@ class SpikesToFrames:
     def __call__(self, spikes: tuple[Sequence, Sequence] | np.ndarray) -> np.ndarray:
         """Return the matrix of one utterance.
 
-        Parameters
-        ----------
-        spikes : tuple of two arrays, or structured array
-            Times in seconds and units, both of shape (spikes,). Or a structured array of shape
-            (spikes,) with the fields ``t``, whole microseconds, and ``x``, units, as tonic's data
-            sets return it. Another field, such as ``p``, is ignored.
-
-        Returns
-        -------
-        (steps, units) float32 array
-            Ones and zeros.
-
-        Raises
-        ------
-        ValueError
-            If times or units can't be those of spikes. The message says what to do.
+        Returns (steps, units).
         """
         grid = self.downsampling
         bins, units = _bins_and_units(spikes)

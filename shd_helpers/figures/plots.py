@@ -15,22 +15,7 @@ CHANNEL = "unit (cochlea channel)"
 def speakers_by_input(
     accuracies: pd.DataFrame, inputs: Sequence[str], marked: Mapping[int, str]
 ) -> Figure:
-    """Draw each speaker's accuracy with two inputs or more, one row for each speaker.
-
-    Parameters
-    ----------
-    accuracies : DataFrame
-        From `study.speaker_accuracies`.
-    inputs : sequence of str
-        Names of the inputs to compare.
-    marked : mapping
-        A note for some speakers, by number. The vertical lines are means over the other speakers.
-
-    Returns
-    -------
-    Figure
-        Unseen speakers at the left, seen ones at the right, in percent.
-    """
+    """Draw each speaker's accuracy with two inputs or more, one row for each speaker."""
     titles = {
         "test_unseen_accuracy": "unseen speakers: held out",
         "test_seen_accuracy": "seen speakers: utterances held back",
@@ -59,22 +44,7 @@ def speakers_by_input(
 
 
 def paired_differences(differences: pd.DataFrame, margin: float | None = None) -> Figure:
-    """Draw differences between networks or inputs with their intervals, one row for each.
-
-    Parameters
-    ----------
-    differences : DataFrame
-        From `shd_judge.contrasts`.
-    margin : float, optional
-        Losses up to this many percentage points were planned to be small enough.
-
-    Returns
-    -------
-    Figure
-        A thick line is the 95 % interval, a thin one is adjusted for its list of comparisons. A
-        thin line that would hide the thick ones is cut off and ends with an arrow. A filled marker
-        is a difference that is shown.
-    """
+    """Draw differences between networks or inputs with their intervals, one row for each."""
     y = np.arange(len(differences))[::-1]
     figure, axis = plt.subplots(figsize=(9, 0.42 * len(differences) + 1.6))
     axis.axvline(0, color=INK, linewidth=1, linestyle="-")

@@ -22,24 +22,7 @@ plt.style.use(Path(__file__).with_name("study.mplstyle"))
 
 
 def save(figure: Figure, name: str, source: str, title: str = "") -> Figure:
-    """Write title and source on a figure, and save it as ``<name>.png``.
-
-    Parameters
-    ----------
-    figure : Figure
-        Any figure. It is closed, because a notebook shows open ones once more below the cell.
-    name : str
-        File name without ending; the folder is `paths.img_dir`.
-    source : str
-        Which data and run the figure shows, written below it.
-    title : str
-        What the figure says, written above it.
-
-    Returns
-    -------
-    Figure
-        The same figure.
-    """
+    """Write title and source on a figure, and save it as ``<name>.png``."""
     figure.supxlabel(source, fontsize=8, color="0.4", x=1, ha="right")
     if title:
         figure.suptitle(title, **TITLE)
@@ -55,13 +38,6 @@ def describe(figure: Figure, text: str) -> None:
     """Give a figure an alternative text, which notebooks store beside the image.
 
     Screen readers read it aloud in the notebooks' web pages.
-
-    Parameters
-    ----------
-    figure : Figure
-        Any figure.
-    text : str
-        What the figure says.
     """
 
     def mimebundle(**_: Any) -> tuple[dict, dict]:
@@ -72,15 +48,7 @@ def describe(figure: Figure, text: str) -> None:
 
 
 def legend_above(axis: Axes, title: str = "") -> None:
-    """Put the legend in one row above the axes, where no line crosses it.
-
-    Parameters
-    ----------
-    axis : Axes
-        Has labeled lines.
-    title : str
-        Title of the axes, at the left of the legend.
-    """
+    """Put the legend in one row above the axes, where no line crosses it."""
     handles, labels = axis.get_legend_handles_labels()
     row = {"ncols": len(labels), "columnspacing": 1.2, "handlelength": 1.8, "handletextpad": 0.5}
     corner = {"bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
@@ -89,30 +57,12 @@ def legend_above(axis: Axes, title: str = "") -> None:
 
 
 def legend_beside(axis: Axes) -> None:
-    """Put the legend right of the axes, where no line crosses it.
-
-    Parameters
-    ----------
-    axis : Axes
-        Has labeled lines.
-    """
+    """Put the legend right of the axes, where no line crosses it."""
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
 
 
 def point_at(axis: Axes, text: str, tip: tuple[float, float], start: tuple[float, float]) -> None:
-    """Draw an arrow from a text to what a reader must find.
-
-    Parameters
-    ----------
-    axis : Axes
-        Where it is drawn.
-    text : str
-        What is found there.
-    tip : (float, float)
-        The point that the arrow points at, in the axes' units.
-    start : (float, float)
-        Where the text is.
-    """
+    """Draw an arrow from a text to what a reader must find."""
     arrow = {"arrowstyle": "->", "color": "C3", "linewidth": 2}
     box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
     found = axis.annotate(text, tip, start, color="C3", arrowprops=arrow, bbox=box, zorder=5)

@@ -8,42 +8,16 @@ from torch import nn
 
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.engine import Network
 from shd_helpers.network.ensemble import Ensemble, build_ensemble
 from shd_helpers.network.neurons import with_seed
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.objects import ObjectError, is_reference, load_object
+from shd_helpers.user_code import UserCodeError, is_reference, load_object
 
 
 def build_network(
     config: NetworkConfig, n_units: int, n_classes: int, step_ms: float, generator: torch.Generator
-) -> Network:
-    """Return an untrained network with the given settings.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        The settings; they also say whether the network is spiking, convolutional or an ensemble.
-    n_units : int
-        Units of the downsampled input.
-    n_classes : int
-        Classes.
-    step_ms : float
-        Length of a time step, in milliseconds.
-    generator : torch.Generator
-        Draws the weights.
-
-    Returns
-    -------
-    Module
-        A `SpikingNetwork`, a `ConvolutionalNetwork`, an `Ensemble`, or what the function that the
-        settings refer to has returned.
-
-    Raises
-    ------
-    ObjectError
-        If a surrogate, neuron or network of the user's own can't be used.
-    """
+) -> nn.Module:
+    """Return an untrained network with the given settings."""
     if config.is_combined:
         sizes = (n_units, *config.hidden_sizes, n_classes)
         return build_ensemble(sizes, config, generator, step_ms)
@@ -57,7 +31,7 @@ def build_network(
 
 def _build_one(
     config: NetworkConfig, n_units: int, n_classes: int, step_ms: float, generator: torch.Generator
-) -> Network:
+) -> nn.Module:
     """Return one untrained network; see `build_network`."""
     if is_reference(config.network):
         model = _foreign_network(config.network, n_units, n_classes, generator)
@@ -71,21 +45,21 @@ def _build_one(
 
 def _foreign_network(
     reference: str, n_units: int, n_classes: int, generator: torch.Generator
-) -> Network:
-    """Return the network that a user's function makes; ObjectError if it makes none."""
+) -> nn.Module:
+    """Return the network that a user's function makes; UserCodeError if it makes none."""
     make = load_object(reference)
     form = "A network is given by a function or a class: (n_units, n_classes) -> torch.nn.Module."
     if isinstance(make, nn.Module):
-        raise ObjectError(f"network {reference}: is a network already. {form}")
+        raise UserCodeError(f"network {reference}: is a network already. {form}")
     try:
         model = with_seed(generator, lambda: make(n_units, n_classes))
     except Exception as error:
-        raise ObjectError(
+        raise UserCodeError(
             f"network {reference}: making it for {n_units} units and {n_classes} classes raised "
             f"{type(error).__name__}: {error}. {form}"
         ) from error
     if not isinstance(model, nn.Module):
-        raise ObjectError(f"network {reference}: returned a {type(model).__name__}. {form}")
+        raise UserCodeError(f"network {reference}: returned a {type(model).__name__}. {form}")
     return model
 
 
@@ -94,15 +68,6 @@ def warn_of_other_steps(model: nn.Module, step_ms: float, name: str) -> None:
 
     A user's function makes a network from the numbers of units and classes, so it doesn't learn how
     long a step is, and a `SpikingNetwork` takes 3 ms if it isn't told.
-
-    Parameters
-    ----------
-    model : Module
-        Any network. It may contain spiking ones, as an ensemble does.
-    step_ms : float
-        Length of a time step of the input, in milliseconds.
-    name : str
-        What the warning calls the function that made the network.
     """
     for module in model.modules():
         if isinstance(module, SpikingNetwork) and module.step_ms != step_ms:

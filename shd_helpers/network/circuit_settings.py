@@ -23,11 +23,6 @@ class Quantization:
 
     If all values are zero, there is no circuit: the network keeps its floats, and this object is
     false in a condition.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of its range; the message names it.
     """
 
     fc1_bits: int = 0  # of a weight of the first layer, sign included
@@ -48,25 +43,7 @@ class Quantization:
 
     @classmethod
     def named(cls, name: str) -> "Quantization":
-        """Return the settings that a circuit's name describes.
-
-        Parameters
-        ----------
-        name : str
-            Such as ``"3-8-12 product QAT"``: the bits of a weight of the first layer, of the
-            second, and of a membrane. The leak is a product if the name says so, else a shift. With
-            QAT, the last `QAT_EPOCHS` train with low-precision weights. Empty for no circuit.
-
-        Returns
-        -------
-        Quantization
-            Bits, leak and epochs.
-
-        Raises
-        ------
-        ValueError
-            If this is no circuit's name.
-        """
+        """Return the settings that a circuit's name describes."""
         if name == "":
             return cls()
         match = _NAME.fullmatch(str(name))
@@ -92,20 +69,7 @@ class Quantization:
         return self.mem_bits > 0
 
     def refusals(self, config: NetworkConfig, grid: Downsampling) -> list[str]:
-        """Return all reasons why no circuit can be made of a network.
-
-        Parameters
-        ----------
-        config : NetworkConfig
-            The network's settings.
-        grid : Downsampling
-            Its input, which says how long a step is.
-
-        Returns
-        -------
-        list of str
-            Each names a setting; empty if a circuit can be made.
-        """
+        """Return all reasons why no circuit can be made of a network."""
         reasons = _unknown_to_circuits(config)
         if config.ensemble_size > 1 and not config.is_combined:
             reasons.append(
@@ -147,23 +111,7 @@ class Quantization:
         return (1 << max(0, self.mem_bits - 1)) - 1
 
     def leak_shift(self, beta: float) -> int:
-        """Return the k for which a leak by shift, U - (U >> k), multiplies U by about beta.
-
-        Parameters
-        ----------
-        beta : float
-            Share of a membrane potential that is left after one step.
-
-        Returns
-        -------
-        int
-            k, at least 1, with 1 - 2^-k = beta to within `SHIFT_ERROR`.
-
-        Raises
-        ------
-        ValueError
-            If there is no such k.
-        """
+        """Return the k for which a leak by shift, U - (U >> k), multiplies U by about beta."""
         k = round(-math.log2(1 - beta)) if 0.4 < beta < 1 else 0
         if k < 1 or abs(1 - 2.0**-k - beta) > SHIFT_ERROR:
             raise ValueError(

@@ -34,32 +34,7 @@ SMALLEST_GROUP = 4  # utterances
 def forward_backward(
     model: SpikingNetwork, events: Events, index: Index
 ) -> tuple[float, torch.Tensor]:
-    """Take a batch forward and back: what zero_grad, the loop over steps and backward() do.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        Its parameters' ``grad`` is replaced by the loss's gradient.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    loss : float
-        Mean over the batch of the cross-entropy of the softmax over the class scores.
-    scores : Tensor
-        Class scores as in `SpikingNetwork.scores`, shape (batch, classes).
-
-    Raises
-    ------
-    ValueError
-        If the engine can't compute the model (see `unsupported_by_compiled_engine`), or the events
-        don't fit it.
-    IndexError
-        If the index points at no utterance.
-    """
+    """Take a batch forward and back: what zero_grad, the loop over steps and backward() do."""
     index = checked_index(model, events, index)
     layout = ParameterLayout.of(model)
     labels = labels_to_train_with(events, index, layout.layers[-1].n_neurons)
@@ -75,29 +50,7 @@ def forward_backward(
 def evaluate_batch(
     model: SpikingNetwork, events: Events, index: Index
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a batch forward; count spikes.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        The network.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    scores : Tensor
-        Class scores as in `SpikingNetwork.scores`, (batch, classes).
-    n_spikes : Tensor
-        Spikes of all steps and neurons, (batch, layers), int64; the output layer is last.
-
-    Raises
-    ------
-    ValueError, IndexError
-        As `forward_backward` does.
-    """
+    """Run a batch forward; count spikes."""
     index = checked_index(model, events, index)
     layout = ParameterLayout.of(model)
     batch = batch_of(events, index)
@@ -108,27 +61,7 @@ def evaluate_batch(
 
 
 def record(model: SpikingNetwork, events: Events, index: Index) -> LayerStates:
-    """Run a batch forward and keep the states, as `SpikingNetwork.record` does.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        The network.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    LayerStates
-        Spikes and membranes of all layers, (steps, batch, neurons) each.
-
-    Raises
-    ------
-    ValueError, IndexError
-        As `forward_backward` does.
-    """
+    """Run a batch forward and keep the states, as `SpikingNetwork.record` does."""
     index = checked_index(model, events, index)
     layout = ParameterLayout.of(model)
     batch = batch_of(events, index)
@@ -146,31 +79,10 @@ def record(model: SpikingNetwork, events: Events, index: Index) -> LayerStates:
 
 
 def checked_index(model: SpikingNetwork, events: Events, index: Index) -> np.ndarray:
-    """Return the indices of a batch as an array, after checking that the engine can compute it.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        The network.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    ndarray
-        `index`, int64 (batch,).
-
-    Raises
-    ------
-    ValueError, IndexError
-        As `forward_backward` does.
-    """
+    """Return the indices of a batch as an array, after checking that the engine can compute it."""
     if reason := unsupported_by_compiled_engine(model):
         raise ValueError(
-            f"The compiled engine ('fused') can't compute this network: {reason}. Use "
-            "engine='snntorch'"
+            f"The compiled engine can't compute this network: {reason}. Use engine='snntorch'"
         )
     n_inputs = model.layers[0][0].in_features
     n_delays = len(model.delays)
@@ -184,27 +96,7 @@ def checked_index(model: SpikingNetwork, events: Events, index: Index) -> np.nda
 
 
 def labels_to_train_with(events: Events, index: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return the labels of a batch's utterances.
-
-    Parameters
-    ----------
-    events : Events
-        A data set.
-    index : ndarray
-        The utterances in the batch, shape (batch,).
-    n_classes : int
-        The network's classes.
-
-    Returns
-    -------
-    ndarray
-        Classes, int64 (batch,).
-
-    Raises
-    ------
-    ValueError
-        If the batch is empty, or a label isn't one of the network's classes.
-    """
+    """Return the labels of a batch's utterances."""
     labels = events.labels[index]
     if not (len(labels) and 0 <= labels.min() <= labels.max() < n_classes):
         problem = "the batch has no utterances"
@@ -218,22 +110,7 @@ def labels_to_train_with(events: Events, index: np.ndarray, n_classes: int) -> n
 
 
 def batch_of(events: Events, index: np.ndarray, labels: np.ndarray | None = None) -> kernels.Batch:
-    """Return a batch as the kernels read it, with labels if there is a backward pass.
-
-    Parameters
-    ----------
-    events : Events
-        A data set.
-    index : ndarray
-        The utterances in the batch, shape (batch,).
-    labels : ndarray, optional
-        Their classes, shape (batch,).
-
-    Returns
-    -------
-    kernels.Batch
-        The arrays of `events` themselves, not copies.
-    """
+    """Return a batch as the kernels read it, with labels if there is a backward pass."""
     return kernels.Batch(
         steps=events.steps,
         units=events.units,
@@ -246,22 +123,7 @@ def batch_of(events: Events, index: np.ndarray, labels: np.ndarray | None = None
 
 
 def workers_for(batch: kernels.Batch, layout: ParameterLayout, n_groups: int) -> int:
-    """Return how many threads shall compute a batch: more for more work.
-
-    Parameters
-    ----------
-    batch : kernels.Batch
-        The utterances.
-    layout : ParameterLayout
-        The network's sizes.
-    n_groups : int
-        Groups of utterances, each of which one thread works on.
-
-    Returns
-    -------
-    int
-        At least 1, at most torch's number of threads.
-    """
+    """Return how many threads shall compute a batch: more for more work."""
     n_states = len(batch.utterances) * layout.n_states(batch.n_steps)
     return max(1, min(n_groups, torch.get_num_threads(), n_states // WORTH_A_THREAD))
 
@@ -274,28 +136,7 @@ def new_results(
     n_parameters: int = 0,
     keep_states: bool = False,
 ) -> kernels.Results:
-    """Return memory for the results of a batch.
-
-    Parameters
-    ----------
-    batch : kernels.Batch
-        The utterances.
-    layout : ParameterLayout
-        The network's sizes.
-    n_groups : int
-        Groups of utterances, each of which has partial sums of gradients.
-    n_workers : int
-        Threads, each of which computes one utterance at a time.
-    n_parameters : int
-        Parameters that get gradients; 0 if there is no backward pass.
-    keep_states : bool
-        Keep the membranes of all utterances, not only of those that are being computed.
-
-    Returns
-    -------
-    kernels.Results
-        Scores and losses are zero, the rest is uninitialized.
-    """
+    """Return memory for the results of a batch."""
     n_utterances = len(batch.utterances)
     n_kept = n_utterances if keep_states else n_workers
     return kernels.Results(
@@ -312,24 +153,7 @@ def new_results(
 def compute(
     batch: kernels.Batch, network: kernels.Network, results: kernels.Results, n_workers: int
 ) -> None:
-    """Compute a batch, with several threads if it is worth them, and write the results.
-
-    Parameters
-    ----------
-    batch : kernels.Batch
-        The utterances.
-    network : kernels.Network
-        The network, from `ParameterLayout.pack`.
-    results : kernels.Results
-        Memory for the results, from `new_results`.
-    n_workers : int
-        How many threads there are.
-
-    Raises
-    ------
-    ValueError
-        If an utterance's events are out of order or outside of the grid.
-    """
+    """Compute a batch, with several threads if it is worth them, and write the results."""
     with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
         others = [
             pool.submit(kernels.work, worker, n_workers, batch, network, results)

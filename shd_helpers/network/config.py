@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 
 from shd_corpus.checks import check_choice, quoted
-from shd_helpers.objects import is_reference
 from shd_helpers.settings import check_settings, setting
+from shd_helpers.user_code import is_reference
 
 STUDY_STEP_MS = 3.0  # the length of a step for which `beta` is given
 DELAY_MS = 30.0  # from one delayed copy of a layer's input to the next
@@ -23,7 +23,7 @@ class NetworkConfig:
 
     Most settings describe the spiking network. With ``network="convolutional"``, or with a
     reference to a function of the user's own, only `ensemble_size` has an effect beside `network`.
-    `shd_helpers.objects` describes such references, which look like ``mine.py:name``.
+    `shd_helpers.user_code` describes such references, which look like ``mine.py:name``.
 
     Parameters
     ----------

@@ -18,13 +18,6 @@ class ConvolutionalNetwork(nn.Module):
 
     Each convolution has windows of 3 x 3, batch normalization and a maximum over 2 x 2. The last
     maximum adapts to the size of the input, and leaves 6 x 7 numbers of each channel.
-
-    Parameters
-    ----------
-    n_classes : int
-        Classes.
-    generator : torch.Generator
-        Draws the weights (Kaiming-uniform). Biases start at zero.
     """
 
     def __init__(self, n_classes: int, generator: torch.Generator) -> None:
@@ -49,18 +42,7 @@ class ConvolutionalNetwork(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the class scores of a batch.
-
-        Parameters
-        ----------
-        x : Tensor
-            Zeros and ones, (steps, batch, units).
-
-        Returns
-        -------
-        Tensor
-            (batch, classes).
-        """
+        """Return the class scores of a batch."""
         images = x.transpose(0, 1)[:, None]  # (batch, 1, steps, units)
         means = self.convolutions[0](images)
         means = means.contiguous(memory_format=torch.channels_last)

@@ -1,14 +1,16 @@
 """Engines, which run a network on a batch, and how one is chosen.
 
-The *compiled engine* (`network.compiled_engine`) trains the study's networks. The settings, and the
-tables of results, call it ``"fused"``. *snntorch's loop* (`network.loop`) is the readable engine
-with the same arithmetic. Both compute a `SpikingNetwork`. Any other module is run by its own
-``forward`` (`network.module_engine`).
+The *compiled engine* (`network.compiled_engine`) trains the study's networks. *snntorch's loop* is
+the readable engine with the same arithmetic. Both compute a `SpikingNetwork`. Any other module is
+run by its own ``forward``. The last two are in `network.module_engine`.
+
+Threads are set here, too: see `one_thread`.
 """
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -18,13 +20,12 @@ from torch import nn
 
 from shd_corpus.checks import check_choice
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network import compiled_engine, loop, module_engine
+from shd_helpers.network import compiled_engine, module_engine
 from shd_helpers.network.engine_support import unsupported_by_compiled_engine
 from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.module_engine import Index
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
-Network = nn.Module  # any network: see `network.module_engine`
 # How many times as long as the compiled engine snntorch's loop takes for a training step of the
 # study's network, in batches of 128 and of 8 utterances: see results/bench.csv.
 SLOWDOWN = (38, 91)
@@ -46,29 +47,22 @@ class Engine(NamedTuple):
 
 
 def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
-    """Return the classes with the highest scores, the lowest of several with equally high ones.
-
-    Parameters
-    ----------
-    scores : ndarray or Tensor
-        Class scores, (..., classes): numbers of output spikes, mean membrane potentials, or those
-        of any network.
-
-    Returns
-    -------
-    ndarray
-        Classes, int64 (...,).
-    """
+    """Return the classes with the highest scores, the lowest of several with equally high ones."""
     return np.asarray(scores).argmax(-1)
 
 
 COMPILED = Engine(
-    "fused",
+    "compiled",
     compiled_engine.forward_backward,
     compiled_engine.evaluate_batch,
     compiled_engine.record,
 )
-SNNTORCH_LOOP = Engine("snntorch", loop.forward_backward, loop.evaluate_batch, loop.record)
+SNNTORCH_LOOP = Engine(
+    "snntorch",
+    module_engine.forward_backward,
+    module_engine.evaluate_spiking_batch,
+    module_engine.record_spiking,
+)
 MODULE = Engine(
     "module",
     module_engine.forward_backward,
@@ -105,48 +99,14 @@ def _engine_of_members(name: str, ensemble: Ensemble) -> Engine:
 
 
 def runs_in_loop(model: nn.Module) -> bool:
-    """Tell whether a network is a `SpikingNetwork` whose ``forward`` is that of this class.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-
-    Returns
-    -------
-    bool
-        True if snnTorch's loop computes it, False if its own ``forward`` must be called.
-    """
+    """Tell whether a network is a `SpikingNetwork` whose ``forward`` is that of this class."""
     if not isinstance(model, SpikingNetwork):
         return False
     return inspect.getattr_static(model, "forward") is SpikingNetwork.forward
 
 
-def choose_engine(name: str, model: Network) -> Engine:
-    """Return the engine that runs a network.
-
-    Parameters
-    ----------
-    name : str
-        ``"fused"`` for the compiled engine, ``"snntorch"`` for the readable loop. Networks that
-        the compiled engine can't compute run in the loop. A warning says once why, and how much
-        slower the loop is.
-    model : Module
-        The network. One that isn't a `SpikingNetwork`, or has a ``forward`` of its own, is run by
-        that, whatever the name: see `network.module_engine`.
-
-    Returns
-    -------
-    Engine
-        Its functions take the network.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    TypeError
-        If the network is no module.
-    """
+def choose_engine(name: str, model: nn.Module) -> Engine:
+    """Return the engine that runs a network."""
     check_choice("engine", name, ENGINES)
     if not isinstance(model, nn.Module):
         raise TypeError(
@@ -165,10 +125,36 @@ def choose_engine(name: str, model: Network) -> Engine:
     what = "snntorch's loop" if engine is SNNTORCH_LOOP else "the network's own forward"
     fewest, most = SLOWDOWN
     warn_once(
-        f"The network runs in {what} instead of the compiled engine ('fused'): {reason}. For the "
+        f"The network runs in {what} instead of the compiled engine: {reason}. For the "
         f"study's network, snntorch's loop takes {fewest} to {most} times as long (docs/speed.md)."
     )
     return engine
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread while the block runs.
+
+    snnTorch's loop and Adam work on matrices of a few ten thousand weights. Torch splits each of
+    these operations between its threads, and every thread spins until all are done. So one thread
+    that has to wait for a core stops all others. We measured updates of the study's network with 8
+    utterances on two cores that other programs used, too (load average 9). One update took 0.6 s
+    with one thread and 12 s with two.
+
+    The compiled engine doesn't need this: each of its own threads takes whole utterances, and it
+    starts as many as torch has.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def threads_for(engine: Engine) -> AbstractContextManager[None]:
+    """Return the number of threads that an engine needs, as a context."""
+    return one_thread() if engine.name == SNNTORCH_LOOP.name else nullcontext()
 
 
 @cache
@@ -177,10 +163,5 @@ def warn_once(message: str) -> None:
 
     An engine is chosen for each epoch. Python's own filters forget what they have shown when any
     package changes a filter.
-
-    Parameters
-    ----------
-    message : str
-        The warning.
     """
     warnings.warn(message, stacklevel=3)

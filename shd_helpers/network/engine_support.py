@@ -24,16 +24,6 @@ def unsupported_by_compiled_engine(model: nn.Module) -> str | None:
 
     It computes layers of `Leaky` or `AdaptiveLeaky` neurons with per-neuron, learned or unequal
     betas and thresholds. Each layer may have delays, a surrogate and a slope of its own.
-
-    Parameters
-    ----------
-    model : Module
-        Any network.
-
-    Returns
-    -------
-    str or None
-        The first reason found, as a clause without a full stop; None if there is none.
     """
     device = module_engine.device_of(model)
     if device.type != "cpu":
@@ -56,16 +46,6 @@ def unsupported_by_circuit(model: nn.Module) -> str | None:
     Circuits have layers of `Leaky` neurons that are reset by subtraction, delays of the input
     alone, and the readouts "spikes" and "membrane". The surrogate doesn't matter, because only the
     backward pass uses it.
-
-    Parameters
-    ----------
-    model : Module
-        Any network.
-
-    Returns
-    -------
-    str or None
-        The first reason found; None if there is none.
     """
     if reason := _unsupported_layers(model, CIRCUIT_NEURONS):
         return reason

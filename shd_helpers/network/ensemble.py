@@ -98,24 +98,7 @@ class Ensemble(nn.Module):
 def build_ensemble(
     sizes: Sequence[int], config: NetworkConfig, generator: torch.Generator, step_ms: float
 ) -> SpikingNetwork:
-    """Return an ensemble as one network, which keeps its members to train them.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Inputs, hidden neurons of one member, classes; see `SpikingNetwork`.
-    config : NetworkConfig
-        Settings of each member, with `ensemble_size`.
-    generator : torch.Generator
-        Draws the weights of the members, one after the other.
-    step_ms : float
-        Length of a time step.
-
-    Returns
-    -------
-    SpikingNetwork
-        The combined network, with `ensemble_members`.
-    """
+    """Return an ensemble as one network, which keeps its members to train them."""
     n_inputs, n_hidden, n_classes = sizes
     members = [
         SpikingNetwork(sizes, config, generator, step_ms) for _ in range(config.ensemble_size)
@@ -132,11 +115,6 @@ def combine_members(combined: SpikingNetwork) -> None:
     """Copy the members' parameters into the combined network, so that its scores are their means.
 
     Call it after the members were trained. The module's docstring says where the weights go.
-
-    Parameters
-    ----------
-    combined : SpikingNetwork
-        An ensemble of `build_ensemble`; its parameters are overwritten.
     """
     members = combined.ensemble_members
     n_channels = len(members[0].fc1.bias)  # hidden neurons, or, with shared weights, of one window

@@ -78,7 +78,7 @@ of `LANES` neurons, whose weights, biases and betas are zero: they never spike, 
 are zero.
 
 Numba recompiles a function only if this file changes. So a kernel may use nothing from another file
-of the package (see `shd_corpus.compiled`).
+of the package (see ``shd_corpus.compiled``).
 """
 
 from collections.abc import Callable
@@ -222,24 +222,7 @@ class NextLayer(NamedTuple):
 
 @compiled
 def read_events(batch, b, n_units, events):
-    """List the events of a batch's utterance b by step; return whether all are valid.
-
-    Parameters
-    ----------
-    batch : Batch
-        The utterances; only read.
-    b : int
-        Which utterance of the batch.
-    n_units : int
-        Units of the input, without delayed copies.
-    events : EventList
-        Where they are written.
-
-    Returns
-    -------
-    bool
-        False if an event is out of order, or outside of the steps and units.
-    """
+    """List the events of a batch's utterance b by step; return whether all are valid."""
     first = batch.offsets[batch.utterances[b]]
     end = batch.offsets[batch.utterances[b] + 1]
     e = first
@@ -260,17 +243,6 @@ def sort_by_unit(events, n_units, unit_starts, arrivals):
 
     Unit u is active at the steps whose rows in ``mem`` are
     ``arrivals[unit_starts[u]:unit_starts[u + 1]]``, in ascending order. This is a counting sort.
-
-    Parameters
-    ----------
-    events : EventList
-        The events of an utterance.
-    n_units : int
-        Units that they are of.
-    unit_starts : ndarray
-        Written, (n_units + 2,) or more.
-    arrivals : ndarray
-        Written, (events,) or more.
     """
     n_steps = len(events.starts) - 1
     # While events are placed, entry u + 1 is where the next event of unit u goes. It ends where the
@@ -295,17 +267,6 @@ def _row_adder(n_vectors: int) -> Callable[..., Any]:
     rows[index[k], low : low + n]``. Compiled from Python, the sum would go to memory and back for
     every few rows, which takes twice the time. So the loop is written in LLVM's language, with one
     vector variable for each sum, which LLVM keeps in a register.
-
-    Parameters
-    ----------
-    n_vectors : int
-        Width of the sum in vectors of `LANES` numbers. Eight fill half of the registers of a
-        processor with AVX-512.
-
-    Returns
-    -------
-    callable
-        Takes (rows, index, first, last, low, out, r, at); can be called by compiled code only.
     """
 
     @intrinsic
@@ -363,23 +324,6 @@ def add_rows(rows, index, first, last, low, out, r, at, n):  # noqa: PLR0913
     """Add some rows of a matrix, one after the other, to a part of one row of another matrix.
 
     It does ``for k in range(first, last): out[r, at : at + n] += rows[index[k], low : low + n]``.
-
-    Parameters
-    ----------
-    rows : ndarray
-        What is added, (rows, columns).
-    index : ndarray
-        Rows to add; those from `first` up to, not including, `last`. Below 2^31.
-    first, last : int
-        See `index`.
-    low : int
-        First column of `rows`.
-    out : ndarray
-        What is added to, (rows, columns).
-    r, at : int
-        Row and first column of `out`.
-    n : int
-        Columns, a multiple of LANES.
     """
     j = 0 if first < last else n
     while j + 8 * LANES <= n:
@@ -402,19 +346,6 @@ def add_products(errors, weights, out, slot, is_first):  # noqa: PLR0914
     arithmetic here. So a weight is read once for two slots, and a sum is read and written once for
     five weights, where a plain loop would do so for every product. The products are added in the
     order of the rows, however many of them a pass takes, so no bit depends on these numbers.
-
-    Parameters
-    ----------
-    errors : ndarray
-        (slots, rows of weights); two of its rows are used.
-    weights : ndarray
-        (rows of weights, columns). Their number is divisible by UNROLLED_ROWS.
-    out : ndarray
-        (slots, columns).
-    slot : int
-        The first of the two rows of `errors` and `out`.
-    is_first : bool
-        Replace what is in `out`, instead of adding to it.
     """
     next_slot = slot + 1
     for k in range(0, len(weights), UNROLLED_ROWS):
@@ -456,16 +387,6 @@ def exp(x):
 
     This is expf of the Cephes library (S. Moshier, https://www.netlib.org/cephes). Unlike the C
     library's function, LLVM can compute it for a whole vector at once.
-
-    Parameters
-    ----------
-    x : float32
-        From -87 to 88.
-
-    Returns
-    -------
-    float32
-        exp(x).
     """
     n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))  # exp(x) = 2^n exp(r)
     r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)  # log(2) in two parts
@@ -479,41 +400,13 @@ def exp(x):
 
 @compiled
 def matrix(memory, at, n_rows, n_columns):
-    """Return a matrix that lies in a long array from index `at` on.
-
-    Parameters
-    ----------
-    memory : ndarray
-        (numbers,).
-    at : int
-        Index of its first number.
-    n_rows, n_columns : int
-        Its shape.
-
-    Returns
-    -------
-    ndarray
-        A view, (n_rows, n_columns).
-    """
+    """Return a matrix that lies in a long array from index `at` on."""
     return memory[at : at + n_rows * n_columns].reshape(n_rows, n_columns)
 
 
 @compiled
 def weights_of(layer, memory):
-    """Return a layer's weights, (inputs, band), from the parameters; or their gradients.
-
-    Parameters
-    ----------
-    layer : Layer
-        Sizes and addresses.
-    memory : ndarray
-        The parameters of all layers, or gradients.
-
-    Returns
-    -------
-    ndarray
-        A view, (inputs, band).
-    """
+    """Return a layer's weights, (inputs, band), from the parameters; or their gradients."""
     return matrix(memory, layer.parameters_at, layer.n_inputs, layer.band)
 
 
@@ -522,18 +415,6 @@ def neurons_of(layer, memory):
     """Return the rows of a layer's neurons, or their gradients.
 
     They are BIASES, BETAS and THRESHOLDS; for neurons that adapt also LEFT, FROM_MEM and FROM_SPK.
-
-    Parameters
-    ----------
-    layer : Layer
-        Sizes and addresses.
-    memory : ndarray
-        The parameters of all layers, or gradients.
-
-    Returns
-    -------
-    ndarray
-        A view, (3, width), or (6, width) if the layer adapts.
     """
     at = layer.parameters_at + layer.n_inputs * layer.band
     n_rows = 6 if layer.adapts else 3
@@ -542,82 +423,25 @@ def neurons_of(layer, memory):
 
 @compiled
 def delays_of(layer, network):
-    """Return by how many steps each copy of the events that go into a layer is late.
-
-    Parameters
-    ----------
-    layer : Layer
-        Sizes and addresses.
-    network : Network
-        The network; only read.
-
-    Returns
-    -------
-    ndarray
-        A view, (copies,).
-    """
+    """Return by how many steps each copy of the events that go into a layer is late."""
     return network.delays[layer.delays_at : layer.delays_at + layer.n_copies]
 
 
 @compiled
 def membranes(layer, n_steps, state):
-    """Return a layer's membranes: a row before the first step, the steps, a row after the last.
-
-    Parameters
-    ----------
-    layer : Layer
-        Sizes and addresses.
-    n_steps : int
-        Steps of the utterance.
-    state : ndarray
-        Memory for the membranes of one utterance, in all layers.
-
-    Returns
-    -------
-    ndarray
-        A view, (steps + 2, width).
-    """
+    """Return a layer's membranes: a row before the first step, the steps, a row after the last."""
     return matrix(state, layer.states_at * (n_steps + 2), n_steps + 2, layer.width)
 
 
 @compiled
 def event_list(space, i):
-    """Return the list of the events that go into layer i.
-
-    Parameters
-    ----------
-    space : Workspace
-        What this thread uses for each utterance.
-    i : int
-        The layer. The number of layers stands for the list that the last layer emits.
-
-    Returns
-    -------
-    EventList
-        Views.
-    """
+    """Return the list of the events that go into layer i."""
     return EventList(starts=space.starts[i], units=space.units[i])
 
 
 @compiled
 def add_events(layer, weights, first_neurons, delays, events, mem):
-    """Add to ``mem`` the rows of weights of all events, and of their delayed copies.
-
-    Parameters
-    ----------
-    layer : Layer
-        Sizes and addresses.
-    weights : ndarray
-        (inputs, band).
-    first_neurons : ndarray
-        See `Network`.
-    delays : ndarray
-        Steps by which each copy of the events is late, (copies,).
-    events : EventList
-        The events that go into the layer.
-    mem : ndarray
-        The layer's membranes, (steps + 2, width).
-    """
+    """Add to ``mem`` the rows of weights of all events, and of their delayed copies."""
     n_steps = len(events.starts) - 1
     n_units = len(weights) // len(delays)
     starts = events.starts
@@ -647,23 +471,7 @@ def add_events(layer, weights, first_neurons, delays, events, mem):
 
 @compiled
 def layer_forward(layer, network, events, mem, spiked, events_out):
-    """Take an utterance's events through one layer: write its membranes and its own events.
-
-    Parameters
-    ----------
-    layer : Layer
-        Sizes and addresses.
-    network : Network
-        The network; only read.
-    events : EventList
-        The events that go into the layer.
-    mem : ndarray
-        Where the membranes are written, (steps + 2, width).
-    spiked : ndarray
-        Space for a flag for each neuron, uint8 (width,) or more.
-    events_out : EventList
-        Where the layer's own events are written.
-    """
+    """Take an utterance's events through one layer: write its membranes and its own events."""
     neurons = neurons_of(layer, network.parameters)
     weights = weights_of(layer, network.parameters)
     n_steps = len(events.starts) - 1
@@ -706,15 +514,6 @@ def subtract_adaptation(adaptation, mem, row):
     """Subtract the adaptation of the step before from the currents in a row.
 
     It does ``mem[row] -= adaptation``.
-
-    Parameters
-    ----------
-    adaptation : ndarray
-        The adaptation of each neuron after the step before, (width,).
-    mem : ndarray
-        (steps + 2, width); this row still has the step's currents.
-    row : int
-        The row of the step.
     """
     for j in range(mem.shape[1]):
         mem[row, j] -= adaptation[j]
@@ -726,19 +525,6 @@ def add_to_adaptation(neurons, mem, row, spiked, adaptation):
 
     It does ``adaptation = LEFT * adaptation + (1 - LEFT) * (FROM_MEM * mem[row] + FROM_SPK *
     spiked)``.
-
-    Parameters
-    ----------
-    neurons : ndarray
-        The rows of the layer's neurons, (6, width).
-    mem : ndarray
-        (steps + 2, width); this row has the step's membranes.
-    row : int
-        The row of the step.
-    spiked : ndarray
-        1 for each neuron that spikes in this step, uint8 (width,) or more.
-    adaptation : ndarray
-        The adaptation of each neuron, (width,), which is overwritten.
     """
     for j in range(mem.shape[1]):
         left = neurons[LEFT, j]
@@ -753,17 +539,6 @@ def step_forward(neurons, mem, row, spiked):
     It does ``mem[row] = beta * mem[row - 1] + mem[row] - reset``. The reset is the threshold where
     the neuron has spiked in the step before, else 0. The neuron is snntorch's `Leaky` with a reset
     by subtraction, rounded in the same order.
-
-    Parameters
-    ----------
-    neurons : ndarray
-        BIASES, BETAS and THRESHOLDS of the layer, (3, width) or more rows.
-    mem : ndarray
-        (steps + 2, width); this row has currents, those before it have membranes.
-    row : int
-        The row of the step.
-    spiked : ndarray
-        Written: 1 for each neuron that spikes, uint8 (width,) or more.
     """
     for j in range(mem.shape[1]):
         beta = neurons[BETAS, j]
@@ -776,13 +551,7 @@ def step_forward(neurons, mem, row, spiked):
 
 @compiled
 def check_surrogate(kind):
-    """Raise ValueError if `step_back` has no derivative for a number.
-
-    Parameters
-    ----------
-    kind : int
-        `Layer.surrogate`.
-    """
+    """Raise ValueError if `step_back` has no derivative for a number."""
     if kind != FAST_SIGMOID and kind != ATAN and kind != SIGMOID and kind != READOUT:
         raise ValueError("no surrogate has this number: see shd_helpers/network/surrogates.py")
 
@@ -795,21 +564,6 @@ def step_back(layer, neurons, mem, row, spike_errors, slot):
     mem[row + 1]``, rounded as snntorch's derivatives are. `check_surrogate` refuses a number that
     no surrogate has, once for all steps: with another branch here, whether it raises or not, every
     step back takes a tenth to a fifth longer.
-
-    Parameters
-    ----------
-    layer : Layer
-        Sizes and addresses.
-    neurons : ndarray
-        BIASES, BETAS and THRESHOLDS of the layer, (3, width) or more rows.
-    mem : ndarray
-        (steps + 2, width); rows after this one are gradients already.
-    row : int
-        The row of the step.
-    spike_errors : ndarray
-        dL/dspk of some steps, (STEPS_PER_BLOCK or more, width).
-    slot : int
-        The row of `spike_errors` that is the step's.
     """
     kind = layer.surrogate
     slope = layer.slope
@@ -847,19 +601,6 @@ def adaptation_back(neurons, mem, row, d_adaptation, d_fed):
     ``mem[row + 1]``, and LEFT of it remains in the next step's adaptation. So it does
     ``d_adaptation = LEFT * d_adaptation - mem[row + 1]``. What feeds the adaptation counts with
     1 - LEFT: ``d_fed = (1 - LEFT) * d_adaptation``.
-
-    Parameters
-    ----------
-    neurons : ndarray
-        The rows of the layer's neurons, (6, width).
-    mem : ndarray
-        (steps + 2, width); rows after this one are gradients already.
-    row : int
-        The row of the step.
-    d_adaptation : ndarray
-        dL/dA of the next step, (width,), which becomes that of this step.
-    d_fed : ndarray
-        Written: the gradient of what feeds the adaptation in this step, (width,).
     """
     for j in range(mem.shape[1]):
         d_adaptation[j] = neurons[LEFT, j] * d_adaptation[j] - mem[row + 1, j]
@@ -872,19 +613,6 @@ def add_adaptation_gradients(neurons, mem, row, d_fed, d_neurons):
     """Add the gradients of FROM_MEM and FROM_SPK in a step.
 
     They are ``d_fed * mem[row]``, and ``d_fed`` where the neuron spikes.
-
-    Parameters
-    ----------
-    neurons : ndarray
-        The rows of the layer's neurons, (6, width).
-    mem : ndarray
-        (steps + 2, width); this row still has membranes.
-    row : int
-        The row of the step.
-    d_fed : ndarray
-        From `adaptation_back`, (width,).
-    d_neurons : ndarray
-        Gradients, (6, width), that are added to.
     """
     for j in range(mem.shape[1]):
         d_neurons[FROM_MEM, j] += d_fed[j] * mem[row, j]
@@ -899,19 +627,6 @@ def adaptation_to_spikes(neurons, d_fed, spike_errors, slot, total_slot):
     """Write dL/dspk of a step with what comes back through the adaptation.
 
     It does ``spike_errors[total_slot] = spike_errors[slot] + d_fed * FROM_SPK``.
-
-    Parameters
-    ----------
-    neurons : ndarray
-        The rows of the layer's neurons, (6, width).
-    d_fed : ndarray
-        From `adaptation_back`, (width,).
-    spike_errors : ndarray
-        dL/dspk of some steps, (slots, width).
-    slot : int
-        The slot that has what comes back from the next layer.
-    total_slot : int
-        The slot that is written.
     """
     for j in range(spike_errors.shape[1]):
         spike_errors[total_slot, j] = spike_errors[slot, j] + d_fed[j] * neurons[FROM_SPK, j]
@@ -923,19 +638,6 @@ def adaptation_to_membranes(neurons, mem, row, d_fed, d_neurons):
 
     It does ``mem[row] += d_fed * FROM_MEM``. The threshold isn't in this path, but
     `add_neuron_gradients` finds it in mem[row] and subtracts it. So it is added here.
-
-    Parameters
-    ----------
-    neurons : ndarray
-        The rows of the layer's neurons, (6, width).
-    mem : ndarray
-        (steps + 2, width); this row and those after it are gradients already.
-    row : int
-        The row of the step.
-    d_fed : ndarray
-        From `adaptation_back`, (width,).
-    d_neurons : ndarray
-        Gradients, (6, width), of which the thresholds' are added to.
     """
     for j in range(mem.shape[1]):
         mem[row, j] += d_fed[j] * neurons[FROM_MEM, j]
@@ -951,17 +653,6 @@ def add_neuron_gradients(neurons, mem, row, d_neurons):
     multiplies U[row - 1], so its gradient is g[row] U[row - 1]. The threshold counts twice. The
     surrogate has the distance U[row] - threshold, whose gradient is g[row] - beta g[row + 1]. And
     the threshold is subtracted from U[row] if the neuron has spiked in the step before.
-
-    Parameters
-    ----------
-    neurons : ndarray
-        BIASES, BETAS and THRESHOLDS of the layer, (3, width) or more rows.
-    mem : ndarray
-        (steps + 2, width).
-    row : int
-        The row of the step.
-    d_neurons : ndarray
-        Gradients, (3, width) or more rows, that are added to.
     """
     for j in range(mem.shape[1]):
         d_neurons[BETAS, j] += mem[row, j] * mem[row - 1, j]
@@ -975,15 +666,7 @@ def add_neuron_gradients(neurons, mem, row, d_neurons):
 
 @compiled
 def repeat_error(output_error, spike_errors):
-    """Write the errors of the output neurons to the slots of a block of steps.
-
-    Parameters
-    ----------
-    output_error : ndarray
-        dL/dspk of each output neuron, (width,) or more.
-    spike_errors : ndarray
-        Written, (STEPS_PER_BLOCK or more, width).
-    """
+    """Write the errors of the output neurons to the slots of a block of steps."""
     for slot in range(STEPS_PER_BLOCK):
         spike_errors[slot] = output_error[: spike_errors.shape[1]]
 
@@ -994,17 +677,6 @@ def copy_errors(next_layer, last_row, n_steps, next_errors):
 
     A slot of `next_errors` has, copy after copy of the spikes, the gradients of the next layer's
     neurons in the row in which this copy has arrived. The last step of the block has slot 0.
-
-    Parameters
-    ----------
-    next_layer : NextLayer
-        The next layer.
-    last_row : int
-        The row of the last step of the block.
-    n_steps : int
-        Steps of the utterance.
-    next_errors : ndarray
-        Written, (STEPS_PER_BLOCK, copies x neurons or more).
     """
     n_next = next_layer.n_neurons
     for slot in range(STEPS_PER_BLOCK):
@@ -1024,20 +696,6 @@ def block_errors(next_layer, last_row, n_steps, next_errors, spike_errors):
     """Write dL/dspk of a block of steps: the next layer's gradients times its weights.
 
     It does ``spike_errors[:STEPS_PER_BLOCK] = next_errors @ next_layer.weights``.
-
-    Parameters
-    ----------
-    next_layer : NextLayer
-        The next layer.
-    last_row : int
-        The row of the last step of the block, which has slot 0.
-    n_steps : int
-        Steps of the utterance.
-    next_errors : ndarray
-        Space for what `copy_errors` writes, (STEPS_PER_BLOCK, rows of weights); zero after the
-        copies.
-    spike_errors : ndarray
-        Written, (STEPS_PER_BLOCK or more, width).
     """
     copy_errors(next_layer, last_row, n_steps, next_errors)
     weights = next_layer.weights
@@ -1059,21 +717,6 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d_neurons):
     If the layer learns betas or thresholds, `d_neurons` gets their gradients: what is subtracted at
     a reset is the threshold, and only the moment of the reset is detached. If it adapts, both
     dL/dspk and g also get what comes back through the adaptation.
-
-    Parameters
-    ----------
-    layer : Layer
-        Sizes and addresses.
-    neurons : ndarray
-        The rows of the layer's neurons, (3, width), or (6, width) if it adapts.
-    mem : ndarray
-        The layer's membranes, (steps + 2, width).
-    output_error : ndarray
-        dL/dspk of each output neuron, (width,) or more; for the output layer.
-    next_layer : NextLayer
-        The next layer; for all others.
-    d_neurons : ndarray
-        Gradients of the layer's neurons, shaped as `neurons`, that are added to.
     """
     check_surrogate(layer.surrogate)
     n_steps = len(mem) - 2
@@ -1106,25 +749,7 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d_neurons):
 
 @compiled
 def add_weight_gradients(layer, first_neurons, delays, events, mem, space, d_weights):
-    """Add the gradients of a layer's weights: rows of ``mem`` at which a unit's events arrived.
-
-    Parameters
-    ----------
-    layer : Layer
-        Sizes and addresses.
-    first_neurons : ndarray
-        See `Network`.
-    delays : ndarray
-        Steps by which each copy of the events is late, (copies,).
-    events : EventList
-        The events that go into the layer.
-    mem : ndarray
-        Gradients of the currents, (steps + 2, width), from `layer_backward`.
-    space : Workspace
-        What this thread uses for each utterance.
-    d_weights : ndarray
-        (inputs, band), added to.
-    """
+    """Add the gradients of a layer's weights: rows of ``mem`` at which a unit's events arrived."""
     n_steps = len(events.starts) - 1
     n_units = len(d_weights) // len(delays)
     arrivals = space.arrivals
@@ -1147,22 +772,6 @@ def loss(scores, label, n_utterances, error):
     """Return the cross-entropy of one utterance's scores.
 
     `error` becomes the gradient of the batch's mean loss with respect to these scores.
-
-    Parameters
-    ----------
-    scores : ndarray
-        (classes,) float32.
-    label : int
-        The class.
-    n_utterances : int
-        Utterances in the batch.
-    error : ndarray
-        Written, (classes,) or more; zero after the classes.
-
-    Returns
-    -------
-    float64
-        In nats.
     """
     top = scores.max()  # subtracted, so that exp can't overflow
     total = 0.0
@@ -1177,23 +786,7 @@ def loss(scores, label, n_utterances, error):
 
 @compiled
 def forward(b, batch, network, state, space, results):
-    """Take a batch's utterance b through all layers; write scores and numbers of spikes.
-
-    Parameters
-    ----------
-    b : int
-        Which utterance of the batch.
-    batch : Batch
-        The utterances; only read.
-    network : Network
-        The network; only read.
-    state : ndarray
-        Memory for the membranes of one utterance, in all layers.
-    space : Workspace
-        What this thread uses for each utterance.
-    results : Results
-        Row b is written.
-    """
+    """Take a batch's utterance b through all layers; write scores and numbers of spikes."""
     layers = network.layers
     n_layers = len(layers)
     n_steps = batch.n_steps
@@ -1215,24 +808,7 @@ def forward(b, batch, network, state, space, results):
 
 @compiled
 def next_layer_of(i, network, n_steps, state):
-    """Return the layer through which errors come back to layer i.
-
-    Parameters
-    ----------
-    i : int
-        The layer, from 0 on.
-    network : Network
-        The network; only read.
-    n_steps : int
-        Steps of the utterance.
-    state : ndarray
-        Memory for the membranes of one utterance, in all layers.
-
-    Returns
-    -------
-    NextLayer
-        Views; without neurons if layer i is the last.
-    """
+    """Return the layer through which errors come back to layer i."""
     layers = network.layers
     if i + 1 == len(layers):
         no_weights = network.weights_by_neuron[:0].reshape(0, 0)
@@ -1258,19 +834,7 @@ def next_layer_of(i, network, n_steps, state):
 
 @compiled
 def backward(network, state, space, gradients):
-    """Add the gradients of the utterance that `forward` has computed, from the last layer on.
-
-    Parameters
-    ----------
-    network : Network
-        The network; only read.
-    state : ndarray
-        Memory for the membranes of one utterance, in all layers.
-    space : Workspace
-        What this thread uses for each utterance.
-    gradients : ndarray
-        (parameters,), added to.
-    """
+    """Add the gradients of the utterance that `forward` has computed, from the last layer on."""
     layers = network.layers
     n_layers = len(layers)
     n_steps = space.starts.shape[1] - 1
@@ -1291,20 +855,7 @@ def backward(network, state, space, gradients):
 
 @compiled
 def new_workspace(batch, network):
-    """Return a thread's `Workspace`, large enough for each utterance of a batch.
-
-    Parameters
-    ----------
-    batch : Batch
-        The utterances; only read.
-    network : Network
-        The network; only read.
-
-    Returns
-    -------
-    Workspace
-        Uninitialized, but for `all_rows`.
-    """
+    """Return a thread's `Workspace`, large enough for each utterance of a batch."""
     n_layers = len(network.layers)
     n_steps = batch.n_steps
     most_inputs = 0
@@ -1329,20 +880,7 @@ def new_workspace(batch, network):
 
 @compiled
 def work(worker, n_workers, batch, network, results):
-    """Do one thread's share of a batch: take utterances forward, and back if there are labels.
-
-    Parameters
-    ----------
-    worker, n_workers : int
-        The thread's number, from 0 on, and how many threads there are.
-    batch : Batch
-        The utterances.
-    network : Network
-        The network; only read.
-    results : Results
-        Where the results are written. The batch is cut into as many groups as its gradients have
-        rows.
-    """
+    """Do one thread's share of a batch: take utterances forward, and back if there are labels."""
     space = new_workspace(batch, network)
     n_groups = len(results.gradients)
     n_utterances = len(batch.utterances)
@@ -1363,17 +901,7 @@ def work(worker, n_workers, batch, network, results):
 
 @compiled
 def spread_windows(weights, inputs, columns, rows):
-    """Write each shared weight wherever it counts; see `parameter_layout.WindowLayout`.
-
-    Parameters
-    ----------
-    weights : ndarray
-        (weights of a window, channels).
-    inputs, columns : ndarray
-        (windows, weights of a window): the row and first column to write to.
-    rows : ndarray
-        (inputs, band): the layer's weights in the memory of the parameters.
-    """
+    """Write each shared weight wherever it counts; see `parameter_layout.WindowLayout`."""
     n_channels = weights.shape[1]
     for window in range(inputs.shape[0]):
         for k in range(inputs.shape[1]):
@@ -1385,17 +913,7 @@ def spread_windows(weights, inputs, columns, rows):
 
 @compiled
 def gather_windows(rows, inputs, columns, weights):
-    """Add up, window after window, from where `spread_windows` writes; for gradients.
-
-    Parameters
-    ----------
-    rows : ndarray
-        (inputs, band): gradients of the layer's weights.
-    inputs, columns : ndarray
-        (windows, weights of a window): the row and first column to read from.
-    weights : ndarray
-        (weights of a window, channels), added to.
-    """
+    """Add up, window after window, from where `spread_windows` writes; for gradients."""
     n_channels = weights.shape[1]
     for window in range(inputs.shape[0]):
         for k in range(inputs.shape[1]):

@@ -1,9 +1,12 @@
-"""The engine for any PyTorch module: frames in, class scores out, gradients by autograd.
+"""The engines that run PyTorch modules: frames in, class scores out, gradients by autograd.
 
 A network is any `torch.nn.Module` whose ``forward`` takes frames, zeros and ones of shape (steps,
 batch, units), and returns class scores of shape (batch, classes). Nothing else is required. The
 functions are those of the other engines, so that `study.training` trains every network alike.
 Frames are moved to the device that the network's parameters are on.
+
+snntorch's loop is this engine for a `SpikingNetwork`. It also counts and records the spikes of all
+layers (`evaluate_spiking_batch`, `record_spiking`), which other modules don't tell.
 """
 
 import itertools
@@ -15,37 +18,13 @@ from torch import nn
 from torch.nn import functional
 
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network.spiking import LayerStates
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 Index = Sequence[int] | np.ndarray
 
 
 def forward_backward(model: nn.Module, events: Events, index: Index) -> tuple[float, torch.Tensor]:
-    """Run a batch forward and backward; leave the gradients in the parameters' ``grad``.
-
-    Parameters
-    ----------
-    model : Module
-        The network. It is put into training mode.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    loss : float
-        Mean over the batch of the cross-entropy of the class scores, in nats.
-    scores : Tensor
-        Class scores, (batch, classes), on the CPU.
-
-    Raises
-    ------
-    TypeError
-        If the network returns no class scores, or they have another shape or no gradient.
-    ValueError
-        If a class score is NaN.
-    """
+    """Run a batch forward and backward; leave the gradients in the parameters' ``grad``."""
     model.train()
     model.zero_grad()
     scores = _class_scores(model, events, index)
@@ -64,58 +43,14 @@ def forward_backward(model: nn.Module, events: Events, index: Index) -> tuple[fl
 def evaluate_batch(
     model: nn.Module, events: Events, index: Index
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a batch forward.
-
-    Parameters
-    ----------
-    model : Module
-        The network. It is put into evaluation mode.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    scores : Tensor
-        Class scores, (batch, classes), on the CPU.
-    n_spikes : Tensor
-        Zeros, (batch, 2), because a module doesn't say which of its numbers are spikes.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `forward_backward` does.
-    """
+    """Run a batch forward."""
     model.eval()
     scores = _class_scores(model, events, index)
     return scores.cpu(), torch.zeros(len(index), 2, dtype=torch.int64)
 
 
 def record(model: nn.Module, events: Events, index: Index) -> LayerStates:
-    """Return what a network's own method ``record`` returns for a batch.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    LayerStates
-        Spikes and membranes of all steps.
-
-    Raises
-    ------
-    ValueError
-        If the network has no method ``record``.
-    TypeError
-        If it returns anything else.
-    """
+    """Return what a network's own method ``record`` returns for a batch."""
     name = type(model).__name__
     if not can_record(model):
         raise ValueError(
@@ -137,35 +72,29 @@ def record(model: nn.Module, events: Events, index: Index) -> LayerStates:
     return recording
 
 
+@torch.no_grad()
+def evaluate_spiking_batch(
+    model: SpikingNetwork, events: Events, index: Index
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a batch forward; count spikes."""
+    recording = record_spiking(model, events, index)
+    layers = [*recording.hidden_spk, recording.spk]
+    n_spikes = torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
+    return model.scores(recording).cpu(), n_spikes.cpu()
+
+
+def record_spiking(model: SpikingNetwork, events: Events, index: Index) -> LayerStates:
+    """Run a batch forward and keep the spikes and membranes of all layers."""
+    return model.record(frames_for(model, events, index))
+
+
 def can_record(model: nn.Module) -> bool:
-    """Tell whether a network has a method that returns its spikes and membranes.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-
-    Returns
-    -------
-    bool
-        True if it has a method ``record``.
-    """
+    """Tell whether a network has a method that returns its spikes and membranes."""
     return callable(getattr(model, "record", None))
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Return the device that a network computes on.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-
-    Returns
-    -------
-    device
-        That of its first parameter or buffer; the CPU if it has neither.
-    """
+    """Return the device that a network computes on."""
     # A generator, because this is called for every batch and the first tensor suffices.
     tensors = itertools.chain(model.parameters(), model.buffers())
     first = next(tensors, None)
@@ -173,22 +102,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def frames_for(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
-    """Return the frames of a batch on the device of a network.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    Tensor
-        Zeros and ones, float32, (steps, batch, units).
-    """
+    """Return the frames of a batch on the device of a network."""
     return torch.from_numpy(events.to_frames(index)).to(device_of(model))
 
 

@@ -19,7 +19,7 @@ from torch import nn
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.surrogates import SpikeGrad
-from shd_helpers.objects import ObjectError, load_object
+from shd_helpers.user_code import UserCodeError
 
 NeuronFactory = Callable[..., nn.Module]
 State = tuple[torch.Tensor, ...]
@@ -38,28 +38,7 @@ def own_neurons(
     spike_grad: SpikeGrad,
     generator: torch.Generator,
 ) -> snn.Leaky:
-    """Return a layer of the study's own neurons: `Leaky` or, in hidden layers, `AdaptiveLeaky`.
-
-    Parameters
-    ----------
-    n : int
-        Neurons of the layer.
-    config : NetworkConfig
-        The network's settings.
-    step_ms : float
-        Length of a time step, in milliseconds.
-    is_last : bool
-        Whether it is the output layer, whose neurons are those of the configured readout.
-    spike_grad : callable
-        The surrogate, as snntorch takes it.
-    generator : torch.Generator
-        Draws what the neurons begin with.
-
-    Returns
-    -------
-    Leaky
-        The neurons.
-    """
+    """Return a layer of the study's own neurons: `Leaky` or, in hidden layers, `AdaptiveLeaky`."""
     accumulates_only = is_last and config.has_silent_outputs
     threshold = float("inf") if accumulates_only else 1.0
     # The output neurons of an ensemble's members need the same beta: see `network.ensemble`.
@@ -94,34 +73,7 @@ def foreign_neurons(
     generator: torch.Generator,
     name: str,
 ) -> nn.Module:
-    """Return a layer of neurons that a user's function makes, after trying them out.
-
-    Parameters
-    ----------
-    make : callable
-        ``make(n, **options)`` returns a neuron of n units. The options are `spike_grad` and, for
-        output neurons that only accumulate, ``reset_mechanism="none"`` and an infinite `threshold`.
-    n : int
-        Neurons of the layer.
-    accumulates_only : bool
-        Whether they are output neurons that never spike.
-    spike_grad : callable
-        The surrogate, as snntorch takes it.
-    generator : torch.Generator
-        Seeds torch's global generator while they are made, from which snntorch draws weights.
-    name : str
-        What messages call the layer's neurons, such as ``lif1``.
-
-    Returns
-    -------
-    Module
-        The neurons.
-
-    Raises
-    ------
-    ObjectError
-        If the function raises an exception, or what it returns breaks the convention.
-    """
+    """Return a layer of neurons that a user's function makes, after trying them out."""
     options: dict[str, Any] = {"spike_grad": spike_grad}
     if accumulates_only:
         options |= {"reset_mechanism": "none", "threshold": float("inf")}
@@ -129,90 +81,27 @@ def foreign_neurons(
         lif = with_seed(generator, lambda: make(n, **options))
     except Exception as error:
         listed = ", ".join(options)
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: making a neuron of {n} units raised {type(error).__name__}: {error}. A "
             f"neuron is given by a function of the number of units that also takes {listed} and "
             "passes them on, such as lambda n, **options: snn.Synaptic(0.9, 0.8, **options). "
             "RLeaky and RSynaptic also need linear_features=n."
         ) from error
     if not isinstance(lif, nn.Module):
-        raise ObjectError(f"{name}: the function returned a {type(lif).__name__}. {FORM}")
+        raise UserCodeError(f"{name}: the function returned a {type(lif).__name__}. {FORM}")
     _forget(lif)
     _try_out(lif, n, name)
-    return lif
-
-
-def check_surrogate_is_used(lif: nn.Module, spike_grad: SpikeGrad, name: str) -> None:
-    """Check that a user's neurons have the surrogate of the network.
-
-    Parameters
-    ----------
-    lif : Module
-        The neurons of a layer.
-    spike_grad : callable
-        The surrogate that they were given: that of the settings, or the user's.
-    name : str
-        What messages call the neurons, such as ``lif1``.
-
-    Raises
-    ------
-    ObjectError
-        If they have another one, such as snntorch's default.
-    """
     if getattr(lif, "spike_grad", spike_grad) is not spike_grad:
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: its neurons don't use the surrogate of the network. The function that makes "
             "them must pass **options on, such as "
             "lambda n, **options: snn.Synaptic(0.9, 0.8, **options)."
         )
-
-
-def neuron_of(config: NetworkConfig, given: NeuronFactory | None = None) -> NeuronFactory | None:
-    """Return the user's function that makes a network's neurons.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        The network's settings, which may refer to one.
-    given : callable, optional
-        A function that counts instead.
-
-    Returns
-    -------
-    callable or None
-        None if the neurons are the study's own.
-
-    Raises
-    ------
-    ObjectError
-        If the reference means no function.
-    ValueError
-        If the settings ask for learned betas or thresholds, which only the study's own neurons
-        have.
-    """
-    if given is not None:
-        config.check_learns_nothing("a neuron of your own")
-        return given
-    if config.has_own_neurons:
-        return None
-    return load_object(config.neuron)
+    return lif
 
 
 def with_seed(generator: torch.Generator, make: Callable[[], Any]) -> Any:
-    """Call a function while torch's global generator has a seed that another generator draws.
-
-    Parameters
-    ----------
-    generator : torch.Generator
-        Draws the seed.
-    make : callable
-        Takes nothing.
-
-    Returns
-    -------
-    object
-        What the function returns. Afterwards, the global generator is as it was.
-    """
+    """Call a function while torch's global generator has a seed that another generator draws."""
     seed = int(torch.randint(2**62, (1,), generator=generator))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -220,18 +109,7 @@ def with_seed(generator: torch.Generator, make: Callable[[], Any]) -> Any:
 
 
 def initial_state(lif: nn.Module) -> State:
-    """Return the states of a layer's neurons at rest.
-
-    Parameters
-    ----------
-    lif : Module
-        The neurons.
-
-    Returns
-    -------
-    tuple of Tensor
-        The membrane is the last one.
-    """
+    """Return the states of a layer's neurons at rest."""
     state = lif.reset_mem()  # type: ignore[operator]
     return tuple(state) if isinstance(state, tuple | list) else (state,)
 
@@ -239,31 +117,7 @@ def initial_state(lif: nn.Module) -> State:
 def take_step(
     lif: nn.Module, cur: torch.Tensor, state: State, name: str
 ) -> tuple[torch.Tensor, State]:
-    """Take one step with a layer's neurons.
-
-    Parameters
-    ----------
-    lif : Module
-        The neurons.
-    cur : Tensor
-        Their currents, (batch, neurons).
-    state : tuple of Tensor
-        Their states after the step before, or those of `initial_state`.
-    name : str
-        What messages call the neurons, such as ``lif1``.
-
-    Returns
-    -------
-    spk : Tensor
-        Spikes, (batch, neurons).
-    state : tuple of Tensor
-        The states after this step.
-
-    Raises
-    ------
-    ObjectError
-        If the neurons return something else than spikes and states of the shape of the currents.
-    """
+    """Take one step with a layer's neurons."""
     out = lif(cur, *state)
     called = f"{name}: {type(lif).__name__}"
     _check_number_of_values(out, len(state), called)
@@ -276,7 +130,7 @@ def take_step(
 
 
 def _check_number_of_values(out: object, n_states: int, called: str) -> None:
-    """Raise ObjectError if a neuron returned fewer values than spikes and its new states.
+    """Raise UserCodeError if a neuron returned fewer values than spikes and its new states.
 
     Most neurons return the spikes and then all states, which is one value more than the states. But
     the spikes of RLeaky and RSynaptic are a state, too, which they feed back. They are the first of
@@ -286,42 +140,42 @@ def _check_number_of_values(out: object, n_states: int, called: str) -> None:
     n_values = len(out) if isinstance(out, tuple | list) else 1
     if n_values < max(2, n_states):
         returned = "one value" if not isinstance(out, tuple | list) else f"{n_values} values"
-        raise ObjectError(
+        raise UserCodeError(
             f"{called} returned {returned} for currents and {n_states} states. {FORM}"
         )
 
 
 def _check_shape(values: object, what: str, cur: torch.Tensor, called: str) -> None:
-    """Raise ObjectError if what a neuron returned isn't a tensor of the shape of its currents."""
+    """Raise UserCodeError if what a neuron returned isn't a tensor of the shape of its currents."""
     if isinstance(values, torch.Tensor) and values.shape == cur.shape:
         return
     # Numbers and texts have no shape, and a tensor of one number has an empty one.
     shape = tuple(getattr(values, "shape", ())) or type(values).__name__
-    raise ObjectError(
+    raise UserCodeError(
         f"{called} returned {what} of shape {shape} for currents of shape {tuple(cur.shape)}. "
         f"{FORM}"
     )
 
 
 def _try_out(lif: nn.Module, n: int, name: str) -> None:
-    """Take two steps with new neurons, and raise ObjectError if they break the convention."""
+    """Take two steps with new neurons, and raise UserCodeError if they break the convention."""
     if not callable(getattr(lif, "reset_mem", None)):
-        raise ObjectError(f"{name}: {type(lif).__name__} has no method reset_mem. {FORM}")
+        raise UserCodeError(f"{name}: {type(lif).__name__} has no method reset_mem. {FORM}")
     cur = torch.linspace(-1, 2, 2 * n).view(2, n)
     try:
         with torch.no_grad():
             state = initial_state(lif)
             for _ in range(2):
                 _, state = take_step(lif, cur, state, name)
-    except ObjectError:
+    except UserCodeError:
         raise
     except Exception as error:
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: a step with {type(lif).__name__} and currents of shape (2, {n}) raised "
             f"{type(error).__name__}: {error}. {FORM}"
         ) from error
     if not torch.isfinite(state[-1]).all():
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: the membrane of {type(lif).__name__} isn't a finite number after two steps "
             "with currents of -1 to 2. Check its constants and the order of its states."
         )

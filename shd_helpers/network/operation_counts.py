@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from snntorch import Leaky
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.engine import Network, choose_engine
+from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.spiking import SpikingNetwork, unfamiliar_component
 
@@ -27,21 +28,11 @@ BATCH_SIZE = 32  # utterances whose states are kept in memory at once
 STATES = {Leaky: 1, AdaptiveLeaky: 2}  # of a neuron, each updated in every step
 
 
-def uncounted_reason(model: Network) -> str | None:
+def uncounted_reason(model: nn.Module) -> str | None:
     """Say what a network does that isn't counted here.
 
     Without this check, the counts would miss the updates of a second state and the synapses of an
     unknown kind of layer.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-
-    Returns
-    -------
-    str or None
-        The first reason found; None if all operations are counted.
     """
     if isinstance(model, ConvolutionalNetwork):
         return None
@@ -50,19 +41,8 @@ def uncounted_reason(model: Network) -> str | None:
     return unfamiliar_component(model, tuple(STATES))
 
 
-def check_counted(model: Network) -> None:
-    """Raise ValueError if a network does something that isn't counted here.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-
-    Raises
-    ------
-    ValueError
-        Names the component that isn't known.
-    """
+def check_counted(model: nn.Module) -> None:
+    """Raise ValueError if a network does something that isn't counted here."""
     if reason := uncounted_reason(model):
         raise ValueError(
             f"This network's operations can't be counted: {reason}. The counts know layers of "
@@ -78,24 +58,6 @@ def accumulates(
 
     A copy of an event that would arrive after the last step costs nothing, and weights that are
     exactly 0 are no synapses.
-
-    Parameters
-    ----------
-    synapses : sequence of ndarray
-        For each layer, how many weights each of its inputs meets: (delays x units,), then
-        (neurons,). See `SpikingNetwork.synapse_counts`.
-    delays : sequence of int
-        Steps by which the copies of an event are late.
-    events : Events
-        The utterances.
-    n_spikes : ndarray
-        (utterances, layers). Which neuron has spiked isn't known here, so a spike counts with the
-        mean number of synapses of its layer's neurons.
-
-    Returns
-    -------
-    ndarray
-        (utterances,) float64.
     """
     total = _input_accumulates(synapses[0], delays, events)
     # Spikes of a layer meet the synapses of the next one, those of the output layer meet none.
@@ -120,26 +82,12 @@ def network_accumulates(model: SpikingNetwork, events: Events, n_spikes: np.ndar
 
     It is `accumulates`, also for networks whose later layers have delays. A copy of a spike that
     would arrive after the last step costs nothing.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        The network.
-    events : Events
-        The utterances.
-    n_spikes : ndarray
-        (utterances, layers).
-
-    Returns
-    -------
-    ndarray
-        (utterances,) float64.
     """
     synapses = model.synapse_counts()
     if all(delays == (0,) for delays in model.layer_delays[1:]):
         return accumulates(synapses, model.delays, events, n_spikes)
     total = _input_accumulates(synapses[0], model.delays, events)
-    engine = choose_engine("fused", model)
+    engine = choose_engine("compiled", model)
     for index in _batches(events):
         states = engine.record(model, events, index)
         for i, spk in enumerate(states.hidden_spk, start=1):
@@ -157,23 +105,11 @@ def _batches(events: Events) -> list[np.ndarray]:
     return np.split(np.arange(len(events)), range(BATCH_SIZE, len(events), BATCH_SIZE))
 
 
-def late_spikes(model: Network, events: Events) -> np.ndarray:
+def late_spikes(model: nn.Module, events: Events) -> np.ndarray:
     """Return how many spikes of each utterance come after its last event.
 
     A circuit that stops at the last event would save them. A spike in the step of the last event
     itself is not late.
-
-    Parameters
-    ----------
-    model : Module
-        The network; hidden and output neurons count. One without spikes has none.
-    events : Events
-        The utterances.
-
-    Returns
-    -------
-    ndarray
-        (utterances,) int64.
     """
     late = np.zeros(len(events), np.int64)
     if isinstance(model, ConvolutionalNetwork):
@@ -185,7 +121,7 @@ def late_spikes(model: Network, events: Events) -> np.ndarray:
     last_step = np.full(len(events), -1)  # an utterance without events is over before it begins
     has_events = np.flatnonzero(np.diff(events.offsets))
     last_step[has_events] = events.steps[events.offsets[has_events + 1] - 1]
-    engine = choose_engine("fused", model)
+    engine = choose_engine("compiled", model)
     for index in _batches(events):
         states = engine.record(model, events, index)
         is_late = torch.arange(events.n_steps)[:, None] > torch.from_numpy(last_step[index])
@@ -195,35 +131,8 @@ def late_spikes(model: Network, events: Events) -> np.ndarray:
     return late
 
 
-def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: int) -> dict:
-    """Return what a network costs, and what an utterance costs on average.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-    predictions : DataFrame
-        From `evaluation.Evaluation.predictions`.
-    n_steps, n_units : int
-        Size of the input.
-
-    Returns
-    -------
-    dict of str to float
-        `parameters` (how many are learned), `footprint_bytes` (parameters and constants in
-        float32), `input_events` (mean over utterances). With spikes also `unrolled_synapses`
-        (weights that are not 0, a shared one counted in each of its windows), `neuron_updates` (of
-        a state, such as the membrane by leak and current: neurons x steps, twice that for neurons
-        that adapt, because they have two states), `effective_acs`, `hidden_spikes`,
-        `late_spikes` (means over utterances) and `activation_sparsity` (share of neurons and steps
-        without a spike, in hidden and output layers). Without spikes `macs`, the
-        multiply-accumulates of an utterance, batch normalization left out.
-
-    Raises
-    ------
-    ValueError
-        If the network does something that isn't counted here; see `check_counted`.
-    """
+def costs(model: nn.Module, predictions: "pd.DataFrame", n_steps: int, n_units: int) -> dict:
+    """Return what a network costs, and what an utterance costs on average."""
     check_counted(model)
     tensors = model.state_dict().values()
     size = {

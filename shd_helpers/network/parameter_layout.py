@@ -30,16 +30,6 @@ def aligned(*shape: int) -> np.ndarray:
     """Return uninitialized float32 memory that begins at a cache line.
 
     A vector that lies across two cache lines takes twice as long to read.
-
-    Parameters
-    ----------
-    *shape : int
-        The array's shape.
-
-    Returns
-    -------
-    ndarray
-        float32, of this shape.
     """
     size = int(np.prod(shape))
     memory = np.empty(size + LANES, np.float32)
@@ -49,20 +39,7 @@ def aligned(*shape: int) -> np.ndarray:
 
 
 def padded(n_neurons: int, multiple: int = LANES) -> int:
-    """Return a number of neurons rounded up to a multiple, by default to whole vectors.
-
-    Parameters
-    ----------
-    n_neurons : int
-        Number of neurons.
-    multiple : int
-        What the result is divisible by.
-
-    Returns
-    -------
-    int
-        The smallest multiple that is not below `n_neurons`.
-    """
+    """Return a number of neurons rounded up to a multiple, by default to whole vectors."""
     return -(-n_neurons // multiple) * multiple
 
 
@@ -90,18 +67,7 @@ class WindowLayout(NamedTuple):
 
 @lru_cache(maxsize=16)  # otherwise it would be computed anew for every batch
 def window_layout(sizes: WindowSizes) -> WindowLayout:
-    """Return the `WindowLayout` of a `ChannelConv1d` of these sizes.
-
-    Parameters
-    ----------
-    sizes : WindowSizes
-        See `ChannelConv1d`.
-
-    Returns
-    -------
-    WindowLayout
-        The arrays are shared by all callers; don't write to them.
-    """
+    """Return the `WindowLayout` of a `ChannelConv1d` of these sizes."""
     fc = ChannelConv1d(*sizes)
     inputs = fc.window_inputs.numpy()
     first_window, last_window = _first_and_last_window(inputs, fc.in_features)
@@ -176,41 +142,22 @@ class ParameterLayout:
         | of the width of the layer before    |      |
         +-------------------------------------+      +---------------
         ^ by_neuron_at                               ^ by_neuron_at
-
-    Parameters
-    ----------
-    layers : tuple of Layer
-        Sizes and addresses of each layer.
-    windows : WindowLayout or None
-        Where shared weights of the first layer lie; None if it has none.
-    delays : tuple of tuple of int
-        For each layer, the steps by which each copy of its inputs is late.
-    n_parameters : int
-        Length of the first array.
-    n_by_neuron : int
-        Length of the second array.
     """
 
+    # Sizes and addresses of each layer.
     layers: tuple[Layer, ...]
+    # Where shared weights of the first layer lie; None if it has none.
     windows: WindowLayout | None
+    # For each layer, the steps by which each copy of its inputs is late.
     delays: tuple[tuple[int, ...], ...]
+    # Length of the first array.
     n_parameters: int
+    # Length of the second array.
     n_by_neuron: int
 
     @classmethod
     def of(cls, model: SpikingNetwork) -> "ParameterLayout":
-        """Return the layout of a network that the compiled engine can compute.
-
-        Parameters
-        ----------
-        model : SpikingNetwork
-            The network; for its sizes and surrogates, not for the values of its parameters.
-
-        Returns
-        -------
-        ParameterLayout
-            The addresses.
-        """
+        """Return the layout of a network that the compiled engine can compute."""
         layers: list[Layer] = []
         windows = None
         parameters_at = 0
@@ -254,78 +201,25 @@ class ParameterLayout:
         return cls(tuple(layers), windows, delays, parameters_at, by_neuron_at)
 
     def n_states(self, n_steps: int) -> int:
-        """Return how many numbers the membranes of one utterance take, in all layers.
-
-        Parameters
-        ----------
-        n_steps : int
-            Steps of the utterance.
-
-        Returns
-        -------
-        int
-            Neurons with padding, times the steps and the rows before and after them.
-        """
+        """Return how many numbers the membranes of one utterance take, in all layers."""
         last = self.layers[-1]
         return (last.states_at + last.width) * (n_steps + 2)
 
     def weights(self, i: int, memory: np.ndarray) -> np.ndarray:
-        """Return a view of a layer's weights, (inputs, band), or of their gradients.
-
-        Parameters
-        ----------
-        i : int
-            The layer, from 0 on.
-        memory : ndarray
-            The parameters of all layers, or the gradients, (n_parameters,).
-
-        Returns
-        -------
-        ndarray
-            (inputs, band).
-        """
+        """Return a view of a layer's weights, (inputs, band), or of their gradients."""
         layer = self.layers[i]
         end = layer.parameters_at + layer.n_inputs * layer.band
         return memory[layer.parameters_at : end].reshape(layer.n_inputs, layer.band)
 
     def neurons(self, i: int, memory: np.ndarray) -> np.ndarray:
-        """Return a view of the rows of a layer's neurons, or of their gradients.
-
-        Parameters
-        ----------
-        i : int
-            The layer, from 0 on.
-        memory : ndarray
-            The parameters of all layers, or the gradients, (n_parameters,).
-
-        Returns
-        -------
-        ndarray
-            (3, width); the rows are `kernels.BIASES`, `BETAS` and `THRESHOLDS`. If the layer
-            adapts, (6, width), with the rows `LEFT`, `FROM_MEM` and `FROM_SPK` as well.
-        """
+        """Return a view of the rows of a layer's neurons, or of their gradients."""
         layer = self.layers[i]
         n_rows = _rows_of_neurons(layer)
         first = layer.parameters_at + layer.n_inputs * layer.band
         return memory[first : first + n_rows * layer.width].reshape(n_rows, layer.width)
 
     def membranes(self, i: int, states: np.ndarray, n_steps: int) -> np.ndarray:
-        """Return a view of a layer's membranes at all steps.
-
-        Parameters
-        ----------
-        i : int
-            The layer, from 0 on.
-        states : ndarray
-            `kernels.Results.states`, (batch, `n_states`).
-        n_steps : int
-            Steps of the utterances.
-
-        Returns
-        -------
-        ndarray
-            (batch, steps, neurons).
-        """
+        """Return a view of a layer's membranes at all steps."""
         layer = self.layers[i]
         n_rows = n_steps + 2
         first = layer.states_at * n_rows
@@ -333,18 +227,7 @@ class ParameterLayout:
         return rows[:, 1:-1, : layer.n_neurons]
 
     def pack(self, model: SpikingNetwork) -> kernels.Network:
-        """Copy a network's parameters into the memory that the kernels read.
-
-        Parameters
-        ----------
-        model : SpikingNetwork
-            The network that this is the layout of.
-
-        Returns
-        -------
-        kernels.Network
-            The parameters as they are now.
-        """
+        """Copy a network's parameters into the memory that the kernels read."""
         parameters = aligned(self.n_parameters)
         weights_by_neuron = aligned(self.n_by_neuron)
         parameters[:] = 0
@@ -396,15 +279,7 @@ class ParameterLayout:
         rows[:, :, : before.n_neurons] = by_copy.transpose(1, 0, 2)
 
     def set_gradients(self, model: SpikingNetwork, gradients: np.ndarray) -> None:
-        """Give the parameters of a network their gradients, except those that aren't trained.
-
-        Parameters
-        ----------
-        model : SpikingNetwork
-            The network that this is the layout of.
-        gradients : ndarray
-            (n_parameters,) float32.
-        """
+        """Give the parameters of a network their gradients, except those that aren't trained."""
         for i, (fc, lif) in enumerate(model.layers):
             d_neurons = self.neurons(i, gradients)[:, : self.layers[i].n_neurons]
             d_weight, d_bias = self._layer_gradients(i, fc, gradients)

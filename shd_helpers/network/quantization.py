@@ -23,7 +23,6 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_helpers.network.circuit_settings import Quantization
-from shd_helpers.network.engine import Network
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
 
 # A membrane's range is at least this many thresholds, because strong input takes it beyond one.
@@ -50,24 +49,6 @@ def integers(
     membrane potential, counted in its scale, has to fit into the bits of a membrane. And no
     neuron's scale, as a share of its largest potential, is below a `SPREAD`-th of the layer's
     largest share: otherwise it would take bits from the membranes of all others.
-
-    Parameters
-    ----------
-    circuit : Quantization
-        The circuit's bits.
-    weight : Tensor
-        (neurons, inputs).
-    largest_potential : Tensor
-        From `membrane_range`: one for all neurons, or (neurons,).
-    bits : int
-        Of a weight, sign included.
-
-    Returns
-    -------
-    whole : Tensor
-        (neurons, inputs), integers as float64.
-    scale : Tensor
-        (neurons,), what a 1 means: the weight is about `whole` times `scale`.
     """
     largest_potential = largest_potential.detach().expand(len(weight)).double()
     largest_integer = (1 << (bits - 1)) - 1
@@ -85,18 +66,6 @@ def membrane_range(fc: nn.Linear | ChannelConv1d, lif: Leaky) -> torch.Tensor:
     potentials it is a share of what the membrane comes to if all hidden neurons whose weights
     have the same sign spike in each step; it is the same for all classes, because their
     membranes are compared.
-
-    Parameters
-    ----------
-    fc : Linear or ChannelConv1d
-        A layer's weights.
-    lif : Leaky
-        Its neurons.
-
-    Returns
-    -------
-    Tensor
-        (neurons,), positive.
     """
     if not SpikingNetwork.accumulates_only(lif):
         headroom = LEARNED_BETA_HEADROOM if isinstance(lif.beta, nn.Parameter) else HEADROOM
@@ -122,24 +91,6 @@ def layer_integers(
     scale by the largest membrane potential, the largest one of the channel's windows counts. A
     readout from membrane potentials has one scale for all classes, because their membranes are
     compared.
-
-    Parameters
-    ----------
-    circuit : Quantization
-        The circuit's bits.
-    fc : Linear or ChannelConv1d
-        The layer's weights, (neurons or channels, inputs).
-    lif : Leaky
-        Its neurons.
-    bits : int
-        Of a weight, sign included.
-
-    Returns
-    -------
-    whole : Tensor
-        Integers as float64, shaped as the weights.
-    scale : Tensor
-        (neurons or channels,).
     """
     weight = fc.weight
     largest_potential = membrane_range(fc, lif)
@@ -151,16 +102,8 @@ def layer_integers(
 
 
 @contextmanager
-def low_precision_weights(circuit: Quantization, model: Network) -> Iterator[None]:
-    """Run a block of code with low-precision weights, then restore the network's own.
-
-    Parameters
-    ----------
-    circuit : Quantization
-        The circuit's bits.
-    model : SpikingNetwork
-        A network for whose settings `refusals` returns an empty list.
-    """
+def low_precision_weights(circuit: Quantization, model: nn.Module) -> Iterator[None]:
+    """Run a block of code with low-precision weights, then restore the network's own."""
     assert isinstance(model, SpikingNetwork)
     own = [fc.weight.detach().clone() for fc, _ in model.layers]
     try:
@@ -171,17 +114,8 @@ def low_precision_weights(circuit: Quantization, model: Network) -> Iterator[Non
             fc.weight.data.copy_(weight)
 
 
-def round_weights(circuit: Quantization, model: Network) -> None:
-    """Replace a network's weights by low-precision ones: whole multiples of their scales.
-
-    Parameters
-    ----------
-    circuit : Quantization
-        The circuit's bits.
-    model : SpikingNetwork
-        A network for whose settings `refusals` returns an empty list. Its weights stay
-        float32.
-    """
+def round_weights(circuit: Quantization, model: nn.Module) -> None:
+    """Replace a network's weights by low-precision ones: whole multiples of their scales."""
     assert isinstance(model, SpikingNetwork)
     bits_by_layer = (circuit.fc1_bits, circuit.fc2_bits)
     for (fc, lif), bits in zip(model.layers, bits_by_layer, strict=True):

@@ -14,15 +14,13 @@ from shd_helpers.network import surrogates
 from shd_helpers.network.config import STUDY_STEP_MS, NetworkConfig
 from shd_helpers.network.neurons import (
     NeuronFactory,
-    check_surrogate_is_used,
     foreign_neurons,
     initial_state,
-    neuron_of,
     own_neurons,
     take_step,
 )
 from shd_helpers.network.surrogates import SpikeGrad
-from shd_helpers.objects import class_name
+from shd_helpers.user_code import class_name, load_object
 
 
 class LayerStates(NamedTuple):
@@ -37,13 +35,7 @@ class LayerStates(NamedTuple):
     hidden_mem: tuple[torch.Tensor, ...] = ()  # (steps, batch, neurons) each
 
     def cpu(self) -> "LayerStates":
-        """Return the same states on the CPU, without a path to gradients.
-
-        Returns
-        -------
-        LayerStates
-            For figures and files.
-        """
+        """Return the same states on the CPU, without a path to gradients."""
         return LayerStates(
             self.spk.detach().cpu(),
             self.mem.detach().cpu(),
@@ -69,27 +61,6 @@ class ChannelConv1d(nn.Module):
     a window of `kernel_size` neighboring units, of every delayed copy of the input, and the same
     weights are used in all windows. Window p begins at unit p stride; units above the last window
     are not seen. Channel c of window p is neuron p n_channels + c.
-
-    Parameters
-    ----------
-    n_units : int
-        Units of the input, without delayed copies.
-    n_delays : int
-        Delayed copies of the input, the one without a delay included.
-    n_channels : int
-        Neurons in each window.
-    kernel_size : int
-        Units in a window.
-    stride : int
-        Units from the beginning of one window to that of the next.
-
-    Attributes
-    ----------
-    sizes : WindowSizes
-        The parameters above.
-    window_inputs : Tensor
-        (windows, delays x kernel_size), int64: the inputs that each window sees. Delayed copy k of
-        unit u is input u + k n_units. The order is that of the weights.
     """
 
     def __init__(
@@ -111,15 +82,7 @@ class ChannelConv1d(nn.Module):
         self.out_features = len(first_units) * n_channels
 
     def unfolded(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the weight and bias of a fully connected layer that computes the same.
-
-        Returns
-        -------
-        weight : Tensor
-            (neurons, inputs), zero outside of a neuron's window.
-        bias : Tensor
-            (neurons,).
-        """
+        """Return the weight and bias of a fully connected layer that computes the same."""
         n_windows = len(self.window_inputs)
         n_channels = len(self.bias)
         # In each window all channels see the same inputs, and each channel has the same weights.
@@ -130,36 +93,12 @@ class ChannelConv1d(nn.Module):
         return full.flatten(0, 1), self.bias.repeat(n_windows)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the currents (batch, neurons) of inputs (batch, inputs).
-
-        Parameters
-        ----------
-        x : Tensor
-            (batch, delays x units).
-
-        Returns
-        -------
-        Tensor
-            (batch, windows x channels).
-        """
+        """Return the currents (batch, neurons) of inputs (batch, inputs)."""
         return nn.functional.linear(x, *self.unfolded())
 
 
 def weight_and_bias(fc: nn.Linear | ChannelConv1d) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a layer's weight and bias; shared weights are repeated for each window.
-
-    Parameters
-    ----------
-    fc : Linear or ChannelConv1d
-        The layer.
-
-    Returns
-    -------
-    weight : Tensor
-        (neurons, inputs).
-    bias : Tensor
-        (neurons,).
-    """
+    """Return a layer's weight and bias; shared weights are repeated for each window."""
     return fc.unfolded() if isinstance(fc, ChannelConv1d) else (fc.weight, fc.bias)
 
 
@@ -222,7 +161,7 @@ class SpikingNetwork(nn.Module):
     ValueError
         If a size isn't a whole number above 0, delays don't ascend from 0 upwards, or there isn't a
         number of `hidden_delays` for each hidden layer.
-    ObjectError
+    UserCodeError
         If the surrogate or the neuron can't be used, or the neuron doesn't use the surrogate.
 
     References
@@ -245,7 +184,8 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         self.fc1: nn.Linear | ChannelConv1d
         config = config or NetworkConfig()
-        generator = generator or _seeded_generator()
+        if generator is None:
+            generator = torch.Generator().manual_seed(int(torch.randint(2**62, (1,))))
         self.n_layers = _checked_number_of_layers(sizes)
         _check_given_once(sizes, config, spike_grad, neuron)
         self.layer_delays = _checked_delays(config, self.n_layers, step_ms, delays)
@@ -253,7 +193,11 @@ class SpikingNetwork(nn.Module):
         self.config = config
         self.step_ms = step_ms
         self.ensemble_members: tuple[SpikingNetwork, ...] = ()
-        surrogate = _checked_surrogate(config, spike_grad)
+        if spike_grad is None:
+            surrogate = surrogates.spike_grad(config.surrogate, config.slope)
+        else:
+            surrogates.check_function(spike_grad, "spike_grad")
+            surrogate = spike_grad
         make_neurons = _neuron_factory(config, neuron, surrogate, step_ms, generator)
         n_before = sizes[0]
         for i, n_neurons in enumerate(sizes[1:]):
@@ -421,14 +365,6 @@ def _late_copies(steps: Sequence[torch.Tensor], delays: Sequence[int]) -> torch.
     return torch.cat(copies, dim=1)
 
 
-def _checked_surrogate(config: NetworkConfig, given: SpikeGrad | None) -> SpikeGrad:
-    """Return the surrogate of a network; ObjectError if the one that was given can't be used."""
-    if given is None:
-        return surrogates.spike_grad(config.surrogate, config.slope)
-    surrogates.check_function(given, "spike_grad")
-    return given
-
-
 def _neuron_factory(
     config: NetworkConfig,
     given: NeuronFactory | None,
@@ -441,7 +377,11 @@ def _neuron_factory(
     It takes the number of neurons, whether they are those of the output layer, and what messages
     call them, such as ``lif1``.
     """
-    make_foreign = neuron_of(config, given)
+    make_foreign = given
+    if given is not None:
+        config.check_learns_nothing("a neuron of your own")
+    elif not config.has_own_neurons:
+        make_foreign = load_object(config.neuron)
 
     def own(n: int, is_last: bool, _name: str) -> nn.Module:
         return own_neurons(n, config, step_ms, is_last, surrogate, generator)
@@ -451,16 +391,9 @@ def _neuron_factory(
 
     def foreign(n: int, is_last: bool, name: str) -> nn.Module:
         accumulates_only = is_last and config.has_silent_outputs
-        lif = foreign_neurons(make_foreign, n, accumulates_only, surrogate, generator, name)
-        check_surrogate_is_used(lif, surrogate, name)
-        return lif
+        return foreign_neurons(make_foreign, n, accumulates_only, surrogate, generator, name)
 
     return foreign
-
-
-def _seeded_generator() -> torch.Generator:
-    """Return a generator whose seed torch's global generator draws."""
-    return torch.Generator().manual_seed(int(torch.randint(2**62, (1,))))
 
 
 def _check_given_once(
@@ -508,19 +441,12 @@ def _checked_delays(
     return (first, *config.later_layer_delays(step_ms, n_layers - 1))
 
 
-# This method only builds a network. `unfamiliar_component` looks at the layers that it builds.
-_BUILDING_METHOD = "_new_weights"
-
-
-def _computing_methods() -> list[str]:
-    """Return the names of SpikingNetwork's methods and properties, except those that build it.
-
-    They determine a network's currents, spikes and scores, so a network in which one of them was
-    replaced may compute something else.
-    """
-    names = [name for name in vars(SpikingNetwork) if not name.startswith("__")]
-    names.remove(_BUILDING_METHOD)
-    return names
+# The methods and properties that determine a network's currents, spikes and scores. A network in
+# which one of them was replaced may compute something else.
+_COMPUTING = (
+    "accumulates_only", "delayed_copies", "delays", "forward", "layers", "record", "scores",
+    "synapse_counts",
+)  # fmt: skip
 
 
 def unfamiliar_component(model: nn.Module, neurons: tuple[type, ...] = (snn.Leaky,)) -> str | None:
@@ -529,22 +455,10 @@ def unfamiliar_component(model: nn.Module, neurons: tuple[type, ...] = (snn.Leak
     What computes or counts a network without running its Python code (the compiled engine, costs,
     circuits) knows the classes below and no others. A subclass isn't among them, because it may do
     something else or have another state.
-
-    Parameters
-    ----------
-    model : Module
-        Any network.
-    neurons : tuple of type
-        The classes of neurons that the caller knows.
-
-    Returns
-    -------
-    str or None
-        The first such component and why it isn't known; None if all are.
     """
     if not isinstance(model, SpikingNetwork):
         return f"it is a {class_name(model)}, not a SpikingNetwork"
-    for name in _computing_methods():
+    for name in _COMPUTING:
         if inspect.getattr_static(model, name) is not vars(SpikingNetwork)[name]:
             return f"its {name} is not SpikingNetwork's"
     for i, (fc, lif) in enumerate(model.layers, start=1):

@@ -26,39 +26,29 @@ from snntorch import surrogate
 
 from shd_corpus.checks import check_choice
 from shd_helpers.network import kernels
-from shd_helpers.objects import ObjectError, is_reference, load_object
+from shd_helpers.user_code import UserCodeError, is_reference, load_object
 
 SpikeGrad = Callable[[torch.Tensor], torch.Tensor]
 Curve = Callable[[np.ndarray, float], np.ndarray]
-# At these distances from the threshold a user's function is tried, and identified.
+# At these distances from the threshold a user's function is tried.
 SAMPLED = np.linspace(-3, 3, 64)
 FINE = 1e-3  # distance of the points of a running integral
 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A surrogate: its spike function for snntorch, its curve and its derivative.
-
-    Parameters
-    ----------
-    make_spike_grad : callable
-        Returns, for a slope, the function that snntorch takes as `spike_grad`.
-    curve : callable
-        The smooth curve at distances x from the threshold, for a slope: an array shaped as x.
-    derivative : callable
-        The derivative of `curve` with respect to x, with the same arguments.
-    kind : int or None
-        The number by which `kernels.step_back` knows the derivative. Without a number, networks
-        with this surrogate are trained in snntorch's loop.
-    kernel_slope : float
-        The kernel works with the slope times this number.
-    """
+    """A surrogate: its spike function for snntorch, its curve and its derivative."""
 
     # No curve has a default, so that a new surrogate can't get that of another one by mistake.
     make_spike_grad: Callable[[float], SpikeGrad]
+    # The smooth curve at distances x from the threshold, for a slope: an array shaped as x.
     curve: Curve
+    # The derivative of `curve` with respect to x, with the same arguments.
     derivative: Curve
+    # The number by which `kernels.step_back` knows the derivative. Without a number, networks with
+    # this surrogate are trained in snntorch's loop.
     kind: int | None = None
+    # The kernel works with the slope times this number.
     kernel_slope: float = 1.0
 
 
@@ -113,24 +103,7 @@ TABLE = {
 
 
 def surrogate_named(name: str) -> Surrogate:
-    """Return the surrogate of a name, or of a reference to the user's own.
-
-    Parameters
-    ----------
-    name : str
-        One of `config.SURROGATES`, or a reference such as ``mine.py:boxcar``: see
-        `shd_helpers.objects`.
-
-    Returns
-    -------
-    Surrogate
-        Its functions.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or the reference doesn't mean a function that can be used.
-    """
+    """Return the surrogate of a name, or of a reference to the user's own."""
     if is_reference(name):
         return surrogate_of_function(load_object(name), name)
     check_choice("surrogate", name, tuple(TABLE))
@@ -138,68 +111,27 @@ def surrogate_named(name: str) -> Surrogate:
 
 
 def surrogate_of_function(function: SpikeGrad, name: str = "the surrogate") -> Surrogate:
-    """Return a user's function as a `Surrogate`; the setting `slope` has no effect on it.
-
-    Parameters
-    ----------
-    function : callable
-        What snntorch takes as `spike_grad`: it turns distances from the threshold into spikes, and
-        its backward pass has a derivative of its own.
-    name : str
-        What messages call it.
-
-    Returns
-    -------
-    Surrogate
-        Without a number, because there is no kernel of it: it is trained in snntorch's loop.
-
-    Raises
-    ------
-    ObjectError
-        As `check_function` does.
-    """
+    """Return a user's function as a `Surrogate`; the setting `slope` has no effect on it."""
     check_function(function, name)
     # Each takes a slope, too, because the study's surrogates do.
     return Surrogate(
-        make_spike_grad=lambda _slope: _as_plain_function(function),
+        # A function can have attributes, which some callables can't.
+        make_spike_grad=lambda _slope: lambda x: function(x),
         curve=lambda x, _slope: running_integral(function, x),
         derivative=lambda x, _slope: autograd_derivative(function, x),
     )
 
 
-def _as_plain_function(function: SpikeGrad) -> SpikeGrad:
-    """Wrap a callable in a function, which can have attributes; some callables can't."""
-
-    def wrapped(x: torch.Tensor) -> torch.Tensor:
-        return function(x)
-
-    return wrapped
-
-
 def check_function(function: SpikeGrad, name: str) -> None:
-    """Check that a user's function can be a surrogate.
-
-    Parameters
-    ----------
-    function : callable
-        What snntorch takes as `spike_grad`.
-    name : str
-        What messages call it.
-
-    Raises
-    ------
-    ObjectError
-        If it isn't such a function: it raises an error, returns something else than a tensor of the
-        same shape, or its spikes or its gradients aren't finite numbers.
-    """
+    """Check that a user's function can be a surrogate."""
     form = "A surrogate takes a tensor x and returns (x > 0), with a gradient of its own."
     if isinstance(function, str):
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: {function!r} is a string. Give a function here, or the string as a setting: "
             f"NetworkConfig(surrogate={function!r})."
         )
     if not callable(function):
-        raise ObjectError(
+        raise UserCodeError(
             f"{name}: is a value of type {type(function).__name__}, not a function. {form}"
         )
     x = torch.tensor(SAMPLED, dtype=torch.float32, requires_grad=True)
@@ -207,61 +139,33 @@ def check_function(function: SpikeGrad, name: str) -> None:
         try:
             spk = function(x)
         except Exception as error:
-            raise ObjectError(f"{name}: raised {type(error).__name__}: {error}. {form}") from error
+            raise UserCodeError(
+                f"{name}: raised {type(error).__name__}: {error}. {form}"
+            ) from error
         if not isinstance(spk, torch.Tensor):
             hint = " Does it return a surrogate when it is called, as surrogate.atan() does?"
             hint = hint if callable(spk) else ""
-            raise ObjectError(f"{name}: returned a {type(spk).__name__}.{hint} {form}")
+            raise UserCodeError(f"{name}: returned a {type(spk).__name__}.{hint} {form}")
         if spk.shape != x.shape:
             shapes = f"{tuple(spk.shape)} for {tuple(x.shape)}"
-            raise ObjectError(f"{name}: returned the shape {shapes}. {form}")
+            raise UserCodeError(f"{name}: returned the shape {shapes}. {form}")
         if not spk.requires_grad:
-            raise ObjectError(f"{name}: its result has no gradient. {form}")
+            raise UserCodeError(f"{name}: its result has no gradient. {form}")
         (slopes,) = torch.autograd.grad(spk.sum(), x)
     for what, values in (("spikes", spk), ("gradient", slopes)):
         is_finite = torch.isfinite(values)
         if not is_finite.all():
             at = float(x.detach()[~is_finite][0])
-            raise ObjectError(f"{name}: its {what} at x = {at:.2f} isn't a finite number. {form}")
+            raise UserCodeError(f"{name}: its {what} at x = {at:.2f} isn't a finite number. {form}")
 
 
 def true_step(x: torch.Tensor) -> torch.Tensor:
-    """Return 1 where x > 0, else 0, with the step's true gradient, which is zero everywhere.
-
-    Parameters
-    ----------
-    x : Tensor
-        Distances of membranes from their thresholds.
-
-    Returns
-    -------
-    Tensor
-        Spikes, shaped as `x`.
-    """
+    """Return 1 where x > 0, else 0, with the step's true gradient, which is zero everywhere."""
     return (x > 0).to(x.dtype) + 0 * x  # + 0 x, because autograd needs a path to x
 
 
 def spike_grad(name: str, slope: float) -> SpikeGrad:
-    """Return the function that snntorch takes as `spike_grad`, of the named surrogate.
-
-    Parameters
-    ----------
-    name : str
-        One of `config.SURROGATES`, or a reference: see `surrogate_named`.
-    slope : float
-        The larger, the narrower is the surrogate: snntorch's ``slope``, for atan its ``alpha``.
-
-    Returns
-    -------
-    callable
-        Takes the membrane's distance from the threshold and returns spikes (0 or 1). It has the
-        name and the slope as its attributes ``surrogate`` and ``slope``.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
+    """Return the function that snntorch takes as `spike_grad`, of the named surrogate."""
     function = surrogate_named(name).make_spike_grad(slope)
     # snntorch hides both in a closure, and the engine needs them.
     function.surrogate = name  # type: ignore[attr-defined]
@@ -273,71 +177,17 @@ def curve(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     """Return the smooth curve whose derivative replaces that of the step.
 
     With slope k it is x / (1 + k |x|), arctan(pi x k / 2) / pi or 1 / (1 + exp(-k x)).
-
-    Parameters
-    ----------
-    name : str
-        One of `config.SURROGATES`, or a reference: see `surrogate_named`.
-    x : ndarray
-        Membrane potential minus threshold.
-    slope : float
-        As in `spike_grad`.
-
-    Returns
-    -------
-    ndarray
-        Shaped as `x`.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
     """
     return surrogate_named(name).curve(x, slope)
 
 
 def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
-    """Return the derivative of `curve`, by its formula.
-
-    Parameters
-    ----------
-    name : str
-        One of `config.SURROGATES`, or a reference: see `surrogate_named`.
-    x : ndarray
-        Membrane potential minus threshold.
-    slope : float
-        As in `spike_grad`.
-
-    Returns
-    -------
-    ndarray
-        Shaped as `x`.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
+    """Return the derivative of `curve`, by its formula."""
     return surrogate_named(name).derivative(x, slope)
 
 
 def spikes_and_derivative(function: SpikeGrad, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the spikes of a surrogate, and the derivative that its backward pass uses.
-
-    Parameters
-    ----------
-    function : callable
-        What snntorch takes as `spike_grad`.
-    x : ndarray
-        Membrane potential minus threshold.
-
-    Returns
-    -------
-    spk : ndarray
-        Zeros and ones, shaped as `x`.
-    derivative : ndarray
-        By autograd, shaped as `x`.
-    """
+    """Return the spikes of a surrogate, and the derivative that its backward pass uses."""
     leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
     spk = function(leaf)
     (slopes,) = torch.autograd.grad(spk.sum(), leaf)
@@ -345,20 +195,7 @@ def spikes_and_derivative(function: SpikeGrad, x: np.ndarray) -> tuple[np.ndarra
 
 
 def autograd_derivative(function: SpikeGrad, x: np.ndarray) -> np.ndarray:
-    """Return the derivative that a surrogate's backward pass uses.
-
-    Parameters
-    ----------
-    function : callable
-        What snntorch takes as `spike_grad`.
-    x : ndarray
-        Membrane potential minus threshold.
-
-    Returns
-    -------
-    ndarray
-        Shaped as `x`.
-    """
+    """Return the derivative that a surrogate's backward pass uses."""
     _, slopes = spikes_and_derivative(function, x)
     return slopes
 
@@ -367,18 +204,6 @@ def running_integral(function: SpikeGrad, x: np.ndarray) -> np.ndarray:
     """Return the curve whose derivative a surrogate has: the running integral, 0 at the threshold.
 
     It is added up by the trapezoidal rule in steps of 0.001, from the threshold to each side.
-
-    Parameters
-    ----------
-    function : callable
-        What snntorch takes as `spike_grad`.
-    x : ndarray
-        Membrane potential minus threshold.
-
-    Returns
-    -------
-    ndarray
-        Shaped as `x`.
     """
     from scipy.integrate import cumulative_trapezoid  # not needed by `shd_helpers.hear`
 

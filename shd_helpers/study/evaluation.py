@@ -6,21 +6,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.engine import Network, answers, choose_engine, runs_in_loop
+from shd_helpers.network.engine import (
+    answers,
+    choose_engine,
+    one_thread,
+    runs_in_loop,
+    threads_for,
+)
 from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.module_engine import can_record
 from shd_helpers.network.operation_counts import (
-    check_counted,
     late_spikes,
     network_accumulates,
     uncounted_reason,
 )
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.study.threads import one_thread, threads_for
 
 if TYPE_CHECKING:  # pandas takes a second to import, and `shd_helpers.hear` doesn't need it
     import pandas as pd
@@ -42,7 +47,7 @@ class Evaluation:
         The number of spikes in each layer.
     """
 
-    model: Network
+    model: nn.Module
     events: Events
     class_scores: torch.Tensor
     n_spikes: np.ndarray
@@ -71,15 +76,8 @@ class Evaluation:
         """Return the fraction of utterances that were classified correctly, 0..1."""
         return float(np.mean(self.answers == self.events.labels))
 
-    def predictions(self, with_accumulates: bool | None = None) -> "pd.DataFrame":
+    def predictions(self) -> "pd.DataFrame":
         """Return a row for each utterance.
-
-        Parameters
-        ----------
-        with_accumulates : bool, optional
-            Whether there is a column `effective_acs`, which can be counted for the study's own
-            layers only. Default: only if it can be counted. See
-            `operation_counts.uncounted_reason`.
 
         Returns
         -------
@@ -88,20 +86,11 @@ class Evaluation:
             `speaker`, `label` and `predicted` (class names), `confidence`, `input_events`,
             `hidden_spikes` (all hidden neurons and steps), `output_spikes`, `late_spikes` and
             `effective_acs` (see `costs`). A module of the user's own has no columns of spikes,
-            because it doesn't say which of its numbers are spikes.
-
-        Raises
-        ------
-        ValueError
-            If `effective_acs` is asked for and can't be counted for this network. See
-            `operation_counts.check_counted`.
+            because it doesn't say which of its numbers are spikes. `effective_acs` is absent where
+            it can't be counted: see `operation_counts.uncounted_reason`.
         """
         import pandas as pd
 
-        if with_accumulates is None:
-            with_accumulates = uncounted_reason(self.model) is None
-        if with_accumulates:
-            check_counted(self.model)
         class_names = np.array(self.events.class_names)
         columns = {"utterance": np.arange(len(self.events)), **origin(self.events)}
         columns |= {
@@ -117,7 +106,7 @@ class Evaluation:
                 "output_spikes": self.n_spikes[:, -1].astype(np.int64),
                 "late_spikes": late_spikes(self.model, self.events),
             }
-        if with_accumulates:
+        if uncounted_reason(self.model) is None:
             columns["effective_acs"] = self._accumulates()
         return pd.DataFrame(columns)
 
@@ -141,18 +130,7 @@ class Evaluation:
 
 
 def origin(events: Events) -> dict[str, np.ndarray]:
-    """Return where each utterance comes from, as columns of a table.
-
-    Parameters
-    ----------
-    events : Events
-        The utterances.
-
-    Returns
-    -------
-    dict
-        `file` (``train`` or ``test``) and `row` in it, each (utterances,). Empty if unknown.
-    """
+    """Return where each utterance comes from, as columns of a table."""
     if events.rows is None or events.file is None:
         return {}
     return {"file": np.array(["train", "test"])[events.file], "row": events.rows}
@@ -161,29 +139,14 @@ def origin(events: Events) -> dict[str, np.ndarray]:
 def batches(
     n: int, batch_size: int, generator: torch.Generator | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield the indices of each batch, so that each utterance is in exactly one.
-
-    Parameters
-    ----------
-    n : int
-        Number of utterances.
-    batch_size : int
-        Utterances of a batch; the last one may be smaller.
-    generator : torch.Generator, optional
-        Shuffles the utterances. Default: they keep their order.
-
-    Yields
-    ------
-    (batch,) array
-        Indices, 0 to n - 1.
-    """
+    """Yield the indices of each batch, so that each utterance is in exactly one."""
     order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
     for index in order.split(batch_size):
         yield index.numpy()
 
 
 def evaluate(
-    model: Network, events: Events, engine: str = "fused", batch_size: int = 128
+    model: nn.Module, events: Events, engine: str = "compiled", batch_size: int = 128
 ) -> Evaluation:
     """Run utterances through a network without updating it.
 
@@ -230,20 +193,7 @@ def evaluate(
 def seen_and_unseen_accuracy(
     tested: Evaluation | None, seen: Sequence[int]
 ) -> dict[str, float | None]:
-    """Return the test accuracy for all speakers, for seen ones, and for unseen ones.
-
-    Parameters
-    ----------
-    tested : Evaluation or None
-        The test utterances. None if there are none.
-    seen : sequence of int
-        The speakers in the training set.
-
-    Returns
-    -------
-    dict
-        `test`, `test_seen` and `test_unseen`: fractions, None where nothing was measured.
-    """
+    """Return the test accuracy for all speakers, for seen ones, and for unseen ones."""
     if tested is None:
         return {"test": None, "test_seen": None, "test_unseen": None}
     is_correct = tested.answers == tested.events.labels
@@ -261,24 +211,8 @@ def _mean(is_correct: np.ndarray) -> float | None:
 
 
 @torch.no_grad()
-def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.ndarray]]:
-    """Record how the first utterance of each class passes through the network.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-    events : Events
-        The utterances.
-
-    Returns
-    -------
-    dict
-        By class name: `utterance` (its index), `input` (steps, units), `hidden` (steps, neurons of
-        the last hidden layer) and `spk` (steps, classes) as booleans, `mem` (steps, classes), and
-        `scores` (classes,), the highest of which is the answer. Empty for a network that can't
-        record its spikes: see `module_engine.record`.
-    """
+def record_examples(model: nn.Module, events: Events) -> dict[str, dict[str, np.ndarray]]:
+    """Record how the first utterance of each class passes through the network."""
     examples: dict[str, dict[str, np.ndarray]] = {}
     if not can_record(model):
         return examples

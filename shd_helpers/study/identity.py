@@ -39,78 +39,35 @@ from pathlib import Path
 from typing import Any
 
 from shd_corpus.checks import check_whole
-from shd_helpers.data import MOST_COPIES, fingerprint, locate, locate_augmented
-from shd_helpers.objects import is_reference, label_of, reference_sha256
+from shd_helpers.data import MOST_COPIES, fingerprint, obtain, obtain_augmented
 from shd_helpers.study.recipe import DEFAULTS
+from shd_helpers.user_code import is_reference, label_of, reference_sha256
 from shd_helpers.versions import NUMERICS
 
 _LOCATIONS = ("dataset", "run_name")
-OBJECTS = ("network", "surrogate", "neuron")  # settings that may refer to a user's objects
+REFERRING = ("network", "surrogate", "neuron")  # settings that may refer to code of the user's
 N_DIGITS = 16  # of a hash: 64 bits, enough for billions of runs
 
 
-def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
+def obtain_and_identify(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return the name and the hashes of all files that a run with these parameters reads.
 
-    Python files of the user's own are among them: see `identify_objects`.
+    Python files of the user's own are among them: see `identify_user_code`.
 
     Augmented recordings are made where they are missing and can be made: their content is part of
     the run's identity.
-
-    Parameters
-    ----------
-    parameters : mapping
-        Flat parameters of a notebook: `dataset` and, where the notebook has them, `language`,
-        `augmented_copies`, `protocol` and settings that refer to objects.
-
-    Returns
-    -------
-    dict of str to str
-        See `data.fingerprint` and `identify_objects`.
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing or can't be read.
-    ObjectError
-        If a setting refers to a Python file that isn't there.
-    ValueError
-        If the number of augmented copies is out of its range.
     """
-    objects = identify_objects(parameters)
+    objects = identify_user_code(parameters)
     dataset = parameters["dataset"]
-    files = locate(dataset, parameters.get("language", "english"))
-    copies = locate_copies(dataset, files, parameters)
+    files = obtain(dataset, parameters.get("language", "english"))
+    copies = obtain_copies(dataset, files, parameters)
     return fingerprint(files, copies) | objects
 
 
-def locate_copies(
+def obtain_copies(
     dataset: str, files: tuple[Path, Path], parameters: Mapping[str, Any]
 ) -> dict[int, list[Path]]:
-    """Find the augmented recordings that a run trains on, or make them.
-
-    Parameters
-    ----------
-    dataset : str
-        As for `datasets.locate`.
-    files : tuple of Path
-        Training file and test file, from `datasets.locate`.
-    parameters : mapping
-        Flat parameters of a notebook: `augmented_copies` and `protocol`, where it has them.
-
-    Returns
-    -------
-    dict of int to list of Path
-        The copies by the number of the file that they are copies of (0: training file, 1: test
-        file). Empty if the run trains on no augmented recordings.
-
-    Raises
-    ------
-    DatasetError
-        If a copy is missing and can't be made.
-    ValueError
-        If the number of augmented copies is out of its range.
-    """
+    """Find the augmented recordings that a run trains on, or make them."""
     n_copies = parameters.get("augmented_copies", 0)
     check_whole("augmented_copies", n_copies, 0, MOST_COPIES)
     if n_copies == 0:
@@ -118,46 +75,18 @@ def locate_copies(
     # The official protocol trains on utterances of the training file alone.
     is_official = parameters.get("protocol", "official") == "official"
     file_numbers = (0,) if is_official else (0, 1)
-    return {number: locate_augmented(dataset, files, number, n_copies) for number in file_numbers}
+    return {number: obtain_augmented(dataset, files, number, n_copies) for number in file_numbers}
 
 
 def references(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that refer to objects in a user's files.
-
-    Parameters
-    ----------
-    parameters : mapping
-        Flat parameters of a notebook.
-
-    Returns
-    -------
-    dict of str to str
-        The references, such as ``"mine.py:boxcar"``, by the name of the setting.
-    """
-    return {name: parameters[name] for name in OBJECTS if is_reference(parameters.get(name))}
+    """Return the settings that refer to objects in a user's files."""
+    return {name: parameters[name] for name in REFERRING if is_reference(parameters.get(name))}
 
 
-def identify_objects(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return what identifies the user's own Python files that a run with these parameters reads.
-
-    Parameters
-    ----------
-    parameters : mapping
-        Flat parameters of a notebook.
-
-    Returns
-    -------
-    dict of str to str
-        `objects_sha256`: the name of each file and the SHA-256 of its code, with spaces between
-        them (see `objects.reference_sha256`). Empty if no setting refers to a file.
-
-    Raises
-    ------
-    ObjectError
-        If such a file isn't there.
-    """
+def identify_user_code(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return what identifies the user's own Python files that a run with these parameters reads."""
     files = sorted({reference_sha256(text) for text in references(parameters).values()})
-    return {"objects_sha256": " ".join(files)} if files else {}
+    return {"user_code_sha256": " ".join(files)} if files else {}
 
 
 def run_hash(
@@ -168,20 +97,6 @@ def run_hash(
     """Return the hash of a run; runs with equal hashes are the same run.
 
     The module's docstring lists what counts and has an example.
-
-    Parameters
-    ----------
-    parameters : mapping
-        All parameters of the notebook.
-    data : mapping
-        The SHA-256 of each data file and the data set's name, from `identify_data`.
-    other_network : mapping, optional
-        From `other_networks.other_network`, if the network isn't the one that the parameters build.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
     """
     settings = dict(parameters)
     for name, text in references(parameters).items():

@@ -17,7 +17,7 @@ from tqdm.contrib import DummyTqdmFile
 
 from shd_helpers.extras import from_extra
 from shd_helpers.paths import ROOT, folder_variables
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -36,18 +36,7 @@ class _StoppedError(Exception):
 
 
 def execution_lock(folder: Path) -> FileLock:
-    """Return a lock that lets one process execute a run folder's notebooks.
-
-    Parameters
-    ----------
-    folder : Path
-        The run folder. The folder that it is in is made if it is missing.
-
-    Returns
-    -------
-    FileLock
-        A context manager.
-    """
+    """Return a lock that lets one process execute a run folder's notebooks."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(folder.with_name(f".{folder.name}.study"))
 
@@ -66,33 +55,6 @@ def execute_run(
     Each notebook gets a kernel of its own, in its own folder, with this checkout's package, and
     values for its parameters cell. Until all have ended well, they and their figures are in
     ``.<name>.notebooks`` beside the run folder, whose `execution_lock` the caller holds.
-
-    Parameters
-    ----------
-    notebooks : mapping
-        Each notebook's parameters, by its path. They are executed one after the other.
-    folder : Path
-        The run folder.
-    beside : mapping, optional
-        Notebooks that need nothing of the others: they are executed at the same time, also one
-        after the other.
-    timeout_s : float, optional
-        Seconds for all notebooks together.
-    progress : bool
-        Show what `notebooks` print, and a bar; of those `beside` only that they have ended.
-    lessons : bool
-        Execute the cells for readers, too. Without them, see `without_lessons`, a run is the same.
-
-    Raises
-    ------
-    NotebookError
-        If a cell fails.
-    RunError
-        If Jupyter's kernel is another Python.
-    RuntimeError
-        If a kernel dies at each of `N_STARTS` starts, or after it has begun.
-    TimeoutError
-        If all notebooks together take longer than `timeout_s`.
     """
     _check_kernel()
     unfinished = folder.with_name(f".{folder.name}.notebooks")
@@ -173,11 +135,6 @@ def without_lessons(notebook: "NotebookNode") -> None:
 
     The cells tagged ``lesson`` go: exercises, their checks, and what trains a reader's network. The
     study's own solution of an exercise takes the name of the reader's function.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-        The notebook, changed in place.
     """
     remaining = []
     for cell in notebook.cells:
@@ -191,21 +148,7 @@ def without_lessons(notebook: "NotebookNode") -> None:
 
 
 class _Notebook:
-    """One notebook, to be executed by papermill.
-
-    Parameters
-    ----------
-    path : Path
-        The notebook.
-    out : Path
-        Where the executed notebook goes.
-    end_s : float or None
-        The time.monotonic() to stop at.
-    stopped : Event
-        Once it is set, no cell starts any more.
-    is_shown : bool
-        Show what the notebook prints, and a bar.
-    """
+    """One notebook, to be executed by papermill."""
 
     def __init__(
         self, path: Path, out: Path, end_s: float | None, stopped: Event, is_shown: bool

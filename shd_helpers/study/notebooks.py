@@ -12,15 +12,14 @@ from typing import Any
 from filelock import Timeout
 
 from shd_helpers.command import run
-from shd_helpers.data import dataset_name, locate, n_channels_of
+from shd_helpers.data import dataset_name, n_channels_of, obtain
 from shd_helpers.events import concatenate, cut_sentence, load_pair
 from shd_helpers.paths import OF_A_RUN, need_checkout, runs_dir
-from shd_helpers.study.identity import locate_copies
+from shd_helpers.study.identity import obtain_copies
 from shd_helpers.study.notebook_execution import NotebookError, execute_run, execution_lock
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
-from shd_helpers.study.run_folder import classes_in_words, read_run
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError, classes_in_words, read_run
 
 # Notebooks of a run that the others need nothing of. They are executed at the same time.
 INDEPENDENT = ("01_data_preprocessing", "02_surrogate_visualization")
@@ -35,28 +34,7 @@ def report(
     *,
     is_synthetic: bool = False,
 ) -> str:
-    """Return a run's scores as text: accuracy for seen and for unseen speakers, and chance.
-
-    Parameters
-    ----------
-    scores : mapping
-        Fractions by name, as run.json has them. None: the test utterances weren't scored.
-    data : str
-        The data set's name.
-    class_names : sequence of str
-        The names of the run's classes.
-    language : str
-        ``english``, ``german`` or ``both``.
-    seed : int
-        The run's seed.
-    is_synthetic : bool
-        Whether a speech synthesizer made the recordings.
-
-    Returns
-    -------
-    str
-        Some lines of text.
-    """
+    """Return a run's scores as text: accuracy for seen and for unseen speakers, and chance."""
     kind = " (synthetic speech)" if is_synthetic else ""
     n_classes = len(class_names)
     classes = classes_in_words(class_names, language)
@@ -71,18 +49,7 @@ test {percent["test"]}"""
 
 
 def next_steps(folder: Path) -> str:
-    """Return which files to open after the study.
-
-    Parameters
-    ----------
-    folder : Path
-        The study's run folder.
-
-    Returns
-    -------
-    str
-        Some lines of text.
-    """
+    """Return which files to open after the study."""
     results = Path(os.path.relpath(folder)) / OF_A_RUN[-1].name
     course = Path(os.path.relpath(OF_A_RUN[0]))
     return f"""\
@@ -130,7 +97,7 @@ def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:
 
     Before, make the augmented recordings that the settings ask for.
     """
-    copies = locate_copies(recipe.dataset, files, recipe.flat())
+    copies = obtain_copies(recipe.dataset, files, recipe.flat())
     training, test = load_pair(files, recipe.input, recipe.language)
     classes = classes_in_words(training.class_names, recipe.language)
     print(f"{classes}: {len(training)} training and {len(test)} test utterances.")
@@ -159,13 +126,7 @@ def _run_study(parameters: Mapping[str, Any], folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the study from the command line (``make study``, ``shd study``).
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The command's arguments. Default: those of the command line.
-    """
+    """Run the study from the command line (``make study``, ``shd study``)."""
     given = _parsed(arguments)
     try:
         need_checkout("The study executes the notebooks of its repository")
@@ -174,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if recipe.dataset == "spoken":
             hint = " (digits by eSpeak NG, made here; people's speech with DATASET=hd)"
         print(f"Data set: {recipe.dataset}{hint}", flush=True)
-        files = locate(recipe.dataset, recipe.language)
+        files = obtain(recipe.dataset, recipe.language)
         if given.data_only:
             _print_data(files, recipe)
             return

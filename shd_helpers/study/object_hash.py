@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from shd_helpers.user_code import hash_of_files, is_installed, local_files
+from shd_helpers.user_code import hash_of_files, is_installed, is_users_module, local_files
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 # Attributes of classes that say nothing about what they compute, or differ between processes.
@@ -41,49 +41,11 @@ class UnstableObjectError(ValueError):
 
 
 def hash_of_object(thing: object) -> str:
-    """Return a hash that another process computes, too, if the object does the same there.
-
-    Parameters
-    ----------
-    thing : object
-        A function, a class, a `functools.partial`, or any object whose content pickle can read.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Raises
-    ------
-    UnstableObjectError
-        If it uses an object whose content can't be read, such as a lock or an open file.
-    """
+    """Return a hash that another process computes, too, if the object does the same there."""
     try:
         return _Hasher().hash(thing)
     except RecursionError:
         raise UnstableObjectError("it uses objects that are nested too deeply") from None
-
-
-def is_users_module(module: object) -> bool:
-    """Tell whether a module is the user's, and not of Python or of an installed package.
-
-    Parameters
-    ----------
-    module : module or None
-        The module; None for one that isn't known, as of code that `exec` ran.
-
-    Returns
-    -------
-    bool
-        True for notebooks, Python's prompt, and the user's files and folders of files.
-    """
-    file = getattr(module, "__file__", None)
-    if file:
-        return Path(file).is_file() and not is_installed(Path(file))
-    folders = list(getattr(module, "__path__", ()))  # of a package without ``__init__.py``
-    if folders:
-        return not any(is_installed(Path(folder)) for folder in folders)
-    return getattr(module, "__name__", "__main__") == "__main__"
 
 
 class _Hasher:

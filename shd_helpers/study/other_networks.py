@@ -1,12 +1,11 @@
-"""Describe networks that aren't the study's own, so that their runs have a hash of their own.
+"""Notice networks that a run's settings don't build, and say in what they differ.
 
-A run's hash contains its parameters, and `build_network` builds the study's network from these. A
-user may train another network, such as one with a subclass of snntorch's `Leaky`. Its run then gets
-another hash: the network is described module by module, and the description counts (rule 8 in
-`identity`).
+A run's hash contains its settings, and `build_network` builds the study's network from these. A
+user may train another network, such as one with a subclass of snntorch's `Leaky`. Its run then has
+a description of the network in ``run.json``, and another hash than the settings alone. So no sweep
+takes its result for that of the study's network, and nothing builds the wrong network for it.
 """
 
-import hashlib
 from collections.abc import Mapping
 
 import torch
@@ -14,32 +13,14 @@ from snntorch import SpikingNeuron
 from torch import nn
 
 from shd_corpus.checks import listed
-from shd_helpers.network import Network, SpikingNetwork, build_network
+from shd_helpers.network import SpikingNetwork, build_network
 from shd_helpers.network.adaptive import AdaptiveLeaky
-from shd_helpers.network.surrogates import SAMPLED, autograd_derivative
-from shd_helpers.objects import class_name, object_identity
 from shd_helpers.study.recipe import Recipe
-
-IN_NO_FILE = "(in no file)"
-N_DIGITS = 16
-_PACKAGES = ("torch", "snntorch", "shd_helpers", "shd_circuit")  # their names are enough
+from shd_helpers.user_code import class_name
 
 
-def own_network(recipe: Recipe, n_classes: int) -> Network:
-    """Build the untrained network of a recipe.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        The settings.
-    n_classes : int
-        Number of classes of the data set.
-
-    Returns
-    -------
-    SpikingNetwork or ConvolutionalNetwork
-        The network, with random weights.
-    """
+def own_network(recipe: Recipe, n_classes: int) -> nn.Module:
+    """Build the untrained network of a recipe."""
     grid = recipe.input
     # Some neurons draw constants. A run builds its network with this generator, before all else.
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -47,26 +28,10 @@ def own_network(recipe: Recipe, n_classes: int) -> Network:
 
 
 def described(model: nn.Module) -> dict[str, str]:
-    """Describe a network by its modules and tensors, without the values of its weights.
-
-    A class or a surrogate that is in no installed package is described by the content of its file,
-    too. One that is in no file, because it was defined in a notebook, can't be recognized: see
-    `is_recognizable`.
-
-    Parameters
-    ----------
-    model : Module
-        Any network.
-
-    Returns
-    -------
-    dict
-        Texts by name: the class of each module, the shape of each tensor, the value of each
-        constant, and the surrogate and the reset of each neuron.
-    """
+    """Describe a network by its modules and tensors, without the values of its weights."""
     description = {}
     for name, module in model.named_modules():
-        description[name or "the network"] = class_name(module) + _origin(type(module))
+        description[name or "the network"] = class_name(module)
     if isinstance(model, SpikingNetwork):
         description["delays"] = str(list(model.delays))
         description["readout"] = model.readout
@@ -98,83 +63,19 @@ def _surrogate_of(neuron: SpikingNeuron) -> str:
     if hasattr(function, "surrogate"):
         return f"{function.surrogate}, slope {function.slope}"
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    full_name = f"{getattr(function, '__module__', type(function).__module__)}.{name}"
-    # The text of the code isn't enough: fast_sigmoid(2) and fast_sigmoid(25) have the same.
-    slopes = autograd_derivative(function, SAMPLED)
-    digits = " ".join(f"{slope:.4g}" for slope in slopes)
-    sample = hashlib.sha256(digits.encode()).hexdigest()[:N_DIGITS]
-    return f"{full_name}{_origin(function)}, gradient sample {sample}"
-
-
-def _origin(thing: object) -> str:
-    """Return which file of a user's defines a class or function; "" for installed packages."""
-    owner = getattr(thing, "__self__", thing)  # of `Function.apply`, the user's class
-    package = str(getattr(owner, "__module__", "") or "").partition(".")[0]
-    if package in _PACKAGES:
-        return ""
-    identity = object_identity(owner)
-    if identity is None:
-        return f" {IN_NO_FILE}"
-    return f" of {identity['object']} with SHA-256 {identity['sha256']}"
-
-
-def is_recognizable(description: Mapping[str, str]) -> bool:
-    """Tell whether all that a description names is in files, so that it identifies the network.
-
-    Parameters
-    ----------
-    description : mapping
-        From `described`.
-
-    Returns
-    -------
-    bool
-        False if a class or a function was defined in a notebook: the run can't be reused.
-    """
-    return not any(IN_NO_FILE in text for text in description.values())
+    return f"{getattr(function, '__module__', type(function).__module__)}.{name}"
 
 
 def other_network(model: nn.Module, recipe: Recipe, n_classes: int) -> dict[str, str] | None:
-    """Describe a network if it isn't the one that a recipe builds.
-
-    Parameters
-    ----------
-    model : Module
-        The network.
-    recipe : Recipe
-        The settings of its run.
-    n_classes : int
-        Number of classes of the data set.
-
-    Returns
-    -------
-    dict or None
-        From `described`; None for the study's own network.
-    """
+    """Describe a network if it isn't the one that a recipe builds."""
     description = described(model)
     if description == described(own_network(recipe, n_classes)):
         return None
     return description
 
 
-def differences(description: Mapping[str, str], recipe: Recipe, n_classes: int) -> str:
-    """Say in what a network differs from the one that a recipe builds.
-
-    Parameters
-    ----------
-    description : mapping
-        From `described`.
-    recipe : Recipe
-        The settings.
-    n_classes : int
-        Number of classes of the data set.
-
-    Returns
-    -------
-    str
-        The first differences, as part of a sentence. Classes come first, because other shapes
-        mostly follow from them.
-    """
+def describe_differences(description: Mapping[str, str], recipe: Recipe, n_classes: int) -> str:
+    """Say in what a network differs from the one that a recipe builds."""
     own = described(own_network(recipe, n_classes))
     texts = []
     for name in {**description, **own}:

@@ -59,22 +59,6 @@ def notebook_parameters(notebook: Path) -> dict[str, Any]:
     """Return the parameters of a notebook, with their defaults.
 
     Papermill can do this, too, but takes seconds to import.
-
-    Parameters
-    ----------
-    notebook : Path
-        The ``.ipynb`` file.
-
-    Returns
-    -------
-    dict
-        The values that the cell tagged ``parameters`` assigns, by name; empty without such a cell.
-
-    Raises
-    ------
-    ValueError
-        If the file isn't a notebook of format 4, the cell isn't valid Python, or a value isn't
-        a literal. The message names the notebook and the parameter.
     """
     try:
         source = _parameters_cell(notebook)
@@ -139,13 +123,6 @@ def check_injected() -> None:
     notebook calls this right below that cell and before its slow imports, so that a misspelled name
     stops it within a second. Where papermill has inserted nothing, as in JupyterLab, nothing
     happens.
-
-    Raises
-    ------
-    ImportError
-        As `check_checkout` does: the kernel of a copied checkout may import another one's package.
-    ValueError
-        As `check_parameters` does.
     """
     from IPython import get_ipython  # a notebook's kernel has imported it
 
@@ -167,20 +144,7 @@ def check_injected() -> None:
 
 
 def suggestion(name: object, names: Iterable[str]) -> str | None:
-    """Find the name that was probably meant.
-
-    Parameters
-    ----------
-    name : object
-        A name that doesn't exist.
-    names : iterable of str
-        Those that do.
-
-    Returns
-    -------
-    str or None
-        One of the names, or None if none of them is similar, or means the same in other libraries.
-    """
+    """Find the name that was probably meant."""
     there = list(names)
     written = str(name).lower().replace("-", "_")  # a key of a YAML file may be a number
     meant = _PARAMETERS.get(written)
@@ -190,21 +154,7 @@ def suggestion(name: object, names: Iterable[str]) -> str | None:
 
 
 def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:
-    """Check names and types of parameters; papermill would only warn.
-
-    Parameters
-    ----------
-    parameters : mapping
-        Values by name.
-    defaults : mapping
-        From `notebook_parameters`.
-
-    Raises
-    ------
-    ValueError
-        If a name isn't among the defaults, or a value is of another type than the default (an
-        integer may stand for a float). For an unknown name the message suggests the nearest one.
-    """
+    """Check names and types of parameters; papermill would only warn."""
     for name, value in parameters.items():
         if name not in defaults:
             meant = suggestion(name, defaults)
@@ -226,27 +176,9 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
 
 
 def check_run_name(name: object) -> None:
-    """Check that a name can be that of a run folder below ``runs/``.
-
-    Parameters
-    ----------
-    name : object
-        Such as ``mine``, or, for a run of a sweep, ``sweeps/<sweep>/<run>``.
-
-    Raises
-    ------
-    ValueError
-        If it is empty, too long, or has anything but letters, digits and ``_.,=+-``. A name has
-        slashes only if it is that of a sweep's run.
-    """
-    folders = name.split("/") if isinstance(name, str) else []
-    is_of_sweep = len(folders) == 3 and folders[0] == "sweeps"
-    is_allowed = len(folders) == 1 or is_of_sweep
-    for folder in folders:
-        is_short = len(folder.encode(errors="replace")) <= 200
-        if not is_short or not re.fullmatch(_NAME, folder):
-            is_allowed = False
-    if not is_allowed:
+    """Check that a name can be that of a run folder below ``runs/``."""
+    is_name = isinstance(name, str) and re.fullmatch(f"(sweeps/{_NAME}/)?{_NAME}", name)
+    if not is_name or any(len(folder.encode()) > 200 for folder in str(name).split("/")):
         raise ValueError(
             f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (at most 200, no "
             "dot at the beginning). Only names of a sweep's runs have slashes: "
@@ -255,36 +187,12 @@ def check_run_name(name: object) -> None:
 
 
 def as_run_name(text: str) -> str:
-    """Replace what a run's name can't have.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-
-    Returns
-    -------
-    str
-        The text with "-" for each such character.
-    """
+    """Replace what a run's name can't have."""
     return re.sub(r"^\.|[^\w.,=+-]", "-", text)
 
 
 def literal(text: str, default: object = None) -> Any:
-    """Read the value of a parameter from a command line.
-
-    Parameters
-    ----------
-    text : str
-        Such as ``1e-3``, ``True`` or ``hd``.
-    default : object
-        The parameter's default. If it is a text, so is the value.
-
-    Returns
-    -------
-    object
-        A number, a truth value or another literal of Python; the text itself if it is none.
-    """
+    """Read the value of a parameter from a command line."""
     if isinstance(default, str):
         return text
     try:

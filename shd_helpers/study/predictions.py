@@ -1,15 +1,14 @@
-"""Predictions for each utterance of a sweep's runs: saved beside its table, and read again."""
+"""Read what the runs of a sweep predicted, for each utterance.
 
-import gzip
-from collections.abc import Mapping
+A sweep with ``keep_predictions: true`` saves it beside its table: see `sweeps.saved`.
+"""
+
 from pathlib import Path
 
 import pandas as pd
 
 from shd_corpus.files import reading
-from shd_helpers.study.run_folder import read_info, read_predictions
-from shd_helpers.study.stores import Store
-from shd_helpers.study.tables import RESTORE, TableError, read_table
+from shd_helpers.study.tables import RESTORE, TableError, read_table, table_path
 
 # The columns that each file has, and their types.
 _TYPES = {
@@ -23,10 +22,15 @@ _TYPES = {
 }
 # Older runs have no confidence, and runs without a circuit no integer_predicted.
 _OPTIONAL = {"confidence": float, "integer_predicted": str}
-_COLUMNS = (*_TYPES, *_OPTIONAL)
+COLUMNS = (*_TYPES, *_OPTIONAL)
 
 
-def _read(path: Path) -> dict[str, pd.DataFrame]:
+def predictions_path(table: Path) -> Path:
+    """Return the file of predictions beside a table."""
+    return table.with_name(f"{table.stem}_predictions.csv.gz")
+
+
+def read_runs(path: Path) -> dict[str, pd.DataFrame]:
     """Return the predictions of a file by the hashes of their runs; empty if there is no file."""
     if not path.exists():
         return {}
@@ -40,23 +44,6 @@ def _read(path: Path) -> dict[str, pd.DataFrame]:
         )
         table = table.astype(_TYPES)  # KeyError, if a column is missing
         return dict(iter(table.groupby("hash", sort=False)))
-
-
-def _as_bytes(runs: Mapping[str, pd.DataFrame]) -> bytes:
-    """Return the content of a compressed CSV file, with a row for each utterance and run."""
-    table = pd.concat([rows.assign(hash=name) for name, rows in runs.items()])
-    text = table[[name for name in _COLUMNS if name in table]].to_csv(index=False)
-    return gzip.compress(text.encode(), mtime=0)  # no time stamp: the same runs, the same file
-
-
-def _of_folder(folder: Path) -> pd.DataFrame:
-    """Return a run folder's predictions, and of each speaker whether it was seen in training."""
-    info = read_info(folder)
-    table = read_predictions(folder, info)
-    return table.assign(seen=table.speaker.isin(info["seen_speakers"]))
-
-
-PREDICTIONS = Store("_predictions.csv.gz", ("predictions.csv",), _of_folder, _read, _as_bytes)
 
 
 def collect_predictions(name: str | Path) -> pd.DataFrame:
@@ -81,7 +68,14 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
         If those of a run are missing.
     """
     runs = read_table(name)
-    predictions = pd.concat(PREDICTIONS.collect(name).values())
+    path = predictions_path(table_path(name))
+    there = read_runs(path)
+    n_missing = len({*runs["hash"]} - {*there})
+    if n_missing:
+        raise TableError(
+            f"{path}: {n_missing} runs are missing. Run the sweep again: it executes only these."
+        )
+    predictions = pd.concat([there[each] for each in runs["hash"]])
     return runs[["hash", "configuration", "seed"]].merge(predictions, on="hash")
 
 

@@ -1,48 +1,33 @@
-"""Pretrained networks: save trained networks in one small file, and load them again.
+"""Load pretrained networks, each of which is one small file.
 
 A run folder holds everything about a run. A pretrained network is one ``.npz`` file with only what
 is needed to use the network: its weights by name, and the entry `about`. That is a text in JSON
 with the run's parameters, the hashes of its data, its scores, and the hash of all this.
 
-The networks of several runs can be saved in one file, as an ensemble. Then `about` has a list
+``python -m evidence.networks`` saves them. The networks of several runs can be saved in one file,
+as an ensemble. Then `about` has a list
 `members` with what is known about each run, and the names of the weights begin with ``members.0.``,
 ``members.1.`` and so on.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from shd_corpus.files import atomic, reading
+from shd_corpus.files import reading
 from shd_helpers.paths import networks_dir
-from shd_helpers.study.identity import run_hash
-from shd_helpers.study.run_folder import REMEDY, Run, recipe_of
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import REMEDY, Run, RunError
 from shd_helpers.study.trained_network import (
-    MEMBERS,
     RESTORE,
     TrainedNetwork,
     build_trained,
-    check_own,
-    ensemble_of,
 )
 
-_ABOUT = (
-    "parameters",
-    "seed",
-    "data",
-    "hash",
-    "class_names",
-    "n_channels",
-    "seen_speakers",
-    "versions",
-    "scores",
-)
 SHA256 = "sha256"  # in `about`: the hash of all else in the file
 
 
@@ -72,87 +57,7 @@ def load_network(run: Run, *, trust: bool = False) -> TrainedNetwork:
         return build_trained(run.info, run.state, run.folder / "run.json", trust=trust)
 
 
-def save_pretrained(run: Run, path: Path) -> None:
-    """Save a run's trained network in one compressed file, which `load_pretrained` reads.
-
-    Parameters
-    ----------
-    run : Run
-        A complete run.
-    path : Path
-        The ``.npz`` file to write.
-
-    Raises
-    ------
-    RunError
-        If the network isn't the study's own: `load_pretrained` couldn't build it.
-    """
-    write_pretrained(path, _about_run(run), _arrays_of(run))
-
-
-def save_ensemble(runs: Sequence[Run], path: Path, *, trust: bool = False) -> None:
-    """Save the trained networks of several runs in one file, as an ensemble.
-
-    `load_pretrained` returns a network that averages the class scores of all of them. The networks
-    may be of different kinds.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-        Complete runs with the same input, classes, data and training speakers.
-    path : Path
-        The ``.npz`` file to write.
-    trust : bool
-        As for `load_network`, because the networks are built to compare them.
-
-    Raises
-    ------
-    RunError
-        If a network isn't the study's own, or the runs can't be an ensemble: see `ensemble_of`.
-    """
-    abouts = [_about_run(run) for run in runs]
-    ensemble = ensemble_of([load_network(run, trust=trust) for run in runs], path)
-    arrays = {}
-    for number, run in enumerate(runs):
-        for name, values in _arrays_of(run).items():
-            arrays[f"{MEMBERS}.{number}.{name}"] = values
-    write_pretrained(path, ensemble.about | {MEMBERS: abouts}, arrays)
-
-
-def _about_run(run: Run) -> dict[str, Any]:
-    """Return what a pretrained network keeps of a run; RunError if others can't build it."""
-    check_own(run.info, recipe_of(run.info), run.folder / "run.json")
-    about = {name: run.info[name] for name in _ABOUT}
-    # The run may name the data set by its folder on this machine, which others don't have.
-    about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
-    return about
-
-
-def _arrays_of(run: Run) -> dict[str, np.ndarray]:
-    """Return the weights of a run's trained network by their names."""
-    return {name: values.numpy() for name, values in run.state.items()}
-
-
-def write_pretrained(
-    path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-) -> None:
-    """Write a pretrained network, with the hash of its content.
-
-    Parameters
-    ----------
-    path : Path
-        The ``.npz`` file to write.
-    about : mapping
-        What is known about the network.
-    arrays : mapping
-        Weights, betas and thresholds by the names of the network's `state_dict`.
-    """
-    whole = {**about, SHA256: _content_hash(about, arrays)}
-    with atomic(path) as unfinished, unfinished.open("wb") as file:
-        np.savez_compressed(file, **arrays, about=np.array(json.dumps(whole)))  # type: ignore[arg-type]
-
-
-def _content_hash(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+def content_hash(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
     """Return the SHA-256 of all that a pretrained network has: texts, names, types and values."""
     hashed = {name: value for name, value in about.items() if name != SHA256}
     digest = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode())
@@ -163,7 +68,7 @@ def _content_hash(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
 
 
 def load_pretrained(path: str | Path, *, trust: bool = False) -> TrainedNetwork:
-    """Load a network that `save_pretrained` has saved.
+    """Load a pretrained network, which is one file.
 
     Parameters
     ----------
@@ -207,12 +112,8 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     with np.load(path) as file:
         arrays = dict(file)
     about = json.loads(str(arrays.pop("about")))
-    is_numeric = all(values.dtype.kind in "bif" for values in arrays.values())
-    if not isinstance(about, dict) or not is_numeric:
+    if not isinstance(about, dict):
         raise ValueError("it doesn't contain a network")
-    if _content_hash(about, arrays) != about.get(SHA256):
+    if content_hash(about, arrays) != about.get(SHA256):
         raise ValueError("its content has changed since it was written")
-    for about_run in about.get(MEMBERS, [about]):
-        if run_hash(about_run["parameters"], about_run["data"]) != about_run["hash"]:
-            raise ValueError("its parameters or data have changed, because its hash is another one")
     return about, arrays

@@ -6,12 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from shd_corpus.checks import quoted
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.shd_file import N_CHANNELS
-from shd_helpers.data import MOST_COPIES, locate, locate_augmented, n_channels_of
+from shd_helpers.data import MOST_COPIES, n_channels_of, obtain, obtain_augmented
 from shd_helpers.events import (
     Augmentation,
     Downsampling,
@@ -23,10 +21,56 @@ from shd_helpers.events import (
 from shd_helpers.network import NetworkConfig, Quantization
 from shd_helpers.settings import check_settings, setting, setting_names
 from shd_helpers.study.parameters import check_run_name
-from shd_helpers.study.train_config import TrainConfig
 
-# `MOST_GROUPS` of `network.compiled_engine`, which can't be imported here because it needs torch.
-GRADIENT_GROUPS = 16
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of the training; by default, Adam with a learning rate that falls in steps.
+
+    The defaults are the study's.
+
+    With the schedule ``"one_cycle"`` the learning rate changes after every update. In the first
+    30 % of all updates it rises from lr / 25 to lr. Then it falls to almost zero, so that the
+    number of epochs must be fixed in advance. Adam's first beta falls from 0.95 to 0.85 and rises
+    again. Smith and Topin (2019), "Super-convergence", describe it, and PyTorch's `OneCycleLR`
+    computes it.
+
+    With a weight decay above 0, PyTorch's `AdamW` replaces Adam. In each update it
+    multiplies the weights by 1 - learning rate x `weight_decay`. Biases, betas, thresholds and
+    adaptation aren't decayed, because zero is not a natural value for them.
+
+    Parameters
+    ----------
+    epochs : int
+        The number of passes over the training utterances.
+    batch_size : int
+        The number of utterances in a batch.
+    lr : float
+        The learning rate of Adam; with the schedule ``"one_cycle"`` the highest one.
+    lr_step : int
+        The number of epochs after which the learning rate falls to half. It has no effect with
+        ``"one_cycle"``.
+    schedule : str
+        How the learning rate changes: ``"step"`` or ``"one_cycle"``.
+    weight_decay : float
+        The share of the weights, times the learning rate, that each update takes off.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range. The message names it.
+    """
+
+    epochs: int = setting(30, (1, 100_000))
+    batch_size: int = setting(8, (1, 100_000))
+    lr: float = setting(1e-3, (1e-9, 1))
+    lr_step: int = setting(10, (1, 100_000))
+    schedule: str = setting("step", ("step", "one_cycle"))
+    weight_decay: float = setting(0.0, (0, 10))
+
+    def __post_init__(self) -> None:
+        """Check that each value is in its range."""
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -149,7 +193,7 @@ class Recipe:
                 parameters[each.name] = value
         return parameters
 
-    def find_files(self) -> tuple[Path, Path]:
+    def obtain_files(self) -> tuple[Path, Path]:
         """Find the data set's training file and test file, and get them if they are missing.
 
         The digits of ``spoken`` are made, those of ``hd`` are downloaded and encoded, and the files
@@ -165,7 +209,7 @@ class Recipe:
         DatasetError
             If there are no such files, or they can't be made or downloaded.
         """
-        return locate(self.dataset, self.language)
+        return obtain(self.dataset, self.language)
 
     def load(self) -> Subsets:
         """Load the utterances that train (with their augmented copies), validate and test.
@@ -180,10 +224,10 @@ class Recipe:
         DatasetError
             If the data can't be used; the message names file and remedy.
         """
-        files = self.find_files()
+        files = self.obtain_files()
         parts = load_subsets(files, self.input, self.language, self.split, self.seed)
         if self.augmented_copies:
-            copies = partial(locate_augmented, self.dataset, files, copies=self.augmented_copies)
+            copies = partial(obtain_augmented, self.dataset, files, copies=self.augmented_copies)
             training = add_augmented_copies(parts.training, copies, self.input, self.language)
             parts = parts._replace(training=training)
         return parts
@@ -220,61 +264,6 @@ class Recipe:
         if shift_ms >= duration_ms:
             reasons.append(f"shift_ms {shift_ms:g}: the utterance ends after {duration_ms:g} ms")
         return reasons
-
-    def check_memory(self) -> None:
-        """Check that the network can fit into this machine's memory.
-
-        Raises
-        ------
-        ValueError
-            If even a lower bound of what a run takes doesn't fit; the message names the settings
-            and both sizes.
-        """
-        if self.network.network != "spiking":
-            return
-        n_bytes = self._least_bytes()
-        available = psutil.virtual_memory().total
-        if n_bytes > available:
-            layers = f"n_hidden {self.network.n_hidden}"
-            if self.network.hidden:
-                layers = f"hidden {self.network.hidden}"
-            raise ValueError(
-                f"{layers}, n_delays {self.network.n_delays}: with {self.input.n_units} units x "
-                f"{self.input.n_steps} steps (pool_units, pool_steps) a run takes about "
-                f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {available / 1e9:,.0f}. "
-                "Choose fewer neurons or delays, or larger pools"
-            )
-
-    def _least_bytes(self) -> float:
-        """Return a lower bound of the memory that a run with a spiking network takes.
-
-        It has two terms. The first is for the states that snnTorch's loop keeps for the gradient.
-        By measurement they take twice the input and 3.5 times the hidden neurons of each step, for
-        the 32 utterances of a figure. The second is for the weights up to the last hidden layer. A
-        weight takes four numbers: itself, its gradient and the two moments of Adam. Besides, the
-        compiled engine adds up the gradient of a batch in groups of utterances, each with a number
-        for every weight.
-        """
-        n_utterances = 32
-        bytes_per_number = 4  # float32
-        numbers_per_weight = 4 + GRADIENT_GROUPS
-        n_units = self.input.n_units
-        n_inputs = n_units * self.network.n_delays
-        n_members = self.network.ensemble_size
-        sizes = [n_members * size for size in self.network.hidden_sizes]
-        if self.network.kernel_size:  # each window of the input has its own hidden neurons
-            sizes[0] *= (n_units - self.network.kernel_size) // self.network.stride + 1
-        n_weights = n_inputs * sizes[0]
-        copies = self.network.hidden_copies
-        for n_before, n_copies, n_neurons in zip(sizes, copies, sizes[1:], strict=False):
-            # hidden layers of an ensemble's members aren't connected with each other
-            n_weights += n_before * n_copies * n_neurons // n_members
-        # members that aren't combined into one network are computed one after the other
-        n_at_once = sum(sizes) if self.network.is_combined else sum(sizes) / n_members
-        n_states = 2 * n_inputs + 3.5 * n_at_once
-        n_numbers = n_utterances * self.input.n_steps * n_states
-        n_numbers += numbers_per_weight * n_weights
-        return bytes_per_number * n_numbers
 
 
 # The groups of settings: the name of the field of `Recipe`, and its class.

@@ -10,17 +10,27 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 import torch
+from filelock import FileLock
 
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.files import reading, sha256
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_replacement import INFO, RunError, run_lock
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
 
 REMEDY = "Run 03_model_training with this run_name"
+INFO = "run.json"  # lists the other files of the run, with their hashes
 CLASS_SCORES = "class_scores.h5"  # the file of a run's class scores, float32
+
+
+class RunError(ValueError):
+    """A run folder that can't be read or written; the message names the folder and the remedy."""
+
+
+def run_lock(folder: Path) -> FileLock:
+    """Return the lock of a run folder, which whoever replaces its files holds for a moment."""
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
 @dataclass(frozen=True)
@@ -50,52 +60,17 @@ class Run:
 
 
 def class_names_of(info: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of a run's classes, in the order of the network's outputs.
-
-    Parameters
-    ----------
-    info : mapping
-        The run's `run.json`, or what is said about a pretrained network.
-
-    Returns
-    -------
-    tuple of str
-        The names.
-    """
+    """Return the names of a run's classes, in the order of the network's outputs."""
     return tuple(info["class_names"])
 
 
 def recipe_of(info: Mapping[str, Any]) -> Recipe:
-    """Return the settings of a run, for the channels that its data set has.
-
-    Parameters
-    ----------
-    info : mapping
-        As for `class_names_of`.
-
-    Returns
-    -------
-    Recipe
-        The settings.
-    """
+    """Return the settings of a run, for the channels that its data set has."""
     return Recipe.from_flat(info["parameters"], info["n_channels"])
 
 
 def classes_in_words(class_names: Sequence[str], language: str) -> str:
-    """Return which classes a run has, for the line under a figure.
-
-    Parameters
-    ----------
-    class_names : sequence of str
-        The names of the classes.
-    language : str
-        The run's setting of this name.
-
-    Returns
-    -------
-    str
-        The language, if the classes are its digits; otherwise how many there are.
-    """
+    """Return which classes a run has, for the line under a figure."""
     if tuple(class_names) == LANGUAGES[language]:
         return language
     return f"{len(class_names)} classes"
@@ -150,23 +125,7 @@ def _read_files(folder: Path) -> Run:
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """Read the `run.json` of a run folder.
-
-    Parameters
-    ----------
-    folder : Path
-        The run folder.
-
-    Returns
-    -------
-    dict
-        Parameters, hash, scores and more, see docs/run_folders.md.
-
-    Raises
-    ------
-    RunError
-        If there is no run in the folder, or the file is damaged.
-    """
+    """Read the `run.json` of a run folder."""
     path = folder / INFO
     with reading(path, RunError, f"{REMEDY} again."):
         try:
@@ -208,25 +167,7 @@ def _arrays(path: Path, info: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
-    """Read what a run predicted.
-
-    Parameters
-    ----------
-    folder : Path
-        The run folder.
-    info : mapping
-        From `read_info`.
-
-    Returns
-    -------
-    DataFrame
-        A row for each utterance: see `Evaluation.predictions`.
-
-    Raises
-    ------
-    RunError
-        If the file is damaged.
-    """
+    """Read what a run predicted."""
     import pandas as pd
 
     texts = ("label", "predicted", "integer_predicted")
@@ -237,24 +178,5 @@ def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
 
 
 def read_class_scores(folder: Path, info: Mapping[str, Any]) -> np.ndarray:
-    """Read the class scores of the utterances that a run predicted.
-
-    Parameters
-    ----------
-    folder : Path
-        The run folder.
-    info : mapping
-        From `read_info`.
-
-    Returns
-    -------
-    ndarray
-        Scores, float32 (utterances, classes), in the order of `read_predictions` and of
-        `class_names_of`.
-
-    Raises
-    ------
-    RunError
-        If the file is missing or damaged.
-    """
+    """Read the class scores of the utterances that a run predicted."""
     return _arrays(folder / CLASS_SCORES, info)["scores"]

@@ -1,14 +1,21 @@
-"""Write what a run leaves to its run folder."""
+"""Write what a run leaves to its run folder.
 
-import functools
+A run is complete or absent, whenever a process is killed. All its files are written to the hidden
+folder ``.unfinished`` in the run folder. When they are complete, the old ``run.json`` is removed,
+the new files take the places of the old ones, and the new ``run.json`` comes last. A folder without
+``run.json`` holds no run. Other files in the run folder, such as executed notebooks and figures,
+stay.
+"""
+
 import io
 import json
 import platform
 import re
+import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,18 +25,17 @@ import h5py
 import numpy as np
 import torch
 from llvmlite.binding import get_host_cpu_name
+from torch import nn
 
 from shd_corpus.files import sha256, sync
 from shd_helpers.events import Subsets
-from shd_helpers.network import Network
-from shd_helpers.objects import find_file
 from shd_helpers.paths import IN_CHECKOUT, ROOT
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.identity import references, run_hash
-from shd_helpers.study.other_networks import is_recognizable, other_network
+from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import CLASS_SCORES
-from shd_helpers.study.run_replacement import INFO, RunError, replacing
+from shd_helpers.study.run_folder import CLASS_SCORES, INFO, RunError, run_lock
+from shd_helpers.user_code import find_file
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
@@ -37,56 +43,15 @@ if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")  # whose versions are recorded
 
 
-def _naming_the_folder(write: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a method of `RunWriter`: an error of the disk becomes a RunError.
-
-    The system's error, such as "No space left on device", names no file. The RunError names the
-    folder and the remedy. It quotes the system's error, because `runner.is_disk_full` looks for it.
-    """
-
-    @functools.wraps(write)
-    def named(self: "RunWriter", *arguments: Any, **options: Any) -> None:
-        try:
-            write(self, *arguments, **options)
-        except OSError as error:
-            raise RunError(
-                f"{self._folder}: can't be written ({error}). Free some space there, or name a "
-                "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
-                "folder is unchanged."
-            ) from error
-
-    return named
-
-
 class RunWriter:
     """Collects what a run leaves, and writes the run folder when the run has ended.
 
     Until then the run folder keeps the run that it may hold. Files that aren't a run's own, such as
     notebooks and figures, stay. If two processes write the same run, the last one wins.
-
-    Parameters
-    ----------
-    folder : Path
-        The run folder to write.
-    parameters : mapping
-        The run's flat parameters, `seed` among them.
-    data : mapping
-        From `identity.identify_data`.
-    parts : Subsets
-        The utterances that train, validate and test; `utterances.csv.gz` lists them.
-    model : Module
-        The network after initialization: its weights are stored as epoch 0. If it isn't the network
-        that the parameters build, its description is stored as `other_network` and counts in the
-        run's hash.
-
-    Raises
-    ------
-    RunError
-        If the folder can't be made.
     """
 
     def __init__(
-        self, folder: Path, parameters: Mapping, data: Mapping, parts: Subsets, model: Network
+        self, folder: Path, parameters: Mapping, data: Mapping, parts: Subsets, model: nn.Module
     ) -> None:
         # What can go wrong goes wrong here, and not after the network is trained.
         try:
@@ -98,7 +63,7 @@ class RunWriter:
         training = parts.training
         recipe = Recipe.from_flat(parameters, training.n_channels)
         description = other_network(model, recipe, len(training.class_names))
-        self._folder = folder
+        self.folder = folder
         self._parts = parts
         self._objects = references(parameters)
         self._start_s = time.perf_counter()
@@ -112,78 +77,46 @@ class RunWriter:
         }
         if description:
             self.info["other_network"] = description
-            self.info["reusable"] = is_recognizable(description)
         self.info["hash"] = run_hash(parameters, data, description)
         self.info["seen_speakers"] = np.unique(training.speakers).tolist()
         self.info |= _origin_of_run()
         self.info["epochs"] = []
 
-    @property
-    def folder(self) -> Path:
-        """Return the run folder, which `finish` writes."""
-        return self._folder
-
-    def epoch(self, model: Network, metrics: dict) -> None:
-        """Record the end of an epoch.
-
-        Parameters
-        ----------
-        model : Module
-            The network as it was validated.
-        metrics : dict
-            The epoch's metrics, from `training.fit`.
-        """
+    def epoch(self, model: nn.Module, metrics: dict) -> None:
+        """Record the end of an epoch."""
         self.info["epochs"].append(metrics)
         self._weights.append(_weights(model))
 
-    @_naming_the_folder
     def finish(
         self,
-        model: Network,
+        model: nn.Module,
         scores: Mapping[str, float | None],
         predictions: "pd.DataFrame",
         examples: Mapping[str, Mapping[str, np.ndarray]],
         costs: Mapping[str, float],
         class_scores: torch.Tensor | None = None,
     ) -> None:
-        """Write the run folder of a network that is trained.
-
-        Parameters
-        ----------
-        model : Module
-            The trained network.
-        scores : mapping
-            Accuracies as fractions, None where there is no utterance to measure.
-        predictions : DataFrame
-            From `Evaluation.predictions`.
-        examples : mapping
-            From `evaluation.record_examples`.
-        costs : mapping
-            From `network.costs`.
-        class_scores : Tensor, optional
-            The scores of every class for the utterances of `predictions`, (utterances, classes).
-            Default: the folder has no file of them.
-
-        Raises
-        ------
-        RunError
-            If the disk is full; the earlier run stays.
-        ValueError
-            If a loss or a score isn't finite; the earlier run stays.
-        """
+        """Write the run folder of a network that is trained."""
         self._complete_info(scores, costs)
         if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
-            raise ValueError(f"{self._folder}: a class score isn't finite")
-        with replacing(self._folder) as unfinished:
-            _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
-            predictions.to_csv(unfinished / "predictions.csv", index=False)
-            _write_network(unfinished, model, self._weights)
-            (unfinished / "examples.h5").write_bytes(_examples_file(examples))
-            if class_scores is not None:
-                scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
-                (unfinished / CLASS_SCORES).write_bytes(scores_file)
-            self._copy_objects(unfinished)
-            self._write_info(unfinished)
+            raise ValueError(f"{self.folder}: a class score isn't finite")
+        try:
+            with replacing(self.folder) as unfinished:
+                _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
+                predictions.to_csv(unfinished / "predictions.csv", index=False)
+                _write_network(unfinished, model, self._weights)
+                (unfinished / "examples.h5").write_bytes(_examples_file(examples))
+                if class_scores is not None:
+                    scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
+                    (unfinished / CLASS_SCORES).write_bytes(scores_file)
+                self._copy_user_code(unfinished)
+                self._write_info(unfinished)
+        except OSError as error:  # it names no file; `files.is_disk_full` looks for its text
+            raise RunError(
+                f"{self.folder}: can't be written ({error}). Free some space there, or name a "
+                "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
+                "folder is unchanged."
+            ) from error
 
     def _complete_info(
         self, scores: Mapping[str, float | None], costs: Mapping[str, float]
@@ -196,7 +129,7 @@ class RunWriter:
         }
         json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
 
-    def _copy_objects(self, unfinished: Path) -> None:
+    def _copy_user_code(self, unfinished: Path) -> None:
         """Copy the files of the user's own objects, such as a surrogate, into the run."""
         for setting, text in self._objects.items():
             file = find_file(text)
@@ -212,8 +145,31 @@ class RunWriter:
         sync(unfinished / INFO)
 
 
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder; when the block ends, its files replace those of the run.
+
+    If the block raises, the earlier run stays as it was.
+    """
+    with run_lock(folder):
+        unfinished = folder / ".unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+        unfinished.mkdir()
+        try:
+            yield unfinished
+            names = sorted(path.name for path in unfinished.iterdir() if path.name != INFO)
+            (folder / INFO).unlink(missing_ok=True)
+            for name in names:
+                (unfinished / name).replace(folder / name)
+            sync(folder)
+            (unfinished / INFO).replace(folder / INFO)
+            sync(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def _write_network(
-    folder: Path, model: Network, epoch_weights: list[dict[str, np.ndarray]]
+    folder: Path, model: nn.Module, epoch_weights: list[dict[str, np.ndarray]]
 ) -> None:
     """Write the trained network, and the weights that it had after each epoch."""
     state = model.state_dict()
@@ -223,7 +179,7 @@ def _write_network(
     (folder / "weights.h5").write_bytes(_epochs_file(epoch_weights))
 
 
-def _weights(model: Network) -> dict[str, np.ndarray]:
+def _weights(model: nn.Module) -> dict[str, np.ndarray]:
     """Return a copy of a network's weights by their names in ``weights.h5``."""
     weights = {}
     for name, parameter in model.named_parameters():

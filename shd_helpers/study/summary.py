@@ -34,24 +34,6 @@ def summarize(
     the same seeds it is over both (see `interval`). A configuration with fewer than `FEW` units
     uses the standard deviation of its whole table. That is pooled over all configurations, with
     their degrees of freedom, assuming that the spread is the same in all.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The runs, from `tables.read_table`.
-    by : str or list of str
-        Column or columns that make a configuration.
-    over : str
-        Column of the units that the interval is over, for example ``"seed"`` or ``"held_out"``.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by `by`, in the table's order: the settings that all runs of a configuration share;
-        `seeds` and `units` (how many), and whether its intervals are `pooled`; for each accuracy
-        its mean in percent under its name without ``_accuracy``, and half its 95 % interval in
-        percentage points under ``<name>_ci95``; costs and times (means). The accuracy `validation`
-        hides the setting of this name.
     """
     by = [by] if isinstance(by, str) else by
     groups = table.groupby(by, sort=False)

@@ -1,16 +1,20 @@
-"""Tables of runs in ``results/*.csv``, which sweeps write: see `sweeps.table_rows`."""
+"""Read tables of runs, ``results/*.csv``, and what the sweeps behind them planned to compare.
 
-import csv
-import math
+A sweep writes its table: see `sweeps.results`.
+"""
+
+import json
 import re
-from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 
 from shd_corpus.files import reading
-from shd_helpers.paths import results_dir
+from shd_helpers.paths import ROOT, results_dir
+
+PLANS = ROOT / "results" / "plans.json"
 
 # The columns of a table, besides a run's parameters.
 SCORES = (
@@ -43,9 +47,8 @@ COSTS = (
 )
 TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
-FRACTIONS = frozenset({*SCORES, *INTEGER})  # what was measured in 0..1
 DATA = ("train_sha256", "test_sha256", "augmented_train_sha256", "augmented_test_sha256")
-OBJECTS_SHA256 = "objects_sha256"  # of a user's own Python files; absent from most tables
+USER_CODE_SHA256 = "user_code_sha256"  # of a user's own Python files; absent from most tables
 # How it is known that a run trained on these augmented recordings: see results/README.md.
 EVIDENCE = "augmented_evidence"
 RECORDED = "hashed when the run trained"
@@ -58,7 +61,7 @@ COLUMNS = frozenset(
         "configuration",
         *MEASURED,
         *DATA,
-        OBJECTS_SHA256,
+        USER_CODE_SHA256,
         EVIDENCE,
         *PROVENANCE,
         "hash",
@@ -75,7 +78,7 @@ _TEXTS = (
     "hidden_delays",
     "run_name",
     *DATA,
-    OBJECTS_SHA256,
+    USER_CODE_SHA256,
     EVIDENCE,
     *PROVENANCE,
     "hash",
@@ -98,24 +101,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     table = read_texts(path)
     for name in table.columns.difference(_TEXTS):
         table[name] = _as_values(table[name])
-    with reading(path, TableError, RESTORE):
-        _check_measured(table)
     return table
-
-
-def _check_measured(table: pd.DataFrame) -> None:
-    """Raise ValueError if a measured value is no number, impossible, or infinite.
-
-    An accuracy is a fraction, and all else at least 0. NaN is a value that wasn't measured.
-    """
-    for name in table.columns.intersection(MEASURED):
-        values = table[name].astype(float)
-        highest = 1.0 if name in FRACTIONS else math.inf
-        is_possible = values.isna() | ((values >= 0) & (values <= highest) & (values < math.inf))
-        if not is_possible.all():
-            row = int((~is_possible).to_numpy().argmax())
-            limits = "0 to 1" if name in FRACTIONS else "0 or more, and finite"
-            raise ValueError(f"row {1 + row}: {name} {values.iloc[row]:g} must be {limits}")
 
 
 def read_texts(path: Path) -> pd.DataFrame:
@@ -123,7 +109,6 @@ def read_texts(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame({name: [] for name in _TEXTS}, dtype=str)
     with reading(path, TableError, RESTORE):
-        _check_header(path)
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         is_right = table["status"].isin(["done", "failed"]) & ~table["run_name"].duplicated()
         if not {"configuration", "hash", "seed"} <= {*table} or not is_right.all():
@@ -131,16 +116,6 @@ def read_texts(path: Path) -> pd.DataFrame:
                 f"row {1 + is_right.argmin()} is not of a run, or has the run_name of another row"
             )
     return table
-
-
-def _check_header(path: Path) -> None:
-    """Raise ValueError if a CSV file has two columns of one name, which pandas would rename."""
-    with path.open(encoding="utf-8", newline="") as file:
-        header = next(csv.reader(file), [])
-    # counted once for all: a damaged file may have a million columns
-    doubled = sorted(name for name, count in Counter(header).items() if count > 1)
-    if doubled:
-        raise ValueError(f"column {', '.join(doubled)} appears twice")
 
 
 def _as_values(texts: pd.Series) -> pd.Series:
@@ -201,3 +176,33 @@ def read_table(name: str | Path) -> pd.DataFrame:
     if not len(table):
         raise TableError(f"{path}: no run in it has ended well. {RESTORE}")
     return table
+
+
+def read_plans() -> dict[str, dict[str, Any]]:
+    """Return what the sweeps of frozen tables planned to compare."""
+    return json.loads(PLANS.read_text(encoding="utf-8"))
+
+
+def plan_of(sweep: str) -> dict[str, Any]:
+    """Return what a sweep planned to compare, before its first run.
+
+    Parameters
+    ----------
+    sweep : str
+        A sweep whose table is frozen, such as ``final``.
+
+    Returns
+    -------
+    dict
+        The `plan` in the sweep's file, empty if it has none.
+
+    Raises
+    ------
+    TableError
+        If there is no such sweep.
+    """
+    plans = read_plans()
+    if sweep not in plans:
+        there = ", ".join(name for name, plan in plans.items() if plan)
+        raise TableError(f"{sweep}: {PLANS} has no such sweep. These have a plan: {there}.")
+    return plans[sweep]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from snntorch import Leaky
+from torch import nn
 
 from shd_corpus.checks import DatasetError, check_choice, listed
 from shd_corpus.class_names import LANGUAGES
@@ -14,14 +15,13 @@ from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_helpers.data import fingerprint
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
-from shd_helpers.network import ConvolutionalNetwork, Ensemble, Network, SpikingNetwork
-from shd_helpers.objects import ObjectError, find_file, reference_sha256
+from shd_helpers.network import ConvolutionalNetwork, Ensemble, SpikingNetwork
 from shd_helpers.paths import IN_CHECKOUT
 from shd_helpers.study.identity import references
-from shd_helpers.study.other_networks import differences, own_network
+from shd_helpers.study.other_networks import describe_differences, own_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import REMEDY, class_names_of, recipe_of
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import REMEDY, RunError, class_names_of, recipe_of
+from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
 
 MEMBERS = "members"  # in `about` of an ensemble of several runs: what is known about each of them
 SHARED = ("data", "seen_speakers", "class_names", "n_channels")  # by all members of an ensemble
@@ -33,7 +33,7 @@ if not IN_CHECKOUT:
 class TrainedNetwork(NamedTuple):
     """A trained network, the input that it needs, and where it comes from."""
 
-    network: Network
+    network: nn.Module
     grid: Downsampling  # how spikes become the network's input
     class_names: tuple[str, ...]
     about: dict  # from the run's `run.json`: parameters, data, hash, scores, ...
@@ -137,7 +137,7 @@ class TrainedNetwork(NamedTuple):
         return build_trained(self.about, state, self.file, names, trust=True)
 
 
-def _output_modules(network: Network) -> tuple[str, ...]:
+def _output_modules(network: nn.Module) -> tuple[str, ...]:
     """Return the names of the modules that have a row for each class; empty if unknown."""
     if isinstance(network, Ensemble):
         names: list[str] = []
@@ -159,24 +159,6 @@ def ensemble_of(members: Sequence[TrainedNetwork], file: Path) -> TrainedNetwork
 
     The networks may be of different kinds, and their runs may have different settings. Their input,
     classes, data and training speakers must be the same.
-
-    Parameters
-    ----------
-    members : sequence of TrainedNetwork
-        The networks, each of one run.
-    file : Path
-        The file that the ensemble is saved in, for messages.
-
-    Returns
-    -------
-    TrainedNetwork
-        Its `about` says under `members` what is known about each network.
-
-    Raises
-    ------
-    RunError
-        If there is no network, or one of them is an ensemble of several runs itself, or has
-        another input, other classes, other data or other training speakers than the first one.
     """
     if not members:
         raise RunError(f"{file}: an ensemble needs at least one network.")
@@ -224,67 +206,24 @@ def build_trained(
     *,
     trust: bool = False,
 ) -> TrainedNetwork:
-    """Build the network of a run's parameters and load its weights.
-
-    Parameters
-    ----------
-    about : dict
-        What is known about the run: the content of its `run.json`, or of a pretrained network.
-    state : mapping of str to Tensor
-        The network's `state_dict`. The names of an ensemble's tensors begin with ``members.0.``,
-        ``members.1.`` and so on.
-    file : Path
-        Where it comes from, for messages.
-    class_names : sequence of str, optional
-        The classes, in the order of the outputs. Default: those of the run.
-    trust : bool
-        Whether a Python file that the parameters name may run.
-
-    Returns
-    -------
-    TrainedNetwork
-        The network.
-
-    Raises
-    ------
-    RunError
-        If the network can't be built from the run's parameters, these name a Python file that isn't
-        trusted or has changed since the run, or the tensors don't fit the network.
-    ValueError
-        If a weight, beta or threshold has a value that no network can have.
-    """
+    """Build the network of a run's parameters and load its weights."""
     if MEMBERS in about:
         return _build_ensemble(about, state, file, trust)
     if not trust:
-        _refuse_objects(about, file)
+        _refuse_user_code(about, file)
     recipe = recipe_of(about)
     if class_names is None:
         class_names = class_names_of(about)
     check_own(about, recipe, file)
     try:
-        _check_objects(about, file)
+        _check_user_code(about, file)
         network = own_network(recipe, len(class_names))
-    except ObjectError as error:
+    except UserCodeError as error:
         raise RunError(
             f"{file}: its network needs a user's own object, which can't be loaded. {error}"
         ) from error
-    _check_fit(network, state, file)
-    network.load_state_dict(state)
-    _check_values(network, state)
+    _load_weights(network, state, file)
     return TrainedNetwork(network, recipe.input, tuple(class_names), about, file)
-
-
-def _check_values(network: Network, state: Mapping[str, torch.Tensor]) -> None:
-    """Raise ValueError if a weight, beta or threshold has a value that no network can have."""
-    learned = {name for name, _ in network.named_parameters()}
-    for name, values in state.items():
-        # A threshold that is set may be infinite, so that no membrane reaches it. One that is
-        # learned must be finite, but may become negative.
-        is_set_threshold = name.endswith("threshold") and name not in learned
-        if values.isnan().any() or (values.isinf().any() and not is_set_threshold):
-            raise ValueError(f"{name} has values that aren't finite")
-        if is_set_threshold and (values <= 0).any():
-            raise ValueError(f"{name} has values of 0 or less")
 
 
 def _build_ensemble(
@@ -304,27 +243,12 @@ def _build_ensemble(
 
 
 def check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
-    """Check that a run's network is the one that its parameters build.
-
-    Parameters
-    ----------
-    about : mapping
-        The content of the run's `run.json`.
-    recipe : Recipe
-        Its settings.
-    file : Path
-        Where they come from, for the message.
-
-    Raises
-    ------
-    RunError
-        If the run trained another network. The message says in what it differs.
-    """
+    """Check that a run's network is the one that its parameters build."""
     if other := about.get("other_network"):
         # What it should be can't be built without running the file of such an object.
         different = listed(list(references(about["parameters"]).values()))
         if not different:
-            different = differences(other, recipe, len(class_names_of(about)))
+            different = describe_differences(other, recipe, len(class_names_of(about)))
         raise RunError(
             f"{file}: this run trained a network that isn't the study's own ({different}), so it "
             "can't be built from the run's parameters. Build it with your own code, and load the "
@@ -332,7 +256,7 @@ def check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
         )
 
 
-def _refuse_objects(about: Mapping[str, Any], file: Path) -> None:
+def _refuse_user_code(about: Mapping[str, Any], file: Path) -> None:
     """Raise RunError if a network's parameters name a Python file."""
     for name, text in references(about["parameters"]).items():
         raise RunError(
@@ -342,9 +266,9 @@ def _refuse_objects(about: Mapping[str, Any], file: Path) -> None:
         )
 
 
-def _check_objects(about: Mapping[str, Any], file: Path) -> None:
+def _check_user_code(about: Mapping[str, Any], file: Path) -> None:
     """Raise RunError if a file with a user's object isn't the one that the run trained with."""
-    stored = about.get("data", {}).get("objects_sha256")
+    stored = about.get("data", {}).get("user_code_sha256")
     if stored is None:  # no such object, or an older run
         return
     for text in references(about["parameters"]).values():
@@ -355,55 +279,31 @@ def _check_objects(about: Mapping[str, Any], file: Path) -> None:
             )
 
 
-def _check_fit(network: Network, state: Mapping[str, torch.Tensor], file: Path) -> None:
-    """Raise RunError if a state_dict has other tensors than a network, and name them."""
-    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
-        raise ValueError("it doesn't contain a state_dict")
-    wanted = network.state_dict()
-    problems = [f"{name} is missing" for name in wanted if name not in state]
-    problems += [f"{name} is unexpected" for name in state if name not in wanted]
-    for name, values in wanted.items():
-        if name in state and state[name].shape != values.shape:
-            shape = tuple(state[name].shape)
-            problems.append(f"{name} has the shape {shape} instead of {tuple(values.shape)}")
-    if not problems:
-        return
-    weights_file = file
-    remedy = RESTORE
-    if file.name == "run.json":
-        weights_file = file.with_name("state_dict.pt")
-        remedy = f"{REMEDY} again."
-    raise RunError(
-        f"{weights_file}: the state_dict doesn't fit the network of its parameters: "
-        f"{', '.join(problems)}. It comes from another network, or from another version of "
-        f"this code. {remedy}"
-    )
+def _load_weights(network: nn.Module, state: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Load a state_dict; RunError, if it has other tensors than the network."""
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        weights_file = file
+        remedy = RESTORE
+        if file.name == "run.json":
+            weights_file = file.with_name("state_dict.pt")
+            remedy = f"{REMEDY} again."
+        problems = " ".join(str(error).split())
+        raise RunError(
+            f"{weights_file}: the state_dict doesn't fit the network of its parameters "
+            f"({problems}). It comes from another network, or from another version of this code. "
+            f"{remedy}"
+        ) from error
 
 
 def load_utterances(trained: TrainedNetwork) -> Subsets:
     """Load the utterances that a network was trained, validated and tested with.
 
     Augmented copies aren't among them.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network.
-
-    Returns
-    -------
-    Subsets
-        The utterances of the network's classes.
-
-    Raises
-    ------
-    RunError
-        If the data set's content is not the run's.
-    DatasetError
-        If the data set isn't there any more.
     """
     recipe = trained.recipe
-    files = recipe.find_files()
+    files = recipe.obtain_files()
     # The hashes decide, because the data set's name may have changed.
     if _content_of(fingerprint(files)) != _content_of(trained.about["data"]):
         folder = files[0].parent
@@ -419,18 +319,7 @@ def load_utterances(trained: TrainedNetwork) -> Subsets:
 
 
 def check_channels(trained: TrainedNetwork) -> None:
-    """Check that a network can classify sounds: its input has the channels of the cochlea.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network.
-
-    Raises
-    ------
-    ValueError
-        If its input has another number of channels.
-    """
+    """Check that a network can classify sounds: its input has the channels of the cochlea."""
     if trained.grid.n_channels != N_CHANNELS:
         raise ValueError(
             f"{trained.name}: its input has {trained.grid.n_channels} channels, but the cochlea "
@@ -441,26 +330,7 @@ def check_channels(trained: TrainedNetwork) -> None:
 def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:
     """Downsample the spikes of one utterance to a network's input.
 
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network.
-    times : (spikes,) array
-        Times of the cochlea's spikes in seconds, ascending.
-    units : (spikes,) array
-        Their channels, 0 to 699.
-
-    Returns
-    -------
-    Events
-        One utterance. Its label and its speaker are placeholders, because both are unknown.
-
-    Raises
-    ------
-    RecordingError
-        If most of the sound comes later than the network's input ends.
-    ValueError
-        If the network's input has another number of channels than the cochlea.
+    Shapes: `times` (spikes,), `units` (spikes,).
     """
     check_channels(trained)
     utterance = Utterances(

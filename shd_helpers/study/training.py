@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network import Quantization, SpikingNetwork, answers
-from shd_helpers.network.engine import Network, choose_engine
+from shd_helpers.network.engine import choose_engine, one_thread, threads_for
 from shd_helpers.network.ensemble import Ensemble, combine_members
 from shd_helpers.network.quantization import low_precision_weights, round_weights
 from shd_helpers.study.evaluation import batches, evaluate
-from shd_helpers.study.threads import one_thread, threads_for
-from shd_helpers.study.train_config import TrainConfig
+from shd_helpers.study.recipe import TrainConfig
 
 LR_GAMMA = 0.5  # the factor by which the learning rate falls
 
@@ -35,31 +35,21 @@ class TrainOptions:
         The precision of the weights in the last epochs, as many as its `quantized_epochs` says.
         Default: the weights are floats in all epochs.
     engine : str
-        ``"fused"``, the compiled engine, or ``"snntorch"``: see `choose_engine`.
+        ``"compiled"``, the compiled engine, or ``"snntorch"``: see `choose_engine`.
     print_epochs : bool
         Whether a line is printed for each epoch.
     """
 
     augmentation: Augmentation | None = None
     quantization: Quantization | None = None
-    engine: str = "fused"
+    engine: str = "compiled"
     print_epochs: bool = True
 
 
 class ScheduledOptimizer:
-    """An optimizer of a network's weights, with a learning rate that changes by a schedule.
+    """An optimizer of a network's weights, with a learning rate that changes by a schedule."""
 
-    Parameters
-    ----------
-    network : Module
-        The network, whose parameters are updated in place.
-    config : TrainConfig
-        Optimizer and schedule.
-    n_batches : int
-        Batches in an epoch, after each of which `step` is called.
-    """
-
-    def __init__(self, network: Network, config: TrainConfig, n_batches: int) -> None:
+    def __init__(self, network: nn.Module, config: TrainConfig, n_batches: int) -> None:
         self._is_one_cycle = config.schedule == "one_cycle"
         self._optimizer = _make_optimizer(network, config)
         self._scheduler: torch.optim.lr_scheduler.LRScheduler
@@ -92,7 +82,7 @@ class ScheduledOptimizer:
             self._scheduler.step()
 
 
-def _make_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
+def _make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return an optimizer of a network: Adam, or AdamW if weights are decayed."""
     if config.weight_decay == 0:
         return torch.optim.Adam(network.parameters(), lr=config.lr)
@@ -113,40 +103,15 @@ class Metrics(NamedTuple):
 
 
 def train_epoch(
-    model: Network,
+    model: nn.Module,
     events: Events,
     optimizer: torch.optim.Optimizer | ScheduledOptimizer,
     config: TrainConfig,
     generator: torch.Generator,
     quantization: Quantization | None = None,
-    engine: str = "fused",
+    engine: str = "compiled",
 ) -> Metrics:
-    """Train a network for one epoch, with one update for each batch.
-
-    Parameters
-    ----------
-    model : Module
-        The network, trained in place.
-    events : Events
-        The training utterances.
-    optimizer : torch.optim.Optimizer or ScheduledOptimizer
-        Updates the network's weights: its method `step` is called after each batch.
-    config : TrainConfig
-        Its `batch_size` counts.
-    generator : torch.Generator
-        Shuffles the utterances.
-    quantization : Quantization, optional
-        Every batch runs with low-precision weights, and its gradients update the network's own
-        weights (quantization-aware training).
-    engine : str
-        See `choose_engine`.
-
-    Returns
-    -------
-    Metrics
-        Means over all utterances. Each batch is measured before its update, so the network is
-        a little better at the end of the epoch than they say.
-    """
+    """Train a network for one epoch, with one update for each batch."""
     run = choose_engine(engine, model)
     loss_sum = 0.0
     n_correct = 0
@@ -160,25 +125,10 @@ def train_epoch(
     return Metrics(loss_sum / len(events), float(n_correct) / len(events))
 
 
-def overfit(model: Network, events: Events, updates: int, engine: str = "fused") -> list[float]:
-    """Train a network on a few utterances in one batch, to see whether it can learn at all.
-
-    Parameters
-    ----------
-    model : Module
-        The network, trained in place.
-    events : Events
-        A few utterances.
-    updates : int
-        Number of steps of Adam.
-    engine : str
-        See `choose_engine`.
-
-    Returns
-    -------
-    list of float
-        The loss before each step, in nats.
-    """
+def overfit(
+    model: nn.Module, events: Events, updates: int, engine: str = "compiled"
+) -> list[float]:
+    """Train a network on a few utterances in one batch, to see whether it can learn at all."""
     generator = torch.Generator().manual_seed(0)
     config = TrainConfig(batch_size=len(events))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
@@ -190,14 +140,14 @@ def overfit(model: Network, events: Events, updates: int, engine: str = "fused")
 
 
 def fit(
-    model: Network,
+    model: nn.Module,
     training: Events,
     validation: Events | None,
     config: TrainConfig,
     generator: torch.Generator,
     *,
     options: TrainOptions | None = None,
-    on_epoch: Callable[[Network, dict], None] | None = None,
+    on_epoch: Callable[[nn.Module, dict], None] | None = None,
 ) -> list[dict]:
     """Train a network in place, and print a line for each epoch.
 
@@ -247,7 +197,8 @@ def fit(
         trained = _train_networks(
             networks, optimizers, training, config, generator, options, quantization
         )
-        _refresh_ensemble(model)
+        if isinstance(model, SpikingNetwork) and model.ensemble_members:
+            combine_members(model)
         metrics = {
             "epoch": epoch,
             "lr": learning_rate,
@@ -271,19 +222,13 @@ def fit(
     return history
 
 
-def _networks_to_train(model: Network) -> tuple[Network, ...]:
+def _networks_to_train(model: nn.Module) -> tuple[nn.Module, ...]:
     """Return the members of an ensemble, which are trained separately, or the network itself."""
     if isinstance(model, Ensemble):
         return tuple(model.members)
     if isinstance(model, SpikingNetwork) and model.ensemble_members:
         return model.ensemble_members
     return (model,)
-
-
-def _refresh_ensemble(model: Network) -> None:
-    """Copy the weights of its members into a network that computes an ensemble at once."""
-    if isinstance(model, SpikingNetwork) and model.ensemble_members:
-        combine_members(model)
 
 
 def _quantization_in(epoch: int, n_epochs: int, options: TrainOptions) -> Quantization | None:
@@ -294,7 +239,7 @@ def _quantization_in(epoch: int, n_epochs: int, options: TrainOptions) -> Quanti
     return None
 
 
-def _precision(model: Network, quantization: Quantization | None) -> AbstractContextManager[None]:
+def _precision(model: nn.Module, quantization: Quantization | None) -> AbstractContextManager[None]:
     """Return a context with low-precision weights, or without an effect if nothing is quantized."""
     if quantization:
         return low_precision_weights(quantization, model)
@@ -302,7 +247,7 @@ def _precision(model: Network, quantization: Quantization | None) -> AbstractCon
 
 
 def _train_networks(
-    networks: Sequence[Network],
+    networks: Sequence[nn.Module],
     optimizers: Sequence[ScheduledOptimizer],
     training: Events,
     config: TrainConfig,
@@ -322,7 +267,7 @@ def _train_networks(
 
 
 def _validate(
-    model: Network, validation: Events, engine: str, quantization: Quantization | None
+    model: nn.Module, validation: Events, engine: str, quantization: Quantization | None
 ) -> dict[str, float]:
     """Return the loss and the accuracy for the validation utterances, by their names in `fit`."""
     with _precision(model, quantization):
@@ -330,7 +275,7 @@ def _validate(
     return {"validation_loss": validated.loss, "validation_accuracy": validated.accuracy}
 
 
-def _check_finite(model: Network, metrics: Mapping[str, float]) -> None:
+def _check_finite(model: nn.Module, metrics: Mapping[str, float]) -> None:
     """Raise ValueError if the loss of an epoch, or a weight after it, is infinite or NaN."""
     for values in (torch.tensor(metrics["train_loss"]), *model.parameters()):
         if not bool(torch.isfinite(values).all()):

@@ -11,12 +11,11 @@ from pathlib import Path
 from filelock import Timeout
 
 from shd_helpers.paths import folder_variables
-from shd_helpers.study.identity import identify_objects, references, run_hash
+from shd_helpers.study.identity import identify_user_code, references, run_hash
 from shd_helpers.study.notebook_execution import NotebookError, execute_run, execution_lock
-from shd_helpers.study.tables import OBJECTS_SHA256
-from shd_helpers.sweeps.results import RunResult
+from shd_helpers.study.tables import USER_CODE_SHA256
+from shd_helpers.sweeps.results import RunResult, finished_run
 from shd_helpers.sweeps.spec import PendingRun, RunSpec
-from shd_helpers.sweeps.table_rows import finished_run
 
 FOREVER_S = -1.0  # of a lock: it waits as long as it takes
 _NO_RESULT = (
@@ -38,13 +37,7 @@ _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": 
 
 
 def run_environment() -> dict[str, str]:
-    """Return the environment variables with which a sweep's runs are executed.
-
-    Returns
-    -------
-    dict of str to str
-        This process's variables of the study, and those that keep a run to one thread.
-    """
+    """Return the environment variables with which a sweep's runs are executed."""
     environment = {name: value for name, value in os.environ.items() if name.startswith("SHD_")}
     return environment | folder_variables() | _ONE_THREAD | _KEEP_MEMORY
 
@@ -56,26 +49,7 @@ def execute(
     environment: Mapping[str, str],
     wait_s: float,
 ) -> RunResult | None:
-    """Execute a run in this process, whose environment variables it changes.
-
-    Parameters
-    ----------
-    pending : PendingRun
-        The run.
-    notebook : Path
-        The notebook.
-    timeout_s : float
-        Most time for it, in seconds.
-    environment : mapping
-        The sweep's environment variables.
-    wait_s : float
-        How long to wait for another process that is executing the run, in seconds, or `FOREVER_S`.
-
-    Returns
-    -------
-    RunResult or None
-        What it measured, or its error. None if another process is still executing the run.
-    """
+    """Execute a run in this process, whose environment variables it changes."""
     run = pending.run
     try:
         check_unchanged(run)
@@ -107,20 +81,9 @@ def _set_environment(environment: Mapping[str, str]) -> None:
 
 
 def check_unchanged(run: RunSpec) -> None:
-    """Check that this process would execute what the sweep wants.
-
-    Parameters
-    ----------
-    run : RunSpec
-        The run.
-
-    Raises
-    ------
-    RuntimeError
-        If this process has other code, or a user's file has changed while the sweep ran.
-    """
+    """Check that this process would execute what the sweep wants."""
     if run_hash(run.parameters, run.data) != run.hash:
         raise RuntimeError("this worker has other code than the sweep: restart the workers")
-    if identify_objects(run.parameters).get(OBJECTS_SHA256) != run.data.get(OBJECTS_SHA256):
+    if identify_user_code(run.parameters).get(USER_CODE_SHA256) != run.data.get(USER_CODE_SHA256):
         files = ", ".join(references(run.parameters).values())
         raise RuntimeError(f"{files}: changed while the sweep ran. Start the sweep again.")

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from shd_corpus.checks import quoted
 from shd_helpers.data import NAMED
-from shd_helpers.objects import with_absolute_path
 from shd_helpers.study.identity import references
 from shd_helpers.study.parameters import check_parameters, literal
 from shd_helpers.study.tables import COLUMNS
 from shd_helpers.sweeps.sweep_file import SweepError, named
+from shd_helpers.user_code import with_absolute_path
 
 OTHERS = "others"  # under `seeds`: all values that aren't named there
 
@@ -33,41 +33,18 @@ class Grid:
     seeds: dict[str, list[int]]  # by the name of a value; under `OTHERS` those of all others
 
     def combinations(self) -> Iterator[tuple[AxisValue, ...]]:
-        """Combine one value of each axis in all ways; the last axis changes fastest.
-
-        Returns
-        -------
-        iterator of tuple of AxisValue
-            The combinations, each with a value of each axis, in the axes' order.
-        """
+        """Combine one value of each axis in all ways; the last axis changes fastest."""
         return itertools.product(*self.axes.values())
 
     def seeds_of(self, combination: Sequence[AxisValue]) -> list[int]:
-        """Return the seeds of a combination.
-
-        Parameters
-        ----------
-        combination : sequence of AxisValue
-            One value of each axis.
-
-        Returns
-        -------
-        list of int
-            The seeds of its first value that has seeds of its own, or those of all others.
-        """
+        """Return the seeds of a combination."""
         for value in combination:
             if value.name in self.seeds:
                 return self.seeds[value.name]
         return self.seeds[OTHERS]
 
     def parameters(self) -> list[str]:
-        """List the parameters that the axes set.
-
-        Returns
-        -------
-        list of str
-            Their names. One that two axes set appears twice.
-        """
+        """List the parameters that the axes set."""
         names: list[str] = []
         for axis in self.axes.values():
             names_on_axis: list[str] = []
@@ -80,27 +57,7 @@ class Grid:
 
 
 def read_grid(path: Path, content: Mapping[str, Any], defaults: Mapping[str, object]) -> Grid:
-    """Return the axes and the seeds of a sweep's file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    content : mapping
-        From `read_yaml`.
-    defaults : mapping
-        The notebook's parameters.
-
-    Returns
-    -------
-    Grid
-        The axes in the file's order.
-
-    Raises
-    ------
-    SweepError
-        If a value or a name is wrong.
-    """
+    """Return the axes and the seeds of a sweep's file."""
     axes = {}
     for key, written in content["grid"].items():
         name = str(key)  # YAML reads an unquoted 183 as a number
@@ -171,27 +128,7 @@ def _read_seeds(
 def read_fixed(
     path: Path, written: Mapping[str, Any], defaults: Mapping[str, object]
 ) -> dict[str, Any]:
-    """Return the parameters that all runs share.
-
-    Parameters
-    ----------
-    path : Path
-        The sweep's file.
-    written : mapping
-        What the file has under `fixed`.
-    defaults : mapping
-        The notebook's parameters.
-
-    Returns
-    -------
-    dict
-        The values by the parameters' names.
-
-    Raises
-    ------
-    SweepError
-        If a name or a value is wrong.
-    """
+    """Return the parameters that all runs share."""
     fixed = {}
     for key, value in written.items():
         fixed[key] = _check_value(f"{path}: fixed.{key}", key, value, defaults)
@@ -199,22 +136,7 @@ def read_fixed(
 
 
 def check_set_once(path: Path, grid: Grid, fixed: Mapping[str, object]) -> None:
-    """Check that each parameter is set in one place only.
-
-    Parameters
-    ----------
-    path : Path
-        The sweep's file.
-    grid : Grid
-        Its axes.
-    fixed : mapping
-        From `read_fixed`.
-
-    Raises
-    ------
-    SweepError
-        If two axes, or an axis and `fixed`, set the same parameter.
-    """
+    """Check that each parameter is set in one place only."""
     n_axes = Counter(grid.parameters())
     for key, n in n_axes.items():
         if key in fixed or n > 1:
@@ -227,29 +149,7 @@ def check_set_once(path: Path, grid: Grid, fixed: Mapping[str, object]) -> None:
 def read_overrides(
     path: Path, overrides: Mapping[str, object], defaults: Mapping[str, object], grid: Grid
 ) -> dict[str, Any]:
-    """Return the values that replace those in the file.
-
-    Parameters
-    ----------
-    path : Path
-        The sweep's file.
-    overrides : mapping
-        The values, or texts as on a command line.
-    defaults : mapping
-        The notebook's parameters.
-    grid : Grid
-        The axes, whose parameters can't be replaced.
-
-    Returns
-    -------
-    dict
-        The values by the parameters' names.
-
-    Raises
-    ------
-    SweepError
-        If a name or a value is wrong, or an axis sets the parameter.
-    """
+    """Return the values that replace those in the file."""
     swept = grid.parameters()
     checked = {}
     for key, given in overrides.items():
@@ -266,23 +166,6 @@ def with_absolute_paths(path: Path, parameters: Mapping[str, Any]) -> dict[str, 
     """Return parameters whose paths mean the same in a worker's working directory.
 
     A relative path of a Python file, or of a data set's folder, counts from the sweep's file first.
-
-    Parameters
-    ----------
-    path : Path
-        The sweep's file.
-    parameters : mapping
-        The parameters.
-
-    Returns
-    -------
-    dict
-        The same parameters, with absolute paths where there is such a file or folder.
-
-    Raises
-    ------
-    SweepError
-        If a reference to a Python file is wrong.
     """
     folder = path.parent.resolve()
     changed = dict(parameters)

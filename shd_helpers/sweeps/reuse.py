@@ -5,24 +5,16 @@ the code that computes has changed since its hash was recorded.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from shd_corpus.checks import listed
-from shd_corpus.shd_file import speakers_of
-from shd_helpers.computing_code import code_hash
-from shd_helpers.data import NAMED, locate
-from shd_helpers.events.split import Split
-from shd_helpers.objects import load_object
-from shd_helpers.paths import OF_A_RUN
-from shd_helpers.settings import setting_names
+from shd_helpers.data import NAMED
 from shd_helpers.study.identity import references
 from shd_helpers.study.tables import read_rows
-from shd_helpers.sweeps.results import RunResult, store, store_predictions
+from shd_helpers.sweeps.results import RunResult, finished_run, store, store_predictions
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
 from shd_helpers.sweeps.sweep_file import SweepError, named
-from shd_helpers.sweeps.table_rows import finished_run
-from shd_helpers.versions import COMPUTING_CODE
+from shd_helpers.user_code import load_object
+from shd_helpers.versions import COMPUTING_CODE, code_hash
 
 CHANGED_CODE = (
     "the code that turns spikes into class scores has changed, so no earlier result is reused "
@@ -45,24 +37,7 @@ class FoundRuns(NamedTuple):
 
 
 def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None = None) -> FoundRuns:
-    """Find out which runs have to be executed; this changes no file.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-    runs : sequence of RunSpec
-        All its runs, or those of a share.
-    again : str, optional
-        Execute the runs with this text in their name anyway. If the computing code has changed, all
-        runs are executed anyway.
-
-    Returns
-    -------
-    FoundRuns
-        In `pending`, the first seeds of all configurations come first, so a sweep that is stopped
-        early can be compared.
-    """
+    """Find out which runs have to be executed; this changes no file."""
     rows = read_rows(sweep.table)
     done_rows = rows[rows.status == "done"]
     in_table = set(zip(done_rows.run_name, done_rows.hash, strict=True))
@@ -109,15 +84,7 @@ def _saved_hashes(sweep: Sweep) -> set[str] | None:
 
 
 def store_finished_folders(sweep: Sweep, finished: Mapping[RunSpec, RunResult]) -> None:
-    """Put runs that only a run folder has into the table, and save their predictions.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-    finished : mapping
-        The runs, and the results in their folders.
-    """
+    """Put runs that only a run folder has into the table, and save their predictions."""
     if finished:
         store(sweep, finished)
         store_predictions(sweep, finished)
@@ -130,18 +97,6 @@ def check_data(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
     have rows of another data set whose files are called the same. The study's own data sets are
     made or downloaded under names that nothing else has, so their rows are replaced if the program
     that makes them has changed.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-    runs : sequence of RunSpec
-        All its runs, or those of a share.
-
-    Raises
-    ------
-    SweepError
-        If a row of the same run is done, but with other files.
     """
     rows = read_rows(sweep.table)
     done = rows[rows.status == "done"]
@@ -161,77 +116,10 @@ def check_data(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
                 )
 
 
-def check_speakers(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
-    """Check that the data have the speakers that runs hold out or validate on.
-
-    Without this, every run would fail in a kernel of its own. The parameters of a user's own
-    notebook may mean something else, so they aren't checked.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
-    runs : sequence of RunSpec
-        All its runs, or those of a share.
-
-    Raises
-    ------
-    SweepError
-        If a run names a speaker who isn't in the files from which its speakers are taken.
-    """
-    if sweep.notebook not in OF_A_RUN:
-        return
-    for run in runs:
-        split = _split_of(run)
-        named = _named_speakers(split)
-        if named:
-            files = locate(run.parameters["dataset"], run.parameters.get("language", "english"))
-            # The official protocol validates on speakers of the training file.
-            used = files[:1] if split.protocol == "official" else files
-            _check_present(sweep.name, named, used)
-
-
-def _split_of(run: RunSpec) -> Split:
-    """Return how a run splits its utterances."""
-    given = {name: run.parameters[name] for name in setting_names(Split) if name in run.parameters}
-    return Split(**given)
-
-
-def _named_speakers(split: Split) -> dict[str, set[int]]:
-    """Return the speakers whom settings of a split name, by the name of the setting."""
-    named = {}
-    if split.speakers():
-        named["validation_speakers"] = set(split.speakers())
-    if split.held_out >= 0:
-        named["held_out"] = {split.held_out}
-    return named
-
-
-def _check_present(sweep_name: str, named: Mapping[str, set[int]], files: Sequence[Path]) -> None:
-    """Raise SweepError if a setting names a speaker who is in none of the files."""
-    present: set[int] = set()
-    for file in files:
-        present.update(speakers_of(file))
-    for setting, speakers in named.items():
-        absent = sorted(speakers - present)
-        if absent:
-            raise SweepError(
-                f"{sweep_name}: {setting} {', '.join(map(str, absent))}: no such speaker in "
-                f"{' and '.join(file.name for file in files)}, only "
-                f"{listed([*map(str, sorted(present))], 20)}. Name others in a copy of the sweep's "
-                "file, or run a sweep that names none."
-            )
-
-
-def check_objects(sweep: Sweep) -> None:
+def check_user_code(sweep: Sweep) -> None:
     """Load the users' objects of a sweep, and raise SweepError if one can't be loaded.
 
     Without this, every run would fail in a kernel of its own.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        The sweep.
     """
     for text in {text for run in sweep.runs for text in references(run.parameters).values()}:
         with named(sweep.name):

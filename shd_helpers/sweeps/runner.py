@@ -8,7 +8,6 @@ sweeps/README.md says what happens when something goes wrong.
 
 import argparse
 import errno
-import math
 import os
 import re
 import shutil
@@ -33,8 +32,7 @@ from shd_helpers.sweeps.reuse import (
     CHANGED_CODE,
     FoundRuns,
     check_data,
-    check_objects,
-    check_speakers,
+    check_user_code,
     code_has_changed,
     find_pending_runs,
     store_finished_folders,
@@ -98,12 +96,10 @@ def run_sweep(
     workers.check()
     if timeout_s is None:
         timeout_s = RUN_S
-    _check_time(timeout_s)
     _check_name_exists(again, sweep)
     runs = workers.share_of(sweep.runs)
     check_data(sweep, runs)
-    check_speakers(sweep, runs)
-    check_objects(sweep)
+    check_user_code(sweep)
     if code_has_changed():
         print(f"{sweep.name}: {CHANGED_CODE}", flush=True)
     found = find_pending_runs(sweep, runs, again)
@@ -120,12 +116,6 @@ def run_sweep(
         store_predictions(sweep, done)
         _print_outcome(sweep, workers.shard, found, done, failures)
     return own_rows(sweep, runs, failures)
-
-
-def _check_time(timeout_s: float) -> None:
-    """Raise SweepError if the time for a run isn't above 0, or has no end."""
-    if not 0 < timeout_s < math.inf:
-        raise SweepError(f"--timeout {timeout_s:g}: must be seconds above 0")
 
 
 def _check_name_exists(text: str | None, sweep: Sweep) -> None:
@@ -356,13 +346,7 @@ def _run_all(arguments: argparse.Namespace) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run sweeps from the command line (``make sweep``, ``shd sweep``).
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The command's arguments. Default: those of the command line.
-    """
+    """Run sweeps from the command line (``make sweep``, ``shd sweep``)."""
     given = _parsed(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP

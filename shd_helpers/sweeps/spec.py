@@ -25,8 +25,8 @@ Each combination of values is a *configuration*, and each configuration with a s
 
 The sweep's name is ``widths_hd``, because the data set is part of it. Their run folders are in
 ``runs/sweeps/widths_hd/``, and their table is ``results/widths_hd.csv``. The table of a file that
-isn't in ``sweeps/`` is ``widths_hd.csv`` in the working directory, and the columns that vary come
-first in it. What a run leaves open keeps the default of the notebook.
+isn't in ``sweeps/`` is ``widths_hd.csv`` in the working directory. What a run leaves open keeps the
+default of the notebook.
 
 `read_sweep` checks all that can be known before the first run starts. A mistake that shows up only
 in the last of a hundred runs would cost hours.
@@ -35,13 +35,11 @@ in the last of a hundred runs would cost hours.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from shd_corpus.checks import quoted
-from shd_helpers.data import NAMED, dataset_name, locate, n_channels_of
-from shd_helpers.objects import is_reference, label_of
+from shd_helpers.data import NAMED, dataset_name, n_channels_of, obtain
 from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
@@ -51,13 +49,10 @@ from shd_helpers.paths import (
     results_dir,
     runs_dir,
 )
-from shd_helpers.study.class_scores import SCORES
-from shd_helpers.study.identity import identify_data, run_hash
+from shd_helpers.study.identity import obtain_and_identify, run_hash
 from shd_helpers.study.parameters import as_run_name, notebook_parameters
-from shd_helpers.study.predictions import PREDICTIONS
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.stores import Store
-from shd_helpers.study.tables import COLUMNS, MEASURED
+from shd_helpers.study.tables import COLUMNS
 from shd_helpers.sweeps.grid import (
     AxisValue,
     Grid,
@@ -67,9 +62,10 @@ from shd_helpers.sweeps.grid import (
     read_overrides,
     with_absolute_paths,
 )
+from shd_helpers.sweeps.saved import PREDICTIONS, SCORES, Store
 from shd_helpers.sweeps.sweep_file import SWEEPS, SweepError, named, read_yaml
+from shd_helpers.user_code import is_reference, label_of
 
-MOST_RUNS = 10_000  # of a sweep; with 2 minutes each, one core would take two weeks
 FROZEN = "frozen.csv"  # beside tables: which of them stay as they are, and of which commit
 _STORES: dict[str, Store] = {"keep_predictions": PREDICTIONS, "keep_scores": SCORES}
 
@@ -84,7 +80,7 @@ class RunSpec:
     configuration: str  # its values, such as "slope=2.0,size=wide"; the same for all seeds
     named_values: dict[str, str]  # on the axes that aren't parameters: {"size": "wide"}
     parameters: dict[str, Any]  # all that the notebook has, with `seed` and `run_name`
-    data: dict[str, str]  # from identity.identify_data; empty if the notebook has no data set
+    data: dict[str, str]  # from identity.obtain_and_identify; empty if the notebook has no data set
     hash: str  # from identity.run_hash
     folder: Path  # the run folder; a worker may have another `runs_dir`
 
@@ -110,36 +106,10 @@ class Sweep:
     runs: list[RunSpec]
     table: Path
     stores: tuple[Store, ...] = ()  # what is kept of the runs beside the table
-    first_columns: tuple[str, ...] = ()  # of the table; in the committed tables they aren't moved
 
 
 def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) -> Sweep:
-    """Read a sweep, and check everything that can be known before it runs.
-
-    Parameters
-    ----------
-    name : str or Path
-        A file in ``sweeps/``, without its ending, or the path of a ``.yaml`` or ``.yml`` file. The
-        file's `notebook` is one of the study's, or the path of an ``.ipynb`` relative to the file.
-    overrides : mapping, optional
-        Values that replace those in the file, of parameters that are not in the grid. A text is
-        read as on a command line, by `study.parameters.literal`. They become part of the sweep's
-        name, as the name of its data set always is, so that nothing is overwritten.
-
-    Returns
-    -------
-    Sweep
-        The notebook, its runs in the grid's order, and the files for their results. The table of a
-        file that isn't in ``sweeps/`` is written to the working directory.
-
-    Raises
-    ------
-    SweepError
-        If a key, a parameter's name or a value is wrong, or a run's data can't be used. The message
-        names file and key. Or if the table is frozen.
-    DatasetError
-        If the data set of all runs can't be found.
-    """
+    """Read a sweep, and check everything that can be known before it runs."""
     path = _sweep_file(name)
     content = read_yaml(path)
     notebook = _notebook(path, content["notebook"])
@@ -155,9 +125,9 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     changed = {key: base[key] for key in changed}
     full_name = _sweep_name(content["name"], base, changed, grid)
     is_own = path.resolve().parent != SWEEPS
-    table = _tables_dir(is_own) / f"{full_name}.csv"
+    tables = own_tables_dir() if is_own else results_dir()
+    table = tables / f"{full_name}.csv"
     _check_not_frozen(table)
-    _check_size(path, grid)
     planned = list(_planned_runs(full_name, base, grid))
     _check_planned_runs(path, notebook, planned)
     # Last, because this may download and encode a data set, which takes minutes or hours.
@@ -168,7 +138,6 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         runs,
         table,
         stores=tuple(store for key, store in _STORES.items() if content[key]),
-        first_columns=_varying(grid) if is_own else (),
     )
 
 
@@ -181,11 +150,6 @@ def _sweep_file(name: str | Path) -> Path:
     except CheckoutError as error:
         raise SweepError(f"{error} Or write a .yaml file of your own.") from None
     return SWEEPS / f"{name}.yaml"
-
-
-def _tables_dir(is_own: bool) -> Path:
-    """Return the folder of a sweep's table; one that isn't the study's own isn't in results/."""
-    return own_tables_dir() if is_own else results_dir()
 
 
 def _check_not_frozen(table: Path) -> None:
@@ -204,17 +168,6 @@ def _check_not_frozen(table: Path) -> None:
                 f"code of commit {commit}, which finds all of them. To execute the runs again, "
                 "name other folders: SHD_RESULTS_DIR=again SHD_RUNS_DIR=again/runs"
             )
-
-
-def _varying(grid: "Grid") -> tuple[str, ...]:
-    """Return the columns that say what differs between runs, and then what was measured."""
-    swept: list[str] = []
-    for axis, values in grid.axes.items():
-        swept.append(axis)
-        for value in values:
-            swept.extend(value.parameters.keys())
-    with_repeats = [*swept, "seed", *MEASURED]
-    return tuple(dict.fromkeys(with_repeats))  # each name once, where it is first
 
 
 def _notebook(path: Path, written: str) -> Path:
@@ -255,19 +208,6 @@ def _sweep_name(
         named["dataset"] = base["dataset"]
     named |= changed
     return "_".join([written, *(_label(key, value) for key, value in named.items())])
-
-
-def _check_size(path: Path, grid: Grid) -> None:
-    """Raise SweepError if a grid has too many runs, before they are listed."""
-    # Each configuration has one seed at least. A grid of 100^4 would take hours to go through.
-    n_runs = prod(len(axis) for axis in grid.axes.values())
-    if n_runs <= MOST_RUNS:
-        n_runs = sum(len(grid.seeds_of(combination)) for combination in grid.combinations())
-    if n_runs > MOST_RUNS:
-        raise SweepError(
-            f"{path}: grid: {n_runs:,} runs, but a sweep may have {MOST_RUNS:,}. Take fewer values "
-            "or seeds, or write several files."
-        )
 
 
 class _PlannedRun(NamedTuple):
@@ -324,7 +264,7 @@ def _identified(path: Path, planned: _PlannedRun) -> RunSpec:
     """Return a run with the hashes of its data, which are made or downloaded where needed."""
     parameters = planned.parameters
     with named(f"{path}: {planned.configuration}"):
-        data = identify_data(parameters) if "dataset" in parameters else {}
+        data = obtain_and_identify(parameters) if "dataset" in parameters else {}
         digits = run_hash(parameters, data)
     return RunSpec(
         configuration=planned.configuration,
@@ -339,7 +279,7 @@ def _identified(path: Path, planned: _PlannedRun) -> RunSpec:
 def _label(key: str, value: Any) -> str:
     """Return how a parameter's value is written in the name of a file or folder."""
     if key == "dataset":
-        return value if value in NAMED else as_run_name(dataset_name(locate(value)))
+        return value if value in NAMED else as_run_name(dataset_name(obtain(value)))
     written = label_of(value) if is_reference(value) else str(value)
     text = re.sub(r"[^\w.+-]", "-", written)
     return f"{as_run_name(key)}={text}"

@@ -3,22 +3,19 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import inf
 from pathlib import Path
 from typing import Any
 
 from shd_corpus.checks import quoted
 from shd_helpers.extras import from_extra
 from shd_helpers.paths import ROOT
-from shd_helpers.study.plans import read_plans
+from shd_helpers.study.tables import read_plans
 
 with from_extra("study"):
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 SWEEPS = ROOT / "sweeps"
-MOST_VALUES = 100_000  # in a file, each alias (*name) written out
 # The keys of a file and the types of their values.
 _REQUIRED: dict[str, Any] = {
     "name": str,
@@ -42,31 +39,13 @@ class SweepError(ValueError):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a sweep's file, and check its keys and the types of their values.
-
-    Parameters
-    ----------
-    path : Path
-        A YAML file (version 1.2: `no` is a text, `1e-3` a number).
-
-    Returns
-    -------
-    dict
-        The file's content. A sweep doesn't use its `plan`: that says what will be compared with
-        what, and is written before the runs.
-
-    Raises
-    ------
-    SweepError
-        If there is no such file, or a key is missing, unknown or there twice, or a value is of
-        another type.
-    """
+    """Read a sweep's file, and check its keys and the types of their values."""
     if not path.exists():
         raise SweepError(_why_missing(path))
     try:
         if not path.is_file():  # reading a pipe or a device may never end
             raise OSError("not a file")
-        written = _parse(path.read_bytes())
+        written = YAML(typ="safe", pure=True).load(path.read_bytes())
     except OSError as error:
         why = error.strerror or error
         raise SweepError(f"{path}: can't be read ({why}). Check the file.") from error
@@ -85,36 +64,6 @@ def _why_missing(path: Path) -> str:
         )
     there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
     return f"{path}: no such file. In sweeps/ there are {there}"
-
-
-def _parse(text: bytes) -> Any:
-    """Return what a YAML text holds; ValueError, if its aliases stand for too many values.
-
-    A few lines of aliases of aliases may stand for billions of values, which would take all memory.
-    """
-    if _n_values(YAML(typ="safe", pure=True).compose(text), {}) > MOST_VALUES:
-        raise ValueError(
-            f"its aliases (*name) stand for more than {MOST_VALUES:,} values. Write the values out"
-        )
-    return YAML(typ="safe", pure=True).load(text)
-
-
-def _n_values(node: Node | None, counts: dict[int, float]) -> float:
-    """Count the values below a node of YAML, each alias written out.
-
-    `counts` holds the counts of nodes so far, by `id`, because a node is counted once however many
-    aliases lead to it. A node that contains itself has infinitely many values.
-    """
-    if id(node) not in counts:
-        counts[id(node)] = inf  # the count, should the node come again below itself
-        children: list[Node] = []
-        if isinstance(node, MappingNode):
-            for key, value in node.value:
-                children += [key, value]
-        elif isinstance(node, SequenceNode):
-            children = node.value
-        counts[id(node)] = 1 + sum(_n_values(child, counts) for child in children)
-    return counts[id(node)]
 
 
 def _check_content(written: Any) -> dict[str, Any]:
@@ -138,18 +87,7 @@ def _check_content(written: Any) -> dict[str, Any]:
 
 @contextmanager
 def named(where: object) -> Iterator[None]:
-    """Turn a ValueError of the block into a SweepError.
-
-    Parameters
-    ----------
-    where : object
-        The file, and the key in it, which the message names.
-
-    Raises
-    ------
-    SweepError
-        If the block raises ValueError.
-    """
+    """Turn a ValueError of the block into a SweepError."""
     try:
         yield
     except ValueError as error:

@@ -176,25 +176,6 @@ def connect(workers: Workers, n_runs: int) -> Iterator[joblib.Parallel]:
 
     A result comes when its run has ended, in any order. Processes that are started end when they
     have had nothing to do for a while.
-
-    Parameters
-    ----------
-    workers : Workers
-        Which workers execute the runs.
-    n_runs : int
-        How many runs there are.
-
-    Yields
-    ------
-    Parallel
-        joblib's.
-
-    Raises
-    ------
-    SweepError
-        If a scheduler doesn't answer, has no worker, or one with several threads.
-    MissingExtraError
-        If Dask isn't installed, and a scheduler was named.
     """
     if workers.scheduler is None:
         yield joblib.Parallel(

@@ -23,7 +23,7 @@ def run_of(parameters, folder):
     generator = torch.Generator().manual_seed(0)
     n_classes = len(splits.training.class_names)
     model = build_network(recipe.network, grid.n_units, n_classes, grid.step_ms, generator)
-    writer = RunWriter(folder, parameters, fingerprint(recipe.find_files()), splits, model)
+    writer = RunWriter(folder, parameters, fingerprint(recipe.obtain_files()), splits, model)
     fit(
         model,
         splits.training,

@@ -11,7 +11,7 @@ from shd_circuit.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
 from shd_circuit.sources import memory_bits, memory_words
 from shd_helpers.paths import ROOT
 from shd_helpers.study import read_table
-from shd_helpers.study.plans import plan_of
+from shd_helpers.study.tables import plan_of
 from shd_judge import interval
 from tests import RESULTS
 

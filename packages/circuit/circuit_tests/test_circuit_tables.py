@@ -6,7 +6,8 @@ from run_builders import run_of
 
 import shd_circuit
 from evidence import circuit_tables as tables
-from shd_helpers.study import load_network, load_utterances, read_run, save_pretrained
+from evidence.networks import save_pretrained
+from shd_helpers.study import load_network, load_utterances, read_run
 from shd_helpers.study.recipe import Recipe
 from tests.toy import write_toy
 

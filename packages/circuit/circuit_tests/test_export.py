@@ -13,6 +13,7 @@ import pytest
 from circuits import needs_gcc
 from run_builders import run_of
 
+from evidence.networks import save_pretrained
 from shd_circuit import export, say
 from shd_circuit.folder import (
     SOURCES,
@@ -43,7 +44,6 @@ from shd_helpers.study import (
     load_pretrained,
     read_run,
     read_table,
-    save_pretrained,
 )
 from tests import RESULTS
 

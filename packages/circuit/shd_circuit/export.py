@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from shd_circuit import cost
 from shd_circuit.confidence import confidence_of
@@ -22,14 +23,13 @@ from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.shd_file import read_shd
 from shd_helpers.command import run
-from shd_helpers.data import locate
+from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, Events
-from shd_helpers.network import Network, Quantization, answers
+from shd_helpers.network import Quantization, answers
 from shd_helpers.paths import networks_dir, resolve, results_dir, runs_dir
 from shd_helpers.study import evaluate, load_network, load_pretrained, load_utterances, read_run
 from shd_helpers.study.identity import references
-from shd_helpers.study.run_folder import class_names_of, classes_in_words
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError, class_names_of, classes_in_words
 from shd_helpers.study.trained_network import TrainedNetwork
 from shd_judge import interval
 
@@ -404,7 +404,7 @@ def _of_all_seeds(trained: TrainedNetwork) -> Iterator[TrainedNetwork]:
             yield other
 
 
-def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] | None:
+def _graph_writer(model: nn.Module, grid: Downsampling) -> Callable[[Path], None] | None:
     """Return a function that writes the NIR graph; None, and print why, if there can't be one."""
     if reasons := unwritable_reasons(model):
         print(f"Without network.nir: {'; '.join(reasons)}.")
@@ -436,7 +436,7 @@ def read_utterances(parameters: dict, events: Events, index: np.ndarray) -> list
     """
     assert events.file is not None
     assert events.rows is not None
-    paths = locate(parameters["dataset"], parameters["language"])
+    paths = obtain(parameters["dataset"], parameters["language"])
     files = {file: read_shd(paths[file]) for file in set(events.file[index].tolist())}
     utterances = []
     for i in index:

@@ -23,7 +23,7 @@ from torch import nn
 from shd_corpus.files import atomic
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.network import ConvolutionalNetwork, Network, NetworkConfig, SpikingNetwork
+from shd_helpers.network import ConvolutionalNetwork, NetworkConfig, SpikingNetwork
 from shd_helpers.network.engine_support import unsupported_by_circuit
 
 STEP_S = 1e-4  # what a step is called: snntorch and SpikingJelly take every graph's to be this
@@ -42,12 +42,12 @@ UNITS = (
 )
 
 
-def unwritable_reasons(model: Network) -> list[str]:
+def unwritable_reasons(model: nn.Module) -> list[str]:
     """Return all reasons why a NIR file can't hold a network.
 
     Parameters
     ----------
-    model : Network
+    model : Module
         A trained network.
 
     Returns
@@ -89,7 +89,7 @@ def _unwritable_neuron(name: str, lif: Leaky) -> list[str]:
     return reasons
 
 
-def write_nir(model: Network, grid: Downsampling, path: str | Path) -> None:
+def write_nir(model: nn.Module, grid: Downsampling, path: str | Path) -> None:
     """Write a network as a NIR graph.
 
     Every neuron parameter is a float32 vector. A warning says what NIR can't express; the file's

@@ -37,23 +37,23 @@ from torch import nn
 from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network import Network, NetworkConfig, Quantization, SpikingNetwork, answers
+from shd_helpers.network import NetworkConfig, Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine_support import unsupported_by_circuit
 from shd_helpers.network.quantization import layer_integers, membrane_range
 from shd_helpers.network.spiking import ChannelConv1d
-from shd_helpers.objects import class_name
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.study.trained_network import TrainedNetwork
+from shd_helpers.user_code import class_name
 
 
 def integer_network(
-    model: Network, config: NetworkConfig, grid: Downsampling, quantization: Quantization
+    model: nn.Module, config: NetworkConfig, grid: Downsampling, quantization: Quantization
 ) -> IntegerNetwork:
     """Round a trained network to a circuit's integers.
 
     Parameters
     ----------
-    model : Network
+    model : Module
         Exactly a `SpikingNetwork` of snntorch's `Leaky` neurons, as the compiled engine computes
         them, because a circuit has nothing else.
     config : NetworkConfig
@@ -143,12 +143,12 @@ def _integer_layer(
     )
 
 
-def score_units(model: Network, quantization: Quantization, circuit: IntegerNetwork) -> float:
+def score_units(model: nn.Module, quantization: Quantization, circuit: IntegerNetwork) -> float:
     """Return how many units of an integer score one of the network's class scores is.
 
     Parameters
     ----------
-    model : Network
+    model : Module
         The network of floats. Its class scores are spikes, or means of membranes over the steps.
     quantization : Quantization
         Of the circuit.
@@ -173,7 +173,7 @@ def _whole_numbers(rounded: torch.Tensor) -> np.ndarray:
     return rounded.numpy().astype(np.int64)
 
 
-def _check_network(model: Network, beta: float) -> None:
+def _check_network(model: nn.Module, beta: float) -> None:
     """Raise ValueError if a network isn't one that the circuit computes.
 
     `beta` is the one of the network's configuration at a step's length. Where betas aren't learned

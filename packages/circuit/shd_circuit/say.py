@@ -25,7 +25,7 @@ from shd_circuit.folder import ExportError, check_header, read_class_names, read
 from shd_corpus.files import atomic, reading
 from shd_helpers.command import run
 from shd_helpers.paths import ROOT, resolve, results_dir
-from shd_helpers.study.plans import plan_of
+from shd_helpers.study.tables import plan_of
 from shd_judge import interval
 
 FOLDER = "results/circuit"

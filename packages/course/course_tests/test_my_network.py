@@ -15,7 +15,7 @@ from shd_course import kept_functions, my_network
 from shd_course.exercises import source_of
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.study import evaluate
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError
 
 
 @pytest.fixture(autouse=True)

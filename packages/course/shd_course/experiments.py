@@ -80,7 +80,7 @@ class Experiment:
         for name, value in ONE_SETTING:
             changes[f"{name} {value:g}"] = {name: value}
         recipe = Recipe.from_flat(self._settings, self._n_channels)
-        dataset = dataset_name(recipe.find_files())
+        dataset = dataset_name(recipe.obtain_files())
         for speaker in np.unique(recipe.load().training.speakers):
             changes[f"leave speaker {speaker_name(dataset, speaker)} out"] = {
                 "validation": "speaker",

@@ -10,13 +10,12 @@ import torch
 from shd_corpus.class_names import ENGLISH, LANGUAGES
 from shd_corpus.files import atomic
 from shd_course.kept_functions import folder, texts
-from shd_helpers.data import locate
+from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling
 from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.network.engine import one_thread
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import Run
-from shd_helpers.study.run_replacement import RunError
-from shd_helpers.study.threads import one_thread
+from shd_helpers.study.run_folder import Run, RunError
 from shd_helpers.study.trained_network import TrainedNetwork
 
 FUNCTIONS = (
@@ -63,7 +62,7 @@ def run(program: Path, earlier: Run, epochs: int) -> pd.DataFrame:
     """
     parameters = earlier.info["parameters"]
     has_digits = set(earlier.class_names) <= set(LANGUAGES["both"])
-    files = locate(parameters["dataset"] if has_digits else "spoken", "english")
+    files = obtain(parameters["dataset"] if has_digits else "spoken", "english")
     defined = runpy.run_path(str(program))
     with one_thread():  # several threads wait for each other on a busy machine
         own = defined["main"](*files, epochs)

@@ -17,7 +17,7 @@ from shd_circuit.sources import fits
 from shd_corpus.checks import DatasetError
 from shd_corpus.files import atomic, reading
 from shd_helpers.command import run
-from shd_helpers.study.run_replacement import RunError
+from shd_helpers.study.run_folder import RunError
 
 CLOCKS = (1e6, 2e6, 4e6, 8e6, 12e6, 24e6)  # Hz
 LANES = (1, 2, 4, 8, 16)

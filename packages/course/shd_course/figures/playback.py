@@ -6,10 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from torch import nn
 
 from shd_helpers.events.event_lists import Events
 from shd_helpers.figures.style import DOT
-from shd_helpers.network import Ensemble, Network, answers
+from shd_helpers.network import Ensemble, answers
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
@@ -24,7 +25,7 @@ class Playback:
 
     def __init__(
         self,
-        network: Network,
+        network: nn.Module,
         size: tuple[int, int],
         class_names: tuple[str, ...],
         step_ms: float,
@@ -68,7 +69,8 @@ class Playback:
     def load(self, events: Events, i: int, label: str = "") -> str:
         """Run one utterance through the network, draw it, and return the predicted class."""
         self._states = [
-            choose_engine("fused", member).record(member, events, [i]) for member in self._members
+            choose_engine("compiled", member).record(member, events, [i])
+            for member in self._members
         ]
         self._label = label
         hidden_spk = [states.hidden_spk[-1][:, 0].numpy() for states in self._states]
@@ -114,7 +116,7 @@ class Playback:
         return now_ms, leader, float(scores.max())
 
 
-def _members_of(network: Network) -> list[SpikingNetwork]:
+def _members_of(network: nn.Module) -> list[SpikingNetwork]:
     """Return the networks whose scores are averaged: the members of an ensemble, or the network."""
     members = []
     for member in network.members if isinstance(network, Ensemble) else [network]:

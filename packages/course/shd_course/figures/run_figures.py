@@ -13,7 +13,7 @@ from scipy import stats
 
 from shd_corpus.shd_file import read_shd
 from shd_corpus.speech import wav
-from shd_helpers.data import locate, speaker_name
+from shd_helpers.data import obtain, speaker_name
 from shd_helpers.events import Events
 from shd_helpers.figures.style import DOT, INK, legend_above, save
 from shd_helpers.study.run_folder import Run
@@ -218,7 +218,7 @@ class RunFigures:
     def _draw_channels(self, axis: Axes, predicted: Events, utterance: int) -> None:
         """Draw the spikes of the cochlea, from the data set's file."""
         parameters = self._run.info["parameters"]
-        files = locate(parameters["dataset"], parameters["language"])
+        files = obtain(parameters["dataset"], parameters["language"])
         # A run's utterances always come from files.
         assert predicted.file is not None
         assert predicted.rows is not None

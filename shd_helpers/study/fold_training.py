@@ -23,18 +23,16 @@ import numpy as np
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 import shd_judge
 from shd_corpus.files import atomic, reading
 from shd_helpers.events import Events
 from shd_helpers.network.build import warn_of_other_steps
-from shd_helpers.network.engine import Engine, choose_engine
+from shd_helpers.network.engine import Engine, choose_engine, one_thread
 from shd_helpers.network.module_engine import device_of
 from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.object_hash import is_users_module
-from shd_helpers.study.threads import one_thread
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
+from shd_helpers.user_code import is_users_module
 
 MakeModel = Callable[[int, int], nn.Module]  # takes the numbers of units and of classes
 IDLE_S = 60  # after which a process that has nothing to train ends; until then it is used again
@@ -77,18 +75,7 @@ class TriedNetwork:
 
 
 def name_of(make_model: MakeModel) -> str:
-    """Return what messages call a function that makes networks.
-
-    Parameters
-    ----------
-    make_model : callable
-        A function, a class or a `functools.partial`.
-
-    Returns
-    -------
-    str
-        Its name, without what it was defined in; ``"lambda"`` for a lambda function.
-    """
+    """Return what messages call a function that makes networks."""
     function = getattr(make_model, "func", make_model)  # of a partial
     name = getattr(function, "__name__", type(function).__name__)
     return "lambda" if name == "<lambda>" else name
@@ -100,18 +87,6 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
     A network of the user's own draws its weights from these, and its dropout. Afterwards the
     generators go on as if nothing had happened.
-
-    Parameters
-    ----------
-    seed : int
-        The seed.
-    device : str
-        Where the network computes, such as ``"cpu"``: a GPU has a generator of its own.
-
-    Yields
-    ------
-    None
-        While the generators are seeded.
     """
     is_on_gpu = torch.device(device).type == "cuda"
     gpus = range(torch.cuda.device_count()) if is_on_gpu else []
@@ -129,29 +104,7 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
 
 def build(make_model: MakeModel, events: Events, device: str) -> nn.Module:
-    """Make an untrained network for some utterances.
-
-    Parameters
-    ----------
-    make_model : callable
-        Takes the numbers of units and of classes.
-    events : Events
-        The utterances.
-    device : str
-        Where the network shall compute.
-
-    Returns
-    -------
-    Module
-        The network.
-
-    Raises
-    ------
-    TypeError
-        If `make_model` returns anything else.
-    RuntimeError
-        If it calls `sys.exit`.
-    """
+    """Make an untrained network for some utterances."""
     try:
         model = make_model(events.n_units, len(events.class_names))
     except SystemExit as error:
@@ -171,30 +124,6 @@ def try_network(
     """Build a network and run one batch forward and backward, to find mistakes before training.
 
     A network that was made for steps of another length gets a warning.
-
-    Parameters
-    ----------
-    make_model : callable
-        Takes the numbers of units and of classes.
-    events : Events
-        The utterances.
-    options : TrainOptions
-        Its engine counts.
-    device : str
-        Where the network computes.
-
-    Returns
-    -------
-    TriedNetwork
-        What is known of it.
-
-    Raises
-    ------
-    TypeError
-        If `make_model` returns no module, or the module no class scores of each utterance.
-    ValueError
-        If it returns the same network at every call, one that has nothing to train, or one whose
-        class scores of an utterance depend on what else it has read.
     """
     name = name_of(make_model)
     index = np.arange(min(N_TRIED, len(events)))
@@ -202,20 +131,17 @@ def try_network(
         with seeded(0, device):
             model = build(make_model, events, device)
             warn_of_other_steps(model, events.step_ms, f"make_model: {name}")
-            weights = _first_weights(model)
             engine = choose_engine(options.engine, model)
             _, scores = engine.forward_backward(model, events, index)
+            weights = _first_weights(model)  # those of lazy layers are drawn with the first batch
             _check_scores(name, model, events, index, engine)
         with seeded(1, device):
             other = build(make_model, events, device)
             _check_shape(name, scores, (len(index), len(events.class_names)))
             _check_can_be_trained(name, model)
             _check_is_new(name, other, model)
+            engine.evaluate_batch(other, events, index)
             other_weights = _first_weights(other)
-            if _has_lazy_weights(other):  # which are drawn when the first batch comes
-                engine.evaluate_batch(other, events, index)
-                weights = _first_weights(model)
-                other_weights = _first_weights(other)
     is_equal = all(map(torch.equal, weights, other_weights))
     return TriedNetwork(
         class_name=type(model).__name__,
@@ -226,13 +152,8 @@ def try_network(
 
 
 def _first_weights(model: nn.Module) -> list[torch.Tensor]:
-    """Return copies of the weights of an untrained network, without those that aren't drawn yet."""
-    return [p.detach().clone() for p in model.parameters() if not is_lazy(p)]
-
-
-def _has_lazy_weights(model: nn.Module) -> bool:
-    """Tell whether a network has weights that aren't drawn yet."""
-    return any(is_lazy(parameter) for parameter in model.parameters())
+    """Return copies of the weights of an untrained network."""
+    return [parameter.detach().clone() for parameter in model.parameters()]
 
 
 def _check_shape(name: str, scores: torch.Tensor, wanted: tuple[int, int]) -> None:
@@ -298,27 +219,7 @@ def _check_scores(
 
 
 def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTask]:
-    """Train folds, several at the same time; each has a process and a thread of its own.
-
-    Parameters
-    ----------
-    tasks : sequence of FoldTask
-        The folds.
-    n_processes : int
-        How many processes train; with one, it is this process.
-
-    Yields
-    ------
-    FoldTask
-        Each fold when its class scores are kept, in any order.
-
-    Raises
-    ------
-    ValueError
-        If `make_model` can't be sent to other processes.
-    RuntimeError
-        If a process was killed, or can't read what it is sent.
-    """
+    """Train folds, several at the same time; each has a process and a thread of its own."""
     n_processes = min(n_processes, len(tasks))
     if n_processes <= 1:
         for task in tasks:
@@ -408,16 +309,6 @@ def train_fold(task: FoldTask) -> None:
     """Train a network without the held-out speaker, test it on that one, and keep the class scores.
 
     The generator that shuffles the utterances has the same seed as the weights.
-
-    Parameters
-    ----------
-    task : FoldTask
-        The fold.
-
-    Raises
-    ------
-    ValueError
-        If a loss, a weight or a class score becomes infinite or NaN.
     """
     options = replace(task.options, print_epochs=False)
     try:
@@ -445,24 +336,8 @@ def train_fold(task: FoldTask) -> None:
         )
 
 
-def read_scores(task: FoldTask) -> np.ndarray:
-    """Read the class scores of a fold that was trained before.
-
-    Parameters
-    ----------
-    task : FoldTask
-        The fold.
-
-    Returns
-    -------
-    ndarray
-        Class scores of the test utterances, float32, (utterances, classes).
-
-    Raises
-    ------
-    FoldError
-        If there is no such file, it is damaged, or it is that of another fold.
-    """
+def read_fold(task: FoldTask) -> np.ndarray:
+    """Read the class scores of a fold that was trained before."""
     with reading(task.path, FoldError, "The fold is trained again."):
         with np.load(task.path) as file:
             identity = str(file["identity"])
