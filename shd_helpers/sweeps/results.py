@@ -41,7 +41,7 @@ RESUME = "Runs that have ended are kept: the same command runs only the rest."
 class RunResult:
     """How a run has ended: with what it measured, or with an error."""
 
-    measured: Mapping[str, float | str] | None  # by column: see `tables.finished_run`
+    measured: Mapping[str, float | str] | None  # by column: see `finished_run`
     error: str = ""  # if the run has failed: a traceback, or a sentence
 
     @classmethod
