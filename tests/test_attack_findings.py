@@ -73,14 +73,6 @@ def test_a_table_with_a_doubled_column_is_refused(tmp_path):
         read_table(path)
 
 
-def test_all_committed_tables_of_runs_are_read():
-    """The limits must not refuse what is right."""
-    paths = [path for path in RESULTS.glob("*.csv") if "train_sha256" in path.read_text()[:5000]]
-    assert len(paths) > 10
-    for path in paths:
-        assert len(read_table(path))
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -1,6 +1,5 @@
 """Tables of circuits: rows of other processes stay, and what can't be measured is named."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -42,20 +41,3 @@ def test_a_network_whose_run_scores_no_test_utterances_is_not_disturbed(monkeypa
     monkeypatch.setattr(circuit_tables, "load_utterances", lambda _: SimpleNamespace(test=None))
     with pytest.raises(RunError, match=r"small\.npz: its run doesn't score test utterances"):
         circuit_tables.disturbances(trained)
-
-
-@pytest.mark.parametrize("error", [RunError("no data"), circuit_tables.ExportError("no circuit")])
-def test_what_can_t_be_measured_ends_in_a_sentence(tmp_path, monkeypatch, error):
-    def fail(_):
-        raise error
-
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
-    monkeypatch.setattr(circuit_tables, "results_dir", lambda: Path(tmp_path))
-    monkeypatch.setitem(circuit_tables.TABLES, "faults", fail)
-    monkeypatch.setattr("sys.argv", ["circuit_tables", "faults", "small"])
-    with pytest.raises(SystemExit, match=str(error)):
-        circuit_tables.main()
-    (tmp_path / "begun").mkdir()
-    monkeypatch.setattr("sys.argv", ["circuit_tables", "faults", "begun"])
-    with pytest.raises(SystemExit, match=r"begun/run\.json: no such file"):
-        circuit_tables.main()

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from shd_course.figures import benchmark, downsizing
+from shd_course.figures import benchmark
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures import plots, style
 from tests.overlaps import overlaps, same_in_gray, unlabeled
@@ -153,24 +153,6 @@ def test_the_benchmark_draws_each_network_by_how_it_was_selected():
     assert labels[0].startswith("feed-forward") and labels[-1] == "delays (A. Author 2024), 200k"
     assert len(labels) == 6, "the second report of a network has no row of its own"
     assert [line.get_ydata().tolist() for line in markers[:3]] == [[5, 3], [5], [5]]
-
-
-def test_the_message_of_causes_says_what_is_shown_and_what_is_missing():
-    say = downsizing.message_of_causes
-    title, sentence = say(None, 129, 300)
-    assert title == "Which step loses accuracy is open"
-    assert sentence.endswith("the table is not complete: 129 of 300 rows")
-    columns = {
-        "mean": [-3.14, -2.0],
-        "ci_holm": [1.0, 3.0],
-        "p_holm": [0.04, 0.06],
-        "verdict": ["shown", "undecided"],
-    }
-    found = pd.DataFrame(columns, index=["a", "b"])
-    assert say(found, 300, 300) == ("Shown: a", "Shown, in percentage points: a (-3.1)")
-    title, sentence = say(found.iloc[1:], 300, 300)
-    assert title == "We could not tell which step loses accuracy"
-    assert sentence == f"{title}: b comes closest (-2.0 ± 3.0 percentage points, adjusted p 0.06)"
 
 
 def test_the_checks_find_what_is_broken():

@@ -21,7 +21,6 @@ from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import (
     GRADIENT_GROUPS,
-    SETTINGS,
     Recipe,
 )
 from tests.builders.events import random_events
@@ -224,15 +223,6 @@ def test_a_network_larger_than_the_memory_is_refused(monkeypatch):
 
 def test_the_engine_keeps_as_many_gradients_of_a_batch_as_the_memory_s_check_counts():
     assert GRADIENT_GROUPS == compiled_engine.MOST_GROUPS
-
-
-def test_no_two_groups_have_a_setting_of_the_same_name():
-    """Notebooks and sweeps have all settings under one name each, without groups."""
-    assert len({*SETTINGS}) == len(SETTINGS)
-
-
-def test_a_setting_with_the_name_of_its_group_is_the_setting():
-    assert Recipe().flat()["network"] == "spiking"
 
 
 def test_several_hidden_layers_are_listed():

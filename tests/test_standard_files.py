@@ -45,14 +45,6 @@ def test_the_supported_versions_of_python_are_those_that_are_tested():
     assert f"| {', '.join(named)} |" in contributing
 
 
-def test_the_version_is_written_in_one_place():
-    """The citation has none: it names the commit, because there are no releases."""
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("\n[project.")[0]
-    package = (ROOT / "shd_helpers" / "__init__.py").read_text(encoding="utf-8")
-    assert len(re.findall(r'^(?:version|__version__) = "', project + package, re.M)) == 1
-    assert "version" not in load(ROOT / "CITATION.cff")
-
-
 def test_the_data_card_counts_the_utterances_of_hd():
     """Each speaker was held out once, so the committed predictions name all utterances."""
     rows = pd.read_csv(RESULTS / "final_hd_predictions.csv.gz", keep_default_na=False)

@@ -16,7 +16,6 @@ from shd_helpers.study import (
     one_thread,
     training,
 )
-from shd_helpers.study.threads import threads_for
 
 
 @pytest.fixture(autouse=True)
@@ -35,12 +34,6 @@ def test_one_thread_for_a_moment():
     with pytest.raises(ZeroDivisionError), one_thread():
         assert 1 / 0
     assert torch.get_num_threads() == 3
-
-
-def test_only_the_loop_is_kept_to_one():
-    for run, threads in ((SNNTORCH_LOOP, 1), (COMPILED, 3)):
-        with threads_for(run):
-            assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("engine", [SNNTORCH_LOOP, COMPILED], ids=lambda engine: engine.name)

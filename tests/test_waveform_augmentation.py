@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from evidence.augmented_recordings import main
 from shd_corpus import waveform_augmentation
 from shd_corpus.cochlea import encode
 from shd_corpus.waveform_augmentation import OCTAVES_HZ, WaveformAugmentation
@@ -134,12 +133,3 @@ def test_augmented_recordings_are_those_made_so_far():
         "augmented recordings differ from before: if that is intended, raise WAVEFORMS in "
         "shd_corpus/versions.py and put the new values here"
     ))  # fmt: skip
-
-
-def test_a_recording_that_can_t_be_drawn_is_named(tmp_path, monkeypatch):
-    path = tmp_path / "x.wav"
-    monkeypatch.setattr("sys.argv", ["augmented_recordings", str(path)])
-    for _ in ("missing", "damaged"):
-        with pytest.raises(SystemExit, match=rf"^{path}: "):
-            main()
-        path.write_bytes(b"no sound")
