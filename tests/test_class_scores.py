@@ -22,11 +22,9 @@ from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps import results, reuse
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
-from tests import RESULTS
 from tests.builders.events import random_events
 
 BY_SEED = {0: [[0.5, 2.0], [3.0, -1.0]], 1: [[1.0, 0.0], [0.0, 1e9]]}
-MOST_BYTES = 20_000_000  # of all files of class scores in results/
 
 
 def softmax(values):
@@ -202,10 +200,6 @@ def test_members_of_different_utterances_are_no_ensemble(change):
         mean_of_scores([member([[0, -1], [-3, 0]]), member([[0, -1], [-3, 0]], **change)])
     with pytest.raises(ValueError, match="needs at least one network"):
         mean_of_scores([])
-
-
-def test_all_committed_scores_take_at_most_20_megabytes():
-    assert sum(path.stat().st_size for path in RESULTS.glob("*_scores.h5")) <= MOST_BYTES
 
 
 def test_damaged_scores_of_a_run_folder_are_named_with_one_remedy(home):

@@ -123,9 +123,3 @@ def test_a_name_in_small_letters_is_refused(make):
     ended = make("study", "dataset=hd")
     assert ended.returncode == 2
     assert "dataset= is unknown" in ended.stderr and "capital letters" in ended.stderr
-
-
-def test_args_are_words_as_in_a_shell(make):
-    ended = make("hear", "FILE=a b.wav", "ARGS=--network 'my network' --json")
-    wanted = ["-m", "shd_helpers.hear", "a b.wav", "--network", "my network", "--json"]
-    assert json.loads(ended.stdout) == wanted

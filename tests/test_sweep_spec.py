@@ -73,21 +73,34 @@ def bomb(merged, depth=12, width=9):
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("merged", [False, True])
-def test_aliases_of_aliases_are_refused_at_once(home, merged):
+READ_EACH = """
+import sys
+from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.sweep_file import SweepError
+
+for path in sys.argv[1:]:
+    try:
+        read_sweep(path)
+    except SweepError as error:
+        print(error)
+"""
+
+
+def test_aliases_of_aliases_are_refused_at_once(home):
     """In a process of its own, which can be ended."""
-    home.yaml.write_text(bomb(merged))
-    code = "import sys; from shd_helpers.sweeps.spec import read_sweep; read_sweep(sys.argv[1])"
+    paths = [home.folder / "lists.yaml", home.folder / "merged.yaml"]
+    for path, merged in zip(paths, (False, True), strict=True):
+        path.write_text(bomb(merged))
     ended = subprocess.run(
-        [sys.executable, "-c", code, home.yaml],
+        [sys.executable, "-c", READ_EACH, *paths],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,
-        check=False,
+        check=True,
     )
-    last = ended.stderr.splitlines()[-1]
-    assert "a sweep.yaml: " in last and "aliases" in last and "Write the values out" in last
+    for path, line in zip(paths, ended.stdout.splitlines(), strict=True):
+        assert line.startswith(f"{path}: ") and "aliases" in line and "Write the values out" in line
 
 
 def test_an_alias_that_contains_itself_is_refused(home):
