@@ -1,4 +1,4 @@
-"""Notebooks 1 and 2 as a newcomer reads them: few names, figures that show what the text says."""
+"""Notebooks 1 and 2 as a newcomer reads them: figures that show what the text says."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -140,7 +140,7 @@ def write_at_once(folder):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What `interrupt` and `write_at_once` print, in a process of their own, for a fork of pytest may hang."""
+    """What both write in a process of their own, because a fork of pytest may hang."""
     code = (
         "import sys, tests.test_run_folder as t\n"
         "from pathlib import Path\n"
