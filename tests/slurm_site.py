@@ -64,18 +64,9 @@ class Site:
         jobs = {job: (state, reason) for job, state, reason in (s.split("|") for s in lines)}
         return {job: told for job, told in jobs.items() if told[0] != "COMPLETING"}
 
-    def cancel(self, jobs):
-        self._call("scancel", *jobs)
-
     def kill(self, job):
         """Kill all processes of a job, as a node that fails would, without a word before."""
         self._call("scancel", "--signal=KILL", "--full", job)
-
-    def clear(self):
-        """Leave an empty queue to the next test."""
-        if jobs := self.jobs():
-            self.cancel(jobs)
-            wait_until(lambda: not self.jobs(), "the queue is empty")
 
 
 def missing():
@@ -123,7 +114,6 @@ def real(folder):
                 wait_until((folder / "munge.socket").exists, "munge answers")
         wait_until(lambda: _answers(site), "a node is idle")
         yield site
-        site.clear()
     finally:
         steps = [p for p in psutil.process_iter() if _is_step(p, folder)]
         for daemon in reversed(daemons):

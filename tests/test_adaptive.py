@@ -80,14 +80,6 @@ def test_the_weights_are_trained_and_those_below_0_get_no_gradient():
     assert (lif.from_spk.grad != 0).all()
 
 
-def test_a_new_recording_starts_at_rest_whatever_its_batch_size():
-    lif = AdaptiveLeaky(3, 0.9, generator=torch.Generator().manual_seed(0))
-    first = run(lif, torch.ones(20, 2, 3))
-    run(lif, torch.ones(20, 5, 3))
-    for values, again in zip(first, run(lif, torch.ones(20, 2, 3)), strict=True):
-        assert torch.equal(values, again)
-
-
 @pytest.mark.parametrize("name", ["adapt_ms", "step_ms"])
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
 def test_a_time_that_is_not_above_0_is_refused(name, value):

@@ -1,14 +1,10 @@
-"""Tables of circuits: rows of other processes stay, and what can't be measured is named."""
+"""Tables of circuits: rows that other processes add stay."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
-import pytest
 
 from evidence import circuit_tables
-from shd_helpers.study import load_pretrained
-from shd_helpers.study.run_folder import RunError
 
 
 def test_rows_that_another_process_adds_during_a_measurement_stay(tmp_path):
@@ -35,27 +31,3 @@ def test_rows_that_another_process_adds_during_a_measurement_stay(tmp_path):
     third = SimpleNamespace(about={"hash": "3", "parameters": parameters})
     circuit_tables.add_to_table(path, third, measure_the_same)
     assert pd.read_csv(path).run.tolist() == [2, 1, 3]
-
-
-def test_a_network_whose_run_scores_no_test_utterances_is_not_disturbed(monkeypatch):
-    trained = load_pretrained("small")
-    monkeypatch.setattr(circuit_tables, "load_utterances", lambda _: SimpleNamespace(test=None))
-    with pytest.raises(RunError, match=r"small\.npz: its run doesn't score test utterances"):
-        circuit_tables.disturbances(trained)
-
-
-@pytest.mark.parametrize("error", [RunError("no data"), circuit_tables.ExportError("no circuit")])
-def test_what_can_t_be_measured_ends_in_a_sentence(tmp_path, monkeypatch, error):
-    def fail(_):
-        raise error
-
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
-    monkeypatch.setattr(circuit_tables, "results_dir", lambda: Path(tmp_path))
-    monkeypatch.setitem(circuit_tables.TABLES, "faults", fail)
-    monkeypatch.setattr("sys.argv", ["circuit_tables", "faults", "small"])
-    with pytest.raises(SystemExit, match=str(error)):
-        circuit_tables.main()
-    (tmp_path / "begun").mkdir()
-    monkeypatch.setattr("sys.argv", ["circuit_tables", "faults", "begun"])
-    with pytest.raises(SystemExit, match=r"begun/run\.json: no such file"):
-        circuit_tables.main()

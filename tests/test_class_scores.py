@@ -13,10 +13,8 @@ from shd_helpers.sweeps import results, reuse
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.saved import SCORES, behind_the_winner
 from shd_helpers.sweeps.spec import read_sweep
-from tests import RESULTS
 
 BY_SEED = {0: [[0.5, 2.0], [3.0, -1.0]], 1: [[1.0, 0.0], [0.0, 1e9]]}
-MOST_BYTES = 20_000_000  # of all files of class scores in results/
 
 
 def softmax(values):
@@ -116,10 +114,6 @@ def test_a_run_without_its_scores_is_run_again(home):
     assert [each.run.hash for each in found.pending] == [first.hash]
     reuse.store_finished_folders(sweep, found.only_in_folders)
     assert {*SCORES.read(home.scores)} == {second.hash}
-
-
-def test_all_committed_scores_take_at_most_20_megabytes():
-    assert sum(path.stat().st_size for path in RESULTS.glob("*_scores.h5")) <= MOST_BYTES
 
 
 def test_damaged_scores_of_a_run_folder_are_named_with_one_remedy(home):

@@ -99,20 +99,6 @@ def test_a_long_adjusted_interval_does_not_hide_the_short_ones():
     assert arrows["<"].get_ydata().tolist() == [len(found) - 1]
 
 
-def test_differences_without_long_intervals_fill_their_figure():
-    """The axis and its labels reach down to the figure's lower end."""
-    found = differences()
-    found["ci_holm"] = 1.2 * found.ci95
-    figure = plots.paired_differences(found)
-    figure.canvas.draw()
-    (axis,) = figure.axes
-    assert len([line for line in axis.lines if line.get_marker() in "<>"]) == 0
-    lowest = axis.get_tightbbox().transformed(figure.transFigure.inverted()).ymin
-    label = axis.xaxis.label.get_window_extent()
-    assert label.transformed(figure.transFigure.inverted()).ymin < 0.05
-    assert 0 < lowest < 0.05
-
-
 def test_the_checks_find_what_is_broken():
     figure = Figure(figsize=(4, 3))
     axis = figure.add_subplot()

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.microphone import RecordedUtterance, encode_utterance
@@ -56,6 +57,27 @@ def test_an_answer_is_accepted_from_the_networks_own_threshold_on(seven, monkeyp
     best = hear.Listener(language="both").hear(seven).digit
     for language, digits in LANGUAGES.items():
         assert hear.Listener(language=language).hear(seven).accepted == (best in digits)
+
+
+def test_an_answer_whose_confidence_equals_the_threshold_is_accepted(monkeypatch):
+    """Two equal scores have a confidence of exactly one half."""
+    listener = hear.Listener("small")
+    of_two = [*listener._classes][:2]
+    scores = torch.full((1, 20), -torch.inf)
+    scores[0, of_two] = 1.0
+
+    class Engine:
+        def evaluate_batch(self, *_):
+            return scores, None
+
+    monkeypatch.setattr(hear, "choose_engine", lambda *_: Engine())
+    monkeypatch.setattr(hear, "input_of", lambda *_: None)
+    utterance = RecordedUtterance(np.zeros(1), 48_000, np.zeros(1), np.zeros(1, int), "")
+    about = listener._network.about
+    for threshold, is_accepted in ((0.5, True), (np.nextafter(0.5, 1), False)):
+        monkeypatch.setitem(about, "confidence_threshold", threshold)
+        answer = listener.answer(utterance)
+        assert (answer.confidence, answer.accepted) == (0.5, is_accepted)
 
 
 @pytest.mark.parametrize("seed", range(3))

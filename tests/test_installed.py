@@ -212,19 +212,6 @@ def test_a_network_is_judged_on_synthetic_speech(user):
     assert (user.work / "runs" / "judge").is_dir()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "what"),
-    [
-        (["study"], "The study executes the notebooks of its repository"),
-        (["sweep", "final"], "'final' names a sweep of the study's repository"),
-    ],
-)
-def test_what_needs_a_checkout_says_so(user, arguments, what):
-    status, _, err = user.run("shd", *arguments)
-    assert status == 1 and f"{what}, so it needs a checkout of the study" in err
-    assert "Traceback" not in err
-
-
 def test_a_sweep_of_one_s_own_runs_and_leaves_its_table_and_runs_in_the_working_directory(user):
     """Though its notebook's kernel has another working directory."""
     folder = user.work / "mine"

@@ -47,6 +47,9 @@ ATTACKS = [
     "$(error {})",
 ]
 PLAIN = ["a word.wav", "a  'quoted' \"word\"", "50 %", "#1", "$HOME", "*", "a\\", "edge ", "zwölf"]
+# Recipes quote names alike, so one gets all of them, and each other one some: what make or the
+# shell would run, and blanks.
+SOME = [ATTACKS[1], ATTACKS[6], PLAIN[1]]
 
 
 @pytest.fixture
@@ -87,7 +90,8 @@ def make(tmp_path):
 @pytest.mark.parametrize(("arguments", "wanted"), CALLS, ids=lambda each: " ".join(each))
 def test_a_name_reaches_the_program_to_the_letter(make, tmp_path, arguments, wanted):
     proof = tmp_path / "PWNED"
-    for name in [*(attack.replace("{}", str(proof)) for attack in ATTACKS), *PLAIN]:
+    for text in [*ATTACKS, *PLAIN] if arguments[0] == "hear" else SOME:
+        name = text.replace("{}", str(proof))
         ended = make(*(text.replace("{}", name) for text in arguments))
         assert not proof.exists(), name
         assert ended.returncode == 0, (name, ended.stderr)
@@ -119,9 +123,3 @@ def test_a_name_in_small_letters_is_refused(make):
     ended = make("study", "dataset=hd")
     assert ended.returncode == 2
     assert "dataset= is unknown" in ended.stderr and "capital letters" in ended.stderr
-
-
-def test_args_are_words_as_in_a_shell(make):
-    ended = make("hear", "FILE=a b.wav", "ARGS=--network 'my network' --json")
-    wanted = ["-m", "shd_helpers.hear", "a b.wav", "--network", "my network", "--json"]
-    assert json.loads(ended.stdout) == wanted

@@ -306,9 +306,3 @@ def test_a_surrogate_that_the_neurons_do_not_get_is_refused():
         SpikingNetwork(SIZES, spike_grad=surrogate, neuron=forgets)
     with pytest.raises(UserCodeError, match="lif1: its neurons don't use the surrogate"):
         SpikingNetwork(SIZES, neuron=forgets)  # they would have atan, not the default
-
-
-@pytest.mark.parametrize("kind", ["RLeaky", "RSynaptic"])
-def test_the_message_about_recurrent_neurons_says_what_they_need(kind):
-    with pytest.raises(UserCodeError, match="RLeaky and RSynaptic also need linear_features=n"):
-        SpikingNetwork(SIZES, neuron=lambda n, **options: getattr(snn, kind)(beta=0.9, **options))

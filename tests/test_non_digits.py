@@ -4,7 +4,6 @@ The counting is plain Python and shares no code with evidence.
 """
 
 import csv
-import re
 
 import pytest
 
@@ -73,22 +72,3 @@ def test_the_document_lists_which_sounds_are_accepted():
     cells = [cell(network, WORDS, s) for network in NETWORKS for s in (FILLED, SURROUNDED)]
     row = f"| twenty English words (of {20 * len(VOICES)}) | {' | '.join(cells)} |\n"
     assert row in document, row
-
-
-@pytest.mark.parametrize("network", ["small", "adaptive"])
-def test_a_card_says_which_sounds_are_accepted(network):
-    page = (RESULTS / "networks" / "README.md").read_text(encoding="utf-8")
-    card = page[page.index(f"\n## {network}\n") :]
-    card = card[: card.index("\n## ", 1)]
-    noise = ROWS[network, "white noise of 1 s", FILLED]
-    clicks = ROWS[network, "clicks", FILLED]
-    assert f"* **Limits.** It accepts {noise['accepted']} of 60 white noises that fill" in card
-    assert f", and {clicks['accepted']} of 60 series of clicks, mostly as *seven*." in card
-    listed = re.findall(r"^\| ([^|]+) \| (\d+) of (\d+)(.*) \| (\d+) of (\d+)(.*) \|$", card, re.M)
-    assert len(listed) == 8
-    for name, *cells in listed:
-        names = WORDS if name.startswith("20 English words") else [name]
-        n_recordings = str(20 * len(VOICES) if names == WORDS else 60)
-        assert cells[1] == cells[4] == n_recordings
-        for surroundings, found in ((FILLED, cells[:3]), (SURROUNDED, cells[3:])):
-            assert found[0] + found[2] == cell(network, names, surroundings)

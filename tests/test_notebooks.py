@@ -62,20 +62,6 @@ def test_one_parameters_cell_that_papermill_reads_whole(notebook, path):
     assert by_papermill == assigned == notebook_parameters(path)
 
 
-def test_the_reader_of_notebook_3_sees_ten_settings_with_their_defaults():
-    """The cell changes nothing until the reader removes a comment sign."""
-    notebook = numbered(3)
-    (ten,) = [cell.source for cell in code_cells(notebook) if cell.id == "ten-settings"]
-    lines = ten.splitlines()
-    assert len(lines) == 10 and all(line.startswith("# ") for line in lines)
-    defaults = notebook_parameters(PATHS[2])
-    for line in lines:
-        (assigned,) = ast.parse(line.removeprefix("# ")).body
-        assert defaults[assigned.targets[0].id] == ast.literal_eval(assigned.value)
-    (hidden,) = [c for c in code_cells(notebook) if "parameters" in c.metadata.get("tags", ())]
-    assert hidden.metadata["jupyter"] == {"source_hidden": True}
-
-
 def test_no_paths_of_a_machine_and_no_installs(notebook):
     for cell in notebook.cells:
         text = cell.source + "".join(map(str, cell.get("outputs", [])))

@@ -141,11 +141,6 @@ def test_a_usual_or_misspelled_name_gets_a_suggestion(written, meant):
     assert str(refused.value).endswith(", run_name")
 
 
-def test_a_suggested_name_is_one_of_the_notebooks():
-    assert suggestion("learning_rate", ["run_name", "own_epochs"]) is None
-    assert suggestion("epochs", ["run_name", "own_epochs"]) == "own_epochs"
-
-
 @pytest.mark.parametrize("name", [97, None, True])
 def test_a_name_that_is_no_text_is_refused(name):
     """YAML reads an unquoted key such as 97 or null as a number or as nothing."""

@@ -146,15 +146,6 @@ def test_one_scale_holds_a_readout_and_a_channel_has_one_at_all_places():
     assert made.high / 50 < most < made.high
 
 
-def test_a_shift_is_no_leak_for_learned_betas():
-    _, config, _ = small()
-    assert BITS.refusals(config, GRID) == [
-        "learn_beta True: a leak by shift is the same for all neurons. Add 'product' to the "
-        "circuit's name"
-    ]
-    assert not replace(BITS, leak="product").refusals(config, GRID)
-
-
 def test_a_step_goes_straight_through_to_the_floats():
     """The gradients are those at the low-precision weights; the float weights stay, and learn."""
     model, _, events = network()

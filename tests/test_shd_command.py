@@ -56,16 +56,6 @@ def test_a_command_reads_its_own_arguments(capsys, name):
     assert status == 0 and out.startswith(f"usage: shd {name} ")
 
 
-def test_without_a_command_the_commands_are_named(capsys):
-    _, err, status = run(capsys)
-    assert status == 2 and "give a command: study, sweep, hear" in err
-
-
-def test_a_command_that_is_none_is_refused(capsys):
-    _, err, status = run(capsys, "train")
-    assert status == 2 and "'train'" in err and "study" in err
-
-
 def test_a_missing_library_is_named_with_pips_command():
     with pytest.raises(MissingExtraError) as error, from_extra("cluster"):
         import no_such_library.part  # noqa: F401

@@ -17,18 +17,11 @@ PAGE = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def daemons(tmp_path_factory):
+def site(tmp_path_factory):
     if absent := slurm_site.missing():
         pytest.exit(f"there is no {', '.join(absent)}. As root: {slurm_site.INSTALL}", 1)
-    with slurm_site.real(tmp_path_factory.mktemp("slurm")) as site:
-        yield site
-
-
-@pytest.fixture
-def site(daemons):
-    """A site whose queue is empty."""
-    yield daemons
-    daemons.clear()
+    with slurm_site.real(tmp_path_factory.mktemp("slurm")) as started:
+        yield started
 
 
 @pytest.fixture
@@ -109,17 +102,3 @@ def test_after_a_task_was_killed_the_same_script_runs_only_the_rest(checkout, si
     assert "2 of 2 rows reused from " in checkout.last_line(again, 2)
     assert checkout.rows().status.tolist() == ["done"] * 4
     assert checkout.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 0), (2.0, 1)]
-
-
-def test_two_arrays_at_once_execute_each_run_once(checkout, site):
-    """The task that finds another one at a run does the next run meanwhile."""
-    checkout.order(1.0, 0, "wait")
-    jobs = [checkout.submit(), checkout.submit()]
-    wait_until(lambda: (2.0, 0) in checkout.begun(), "the other task is at the next run")
-    checkout.order(1.0, 0, "")
-    finished(site)
-    assert checkout.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
-    assert checkout.rows().status.tolist() == ["done"] * 4
-    for job in jobs:
-        for task in (1, 2):
-            assert " 0 failed." in checkout.last_line(job, task)

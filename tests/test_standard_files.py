@@ -1,4 +1,4 @@
-"""Workflows, templates, change log, citation, data card and SECURITY.md say what is so."""
+"""Workflows and the data card say what is so."""
 
 import re
 import tomllib
@@ -14,7 +14,6 @@ from tests import RESULTS
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 CARD = (ROOT / "docs" / "data_card.md").read_text(encoding="utf-8")
-SECURITY = (ROOT / ".github" / "SECURITY.md").read_text(encoding="utf-8")
 
 
 def load(path):
@@ -43,14 +42,6 @@ def test_the_supported_versions_of_python_are_those_that_are_tested():
     contributing = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert f"Python {named[0]} to {named[-1]} on Linux are supported" in contributing
     assert f"| {', '.join(named)} |" in contributing
-
-
-def test_the_version_is_written_in_one_place():
-    """The citation has none: it names the commit, because there are no releases."""
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("\n[project.")[0]
-    package = (ROOT / "shd_helpers" / "__init__.py").read_text(encoding="utf-8")
-    assert len(re.findall(r'^(?:version|__version__) = "', project + package, re.M)) == 1
-    assert "version" not in load(ROOT / "CITATION.cff")
 
 
 def test_the_data_card_counts_the_utterances_of_hd():
@@ -87,12 +78,3 @@ def test_the_data_card_counts_the_utterances_of_spoken():
     genders = [gender for _, _, gender in speech.SPEAKERS]
     accents = {accent for accent, _, _ in speech.SPEAKERS}
     assert genders.count("male") == genders.count("female") == 6 and len(accents) == 8
-
-
-def test_security_counts_the_committed_attacks():
-    table = pd.read_csv(RESULTS / "attacks.csv")
-    assert f"by {len(table)} kinds of attack" in SECURITY
-    for end in ("completed", "refused", "unclear", "hung", "lost"):
-        assert re.search(rf"^\| {end} \| .* \| {table[end].sum()} \|$", SECURITY, re.M), end
-    bad = table[["unclear", "hung", "lost"]].to_numpy().sum()
-    assert bad == 0 and f"Zero of {table.attempts.sum()} attempts" in SECURITY

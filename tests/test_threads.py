@@ -6,7 +6,7 @@ import torch
 from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.network import NetworkConfig, SpikingNetwork
-from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine, threads_for
+from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine
 from shd_helpers.study import (
     TrainConfig,
     TrainOptions,
@@ -34,12 +34,6 @@ def test_one_thread_for_a_moment():
     with pytest.raises(ZeroDivisionError), one_thread():
         assert 1 / 0
     assert torch.get_num_threads() == 3
-
-
-def test_only_the_loop_is_kept_to_one():
-    for run, threads in ((SNNTORCH_LOOP, 1), (COMPILED, 3)):
-        with threads_for(run):
-            assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("engine", [SNNTORCH_LOOP, COMPILED], ids=lambda engine: engine.name)

@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import zlib
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -162,20 +160,3 @@ def test_voices_are_those_of_the_files_made_so_far():
     _, units = speech._Take(7, 1, 0).spikes()
     in_bands = np.histogram(units, np.arange(0, 701, 100))[0]
     np.testing.assert_allclose(in_bands, counts, rtol=0.03, atol=20, err_msg=CHANGED)
-
-
-def test_of_two_processes_that_make_the_files_one_waits(three_speakers, tmp_path, monkeypatch):
-    make_spoken(tmp_path / "a")
-    calls = []
-
-    @contextmanager
-    def wait_for_another(folder):
-        """Return when another process has made the files."""
-        calls.append(folder)
-        shutil.copytree(tmp_path / "a", folder)
-        yield
-
-    monkeypatch.setattr(speech, "exclusive", wait_for_another)
-    monkeypatch.setattr(speech, "_write", lambda *_: pytest.fail("made twice"))
-    train, _ = make_spoken(tmp_path / "b")
-    assert calls == [tmp_path / "b"] and read_shd(train).keys == LANGUAGES["both"]
