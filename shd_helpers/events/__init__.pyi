@@ -15,4 +15,4 @@ from .split import load_subsets as load_subsets
 from .split import shd_folds as shd_folds
 from .split import speaker_folds as speaker_folds
 from .torch_dataset import EventsDataset as EventsDataset
-from .transform import SpikesToFrames as SpikesToFrames
+from .downsampling import SpikesToFrames as SpikesToFrames
