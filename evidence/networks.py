@@ -14,9 +14,8 @@ from shd_corpus.files import atomic
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import networks_dir, runs_dir
 from shd_helpers.study import ensemble_of, load_network, read_run
-from shd_helpers.study.pretrained import SHA256, content_hash
 from shd_helpers.study.run_folder import Run, RunError, recipe_of
-from shd_helpers.study.trained_network import MEMBERS, check_own
+from shd_helpers.study.trained_network import MEMBERS, SHA256, check_own, content_hash
 
 _ABOUT = (
     "parameters",

@@ -18,8 +18,7 @@ from shd_corpus.recording_list import RecordingError
 from shd_helpers.command import run
 from shd_helpers.extras import pip_command
 from shd_helpers.network import choose_engine
-from shd_helpers.study.pretrained import load_pretrained
-from shd_helpers.study.trained_network import check_channels, input_of
+from shd_helpers.study.trained_network import check_channels, input_of, load_pretrained
 
 NETWORK = "small"
 # Of recordings from a microphone

@@ -112,7 +112,7 @@ def test_a_run_without_its_scores_is_run_again(home):
     home.finish(second, predicted=["two", "one"], scores=BY_SEED[0])
     found = reuse.find_pending_runs(sweep, sweep.runs)
     assert [each.run.hash for each in found.pending] == [first.hash]
-    reuse.store_finished_folders(sweep, found.only_in_folders)
+    results.store_predictions(sweep, found.only_in_folders)
     assert {*SCORES.read(home.scores)} == {second.hash}
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network import compiled_engine, engine_support, kernels
+from shd_helpers.network import compiled_engine, kernels
 from shd_helpers.network import module_engine as reference
 from shd_helpers.network.config import SURROGATES
 from shd_helpers.network.spiking import SpikingNetwork
@@ -454,9 +454,9 @@ REFUSED = {
 @pytest.mark.parametrize("change, reason", REFUSED.values(), ids=REFUSED.keys())
 def test_the_engine_says_why_it_cannot_compute_a_network(change, reason):
     model = make_model([12, 9, 4])
-    assert engine_support.unsupported_by_compiled_engine(model) is None
+    assert compiled_engine.unsupported_by_compiled_engine(model) is None
     change(model)
-    assert reason in engine_support.unsupported_by_compiled_engine(model)
+    assert reason in compiled_engine.unsupported_by_compiled_engine(model)
     with pytest.raises(ValueError, match=reason):
         compiled_engine.forward_backward(model, random_events(2, 5, 12, 4, 0.3), [0])
 

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from shd_circuit.quantize import unsupported_by_circuit
 from shd_helpers.network import (
     NetworkConfig,
     compiled_engine,
     engine,
-    engine_support,
     module_engine,
 )
 from shd_helpers.network.adaptive import AdaptiveLeaky
@@ -143,7 +143,7 @@ def test_layers_compute_what_a_loop_over_their_equations_computes(
     layers, options, surrogate, slope
 ):
     model = make_model(**layers, **options, surrogate=surrogate, slope=slope)
-    assert engine_support.unsupported_by_compiled_engine(model) is None
+    assert compiled_engine.unsupported_by_compiled_engine(model) is None
     events = random_events(9, 30, 20, 6, 0.2)
     index = np.array([4, 0, 1, 5, 3, 8])
     loss, scores = compiled_engine.forward_backward(model, events, index)
@@ -269,10 +269,10 @@ def test_no_bit_depends_on_the_number_of_threads():
 
 
 def test_circuits_refuse_what_the_engine_has_beyond_them():
-    assert engine_support.unsupported_by_circuit(make_model()) is None
-    reason = engine_support.unsupported_by_circuit(make_model(adaptive=(2,)))
+    assert unsupported_by_circuit(make_model()) is None
+    reason = unsupported_by_circuit(make_model(adaptive=(2,)))
     assert "lif2 is a shd_helpers.network.adaptive.AdaptiveLeaky, not snntorch's Leaky" in reason
-    reason = engine_support.unsupported_by_circuit(make_model(hidden_delays=((0,), (0, 5))))
+    reason = unsupported_by_circuit(make_model(hidden_delays=((0,), (0, 5))))
     assert reason == "layer 3 gets copies of the spikes before it that are (0, 5) steps late"
 
 

@@ -171,7 +171,7 @@ def test_a_pretrained_network_answers_as_in_the_checkout(user, seven):
         "import json, sys",
         "from shd_helpers.hear import Listener",
         f"answer = Listener().hear({str(seven)!r})",
-        "from shd_helpers.study.pretrained import load_pretrained",
+        "from shd_helpers.study.trained_network import load_pretrained",
         "print(json.dumps(answer), str(load_pretrained('small').file))",
     ]
     (line,) = user.python(*code)

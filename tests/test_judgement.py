@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import traceback
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -530,25 +529,13 @@ def test_a_file_and_what_it_imports_are_sent_to_other_processes(tmp_path):
     assert ended.stdout == b"6\n"
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (TerminatedWorkerError("SIGKILL"), "was killed, most likely because .* memory"),
-        (
-            BrokenProcessPool("un-serialize"),
-            r"ended \(ModuleNotFoundError: No module named 'amo'\)",
-        ),
-    ],
-)
-def test_memory_is_blamed_only_if_a_process_was_killed(monkeypatch, error, message):
-    error.__cause__ = Exception("\nTraceback\nModuleNotFoundError: No module named 'amo'\n")
-
+def test_memory_is_blamed_if_a_process_was_killed(monkeypatch):
     class Parallel:
         def __init__(self, *_, **__):
             pass
 
         def __call__(self, _):
-            raise error
+            raise TerminatedWorkerError("SIGKILL")
 
     monkeypatch.setattr(fold_training.joblib, "Parallel", Parallel)
     (fold, *_) = speaker_folds(toy_events())
@@ -556,7 +543,7 @@ def test_memory_is_blamed_only_if_a_process_was_killed(monkeypatch, error, messa
     task = FoldTask(
         nn.Linear, toy_events(), fold, 0, config, TrainOptions(), "cpu", "", Path("folder")
     )
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(RuntimeError, match=r"was killed, most likely because .* memory"):
         list(fold_training.train_folds([task, task], 2))
 
 

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from shd_helpers.network import choose_engine, module_engine
+from shd_helpers.network.compiled_engine import unsupported_by_compiled_engine
 from shd_helpers.network.engine import MODULE
-from shd_helpers.network.engine_support import unsupported_by_compiled_engine
 from shd_helpers.network.operation_counts import costs, uncounted_reason
 from shd_helpers.network.spiking import LayerStates
 from shd_helpers.study import TrainConfig, evaluate, fit, overfit, record_examples

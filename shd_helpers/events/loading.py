@@ -74,7 +74,8 @@ def load_events(
     moves: 100 utterances, 5 classes, 5 speakers; duration_s 1 cuts off 0.0 % of the spikes
     """
     files = _find_files(dataset, language)
-    events = concatenate(load_pair(files, downsampling, language or _default_language(dataset)))
+    usual = "english" if dataset == "spoken" else "both"
+    events = concatenate(load_pair(files, downsampling, language or usual))
     _warn_of_empty(events, files)
     n_classes = len(events.class_names)
     n_speakers = len(np.unique(events.speakers))
@@ -110,17 +111,22 @@ def cut_sentence(events: Events, grid: Downsampling) -> str:
     return f"duration_s {grid.duration_s:g} cuts off {100 * events.cut_share:.1f} % of the spikes"
 
 
-def _default_language(dataset: object) -> str:
-    """Return the language that is meant if none is given."""
-    return "english" if dataset == "spoken" else "both"
-
-
 def _find_files(
     dataset: str | Path | Sequence[str | Path], language: str | None
 ) -> tuple[Path, Path]:
     """Return the training file and the test file of what `load_events` takes."""
+    if dataset in NAMED:
+        return obtain(str(dataset), language or "english")
     if isinstance(dataset, str | Path):
-        return obtain(_name_or_folder(dataset), language or "english")
+        folder = Path(dataset).expanduser()
+        # A folder below the working directory is meant before one below the repository's root.
+        for path in (Path.cwd() / folder, resolve(folder)):
+            if path.is_dir():
+                return obtain(str(path))
+        raise DatasetError(
+            f"{dataset}: no such folder in {Path.cwd()}. Give 'spoken', 'hd', 'shd', or the "
+            "folder with <name>_train.h5 and <name>_test.h5."
+        )
     if len(dataset) != 2:
         raise DatasetError(
             f"{len(dataset)} files: a data set has two, the training file and the test file. Give "
@@ -128,22 +134,6 @@ def _find_files(
         )
     train, test = dataset
     return Path(train), Path(test)
-
-
-def _name_or_folder(dataset: str | Path) -> str:
-    """Return what `obtain` takes for the name or the folder that `load_events` takes."""
-    if dataset in NAMED:
-        return str(dataset)
-    folder = Path(dataset).expanduser()
-    # A folder below the working directory is meant before one below the repository's root.
-    if folder.is_dir():
-        return str(folder.resolve())
-    if resolve(folder).is_dir():
-        return str(dataset)
-    raise DatasetError(
-        f"{dataset}: no such folder in {Path.cwd()}. Give 'spoken', 'hd', 'shd', or the "
-        "folder with <name>_train.h5 and <name>_test.h5."
-    )
 
 
 def load_pair(

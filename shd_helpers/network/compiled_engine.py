@@ -7,6 +7,10 @@ docstring describes them, and `network.parameter_layout` says where parameters l
 results are snntorch's: the same operations in float32, rounded in the same order. Only sums over
 inputs, steps and utterances are added up in another order than a matrix product does.
 
+It has a neuron of its own, written without torch, so it knows some classes of layers and neurons
+and some of their options. A network that it can't compute runs in snntorch's loop, and a message
+gives the reason, from `unsupported_by_compiled_engine`.
+
 There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, or the caller's
 `torch.set_num_threads`. Nothing is set here, and no bit of a result depends on their number.
 """
@@ -15,13 +19,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+from snntorch import Leaky
+from torch import nn
 
 from shd_helpers.events.event_lists import Events, checked_utterances
-from shd_helpers.network import kernels
-from shd_helpers.network.engine_support import unsupported_by_compiled_engine
+from shd_helpers.network import kernels, module_engine, surrogates
+from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.module_engine import Index
 from shd_helpers.network.parameter_layout import ParameterLayout, aligned
-from shd_helpers.network.spiking import LayerStates, SpikingNetwork
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork, unfamiliar_component
 
 # Neurons x steps x utterances that are worth another thread: starting one takes as long.
 WORTH_A_THREAD = 1_000_000
@@ -167,3 +173,81 @@ def compute(
             "events: some are out of order, or outside of the grid of steps and units. Sort each "
             "utterance's events by step, and check n_steps and n_units"
         )
+
+
+# The classes of neurons that the compiled engine supports. Subclasses are refused.
+COMPILED_NEURONS = (Leaky, AdaptiveLeaky)
+
+
+def unsupported_by_compiled_engine(model: nn.Module) -> str | None:
+    """Say why the compiled engine can't compute a network.
+
+    It computes layers of `Leaky` or `AdaptiveLeaky` neurons with per-neuron, learned or unequal
+    betas and thresholds. Each layer may have delays, a surrogate and a slope of its own.
+    """
+    device = module_engine.device_of(model)
+    if device.type != "cpu":
+        return f"its parameters are on the device {device}"
+    if reason := unsupported_layers(model, COMPILED_NEURONS):
+        return reason
+    assert isinstance(model, SpikingNetwork)
+    compiled = [name for name, each in surrogates.TABLE.items() if each.kind is not None]
+    for i, (_, lif) in enumerate(model.layers, start=1):
+        name = getattr(lif.spike_grad, "surrogate", None)
+        if name not in compiled:
+            known = ", ".join(compiled)
+            return f"the surrogate of lif{i} is {_surrogate_name(lif)}, not one of {known}"
+    return None
+
+
+def unsupported_layers(model: nn.Module, neurons: tuple[type, ...]) -> str | None:
+    """Say what in a network's layers is unknown to a program that knows some classes of neurons."""
+    if reason := unfamiliar_component(model, neurons):
+        return reason
+    assert isinstance(model, SpikingNetwork)
+    for i, (fc, lif) in enumerate(model.layers, start=1):
+        is_last = i == model.n_layers
+        if reason := _unsupported_weights(i, fc, lif) or _unsupported_neurons(i, lif, is_last):
+            return reason
+    return None
+
+
+def _surrogate_name(lif: Leaky) -> str:
+    """Return how a message calls the surrogate of a layer, such as boxcar."""
+    step = lif.spike_grad
+    name = getattr(step, "surrogate", getattr(step, "__qualname__", type(step).__name__))
+    return str(name).partition(".<locals>")[0]  # snntorch's are functions within functions
+
+
+def _unsupported_weights(i: int, fc: nn.Linear, lif: Leaky) -> str | None:
+    """Say what is unusual about the tensors of layer i, or about how it is called."""
+    if not isinstance(fc.weight, nn.Parameter) or fc.bias is None:
+        return f"fc{i} is not a plain Linear layer with biases"
+    if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
+        return f"layer {i} has forward hooks"
+    tensors = [fc.weight, fc.bias, lif.beta, lif.threshold]
+    if isinstance(lif, AdaptiveLeaky):
+        per_neuron = [lif.left, lif.from_mem, lif.from_spk]
+        if any(tensor.shape != (fc.out_features,) for tensor in per_neuron):
+            return f"the adaptation of lif{i} isn't one of {fc.out_features} neurons"
+        tensors += per_neuron
+    if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in tensors):
+        return f"layer {i} is not in float32"
+    shapes = {(), (1,), (fc.out_features,)}
+    if lif.beta.shape not in shapes or lif.threshold.shape not in shapes:
+        return f"the beta or threshold of lif{i} is neither one number nor one per neuron"
+    return None
+
+
+def _unsupported_neurons(i: int, lif: Leaky, is_last: bool) -> str | None:
+    """Say which option of snntorch's neurons in layer i the kernels don't have."""
+    # Leaky's attribute reset_mechanism can be changed later, but that changes nothing in it.
+    is_reset_by_subtraction = lif.state_function.__func__ is Leaky._base_sub and lif.reset_delay
+    is_readout = is_last and SpikingNetwork.accumulates_only(lif)
+    if not is_reset_by_subtraction and not is_readout:
+        return f"lif{i} doesn't subtract its threshold one step after a spike"
+    if lif.inhibition or lif.state_quant or lif.init_hidden:
+        return f"lif{i} has inhibition, quantized states or hidden states"
+    if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
+        return f"the spikes of lif{i} are graded"
+    return None

@@ -21,7 +21,7 @@ from torch import nn
 from shd_corpus.checks import check_choice
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network import compiled_engine, module_engine
-from shd_helpers.network.engine_support import unsupported_by_compiled_engine
+from shd_helpers.network.compiled_engine import unsupported_by_compiled_engine
 from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.module_engine import Index
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork

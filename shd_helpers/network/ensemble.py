@@ -62,7 +62,9 @@ class Ensemble(nn.Module):
     Raises
     ------
     ValueError
-        If there is no member, or one of them is no module or appears twice.
+        If there is no member, or one of them appears twice.
+    TypeError
+        If one of them is no module.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -70,11 +72,6 @@ class Ensemble(nn.Module):
         listed = list(members)
         if not listed:
             raise ValueError("members []: an ensemble needs at least one network")
-        for number, member in enumerate(listed, start=1):
-            if not isinstance(member, nn.Module):
-                raise ValueError(
-                    f"member {number} is a {type(member).__name__}, not a torch.nn.Module"
-                )
         if len({id(member) for member in listed}) < len(listed):
             raise ValueError("members: one network appears twice. Give different networks")
         self.members = nn.ModuleList(listed)

@@ -173,7 +173,7 @@ class ParameterLayout:
                 band = windows.band
             surrogate = surrogates.surrogate_named(lif.spike_grad.surrogate)
             kind = READOUT if model.accumulates_only(lif) else surrogate.kind
-            assert kind is not None  # see `engine_support.unsupported_by_compiled_engine`
+            assert kind is not None  # see `compiled_engine.unsupported_by_compiled_engine`
             adapts = isinstance(lif, AdaptiveLeaky)
             layer = Layer(
                 n_inputs=fc.in_features,

@@ -17,13 +17,19 @@ _MODULES = {
     "one_run": ("finish_run", "list_utterances", "read_spiking_run", "score", "start_run"),
     "judgement": ("JudgeOptions", "Judgement", "judge"),
     "recipe": ("Recipe",),
-    "pretrained": ("load_network", "load_pretrained"),
     "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("classes_in_words", "read_run"),
     "run_writer": ("RunWriter",),
     "summary": ("summarize",),
     "tables": ("plan_of", "read_table", "results_dir"),
-    "trained_network": ("TrainedNetwork", "ensemble_of", "input_of", "load_utterances"),
+    "trained_network": (
+        "TrainedNetwork",
+        "ensemble_of",
+        "input_of",
+        "load_network",
+        "load_pretrained",
+        "load_utterances",
+    ),
     "training": ("TrainConfig", "TrainOptions", "fit", "overfit"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

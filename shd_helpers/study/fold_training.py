@@ -10,7 +10,6 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -138,7 +137,8 @@ def try_network(
         with seeded(1, device):
             other = build(make_model, events, device)
             _check_shape(name, scores, (len(index), len(events.class_names)))
-            _check_can_be_trained(name, model)
+            if not any(parameter.requires_grad for parameter in model.parameters()):
+                raise ValueError(f"make_model: the network of {name} has no parameters to train.")
             _check_is_new(name, other, model)
             engine.evaluate_batch(other, events, index)
             other_weights = _first_weights(other)
@@ -164,12 +164,6 @@ def _check_shape(name: str, scores: torch.Tensor, wanted: tuple[int, int]) -> No
             f"{tuple(scores.shape)} for {wanted[0]} utterances of {wanted[1]} classes. Its scores "
             f"must have the shape {wanted}."
         )
-
-
-def _check_can_be_trained(name: str, model: nn.Module) -> None:
-    """Raise ValueError if a network has no parameters to train."""
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError(f"make_model: the network of {name} has no parameters to train.")
 
 
 def _check_is_new(name: str, other: nn.Module, model: nn.Module) -> None:
@@ -249,12 +243,6 @@ def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTas
             "left. Finished folds are kept. Call judge again with fewer processes, such as "
             "JudgeOptions(n_processes=1)."
         ) from None
-    except BrokenProcessPool as error:  # such as an import that fails there
-        reason = str(error.__cause__ or error).strip(' \n"').splitlines()[-1]
-        raise RuntimeError(
-            f"a process that trains folds ended ({reason}). Finished folds are kept. "
-            "JudgeOptions(n_processes=1) trains in this process."
-        ) from error
 
 
 def _packed(make_model: MakeModel, options: TrainOptions) -> bytes:

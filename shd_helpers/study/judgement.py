@@ -356,7 +356,8 @@ def judge(
         )
     data_hash = _hash_of(events)
     identity, reason = _identify(make_model, network, data_hash, options, device)
-    folder = Path(options.folder).expanduser() / _folder_name(make_model, identity)
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:N_DIGITS]
+    folder = Path(options.folder).expanduser() / f"{as_run_name(name_of(make_model))}-{digest}"
     tasks = [
         FoldTask(
             make_model=make_model,
@@ -374,7 +375,10 @@ def judge(
     ]
     with atomic(folder / "settings.json") as unfinished:
         unfinished.write_text(f"{identity}\n", encoding="utf-8")
-    scores = _train_missing(tasks, _number_of_processes(options, device), reason)
+    n_processes = options.n_processes or joblib.cpu_count()
+    if torch.device(device).type != "cpu":
+        n_processes = 1  # on a GPU, one fold after the other
+    scores = _train_missing(tasks, n_processes, reason)
     return Judgement(
         table=_table(tasks, scores),
         class_names=events.class_names,
@@ -385,19 +389,6 @@ def judge(
         is_reusable=not reason,
         training=_training_settings(options),
     )
-
-
-def _folder_name(make_model: MakeModel, identity: str) -> str:
-    """Return the name of the folder for the folds of a call."""
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:N_DIGITS]
-    return f"{as_run_name(name_of(make_model))}-{digest}"
-
-
-def _number_of_processes(options: JudgeOptions, device: str) -> int:
-    """Return how many folds are trained at the same time: on a GPU, one."""
-    if torch.device(device).type != "cpu":
-        return 1
-    return options.n_processes or joblib.cpu_count()
 
 
 def _training_settings(options: JudgeOptions) -> dict[str, object]:

@@ -76,20 +76,14 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _parameters(given: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], Recipe]:
     """Return the parameters of the command line, and the recipe that they give, checked."""
-    defaults = _defaults()
+    defaults: dict[str, Any] = {}
+    for path in OF_A_RUN:
+        defaults |= notebook_parameters(path)
     parameters = {name: literal(text, defaults.get(name)) for name, text in given}
     check_parameters(parameters, defaults)
     all_parameters = defaults | parameters
     settings = {name: all_parameters[name] for name in SETTINGS if name in all_parameters}
     return parameters, Recipe.from_flat(settings, n_channels_of(settings["dataset"]))
-
-
-def _defaults() -> dict[str, Any]:
-    """Return the parameters of all notebooks of a run, with their defaults."""
-    defaults: dict[str, Any] = {}
-    for path in OF_A_RUN:
-        defaults |= notebook_parameters(path)
-    return defaults
 
 
 def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:

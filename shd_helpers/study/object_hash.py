@@ -36,6 +36,13 @@ _SKIPPED = {
 }
 
 
+# What decides what compiled code does: all but its file and its lines.
+_OF_CODE = (
+    "co_code", "co_consts", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_argcount",
+    "co_posonlyargcount", "co_kwonlyargcount", "co_flags", "co_exceptiontable",
+)  # fmt: skip
+
+
 class UnstableObjectError(ValueError):
     """An object can't be recognized later; the message is a clause that says why."""
 
@@ -130,20 +137,7 @@ class _Hasher:
 
     def _of_code(self, code: CodeType) -> list[str]:
         """Describe compiled code, without its file and its lines."""
-        parts = (
-            code.co_code,
-            code.co_consts,
-            code.co_names,
-            code.co_varnames,
-            code.co_freevars,
-            code.co_cellvars,
-            code.co_argcount,
-            code.co_posonlyargcount,
-            code.co_kwonlyargcount,
-            code.co_flags,
-            code.co_exceptiontable,
-        )
-        return [self.hash(each) for each in parts]
+        return [self.hash(getattr(code, name)) for name in _OF_CODE]
 
     def _of_class(self, kind: type) -> list[str]:
         """Describe a class by its name, or one of the user's by its file, bases and attributes."""

@@ -65,7 +65,7 @@ class RunWriter:
         description = other_network(model, recipe, len(training.class_names))
         self.folder = folder
         self._parts = parts
-        self._objects = references(parameters)
+        self._references = references(parameters)
         self._start_s = time.perf_counter()
         self._weights = [_weights(model)]  # of each epoch, from 0
         self.info: dict[str, Any] = {
@@ -79,7 +79,14 @@ class RunWriter:
             self.info["other_network"] = description
         self.info["hash"] = run_hash(parameters, data, description)
         self.info["seen_speakers"] = np.unique(training.speakers).tolist()
-        self.info |= _origin_of_run()
+        packages = {name: version(name) for name in PACKAGES}
+        self.info |= {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {"python": platform.python_version(), **packages},
+            "processor": _processor(),
+            "threads": torch.get_num_threads(),
+            "git_commit": _git_commit(),
+        }
         self.info["epochs"] = []
 
     def epoch(self, model: nn.Module, metrics: dict) -> None:
@@ -97,7 +104,12 @@ class RunWriter:
         class_scores: torch.Tensor | None = None,
     ) -> None:
         """Write the run folder of a network that is trained."""
-        self._complete_info(scores, costs)
+        self.info |= {"scores": dict(scores), "costs": dict(costs)}
+        self.info["wall_s"] = {
+            "training": sum(metrics["wall_s"] for metrics in self.info["epochs"]),
+            "total": time.perf_counter() - self._start_s,
+        }
+        json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
         if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
             raise ValueError(f"{self.folder}: a class score isn't finite")
         try:
@@ -109,7 +121,9 @@ class RunWriter:
                 if class_scores is not None:
                     scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
                     (unfinished / CLASS_SCORES).write_bytes(scores_file)
-                self._copy_user_code(unfinished)
+                for setting, text in self._references.items():
+                    file = find_file(text)
+                    (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
                 self._write_info(unfinished)
         except OSError as error:  # it names no file; `files.is_disk_full` looks for its text
             raise RunError(
@@ -117,23 +131,6 @@ class RunWriter:
                 "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
                 "folder is unchanged."
             ) from error
-
-    def _complete_info(
-        self, scores: Mapping[str, float | None], costs: Mapping[str, float]
-    ) -> None:
-        """Add what is known at the end of the run; ValueError if a number isn't finite."""
-        self.info |= {"scores": dict(scores), "costs": dict(costs)}
-        self.info["wall_s"] = {
-            "training": sum(metrics["wall_s"] for metrics in self.info["epochs"]),
-            "total": time.perf_counter() - self._start_s,
-        }
-        json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
-
-    def _copy_user_code(self, unfinished: Path) -> None:
-        """Copy the files of the user's own objects, such as a surrogate, into the run."""
-        for setting, text in self._objects.items():
-            file = find_file(text)
-            (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
 
     def _write_info(self, unfinished: Path) -> None:
         """Write ``run.json``, with the hashes of all other files."""
@@ -235,18 +232,6 @@ def _utterances(parts: Subsets) -> "pd.DataFrame":
             columns = {**origin(events), "speaker": events.speakers, "label": labels}
             tables.append(pd.DataFrame(columns).assign(role=role))
     return pd.concat(tables).drop_duplicates()  # augmented copies have the same rows
-
-
-def _origin_of_run() -> dict[str, Any]:
-    """Return when, where and with which code a run was made, as ``run.json`` says it."""
-    packages = {name: version(name) for name in PACKAGES}
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **packages},
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "git_commit": _git_commit(),
-    }
 
 
 def _processor() -> str:

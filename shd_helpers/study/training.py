@@ -207,7 +207,10 @@ def fit(
         }
         _check_finite(model, metrics)
         if validation is not None:
-            metrics |= _validate(model, validation, options.engine, quantization)
+            with _precision(model, quantization):
+                validated = evaluate(model, validation, options.engine)
+            metrics["validation_loss"] = validated.loss
+            metrics["validation_accuracy"] = validated.accuracy
         for optimizer in optimizers:
             optimizer.end_epoch()
         metrics["wall_s"] = time.perf_counter() - start_s
@@ -264,15 +267,6 @@ def _train_networks(
             train_epoch(network, events, optimizer, config, generator, quantization, options.engine)
         )
     return Metrics(*np.mean(metrics, axis=0).tolist())
-
-
-def _validate(
-    model: nn.Module, validation: Events, engine: str, quantization: Quantization | None
-) -> dict[str, float]:
-    """Return the loss and the accuracy for the validation utterances, by their names in `fit`."""
-    with _precision(model, quantization):
-        validated = evaluate(model, validation, engine)
-    return {"validation_loss": validated.loss, "validation_accuracy": validated.accuracy}
 
 
 def _check_finite(model: nn.Module, metrics: Mapping[str, float]) -> None:

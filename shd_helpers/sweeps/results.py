@@ -174,26 +174,19 @@ def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable
     A row replaces that of the same `run_name`. But one that failed replaces none that is done: a
     result stays until a later run of the same name has ended well.
     """
-    new = _as_texts(rows)
+    texts = [{name: _as_text(value) for name, value in row.items()} for row in rows]
+    new = pd.DataFrame(texts, dtype=str)
     with locked(path):
         old = read_texts(path) if path.exists() else new[:0]
-        new = _without_failures_of_done_runs(new, old)
-        merged = _fill_absent(_replace_rows(old, new))
+        done = old.run_name[old.status == "done"]
+        new = new[(new.status == "done") | ~new.run_name.isin(done)]
+        merged = _replace_rows(old, new)
+        # A setting that was added after a row was written had its default in that run. Columns of
+        # what is measured stay empty.
+        merged = merged.fillna({name: _as_text(DEFAULTS.get(name)) for name in merged.columns})
         merged = _sort_by_run_name(merged, order)
         with atomic(path) as unfinished:
             merged.to_csv(unfinished, index=False)
-
-
-def _as_texts(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
-    """Return rows as the file has them."""
-    texts = [{name: _as_text(value) for name, value in row.items()} for row in rows]
-    return pd.DataFrame(texts, dtype=str)
-
-
-def _without_failures_of_done_runs(new: pd.DataFrame, old: pd.DataFrame) -> pd.DataFrame:
-    """Return the new rows without those that failed and have an old row that is done."""
-    done = old.run_name[old.status == "done"]
-    return new[(new.status == "done") | ~new.run_name.isin(done)]
 
 
 def _replace_rows(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
@@ -204,16 +197,6 @@ def _replace_rows(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     remaining = old[~old.run_name.isin(new.run_name)]
     columns = [*new.columns, *old.columns.difference(new.columns, sort=False)]
     return pd.concat([new, remaining])[columns]
-
-
-def _fill_absent(table: pd.DataFrame) -> pd.DataFrame:
-    """Fill in the values of columns that a row lacks.
-
-    A setting that was added after a row was written had its default in that run. Columns of what is
-    measured stay empty.
-    """
-    absent = {name: _as_text(DEFAULTS.get(name)) for name in table.columns}
-    return table.fillna(absent)
 
 
 def _sort_by_run_name(table: pd.DataFrame, order: Iterable[str]) -> pd.DataFrame:

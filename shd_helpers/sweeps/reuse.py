@@ -4,13 +4,13 @@ A result is in the sweep's table or, if a sweep was killed, only in a run folder
 the code that computes has changed since its hash was recorded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from shd_helpers.data import NAMED
 from shd_helpers.study.identity import references
 from shd_helpers.study.tables import read_rows
-from shd_helpers.sweeps.results import RunResult, finished_run, store, store_predictions
+from shd_helpers.sweeps.results import RunResult, finished_run
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
 from shd_helpers.sweeps.sweep_file import SweepError, named
 from shd_helpers.user_code import load_object
@@ -41,7 +41,9 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
     rows = read_rows(sweep.table)
     done_rows = rows[rows.status == "done"]
     in_table = set(zip(done_rows.run_name, done_rows.hash, strict=True))
-    saved_hashes = _saved_hashes(sweep)
+    # of runs of which all is saved that the sweep saves beside its table
+    saved = [{*kept.read(kept.path(sweep.table))} for kept in sweep.stores]
+    saved_hashes = set.intersection(*saved) if saved else None
     needed_files = [name for each in sweep.stores for name in each.files]
     is_changed = code_has_changed()
     n_in_table = 0
@@ -72,22 +74,6 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
 def code_has_changed() -> bool:
     """Return whether the computing code isn't the one whose hash is recorded in versions.py."""
     return code_hash() != COMPUTING_CODE
-
-
-def _saved_hashes(sweep: Sweep) -> set[str] | None:
-    """Return the hashes of runs of which all is saved that the sweep saves beside its table.
-
-    None, if the sweep saves neither predictions nor class scores.
-    """
-    saved = [{*kept.read(kept.path(sweep.table))} for kept in sweep.stores]
-    return set.intersection(*saved) if saved else None
-
-
-def store_finished_folders(sweep: Sweep, finished: Mapping[RunSpec, RunResult]) -> None:
-    """Put runs that only a run folder has into the table, and save their predictions."""
-    if finished:
-        store(sweep, finished)
-        store_predictions(sweep, finished)
 
 
 def check_data(sweep: Sweep, runs: Sequence[RunSpec]) -> None:

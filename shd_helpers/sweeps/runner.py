@@ -35,7 +35,6 @@ from shd_helpers.sweeps.reuse import (
     check_user_code,
     code_has_changed,
     find_pending_runs,
-    store_finished_folders,
 )
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
@@ -103,7 +102,9 @@ def run_sweep(
     if code_has_changed():
         print(f"{sweep.name}: {CHANGED_CODE}", flush=True)
     found = find_pending_runs(sweep, runs, again)
-    store_finished_folders(sweep, found.only_in_folders)
+    if found.only_in_folders:
+        store(sweep, found.only_in_folders)
+        store_predictions(sweep, found.only_in_folders)
     ended: Results = {}
     try:
         if found.pending:
@@ -167,7 +168,13 @@ def _execute_all(
     n_failed = 0
     left = list(pending)
     with (
-        _progress_bar(sweep.name, n_runs, len(pending)) as bar,
+        tqdm(
+            desc=sweep.name,
+            bar_format=_BAR,
+            initial=n_runs - len(pending),
+            total=n_runs,
+            smoothing=0,  # time left by the mean run
+        ) as bar,
         _kept_environment(),
         connect(workers, len(pending)) as parallel,
     ):
@@ -209,17 +216,6 @@ def _results(
 def _numbered(number: int, *arguments: Any) -> tuple[int, RunResult | None]:
     """Execute a run, and return its number with its result, because results come in any order."""
     return number, execute(*arguments)
-
-
-def _progress_bar(name: str, n_runs: int, n_pending: int) -> tqdm:
-    """Return a bar for a sweep that counts the runs that are there already, too."""
-    return tqdm(
-        desc=name,
-        bar_format=_BAR,
-        initial=n_runs - n_pending,
-        total=n_runs,
-        smoothing=0,  # time left by the mean run; a bar that is looked at often forgets it
-    )
 
 
 @contextmanager

@@ -34,7 +34,7 @@ in the last of a hundred runs would cost hours.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,17 +53,20 @@ from shd_helpers.study.identity import obtain_and_identify, run_hash
 from shd_helpers.study.parameters import as_run_name, notebook_parameters
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.tables import COLUMNS
-from shd_helpers.sweeps.grid import (
+from shd_helpers.sweeps.saved import PREDICTIONS, SCORES, Store
+from shd_helpers.sweeps.sweep_file import (
+    SWEEPS,
     AxisValue,
     Grid,
+    SweepError,
     check_set_once,
+    named,
     read_fixed,
     read_grid,
     read_overrides,
+    read_yaml,
     with_absolute_paths,
 )
-from shd_helpers.sweeps.saved import PREDICTIONS, SCORES, Store
-from shd_helpers.sweeps.sweep_file import SWEEPS, SweepError, named, read_yaml
 from shd_helpers.user_code import is_reference, label_of
 
 FROZEN = "frozen.csv"  # beside tables: which of them stay as they are, and of which commit
@@ -80,9 +83,10 @@ class RunSpec:
     configuration: str  # its values, such as "slope=2.0,size=wide"; the same for all seeds
     named_values: dict[str, str]  # on the axes that aren't parameters: {"size": "wide"}
     parameters: dict[str, Any]  # all that the notebook has, with `seed` and `run_name`
-    data: dict[str, str]  # from identity.obtain_and_identify; empty if the notebook has no data set
-    hash: str  # from identity.run_hash
-    folder: Path  # the run folder; a worker may have another `runs_dir`
+    # From identity.obtain_and_identify; empty if the notebook has no data set.
+    data: dict[str, str] = field(default_factory=dict)
+    hash: str = ""  # from identity.run_hash, once the data are identified
+    folder: Path = Path()  # the run folder; a worker may have another `runs_dir`
 
     @property
     def run_name(self) -> str:
@@ -210,15 +214,7 @@ def _sweep_name(
     return "_".join([written, *(_label(key, value) for key, value in named.items())])
 
 
-class _PlannedRun(NamedTuple):
-    """A run whose data aren't identified yet; the fields are those of `RunSpec`."""
-
-    configuration: str
-    named_values: dict[str, str]
-    parameters: dict[str, Any]
-
-
-def _planned_runs(sweep: str, base: Mapping[str, Any], grid: Grid) -> Iterator[_PlannedRun]:
+def _planned_runs(sweep: str, base: Mapping[str, Any], grid: Grid) -> Iterator[RunSpec]:
     """Yield the run of every combination of values and seed.
 
     `base` has the parameters outside the grid: the notebook's defaults and what replaces them.
@@ -231,7 +227,7 @@ def _planned_runs(sweep: str, base: Mapping[str, Any], grid: Grid) -> Iterator[_
 
 def _planned_run(
     sweep: str, base: Mapping[str, Any], values: Mapping[str, AxisValue], seed: int
-) -> _PlannedRun:
+) -> RunSpec:
     """Return the run with one value of each axis (by the axis's name) and a seed."""
     labels = []
     for axis, value in values.items():
@@ -243,10 +239,10 @@ def _planned_run(
         parameters |= value.parameters
     parameters |= {"seed": seed, "run_name": run_name}
     named_values = {axis: value.name for axis, value in values.items() if axis not in base}
-    return _PlannedRun(configuration, named_values, parameters)
+    return RunSpec(configuration, named_values, parameters)
 
 
-def _check_planned_runs(path: Path, notebook: Path, runs: Sequence[_PlannedRun]) -> None:
+def _check_planned_runs(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
     """Raise SweepError if two runs share a folder, or the study would refuse a run's settings."""
     if len({run.parameters["run_name"] for run in runs}) < len(runs):
         raise SweepError(
@@ -260,20 +256,14 @@ def _check_planned_runs(path: Path, notebook: Path, runs: Sequence[_PlannedRun])
                 Recipe.from_flat(run.parameters, n_channels)
 
 
-def _identified(path: Path, planned: _PlannedRun) -> RunSpec:
+def _identified(path: Path, planned: RunSpec) -> RunSpec:
     """Return a run with the hashes of its data, which are made or downloaded where needed."""
     parameters = planned.parameters
     with named(f"{path}: {planned.configuration}"):
         data = obtain_and_identify(parameters) if "dataset" in parameters else {}
         digits = run_hash(parameters, data)
-    return RunSpec(
-        configuration=planned.configuration,
-        named_values=planned.named_values,
-        parameters=parameters,
-        data=data,
-        hash=digits,
-        folder=runs_dir() / parameters["run_name"],
-    )
+    folder = runs_dir() / planned.run_name
+    return replace(planned, data=data, hash=digits, folder=folder)
 
 
 def _label(key: str, value: Any) -> str:

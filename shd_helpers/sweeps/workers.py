@@ -91,21 +91,6 @@ class Shard(NamedTuple):
                 "job array. Tasks that have nothing to do end at once."
             )
 
-    def take(self, runs: Sequence[RunSpec]) -> list[RunSpec]:
-        """Return the runs of this share.
-
-        Parameters
-        ----------
-        runs : sequence of RunSpec
-            All runs of the sweep.
-
-        Returns
-        -------
-        list of RunSpec
-            Every `total`-th of them.
-        """
-        return list(runs[self.number - 1 :: self.total])
-
     def __str__(self) -> str:
         """Return the share as the command line gives it."""
         return f"{self.number}/{self.total}"
@@ -154,7 +139,7 @@ class Workers:
         """
         if self.shard is None:
             return list(runs)
-        return self.shard.take(runs)
+        return list(runs[self.shard.number - 1 :: self.shard.total])
 
     def check(self) -> None:
         """Check that there are such workers, and such a share.

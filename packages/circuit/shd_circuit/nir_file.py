@@ -20,11 +20,11 @@ import torch
 from snntorch import Leaky
 from torch import nn
 
+from shd_circuit.quantize import unsupported_by_circuit
 from shd_corpus.files import atomic
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network import ConvolutionalNetwork, NetworkConfig, SpikingNetwork
-from shd_helpers.network.engine_support import unsupported_by_circuit
 
 STEP_S = 1e-4  # what a step is called: snntorch and SpikingJelly take every graph's to be this
 UPDATE = (

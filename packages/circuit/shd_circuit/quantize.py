@@ -38,7 +38,7 @@ from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, Inte
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network import NetworkConfig, Quantization, SpikingNetwork, answers
-from shd_helpers.network.engine_support import unsupported_by_circuit
+from shd_helpers.network.compiled_engine import unsupported_layers
 from shd_helpers.network.quantization import layer_integers, membrane_range
 from shd_helpers.network.spiking import ChannelConv1d
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
@@ -171,6 +171,22 @@ def score_units(model: nn.Module, quantization: Quantization, circuit: IntegerNe
 def _whole_numbers(rounded: torch.Tensor) -> np.ndarray:
     """Return floats that are rounded already as int64."""
     return rounded.numpy().astype(np.int64)
+
+
+def unsupported_by_circuit(model: nn.Module) -> str | None:
+    """Say why a circuit can't compute a network.
+
+    Circuits have layers of `Leaky` neurons that are reset by subtraction, delays of the input
+    alone, and the readouts "spikes" and "membrane". The surrogate doesn't matter, because only the
+    backward pass uses it.
+    """
+    if reason := unsupported_layers(model, (Leaky,)):
+        return reason
+    assert isinstance(model, SpikingNetwork)
+    for i, delays in enumerate(model.layer_delays[1:], start=2):
+        if delays != (0,):
+            return f"layer {i} gets copies of the spikes before it that are {delays} steps late"
+    return None
 
 
 def _check_network(model: nn.Module, beta: float) -> None:
