@@ -16,7 +16,7 @@ from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_course.figures import listening
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network import NetworkConfig, build_network, choose_engine
-from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained
+from shd_helpers.study import evaluate, input_of, load_pretrained
 from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
 from tests import RESULTS
@@ -65,7 +65,7 @@ def content_of(path):
 def test_a_network_of_other_settings_than_its_hash_is_refused(tmp_path):
     about, weights = content_of(NETWORKS / "study_0.npz")
     about["parameters"]["language"] = "german"
-    pretrained.write_pretrained(tmp_path / "a.npz", about, weights)
+    write_pretrained(tmp_path / "a.npz", about, weights)
     refused = r"a\.npz: damaged .*have changed, because its hash is another.*git checkout HEAD -- r"
     with pytest.raises(RunError, match=refused):
         load_pretrained(tmp_path / "a.npz")

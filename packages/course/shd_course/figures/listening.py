@@ -18,8 +18,7 @@ from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK
 from shd_helpers.paths import ROOT
 from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.pretrained import load_pretrained
-from shd_helpers.study.trained_network import TrainedNetwork, input_of
+from shd_helpers.study.trained_network import TrainedNetwork, input_of, load_pretrained
 
 with from_extra("study"):
     import anywidget
