@@ -1,4 +1,4 @@
-"""Execute one run of a sweep, in this process or on a worker.
+"""Execute one run of a sweep, in this process or in one of its own.
 
 Only one process executes a run. Others wait until it has ended, and reuse its result.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from shd_helpers.paths import folder_variables
-from shd_helpers.study.identity import identify_user_code, references, run_hash
+from shd_helpers.study.identity import identify_user_code, references
 from shd_helpers.study.notebook_execution import NotebookError, execute_run, execution_lock
 from shd_helpers.study.tables import USER_CODE_SHA256
 from shd_helpers.sweeps.results import RunResult, finished_run
@@ -81,9 +81,7 @@ def _set_environment(environment: Mapping[str, str]) -> None:
 
 
 def check_unchanged(run: RunSpec) -> None:
-    """Check that this process would execute what the sweep wants."""
-    if run_hash(run.parameters, run.data) != run.hash:
-        raise RuntimeError("this worker has other code than the sweep: restart the workers")
+    """Check that the user's own Python files are those that the sweep has read."""
     if identify_user_code(run.parameters).get(USER_CODE_SHA256) != run.data.get(USER_CODE_SHA256):
         files = ", ".join(references(run.parameters).values())
         raise RuntimeError(f"{files}: changed while the sweep ran. Start the sweep again.")
