@@ -1,10 +1,10 @@
 # The public names. `__init__.py` imports each when it is asked for; type checkers read this file.
 from .events.augmentation import Augmentation as Augmentation
 from .events.downsampling import Downsampling as Downsampling
+from .events.downsampling import SpikesToFrames as SpikesToFrames
 from .events.event_lists import Events as Events
 from .events.loading import load_events as load_events
 from .events.split import shd_folds as shd_folds
-from .events.downsampling import SpikesToFrames as SpikesToFrames
 from .figures.surrogate_plot import plot_surrogate as plot_surrogate
 from .hear import Listener as Listener
 from .network.adaptive import AdaptiveLeaky as AdaptiveLeaky
@@ -14,9 +14,9 @@ from .network.spiking import SpikingNetwork as SpikingNetwork
 from .study.evaluation import evaluate as evaluate
 from .study.judgement import JudgeOptions as JudgeOptions
 from .study.judgement import judge as judge
-from .study.trained_network import load_pretrained as load_pretrained
 from .study.recipe import Recipe as Recipe
 from .study.tables import read_table as read_table
+from .study.trained_network import load_pretrained as load_pretrained
 from .study.training import TrainConfig as TrainConfig
 from .study.training import TrainOptions as TrainOptions
 from .study.training import fit as fit

@@ -25,10 +25,10 @@ from shd_helpers.study import (
     load_pretrained,
     record_examples,
 )
+from shd_helpers.study.one_run import RunWriter
 from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, read_run
-from shd_helpers.study.run_writer import RunWriter
 from shd_helpers.user_code import UserCodeError
 from tests.builders.events import random_events
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from shd_helpers.study import identity, tables
-from shd_helpers.study.notebook_execution import execution_lock
+from shd_helpers.study.notebooks import execution_lock
 from shd_helpers.study.tables import (
     COSTS,
     DATA,
@@ -23,11 +23,11 @@ from shd_helpers.study.tables import (
     read_table,
 )
 from shd_helpers.sweeps import results, reuse, runner
-from shd_helpers.sweeps.execution import execute
 from shd_helpers.sweeps.results import RunResult, finished_run
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import PendingRun, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
+from shd_helpers.sweeps.workers import execute
 from tests.damage import damages
 from tests.toy import write_toy
 

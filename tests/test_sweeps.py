@@ -14,7 +14,7 @@ import nbformat
 import psutil
 import pytest
 
-from shd_helpers.study.predictions import collect_predictions
+from shd_helpers.study.tables import collect_predictions
 from shd_helpers.sweeps import runner
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep

@@ -1,6 +1,7 @@
 # The public names. `__init__.py` imports each when it is asked for; type checkers read this file.
 from .augmentation import Augmentation as Augmentation
 from .downsampling import Downsampling as Downsampling
+from .downsampling import SpikesToFrames as SpikesToFrames
 from .downsampling import downsample as downsample
 from .event_lists import Events as Events
 from .event_lists import concatenate as concatenate
@@ -15,4 +16,3 @@ from .split import load_subsets as load_subsets
 from .split import shd_folds as shd_folds
 from .split import speaker_folds as speaker_folds
 from .torch_dataset import EventsDataset as EventsDataset
-from .downsampling import SpikesToFrames as SpikesToFrames

@@ -2,7 +2,7 @@
 
 `run_sweep` reads the sweep's file, and finds out which runs are missing from its table and the run
 folders (`sweeps.reuse`). joblib executes these (`sweeps.workers`), each by papermill
-(`sweeps.execution`). As runs end, this puts them into the table (`sweeps.results`).
+(`sweeps.workers`). As runs end, this puts them into the table (`sweeps.results`).
 sweeps/README.md says what happens when something goes wrong.
 """
 
@@ -26,7 +26,6 @@ from shd_corpus.dataset_error import DatasetError
 from shd_corpus.files import is_disk_full
 from shd_helpers.command import run as run_command
 from shd_helpers.study.tables import TableError
-from shd_helpers.sweeps.execution import FOREVER_S, execute, run_environment
 from shd_helpers.sweeps.results import RESUME, RunResult, own_rows, store, store_predictions
 from shd_helpers.sweeps.reuse import (
     CHANGED_CODE,
@@ -38,7 +37,14 @@ from shd_helpers.sweeps.reuse import (
 )
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
-from shd_helpers.sweeps.workers import Shard, Workers, start_processes
+from shd_helpers.sweeps.workers import (
+    FOREVER_S,
+    Shard,
+    Workers,
+    execute,
+    run_environment,
+    start_processes,
+)
 
 RUN_S = 6 * 3600.0  # most time for a run, unless it is given
 _BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}"
