@@ -79,7 +79,7 @@ $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 
 # what tests and linters need, and the circuit, which they include
 $(INSTALLED)-test: $(INSTALLED) circuit/pyproject.toml
-	$(INSTALL) --no-compile -q -e '.[study,test]' -e ./circuit
+	$(INSTALL) --no-compile -q -e '.[study,cluster,test]' -e ./circuit
 	@touch $(INSTALLED)-circuit $(INSTALLED)-test
 
 study: $(INSTALLED)

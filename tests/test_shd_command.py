@@ -15,7 +15,7 @@ from tests.imports import loaded_by
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 # the modules of what the extras install
 NOT_IN_THE_CORE = (
-    *("IPython", "anywidget", "ipykernel", "ipywidgets"),
+    *("IPython", "anywidget", "bokeh", "dask", "distributed", "ipykernel", "ipywidgets"),
     *("jupyter_client", "jupyterlab", "nbformat", "papermill", "ruamel", "seaborn", "traitlets"),
 )
 
@@ -68,21 +68,21 @@ def test_a_command_that_is_none_is_refused(capsys):
 
 
 def test_a_missing_library_is_named_with_pips_command():
-    with pytest.raises(MissingExtraError) as error, from_extra("study"):
+    with pytest.raises(MissingExtraError) as error, from_extra("cluster"):
         import no_such_library.part  # noqa: F401
     assert "no_such_library isn't installed" in str(error.value)
-    assert "python -m pip install 'shd-downsizing-study[study]'" in str(error.value)
+    assert "python -m pip install 'shd-downsizing-study[cluster]'" in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["ruamel", "ruamel.yaml", "ruamel.yaml.nodes"])
 def test_a_missing_yaml_library_is_named_as_pip_knows_it(name):
     """Its modules are in a namespace package, whose name alone is that of no library."""
-    with pytest.raises(MissingExtraError, match=r"ruamel\.yaml isn't"), from_extra("study"):
+    with pytest.raises(MissingExtraError, match=r"ruamel\.yaml isn't"), from_extra("cluster"):
         raise ModuleNotFoundError(f"No module named '{name}'", name=name)
 
 
 def test_a_mistake_in_this_package_is_no_missing_library():
-    with pytest.raises(ModuleNotFoundError), from_extra("study"):
+    with pytest.raises(ModuleNotFoundError), from_extra("cluster"):
         import shd_helpers.no_such_module  # noqa: F401
 
 
@@ -121,4 +121,4 @@ def test_without_its_extra_a_part_names_pips_command(code, extra):
 
 
 def test_extras_that_messages_name_exist():
-    assert {"study", "microphone"} <= set(EXTRAS)
+    assert {"study", "cluster", "microphone"} <= set(EXTRAS)

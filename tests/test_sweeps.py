@@ -7,23 +7,27 @@ it is wanted, and for a long time at most.
 import json
 import os
 import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import nbformat
 import psutil
 import pytest
+from distributed import LocalCluster
 
 from shd_helpers.study.tables import collect_predictions
 from shd_helpers.sweeps import runner
+from shd_helpers.sweeps import workers as workers_module
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
-from shd_helpers.sweeps.workers import Shard, Workers
-from tests.sweep_home import LONG_S, family, nothing_left, wait_until
+from shd_helpers.sweeps.workers import Shard, Workers, connect
+from tests.sweep_home import LONG_S, family, nothing_left, stopped, wait_until
 from tests.toy import small_data
 
-pytestmark = pytest.mark.xdist_group("sweeps")
+pytestmark = pytest.mark.xdist_group("cluster")  # one scheduler for all
 
 
 def call(monkeypatch, *arguments):
@@ -36,8 +40,29 @@ def call(monkeypatch, *arguments):
     return 0
 
 
-def test_another_start_executes_what_is_missing_and_ends_with_the_same_table(home):
-    far = run_sweep(home.yaml, workers=Workers(2))
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """A scheduler and two workers, started by hand; returns the address."""
+    folder = tmp_path_factory.mktemp("cluster")
+    file = folder / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    here = ["--host", "127.0.0.1", "--scheduler-file", str(file), "--no-dashboard"]
+    worker = [*dask, "worker", *here, "--nthreads", "1"]
+    commands = [
+        [*dask, "scheduler", *here, "--port", "0"],
+        *[[*worker, "--local-directory", str(folder / name)] for name in "ab"],
+    ]
+    processes = []
+    with stopped(processes):
+        for command in commands:
+            log = (folder / f"log{len(processes)}").open("w")
+            processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=folder))
+            wait_until(file.exists, "the scheduler has written its file")
+        yield json.loads(file.read_text())["address"]
+
+
+def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, scheduler):
+    far = run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
     assert far.status.tolist() == ["done"] * 4, far.error.max()
     assert home.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
     assert {seen for *_, seen in home.log()} == {"11-"}  # one thread for OpenMP and for numba
@@ -64,43 +89,43 @@ def test_another_start_executes_what_is_missing_and_ends_with_the_same_table(hom
     assert f"{reused}, 2 executed, 0 failed. Table: {table}\n" in out
 
 
-def test_workers_take_the_sweep_s_environment_and_leave_it(home, monkeypatch):
+def test_workers_take_the_sweep_s_environment_and_leave_it(home, scheduler, monkeypatch):
     home.write(grid={"x": [1.0]})
     home.order(1.0, 0, "wait")
     home.order(1.0, 1, "wait")
     monkeypatch.setenv("SHD_MARK", "!")
     with ThreadPoolExecutor() as pool:
-        sweep = pool.submit(run_sweep, home.yaml, workers=Workers(2))
+        sweep = pool.submit(run_sweep, home.yaml, workers=Workers(scheduler=scheduler))
         wait_until(lambda: len(home.log()) == 2, "both workers are at it")
         home.order(1.0, 0, "")
         home.order(1.0, 1, "")
         assert (sweep.result(LONG_S).status == "done").all()
     monkeypatch.delenv("SHD_MARK")
     home.write(grid={"x": [2.0]})
-    run_sweep(home.yaml, workers=Workers(2))
+    run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
     assert [seen for *_, seen in home.log()] == ["11!", "11!", "11-", "11-"]
 
 
-def test_a_run_that_fails_does_not_stop_the_others(home, monkeypatch, capsys):
+def test_a_run_that_fails_does_not_stop_the_others(home, scheduler, monkeypatch, capsys):
     """Not even if its error only talks of a full disk."""
     home.order(1.0, 1, "fail")
-    assert call(monkeypatch, home.yaml, "--workers", "2") == 1
+    assert call(monkeypatch, home.yaml, "--scheduler", scheduler) == 1
     assert home.rows().status.tolist() == ["done", "failed", "done", "done"]
     error = home.rows().error[1]
     assert "Traceback" in error and "ZeroDivisionError" in error and "no luck" in error
     out, bar = capsys.readouterr()
     assert "ZeroDivisionError: no luck" in out and "trial 4/4 |" in bar and "1 failed" in bar
     home.order(1.0, 1, "")
-    assert call(monkeypatch, home.yaml, "--workers", "2") == 0
+    assert call(monkeypatch, home.yaml, "--scheduler", scheduler) == 0
     assert home.rows().status.tolist() == ["done"] * 4
     assert home.begun() == [(1.0, 0), (1.0, 1), (1.0, 1), (2.0, 0), (2.0, 1)]
 
 
-def test_the_timeout_is_for_the_whole_run_and_leaves_no_kernel(home):
+def test_the_timeout_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
     """Each of two cells stays below the limit, both together don't."""
     home.write(grid={"x": [1.0]}, seeds=[0])
     home.order(1.0, 0, "slow")
-    table = run_sweep(home.yaml, workers=Workers(2), timeout_s=3.5)
+    table = run_sweep(home.yaml, workers=Workers(scheduler=scheduler), timeout_s=3.5)
     assert table.status.tolist() == ["failed"]
     assert "time-out: more than 3.5 s" in table.error[0]
     nothing_left([pid for _, _, pid, _ in home.log()])
@@ -147,13 +172,13 @@ def test_a_killed_sweep_leaves_no_process_and_the_next_one_runs_what_is_missing(
     assert home.begun() == sorted([(1.0, 0), *[(1.0, 1), (2.0, 0)] * 2, (2.0, 1)])
 
 
-def test_two_sweeps_at_once_run_everything_once(home):
+def test_two_sweeps_at_once_run_everything_once(home, scheduler):
     """One has begun a run, the other waits for it and takes its result."""
     home.order(1.0, 0, "wait")
     command = home.command("--workers", "1")
     wait_until(lambda: home.log(), "the run has begun")
     with ThreadPoolExecutor() as pool:
-        other = pool.submit(run_sweep, home.yaml, workers=Workers(2))
+        other = pool.submit(run_sweep, home.yaml, workers=Workers(scheduler=scheduler))
         wait_until(lambda: (1.0, 1) in home.begun(), "the other works, too")
         home.order(1.0, 0, "")
         ended = other.result(LONG_S)
@@ -163,7 +188,7 @@ def test_two_sweeps_at_once_run_everything_once(home):
     assert home.rows().status.tolist() == ["done"] * 4
 
 
-def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, monkeypatch):
+def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, scheduler, monkeypatch):
     home.write(seeds=[0])
     home.finish_all()
     run_sweep(home.yaml)
@@ -172,10 +197,10 @@ def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, monkeyp
     home.order(3.0, 0, "disk")
     monkeypatch.setattr(runner, "is_disk_full", lambda error, folder: "[Errno 28]" in error)
     with pytest.raises(SweepError, match=r"No space left on device.*are kept"):
-        run_sweep(home.yaml, workers=Workers(2))
+        run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
     assert home.table.read_text() == before
     home.order(3.0, 0, "")
-    assert (run_sweep(home.yaml, workers=Workers(2)).status == "done").all()
+    assert (run_sweep(home.yaml, workers=Workers(scheduler=scheduler)).status == "done").all()
     assert home.begun() == [(3.0, 0)] * 2
 
 
@@ -196,16 +221,44 @@ def test_ctrl_c_ends_cleanly(home, n_workers):
     assert home.rows().status.tolist() == ["done"]
 
 
-def test_a_sweep_without_workers_ends_with_a_reason(home):
+def test_a_sweep_without_workers_ends_with_a_reason(home, monkeypatch):
+    """Neither a number that makes none, nor a cluster that has lost them all, waits for ever."""
     for workers in (0, -1):
         with pytest.raises(SweepError, match=f"--workers {workers}: must be at least 1"):
             run_sweep(home.yaml, workers=Workers(processes=workers))
     assert home.log() == []
+    monkeypatch.setattr(workers_module, "NO_WORKER_S", 0.5)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as empty:
+        address = empty.scheduler_address
+        with pytest.raises(SweepError, match=rf"--scheduler {address}: no answer, or no worker"):
+            run_sweep(home.yaml, workers=Workers(scheduler=address))
 
 
-def test_shards_run_every_nth_run_and_fill_one_table(home, monkeypatch, capsys):
+def test_a_single_worker_of_a_scheduler_executes_the_runs():
+    """joblib would take this process instead, if it knew that there is only one."""
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        with connect(Workers(scheduler=cluster.scheduler_address), 2) as parallel:
+            processes = {*parallel([joblib.delayed(os.getpid)()] * 2)}
+    assert len(processes) == 1 and os.getpid() not in processes
+
+
+def test_workers_with_several_threads_are_refused(home):
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        with pytest.raises(SweepError, match="a worker needs exactly one thread"):
+            run_sweep(home.yaml, workers=Workers(scheduler=cluster.scheduler_address))
+    assert home.log() == []
+
+
+def test_shards_run_every_nth_run_without_dask_and_fill_one_table(home, monkeypatch, capsys):
+    """The first in a process of its own, which can't import Dask."""
     home.write(grid={"x": [1.0, 2.0, 3.0]})
-    command = home.command("--shard", "1/2", "--workers", "2")
+    code = "import sys; sys.modules['dask'] = sys.modules['distributed'] = None; "
+    code += "from shd_helpers.sweeps.runner import main; main()"
+    command = home.start(sys.executable, "-c", code, home.yaml, "--shard", "1/2", "--workers", "2")
     assert command.wait(LONG_S) == 0, command.out.read_text()
     first = [(1.0, 0), (2.0, 0), (3.0, 0)]
     assert home.begun() == first and home.rows().status.tolist() == ["done"] * 3
@@ -220,24 +273,24 @@ def test_shards_run_every_nth_run_and_fill_one_table(home, monkeypatch, capsys):
     assert home.rows().seed.tolist() == [0, 1] * 3  # in the sweep's order
 
 
-def test_a_shard_s_share_does_not_depend_on_what_has_finished(home):
+def test_a_shard_s_share_does_not_depend_on_what_has_finished(home, scheduler):
     """So a task that starts again takes its own runs, and leaves the others to the other tasks."""
     home.write(grid={"x": [1.0, 2.0, 3.0]})
     home.finish(read_sweep(home.yaml).runs[0])
-    second = Workers(2, Shard(2, 3))
+    second = Workers(shard=Shard(2, 3), scheduler=scheduler)
     table = run_sweep(home.yaml, workers=second)
     assert list(zip(table.x, table.seed, strict=True)) == [(1.0, 1), (3.0, 0)]
     assert home.begun() == [(1.0, 1), (3.0, 0)]
     assert len(run_sweep(home.yaml, workers=second)) == 2 and len(home.begun()) == 2
 
 
-def test_a_shard_puts_off_a_run_that_another_process_is_at(home):
+def test_a_shard_puts_off_a_run_that_another_process_is_at(home, scheduler):
     """It does the rest first, and then takes the other's result."""
     home.write(seeds=[0])
     home.order(1.0, 0, "wait")
     environment = dict(os.environ)
     with ThreadPoolExecutor() as pool:
-        other = pool.submit(run_sweep, home.yaml, workers=Workers(2))
+        other = pool.submit(run_sweep, home.yaml, workers=Workers(scheduler=scheduler))
         wait_until(lambda: (1.0, 0) in home.begun(), "the other is at the first run")
         home.order(2.0, 0, "")
         command = home.command("--shard", "1/1")
@@ -296,7 +349,7 @@ def test_a_share_that_is_none_is_refused(home, text, monkeypatch):
     assert home.log() == [] and not home.table.exists()
 
 
-def test_a_sweep_of_the_training_notebook(home):
+def test_a_sweep_of_the_training_notebook(home, scheduler):
     home.write(
         notebook="03_model_training",
         fixed={"dataset": small_data(), "epochs": 2, "n_hidden": 16, "batch_size": 32},
@@ -304,7 +357,7 @@ def test_a_sweep_of_the_training_notebook(home):
         seeds=[3],
         keep_predictions=True,
     )
-    table = run_sweep(home.yaml, workers=Workers(2))
+    table = run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
     assert table.status.tolist() == ["done"], table.error[0]
     assert table.dataset[0] == "toy" and table.seed[0] == 3 and table.lr[0] == 2e-3
     folder = home.runs.with_name("trial_toy") / "lr=0.002,seed=3"

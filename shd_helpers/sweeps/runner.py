@@ -41,9 +41,9 @@ from shd_helpers.sweeps.workers import (
     FOREVER_S,
     Shard,
     Workers,
+    connect,
     execute,
     run_environment,
-    start_processes,
 )
 
 RUN_S = 6 * 3600.0  # most time for a run, unless it is given
@@ -74,8 +74,9 @@ def run_sweep(
     again : str, optional
         Also run those whose name contains this text, whether they are there or not.
     workers : Workers, optional
-        Which runs are executed, and by how many processes. Default: all that are missing, by one
-        process for each core of this machine.
+        Which runs are executed, and by which processes. Default: all that are missing, by one
+        process for each core of this machine. Workers elsewhere see the same files under the same
+        paths.
     timeout_s : float, optional
         Time that one run may take, seconds. Default: 6 hours.
 
@@ -90,7 +91,9 @@ def run_sweep(
     Raises
     ------
     SweepError, TableError, DatasetError
-        If the sweep can't start, a worker is lost, or the disk is full.
+        If the sweep can't start, a worker or the scheduler is lost, or the disk is full.
+    MissingExtraError
+        If a scheduler was named, and Dask isn't installed.
     """
     sweep = read_sweep(name, overrides)
     workers = workers or Workers()
@@ -178,8 +181,8 @@ def _execute_all(
             smoothing=0,  # time left by the mean run
         ) as bar,
         _kept_environment(),
+        connect(workers, len(pending)) as parallel,
     ):
-        parallel = start_processes(workers, len(pending))
         for wait_s in (0.0, FOREVER_S):
             settings = (sweep.notebook, timeout_s, run_environment(), wait_s)
             busy = []
@@ -201,7 +204,7 @@ def _results(
 ) -> Iterator[tuple[int, RunResult | None]]:
     """Yield the number of each run that has ended, and its result; None if it is busy elsewhere.
 
-    SweepError, if a worker is lost.
+    SweepError, if the workers or their scheduler are lost.
     """
     calls = [joblib.delayed(_numbered)(i, each, *settings) for i, each in enumerate(pending)]
     try:
@@ -211,6 +214,8 @@ def _results(
         raise SweepError(
             f"a process that executed a run was killed, perhaps for lack of memory. {RESUME}"
         ) from None
+    except Exception as error:
+        raise SweepError(f"the workers are lost ({error!r}). {RESUME}") from error
 
 
 def _numbered(number: int, *arguments: Any) -> tuple[int, RunResult | None]:
@@ -267,9 +272,11 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="S",
         help=f"stop a run that takes longer than S seconds (default: {RUN_S:g})",
     )
-    parser.add_argument(
+    workers = parser.add_mutually_exclusive_group()
+    workers.add_argument(
         "--workers", type=int, help="processes on this machine (default: one for each core)"
     )
+    workers.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
     parser.add_argument(
         "--shard",
         metavar="I/N",
@@ -293,7 +300,7 @@ def _overrides(texts: Sequence[str]) -> dict[str, object]:
 def _workers(arguments: argparse.Namespace) -> Workers:
     """Return the workers that a command line asks for, checked."""
     shard = None if arguments.shard is None else Shard.read(arguments.shard)
-    workers = Workers(arguments.workers, shard)
+    workers = Workers(arguments.workers, arguments.scheduler, shard)
     workers.check()
     return workers
 
