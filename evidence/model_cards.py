@@ -18,8 +18,7 @@ from shd_corpus.files import atomic
 from shd_helpers.command import run
 from shd_helpers.paths import networks_dir, results_dir
 from shd_helpers.study import speaker_accuracies
-from shd_helpers.study.predictions import collect_predictions
-from shd_helpers.study.tables import read_table
+from shd_helpers.study.tables import collect_predictions, read_table
 from shd_judge import interval
 
 UNSEEN = (4, 5)  # the official training file has no utterance of these two speakers

@@ -31,7 +31,7 @@ from shd_corpus.shd_file import read_shd
 from shd_corpus.sound_file import read_sound
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
-from shd_helpers.study import notebook_execution
+from shd_helpers.study import notebooks
 from shd_helpers.study.run_folder import RunError
 from tests import RESULTS
 
@@ -339,7 +339,7 @@ def test_a_foreign_kernel_named_python3_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     assert KernelSpecManager().get_kernel_spec("python3").argv[0] == "/usr/bin/python3"
     with pytest.raises(RunError) as error:
-        notebook_execution.execute_run({}, tmp_path / "runs" / "x")
+        notebooks.execute_run({}, tmp_path / "runs" / "x")
     assert str(place) in str(error.value)
     assert sys.executable in str(error.value)
     assert "JUPYTER_PATH" in str(error.value)
@@ -349,7 +349,7 @@ def test_a_foreign_kernel_named_python3_is_refused(tmp_path, monkeypatch):
 def test_a_kernel_that_starts_this_python_is_taken(tmp_path, monkeypatch, program):
     kernel_of(tmp_path, program)
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    notebook_execution.execute_run({}, tmp_path / "runs" / "x")
+    notebooks.execute_run({}, tmp_path / "runs" / "x")
 
 
 def run(code, stdout=subprocess.PIPE, **environment):

@@ -29,7 +29,7 @@ def copied(tmp_path):
 
 
 def test_a_copied_checkout_s_kernels_have_its_own_package(copied):
-    code = "from pathlib import Path; from shd_helpers.study.notebook_execution import execute_run"
+    code = "from pathlib import Path; from shd_helpers.study.notebooks import execute_run"
     code += "; execute_run({Path('notebooks/a.ipynb').absolute(): {}}, Path('run').absolute())"
     inherited = {k: v for k, v in os.environ.items() if k[:3] not in ("PYT", "SHD")}
     subprocess.run([sys.executable, "-c", code], cwd=copied, env=inherited, check=True)

@@ -34,8 +34,8 @@ from shd_helpers.study import (
     seen_and_unseen_accuracy,
     training,
 )
+from shd_helpers.study.one_run import RunWriter
 from shd_helpers.study.run_folder import RunError, read_run
-from shd_helpers.study.run_writer import RunWriter
 from shd_helpers.sweeps.runner import is_disk_full
 from tests.builders.events import random_events
 from tests.builders.run_folders import EPOCH, PARTS, PREDICTIONS, network, write_run
@@ -143,8 +143,8 @@ def found(tmp_path_factory):
     code = (
         "import sys, tests.test_run_folder as t\n"
         "from pathlib import Path\n"
-        "from shd_helpers.study import run_writer\n"
-        "run_writer._git_commit = str  # takes longer than all else\n"
+        "from shd_helpers.study import one_run\n"
+        "one_run._git_commit = str  # takes longer than all else\n"
         "folder = Path(sys.argv[1]) / 'home' / 'run'\n"
         "t.interrupt(folder, 'killed')\n"
         "t.interrupt(folder, 'disk full')\n"

@@ -24,9 +24,9 @@ from shd_helpers.study import (
     load_pretrained,
     load_utterances,
 )
+from shd_helpers.study.one_run import RunWriter
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, read_run
-from shd_helpers.study.run_writer import RunWriter
 from tests.builders.events import random_events
 
 SETTINGS = {"n_hidden": 12, "pool_steps": 10, "language": "both", "readout": "membrane"}

@@ -19,13 +19,14 @@ from shd_corpus.class_names import ENGLISH
 from shd_corpus.speech import SpeechError
 from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study import notebooks
-from shd_helpers.study.notebook_execution import (
+from shd_helpers.study.notebooks import (
     NotebookError,
     execute_run,
     execution_lock,
+    main,
+    report,
     without_lessons,
 )
-from shd_helpers.study.notebooks import main, report
 
 
 def study(cwd, *arguments):

@@ -20,7 +20,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from shd_helpers.study.predictions import collect_predictions
+from shd_helpers.study.tables import collect_predictions
 from shd_helpers.sweeps import runner
 from shd_helpers.sweeps import workers as workers_module
 from shd_helpers.sweeps.runner import run_sweep

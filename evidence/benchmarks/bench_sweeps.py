@@ -11,7 +11,7 @@ from pathlib import Path
 from shd_helpers import data as datasets
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.study.notebook_execution import execute_run
+from shd_helpers.study.notebooks import execute_run
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.workers import Workers

@@ -72,10 +72,7 @@ class JudgeOptions:
     folder: str | Path = "runs/judge"
 
     def __post_init__(self) -> None:
-        """Check the types of all values."""
-        for name, kind in (("train_config", TrainConfig), ("train_options", TrainOptions)):
-            if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"{name} {quoted(getattr(self, name))}: give a {kind.__name__}")
+        """Check the number of processes."""
         check_whole("n_processes", self.n_processes, 0, 10_000)
 
 

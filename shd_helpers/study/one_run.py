@@ -1,28 +1,282 @@
-"""The steps of a run around its training, as notebook 3 takes them: list, start, score, finish."""
+"""The steps of a run around its training, as notebook 3 takes them: list, start, score, finish.
 
-from collections.abc import Mapping
+`finish_run` writes the run folder. A run is complete or absent, whenever a process is killed. All
+its files are written to the hidden folder ``.unfinished`` in the run folder. When they are
+complete, the old ``run.json`` is removed, the new files take the places of the old ones, and the
+new ``run.json`` comes last. A folder without ``run.json`` holds no run. Other files in the run
+folder, such as executed notebooks and figures, stay.
+"""
+
+import io
+import json
+import platform
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
+import torch
+from llvmlite.binding import get_host_cpu_name
 from torch import nn
 
+from shd_corpus.files import sha256, sync
 from shd_helpers.data import dataset_name, speaker_name
 from shd_helpers.events import Subsets
 from shd_helpers.extras import from_extra
 from shd_helpers.network import costs, uncounted_reason
-from shd_helpers.paths import runs_dir
+from shd_helpers.paths import IN_CHECKOUT, ROOT, runs_dir
 from shd_helpers.study.evaluation import (
     Evaluation,
     evaluate,
+    origin,
     record_examples,
     seen_and_unseen_accuracy,
 )
-from shd_helpers.study.identity import obtain_and_identify
+from shd_helpers.study.identity import obtain_and_identify, references, run_hash
+from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import Run, RunError, classes_in_words, read_run
-from shd_helpers.study.run_writer import RunWriter
+from shd_helpers.study.run_folder import (
+    CLASS_SCORES,
+    INFO,
+    Run,
+    RunError,
+    classes_in_words,
+    read_run,
+    run_lock,
+)
+from shd_helpers.user_code import find_file
+
+if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
+    import pandas as pd
+
+PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")  # whose versions are recorded
+
+
+class RunWriter:
+    """Collects what a run leaves, and writes the run folder when the run has ended.
+
+    Until then the run folder keeps the run that it may hold. Files that aren't a run's own, such as
+    notebooks and figures, stay. If two processes write the same run, the last one wins.
+    """
+
+    def __init__(
+        self, folder: Path, parameters: Mapping, data: Mapping, parts: Subsets, model: nn.Module
+    ) -> None:
+        # What can go wrong goes wrong here, and not after the network is trained.
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{folder}: can't be made ({error}). Choose another run_name."
+            ) from error
+        training = parts.training
+        recipe = Recipe.from_flat(parameters, training.n_channels)
+        description = other_network(model, recipe, len(training.class_names))
+        self.folder = folder
+        self._parts = parts
+        self._references = references(parameters)
+        self._start_s = time.perf_counter()
+        self._weights = [_weights(model)]  # of each epoch, from 0
+        self.info: dict[str, Any] = {
+            "parameters": dict(parameters),
+            "seed": parameters["seed"],
+            "data": dict(data),
+            "class_names": list(training.class_names),
+            "n_channels": training.n_channels,
+        }
+        if description:
+            self.info["other_network"] = description
+        self.info["hash"] = run_hash(parameters, data, description)
+        self.info["seen_speakers"] = np.unique(training.speakers).tolist()
+        packages = {name: version(name) for name in PACKAGES}
+        self.info |= {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {"python": platform.python_version(), **packages},
+            "processor": _processor(),
+            "threads": torch.get_num_threads(),
+            "git_commit": _git_commit(),
+        }
+        self.info["epochs"] = []
+
+    def epoch(self, model: nn.Module, metrics: dict) -> None:
+        """Record the end of an epoch."""
+        self.info["epochs"].append(metrics)
+        self._weights.append(_weights(model))
+
+    def finish(
+        self,
+        model: nn.Module,
+        scores: Mapping[str, float | None],
+        predictions: "pd.DataFrame",
+        examples: Mapping[str, Mapping[str, np.ndarray]],
+        costs: Mapping[str, float],
+        class_scores: torch.Tensor | None = None,
+    ) -> None:
+        """Write the run folder of a network that is trained."""
+        self.info |= {"scores": dict(scores), "costs": dict(costs)}
+        self.info["wall_s"] = {
+            "training": sum(metrics["wall_s"] for metrics in self.info["epochs"]),
+            "total": time.perf_counter() - self._start_s,
+        }
+        json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
+        if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
+            raise ValueError(f"{self.folder}: a class score isn't finite")
+        try:
+            with replacing(self.folder) as unfinished:
+                _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
+                predictions.to_csv(unfinished / "predictions.csv", index=False)
+                _write_network(unfinished, model, self._weights)
+                (unfinished / "examples.h5").write_bytes(_examples_file(examples))
+                if class_scores is not None:
+                    scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
+                    (unfinished / CLASS_SCORES).write_bytes(scores_file)
+                for setting, text in self._references.items():
+                    file = find_file(text)
+                    (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
+                self._write_info(unfinished)
+        except OSError as error:  # it names no file; `files.is_disk_full` looks for its text
+            raise RunError(
+                f"{self.folder}: can't be written ({error}). Free some space there, or name a "
+                "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
+                "folder is unchanged."
+            ) from error
+
+    def _write_info(self, unfinished: Path) -> None:
+        """Write ``run.json``, with the hashes of all other files."""
+        self.info["files"] = {path.name: sha256(path) for path in sorted(unfinished.iterdir())}
+        for name in self.info["files"]:
+            sync(unfinished / name)
+        text = json.dumps(self.info, indent=1) + "\n"
+        (unfinished / INFO).write_text(text, encoding="utf-8")
+        sync(unfinished / INFO)
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder; when the block ends, its files replace those of the run.
+
+    If the block raises, the earlier run stays as it was.
+    """
+    with run_lock(folder):
+        unfinished = folder / ".unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+        unfinished.mkdir()
+        try:
+            yield unfinished
+            names = sorted(path.name for path in unfinished.iterdir() if path.name != INFO)
+            (folder / INFO).unlink(missing_ok=True)
+            for name in names:
+                (unfinished / name).replace(folder / name)
+            sync(folder)
+            (unfinished / INFO).replace(folder / INFO)
+            sync(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_network(
+    folder: Path, model: nn.Module, epoch_weights: list[dict[str, np.ndarray]]
+) -> None:
+    """Write the trained network, and the weights that it had after each epoch."""
+    state = model.state_dict()
+    for name, values in state.items():
+        state[name] = values.cpu()  # so that a machine without this device can read it
+    (folder / "state_dict.pt").write_bytes(_torch_file(state))
+    (folder / "weights.h5").write_bytes(_epochs_file(epoch_weights))
+
+
+def _weights(model: nn.Module) -> dict[str, np.ndarray]:
+    """Return a copy of a network's weights by their names in ``weights.h5``."""
+    weights = {}
+    for name, parameter in model.named_parameters():
+        weights[name.replace(".", "/")] = parameter.detach().cpu().numpy().copy()
+    return weights
+
+
+def _torch_file(state: Mapping[str, torch.Tensor]) -> memoryview:
+    """Return the content of a file that `torch.load` reads.
+
+    It is made in memory, because neither PyTorch nor HDF5 says that the disk is full when it
+    writes the file itself.
+    """
+    memory = io.BytesIO()
+    torch.save(state, memory)
+    return memory.getbuffer()
+
+
+def _examples_file(examples: Mapping[str, Mapping[str, np.ndarray]]) -> memoryview:
+    """Return the content of ``examples.h5``: a group for each class, with an array of each kind."""
+    arrays = {}
+    for class_name, class_arrays in examples.items():
+        for name, array in class_arrays.items():
+            arrays[f"{class_name}/{name}"] = array
+    return _hdf5_file(arrays, compression="gzip")
+
+
+def _epochs_file(weights: list[dict[str, np.ndarray]]) -> memoryview:
+    """Return the content of ``weights.h5``: each tensor with the epochs as its first axis."""
+    arrays = {}
+    for name in weights[0]:
+        arrays[name] = np.stack([epoch_weights[name] for epoch_weights in weights])
+    return _hdf5_file(arrays)
+
+
+def _hdf5_file(arrays: Mapping[str, np.ndarray], compression: str | None = None) -> memoryview:
+    """Return the content of an HDF5 file of arrays by their names; see `_torch_file`."""
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, compression=compression)
+    return memory.getbuffer()
+
+
+def _utterances(parts: Subsets) -> "pd.DataFrame":
+    """Return a row for each utterance: its file and row there, speaker, label and role."""
+    import pandas as pd
+
+    tables = []
+    for role, events in parts._asdict().items():
+        if events is not None:
+            labels = np.array(events.class_names)[events.labels]
+            columns = {**origin(events), "speaker": events.speakers, "label": labels}
+            tables.append(pd.DataFrame(columns).assign(role=role))
+    return pd.concat(tables).drop_duplicates()  # augmented copies have the same rows
+
+
+def _processor() -> str:
+    """Return the processor's model and, in parentheses, the compiler's name for its kind."""
+    model = platform.processor()
+    with suppress(OSError):  # only Linux has this file
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+        if match:
+            model = match[1].strip()
+    return f"{model or platform.machine()} ({get_host_cpu_name()})"
+
+
+def _git_commit() -> str | None:
+    """Return the code's commit, with "-dirty" if it was changed since; None without git.
+
+    A package that is installed without a checkout may lie in a repository of something else.
+    """
+    if not IN_CHECKOUT:
+        return None
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--match="]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Read run folders: everything that a run leaves, as `run_writer.RunWriter` wrote it."""
+"""Read run folders: everything that a run leaves, as `one_run.RunWriter` wrote it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

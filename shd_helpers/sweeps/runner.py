@@ -2,7 +2,7 @@
 
 `run_sweep` reads the sweep's file, and finds out which runs are missing from its table and the run
 folders (`sweeps.reuse`). joblib executes these (`sweeps.workers`), each by papermill
-(`sweeps.execution`). As runs end, this puts them into the table (`sweeps.results`).
+(`sweeps.workers`). As runs end, this puts them into the table (`sweeps.results`).
 sweeps/README.md says what happens when something goes wrong.
 """
 
@@ -26,7 +26,6 @@ from tqdm import tqdm
 from shd_corpus.checks import DatasetError, quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.study.tables import TableError
-from shd_helpers.sweeps.execution import FOREVER_S, execute, run_environment
 from shd_helpers.sweeps.results import RESUME, RunResult, own_rows, store, store_predictions
 from shd_helpers.sweeps.reuse import (
     CHANGED_CODE,
@@ -38,7 +37,14 @@ from shd_helpers.sweeps.reuse import (
 )
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
-from shd_helpers.sweeps.workers import Shard, Workers, connect
+from shd_helpers.sweeps.workers import (
+    FOREVER_S,
+    Shard,
+    Workers,
+    connect,
+    execute,
+    run_environment,
+)
 
 ROOM_BYTES = 2**24  # a disk with less free space is full: a run doesn't fit
 RUN_S = 6 * 3600.0  # most time for a run, unless it is given

@@ -1,7 +1,7 @@
 """Save what a sweep's runs predicted beside its table, in files that hold all runs by their hashes.
 
 A sweep with ``keep_predictions: true`` saves one row for each utterance of each run, which
-`study.predictions` reads. One with ``keep_scores: true`` saves the scores of all classes, because
+`study.tables` reads. One with ``keep_scores: true`` saves the scores of all classes, because
 an ensemble averages them. These are in one HDF5 file, which has a group for each run, under the
 run's hash::
 
@@ -37,7 +37,6 @@ import numpy as np
 import pandas as pd
 
 from shd_corpus.files import atomic, reading
-from shd_helpers.study.predictions import COLUMNS, predictions_path, read_runs
 from shd_helpers.study.run_folder import (
     CLASS_SCORES,
     REMEDY,
@@ -46,7 +45,14 @@ from shd_helpers.study.run_folder import (
     read_info,
     read_predictions,
 )
-from shd_helpers.study.tables import RESTORE, TableError, locked
+from shd_helpers.study.tables import (
+    PREDICTION_COLUMNS,
+    RESTORE,
+    TableError,
+    locked,
+    predictions_path,
+    read_runs,
+)
 
 LOWEST = float(np.finfo(np.float16).min)
 SMALLEST = float(np.finfo(np.float16).smallest_subnormal)
@@ -104,7 +110,7 @@ def _predictions_of(folder: Path) -> pd.DataFrame:
 def _predictions_file(runs: Mapping[str, pd.DataFrame]) -> bytes:
     """Return the content of a compressed CSV file, with a row for each utterance and run."""
     table = pd.concat([rows.assign(hash=name) for name, rows in runs.items()])
-    text = table[[name for name in COLUMNS if name in table]].to_csv(index=False)
+    text = table[[name for name in PREDICTION_COLUMNS if name in table]].to_csv(index=False)
     return gzip.compress(text.encode(), mtime=0)  # no time stamp: the same runs, the same file
 
 

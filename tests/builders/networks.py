@@ -5,9 +5,9 @@ import torch
 
 from shd_helpers.events import Subsets
 from shd_helpers.network import SpikingNetwork, build_network
+from shd_helpers.study.one_run import RunWriter
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import read_run
-from shd_helpers.study.run_writer import RunWriter
 from tests.builders.events import random_events
 
 DATA = {"name": "hand", "train_sha256": "1", "test_sha256": "2"}

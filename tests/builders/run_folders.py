@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from shd_helpers.events import Subsets
-from shd_helpers.study.run_writer import RunWriter
+from shd_helpers.study.one_run import RunWriter
 from tests.builders.events import random_events
 from tests.networks import spiking_network
 
