@@ -42,9 +42,9 @@ def test_hd_and_its_augmented_copies_are_made_in_the_folder_of_data(data_dir, mo
         return [folder / f"{copy}_{number}" for number in file_numbers]
 
     monkeypatch.setattr(heidelberg, "download_heidelberg", make)
-    files = datasets.locate("hd")
+    files = datasets.obtain("hd")
     assert files == (data_dir / "hd" / "0_0", data_dir / "hd" / "0_1")
-    copies = datasets.locate_augmented("hd", files, 1, 2)
+    copies = datasets.obtain_augmented("hd", files, 1, 2)
     assert copies == [data_dir / "hd" / "1_1", data_dir / "hd" / "2_1"]
 
 
@@ -53,11 +53,11 @@ def test_augmented_copies_are_found_beside_the_files_and_an_absent_one_is_named(
     copies = [tmp_path / f"mine_augmented{copy}_test.h5" for copy in (1, 2)]
     for path in (*pair, *copies):
         path.touch()
-    assert datasets.locate(str(tmp_path)) == pair
-    assert datasets.locate_augmented(str(tmp_path), pair, 1, 2) == copies
+    assert datasets.obtain(str(tmp_path)) == pair
+    assert datasets.obtain_augmented(str(tmp_path), pair, 1, 2) == copies
     message = r"mine_augmented3_test.h5: no such file.* augmented_copies=4\)"
     with pytest.raises(DatasetError, match=message):
-        datasets.locate_augmented(str(tmp_path), pair, 1, 4)
+        datasets.obtain_augmented(str(tmp_path), pair, 1, 4)
 
 
 def test_fingerprint(tmp_path):
@@ -71,7 +71,7 @@ def test_fingerprint(tmp_path):
 
 def test_data_sets_are_found_without_loading_anything_heavy():
     heavy = {"numba", "scipy", "pandas", "torch"}
-    assert loaded_by("from shd_helpers.data import locate", heavy | {"h5py"}) == {"h5py"}
+    assert loaded_by("from shd_helpers.data import obtain", heavy | {"h5py"}) == {"h5py"}
 
 
 # ---- download ----

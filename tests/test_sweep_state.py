@@ -170,37 +170,6 @@ def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatc
     assert reuse.find_pending_runs(same, same.runs).n_in_table == 1
 
 
-@pytest.mark.parametrize(
-    ("fixed", "message"),
-    [
-        (
-            {"validation": "speaker", "validation_speakers": "8,9"},
-            r"trial_toy: validation_speakers 8, 9: no such speaker in toy_train\.h5, only 0",
-        ),
-        (
-            {"protocol": "leave_one_speaker_out", "held_out": 7},
-            r"held_out 7: no such speaker in toy_train\.h5 and toy_test\.h5, only 0, 1, 2, 3, 4\.",
-        ),
-        ({"validation": "speaker", "validation_speakers": "3"}, None),
-        ({"protocol": "leave_one_speaker_out", "held_out": 4}, None),
-        ({}, None),
-    ],
-)
-def test_a_speaker_who_is_not_in_the_data_stops_the_sweep_before_its_first_run(
-    home, tmp_path, monkeypatch, fixed, message
-):
-    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
-    write_toy(tmp_path / "toy", seed=0)
-    fixed = fixed | {"dataset": str(tmp_path / "toy")}
-    home.write(notebook="03_model_training", fixed=fixed, grid={"slope": [2.0]}, seeds=[0])
-    if message:
-        with pytest.raises(SweepError, match=message):
-            run_sweep(home.yaml)
-    else:
-        sweep = read_sweep(home.yaml)
-        reuse.check_speakers(sweep, sweep.runs)
-
-
 def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     store(home, {0: measured(home, 0.5)})
     before = home.table.read_text().splitlines()[1]
