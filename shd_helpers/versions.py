@@ -21,7 +21,7 @@ from pathlib import Path
 NUMERICS = 1  # from spikes to class scores: no run counts as done any more
 # The hash of the code that computes as NUMERICS says. It is part of no run's
 # hash. To record a new one: python -m tests.small_computations
-COMPUTING_CODE = "152ab1dc3738ab06"
+COMPUTING_CODE = "77f89391d9d0e008"
 
 PACKAGE = Path(__file__).parent
 MODULES = (  # those that turn spikes into class scores
