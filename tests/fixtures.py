@@ -10,7 +10,7 @@ import torch
 from shd_corpus import heidelberg, speech
 from shd_corpus.shd_file import FILES, copy_name
 from shd_helpers import data as datasets
-from shd_helpers.sweeps import reuse
+from shd_helpers.sweeps import results
 from shd_helpers.versions import code_hash
 from tests.builders.browsers import CHROMIUM, FLAGS
 from tests.sweep_home import Home, stopped
@@ -82,7 +82,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("SHD_STAND_IN", str(tmp_path))
-    monkeypatch.setattr(reuse, "COMPUTING_CODE", code_hash())  # while somebody changes the code
+    monkeypatch.setattr(results, "COMPUTING_CODE", code_hash())  # while somebody changes the code
     home = Home(tmp_path)
     with stopped(home.commands):
         yield home

@@ -29,7 +29,6 @@ from shd_corpus.files import atomic
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import read_shd
 from shd_corpus.sound_file import read_sound
-from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
 from shd_helpers.study import notebooks
 from shd_helpers.study.run_folder import RunError
@@ -40,12 +39,6 @@ COMMITTED = RESULTS / "circuit"
 
 
 # --- tables and networks --------------------------------------------------------------------------
-
-
-def test_a_circuit_of_no_bits_is_refused():
-    with pytest.raises(ValueError, match="circuit 0-0-0: weights have 2 to 16 bits"):
-        Quantization.named("0-0-0")
-    assert not Quantization.named("")
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shd_helpers.study.tables import TableError
-from shd_helpers.sweeps import results, reuse
+from shd_helpers.sweeps import results
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.saved import SCORES, behind_the_winner
 from shd_helpers.sweeps.spec import read_sweep
@@ -80,7 +80,7 @@ def test_kept_scores_survive_their_run_folders_and_other_runs_join_them(swept):
     before = swept.scores.read_bytes()
     shutil.rmtree(swept.runs)
     sweep = read_sweep(swept.yaml)
-    assert not reuse.find_pending_runs(sweep, sweep.runs).pending
+    assert not results.find_pending_runs(sweep, sweep.runs).pending
     swept.write(grid={"x": [2.0]}, seeds=[0], keep_predictions=True, keep_scores=True)
     sweep = read_sweep(swept.yaml)
     swept.finish(sweep.runs[0], predicted=["one", "one"], scores=[[1, 0], [2, 0]])
@@ -107,10 +107,10 @@ def test_a_run_without_its_scores_is_run_again(home):
     run_sweep(home.yaml)
     home.write(grid={"x": [1.0]}, keep_predictions=True, keep_scores=True)
     sweep = read_sweep(home.yaml)
-    found = reuse.find_pending_runs(sweep, sweep.runs)
+    found = results.find_pending_runs(sweep, sweep.runs)
     assert [each.ignore_finished_folder for each in found.pending] == [True, True]
     home.finish(second, predicted=["two", "one"], scores=BY_SEED[0])
-    found = reuse.find_pending_runs(sweep, sweep.runs)
+    found = results.find_pending_runs(sweep, sweep.runs)
     assert [each.run.hash for each in found.pending] == [first.hash]
     results.store_predictions(sweep, found.only_in_folders)
     assert {*SCORES.read(home.scores)} == {second.hash}

@@ -22,7 +22,7 @@ from shd_helpers.study.tables import (
     read_rows,
     read_table,
 )
-from shd_helpers.sweeps import results, reuse, runner
+from shd_helpers.sweeps import results, runner
 from shd_helpers.sweeps.results import RunResult, finished_run
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
@@ -32,7 +32,7 @@ from tests.toy import write_toy
 
 def found(home, again=None):
     sweep = read_sweep(home.yaml)
-    return reuse.find_pending_runs(sweep, sweep.runs, again)
+    return results.find_pending_runs(sweep, sweep.runs, again)
 
 
 def missing(home, again=None):
@@ -91,14 +91,14 @@ def test_nothing_is_reused_when_the_computing_code_has_changed(home, monkeypatch
     home.finish_all()
     run_sweep(home.yaml)
     assert missing(home) == []
-    monkeypatch.setattr(reuse, "COMPUTING_CODE", "of yesterday")
+    monkeypatch.setattr(results, "COMPUTING_CODE", "of yesterday")
     pending = found(home).pending
     assert len(pending) == 4 and all(each.ignore_finished_folder for each in pending)
     monkeypatch.setattr(runner, "_execute_all", lambda *_: ())
     capsys.readouterr()
     run_sweep(home.yaml)
     first, last = capsys.readouterr().out.splitlines()
-    assert first == f"trial: {reuse.CHANGED_CODE}"
+    assert first == f"trial: {results.CHANGED_CODE}"
     assert "0 of 4 rows reused, 0 executed, 0 failed, 4 not run" in last
 
 
@@ -166,8 +166,8 @@ def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatc
     assert sweep.table.read_text() == before
     shutil.copytree(tmp_path / "first", tmp_path / "moved")
     same = read_sweep(home.yaml, {"dataset": str(tmp_path / "moved")})
-    reuse.check_data(same, same.runs)
-    assert reuse.find_pending_runs(same, same.runs).n_in_table == 1
+    results.check_data(same, same.runs)
+    assert results.find_pending_runs(same, same.runs).n_in_table == 1
 
 
 def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):

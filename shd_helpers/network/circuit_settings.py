@@ -53,9 +53,6 @@ class Quantization:
                 "3-8-12 product QAT; empty for none"
             )
         fc1_bits, fc2_bits, mem_bits, product, quantization_aware = match.groups()
-        if int(fc1_bits) == int(fc2_bits) == int(mem_bits) == 0:
-            # As settings these would mean that there is no circuit.
-            raise ValueError(f"circuit {name}: {_BITS}; the empty name stands for no circuit")
         return cls(
             fc1_bits=int(fc1_bits),
             fc2_bits=int(fc2_bits),

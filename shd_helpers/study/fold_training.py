@@ -104,10 +104,7 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
 def build(make_model: MakeModel, events: Events, device: str) -> nn.Module:
     """Make an untrained network for some utterances."""
-    try:
-        model = make_model(events.n_units, len(events.class_names))
-    except SystemExit as error:
-        raise RuntimeError(f"make_model: {name_of(make_model)} ended Python ({error!r})") from error
+    model = make_model(events.n_units, len(events.class_names))
     if not isinstance(model, nn.Module):
         returned = "None" if model is None else f"an object of type {type(model).__name__}"
         raise TypeError(

@@ -305,7 +305,7 @@ def judge(
         If an argument can't be used, a class would be missing in training, or the training
         diverges. The message says what to do.
     RuntimeError
-        If `make_model` calls `sys.exit`, or a process that trains was killed.
+        If a process that trains was killed, or torch can't use the device.
 
     Notes
     -----
@@ -341,7 +341,7 @@ def judge(
     options = options or JudgeOptions()
     if epochs is not None:
         options = replace(options, train_config=replace(options.train_config, epochs=epochs))
-    _check_arguments(make_model, events, device)
+    _check_arguments(make_model, events)
     seeds = _whole_numbers("seeds", seeds)
     folds = _checked_folds(events, speakers)
     network = _tried(make_model, events, options, device)
@@ -397,7 +397,7 @@ def _training_settings(options: JudgeOptions) -> dict[str, object]:
     }
 
 
-def _check_arguments(make_model: object, events: object, device: str) -> None:
+def _check_arguments(make_model: object, events: object) -> None:
     """Raise TypeError or ValueError if an argument can't be used at all."""
     if not callable(make_model) or isinstance(make_model, nn.Module):
         raise TypeError(
@@ -414,19 +414,10 @@ def _check_arguments(make_model: object, events: object, device: str) -> None:
             f"({error}). If it needs other arguments, wrap it: "
             f"lambda n_units, n_classes: {name}(...)"
         ) from None
-    except ValueError:  # of a class in C, which doesn't tell its signature to Python
-        pass
     if not isinstance(events, Events):
         raise TypeError(
             f"events: give Events, from load_events, not an object of type {type(events).__name__}"
         )
-    if len(events) == 0:
-        raise ValueError("events: there is no utterance. Give events with utterances to train on")
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, TypeError) as error:  # torch raises each of them
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {quoted(device)}: torch can't use it here ({reason})") from None
 
 
 def _whole_numbers(name: str, values: Sequence[int], hint: str = "") -> list[int]:

@@ -31,7 +31,6 @@ from torch import nn
 from shd_corpus.files import sha256, sync
 from shd_helpers.data import dataset_name, speaker_name
 from shd_helpers.events import Subsets
-from shd_helpers.extras import from_extra
 from shd_helpers.network import costs, uncounted_reason
 from shd_helpers.paths import IN_CHECKOUT, ROOT, runs_dir
 from shd_helpers.study.evaluation import (
@@ -191,7 +190,10 @@ def _write_network(
     state = model.state_dict()
     for name, values in state.items():
         state[name] = values.cpu()  # so that a machine without this device can read it
-    (folder / "state_dict.pt").write_bytes(_torch_file(state))
+    # In memory, because neither PyTorch nor HDF5 says that the disk is full when it writes a file.
+    memory = io.BytesIO()
+    torch.save(state, memory)
+    (folder / "state_dict.pt").write_bytes(memory.getbuffer())
     (folder / "weights.h5").write_bytes(_epochs_file(epoch_weights))
 
 
@@ -201,17 +203,6 @@ def _weights(model: nn.Module) -> dict[str, np.ndarray]:
     for name, parameter in model.named_parameters():
         weights[name.replace(".", "/")] = parameter.detach().cpu().numpy().copy()
     return weights
-
-
-def _torch_file(state: Mapping[str, torch.Tensor]) -> memoryview:
-    """Return the content of a file that `torch.load` reads.
-
-    It is made in memory, because neither PyTorch nor HDF5 says that the disk is full when it
-    writes the file itself.
-    """
-    memory = io.BytesIO()
-    torch.save(state, memory)
-    return memory.getbuffer()
 
 
 def _examples_file(examples: Mapping[str, Mapping[str, np.ndarray]]) -> memoryview:
@@ -232,7 +223,7 @@ def _epochs_file(weights: list[dict[str, np.ndarray]]) -> memoryview:
 
 
 def _hdf5_file(arrays: Mapping[str, np.ndarray], compression: str | None = None) -> memoryview:
-    """Return the content of an HDF5 file of arrays by their names; see `_torch_file`."""
+    """Return the content of an HDF5 file of arrays by their names."""
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         for name, array in arrays.items():
@@ -305,8 +296,7 @@ class Scored:
 
     def table(self) -> "Styler":
         """Return the accuracies in percent, as a table of one row."""
-        with from_extra("study"):
-            import pandas as pd
+        import pandas as pd
 
         table = pd.DataFrame([self.accuracies], index=["accuracy"])
         return table.style.format("{:.1%}", na_rep="-")
@@ -314,8 +304,7 @@ class Scored:
 
 def list_utterances(recipe: Recipe, parts: Subsets) -> "Styler":
     """List which utterances of which speakers train, validate and test."""
-    with from_extra("study"):
-        import pandas as pd
+    import pandas as pd
 
     data = dataset_name(recipe.obtain_files())
     rows = {}

@@ -221,7 +221,7 @@ _TYPES = {
 }
 # Older runs have no confidence, and runs without a circuit no integer_predicted.
 _OPTIONAL = {"confidence": float, "integer_predicted": str}
-PREDICTION_COLUMNS = (*_TYPES, *_OPTIONAL)
+PREDICTED = (*_TYPES, *_OPTIONAL)  # the columns of predictions
 
 
 def predictions_path(table: Path) -> Path:

@@ -1,7 +1,7 @@
 """Run a sweep: one notebook for every combination of values and every seed.
 
 `run_sweep` reads the sweep's file, and finds out which runs are missing from its table and the run
-folders (`sweeps.reuse`). joblib executes these (`sweeps.workers`), each by papermill
+folders (`sweeps.results`). joblib executes these (`sweeps.workers`), each by papermill
 (`sweeps.workers`). As runs end, this puts them into the table (`sweeps.results`).
 sweeps/README.md says what happens when something goes wrong.
 """
@@ -26,14 +26,18 @@ from tqdm import tqdm
 from shd_corpus.checks import DatasetError, quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.study.tables import TableError
-from shd_helpers.sweeps.results import RESUME, RunResult, own_rows, store, store_predictions
-from shd_helpers.sweeps.reuse import (
+from shd_helpers.sweeps.results import (
     CHANGED_CODE,
+    RESUME,
     FoundRuns,
+    RunResult,
     check_data,
     check_user_code,
     code_has_changed,
     find_pending_runs,
+    own_rows,
+    store,
+    store_predictions,
 )
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError

@@ -46,7 +46,7 @@ from shd_helpers.study.run_folder import (
     read_predictions,
 )
 from shd_helpers.study.tables import (
-    PREDICTION_COLUMNS,
+    PREDICTED,
     RESTORE,
     TableError,
     locked,
@@ -110,7 +110,7 @@ def _predictions_of(folder: Path) -> pd.DataFrame:
 def _predictions_file(runs: Mapping[str, pd.DataFrame]) -> bytes:
     """Return the content of a compressed CSV file, with a row for each utterance and run."""
     table = pd.concat([rows.assign(hash=name) for name, rows in runs.items()])
-    text = table[[name for name in PREDICTION_COLUMNS if name in table]].to_csv(index=False)
+    text = table[[name for name in PREDICTED if name in table]].to_csv(index=False)
     return gzip.compress(text.encode(), mtime=0)  # no time stamp: the same runs, the same file
 
 
