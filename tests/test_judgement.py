@@ -734,5 +734,3 @@ def test_arguments_that_cannot_be_used_get_a_sentence(events, arguments, message
 def test_events_must_be_events():
     with pytest.raises(TypeError, match="not an object of type list"):
         judge(MeanThenLinear, [1, 2])
-    with pytest.raises(TypeError, match="train_config"):
-        JudgeOptions(TrainOptions())
