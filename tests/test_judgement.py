@@ -918,5 +918,3 @@ class Cubed(nn.Module):
 def test_events_must_be_events():
     with pytest.raises(TypeError, match="not an object of type list"):
         judge(MeanThenLinear, [1, 2])
-    with pytest.raises(TypeError, match="train_config"):
-        JudgeOptions(TrainOptions())
