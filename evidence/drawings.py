@@ -18,9 +18,9 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 from shd_corpus.microphone import RecordedUtterance, encode_utterance
 from shd_corpus.shd_file import N_CHANNELS
 from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
+from shd_course.figures.plots import CHANNEL
 from shd_helpers.command import run
 from shd_helpers.events import Downsampling
-from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK, save
 from shd_helpers.network import NetworkConfig, answers
 from shd_helpers.study import input_of, load_pretrained, record_examples

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from shd_course.figures import plots
 from shd_helpers import figures
-from shd_helpers.figures import plots, style
+from shd_helpers.figures import style
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
 SOURCE = "data: a_name_of_some_length, english; seed 0; training file"
@@ -58,7 +59,7 @@ def test_figure_is_legible_as_it_is_saved(name, tmp_path, monkeypatch):
 
 def test_the_look_comes_with_the_first_figure():
     assert plt.rcParams["axes.spines.top"] is False  # not matplotlib's
-    assert {"save", "speakers_by_input"} <= {*figures.__all__} <= {*dir(figures)}
+    assert {"save", "plot_surrogate"} <= {*figures.__all__} <= {*dir(figures)}
     for name in figures.__all__:
         assert getattr(figures, name) is not None
 

@@ -21,14 +21,14 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from scipy import stats
 from torch import nn
 
-from shd_helpers.events import Augmentation, Events, speaker_folds
+from shd_helpers.events import Augmentation, Events
 from shd_helpers.network import SpikingNetwork
 from shd_helpers.study import fold_training
 from shd_helpers.study.fold_training import FoldTask, try_network
 from shd_helpers.study.judgement import Judgement, JudgeOptions, judge
 from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.user_code import load_object
-from shd_judge import interval
+from shd_judge import interval, speaker_folds
 
 N_UNITS = 12
 N_STEPS = 10
@@ -538,7 +538,7 @@ def test_memory_is_blamed_if_a_process_was_killed(monkeypatch):
             raise TerminatedWorkerError("SIGKILL")
 
     monkeypatch.setattr(fold_training.joblib, "Parallel", Parallel)
-    (fold, *_) = speaker_folds(toy_events())
+    (fold, *_) = speaker_folds(toy_events().speakers)
     config = TrainConfig()
     task = FoldTask(
         nn.Linear, toy_events(), fold, 0, config, TrainOptions(), "cpu", "", Path("folder")

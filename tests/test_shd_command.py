@@ -86,7 +86,7 @@ def test_the_core_needs_no_extra():
     ended = without_extras(
         "import shd_helpers.hear, shd_helpers.study.training, shd_helpers.study.tables",
         "import shd_judge, shd_corpus.heidelberg",
-        "import shd_corpus.speech, shd_helpers.figures.plots, shd_helpers.network",
+        "import shd_corpus.speech, shd_helpers.figures.surrogate_plot, shd_helpers.network",
         "print(shd_helpers.hear.Listener('small'))",
     )
     assert ended.returncode == 0, ended.stderr

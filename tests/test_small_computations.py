@@ -46,6 +46,13 @@ def test_the_hash_in_versions_is_that_of_this_code():
     )
 
 
+def test_each_pattern_of_the_computing_modules_has_a_file(monkeypatch):
+    for package, patterns in versions.MODULES.items():
+        for pattern in patterns:
+            monkeypatch.setattr(versions, "MODULES", {package: (pattern,)})
+            assert versions.computing_files(), pattern
+
+
 @pytest.mark.parametrize("python", [python for python in OTHER_PYTHONS if python])
 def test_all_versions_of_python_hash_the_code_alike(python):
     """The module is run as a file, because this Python may have none of the packages."""

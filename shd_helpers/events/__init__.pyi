@@ -14,5 +14,4 @@ from .split import add_augmented_copies as add_augmented_copies
 from .split import languages as languages
 from .split import load_subsets as load_subsets
 from .split import shd_folds as shd_folds
-from .split import speaker_folds as speaker_folds
 from .torch_dataset import EventsDataset as EventsDataset

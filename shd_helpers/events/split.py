@@ -1,10 +1,10 @@
 """Which utterances train, validate and test: protocols over the two files of a data set."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from shd_helpers.events.loading import TRAINING_FILE, load_file, load_pair
 from shd_helpers.settings import check_settings, setting
-
-if TYPE_CHECKING:  # it brings pandas, which `hear` doesn't need
-    from shd_judge import Fold
 
 SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_speaker_out
 
@@ -198,33 +195,7 @@ def add_augmented_copies(
     return result
 
 
-def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> "list[Fold]":
-    """Hold out one speaker after the other, and train on all others.
-
-    Parameters
-    ----------
-    events : Events
-        The utterances.
-    speakers : sequence of int, optional
-        Who is held out, in this order. Default: every speaker, ascending. All other speakers train,
-        whether they are among these or not.
-
-    Returns
-    -------
-    list of Fold
-        A fold for each of them.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two speakers, or no utterance by one who is named.
-    """
-    import shd_judge
-
-    return shd_judge.speaker_folds(events.speakers, speakers)
-
-
-def shd_folds(events: Events) -> "list[Fold]":
+def shd_folds(events: Events) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Return the folds of the Spiking Heidelberg Digits that hold out each training speaker once.
 
     The test file has no part in them, so it stays untouched while networks are selected. Utterances
@@ -251,7 +222,7 @@ def shd_folds(events: Events) -> "list[Fold]":
         If it isn't known which utterances are in the training file, or it has fewer than two
         speakers.
     """
-    import shd_judge
+    import shd_judge  # it brings pandas, which `hear` doesn't need
 
     if events.file is None:
         raise ValueError(
@@ -260,7 +231,7 @@ def shd_folds(events: Events) -> "list[Fold]":
         )
     in_training_file = np.flatnonzero(events.file == TRAINING_FILE)
     folds = []
-    for name, training, test in speaker_folds(events.take(in_training_file)):
+    for name, training, test in shd_judge.speaker_folds(events.speakers[in_training_file]):
         folds.append(shd_judge.Fold(name, in_training_file[training], in_training_file[test]))
     return folds
 
@@ -278,13 +249,7 @@ def languages(events: Events) -> np.ndarray:
     ndarray
         ``"english"``, ``"german"`` or, for names that are no digits, ``""``: (utterances,).
     """
-    class_languages = [_language_of(name) for name in events.class_names]
-    return np.array(class_languages)[events.labels]
-
-
-def _language_of(class_name: str) -> str:
-    """Return the language of which a class name is a digit; "" if it is none."""
-    for language in ("english", "german"):
-        if class_name in LANGUAGES[language]:
-            return language
-    return ""
+    language_of = {
+        name: language for language in ("english", "german") for name in LANGUAGES[language]
+    }
+    return np.array([language_of.get(name, "") for name in events.class_names])[events.labels]

@@ -1,11 +1,10 @@
-"""Figures that several notebooks draw, in one style."""
+"""The look of all figures, and the plot of a surrogate."""
 
 from lazy_loader import attach
 
 from shd_helpers.figures import style  # noqa: F401  # its import sets the look
 
 _MODULES = {
-    "plots": ("paired_differences", "speakers_by_input"),
     "surrogate_plot": ("plot_surrogate",),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "point_at", "save"),
 }

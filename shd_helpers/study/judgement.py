@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from shd_corpus.checks import check_whole, listed, quoted
 from shd_corpus.files import atomic
-from shd_helpers.events import Events, speaker_folds
+from shd_helpers.events import Events
 from shd_helpers.network.engine import answers
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.fold_training import (
@@ -42,7 +42,7 @@ from shd_helpers.study.object_hash import UnstableObjectError, hash_of_object
 from shd_helpers.study.parameters import as_run_name
 from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.versions import NUMERICS
-from shd_judge import Comparison, Fold, compare, interval
+from shd_judge import Comparison, Fold, compare, interval, speaker_folds
 
 SCORE = "score_"  # begins the name of the column with a class's scores
 SPEAKERS_HINT = ". `encode_recordings` numbers speakers in alphabetical order, from 0"
@@ -447,7 +447,7 @@ def _checked_folds(events: Events, speakers: Sequence[int] | None) -> list[Fold]
     chosen = None
     if speakers is not None:
         chosen = sorted(_whole_numbers("speakers", speakers, SPEAKERS_HINT))
-    folds = speaker_folds(events, chosen)
+    folds = speaker_folds(events.speakers, chosen)
     counts = np.bincount(events.labels, minlength=len(events.class_names))
     if len(counts) < 2:
         raise ValueError(

@@ -2,12 +2,11 @@
 
 from lazy_loader import attach
 
-# what several notebooks draw
-from shd_helpers.figures import paired_differences, save, speakers_by_input  # noqa: F401
+from shd_helpers.figures import save  # noqa: F401  # its import sets the look
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {"benchmark", "circuits", "data_preprocessing", "downsizing", "explorers", "recipes"}
     | {"surrogate_visualization"},
-    {"run_figures": ("RunFigures",)},
+    {"plots": ("paired_differences", "speakers_by_input"), "run_figures": ("RunFigures",)},
 )

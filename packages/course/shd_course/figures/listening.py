@@ -13,8 +13,8 @@ from shd_corpus.sound_file import RATE_HZ
 from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_course.figures.controls import explore, is_live
 from shd_course.figures.playback import Playback
+from shd_course.figures.plots import CHANNEL
 from shd_helpers.extras import from_extra
-from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK
 from shd_helpers.paths import ROOT
 from shd_helpers.study.evaluation import evaluate
