@@ -359,13 +359,6 @@ def run(code, stdout=subprocess.PIPE, **environment):
     )
 
 
-@pytest.mark.parametrize("value", ["0", "-3", "many"])
-def test_a_number_of_threads_that_numba_can_t_have_is_passed_over(value):
-    ended = run("import shd_helpers, numba.np.ufunc.parallel", NUMBA_NUM_THREADS=value)
-    assert ended.returncode == 0, ended.stderr
-    assert f"NUMBA_NUM_THREADS={value}" in ended.stderr
-
-
 def test_every_command_is_run_by_the_same_function():
     """In its own process each takes seconds to import; so the function is tested alone, below.
 

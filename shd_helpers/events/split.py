@@ -1,7 +1,7 @@
 """Which utterances train, validate and test: protocols over the two files of a data set."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -195,7 +195,7 @@ def add_augmented_copies(
     return result
 
 
-def shd_folds(events: Events) -> list[tuple[str, np.ndarray, np.ndarray]]:
+def shd_folds(events: Events) -> Sequence[tuple[str, np.ndarray, np.ndarray]]:
     """Return the folds of the Spiking Heidelberg Digits that hold out each training speaker once.
 
     The test file has no part in them, so it stays untouched while networks are selected. Utterances
