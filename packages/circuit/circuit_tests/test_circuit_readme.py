@@ -1,5 +1,7 @@
 """The numbers in the circuit's pages are those of the tables."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -271,3 +273,11 @@ def test_the_folder_leads_with_unseen_speakers_and_states_the_loss_of_its_bits()
     mean, half = rounding_loss()
     assert f"costs such networks {mean:.2f} ± {half:.2f} percentage points" in section
     assert ("*undecided*" in section) == (abs(mean) < half)
+
+
+def test_the_first_lines_of_the_readme_run(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "packages" / "circuit" / "README.md").read_text(encoding="utf-8")
+    code, printed = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", page, re.S).groups()
+    exec(code, {})
+    assert capsys.readouterr().out == printed
