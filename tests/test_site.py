@@ -34,7 +34,9 @@ def test_the_site_is_whole(tmp_path):
     assert ended.returncode == 0, ended.stderr[-3000:]
     site = tmp_path / "site"
     wanted = {Path("README.html"), Path("sweeps/README.html"), Path("results/README.html")}
-    wanted |= {Path(f"{name}.html") for name in ("circuit/README", "results/networks/README")}
+    wanted |= {
+        Path(f"{name}.html") for name in ("packages/circuit/README", "results/networks/README")
+    }
     wanted |= {Path("docs/api.html"), Path("search.html")}
     wanted |= {
         Path(f"{name}.html") for name in ("CHANGELOG", ".github/CONTRIBUTING", ".github/SECURITY")
