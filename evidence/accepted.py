@@ -42,23 +42,7 @@ class DigitRecording(NamedTuple):
 
 
 def recordings_of(folder: Path) -> list[DigitRecording]:
-    """List the recordings in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Its wav files are named ``{digit}_{speaker}_{take}.wav``.
-
-    Returns
-    -------
-    list of DigitRecording
-        Ordered by the names of the files.
-
-    Raises
-    ------
-    RecordingError
-        If there is no wav file, or one has another name.
-    """
+    """List the recordings in a folder."""
     recordings = []
     for path in sorted(folder.glob("*.wav")):
         match = _NAME.fullmatch(path.stem)
@@ -84,26 +68,7 @@ class Accepted(NamedTuple):
 def classify(
     recordings: Sequence[DigitRecording], networks: tuple[str, ...] = NETWORKS
 ) -> pd.DataFrame:
-    """Return each pretrained network's answer to each recording, with confidence and acceptance.
-
-    Parameters
-    ----------
-    recordings : sequence of DigitRecording
-        From `recordings_of`.
-    networks : tuple of str
-        Names in ``results/networks``.
-
-    Returns
-    -------
-    DataFrame
-        The columns `network`, `recording`, `speaker`, `label`, `predicted`, `confidence` and
-        `accepted`.
-
-    Raises
-    ------
-    RecordingError
-        If a file doesn't contain exactly one spoken digit, or one that is too long for a network.
-    """
+    """Return each pretrained network's answer to each recording, with confidence and acceptance."""
     listeners = {name: Listener(name, "english") for name in networks}
     rows = []
     for recording in tqdm(recordings):
@@ -128,18 +93,7 @@ def classify(
 
 
 def on_other_corpus(answers: pd.DataFrame) -> Accepted:
-    """Summarize one network's answers, pooled over all recordings.
-
-    Parameters
-    ----------
-    answers : DataFrame
-        From `classify`, of one network.
-
-    Returns
-    -------
-    Accepted
-        How often it answers, and how often that is right.
-    """
+    """Summarize one network's answers, pooled over all recordings."""
     is_right = answers.label == answers.predicted
     accepted = answers.accepted.astype(bool)
     return Accepted(accepted.mean(), is_right[accepted].mean(), is_right.mean())
@@ -149,24 +103,6 @@ def on_held_out_speakers(network: str, utterances: str, sound: str = "as recorde
     """Summarize the answers to the utterances of held-out speakers, from the ten folds.
 
     The threshold for each speaker comes from the other nine.
-
-    Parameters
-    ----------
-    network : str
-        One of `NETWORKS`.
-    utterances, sound : str
-        Which rows of ``results/fold_thresholds.csv`` to take.
-
-    Returns
-    -------
-    Accepted
-        How often networks with its settings answer, and how often that is right; means over
-        speakers. Speakers without an accepted answer don't count in the second one.
-
-    Raises
-    ------
-    TableError
-        If the table has no such rows.
     """
     path = results_dir() / "fold_thresholds.csv"
     rows = pd.read_csv(path)

@@ -21,18 +21,7 @@ from shd_helpers.figures.style import DOT, save
 
 
 def describe(change: WaveformAugmentation) -> str:
-    """Describe what was drawn for an augmented copy, without its equalizer.
-
-    Parameters
-    ----------
-    change : WaveformAugmentation
-        The changes of the copy.
-
-    Returns
-    -------
-    str
-        Two lines for a title.
-    """
+    """Describe what was drawn for an augmented copy, without its equalizer."""
     first = [f"{change.speed:.2f} x as fast", f"{1000 * change.before_s:.0f} ms later"]
     if change.reverberation_s:
         first.append(f"room of {change.reverberation_s:.1f} s")

@@ -45,24 +45,7 @@ SMALL_CHOSEN = ("5-8-16 product",)  # for held-out speakers
 
 
 def disturbances(trained: TrainedNetwork) -> pd.DataFrame:
-    """Score a network under each disturbance.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network.
-
-    Returns
-    -------
-    DataFrame
-        A row for each disturbance (`kind`), `strength` and `draw`, with accuracies as fractions;
-        the `kind` ``none`` is undisturbed.
-
-    Raises
-    ------
-    RunError
-        If the network's run doesn't score test utterances.
-    """
+    """Score a network under each disturbance."""
     model = trained.network
     events = load_utterances(trained).test
     if events is None:
@@ -88,19 +71,7 @@ def disturbances(trained: TrainedNetwork) -> pd.DataFrame:
 
 
 def faults(trained: TrainedNetwork) -> pd.DataFrame:
-    """Score the low-precision circuit of a network with each fault.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network.
-
-    Returns
-    -------
-    DataFrame
-        A row for each fault (`kind`), `strength` and `draw`, and one without any; `accuracy` is a
-        fraction of the utterances that the network's predictions are of.
-    """
+    """Score the low-precision circuit of a network with each fault."""
     bits = export.quantization_of(trained, "" if trained.recipe.circuit else SMALL_CHOSEN[0])
     circuit = circuit_of(trained, bits)
     events = load_utterances(trained).predicted
@@ -126,18 +97,6 @@ def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
 
     The utterances are those of unseen speakers: the test utterances, or those that validate if no
     test is read. Of the official split they are the whole test file.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network.
-
-    Returns
-    -------
-    DataFrame
-        A row for each circuit: `circuit`, `n_utterances`, `float_accuracy` and `accuracy`
-        (fractions), `agreement` (the share of utterances for which both have the same answer) and
-        `bytes` of weights.
     """
     events = load_utterances(trained).predicted
     split = trained.recipe.split
@@ -208,15 +167,6 @@ def add_to_table(
     """Measure a network, and add its rows to a table; do nothing if it is there.
 
     Another process may add rows to the same table meanwhile.
-
-    Parameters
-    ----------
-    path : Path
-        The table's file.
-    trained : TrainedNetwork
-        The network.
-    measure : callable
-        One of `TABLES`.
     """
     name = trained.about["hash"]
     if name in set(_rows_of(path).run):

@@ -20,40 +20,6 @@ def compare_utterances(a: Utterances, b: Utterances) -> tuple[pd.Series, pd.Data
 
     To see how much of a difference is noise, compare two draws of the same model from the same
     sounds.
-
-    Parameters
-    ----------
-    a, b : Utterances
-        Spikes in SHD layout, from `read_shd`.
-
-    Returns
-    -------
-    measures : Series
-        Of each data set (``_a`` and ``_b``):
-
-        * ``utterances``: their number;
-        * ``spikes``: mean number of spikes of an utterance;
-        * ``onset_ms`` and ``end_ms``: the times until which 5 % and 95 % of an utterance's spikes
-          have come, mean over utterances.
-
-        Of both:
-
-        * ``spikes_ratio``: spikes in b over those in a;
-        * ``units_difference`` and ``time_difference``: the sum of the absolute differences of two
-          profiles over the sum of a's. Profiles are mean numbers of spikes in bands of 5 units, and
-          in bins of 10 ms;
-        * ``matched``: number of utterances that are in both. The names of the recordings match
-          them. Without names, the order does, if all classes and speakers are the same;
-        * ``active_ratio``: of these, the entries (10 ms x unit) with a spike in b over those in a;
-        * ``correlation``: of these, the mean correlation of the numbers of such entries in blocks
-          of 10 ms x 5 units.
-    classes : DataFrame
-        For each class, by name: utterances, and mean number of spikes of an utterance.
-
-    Raises
-    ------
-    DatasetError
-        If a or b has no utterance or no spike, or they have different numbers of channels.
     """
     for utterances in (a, b):
         if not len(utterances):

@@ -18,17 +18,7 @@ from shd_helpers.paths import networks_dir
 def confidence_threshold(confidence: np.ndarray, correct: np.ndarray, wanted: float) -> float:
     """Return the lowest confidence at which at least a given share of accepted answers is correct.
 
-    Parameters
-    ----------
-    confidence, correct : (utterances,) array
-        The confidence of each answer, and whether it is correct.
-    wanted : float
-        The share of correct answers, 0..1.
-
-    Returns
-    -------
-    float
-        The lowest threshold at which the wanted share is reached; infinity if there is none.
+    Shapes: `confidence`, `correct` (utterances,).
     """
     levels, level_of_answer = np.unique(confidence, return_inverse=True)
     n_answers = np.bincount(level_of_answer)
@@ -47,25 +37,6 @@ def files_for_threshold(names: Sequence[str], threshold: float, wanted: float) -
     """Check that a threshold can be put into pretrained networks, and return their files.
 
     A script calls this before it writes anything, so that a mistake changes no file.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names of files in ``results/networks``, without their ending.
-    threshold : float
-        The threshold, from `confidence_threshold`.
-    wanted : float
-        The share of correct answers for which it was searched, 0..1.
-
-    Returns
-    -------
-    list of Path
-        The files.
-
-    Raises
-    ------
-    ThresholdError
-        If a file is missing, or there are networks but no finite threshold for them.
     """
     paths = [networks_dir() / f"{name}.npz" for name in names]
     for path in paths:
@@ -81,15 +52,7 @@ def files_for_threshold(names: Sequence[str], threshold: float, wanted: float) -
 
 
 def write_threshold(path: Path, threshold: float) -> None:
-    """Put a threshold into a pretrained network's file.
-
-    Parameters
-    ----------
-    path : Path
-        The file, from `files_for_threshold`.
-    threshold : float
-        The threshold.
-    """
+    """Put a threshold into a pretrained network's file."""
     with np.load(path) as file:
         arrays = dict(file)
     about = json.loads(str(arrays.pop("about"))) | {"confidence_threshold": threshold}

@@ -45,20 +45,7 @@ CLOSE_UP_UNIT = 106
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return an empty figure to draw into.
-
-    Parameters
-    ----------
-    width, height : float
-        In units of 0.8 inches.
-
-    Returns
-    -------
-    figure : Figure
-        The figure.
-    axis : Axes
-        Its only axes, with (0, 0) at the lower left.
-    """
+    """Return an empty figure to draw into."""
     figure, axis = plt.subplots(figsize=(0.8 * width, 0.8 * height + 0.5))
     axis.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     axis.axis("off")
@@ -90,13 +77,7 @@ def _box(axis: Axes, middle: Point, size: Point, what: str, color: str) -> None:
 
 
 def neuron() -> Figure:
-    """Draw a leaky integrate-and-fire neuron as a circuit, beside its equation.
-
-    Returns
-    -------
-    Figure
-        The drawing.
-    """
+    """Draw a leaky integrate-and-fire neuron as a circuit, beside its equation."""
     figure, axis = canvas(13.6, 4.9)
     leak = f"leak: {NetworkConfig().beta:.0%} is left after {Downsampling().step_ms:g} ms"
     for x, y, what, color, ha in (
@@ -139,13 +120,7 @@ def neuron() -> Figure:
 
 
 def unrolled() -> Figure:
-    """Draw three steps of a neuron, and the paths of the gradient back through them.
-
-    Returns
-    -------
-    Figure
-        The drawing.
-    """
+    """Draw three steps of a neuron, and the paths of the gradient back through them."""
     figure, axis = canvas(12.6, 8)
     rows = (0.4, 2.1, 3.9, 5.7, 7.3)  # weights, current, membrane, spike, loss
     back: dict[str, Any] = {"linewidth": 3.4, "mutation_scale": 22}
@@ -179,20 +154,7 @@ def unrolled() -> Figure:
 
 
 def pooling(word: RecordedUtterance, trained: TrainedNetwork) -> Figure:
-    """Draw which spikes are dropped, and how the blocks of a close-up become one entry each.
-
-    Parameters
-    ----------
-    word : RecordedUtterance
-        The utterance.
-    trained : TrainedNetwork
-        Its grid says how spikes are downsampled.
-
-    Returns
-    -------
-    Figure
-        All spikes, a close-up of the entries before pooling, and the same after it.
-    """
+    """Draw which spikes are dropped, and how the blocks of a close-up become one entry each."""
     grid = trained.grid
     fine = replace(grid, pool_units=1, pool_steps=1, pool_threshold=1)
     figure, axes = plt.subplots(1, 3, figsize=(12.4, 4.8), width_ratios=(1.5, 1, 1))
@@ -268,17 +230,7 @@ def _draw_blocks(axis: Axes, entries: np.ndarray) -> None:
 def network(trained: TrainedNetwork, scores: np.ndarray) -> Figure:
     """Draw the network's layers, with numbers of weights, and the votes for an utterance.
 
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network.
-    scores : (classes,) array
-        Its votes.
-
-    Returns
-    -------
-    Figure
-        The drawing.
+    Shapes: `scores` (classes,).
     """
     figure, axis = canvas(12.6, 6.2)
     sizes = [trained.grid.n_units]
@@ -321,22 +273,7 @@ def _draw_votes(axis: Axes, ys: np.ndarray, class_names: Sequence[str], scores: 
 def way(
     word: RecordedUtterance, trained: TrainedNetwork, example: Mapping[str, np.ndarray]
 ) -> Figure:
-    """Draw the stages of an utterance from sound to digit, one panel for each.
-
-    Parameters
-    ----------
-    word : RecordedUtterance
-        The utterance.
-    trained : TrainedNetwork
-        The network.
-    example : mapping
-        What the network does, from `record_examples`.
-
-    Returns
-    -------
-    Figure
-        Sound, cochlea, input, hidden layer, output layer, votes.
-    """
+    """Draw the stages of an utterance from sound to digit, one panel for each."""
     figure, axes = plt.subplots(2, 3, figsize=(12, 6.4))
     sound, channels, pooled, hidden, output, votes = axes.flat
     sound.plot(np.arange(len(word.wave)) / word.rate_hz * 1000, word.wave, color=INK, linewidth=0.5)
@@ -371,13 +308,7 @@ def way(
 
 
 def drawings() -> dict[str, Figure]:
-    """Draw all figures.
-
-    Returns
-    -------
-    dict
-        Figures by the names of their files.
-    """
+    """Draw all figures."""
     word = encode_utterance(synthesize(WORD, VOICE), SPEECH_RATE_HZ)
     trained = load_pretrained(NETWORK)
     events = input_of(trained, word.times, word.units)

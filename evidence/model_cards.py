@@ -178,73 +178,25 @@ Their confidence thresholds were found on the [ten folds](../README.md), by \
 
 
 def percent(fraction: float) -> str:
-    """Return a fraction as a percentage with one decimal.
-
-    Parameters
-    ----------
-    fraction : float
-        0 to 1.
-
-    Returns
-    -------
-    str
-        Such as ``92.2 %``.
-    """
+    """Return a fraction as a percentage with one decimal."""
     return f"{100 * fraction:.1f} %"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table in Markdown.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Names of the columns.
-    rows : sequence of sequence of str
-        Cells.
-
-    Returns
-    -------
-    list of str
-        Lines.
-    """
+    """Return a table in Markdown."""
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, *rows)]
     return [lines[0], "|" + "---|" * len(header), *lines[1:]]
 
 
 def mean_with_interval(accuracies: pd.DataFrame, column: str = "test_unseen_accuracy") -> str:
-    """Return a mean over speakers, and over seeds if there are several, with its interval.
-
-    Parameters
-    ----------
-    accuracies : DataFrame
-        `speaker`, `seed` and the column.
-    column : str
-        Accuracies as fractions.
-
-    Returns
-    -------
-    str
-        In percent.
-    """
+    """Return a mean over speakers, and over seeds if there are several, with its interval."""
     by_seed = accuracies.pivot(index="speaker", columns="seed", values=column)
     mean, half = interval(100 * by_seed.to_numpy())
     return f"{mean:.1f} ± {half:.1f} %"
 
 
 def held_out_accuracies(name: str) -> list[str]:
-    """Return the table of accuracies of a network's settings with each speaker held out.
-
-    Parameters
-    ----------
-    name : str
-        ``adaptive`` or ``small``.
-
-    Returns
-    -------
-    list of str
-        Lines in Markdown.
-    """
+    """Return the table of accuracies of a network's settings with each speaker held out."""
     if name == "adaptive":
         found = pd.read_csv(results_dir() / "judged_winner.csv")
         single = speaker_accuracies("judged_speakers_hd", "candidate")
@@ -278,18 +230,7 @@ def held_out_accuracies(name: str) -> list[str]:
 
 
 def accepted_answers(name: str) -> list[str]:
-    """Return the table of how many answers a network gives, and how many of them are right.
-
-    Parameters
-    ----------
-    name : str
-        ``adaptive`` or ``small``.
-
-    Returns
-    -------
-    list of str
-        Lines in Markdown.
-    """
+    """Return the table of how many answers a network gives, and how many of them are right."""
     rows = []
     for utterances, sound in OF_FOLDS:
         on_hd = on_held_out_speakers(name, utterances, sound)
@@ -305,18 +246,7 @@ def accepted_answers(name: str) -> list[str]:
 
 
 def benchmark_accuracies(model: str) -> list[str]:
-    """Return the table of the benchmark's accuracies by seed, group of speakers and language.
-
-    Parameters
-    ----------
-    model : str
-        ``small``.
-
-    Returns
-    -------
-    list of str
-        Lines in Markdown.
-    """
+    """Return the table of the benchmark's accuracies by seed, group of speakers and language."""
     runs = read_table("benchmark_hd").query("model == @model").sort_values("seed")
     predictions = collect_predictions("benchmark_hd")
     rows = []
@@ -333,18 +263,7 @@ def benchmark_accuracies(model: str) -> list[str]:
 
 
 def split_accuracies(model: str) -> list[str]:
-    """Return the table of accuracies of English networks on the official test file.
-
-    Parameters
-    ----------
-    model : str
-        ``study`` or ``circuit``.
-
-    Returns
-    -------
-    list of str
-        Lines in Markdown.
-    """
+    """Return the table of accuracies of English networks on the official test file."""
     runs = read_table("networks_hd").query("model == @model").sort_values("seed")
     elsewhere = pd.read_csv(results_dir() / "other_microphones.csv")
     is_right = elsewhere.label == elsewhere.predicted
@@ -361,18 +280,7 @@ def split_accuracies(model: str) -> list[str]:
 
 
 def numbers(card: Card) -> list[str]:
-    """Return the lines with the accuracies of a card.
-
-    Parameters
-    ----------
-    card : Card
-        One of `CARDS`.
-
-    Returns
-    -------
-    list of str
-        Lines in Markdown.
-    """
+    """Return the lines with the accuracies of a card."""
     model = card.name.split("_")[0]
     if card.is_for_use:
         return [
@@ -495,13 +403,7 @@ def _accepted(rows: pd.DataFrame) -> str:
 
 
 def render() -> str:
-    """Write the page.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """Write the page."""
     overview = []
     for card in CARDS:
         anchor = card.name.replace(" ", "-")

@@ -31,23 +31,7 @@ _ABOUT = (
 
 
 def run_folders(patterns: Iterable[str]) -> list[Path]:
-    """Find run folders by their names.
-
-    Parameters
-    ----------
-    patterns : iterable of str
-        Paths below `runs_dir`, such as ``"sweeps/final_hd/*"``.
-
-    Returns
-    -------
-    list of Path
-        The folders that match, without hidden ones.
-
-    Raises
-    ------
-    RunError
-        If a pattern can't be one below `runs_dir`, such as an absolute path.
-    """
+    """Find run folders by their names."""
     folders: list[Path] = []
     for pattern in patterns:
         try:

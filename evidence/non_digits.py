@@ -187,20 +187,7 @@ NAMES = (*SOUNDS, *WORDS)
 def recording(name: str, draw: int = 0, surroundings: str = SURROUNDED) -> np.ndarray:
     """Return a recording of a sound that is no digit, with a microphone's quiet noise.
 
-    Parameters
-    ----------
-    name : str
-        One of `NAMES`. Its position there and the draw are the seed.
-    draw : int
-        Which recording of the sound; of a word, the number of its voice in `VOICES`.
-    surroundings : str
-        `SURROUNDED`: the sound fades in and out, with a pause before and after it. `FILLED`: the
-        recording begins and ends with the sound.
-
-    Returns
-    -------
-    (samples,) array
-        At `RATE_HZ`, of full scale 1.
+    Returns (samples,).
     """
     rng = np.random.default_rng([NAMES.index(name), draw])
     if name in WORDS:
@@ -263,22 +250,7 @@ def _utterances(name: str, surroundings: str, n_draws: int) -> list[RecordedUtte
 def measure(
     names: Iterable[str] = NAMES, all_surroundings: Iterable[str] = (FILLED, SURROUNDED)
 ) -> pd.DataFrame:
-    """Classify sounds by both networks and the circuit.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Some of `NAMES`.
-    all_surroundings : iterable of str
-        `FILLED`, `SURROUNDED` or both.
-
-    Returns
-    -------
-    DataFrame
-        One row for each `network`, `sound` and `surroundings`: numbers of `recordings`, of those in
-        which an utterance was found (`utterances`), and of `accepted` ones, with the most frequent
-        accepted `answer`, which is empty if there is none.
-    """
+    """Classify sounds by both networks and the circuit."""
     classifiers = {name: of_network(name) for name in NETWORKS}
     classifiers[CIRCUIT] = of_circuit(results_dir() / CIRCUIT)
     rows = []

@@ -21,24 +21,7 @@ from shd_helpers.study import evaluate, input_of, load_pretrained
 
 
 def classify(folder: Path) -> pd.DataFrame:
-    """Return each pretrained network's answer to each recording.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder with the wav files.
-
-    Returns
-    -------
-    DataFrame
-        The columns `network`, `speaker`, `label` (the digit that was said) and `predicted`.
-
-    Raises
-    ------
-    RecordingError
-        If the folder has no recording, or a file has another name, is damaged, or doesn't contain
-        exactly one spoken digit.
-    """
+    """Return each pretrained network's answer to each recording."""
     recordings = recordings_of(folder)
     networks = {}
     for kind in ("study_*", "small", "adaptive"):

@@ -112,13 +112,7 @@ DESCRIPTIONS = {
 
 
 def declared() -> dict[str, Field]:
-    """Find the declaration of each setting.
-
-    Returns
-    -------
-    dict
-        The dataclass's field by the setting's name, as notebooks have it.
-    """
+    """Find the declaration of each setting."""
     found: dict[str, Any] = {}
     for each in fields(Recipe):
         kind = each.default_factory
@@ -132,35 +126,13 @@ def declared() -> dict[str, Field]:
 
 
 def default_of(field: Field) -> str:
-    """Return a setting's default as Python writes it.
-
-    Parameters
-    ----------
-    field : dataclasses.Field
-        From `declared`.
-
-    Returns
-    -------
-    str
-        In Markdown. A circuit's default is the empty text.
-    """
+    """Return a setting's default as Python writes it."""
     value = "" if field.name == "circuit" else field.default
     return f'`"{value}"`' if isinstance(value, str) else f"`{value!r}`"
 
 
 def allowed_of(field: Field) -> str:
-    """Return the values that a setting may have.
-
-    Parameters
-    ----------
-    field : dataclasses.Field
-        From `declared`.
-
-    Returns
-    -------
-    str
-        In Markdown; empty if the description says it.
-    """
+    """Return the values that a setting may have."""
     allowed = field.metadata.get("allowed")
     if isinstance(field.default, bool):
         return "`True` or `False`"
@@ -180,13 +152,7 @@ def _number(value: float) -> str:
 
 
 def render() -> str:
-    """Write the page.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """Write the page."""
     of = declared()
     lines = [INTRODUCTION, "| setting | default | allowed | meaning |", "|---|---|---|---|"]
     for group, settings in DESCRIPTIONS.items():

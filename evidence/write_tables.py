@@ -7,15 +7,7 @@ from shd_helpers.paths import results_dir
 
 
 def write_csv(name: str, table: pd.DataFrame) -> None:
-    """Write a table to results/, and print its path.
-
-    Parameters
-    ----------
-    name : str
-        Its name, without the ending.
-    table : DataFrame
-        The table; its index isn't written.
-    """
+    """Write a table to results/, and print its path."""
     path = results_dir() / f"{name}.csv"
     with atomic(path) as unfinished:
         table.to_csv(unfinished, index=False)
@@ -23,18 +15,7 @@ def write_csv(name: str, table: pd.DataFrame) -> None:
 
 
 def replace_rows(name: str, rows: pd.DataFrame, column: str) -> None:
-    """Write rows to a table in results/, instead of its earlier ones with the same values.
-
-    Parameters
-    ----------
-    name : str
-        The table's name, without its ending.
-    rows : DataFrame
-        The new rows.
-    column : str
-        Earlier rows are kept if their value of this column isn't among the new ones. An earlier
-        table without this column is replaced.
-    """
+    """Write rows to a table in results/, instead of its earlier ones with the same values."""
     path = results_dir() / f"{name}.csv"
     if path.exists():
         earlier = pd.read_csv(path)

@@ -15,18 +15,7 @@ TIMES = 50  # the vectors one after the other, so that the process's start count
 
 
 def rows(repeats: int = 9) -> list[dict]:
-    """Time the folder's utterances, from spikes to a class, on one core; needs gcc.
-
-    Parameters
-    ----------
-    repeats : int
-        Of each variant; the median counts.
-
-    Returns
-    -------
-    list of dict
-        `benchmark`, `variant`, `batch` (utterances), and `median_s` of one utterance.
-    """
+    """Time the folder's utterances, from spikes to a class, on one core; needs gcc."""
     utterances = read_vectors(FOLDER)
     circuit = circuit_of(load_pretrained(NETWORK))
     vectors = (FOLDER / "vectors.txt").read_text() * TIMES

@@ -32,14 +32,7 @@ def seconds(action, repeats: int) -> float:
 
 
 def rows(batch: int = 8, repeats: int = 9) -> list[dict]:
-    """Time one run of the reference (on all cores, minutes), one clip and a batch of clips.
-
-    Returns
-    -------
-    list of dict
-        `benchmark`, `variant`, `batch` (clips), `median_s` for the batch, and `ratio`: how many
-        times faster a clip is done than by the reference.
-    """
+    """Time one run of the reference (on all cores, minutes), one clip and a batch of clips."""
     wave = clip()
     encode(wave, RATE_HZ, 0)  # compiles, and makes the membrane's table
     one_s = seconds(lambda: encode(wave, RATE_HZ, 0), repeats)

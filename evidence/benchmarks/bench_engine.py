@@ -516,19 +516,7 @@ def processor() -> str:
 
 
 def rows(rounds: int = 7) -> list[dict]:
-    """Measure everything; a few minutes.
-
-    Parameters
-    ----------
-    rounds : int
-        Times that every variant has its turn.
-
-    Returns
-    -------
-    list of dict
-        `benchmark`, `variant`, `batch`, `median_s`, `ratio` (snntorch's loop over the variant,
-        unless the note names another one) and `note`: reset, tie and surrogate of each variant.
-    """
+    """Measure everything; a few minutes."""
     events, _ = utterances()
     table = [row("configuration", "", None, note=setting())]
     for batch in (128, 32, 8):

@@ -45,13 +45,7 @@ def step_s(explorer, *arguments, slider: str) -> float:
 
 
 def rows() -> list[dict]:
-    """Measure the sliders of all explorers. A step may take up to 0.150 s.
-
-    Returns
-    -------
-    list of dict
-        `benchmark`, `variant` (explorer and slider), `median_s` of a step.
-    """
+    """Measure the sliders of all explorers. A step may take up to 0.150 s."""
     with tempfile.TemporaryDirectory() as folder:
         write_toy(Path(folder), seed=0)
         files = obtain(folder)

@@ -34,17 +34,7 @@ ROWS_AT_ONCE = 1000
 
 
 def write(path: Path, n_utterances: int, rng: np.random.Generator) -> None:
-    """Write a file of random utterances, some at a time.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    n_utterances : int
-        How many utterances.
-    rng : Generator
-        Draws spikes, labels and speakers.
-    """
+    """Write a file of random utterances, some at a time."""
     with h5py.File(path, "w") as file:
         times = file.create_dataset("spikes/times", (n_utterances,), h5py.vlen_dtype(np.float16))
         units = file.create_dataset("spikes/units", (n_utterances,), h5py.vlen_dtype(np.uint16))
@@ -71,13 +61,7 @@ def _spikes(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def peak_gb() -> float:
-    """Return the most memory that this process has had, in gigabytes.
-
-    Returns
-    -------
-    float
-        Resident memory; on Linux the system counts in kilobytes.
-    """
+    """Return the most memory that this process has had, in gigabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 

@@ -20,22 +20,7 @@ ANSWERED = "^The network (answers|abstains)"  # how the page's status begins aft
 
 
 def in_c(folder: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:
-    """Time the C program from a recording to its digit, without its tables; needs gcc.
-
-    Parameters
-    ----------
-    folder : Path
-        For the programs.
-    wave : ndarray
-        The recording, shape (samples,), float32, at 48 kHz.
-    repeats : int
-        Of each variant; the median counts.
-
-    Returns
-    -------
-    dict of str to float
-        Seconds of each variant.
-    """
+    """Time the C program from a recording to its digit, without its tables; needs gcc."""
     gcc = ["gcc", "-std=c99", "-O3", "-march=native", "-ffp-contract=fast", "-DBLOCK=32"]
     reference = folder / "reference"
     subprocess.run([*gcc, str(ROOT / FOLDER / "reference.c"), "-o", str(reference)], check=True)
@@ -62,23 +47,7 @@ def in_c(folder: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:
 
 
 def on_the_page(folder: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:
-    """Read the times that the page reports in chromium.
-
-    Parameters
-    ----------
-    folder : Path
-        For the page and the recording.
-    wave : ndarray
-        What chromium's microphone records, shape (samples,), float32, at 48 kHz.
-    repeats : int
-        How often; the median counts.
-
-    Returns
-    -------
-    dict of str to float
-        Seconds from the sound to the answer, and for each second of speech. Empty if a tool is
-        missing.
-    """
+    """Read the times that the page reports in chromium."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if not (chromium and find_spec("playwright") and find_spec("ziglang")):
         print("Without the page: it needs chromium, make browser and make say.")
@@ -112,19 +81,7 @@ def on_the_page(folder: Path, wave: np.ndarray, repeats: int) -> dict[str, float
 
 
 def rows(repeats: int = 3) -> list[dict]:
-    """Time a recording with half a second of silence before and a second after it.
-
-    Parameters
-    ----------
-    repeats : int
-        Of each variant; the median counts.
-
-    Returns
-    -------
-    list of dict
-        `benchmark`, `variant`, `batch` (1), `median_s`, and `ratio`: seconds of the utterance, with
-        the 0.15 s around it, for one of computing.
-    """
+    """Time a recording with half a second of silence before and a second after it."""
     utterance = clip()
     rng = np.random.default_rng(0)
     wave = np.concatenate([np.zeros(RATE_HZ // 2), utterance, np.zeros(RATE_HZ)])

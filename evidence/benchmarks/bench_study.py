@@ -15,11 +15,6 @@ def rows() -> list[dict]:
 
     It finds nothing the first time: no data, no code compiled by numba, and no bytecode of any
     package, because the Makefile installs without it.
-
-    Returns
-    -------
-    list of dict
-        `benchmark`, `variant`, `batch` (notebooks), `median_s` of the one run, `note`.
     """
     with tempfile.TemporaryDirectory() as folder:
         first_s = study_s(Path(folder))

@@ -59,12 +59,6 @@ def rows(points: int = 8, epochs: int = 30) -> list[dict]:
     """Time the same runs both ways, once each, about four minutes on two cores.
 
     The loop's runs may use all cores, as notebook 3 by itself does; a worker's use one.
-
-    Returns
-    -------
-    list of dict
-        `benchmark`, `variant`, `batch` (runs), `median_s` for all runs, and `ratio`: how many
-        times faster than one after the other.
     """
     variants = {
         "one after the other": one_after_the_other,

@@ -24,14 +24,7 @@ EPOCHS = 30
 
 
 def rows(repeats: int = 5) -> list[dict]:
-    """Time on `bench_engine.speech`; six minutes on the Heidelberg Digits.
-
-    Returns
-    -------
-    list of dict
-        `benchmark`, `variant`, `batch` (utterances, or runs), `median_s`, `ratio` (of the time
-        without augmentation, or of all workers' time that isn't training), `note`.
-    """
+    """Time on `bench_engine.speech`; six minutes on the Heidelberg Digits."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = obtain(speech())[0].parent

@@ -28,19 +28,12 @@ FINE = np.round(ONE * np.exp(-np.arange(STEPS) / STEPS)).astype(np.int64)
 
 @dataclass(frozen=True)
 class Confidence:
-    """Decide which answers of a circuit are accepted.
+    """Decide which answers of a circuit are accepted."""
 
-    Parameters
-    ----------
-    factor : int
-        A difference of two scores, times `factor` and divided by 2^24, is the exponent in units of
-        1/256.
-    limit : int
-        The largest `total` at which an answer is accepted: 2^15 divided by the confidence
-        threshold.
-    """
-
+    # A difference of two scores, times `factor` and divided by 2^24, is the exponent in units of
+    # 1/256.
     factor: int
+    # The largest `total` at which an answer is accepted: 2^15 divided by the confidence threshold.
     limit: int
 
     @property
@@ -49,18 +42,7 @@ class Confidence:
         return ONE / self.limit if self.limit else np.inf
 
     def total(self, scores: np.ndarray) -> int:
-        """Add up e^-x over all classes, where x is the distance from the highest score.
-
-        Parameters
-        ----------
-        scores : ndarray
-            Integer score of each class, shape (classes,).
-
-        Returns
-        -------
-        int
-            The sum in units of 2^-15. Its inverse is the confidence.
-        """
+        """Add up e^-x over all classes, where x is the distance from the highest score."""
         total = 0
         for score in scores.tolist():
             exponent = (int(scores.max()) - score) * self.factor >> FACTOR_SHIFT
@@ -71,43 +53,15 @@ class Confidence:
         return total
 
     def per_mille(self, scores: np.ndarray) -> int:
-        """Return the confidence of the answer, in thousandths.
-
-        Parameters
-        ----------
-        scores : ndarray
-            Integer score of each class, shape (classes,).
-
-        Returns
-        -------
-        int
-            0 to 1000.
-        """
+        """Return the confidence of the answer, in thousandths."""
         return 1000 * ONE // self.total(scores)
 
     def accepts(self, scores: np.ndarray) -> bool:
-        """Check whether the confidence reaches the threshold.
-
-        Parameters
-        ----------
-        scores : ndarray
-            Integer score of each class, shape (classes,).
-
-        Returns
-        -------
-        bool
-            False if the circuit abstains.
-        """
+        """Check whether the confidence reaches the threshold."""
         return self.total(scores) <= self.limit
 
     def header(self) -> str:
-        """Write `confidence.h`, which `reference.c` includes with ``-DACCEPT``.
-
-        Returns
-        -------
-        str
-            The factor, the limit, and the tables.
-        """
+        """Write `confidence.h`, which `reference.c` includes with ``-DACCEPT``."""
         lines = [
             f"/* {OWNER}",
             "   SPDX-License-Identifier: MIT",
@@ -124,22 +78,7 @@ class Confidence:
 def confidence_of(
     trained: TrainedNetwork, quantization: Quantization, circuit: IntegerNetwork
 ) -> Confidence | None:
-    """Convert a network's confidence threshold for the integer scores of its circuit.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network of floats, whose file may have a threshold.
-    quantization : Quantization
-        The circuit's bit widths.
-    circuit : IntegerNetwork
-        The circuit of this network.
-
-    Returns
-    -------
-    Confidence or None
-        None if the network has no threshold.
-    """
+    """Convert a network's confidence threshold for the integer scores of its circuit."""
     threshold = trained.about.get("confidence_threshold")
     if threshold is None:
         return None
@@ -151,23 +90,7 @@ def confidence_of(
 
 
 def confidence_from(text: str) -> Confidence:
-    """Read a confidence threshold from the text of a ``confidence.h``.
-
-    Parameters
-    ----------
-    text : str
-        As `Confidence.header` writes it.
-
-    Returns
-    -------
-    Confidence
-        Its threshold.
-
-    Raises
-    ------
-    ValueError
-        If the text isn't one that `Confidence.header` writes.
-    """
+    """Read a confidence threshold from the text of a ``confidence.h``."""
     numbers = re.findall(r"#define CONFIDENCE_\w+ (\d+)\n", text)
     if len(numbers) != 2:
         raise ValueError("it has no factor and limit")

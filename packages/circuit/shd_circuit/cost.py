@@ -17,19 +17,9 @@ MEMORY_PJ = (10, 100)  # of a word that is read or written; assumed: the lowest 
 
 
 def energy(counted: pd.Series, memory_pj: float = MEMORY_PJ[0]) -> pd.Series:
-    """Estimate the energy that the core takes on an iCE40 UP5K, without what is always drawn.
+    """Estimate the microjoules that the core takes on an iCE40 UP5K, without what is always drawn.
 
-    Parameters
-    ----------
-    counted : Series
-        What the core does, as `rtl.toggles.toggles` counts it.
-    memory_pj : float
-        Picojoules of a memory word that is read or written. No measurement is known.
-
-    Returns
-    -------
-    Series
-        Microjoules of each kind of activity.
+    `counted` is from `rtl.toggles.toggles`, and `memory_pj` is the assumed energy of a memory word.
     """
     picojoules = ENERGY_PJ | {"reads": memory_pj, "writes": memory_pj}
     return counted * pd.Series(picojoules)[counted.index] / 1e6
@@ -38,25 +28,9 @@ def energy(counted: pd.Series, memory_pj: float = MEMORY_PJ[0]) -> pd.Series:
 def fpga_core_energy(
     counted: pd.Series, n_flip_flops: float, clock_hz: float, memory_pj: float = MEMORY_PJ[0]
 ) -> pd.Series:
-    """Estimate what the core supply of an iCE40 UP5K gives in the second of an utterance.
+    """Estimate the millijoules of an iCE40 UP5K's core supply in the second of an utterance.
 
     Nothing else on a board is included: no pins, oscillator, USB chip, flash memory or regulator.
-
-    Parameters
-    ----------
-    counted : Series
-        As for `energy`.
-    n_flip_flops : float
-        Of the whole design, `shd_top`.
-    clock_hz : float
-        Of the clock, which never stops.
-    memory_pj : float
-        As for `energy`.
-
-    Returns
-    -------
-    Series
-        Millijoules: what is drawn `always`, of the `clock`, of `flip-flops`, `nets` and `memories`.
     """
     mj = energy(counted, memory_pj) / 1000
     return pd.Series(
@@ -71,20 +45,7 @@ def fpga_core_energy(
 
 
 def memory(network: IntegerNetwork) -> pd.DataFrame:
-    """List what a circuit of two layers stores.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-
-    Returns
-    -------
-    DataFrame
-        A row for each kind of number, with `numbers`, the `bits` of each, and `bytes` of all.
-        Delays are the events of the last steps, a bit each. Pooling is a bit for each cell of the
-        blocks.
-    """
+    """List what a circuit of two layers stores, with the bits of each number and bytes of all."""
     grid = network.grid
     bits = memory_bits(network)
     n_neurons = sum(len(layer.threshold) for layer in network.layers)
@@ -109,16 +70,6 @@ def list_bits(network: IntegerNetwork) -> int:
     """Return the bits of the lists that `core.v` keeps instead of the delayed events' bits.
 
     These are its memories `list`, `n_in_bucket`, `has_input`, `history` and `n_history`.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-
-    Returns
-    -------
-    int
-        Bits of all of these memories.
     """
     grid = network.grid
     n_delays = len(network.delays)
@@ -149,23 +100,7 @@ def _divided_up(dividend: int, divisor: int) -> int:
 
 
 def operations(network: IntegerNetwork, events: Events) -> pd.Series:
-    """Count the operations that an utterance takes.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-    events : Events
-        Utterances, downsampled on its grid.
-
-    Returns
-    -------
-    Series
-        Means over the utterances of `input_spikes`, `hidden_spikes` and `output_spikes`; of
-        `accumulates`, the spikes times the neurons that they go to; of `effective_accumulates`,
-        those whose weight isn't 0, where a hidden spike counts with the hidden neurons' mean; and
-        of `neuron_updates`, neurons times steps.
-    """
+    """Count the operations that an utterance takes."""
     _, n_spikes = network.evaluate(events)
     every = accumulates(network.fan_out, network.delays, events, n_spikes)
     effective = accumulates(network.synapses, network.delays, events, n_spikes)
@@ -234,18 +169,7 @@ def step_cycles(
 
 
 def bucket_blocks(network: IntegerNetwork) -> int:
-    """Return how many blocks' inputs the core keeps together: in a bucket of its list.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-
-    Returns
-    -------
-    int
-        The blocks from one window to the next, or all if there is one window.
-    """
+    """Return how many blocks' inputs the core keeps together: in a bucket of its list."""
     return network.stride if len(network.window_inputs) > 1 else network.grid.n_units
 
 
@@ -351,22 +275,6 @@ def last_step_cycles(
     """Return the clock cycles from `in_end` to `out_valid` if only the last step is left.
 
     That is so in real time, where ticks have closed all steps before.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-    utterance : Utterance
-        What it is given.
-    lanes : int
-        Neurons that are summed in parallel.
-    run : IntegerRun, optional
-        What the circuit does with the utterance; it is computed if it isn't given.
-
-    Returns
-    -------
-    int
-        Cycles in which the last step is computed.
     """
     _, computing = step_cycles(network, utterance, lanes, run)
     return 3 + int(computing[-1])
@@ -378,24 +286,7 @@ def core_line(
     lanes: int = 1,
     runs: Sequence[IntegerRun] | None = None,
 ) -> str:
-    """Write the line that `harness.cpp` prints on stderr.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-    utterances : sequence of Utterance
-        What the core is given; see `total_cycles`.
-    lanes : int
-        Neurons that are summed in parallel.
-    runs : sequence of IntegerRun, optional
-        What the circuit does with each utterance; these are computed if they aren't given.
-
-    Returns
-    -------
-    str
-        The number of utterances, all cycles, and the fewest and most cycles to an answer.
-    """
+    """Write the line that `harness.cpp` prints on stderr."""
     if runs is None:
         runs = [network.run(*utterance.spikes) for utterance in utterances]
     answers = [
@@ -414,22 +305,6 @@ def fifo_depth(
     """Return how many entries of a buffer before the core an utterance in real time needs.
 
     Its spikes come at the beginning of their milliseconds, after a tick each millisecond.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-    utterance : Utterance
-        What comes in real time.
-    clock_hz : float
-        Of the core.
-    lanes : int
-        Neurons that are summed in parallel.
-
-    Returns
-    -------
-    int
-        The most entries that wait at a time.
     """
     step_ms = int(network.grid.step_ms)
     _, computing = step_cycles(network, utterance, lanes)

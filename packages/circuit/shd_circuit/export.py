@@ -38,24 +38,7 @@ UNSEEN_SPEAKERS = (4, 5, 6, 7, 10, 11)
 
 
 def find(name: str) -> Path:
-    """Find the file of a trained network: a run's ``run.json``, or a pretrained network's.
-
-    Parameters
-    ----------
-    name : str
-        A run's name below ``runs/`` or its folder's path, or a file's name in
-        ``results/networks/`` or its path.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    ExportError
-        If there is no such network.
-    """
+    """Find the file of a trained network: a run's ``run.json``, or a pretrained network's."""
     path = resolve(name)
     candidates = [runs_dir() / name / "run.json", path / "run.json", networks_dir() / f"{name}.npz"]
     if path.suffix == ".npz":
@@ -71,26 +54,7 @@ def find(name: str) -> Path:
 
 
 def quantization_of(trained: TrainedNetwork, circuit: str = "") -> Quantization:
-    """Choose the bits and the leak of a network's circuit.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        If it was trained as floats it is rounded to 8-8-16, with a leak by product where its beta
-        isn't one of a shift.
-    circuit : str
-        A circuit's name, as in notebook 3, instead of the network's own.
-
-    Returns
-    -------
-    Quantization
-        It has no `refusals` for this network.
-
-    Raises
-    ------
-    ExportError
-        If there is no such circuit, or none can be made of such a network; the message says why.
-    """
+    """Choose the bits and the leak of a network's circuit."""
     if circuit or trained.recipe.circuit:
         names = [circuit]
     else:
@@ -108,25 +72,7 @@ def quantization_of(trained: TrainedNetwork, circuit: str = "") -> Quantization:
 
 
 def choose(labels: np.ndarray, n: int) -> np.ndarray:
-    """Choose utterances as test vectors: as many of each class as possible, spread over each class.
-
-    Parameters
-    ----------
-    labels : ndarray
-        Classes of all utterances, shape (utterances,).
-    n : int
-        How many are chosen.
-
-    Returns
-    -------
-    ndarray
-        Indices of the chosen ones, ascending, shape (n,).
-
-    Raises
-    ------
-    ExportError
-        If there are not so many.
-    """
+    """Choose test vectors: as many utterances of each class as possible, spread over each class."""
     if not 1 <= n <= len(labels):
         raise ExportError(
             f"--utterances {n}: must be between 1 and {len(labels)}, the number of available "
@@ -154,31 +100,7 @@ def export(
     n_utterances: int = 20,
     n_membranes: int = 1,
 ) -> Description:
-    """Write the folder of a trained network's circuit.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        From `study.load_network` or `study.load_pretrained`; its data set is still there.
-    out : Path
-        The folder.
-    circuit : str
-        As for `quantization_of`.
-    n_utterances : int
-        Test vectors, of the utterances that the run's predictions are of.
-    n_membranes : int
-        Of how many test vectors membranes are kept too.
-
-    Returns
-    -------
-    Description
-        What the folder's README says of the circuit.
-
-    Raises
-    ------
-    ExportError, RunError, DatasetError
-        If the network can't be exported, or a file can't be read or written.
-    """
+    """Write the folder of a trained network's circuit."""
     check_folder(out)
     if n_membranes < 0:
         raise ExportError(f"--membranes {n_membranes}: must be at least 0")
@@ -202,24 +124,7 @@ def export(
 def describe(
     trained: TrainedNetwork, bits: Quantization, circuit: IntegerNetwork, events: Events
 ) -> Description:
-    """Describe a circuit for its README: where it comes from, and how it compares with its network.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        The network of floats.
-    bits : Quantization
-        Of the circuit.
-    circuit : IntegerNetwork
-        Made of this network.
-    events : Events
-        The utterances over which both are compared.
-
-    Returns
-    -------
-    Description
-        With accuracies of both, and the circuit's operations.
-    """
+    """Describe for its README where a circuit comes from, and how it compares with its network."""
     float_answers = evaluate(trained.network, events).answers
     integer_answers = answers(circuit.evaluate(events)[0])
     n_quantized_epochs = trained.recipe.circuit.quantized_epochs
@@ -293,21 +198,7 @@ def _comparison(
 
 
 def accuracies_of_seeds(trained: TrainedNetwork, bits: Quantization) -> str:
-    """Say how accurate the circuits of a recipe are on the official split, seed by seed.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        A network. Those of its recipe are the pretrained networks beside its file that are called
-        like it but for the number at the end. If its own name has such a number, it is one of them.
-    bits : Quantization
-        Of all circuits.
-
-    Returns
-    -------
-    str
-        A sentence that begins with a blank; "" if there is no such network.
-    """
+    """Say how accurate the circuits of a recipe are on the official split, seed by seed."""
     accuracies: dict[int, float] = {}
     share_unseen = 0.0
     for other in _of_all_seeds(trained):
@@ -328,21 +219,7 @@ def accuracies_of_seeds(trained: TrainedNetwork, bits: Quantization) -> str:
 
 
 def rounding_loss(trained: TrainedNetwork, bits: Quantization) -> str:
-    """Say what a circuit's bits cost for speakers who aren't in its network's training set.
-
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        A network. The loss is known of the recipe *small* alone, which was trained without each
-        speaker once and rounded: ``results/circuit_bits_small.csv``.
-    bits : Quantization
-        Of the circuit.
-
-    Returns
-    -------
-    str
-        A sentence that begins with a blank; "" if the loss isn't known.
-    """
+    """Say what a circuit's bits cost for speakers who aren't in its network's training set."""
     table = _of_held_out_speakers(trained, bits)
     if table.empty:
         return ""
@@ -418,22 +295,7 @@ def _graph_writer(model: nn.Module, grid: Downsampling) -> Callable[[Path], None
 
 
 def read_utterances(parameters: dict, events: Events, index: np.ndarray) -> list[Utterance]:
-    """Read the spikes of utterances, before they were downsampled, from the data set's files.
-
-    Parameters
-    ----------
-    parameters : dict
-        Of the run: `dataset` and `language`.
-    events : Events
-        Downsampled utterances, which know their file and their row.
-    index : ndarray
-        Which of them, shape (chosen,).
-
-    Returns
-    -------
-    list of Utterance
-        In the order of `index`.
-    """
+    """Read the spikes of utterances, before they were downsampled, from the data set's files."""
     assert events.file is not None
     assert events.rows is not None
     paths = obtain(parameters["dataset"], parameters["language"])
@@ -447,15 +309,7 @@ def read_utterances(parameters: dict, events: Events, index: np.ndarray) -> list
 
 
 def add_arguments(parser: argparse.ArgumentParser, takes_folder: bool = False) -> None:
-    """Add the arguments that say what to export, and where to.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Of a command that exports.
-    takes_folder : bool
-        Whether the command takes an exported folder, too.
-    """
+    """Add the arguments that say what to export, and where to."""
     or_folder = ", or an exported folder" if takes_folder else ""
     parser.add_argument(
         "run",
@@ -499,23 +353,7 @@ def add_arguments(parser: argparse.ArgumentParser, takes_folder: bool = False) -
 
 
 def out_folder(arguments: argparse.Namespace) -> Path:
-    """Return the folder that the arguments name: an export, there already or not.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        As `add_arguments` defines them.
-
-    Returns
-    -------
-    Path
-        The argument ``--out``, the exported folder itself, or ``circuit`` in the run's folder.
-
-    Raises
-    ------
-    ExportError
-        If there is no such network, or a pretrained network is named without ``--out``.
-    """
+    """Return the folder that the arguments name: an export, there already or not."""
     if arguments.out:
         return resolve(arguments.out)
     if (resolve(arguments.run) / "core.v").is_file():
@@ -533,16 +371,6 @@ def changes_export(arguments: argparse.Namespace) -> bool:
     """Check whether the arguments say how to export, and not only what and where to.
 
     An export that is already there may have been made with other arguments.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        As `add_arguments` defines them.
-
-    Returns
-    -------
-    bool
-        True if any but the network and the folder isn't at its default.
     """
     parser = argparse.ArgumentParser()
     add_arguments(parser)
@@ -552,18 +380,7 @@ def changes_export(arguments: argparse.Namespace) -> bool:
 
 
 def export_from(arguments: argparse.Namespace) -> None:
-    """Export as the arguments say, and print the accuracies.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        As `add_arguments` defines them.
-
-    Raises
-    ------
-    ExportError, RunError, DatasetError
-        As `find` and `export`.
-    """
+    """Export as the arguments say, and print the accuracies."""
     out = out_folder(arguments)
     file = find(arguments.run)
     is_run = file.name == "run.json"

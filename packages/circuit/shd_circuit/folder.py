@@ -126,29 +126,6 @@ def write_folder(
 
     It is written beside its final name and then moved there, so that no unfinished export has that
     name. An earlier export there is replaced.
-
-    Parameters
-    ----------
-    folder : Path
-        Its name is new, or an earlier export's.
-    network : IntegerNetwork
-        Of two layers.
-    utterances : sequence of Utterance
-        The test vectors.
-    description : Description
-        For the README.
-    n_membranes : int
-        Of how many test vectors, from the first on, membranes are written too. These are most of
-        the bytes.
-    write_graph : callable, optional
-        Writes ``network.nir`` to the path that it gets.
-    confidence : Confidence, optional
-        The confidence threshold, which is written to ``confidence.h``.
-
-    Raises
-    ------
-    ExportError
-        If the circuit can't be written in C and Verilog, or other files lie in the folder.
     """
     check_folder(folder)
     n_membranes = min(n_membranes, len(utterances))
@@ -200,39 +177,12 @@ def _vector_texts(vectors: Vectors) -> dict[str, str]:
 
 
 def classes_text(class_names: Sequence[str]) -> str:
-    """Write the names of the classes as `classes.txt` has them.
-
-    Parameters
-    ----------
-    class_names : sequence of str
-        In order.
-
-    Returns
-    -------
-    str
-        A line for each name, where each white space is one blank.
-    """
+    """Write the names of the classes as `classes.txt` has them."""
     return "".join(f"{' '.join(name.split())}\n" for name in class_names)
 
 
 def read_class_names(folder: Path) -> list[str]:
-    """Read the names of the classes of an exported folder.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder.
-
-    Returns
-    -------
-    list of str
-        In order.
-
-    Raises
-    ------
-    ExportError
-        If a file can't be read, or hasn't a name for each class of ``network.h``.
-    """
+    """Read the names of the classes of an exported folder."""
     header = folder / "network.h"
     with reading(header, ExportError, _REMEDY):
         n_classes = _defines(header.read_text(encoding="utf-8"))["N_CLASSES"]
@@ -273,18 +223,7 @@ def _replace(folder: Path, write_files: Callable[[Path], None]) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that an export may replace what is in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        It may be missing or empty, or hold an earlier export, which its README is recognized by.
-
-    Raises
-    ------
-    ExportError
-        If the folder holds what no export wrote.
-    """
+    """Check that an export may replace what is in a folder."""
     if folder.is_file():
         raise ExportError(f"{folder}: is a file. Choose another folder: OUT=...")
     path = folder / "README.md"
@@ -334,24 +273,7 @@ def read_vectors(folder: Path) -> list[Utterance]:
 
 
 def read_spikes(path: Path) -> list[np.ndarray]:
-    """Read a file such as ``vectors.txt``, as `board.read_spikes` does.
-
-    Parameters
-    ----------
-    path : Path
-        With a line for each spike, and an empty line after each utterance. The last utterance may
-        end with the file instead.
-
-    Returns
-    -------
-    list of ndarray
-        Milliseconds and units of each utterance, shape (2, spikes), int64.
-
-    Raises
-    ------
-    ExportError
-        If the file can't be read, or a line isn't a spike.
-    """
+    """Read a file such as ``vectors.txt``, as `board.read_spikes` does."""
     with reading(path, ExportError, _REMEDY):
         try:
             utterances = board.read_spikes(path)
@@ -361,23 +283,7 @@ def read_spikes(path: Path) -> list[np.ndarray]:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file of an exported folder.
-
-    Parameters
-    ----------
-    path : Path
-        Such as ``expected.txt``.
-
-    Returns
-    -------
-    str
-        Its content.
-
-    Raises
-    ------
-    ExportError
-        If the file can't be read.
-    """
+    """Read a text file of an exported folder."""
     with reading(path, ExportError, _REMEDY):
         return path.read_text(encoding="utf-8")
 
@@ -387,21 +293,6 @@ def read_circuit(folder: Path) -> IntegerNetwork:
 
     All numbers are checked, because a board would be loaded with them, and no core notices that
     they are wrong.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder, whose ``.mem`` files are packed for one lane.
-
-    Returns
-    -------
-    IntegerNetwork
-        The circuit.
-
-    Raises
-    ------
-    ExportError
-        If a file can't be read, or its numbers aren't those of a circuit.
     """
     path = folder / "network.vh"
     with reading(path, ExportError, _REMEDY):
@@ -415,23 +306,7 @@ def read_circuit(folder: Path) -> IntegerNetwork:
 
 
 def read_confidence(folder: Path) -> Confidence:
-    """Read the confidence threshold of an exported folder from ``confidence.h``.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder whose network has a threshold.
-
-    Returns
-    -------
-    Confidence
-        It decides as the folder's `reference.c` does with ``-DACCEPT``.
-
-    Raises
-    ------
-    ExportError
-        If the file can't be read, or isn't one that this version writes.
-    """
+    """Read the confidence threshold of an exported folder from ``confidence.h``."""
     path = folder / "confidence.h"
     with reading(path, ExportError, _REMEDY):
         return confidence_from(path.read_text(encoding="utf-8"))
@@ -547,18 +422,7 @@ def _check_memories(folder: Path, wanted: dict[str, str]) -> None:
 
 
 def check_header(folder: Path) -> None:
-    """Check that a folder's ``network.h`` is of the same circuit as its other files.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder.
-
-    Raises
-    ------
-    ExportError
-        If it is of another circuit, or as `read_circuit`.
-    """
+    """Check that a folder's ``network.h`` is of the same circuit as its other files."""
     path = folder / "network.h"
     with reading(path, ExportError, _REMEDY):
         given = path.read_text(encoding="utf-8")
@@ -574,20 +438,7 @@ def _without_comments(text: str) -> list[str]:
 
 
 def build_folder(folder: Path, **build: int | str) -> None:
-    """Write ``network.vh`` and the ``.mem`` files of a folder anew, for a core of another build.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder, whose ``.mem`` files are packed for one lane.
-    **build : int or str
-        Values by the names in `sources.BUILD`, such as ``LANES=4``.
-
-    Raises
-    ------
-    ExportError
-        If the circuit can't have this number of lanes, or as `read_circuit`.
-    """
+    """Write ``network.vh`` and the ``.mem`` files of a folder anew, for a core of another build."""
     read_circuit(folder)
     try:
         configure.configure(folder, None, **build)

@@ -61,18 +61,7 @@ PARAMETERS = {
 
 
 def hardware(network: IntegerNetwork) -> str:
-    """Write the hardware reference of an exported folder.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-
-    Returns
-    -------
-    str
-        The text.
-    """
+    """Write the hardware reference of an exported folder."""
     lanes = BOARD_LANES if fits(network, BOARD_LANES) else 1
     sizes = verilog_values(network)
     rows = [

@@ -43,18 +43,7 @@ UNITS = (
 
 
 def unwritable_reasons(model: nn.Module) -> list[str]:
-    """Return all reasons why a NIR file can't hold a network.
-
-    Parameters
-    ----------
-    model : Module
-        A trained network.
-
-    Returns
-    -------
-    list of str
-        Empty if the file holds all of it.
-    """
+    """Return all reasons why a NIR file can't hold a network."""
     if isinstance(model, ConvolutionalNetwork):
         return ["network 'convolutional': it has no spikes"]
     if reason := unsupported_by_circuit(model):

@@ -144,22 +144,7 @@ def _integer_layer(
 
 
 def score_units(model: nn.Module, quantization: Quantization, circuit: IntegerNetwork) -> float:
-    """Return how many units of an integer score one of the network's class scores is.
-
-    Parameters
-    ----------
-    model : Module
-        The network of floats. Its class scores are spikes, or means of membranes over the steps.
-    quantization : Quantization
-        Of the circuit.
-    circuit : IntegerNetwork
-        Made of this network. Its scores are spikes, or sums of membranes over the steps.
-
-    Returns
-    -------
-    float
-        The units.
-    """
+    """Return how many units of an integer score one of the network's class scores is."""
     if not circuit.is_membrane:
         return 1.0
     assert isinstance(model, SpikingNetwork)

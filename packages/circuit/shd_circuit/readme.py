@@ -73,43 +73,29 @@ _ROWS = ("{nir_row}{confidence_row}", "{memory_rows}", "{accuracy_rows}")
 
 @dataclass(frozen=True)
 class Description:
-    """What the README says of a circuit that isn't in the circuit itself.
+    """What the README says of a circuit that isn't in the circuit itself."""
 
-    Parameters
-    ----------
-    name : str
-        Of the network.
-    origin : str
-        A sentence or two: where the network comes from.
-    class_names : tuple of str
-        Of the classes, in order.
-    data : str
-        Of which data the test vectors and the accuracies are.
-    scored : str
-        A sentence: over which utterances the accuracies are.
-    accuracies : dict of str to (int, int)
-        Of the network before rounding, and of the circuit: how many utterances are classified
-        correctly, and of how many.
-    operations : Series
-        From `cost.operations`.
-    is_quantization_aware : bool
-        Its network was trained with low-precision weights.
-    dataset : str
-        The name of the data set, whose license the folder must say.
-    unseen_accuracy : str
-        Of circuits with the same settings for speakers who aren't in their training sets; "" if it
-        isn't known.
-    """
-
+    # Of the network.
     name: str
+    # A sentence or two: where the network comes from.
     origin: str
+    # Of the classes, in order.
     class_names: tuple[str, ...]
+    # Of which data the test vectors and the accuracies are.
     data: str
+    # A sentence: over which utterances the accuracies are.
     scored: str
+    # Of the network before rounding, and of the circuit: how many utterances are classified
+    # correctly, and of how many.
     accuracies: dict[str, tuple[int, int]]
+    # From `cost.operations`.
     operations: pd.Series
+    # Its network was trained with low-precision weights.
     is_quantization_aware: bool = False
+    # The name of the data set, whose license the folder must say.
     dataset: str = ""
+    # Of circuits with the same settings for speakers who aren't in their training sets; "" if it
+    # isn't known.
     unseen_accuracy: str = ""
 
 
@@ -121,28 +107,7 @@ def readme(
     has_graph: bool = True,
     has_confidence: bool = False,
 ) -> str:
-    """Write the README of an exported folder.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-    vectors : Vectors
-        The test vectors, from `sources.run_vectors`.
-    description : Description
-        Of the circuit.
-    n_membranes : int
-        Of how many test vectors `trace.txt.gz` has the membranes.
-    has_graph : bool
-        Whether the folder has `network.nir`.
-    has_confidence : bool
-        Whether the folder has `confidence.h`.
-
-    Returns
-    -------
-    str
-        The text.
-    """
+    """Write the README of an exported folder."""
     values = _network_values(network, description)
     values |= _file_values(description, has_graph)
     values |= {"confidence_row": CONFIDENCE_ROW if has_confidence else ""}
@@ -159,18 +124,7 @@ def readme(
 
 
 def notice(description: Description) -> str:
-    """Write the notice of an exported folder: which license its files have.
-
-    Parameters
-    ----------
-    description : Description
-        Of the circuit.
-
-    Returns
-    -------
-    str
-        The text.
-    """
+    """Write the notice of an exported folder: which license its files have."""
     text = _DATA_NOTICES.get(description.dataset, _OTHER_DATA)
     text = text.replace("{data}", description.data)
     return source_text("notice.md").format(data_notice=text)
@@ -420,35 +374,13 @@ def _answer_time_values(network: IntegerNetwork, vectors: Vectors) -> Values:
 
 
 def is_readme(text: bytes) -> bool:
-    """Recognize an exported README by its first line.
-
-    Parameters
-    ----------
-    text : bytes
-        Of a file called ``README.md``.
-
-    Returns
-    -------
-    bool
-        True if its first line is the template's, with any name.
-    """
+    """Recognize an exported README by its first line."""
     mark = source_text(TEMPLATE).partition("\n")[0].removeprefix("# {name}")
     return text.partition(b"\n")[0].endswith(mark.encode())
 
 
 def own_line(text: str) -> str:
-    """Find a line in an exported README that no export writes, such as a user's note.
-
-    Parameters
-    ----------
-    text : str
-        The README.
-
-    Returns
-    -------
-    str
-        The first line that the template doesn't have; "" if there is none.
-    """
+    """Find a line in an exported README that no export writes, such as a user's note."""
     lines = text.splitlines()
     # these rows bring ends of lines of their own
     rows = "{nir_row}{confidence_row}"

@@ -49,25 +49,7 @@ NOTICE = (
 
 
 def compile_c(file: Path, options: Sequence[str]) -> bytes:
-    """Compile a C file to WebAssembly.
-
-    Parameters
-    ----------
-    file : Path
-        It may include files of its folder.
-    options : sequence of str
-        For the compiler.
-
-    Returns
-    -------
-    bytes
-        The module.
-
-    Raises
-    ------
-    ExportError
-        If it can't be compiled, or there is no compiler.
-    """
+    """Compile a C file to WebAssembly."""
     if importlib.util.find_spec("ziglang") is None:
         raise ExportError(
             "zig's C compiler: not found. Run make say, which installs it, or run: pip install -e "
@@ -83,20 +65,7 @@ def compile_c(file: Path, options: Sequence[str]) -> bytes:
 
 
 def accuracy(folder: Path) -> str:
-    """Write how accurate such a network is for speakers who aren't in its training set.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder. The accuracy is known of the committed one alone:
-        ``results/circuit_bits_small.csv`` lists its network, trained with leave-one-speaker-out
-        and rounded to the same bits.
-
-    Returns
-    -------
-    str
-        A sentence or two for the page.
-    """
+    """Write how accurate such a network is for speakers who aren't in its training set."""
     if folder != ROOT / FOLDER:
         return "How accurate this network is for speakers outside its training set isn't known."
     table = pd.read_csv(results_dir() / "circuit_bits_small.csv")
@@ -112,23 +81,7 @@ def accuracy(folder: Path) -> str:
 
 
 def page(folder: Path) -> str:
-    """Write the demo page of an exported circuit.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder.
-
-    Returns
-    -------
-    str
-        HTML, with the script, the compiled modules and all texts in it.
-
-    Raises
-    ------
-    ExportError
-        If the folder can't be read or compiled, or its ``network.h`` is another circuit's.
-    """
+    """Write the demo page of an exported circuit."""
     check_header(folder)
     data = _circuit_data(folder)
     sound = files("shd_circuit") / "sound"
@@ -167,25 +120,7 @@ def _circuit_data(folder: Path) -> dict[str, Any]:
 
 
 def write_page(folder: Path, out: Path) -> int:
-    """Write the demo page of an exported circuit to a file.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder.
-    out : Path
-        The file. Its folder is made if it is missing.
-
-    Returns
-    -------
-    int
-        Bytes of the page.
-
-    Raises
-    ------
-    ExportError
-        As `page`, or if the file can't be written.
-    """
+    """Write the demo page of an exported circuit to a file."""
     if out.is_dir():  # known before anything is compiled
         raise ExportError(f"{out}: is a folder. Name the file to write: OUT={out / 'say.html'}")
     text = page(folder)

@@ -34,20 +34,13 @@ OWNER = configure.OWNER
 
 
 class Utterance(NamedTuple):
-    """The spikes of one utterance, and its class.
+    """The spikes of one utterance, and its class."""
 
-    Parameters
-    ----------
-    milliseconds : ndarray
-        When each spike comes, shape (spikes,), int64, ascending.
-    units : ndarray
-        The cochlea's channel of each spike, 0 to 699, shape (spikes,), int64.
-    label : int
-        The class.
-    """
-
+    # When each spike comes, shape (spikes,), int64, ascending.
     milliseconds: np.ndarray
+    # The cochlea's channel of each spike, 0 to 699, shape (spikes,), int64.
     units: np.ndarray
+    # The class.
     label: int
 
     @property
@@ -57,60 +50,25 @@ class Utterance(NamedTuple):
 
 
 class Vectors(NamedTuple):
-    """The test vectors of a circuit, and what it did with them.
+    """The test vectors of a circuit, and what it did with them."""
 
-    Parameters
-    ----------
-    utterances : list of Utterance
-        Recordings.
-    runs : list of IntegerRun
-        What the circuit did with each of them.
-    edges : dict of str to Utterance
-        From `edge_cases`.
-    edge_runs : list of IntegerRun
-        What the circuit did with each of these, in their order.
-    """
-
+    # Recordings.
     utterances: list[Utterance]
+    # What the circuit did with each of them.
     runs: list[IntegerRun]
+    # From `edge_cases`.
     edges: dict[str, Utterance]
+    # What the circuit did with each of these, in their order.
     edge_runs: list[IntegerRun]
 
 
 def source_text(name: str) -> str:
-    """Return the text of a file of this package, such as ``rtl/core.v``.
-
-    Parameters
-    ----------
-    name : str
-        The file's path, relative to the package.
-
-    Returns
-    -------
-    str
-        Its content.
-    """
+    """Return the text of a file of this package, such as ``rtl/core.v``."""
     return files("shd_circuit").joinpath(name).read_text(encoding="utf-8")
 
 
 def c_header(network: IntegerNetwork) -> str:
-    """Write `network.h`, which `reference.c` includes.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        A circuit of two layers.
-
-    Returns
-    -------
-    str
-        Sizes as ``#define``, integers as arrays.
-
-    Raises
-    ------
-    ValueError
-        If sums need more than the 32 bits that `reference.c` has.
-    """
+    """Write `network.h`, which `reference.c` includes."""
     _check_sums_fit(network)
     defines = _sizes(network) | {"MEM_HIGH": network.high, "MAX_DELAY": network.delays[-1]}
     weight_bits = max(_signed_bits(layer.weight) for layer in network.layers)
@@ -171,18 +129,7 @@ def _c_array(declaration: str, values: np.ndarray) -> str:
 
 
 def verilog_parameters(network: IntegerNetwork) -> str:
-    """Write `network.vh`, the parameter list of `core.v` and `shd_top.v`.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        A circuit of two layers.
-
-    Returns
-    -------
-    str
-        Sizes, widths in bits, the update rule, and `BUILD`.
-    """
+    """Write `network.vh`, the parameter list of `core.v` and `shd_top.v`."""
     lines = [f"    parameter {name} = {value}" for name, value in verilog_values(network).items()]
     head = [
         f"// {OWNER}",
@@ -193,18 +140,7 @@ def verilog_parameters(network: IntegerNetwork) -> str:
 
 
 def verilog_values(network: IntegerNetwork) -> dict[str, int | str]:
-    """Return the parameters of `core.v`, as `network.vh` has them.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        A circuit of two layers.
-
-    Returns
-    -------
-    dict of str to int or str
-        Values by their names; texts are in quotes.
-    """
+    """Return the parameters of `core.v`, as `network.vh` has them."""
     bits = memory_bits(network)
     values: dict[str, int | str] = {**_sizes(network)}
     values |= {"N_SLOTS": network.delays[-1] + 1, "MEM_BITS": network.mem_bits}
@@ -263,36 +199,12 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
 
 
 def score_bits(network: IntegerNetwork) -> int:
-    """Return the bits of a class's score, in two's complement.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        A score is a sum over its steps, of membranes or of spikes.
-
-    Returns
-    -------
-    int
-        Enough for every score that is possible.
-    """
+    """Return the bits of a class's score, in two's complement."""
     return network.grid.n_steps.bit_length() + (network.mem_bits if network.is_membrane else 1)
 
 
 def memory_bits(network: IntegerNetwork) -> dict[str, int]:
-    """Return the bits of a number in each of the core's memories.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        A circuit of two layers.
-
-    Returns
-    -------
-    dict of str to int
-        Bits by the names in `MEMORIES`. Weights and biases have a sign. Thresholds are positive, so
-        they need one bit less than a membrane. A leak is a shift or a factor, without a sign. The
-        mask is 0 where a neuron is switched off.
-    """
+    """Return the bits of a number in each of the core's memories."""
     first, second = network.layers
     if network.leak_shift:
         leak_bits = max(network.leak_shift.bit_length(), 4)
@@ -315,20 +227,7 @@ def _signed_bits(values: np.ndarray) -> int:
 
 
 def fits(network: IntegerNetwork, lanes: int) -> bool:
-    """Check that a core can sum this number of neurons of a network in parallel.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        Neurons that are summed in parallel must have the same inputs.
-    lanes : int
-        How many neurons.
-
-    Returns
-    -------
-    bool
-        False if the weights are shared and `lanes` doesn't divide the channels of a window.
-    """
+    """Check that a core can sum this number of neurons of a network in parallel."""
     has_one_window = len(network.window_inputs) == 1
     n_channels = len(network.layers[0].weight)
     return has_one_window or n_channels % lanes == 0
@@ -340,24 +239,6 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
     The core computes its neurons in groups of `lanes`, hidden neurons first. A memory word has a
     number for each neuron of a group, in two's complement, the group's first neuron in the lowest
     bits. Beyond a layer's last neuron the numbers are 0, so the mask switches these lanes off.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        A circuit of two layers.
-    lanes : int
-        Neurons that are summed in parallel.
-
-    Returns
-    -------
-    dict of str to list of list of int
-        By the names in `MEMORIES`, a list of words for each group: of weights a word for each
-        input, of all else one word.
-
-    Raises
-    ------
-    ValueError
-        If this number of lanes doesn't fit; see `fits`.
     """
     first, second = network.layers
     if not fits(network, lanes):
@@ -383,25 +264,7 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
 
 
 def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
-    """Write the core's memories as hex files, which ``$readmemh`` reads.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        A circuit of two layers.
-    lanes : int
-        Neurons that are summed in parallel, see `memory_words`.
-
-    Returns
-    -------
-    dict of str to str
-        Texts by the files' names. `delay.mem` has the delays in steps.
-
-    Raises
-    ------
-    ValueError
-        If this number of lanes doesn't fit; see `fits`.
-    """
+    """Write the core's memories as hex files, which ``$readmemh`` reads."""
     bits = memory_bits(network)
     words = memory_words(network, lanes)
     texts = {
@@ -414,18 +277,7 @@ def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
 
 
 def events_text(utterances: Sequence[Utterance]) -> str:
-    """Write utterances as `vectors.txt` has them.
-
-    Parameters
-    ----------
-    utterances : sequence of Utterance
-        In the order in which they are written.
-
-    Returns
-    -------
-    str
-        A line for each spike, its millisecond and its unit; an empty line after each utterance.
-    """
+    """Write utterances as `vectors.txt` has them."""
     text = ""
     for utterance in utterances:
         pairs = np.stack(utterance.spikes, axis=1).tolist()
@@ -434,18 +286,7 @@ def events_text(utterances: Sequence[Utterance]) -> str:
 
 
 def answers_text(runs: Sequence[IntegerRun]) -> str:
-    """Write what the circuit answers, as `reference.c` prints it.
-
-    Parameters
-    ----------
-    runs : sequence of IntegerRun
-        What the integer model did with the utterances.
-
-    Returns
-    -------
-    str
-        A line for each utterance: its class, and the scores of all classes.
-    """
+    """Write what the circuit answers, as `reference.c` prints it."""
     return "".join(f"{run.answer} {' '.join(map(str, run.scores))}\n" for run in runs)
 
 
@@ -455,18 +296,6 @@ def edge_cases(network: IntegerNetwork, utterances: Sequence[Utterance]) -> dict
     The recording with the fewest spikes is changed. Another one is cut where two classes have the
     same highest number of spikes, above 0. If there is no such recording, as with membranes as
     scores, this case is left out.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit: its window of time, its units, and where its classes tie.
-    utterances : sequence of Utterance
-        Recordings.
-
-    Returns
-    -------
-    dict of str to Utterance
-        The cases by what they have, as the exported README lists them.
     """
     shortest = min(utterances, key=lambda utterance: len(utterance.units) or np.inf)
     nothing = np.zeros(0, np.int64)
@@ -517,20 +346,7 @@ def _first_tie(network: IntegerNetwork, utterances: Sequence[Utterance]) -> Utte
 
 
 def run_vectors(network: IntegerNetwork, utterances: Sequence[Utterance]) -> Vectors:
-    """Run recordings, and the edge cases that are made of them.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-    utterances : sequence of Utterance
-        Recordings.
-
-    Returns
-    -------
-    Vectors
-        Both, with what the circuit did.
-    """
+    """Run recordings, and the edge cases that are made of them."""
     edges = edge_cases(network, utterances)
     return Vectors(
         list(utterances),
@@ -541,22 +357,7 @@ def run_vectors(network: IntegerNetwork, utterances: Sequence[Utterance]) -> Vec
 
 
 def trace_text(runs: Sequence[IntegerRun], n_membranes: int) -> str:
-    """Write what `reference.c` prints with ``-DTRACE=n_membranes``: all steps of all utterances.
-
-    Parameters
-    ----------
-    runs : sequence of IntegerRun
-        What the integer model did with the utterances.
-    n_membranes : int
-        Of how many utterances, from the first on, membranes are written.
-
-    Returns
-    -------
-    str
-        For each step a line of the inputs (``i``), hidden neurons (``h``) and classes (``o``) that
-        spike, and perhaps a line of hidden (``u``) and output membranes (``v``). An utterance ends
-        with its line of `answers_text`.
-    """
+    """Write what `reference.c` prints with ``-DTRACE=n_membranes``: all steps of all utterances."""
     lines = []
     for number, run in enumerate(runs):
         for step in range(len(run.start) - 1):
@@ -575,22 +376,7 @@ def trace_text(runs: Sequence[IntegerRun], n_membranes: int) -> str:
 def count_line(
     network: IntegerNetwork, utterances: Sequence[Utterance], runs: Sequence[IntegerRun]
 ) -> str:
-    """Write the line that `reference.c` prints with ``-DCOUNT``: what all utterances took.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-    utterances : sequence of Utterance
-        What it was given.
-    runs : sequence of IntegerRun
-        What it did with them.
-
-    Returns
-    -------
-    str
-        Numbers of utterances, spikes, events, hidden spikes, accumulates and neuron updates.
-    """
+    """Write the line that `reference.c` prints with ``-DCOUNT``: what all utterances took."""
     n_hidden, n_classes = network.sizes[1:]
     n_spikes = sum(len(utterance.units) for utterance in utterances)
     n_events = sum(len(network.pool(*utterance.spikes)[0]) for utterance in utterances)

@@ -39,23 +39,15 @@ SEEDS = (1, 2, 3, 4, 5)  # of nextpnr: each leads to another placement, and to a
 
 
 class Family(NamedTuple):
-    """An FPGA.
+    """An FPGA."""
 
-    Parameters
-    ----------
-    synthesis : str
-        Yosys' command for its cells.
-    nextpnr : tuple of str
-        The program that places and routes, and its options.
-    build : dict of str to int or str
-        How the core is built for it, as `sources.BUILD`.
-    cells : dict of str to str
-        What its cells are, by the names in nextpnr's report.
-    """
-
+    # Yosys' command for its cells.
     synthesis: str
+    # The program that places and routes, and its options.
     nextpnr: tuple[str, ...]
+    # How the core is built for it, as `sources.BUILD`.
     build: dict[str, int | str]
+    # What its cells are, by the names in nextpnr's report.
     cells: dict[str, str]
 
 
@@ -88,51 +80,22 @@ _OF_YOSYS = re.compile("_(?:SB_|TRELLIS|LUT4|PFUMX|L6MUX|CCU2)")
 
 
 class Simulation(NamedTuple):
-    """What a simulated core did.
+    """What a simulated core did."""
 
-    Parameters
-    ----------
-    output : str
-        What it answered to the test vectors, as `reference.c` prints it.
-    edges : str
-        What it answered to the edge cases.
-    n_utterances : int
-        Of the test vectors.
-    cycles : int
-        Clock cycles of the test vectors.
-    lines : tuple of str
-        What it printed on stderr for the test vectors, and for the edge cases.
-    """
-
+    # What it answered to the test vectors, as `reference.c` prints it.
     output: str
+    # What it answered to the edge cases.
     edges: str
+    # Of the test vectors.
     n_utterances: int
+    # Clock cycles of the test vectors.
     cycles: int
+    # What it printed on stderr for the test vectors, and for the edge cases.
     lines: tuple[str, str]
 
 
 def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
-    """Run an exported folder's core on its test vectors and on its edge cases.
-
-    Parameters
-    ----------
-    folder : Path
-        Written by `folder.write_folder`; nothing is written there.
-    *defines : str
-        For the compiler, such as ``-DTRACE=2``.
-    lanes : int
-        Neurons that are summed in parallel.
-
-    Returns
-    -------
-    Simulation
-        What it printed.
-
-    Raises
-    ------
-    ExportError
-        If a tool is missing or fails, or the folder is no export.
-    """
+    """Run an exported folder's core on its test vectors and on its edge cases."""
     check_has_core(folder)
     # read before the core is compiled, which takes minutes
     texts = [read_text(folder / name) for name in ("vectors.txt", "edges.txt")]
@@ -154,31 +117,7 @@ def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
 def compiled(
     folder: Path, harness: Path, top: str, defines: Sequence[str] = (), **build: int | str
 ) -> Iterator[Path]:
-    """Compile a program that simulates an exported folder's circuit.
-
-    Parameters
-    ----------
-    folder : Path
-        Written by `folder.write_folder`; nothing is written there.
-    harness : Path
-        The C++ that drives the circuit.
-    top : str
-        The Verilog module, ``core`` or ``shd_top``, perhaps with yosys' ``-chparam name value``.
-    defines : sequence of str
-        For the compiler.
-    **build : int or str
-        Values by the names in `sources.BUILD`.
-
-    Yields
-    ------
-    Path
-        The program. It and its folder are removed at the end of the block.
-
-    Raises
-    ------
-    ExportError
-        As `simulate`.
-    """
+    """Compile a program that simulates an exported folder's circuit."""
     with copied_folder(folder, **build) as copy:
         shutil.copy(harness, copy / "harness.cpp")
         sources = f"read_verilog {verilog_files(top.partition(' ')[0])}"
@@ -192,18 +131,7 @@ def compiled(
 
 
 def verilog_files(module: str) -> str:
-    """List the files of a Verilog module, with those of the modules in it.
-
-    Parameters
-    ----------
-    module : str
-        ``core`` or ``shd_top``.
-
-    Returns
-    -------
-    str
-        Names, separated by spaces.
-    """
+    """List the files of a Verilog module, with those of the modules in it."""
     return " ".join(MODULE_FILES[: MODULE_FILES.index(f"{module}.v") + 1])
 
 
@@ -212,20 +140,6 @@ def counter(n_units: int = 2, n_steps: int = 1, pool_steps: int = 1) -> IntegerN
 
     There is a class for each of the last units. A unit is active in a step if it spiked in each of
     the step's bins.
-
-    Parameters
-    ----------
-    n_units : int
-        Units, of which each is a block, and classes.
-    n_steps : int
-        Steps of an utterance.
-    pool_steps : int
-        Bins of a step, of a millisecond each.
-
-    Returns
-    -------
-    IntegerNetwork
-        With two hidden neurons for each unit.
     """
     first_unit = N_CHANNELS - n_units
     duration_s = n_steps * pool_steps / 1000
@@ -262,20 +176,6 @@ def prove(core: str, depth: int, network: IntegerNetwork) -> None:
     """Let a model checker try what can happen at a core's ports in some cycles from reset on.
 
     What must hold, and under which assumptions, is in `handshake.v`.
-
-    Parameters
-    ----------
-    core : str
-        The text of `core.v`.
-    depth : int
-        Clock cycles from reset. Nothing is proven about later ones.
-    network : IntegerNetwork
-        From `counter`: the core's sizes and integers.
-
-    Raises
-    ------
-    ExportError
-        If a line doesn't hold, which the message names, or a tool is missing.
     """
     texts = {
         "core.v": core,
@@ -296,28 +196,7 @@ def prove(core: str, depth: int, network: IntegerNetwork) -> None:
 
 
 def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[str]]:
-    """Put the board's circuit of an exported folder on an FPGA, once with each of `SEEDS`.
-
-    Parameters
-    ----------
-    folder : Path
-        Written by `folder.write_folder`; nothing is written there.
-    family : str
-        A key of `FAMILIES`.
-
-    Returns
-    -------
-    needed : dict of str to float
-        ``flip-flops``, cells as `Family.cells` calls them, and the clock of the slowest placement:
-        ``MHz``.
-    path : list of str
-        The slowest one of this placement: nanoseconds, and the signal that they are spent for.
-
-    Raises
-    ------
-    ExportError
-        As `simulate`.
-    """
+    """Put the board's circuit of an exported folder on an FPGA, once with each of `SEEDS`."""
     fpga = FAMILIES[family]
     program, *options = fpga.nextpnr
     options += ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]

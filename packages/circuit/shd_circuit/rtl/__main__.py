@@ -54,23 +54,7 @@ def main() -> None:
 
 
 def measure(folder: Path) -> list[pd.DataFrame]:
-    """Measure all that the command measures, and print it.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder.
-
-    Returns
-    -------
-    list of DataFrame
-        With `COLUMNS`.
-
-    Raises
-    ------
-    ExportError
-        If a tool is missing or fails.
-    """
+    """Measure all that the command measures, and print it."""
     tables = [real_time_needs(folder)]
     print_real_time_needs(tables[-1])
     for family in FAMILIES:
@@ -83,20 +67,7 @@ def measure(folder: Path) -> list[pd.DataFrame]:
 
 
 def check_core(folder: Path) -> None:
-    """Simulate a folder's core, and print how many clock cycles it takes.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder.
-
-    Raises
-    ------
-    ExportError
-        If it can't be simulated.
-    SystemExit
-        If it doesn't print what the folder expects.
-    """
+    """Simulate a folder's core, and print how many clock cycles it takes."""
     print(f"Simulating {os.path.relpath(folder)} ...", flush=True)
     # read before the core is compiled, which takes minutes
     expected = {name: read_text(folder / name) for name in ("expected.txt", "edges_expected.txt")}
@@ -111,18 +82,7 @@ def check_core(folder: Path) -> None:
 
 
 def real_time_needs(folder: Path) -> pd.DataFrame:
-    """Compute what real time needs by lanes: entries of a buffer, and cycles to the answer.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder.
-
-    Returns
-    -------
-    DataFrame
-        A row for each quantity, with `COLUMNS`: the most over the folder's test vectors.
-    """
+    """Compute what real time needs by lanes: entries of a buffer, and cycles to the answer."""
     network = read_circuit(folder)
     utterances = read_vectors(folder)
     rows = []
@@ -139,34 +99,13 @@ def real_time_needs(folder: Path) -> pd.DataFrame:
 
 
 def print_real_time_needs(table: pd.DataFrame) -> None:
-    """Print what real time needs.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `real_time_needs`.
-    """
+    """Print what real time needs."""
     print("Utterances in real time, entries of the FIFO (shd_top.v has 512), and the answer:")
     print(table.pivot_table("value", "quantity", "build", sort=False).astype(int).to_string())
 
 
 def placed_board(folder: Path, family: str) -> tuple[pd.DataFrame, list[str]]:
-    """Place and route a board on an FPGA.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder.
-    family : str
-        A key of `FAMILIES`.
-
-    Returns
-    -------
-    table : DataFrame
-        A row for each quantity, with `COLUMNS`.
-    path : list of str
-        The slowest one, as `place_and_route` returns it.
-    """
+    """Place and route a board on an FPGA."""
     needed, path = place_and_route(folder, family)
     build = f"lanes {FAMILIES[family].build['LANES']}"
     rows = [(family, build, quantity, value) for quantity, value in needed.items()]
@@ -174,15 +113,7 @@ def placed_board(folder: Path, family: str) -> tuple[pd.DataFrame, list[str]]:
 
 
 def print_placed_board(table: pd.DataFrame, path: list[str]) -> None:
-    """Print what an FPGA needs, its clock, and its slowest path.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `placed_board`.
-    path : list of str
-        From `placed_board`, too.
-    """
+    """Print what an FPGA needs, its clock, and its slowest path."""
     print(
         f"Placed and routed on {table.device[0]}, {table.build[0]}; the clock is the slowest of "
         f"{len(SEEDS)} placements:"
@@ -193,18 +124,7 @@ def print_placed_board(table: pd.DataFrame, path: list[str]) -> None:
 
 
 def core_activity(folder: Path) -> pd.DataFrame:
-    """Count what the core does with an utterance as cells of an UP5K.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder.
-
-    Returns
-    -------
-    DataFrame
-        A row for each quantity of `toggles`, with `COLUMNS`.
-    """
+    """Count what the core does with an utterance as cells of an UP5K."""
     lanes = int(FAMILIES["UP5K"].build["LANES"])
     rows = [
         ("UP5K's cells", f"lanes {lanes}", f"{quantity}{PER_UTTERANCE}", value)
@@ -214,13 +134,7 @@ def core_activity(folder: Path) -> pd.DataFrame:
 
 
 def print_core_activity(table: pd.DataFrame) -> None:
-    """Print what the core does with an utterance, and the energy.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `core_activity`.
-    """
+    """Print what the core does with an utterance, and the energy."""
     activity = table.set_index("quantity").value
     activity = activity.rename(lambda quantity: quantity.removesuffix(PER_UTTERANCE))
     print(
@@ -233,18 +147,7 @@ def print_core_activity(table: pd.DataFrame) -> None:
 
 
 def check_table(path: Path) -> None:
-    """Check that a table can be written, before anything is measured.
-
-    Parameters
-    ----------
-    path : Path
-        The CSV file, which may be missing.
-
-    Raises
-    ------
-    ExportError
-        If its folder is missing or can't be written to, or the file is no such table.
-    """
+    """Check that a table can be written, before anything is measured."""
     other = "Name another file: --table my_rtl.csv."
     if not path.parent.is_dir():
         raise ExportError(f"{path}: there is no folder {path.parent}. {other}")
@@ -258,17 +161,7 @@ def check_table(path: Path) -> None:
 
 
 def write_table(path: Path, folder_name: str, table: pd.DataFrame) -> None:
-    """Replace a folder's rows in a CSV file.
-
-    Parameters
-    ----------
-    path : Path
-        The file, which may be missing.
-    folder_name : str
-        Whose rows they are.
-    table : DataFrame
-        The new rows, with `COLUMNS`.
-    """
+    """Replace a folder's rows in a CSV file."""
     new = table.assign(folder=folder_name)[["folder", *COLUMNS]]
     if path.exists():
         old = pd.read_csv(path)

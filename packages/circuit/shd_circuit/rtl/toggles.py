@@ -35,28 +35,7 @@ WRITE_PINS = ("WE", "WCLKE")
 
 
 def toggles(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
-    """Count what an exported folder's core does with an utterance, as cells of an iCE40.
-
-    Parameters
-    ----------
-    folder : Path
-        Written by `folder.write_folder`; nothing is written there.
-    lanes : int
-        Neurons that are summed in parallel.
-    n_utterances : int
-        How many of the folder's test vectors, from the first on, are simulated.
-
-    Returns
-    -------
-    Series
-        Means over these utterances: `cycles` of the clock; `clocked`, the flip-flops times these;
-        `changes` of nets; `reads` and `writes` of memory words.
-
-    Raises
-    ------
-    ExportError
-        If a tool is missing or fails, the folder is no export, or the cells give another answer.
-    """
+    """Count what an exported folder's core does with an utterance, as cells of an iCE40."""
     utterances = read_vectors(folder)[:n_utterances]
     expected = read_text(folder / "expected.txt").splitlines()[: len(utterances)]
     with copied_folder(folder, LANES=lanes) as copy:
@@ -71,34 +50,7 @@ def toggles(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
 def count_activity(
     folder: Path, design: str, top: str, text: str, define: str
 ) -> tuple[pd.Series, str]:
-    """Simulate a design as cells of an iCE40, and count what they do.
-
-    Parameters
-    ----------
-    folder : Path
-        With the Verilog that `design` reads, and a ``harness.cpp`` that includes ``toggles.h``;
-        files are written there.
-    design : str
-        Yosys' commands that lead to the cells.
-    top : str
-        The Verilog module.
-    text : str
-        What the harness reads.
-    define : str
-        For the compiler, such as ``-DLANES=4``.
-
-    Returns
-    -------
-    counted : Series
-        As `toggles` returns it, but in all.
-    output : str
-        What the harness printed.
-
-    Raises
-    ------
-    ExportError
-        If a tool is missing or fails.
-    """
+    """Simulate a design as cells of an iCE40, and count what they do."""
     (folder / "toggles.h").write_text(source_text("rtl/toggles.h"), "utf-8")
     run_yosys(folder, f"{design}; {TO_NETS}")
     runtime = run_yosys(folder, TO_CXXRTL.format(top=top))

