@@ -600,7 +600,8 @@ def test_accepted_answers_elsewhere():
     ].accepted
     sounds = pd.read_csv(RESULTS / "non_digits.csv").query("surroundings == 'none'")
     sounds = sounds.pivot(index="sound", columns="network", values="accepted")
-    noise, clicks = sounds.loc["white noise of 1 s"], sounds.loc["clicks"]
+    noise = sounds.loc["white noise of 1 s"]
+    clicks = sounds.loc["clicks"]
     assert (noise.adaptive, noise.small) == (60, 0)
     for sentence in (
         f"*adaptive* accepts {100 * elsewhere['adaptive'].share_accepted:.0f}, and "
