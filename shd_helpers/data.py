@@ -23,7 +23,7 @@ SHD_MD5 = {
     "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
 }
 SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
-NAMED = ("spoken", "hd", "shd")  # all other data sets are folders
+NAMED = ("spoken", "hd", "commands", "shd")  # all other data sets are folders
 
 
 def obtain(dataset: str, language: str = "english") -> tuple[Path, Path]:
@@ -36,6 +36,11 @@ def obtain(dataset: str, language: str = "english") -> tuple[Path, Path]:
         from shd_corpus.heidelberg import download_heidelberg
 
         train, test = download_heidelberg(data_dir() / "hd")
+        return train, test
+    if dataset == "commands":
+        from shd_corpus.speech_commands import download_commands
+
+        train, test = download_commands(data_dir() / "commands")
         return train, test
     if dataset == "shd":
         return _official("shd_train"), _official("shd_test")
@@ -54,9 +59,8 @@ def _only_pair(folder: Path) -> tuple[Path, Path]:
     """Return the training file and the test file of a folder, which must hold one such pair."""
     if not folder.is_dir():
         raise DatasetError(
-            f"{folder}: no such folder. Set `dataset` to 'spoken', 'hd', 'shd' or a folder that "
-            "holds <name>_train.h5 and <name>_test.h5. A relative path counts from the repository "
-            "root."
+            f"{folder}: no such folder. Set `dataset` to {', '.join(NAMED)} or a folder that holds "
+            "<name>_train.h5 and <name>_test.h5. A relative path counts from the repository root."
         )
     names = {path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")}
     numbers = range(1, MOST_COPIES + 1)

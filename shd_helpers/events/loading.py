@@ -44,7 +44,8 @@ def load_events(
     dataset : str, Path or sequence of two paths
         One of three:
 
-        * ``"spoken"``, ``"hd"`` or ``"shd"``, which are made or downloaded if needed.
+        * ``"spoken"``, ``"hd"``, ``"commands"`` or ``"shd"``, which are made or downloaded if
+          needed.
         * the path of a folder with ``<name>_train.h5`` and ``<name>_test.h5``, relative to the
           working directory.
         * the paths of these two files, as `encode_recordings` returns them.
@@ -124,7 +125,7 @@ def _find_files(
             if path.is_dir():
                 return obtain(str(path))
         raise DatasetError(
-            f"{dataset}: no such folder in {Path.cwd()}. Give 'spoken', 'hd', 'shd', or the "
+            f"{dataset}: no such folder in {Path.cwd()}. Give {', '.join(NAMED)}, or the "
             "folder with <name>_train.h5 and <name>_test.h5."
         )
     if len(dataset) != 2:

@@ -15,6 +15,9 @@ from shd_helpers.events.event_lists import Events, concatenate, have_equal_array
 from shd_helpers.events.loading import TRAINING_FILE, load_file, load_pair
 from shd_helpers.settings import check_settings, setting
 
+HOLDING_OUT = ("leave_one_speaker_out", "folds")
+PROTOCOLS = ("official", *HOLDING_OUT, "everybody")
+N_FOLDS = 5
 SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_speaker_out
 
 
@@ -41,16 +44,20 @@ class Split:
     * ``"leave_one_speaker_out"``: all utterances of the speaker `held_out`, who is unseen then, and
       a tenth of every other speaker's utterances of each class. The rest of both files trains and
       validates.
+    * ``"folds"``: a fifth of the training file's speakers, of those who aren't in
+      `validation_speakers`: every fifth by their numbers, from the place `held_out` on (0 to 4).
+      The other four fifths train and validate. The test file isn't opened.
     * ``"everybody"``: none, for a network that will be used. Both files train and validate.
 
     `validation` says which of the others validate:
 
     * ``"random"``: a share of every speaker's utterances of each class, `validation_fraction`.
-    * ``"speaker"``: whole speakers, those in `validation_speakers` (``"3"``, ``"3,7"``).
+    * ``"speaker"``: whole speakers, those in `validation_speakers` (``"3"``, ``"3,7"``,
+      ``"1436-1620"``).
     """
 
-    protocol: str = setting("official", ("official", "leave_one_speaker_out", "everybody"))
-    held_out: int = setting(-1, (-1, 65535))  # a speaker's number; -1: none
+    protocol: str = setting("official", PROTOCOLS)
+    held_out: int = setting(-1, (-1, 65535))  # the number of a speaker or of a fold; -1: none
     validation: str = setting("random", ("random", "speaker"))
     validation_fraction: float = setting(0.1, (1e-6, 0.9))  # of the utterances (random)
     validation_speakers: str = ""
@@ -59,19 +66,22 @@ class Split:
     def __post_init__(self) -> None:
         """Refuse values out of range, and those that don't go together."""
         check_settings(self)
-        if (self.held_out >= 0) != (self.protocol == "leave_one_speaker_out"):
+        if (self.held_out >= 0) != (self.protocol in HOLDING_OUT):
             raise ValueError(
                 f"held_out {self.held_out}: protocol 'leave_one_speaker_out' needs a speaker's "
-                "number, others need -1"
+                "number, 'folds' a fold's, others need -1"
             )
+        if self.protocol == "folds" and self.held_out >= N_FOLDS:
+            raise ValueError(f"held_out {self.held_out}: the folds are 0 to {N_FOLDS - 1}")
         if self.protocol == "everybody" and self.score_test:
             raise ValueError(
                 "score_test True: protocol 'everybody' has no test utterances. Set it to False"
             )
         named = self.validation_speakers
-        if not isinstance(named, str) or not re.fullmatch(r"(\d{1,9}(,|$))*", named):
+        if not isinstance(named, str) or not re.fullmatch(r"(\d{1,5}(-\d{1,5})?(,|$))*", named):
             raise ValueError(
-                f"validation_speakers {quoted(named)}: must be numbers with commas between them"
+                f"validation_speakers {quoted(named)}: must be numbers, or ranges such as 3-7, "
+                "with commas between them"
             )
         if bool(named) != (self.validation == "speaker"):
             raise ValueError(
@@ -81,7 +91,11 @@ class Split:
 
     def speakers(self) -> list[int]:
         """Return the numbers in `validation_speakers`."""
-        return [int(number) for number in self.validation_speakers.split(",") if number]
+        numbers: list[int] = []
+        for part in filter(None, self.validation_speakers.split(",")):
+            first, _, last = part.partition("-")
+            numbers += range(int(first), int(last or first) + 1)
+        return numbers
 
 
 def load_subsets(
@@ -92,7 +106,10 @@ def load_subsets(
     With ``score_test=False`` what is held back for testing isn't returned, and under the official
     protocol the test file isn't opened.
     """
-    if split.protocol == "official" and not split.score_test:
+    needs_test_file = split.protocol != "folds" and (
+        split.protocol != "official" or split.score_test
+    )
+    if not needs_test_file:
         train = load_file(files[0], TRAINING_FILE, grid, language)
         return split_utterances(train, None, split, seed)
     train, test = load_pair(files, grid, language)
@@ -104,6 +121,8 @@ def split_utterances(train: Events, test: Events | None, split: Split, seed: int
     if split.protocol == "official":
         training, validation = split_validation(train, split, seed)
         return Subsets(train.take(training), train.take(validation), test)
+    if split.protocol == "folds":
+        return _hold_out_fold(train, split, seed)
     if test is None:
         raise ValueError(
             f"protocol {split.protocol!r}: splits the utterances of both files. Give the test "
@@ -118,6 +137,16 @@ def split_utterances(train: Events, test: Events | None, split: Split, seed: int
         rest = rest.take(np.flatnonzero(~is_test))
     training, validation = split_validation(rest, split, seed)
     return Subsets(rest.take(training), rest.take(validation), test_subset)
+
+
+def _hold_out_fold(train: Events, split: Split, seed: int) -> Subsets:
+    """Split the training file's utterances under the protocol of folds."""
+    speakers = np.setdiff1d(np.unique(train.speakers), split.speakers())
+    is_test = np.isin(train.speakers, speakers[split.held_out :: N_FOLDS])
+    rest = train.take(np.flatnonzero(~is_test))
+    training, validation = split_validation(rest, split, seed)
+    test = train.take(np.flatnonzero(is_test)) if split.score_test else None
+    return Subsets(rest.take(training), rest.take(validation), test)
 
 
 def _is_test_utterance(events: Events, held_out: int, seed: int) -> np.ndarray:

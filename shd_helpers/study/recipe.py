@@ -9,7 +9,7 @@ from typing import Any
 from shd_corpus.checks import quoted
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.shd_file import N_CHANNELS
-from shd_helpers.data import MOST_COPIES, n_channels_of, obtain, obtain_augmented
+from shd_helpers.data import MOST_COPIES, NAMED, n_channels_of, obtain, obtain_augmented
 from shd_helpers.events import (
     Augmentation,
     Downsampling,
@@ -87,7 +87,7 @@ class Recipe:
         that don't fit with others.
     """
 
-    dataset: str = "spoken"  # spoken, hd, shd or a folder
+    dataset: str = "spoken"  # one of `data.NAMED`, or a folder
     language: str = setting("english", tuple(LANGUAGES))
     input: Downsampling = field(default_factory=Downsampling)
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -103,7 +103,7 @@ class Recipe:
         """Check that such a run is possible."""
         if not isinstance(self.dataset, str) or not self.dataset or "\0" in self.dataset:
             raise ValueError(
-                f"dataset {quoted(self.dataset)}: must be spoken, hd, shd or the path of a folder"
+                f"dataset {quoted(self.dataset)}: must be {', '.join(NAMED)} or a folder's path"
             )
         check_settings(self)
         check_run_name(self.run_name)

@@ -11,7 +11,7 @@ _MODULES = {
     "cochlea": ("encode",),
     "microphone": ("encode_utterance",),
     "recording_list": ("RecordingError",),
-    "recordings": ("encode_file", "encode_recordings"),
+    "recordings": ("RecordingOptions", "encode_file", "encode_recordings"),
     "shd_file": ("Utterances", "read_shd", "write_shd"),
     "speech": ("SPEECH_RATE_HZ", "synthesize", "wav"),
     "waveform_augmentation": ("WaveformAugmentation",),

@@ -12,9 +12,10 @@ import platform
 import stat
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 from filelock import FileLock, Timeout
@@ -28,6 +29,7 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 # Other errors than these, such as EINVAL, come from a damaged file, too.
 _OF_THE_SYSTEM = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 _OWN_PACKAGES = ("shd_helpers", "shd_circuit", "shd_corpus", "shd_course", "shd_judge")
+Made = TypeVar("Made")
 FORGOTTEN_S = 86_400.0  # nobody writes longer at one file
 
 
@@ -172,6 +174,40 @@ def is_made(paths: Iterable[Path], receipt: Path, content: str) -> bool:
     """Tell whether the files are there and were made as the receipt's expected content says."""
     found = receipt.read_text(encoding="utf-8") if receipt.is_file() else ""
     return found == content and all(path.is_file() for path in paths)
+
+
+def made_once(
+    paths: Sequence[Path],
+    receipt: Path,
+    content: str,
+    make: Callable[[], Made],
+    write: Callable[[Made], None],
+) -> None:
+    """Make the files of a data set, unless the receipt says that they are made already.
+
+    The receipt's `content` says how they are made. `make` takes long, and `write` writes the files.
+    If two processes call it at once, one waits. Files without a receipt are somebody's own, and are
+    neither read nor replaced: DatasetError.
+    """
+    if is_made(paths, receipt, content):
+        return
+    with exclusive(receipt.parent):
+        # Another process has made them while this one waited, or an older version has.
+        if is_made(paths, receipt, content):
+            return
+        unknown = [path for path in paths if path.exists()]
+        if unknown and not receipt.exists():
+            raise DatasetError(
+                f"{unknown[0]}: was not made by this program, because {receipt.name} isn't beside "
+                "it. Move it into another folder, and name that folder as the data set "
+                "(DATASET=folder). Or remove it, and it is made from the recordings."
+            )
+        made = make()
+        # First a receipt that fits no file: if the writing stops half-way, they are made again.
+        receipt.write_text("unfinished\n", encoding="utf-8")
+        write(made)
+        with atomic(receipt) as unfinished:
+            unfinished.write_text(content, encoding="utf-8")
 
 
 def sha256(path: str | Path) -> str:

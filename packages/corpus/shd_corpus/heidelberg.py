@@ -17,7 +17,7 @@ from pathlib import Path
 
 from shd_corpus.checks import DatasetError
 from shd_corpus.download import download
-from shd_corpus.files import atomic, exclusive, is_made, sha256
+from shd_corpus.files import made_once, sha256
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_files
 from shd_corpus.shd_file import FILES, copy_name, write_shd
@@ -59,28 +59,18 @@ def download_heidelberg(
     if copy:
         origin["changes"] = WAVEFORMS
     content = json.dumps(origin) + "\n"
-    if is_made(paths, receipt, content):
-        return paths
-    with exclusive(folder):
-        # Another process has made them while this one waited, or an older version has.
-        if is_made(paths, receipt, content):
-            return paths
-        unknown = [path for path in paths if path.exists()]
-        if unknown and not receipt.exists():
-            raise DatasetError(
-                f"{unknown[0]}: was not made by this program, because {receipt.name} isn't beside "
-                "it. Move it into another folder, and name that folder as the data set "
-                "(DATASET=folder). Or remove it, and it is made from the recordings."
-            )
-        lists, spikes = _encode(folder, file_numbers, copy, f"encoding {receipt.stem}")
-        # First a receipt that fits no file: if the writing stops half-way, they are made again.
-        receipt.write_text("unfinished\n", encoding="utf-8")
+
+    def encode() -> tuple[list[list[str]], list[tuple]]:
+        return _encode(folder, file_numbers, copy, f"encoding {receipt.stem}")
+
+    def write(encoded: tuple[list[list[str]], list[tuple]]) -> None:
+        lists, spikes = encoded
         for path, names in zip(paths, lists, strict=True):
             _write(path, names, spikes[: len(names)])
             del spikes[: len(names)]
-        with atomic(receipt) as unfinished:
-            unfinished.write_text(content, encoding="utf-8")
         shutil.rmtree(folder / UNFINISHED)
+
+    made_once(paths, receipt, content, encode, write)
     return paths
 
 

@@ -111,6 +111,17 @@ def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedU
         If the recording has no utterance or more than one, or another rate. The message says what
         to do.
     """
+    sound, warning = cut_utterance(wave, rate_hz, seed)
+    times, units = encode(sound, RATE_HZ, seed)
+    return RecordedUtterance(sound, RATE_HZ, times, units, warning)
+
+
+def cut_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> tuple[np.ndarray, str]:
+    """Cut the utterance out of a recording, with some of the sound around it.
+
+    Returns its (samples,) sound at 48 kHz, and a sentence about the recording, empty for none. See
+    `encode_utterance`.
+    """
     check_rate(rate_hz)
     wave = np.asarray(wave, float)
     if wave.ndim == 2:
@@ -133,9 +144,7 @@ def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedU
     warning = ""
     if is_clipped(wave[first:stop]):
         warning = "It is clipped, so the answer may be wrong: say it softer, or from further away."
-    sound = at_48_khz(_with_surroundings(sound, first, stop, rate_hz, seed), rate_hz)
-    times, units = encode(sound, RATE_HZ, seed)
-    return RecordedUtterance(sound, RATE_HZ, times, units, warning)
+    return at_48_khz(_with_surroundings(sound, first, stop, rate_hz, seed), rate_hz), warning
 
 
 def _with_surroundings(

@@ -43,11 +43,11 @@ def normalized(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
-def list_recordings(source: Path) -> list[Recording]:
+def list_recordings(source: Path, lenient: bool = False) -> list[Recording]:
     """Return the recordings of a folder or CSV file sorted by path; see `encode_recordings`.
 
     Raise RecordingError if there is none, a name lacks the label or the speaker, the CSV file
-    doesn't match the folder, or the set is incomplete.
+    doesn't match the folder, or the set is incomplete. If `lenient`, speakers may lack classes.
     """
     if source.suffix.lower() == ".csv" and not source.is_dir():
         found = _listed_in_csv(source)
@@ -64,7 +64,7 @@ def list_recordings(source: Path) -> list[Recording]:
                 f"{_printable(recording.path)}: the speaker {recording.speaker!r} has a character "
                 "that can't be seen. Rename the file, or correct the list."
             )
-    check_complete(source, recordings)
+    check_complete(source, recordings, lenient)
     _check_copies(recordings)
     return recordings
 
@@ -281,11 +281,11 @@ def _check_all_listed(path: Path, recordings: Sequence[Recording]) -> None:
 # --- Completeness ----------------------------------------------------------------------------
 
 
-def check_complete(source: Path, recordings: Sequence[Recording]) -> None:
+def check_complete(source: Path, recordings: Sequence[Recording], lenient: bool = False) -> None:
     """Raise RecordingError if a class or speaker can't be held out, because something is missing.
 
-    There must be two classes and two speakers, two utterances of each class, and each class by each
-    speaker.
+    There must be two classes and two speakers, two utterances of each class and, unless `lenient`,
+    each class by each speaker.
     """
     classes_of = defaultdict(set)
     for recording in recordings:
@@ -306,7 +306,7 @@ def check_complete(source: Path, recordings: Sequence[Recording]) -> None:
             faults.append(f"only one utterance of {label!r}")
     for speaker in sorted(classes_of):
         absent = [label for label in labels if label not in classes_of[speaker]]
-        if absent:
+        if absent and not lenient:
             classes = listed([repr(label) for label in absent])
             faults.append(f"no utterance of {classes} by {speaker}")
     if faults:

@@ -5,11 +5,13 @@ recording is encoded, all are checked. Silent or damaged files and clicks are re
 (`sound_file`), and so are incomplete sets (`recording_list`).
 """
 
+import csv
 import hashlib
 import shutil
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from shd_corpus.checks import check_whole, listed
 from shd_corpus.cochlea import encode
 from shd_corpus.compiled import on_all_cores
 from shd_corpus.files import atomic, exclusive, reading, sha256
+from shd_corpus.microphone import LONGEST_FILE_S, cut_utterance
 from shd_corpus.recording_list import (
     Recording,
     RecordingError,
@@ -25,13 +28,43 @@ from shd_corpus.recording_list import (
     normalized,
 )
 from shd_corpus.shd_file import MOST_COPIES, copy_name, write_shd
-from shd_corpus.sound_file import read_utterance, read_wave
+from shd_corpus.sound_file import RATE_HZ, read_sound, read_utterance, read_wave
 from shd_corpus.versions import SPIKES, WAVEFORMS
 from shd_corpus.waveform_augmentation import WaveformAugmentation
 
 SYNTHETIC = "spoken"  # the name of a data set that figures and reports call synthetic
 TEST_SHARE = 0.2  # of the speakers are for testing if none is named
+Spikes = tuple[np.ndarray, np.ndarray]  # times and units of an utterance
 _Row = tuple[np.ndarray, np.ndarray, int, int, str]  # times, units, label, speaker, recording
+
+
+class RecordingOptions(NamedTuple):
+    """How recordings are read.
+
+    Parameters
+    ----------
+    cut : bool
+        Whether the utterance is found in each recording and cut out, as `hear` does it. Use it for
+        recordings with silence around the utterance.
+    lenient : bool
+        Whether speakers may lack some of the classes, and recordings that can't be used are left
+        out.
+    """
+
+    cut: bool = False
+    lenient: bool = False
+
+
+DEFAULT = RecordingOptions()
+
+
+class Encoding(NamedTuple):
+    """Recordings with their spikes, and those that were refused, each with the reason."""
+
+    source: Path  # the folder of the recordings, or their CSV file
+    recordings: list[Recording]
+    spikes: list[Spikes]
+    refused: list[tuple[Recording, str]]
 
 
 def encode_recordings(
@@ -42,6 +75,7 @@ def encode_recordings(
     *,
     seed: int = 0,
     augmented_copies: int = 0,
+    options: RecordingOptions = DEFAULT,
 ) -> tuple[Path, Path]:
     """Turn recorded utterances into a data set of spikes: a training file and a test file.
 
@@ -77,6 +111,9 @@ def encode_recordings(
     augmented_copies : int
         Augmented copies of each recording, for a run's setting of the same name. They are written
         to ``<name>_augmented1_train.h5`` and so on, with the recordings in the same rows.
+    options : RecordingOptions
+        Whether utterances are found and cut out of longer recordings, and whether what can't be
+        used is left out: ``<name>_refused.csv`` then lists it with the reasons.
 
     Returns
     -------
@@ -89,8 +126,9 @@ def encode_recordings(
     ------
     RecordingError
         If a recording or its name can't be used, or the set is incomplete: only one speaker, a
-        class with one utterance, a speaker without one of the classes, one sound under two labels.
-        Or if the name has a slash or only dots, or is ``spoken``, that of synthetic speech.
+        class with one utterance, a speaker without one of the classes (unless lenient), one sound
+        under two labels. Or if the name has a slash or only dots, or is ``spoken``, that of
+        synthetic speech.
     DatasetError
         If a file can't be written, as on a full disk.
     ValueError
@@ -115,22 +153,26 @@ def encode_recordings(
             f"{source}: the name {name!r} is that of the study's synthetic speech. Give the data "
             "set another one (name)."
         )
-    recordings = list_recordings(source)
+    recordings = list_recordings(source, options.lenient)
     chosen = _test_speakers(source, recordings, test_speakers)
     paths = [recording.path for recording in recordings]
-    for path in paths:  # all of them before the first is encoded
-        read_utterance(path)
+    if options == DEFAULT:
+        for path in paths:  # all of them before the first is encoded
+            read_utterance(path)
     out = source.resolve().parent / f"{name}_spikes" if out is None else Path(out).expanduser()
     finished = out / f".{name}_parts"
     with exclusive(out, f".{name}.lock", remedy="give another folder (out)"):
         _remove_copies(out, name)
         for copy in range(augmented_copies + 1):
             each_name = copy_name(name, copy)
-            spikes = encode_files(paths, finished, seed, f"encoding {each_name}", copy)
-            _write_pair(_pair(out, each_name), source, recordings, spikes, chosen)
+            what = f"encoding {each_name}"
+            encoding = encode_all(source, recordings, finished, what, seed, copy, options)
+            keys = class_names(encoding.recordings)
+            write_pair(_pair(out, each_name), encoding, chosen, _speakers(recordings), keys)
+        write_refused(out / f"{name}_refused.csv", encoding.refused)
         shutil.rmtree(finished)
     numbered = [f"{number} {speaker}" for number, speaker in enumerate(_speakers(recordings))]
-    print(f"{name}: {len(recordings)} recordings; speakers {listed(numbered, 20)}")
+    print(f"{name}: {len(encoding.recordings)} recordings; speakers {listed(numbered, 20)}")
     return _pair(out, name)
 
 
@@ -170,30 +212,45 @@ def _remove_copies(out: Path, name: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write_pair(
+def write_pair(
     pair: tuple[Path, Path],
-    source: Path,
-    recordings: Sequence[Recording],
-    spikes: Sequence[tuple[np.ndarray, np.ndarray]],
+    encoding: Encoding,
     test_speakers: Collection[str],
+    speakers: Sequence[str],
+    keys: tuple[str, ...],
 ) -> None:
-    """Write the training file and the test file of some recordings, so that they always match."""
-    keys = class_names(recordings)
-    speakers = _speakers(recordings)
+    """Write the training file and the test file of some recordings, so that they always match.
+
+    `speakers` has all speakers in the order of their numbers, `keys` the names of the classes.
+    """
+    numbers = {speaker: number for number, speaker in enumerate(speakers)}
     train_rows: list[_Row] = []
     test_rows: list[_Row] = []
-    for recording, (times, units) in zip(recordings, spikes, strict=True):
+    for recording, (times, units) in zip(encoding.recordings, encoding.spikes, strict=True):
         rows = test_rows if recording.speaker in test_speakers else train_rows
         label = keys.index(recording.label)
-        speaker = speakers.index(recording.speaker)
-        rows.append((times, units, label, speaker, _relative(recording.path, source)))
+        speaker = numbers[recording.speaker]
+        rows.append((times, units, label, speaker, _relative(recording.path, encoding.source)))
     train, test = pair
     with atomic(train) as new_train, atomic(test) as new_test:
         for path, rows in ((new_train, train_rows), (new_test, test_rows)):
-            all_times, all_units, labels, numbers, names = zip(*rows, strict=True)
-            write_shd(path, all_times, all_units, labels, numbers, keys, {"file": names})
+            all_times, all_units, labels, of_speakers, names = zip(*rows, strict=True)
+            write_shd(path, all_times, all_units, labels, of_speakers, keys, {"file": names})
         # An old training file must never be beside a test file with other speakers.
         train.unlink(missing_ok=True)
+
+
+def write_refused(path: Path, refused: Sequence[tuple[Recording, str]]) -> None:
+    """List refused recordings in a CSV file, each with the reason; without any, remove the file."""
+    path.unlink(missing_ok=True)
+    if not refused:
+        return
+    with atomic(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "label", "speaker", "reason"])
+        for recording, reason in refused:
+            table.writerow([recording.path.name, recording.label, recording.speaker, reason])
+    print(f"{len(refused)} recordings can't be used: {path} lists them.")
 
 
 def _relative(path: Path, source: Path) -> str:
@@ -203,23 +260,60 @@ def _relative(path: Path, source: Path) -> str:
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
+def encode_all(
+    source: Path,
+    recordings: Sequence[Recording],
+    finished: Path,
+    what: str,
+    seed: int = 0,
+    copy: int = 0,
+    options: RecordingOptions = DEFAULT,
+) -> Encoding:
+    """Encode recordings as `encode_files` does, and sort out those that were refused."""
+    paths = [recording.path for recording in recordings]
+    found = encode_files(paths, finished, seed, what, copy, options)
+    used = []
+    spikes = []
+    refused = []
+    for recording, its_spikes in zip(recordings, found, strict=True):
+        if isinstance(its_spikes, RecordingError):
+            reason = str(its_spikes).removeprefix(f"{recording.path}: ")
+            refused.append((recording, reason))
+        else:
+            used.append(recording)
+            spikes.append(its_spikes)
+    return Encoding(source, used, spikes, refused)
+
+
 def encode_files(
-    paths: Sequence[Path], finished: Path, seed: int = 0, what: str = "encoding", copy: int = 0
-) -> list[tuple[np.ndarray, np.ndarray]]:
+    paths: Sequence[Path],
+    finished: Path,
+    seed: int = 0,
+    what: str = "encoding",
+    copy: int = 0,
+    options: RecordingOptions = DEFAULT,
+) -> list:
     """Encode sound files on all cores, as `encode_file` does, under a progress bar.
 
     The folder `finished` stores the spikes of each file that is done. So a call that follows one
-    that was killed continues where that stopped. The caller removes the folder.
+    that was killed continues where that stopped. The caller removes the folder. If lenient, the
+    result has the RecordingError of a file that can't be used.
     """
 
     def encode_one(path):
-        name = recording_seed(path, seed, copy)
-        # In 256 folders, because there may be many files.
-        stored = finished / name[:2] / f"{name[2:]}_{SPIKES}.npz"
-        with suppress(RecordingError), reading(stored, RecordingError, "It is made again."):
-            with np.load(stored) as arrays:
-                return arrays["times"], arrays["units"]
-        times, units = encode_file(path, seed, copy)
+        try:
+            name = recording_seed(path, seed, copy)
+            # In 256 folders, because there may be many files.
+            cut = "_cut" if options.cut else ""
+            stored = finished / name[:2] / f"{name[2:]}_{SPIKES}{cut}.npz"
+            with suppress(RecordingError), reading(stored, RecordingError, "It is made again."):
+                with np.load(stored) as arrays:
+                    return arrays["times"], arrays["units"]
+            times, units = encode_file(path, seed, copy, cut=options.cut)
+        except RecordingError as error:
+            if not options.lenient:
+                raise
+            return error
         stored.parent.mkdir(parents=True, exist_ok=True)
         stored.unlink(missing_ok=True)
         np.savez(stored, times=times, units=units)  # half a file is recognized and made again
@@ -228,7 +322,7 @@ def encode_files(
     return on_all_cores(encode_one, paths, what)
 
 
-def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def encode_file(path: str | Path, seed: int = 0, copy: int = 0, *, cut: bool = False) -> Spikes:
     """Turn one sound file into spikes.
 
     Parameters
@@ -242,6 +336,8 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
     copy : int
         Number of the augmented copy of the sound, each with an augmentation and nerve fibers of its
         own. 0 is the sound as it is.
+    cut : bool
+        Whether the utterance is found in the recording and cut out first.
 
     Returns
     -------
@@ -256,13 +352,22 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
         If the file can't be used.
     """
     path = Path(path)
-    sound, rate_hz = read_wave(path)
     number = recording_seed(path, seed, copy)
+    if cut:
+        sound, rate_hz = _read_cut(path, int(number[:16], 16))
+    else:
+        sound, rate_hz = read_wave(path)
     if copy:
         rng = np.random.default_rng(int(number, 16))
         sound = WaveformAugmentation.drawn(rng).apply(sound, rate_hz, rng)
     times, units = encode(sound, rate_hz, seed=int(number[:16], 16))
     return times.astype(np.float16), units.astype(np.uint16)
+
+
+def _read_cut(path: Path, seed: int) -> tuple[np.ndarray, int]:
+    """Read a sound file, and cut its utterance out; returns (samples,) at 48 kHz, and that rate."""
+    sound, _ = cut_utterance(*read_sound(path, LONGEST_FILE_S), seed)
+    return sound, RATE_HZ
 
 
 def recording_seed(path: Path, seed: int, copy: int) -> str:
