@@ -51,10 +51,10 @@ def test_random_split_takes_the_same_share_of_every_stratum(takes, speakers, fra
     assert len(rows) < 100 or not np.array_equal(valid, other)
 
 
-@pytest.mark.parametrize("named", [{8}, {7, 11}])
-def test_whole_speakers_validate(named):
+@pytest.mark.parametrize(("text", "named"), [("8", {8}), ("7,11", {7, 11}), ("7-8,11", {7, 8, 11})])
+def test_whole_speakers_validate(text, named):
     events = labeled([0, 1] * 20, [7, 7, 8, 8, 9, 9, 11, 11] * 5)
-    split = Split(validation="speaker", validation_speakers=",".join(map(str, named)))
+    split = Split(validation="speaker", validation_speakers=text)
     train, valid = split_validation(events, split, 0)
     assert set(events.speakers[valid]) == named and len(valid) == 10 * len(named)
     assert sorted([*train, *valid]) == list(range(40))
@@ -214,6 +214,26 @@ def test_a_test_file_that_is_not_scored_is_not_read(files, tmp_path, data_dir):
         assert len(subsets.training) + len(subsets.validation) == 117
         assert 2 not in subsets.training.speakers
     assert subsets.test is None
+
+
+def test_each_training_speaker_is_in_one_of_five_folds(files, tmp_path, data_dir):
+    """The toy's training file has speakers 0 to 3. 1 and 2 validate, so the folds have 0 or 3."""
+    missing = files[0], tmp_path / "absent_test.h5"
+    tested = []
+    for held_out in range(5):
+        split = Split("folds", held_out, validation="speaker", validation_speakers="1-2")
+        subsets = load_subsets(missing, COARSE, "english", split, 0)
+        assert set(subsets.validation.speakers) == {1, 2}
+        speakers = set(subsets.test.speakers.tolist())
+        assert speakers.isdisjoint(subsets.training.speakers)
+        assert speakers | set(subsets.training.speakers.tolist()) == {0, 3}
+        tested.append(speakers)
+    assert tested == [{0}, {3}, set(), set(), set()]
+    without_test = Split(
+        "folds", 1, validation="speaker", validation_speakers="1-2", score_test=False
+    )
+    subsets = load_subsets(missing, COARSE, "english", without_test, 0)
+    assert subsets.test is None and set(subsets.training.speakers) == {0}
 
 
 def test_the_folds_of_shd_leave_the_test_file_alone(toy_dir, data_dir):

@@ -11,11 +11,19 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
+from corpus_tests import made_recordings
 from corpus_tests.damage import damages
-from corpus_tests.made_recordings import AUDIO, sound
+from corpus_tests.made_recordings import AUDIO, RATE, noise, sound, with_noise
 from shd_corpus import recordings
+from shd_corpus.microphone import encode_utterance_file
 from shd_corpus.recording_list import RecordingError
-from shd_corpus.recordings import encode_file, encode_files, encode_recordings
+from shd_corpus.recordings import (
+    RecordingOptions,
+    encode_file,
+    encode_files,
+    encode_recordings,
+    recording_seed,
+)
 from shd_corpus.shd_file import read_shd
 from shd_corpus.sound_file import read_wave
 
@@ -274,3 +282,38 @@ def test_heidelberg_digits_have_exactly_the_spikes_that_were_made_of_them(part, 
             row = rows[path.name]
             np.testing.assert_array_equal(times, file["spikes/times"][row], err_msg=path.name)
             np.testing.assert_array_equal(units, file["spikes/units"][row], err_msg=path.name)
+
+
+def test_speakers_may_lack_classes_and_bad_files_are_listed(folder, tmp_path, quick):
+    (folder / "two_ann_0.flac").unlink()  # ann says one class only
+    (folder / "one_ann_1.wav").write_bytes(b"no sound")
+    soundfile.write(folder / "two_cid_0.wav", sound(4), 8000)
+    with pytest.raises(RecordingError, match=r"no utterance of 'two' by ann"):
+        write(folder, tmp_path / "out")
+    lenient = RecordingOptions(lenient=True)
+    train, test = write(folder, tmp_path / "out", options=lenient)
+    assert [*read_shd(train).files, *read_shd(test).files] == [
+        "one_ann_0.wav",
+        "two_cid_0.wav",
+        "2_bob_0.WAV",
+        "one_bob_1.wav",
+    ]
+    report = (tmp_path / "out" / "mine_refused.csv").read_text().splitlines()
+    assert report[0] == "file,label,speaker,reason"
+    assert report[1].startswith('one_ann_1.wav,one,ann,"no audio that can be read')
+    assert len(report) == 2
+    (folder / "one_ann_1.wav").unlink()
+    write(folder, tmp_path / "out", options=lenient)
+    assert not (tmp_path / "out" / "mine_refused.csv").exists()
+
+
+def test_cut_utterance_has_the_spikes_of_its_sound_alone(tmp_path):
+    path = tmp_path / "one_ann_0.wav"
+    wave = with_noise(noise(0.5), made_recordings.tone(0.2), noise(0.5))
+    soundfile.write(path, wave, RATE, subtype="FLOAT")
+    _, whole = encode_file(path)
+    times, units = encode_file(path, cut=True)
+    heard = encode_utterance_file(path, int(recording_seed(path, 0, 0)[:16], 16))
+    np.testing.assert_array_equal(units, heard.units)
+    assert times[-1] < 0.36  # 40 ms before and 110 ms after the tone
+    assert len(units) < len(whole)

@@ -71,14 +71,14 @@ class RecordedUtterance(NamedTuple):
     warning: str
 
 
-def encode_utterance_file(path: Path) -> RecordedUtterance:
+def encode_utterance_file(path: Path, seed: int = 0) -> RecordedUtterance:
     """Find the utterance in a sound file of up to a minute, and encode it: see `encode_utterance`.
 
     Raise RecordingError if the file can't be read or doesn't hold one utterance.
     """
     wave, rate_hz = read_sound(path, LONGEST_FILE_S)
     try:
-        return encode_utterance(wave, rate_hz)
+        return encode_utterance(wave, rate_hz, seed)
     except RecordingError as error:
         raise RecordingError(f"{path}: {error}") from error
 
