@@ -1,0 +1,361 @@
+"""Freeze what the networks of ``plan.yaml`` predicted, and compute the tables of its questions.
+
+``python -m evidence.people.tables`` writes ``results/people_predictions.h5`` from the scores in
+``runs/people``. From that file alone it computes ``people_networks.csv``, ``people_cells.csv`` and
+``people_contrasts.csv``. With ``--tables`` it writes only these tables.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from evidence.people.plan import Training, plan, trainings_of
+from evidence.people.train import read_scores, scores_dir, selected_recipes
+from shd_corpus.files import atomic
+from shd_helpers.command import run as run_command
+from shd_helpers.paths import data_dir, results_dir
+from shd_judge.statistics import SHOWN, UNDECIDED, holm, holm_factors
+
+PREDICTIONS = results_dir() / "people_predictions.h5"
+REFUSED = results_dir() / "people_refused.csv"
+COSTS = ("parameters", "input_events", "effective_acs")
+AVERAGED = "three networks averaged"
+AVERAGED_CELL = ("raise", "augmentation")  # whose networks are averaged
+PRIMARY = "cost"
+FEWEST_UTTERANCES = 5  # of a person who counts among the worst tenth
+WORST_SHARE = 0.1
+NOT_TESTED = "not tested"  # because the primary contrast isn't shown
+SEEDS_FREEDOM = 20  # of the variance over seeds: two cells, five folds, three seeds
+
+
+# --- Freezing --------------------------------------------------------------------------------
+
+
+def finished() -> Iterator[tuple[str, str, int, Training]]:
+    """Yield question, cell, repeat and training of each network that has scores."""
+    for question, cells in plan()["questions"].items():
+        for name in cells:
+            n_folds = plan()["folds"]
+            for number, training in enumerate(trainings_of(question, name, selected_recipes())):
+                if training.path(scores_dir()).exists():
+                    yield question, name, number // n_folds, training
+
+
+def freeze() -> None:
+    """Write the answers of all finished networks into one file."""
+    with atomic(PREDICTIONS) as unfinished, h5py.File(unfinished, "w") as file:
+        for question, name, repeat, training in finished():
+            group = file.require_group(f"{question}/{name.replace('/', '_')}")
+            stored = read_scores(training.path(scores_dir()))
+            network = group.create_group(f"{training.fold}_{repeat}")
+            network.attrs["seed"] = training.seed
+            network.attrs["digest"] = training.cell.digest
+            for cost in COSTS:
+                if cost in stored:
+                    network.attrs[cost] = float(stored[cost])
+            network.attrs["training_s"] = float(stored["training_s"])
+            network.attrs["n_training"] = int(stored["n_training"])
+            for dataset in ("commands", "hd_cut"):
+                if f"{dataset}_scores" in stored:
+                    _write_answers(file, network, dataset, stored)
+        _write_averaged(file)
+
+
+def _write_answers(
+    file: h5py.File, network: h5py.Group, dataset: str, stored: Mapping[str, np.ndarray]
+) -> None:
+    """Write the answers of a network; labels and speakers are the same for all networks."""
+    where = f"utterances/{dataset}/{network.name.rpartition('/')[2].partition('_')[0]}"
+    if where not in file:
+        for name in ("labels", "speakers"):
+            values = stored[f"{dataset}_{name}"].astype(np.uint16)
+            file.create_dataset(f"{where}/{name}", data=values, compression="gzip")
+    assert np.array_equal(file[f"{where}/labels"][:], stored[f"{dataset}_labels"])
+    answers = stored[f"{dataset}_scores"].argmax(1).astype(np.uint8)
+    network.create_dataset(dataset, data=answers, compression="gzip", compression_opts=9)
+
+
+def _write_averaged(file: h5py.File) -> None:
+    """Write the answers of the mean scores of three networks, fold by fold."""
+    by_fold: dict[Any, list[Path]] = {}
+    for question, name, _, training in finished():
+        if (question, name) == AVERAGED_CELL:
+            by_fold.setdefault(training.fold, []).append(training.path(scores_dir()))
+    n_networks = plan()["questions"][AVERAGED_CELL[0]][AVERAGED_CELL[1]]["seeds"]
+    for fold, paths in by_fold.items():
+        if len(paths) < n_networks:
+            continue
+        each = [read_scores(path)["commands_scores"].astype(np.float64) for path in paths]
+        network = file.create_group(f"{AVERAGED_CELL[0]}/{AVERAGED}/{fold}_0")
+        network.attrs["digest"] = " ".join(path.parent.name for path in paths)
+        first = file[f"{AVERAGED_CELL[0]}/{AVERAGED_CELL[1]}/{fold}_0"]
+        for cost in COSTS:
+            factor = 1 if cost == "input_events" else n_networks
+            if cost in first.attrs:
+                network.attrs[cost] = factor * first.attrs[cost]
+        answers = np.mean(each, axis=0).argmax(1).astype(np.uint8)
+        network.create_dataset("commands", data=answers, compression="gzip")
+
+
+# --- Reading ---------------------------------------------------------------------------------
+
+
+class Network(NamedTuple):
+    """A network of the frozen file: whose it is, and whether each of its answers is right."""
+
+    question: str
+    cell: str
+    fold: int
+    repeat: int
+    attrs: dict[str, Any]
+    right: dict[str, pd.DataFrame]  # by data set: `person` and `right` of each utterance
+
+
+@cache
+def read_networks() -> tuple[Network, ...]:
+    """Return all networks of the frozen file."""
+    networks = []
+    with h5py.File(PREDICTIONS) as file:
+        for question in plan()["questions"]:
+            for cell, group in file.get(question, {}).items():
+                for name, stored in group.items():
+                    fold, repeat = map(int, name.split("_"))
+                    right = {}
+                    for dataset, answers in stored.items():
+                        utterances = file[f"utterances/{dataset}/{fold}"]
+                        is_right = answers[:] == utterances["labels"][:]
+                        columns = {"person": utterances["speakers"][:], "right": is_right}
+                        right[dataset] = pd.DataFrame(columns)
+                    networks.append(
+                        Network(question, cell, fold, repeat, dict(stored.attrs), right)
+                    )
+    return tuple(networks)
+
+
+def by_person(question: str, cell: str, dataset: str = "commands") -> pd.DataFrame:
+    """Return the accuracies of a cell: a row for each fold and person, a column for each repeat."""
+    columns: dict[int, list[pd.Series]] = {}
+    for each in read_networks():
+        if (each.question, each.cell) == (question, cell) and dataset in each.right:
+            accuracies = each.right[dataset].groupby("person").right.mean()
+            accuracies.index = pd.MultiIndex.from_product(
+                [[each.fold], accuracies.index], names=["fold", "person"]
+            )
+            columns.setdefault(each.repeat, []).append(accuracies)
+    if not columns:
+        return pd.DataFrame()
+    return pd.DataFrame({repeat: pd.concat(parts) for repeat, parts in columns.items()})
+
+
+# --- Statistics ------------------------------------------------------------------------------
+
+
+def variance_over_seeds() -> float:
+    """Return the variance of a fold's mean accuracy over seeds, from the primary cells.
+
+    NaN before these have three seeds.
+    """
+    variances = []
+    for name in plan()["contrasts"][PRIMARY]["primary"]:
+        accuracies = by_person(PRIMARY, name)
+        if len(accuracies.columns) < 2:
+            return float("nan")
+        variances.append(accuracies.groupby("fold").mean().var(axis=1, ddof=1).mean())
+    return float(np.mean(variances))
+
+
+class Estimate(NamedTuple):
+    """A mean or a difference of accuracies, as fractions, and its standard error."""
+
+    mean: float
+    error: float
+    freedom: float
+    n_people: int
+
+    def half(self, alpha: float = 0.05) -> float:
+        """Return half the two-sided interval."""
+        return float(stats.t.isf(alpha / 2, self.freedom) * self.error)
+
+    @property
+    def p(self) -> float:
+        """Return the two-sided p-value of the hypothesis that the mean is 0."""
+        return float(2 * stats.t.sf(abs(self.mean) / self.error, self.freedom))
+
+
+def estimate(values: pd.Series, n_networks: Sequence[int], seeds_variance: float) -> Estimate:
+    """Return the mean over people, with the error that the plan describes.
+
+    `n_networks` has the number of networks of each cell that the values are of: one cell for an
+    accuracy, two for a difference.
+    """
+    of_people = values.var(ddof=1) / len(values)
+    of_seeds = seeds_variance * sum(1 / n for n in n_networks)
+    variance = of_people + of_seeds
+    freedom = variance**2 / (of_people**2 / (len(values) - 1) + of_seeds**2 / SEEDS_FREEDOM)
+    return Estimate(float(values.mean()), float(np.sqrt(variance)), float(freedom), len(values))
+
+
+def _n_networks(accuracies: pd.DataFrame) -> int:
+    n_folds = accuracies.index.get_level_values("fold").nunique()
+    return n_folds * len(accuracies.columns)
+
+
+def contrast(first: pd.DataFrame, second: pd.DataFrame, seeds_variance: float) -> Estimate:
+    """Return the difference of two cells over the people whom both were tested on."""
+    common = first.index.intersection(second.index)
+    first, second = first.loc[common], second.loc[common]
+    values = first.mean(axis=1) - second.mean(axis=1)
+    return estimate(values, [_n_networks(first), _n_networks(second)], seeds_variance)
+
+
+# --- Tables ----------------------------------------------------------------------------------
+
+
+def networks_table() -> pd.DataFrame:
+    """Return a row for each network."""
+    rows = []
+    for each in read_networks():
+        row = {"question": each.question, "cell": each.cell, "fold": each.fold}
+        row |= {"repeat": each.repeat, **each.attrs}
+        for dataset, right in each.right.items():
+            row[f"{dataset}_people"] = right.person.nunique()
+            row[f"{dataset}_accuracy"] = right.groupby("person").right.mean().mean()
+            row[f"{dataset}_accuracy_utterances"] = right.right.mean()
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def refused_people() -> pd.Series:
+    """Return how many recordings of each person were refused, by the person's number."""
+    return pd.read_csv(REFUSED).groupby("number").size()
+
+
+def cells_table() -> pd.DataFrame:
+    """Return a row for each cell: costs, accuracy for people and utterances, the worst tenth."""
+    seeds_variance = variance_over_seeds()
+    networks = networks_table()
+    rows = []
+    for (question, cell), group in networks.groupby(["question", "cell"], sort=False):
+        accuracies = by_person(question, cell)
+        its = [each for each in read_networks() if (each.question, each.cell) == (question, cell)]
+        utterances = pd.concat(each.right["commands"] for each in its)
+        counts = utterances.groupby("person").right.agg(["sum", "count"]) / len(accuracies.columns)
+        found = estimate(accuracies.mean(axis=1), [_n_networks(accuracies)], seeds_variance)
+        often = counts[counts["count"] >= FEWEST_UTTERANCES]
+        shares = (often["sum"] / often["count"]).sort_values()
+        n_refused = refused_people().reindex(counts.index).fillna(0)
+        rows.append(
+            {
+                "question": question,
+                "cell": cell,
+                "networks": len(group),
+                "people": found.n_people,
+                "utterances": int(counts["count"].sum()),
+                **{cost: group[cost].mean() for cost in COSTS},
+                "accuracy": found.mean,
+                "ci95": found.half(),
+                "accuracy_utterances": counts["sum"].sum() / counts["count"].sum(),
+                "accuracy_refused_wrong": (counts["sum"] / (counts["count"] + n_refused)).mean(),
+                "worst_tenth": shares[: round(WORST_SHARE * len(shares))].mean(),
+                "hd_accuracy": group.hd_cut_accuracy.mean() if "hd_cut_accuracy" in group else None,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _families() -> Iterator[tuple[str, str, str, list[list[str]]]]:
+    """Yield the name, the question, the data set and the pairs of each family of contrasts."""
+    for question, written in plan()["contrasts"].items():
+        if isinstance(written, dict):
+            for name, pairs in written.items():
+                yield name, question, "commands", [pairs] if name == "primary" else pairs
+        elif question == "corpora_hd":
+            yield question, "corpora", "hd_cut", written
+        else:
+            yield question, question, "commands", written
+
+
+def _accuracies_of(question: str, cell: str, dataset: str) -> pd.DataFrame:
+    """Return the accuracies of a cell, which another question may have, too."""
+    own = by_person(question, cell, dataset)
+    return own if len(own) else by_person(PRIMARY, cell, dataset)
+
+
+def contrasts_table() -> pd.DataFrame:
+    """Return a row for each contrast of which both cells have networks, in percentage points."""
+    seeds_variance = variance_over_seeds()
+    tables = []
+    is_open = True
+    for family, question, dataset, pairs in _families():
+        rows = []
+        for first, second in pairs:
+            cells = [_accuracies_of(question, name, dataset) for name in (first, second)]
+            if len(cells[0]) and len(cells[1]):
+                found = contrast(cells[0], cells[1], seeds_variance)
+                rows.append({"family": family, "first": first, "second": second, "found": found})
+        if not rows:
+            continue
+        table = pd.DataFrame(rows)
+        estimates = list(table.pop("found"))
+        p = np.array([each.p for each in estimates])
+        table["people"] = [each.n_people for each in estimates]
+        table["difference"] = [100 * each.mean for each in estimates]
+        table["ci95"] = [100 * each.half() for each in estimates]
+        halves = [
+            100 * each.half(0.05 / factor)
+            for each, factor in zip(estimates, holm_factors(p), strict=True)
+        ]
+        table["ci95_adjusted"] = halves
+        table["p"] = p
+        table["p_adjusted"] = holm(p)
+        is_shown = table.p_adjusted < 0.05
+        table["verdict"] = np.where(is_shown, SHOWN, UNDECIDED)
+        if family == "path" and not is_open:
+            table["verdict"] = NOT_TESTED
+        if family == "primary":
+            is_open = bool(is_shown.all())
+        table["excluded_loss"] = [100 * (each.half(0.1) - each.mean) for each in estimates]
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def write_refused() -> None:
+    """List the recordings of `commands` that were refused, with the numbers of their people."""
+    from shd_corpus.speech_commands import numbered_people, read_manifest, role_of
+
+    people = numbered_people(read_manifest())
+    table = pd.read_csv(data_dir() / "commands" / "commands_refused.csv")
+    table["number"] = table.speaker.map(people.index)
+    table["role"] = table.speaker.map(role_of)
+    table.to_csv(REFUSED, index=False)
+
+
+def write_tables() -> None:
+    """Write the three tables from the frozen predictions."""
+    for name, table in (
+        ("networks", networks_table()),
+        ("cells", cells_table()),
+        ("contrasts", contrasts_table()),
+    ):
+        table.to_csv(results_dir() / f"people_{name}.csv", index=False, float_format="%.6g")
+
+
+def main() -> None:
+    """Freeze the predictions and write the tables, from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tables", action="store_true", help="read the frozen predictions")
+    if not parser.parse_args().tables:
+        write_refused()
+        freeze()
+    write_tables()
+
+
+if __name__ == "__main__":
+    run_command(main)
