@@ -1,11 +1,10 @@
 """Freeze what the networks of ``plan.yaml`` predicted, and compute the tables of its questions.
 
-``python -m evidence.people.tables`` writes ``results/people_predictions.h5`` from the scores in
-``runs/people``. From that file alone it computes ``people_networks.csv``, ``people_cells.csv`` and
-``people_contrasts.csv``. With ``--tables`` it writes only these tables.
+`freeze` writes ``results/people_predictions.h5`` from the scores in ``runs/people``. From that file
+alone, `write_tables` computes ``people_networks.csv``, ``people_cells.csv`` and
+``people_contrasts.csv``.
 """
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,6 @@ from scipy import stats
 from evidence.people.plan import Training, plan, trainings_of
 from evidence.people.train import read_scores, scores_dir, selected_recipes
 from shd_corpus.files import atomic
-from shd_helpers.command import run as run_command
 from shd_helpers.paths import data_dir, results_dir
 from shd_judge.statistics import SHOWN, UNDECIDED, holm, holm_factors
 
@@ -345,17 +343,3 @@ def write_tables() -> None:
         ("contrasts", contrasts_table()),
     ):
         table.to_csv(results_dir() / f"people_{name}.csv", index=False, float_format="%.6g")
-
-
-def main() -> None:
-    """Freeze the predictions and write the tables, from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", action="store_true", help="read the frozen predictions")
-    if not parser.parse_args().tables:
-        write_refused()
-        freeze()
-    write_tables()
-
-
-if __name__ == "__main__":
-    run_command(main)

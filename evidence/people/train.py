@@ -1,10 +1,9 @@
 """Train the networks of ``plan.yaml`` that have no scores yet, and store their scores.
 
-``python -m evidence.people.train cost --hours 2`` trains those of one question. Each network's
-scores are a file of their own below ``runs/people``, so a run that was stopped continues.
+Each network's scores are a file of their own below ``runs/people``, so training that was stopped
+goes on.
 """
 
-import argparse
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -20,7 +19,6 @@ from tqdm import tqdm
 
 from evidence.people.plan import Training, candidates, plan, trainings_of
 from shd_corpus.files import atomic
-from shd_helpers.command import run as run_command
 from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.events.event_lists import concatenate
@@ -212,31 +210,18 @@ def wanted_trainings(question: str) -> Iterator[Training]:
         yield from trainings_of(question, name, selected_recipes())
 
 
+def train_left(question: str, n_workers: int, end_s: float) -> None:
+    """Train what is left of a question, and start nothing after a time of the monotonic clock."""
+    left = [training for training in wanted_trainings(question) if _is_left(training)]
+    jobs = (joblib.delayed(train)(each, scores_dir()) for each in left if time.monotonic() < end_s)
+    pool = joblib.Parallel(
+        n_workers, batch_size=1, pre_dispatch=n_workers, return_as="generator_unordered"
+    )
+    for _ in tqdm(pool(jobs), question, total=len(left)):
+        pass
+    if question == "selection" and not any(map(_is_left, wanted_trainings("selection"))):
+        write_selection()
+
+
 def _is_left(training: Training) -> bool:
     return not training.path(scores_dir()).exists()
-
-
-def main() -> None:
-    """Train what is left of some questions, from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("questions", nargs="+", choices=["selection", *plan()["questions"]])
-    parser.add_argument("--workers", type=int, default=joblib.cpu_count(), help="processes")
-    parser.add_argument("--hours", type=float, default=2, help="after which none is started")
-    given = parser.parse_args()
-    end_s = time.monotonic() + 3600 * given.hours
-    for question in given.questions:
-        left = [training for training in wanted_trainings(question) if _is_left(training)]
-        jobs = (
-            joblib.delayed(train)(each, scores_dir()) for each in left if time.monotonic() < end_s
-        )
-        pool = joblib.Parallel(
-            given.workers, batch_size=1, pre_dispatch=given.workers, return_as="generator_unordered"
-        )
-        for _ in tqdm(pool(jobs), question, total=len(left)):
-            pass
-        if question == "selection" and not any(map(_is_left, wanted_trainings("selection"))):
-            write_selection()
-
-
-if __name__ == "__main__":
-    run_command(main)
