@@ -31,11 +31,14 @@ class Cell:
     train_people: int = 0
     train_utterances: int = 0
     test_on: str = ""
+    n_seeds: int = 1  # networks for each fold
 
     @property
     def digest(self) -> str:
         """Return a hash of all that changes the networks of this cell."""
-        text = json.dumps({**asdict(self), "numerics": NUMERICS}, sort_keys=True)
+        values = asdict(self) | {"numerics": NUMERICS}
+        values.pop("n_seeds")
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]
 
 
@@ -55,6 +58,11 @@ class Training(NamedTuple):
         held_out = self.role if self.fold is None else f"fold_{self.fold}"
         return folder / self.cell.digest / f"{held_out}_seed_{self.seed}.npz"
 
+    @property
+    def frozen_name(self) -> str:
+        """Return where the frozen file has the network."""
+        return f"networks/{self.cell.digest}/{self.fold}_{self.seed}"
+
 
 @cache
 def plan() -> dict[str, Any]:
@@ -66,7 +74,6 @@ def cell_of(question: str, name: str, selected: Mapping[str, str]) -> Cell:
     """Return a cell of a question; `selected` has the name of the recipe of each input."""
     written = dict(plan()["questions"][question][name])
     recipe = written.pop("recipe", None) or selected[written.pop("selected")]
-    written.pop("seeds", None)
     return _cell(written, recipe)
 
 
@@ -78,16 +85,17 @@ def candidates() -> Iterator[tuple[str, str, Cell]]:
 
 
 def _cell(written: dict[str, Any], recipe: str) -> Cell:
-    """Return the cell of what is written for it, without its recipe and seeds."""
+    """Return the cell of what is written for it, without its recipe."""
     inputs = plan()["inputs"]
     settings = plan()["base"] | inputs[written.pop("input")]
     settings |= plan()["networks"][written.pop("network", "owner")] | plan()["recipes"][recipe]
     longer = written.pop("longer", 1)
     settings |= {name: longer * settings[name] for name in ("epochs", "lr_step")}
-    other = {}
+    other: dict[str, Any] = {}
     thinned_to = written.pop("thinned_to", None)
     if thinned_to:
         other["thinned_to"] = inputs[thinned_to]
+    other["n_seeds"] = written.pop("seeds", 1)
     for name in ("train_on", "train_people", "train_utterances", "test_on"):
         if name in written:
             other[name] = written.pop(name)
@@ -97,9 +105,8 @@ def _cell(written: dict[str, Any], recipe: str) -> Cell:
 def trainings_of(question: str, name: str, selected: Mapping[str, str]) -> list[Training]:
     """Return the trainings of a cell: each fold with its first seed, then with the next."""
     cell = cell_of(question, name, selected)
-    n_seeds = plan()["questions"][question][name].get("seeds", 1)
     return [
         Training(cell, fold, repeat * SEED_STEP + fold)
-        for repeat in range(n_seeds)
+        for repeat in range(cell.n_seeds)
         for fold in range(plan()["folds"])
     ]

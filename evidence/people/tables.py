@@ -1,13 +1,13 @@
 """Freeze what the networks of ``plan.yaml`` predicted, and compute the tables of its questions.
 
-`freeze` writes ``results/people_predictions.h5`` from the scores in ``runs/people``. From that file
-alone, `write_tables` computes ``people_networks.csv``, ``people_cells.csv`` and
+`freeze` adds the answers in ``runs/people`` to ``results/people_answers.h5``. From that file alone,
+`write_tables` computes ``people_networks.csv``, ``people_cells.csv`` and
 ``people_contrasts.csv``.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
@@ -15,17 +15,24 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from evidence.people.plan import Training, plan, trainings_of
-from evidence.people.train import read_scores, scores_dir, selected_recipes
+from evidence.people.plan import SEED_STEP, Training, plan, trainings_of
+from evidence.people.train import (
+    FROZEN,
+    read_scores,
+    scores_dir,
+    selected_recipes,
+    wanted_trainings,
+)
 from shd_corpus.files import atomic
 from shd_helpers.paths import data_dir, results_dir
 from shd_judge.statistics import SHOWN, UNDECIDED, holm, holm_factors
 
-PREDICTIONS = results_dir() / "people_predictions.h5"
-REFUSED = results_dir() / "people_refused.csv"
+DATASETS = ("commands", "hd_cut")
 COSTS = ("parameters", "input_events", "effective_acs")
+SUMMED = ("parameters", "effective_acs", "training_s")  # of networks that are averaged
 AVERAGED = "three networks averaged"
 AVERAGED_CELL = ("raise", "augmentation")  # whose networks are averaged
+REFUSED = "people_refused.csv"
 PRIMARY = "cost"
 FEWEST_UTTERANCES = 5  # of a person who counts among the worst tenth
 WORST_SHARE = 0.1
@@ -36,70 +43,52 @@ SEEDS_FREEDOM = 20  # of the variance over seeds: two cells, five folds, three s
 # --- Freezing --------------------------------------------------------------------------------
 
 
-def finished() -> Iterator[tuple[str, str, int, Training]]:
-    """Yield question, cell, repeat and training of each network that has scores."""
-    for question, cells in plan()["questions"].items():
-        for name in cells:
-            n_folds = plan()["folds"]
-            for number, training in enumerate(trainings_of(question, name, selected_recipes())):
-                if training.path(scores_dir()).exists():
-                    yield question, name, number // n_folds, training
-
-
 def freeze() -> None:
-    """Write the answers of all finished networks into one file."""
-    with atomic(PREDICTIONS) as unfinished, h5py.File(unfinished, "w") as file:
-        for question, name, repeat, training in finished():
-            group = file.require_group(f"{question}/{name.replace('/', '_')}")
-            stored = read_scores(training.path(scores_dir()))
-            network = group.create_group(f"{training.fold}_{repeat}")
-            network.attrs["seed"] = training.seed
-            network.attrs["digest"] = training.cell.digest
-            for cost in COSTS:
-                if cost in stored:
-                    network.attrs[cost] = float(stored[cost])
-            network.attrs["training_s"] = float(stored["training_s"])
-            network.attrs["n_training"] = int(stored["n_training"])
-            for dataset in ("commands", "hd_cut"):
-                if f"{dataset}_scores" in stored:
-                    _write_answers(file, network, dataset, stored)
-        _write_averaged(file)
+    """Add the answers of all networks that have ended to the frozen file."""
+    with atomic(FROZEN) as unfinished:
+        if FROZEN.exists():
+            shutil.copy(FROZEN, unfinished)
+        with h5py.File(unfinished, "a") as file:
+            for question in plan()["questions"]:
+                for training in wanted_trainings(question):
+                    path = training.path(scores_dir())
+                    if path.exists() and training.frozen_name not in file:
+                        keeps_scores = training.cell.n_seeds > 1
+                        _write_network(file, training, read_scores(path), keeps_scores)
 
 
-def _write_answers(
-    file: h5py.File, network: h5py.Group, dataset: str, stored: Mapping[str, np.ndarray]
+def _write_network(
+    file: h5py.File, training: Training, stored: Mapping[str, np.ndarray], keeps_scores: bool
 ) -> None:
-    """Write the answers of a network; labels and speakers are the same for all networks."""
-    where = f"utterances/{dataset}/{network.name.rpartition('/')[2].partition('_')[0]}"
+    """Write the answers of a network, and its class scores if networks like it are averaged."""
+    network = file.create_group(training.frozen_name)
+    for name in (*COSTS, "training_s", "n_training"):
+        if name in stored:
+            network.attrs[name] = float(stored[name])
+    for dataset in DATASETS:
+        if f"{dataset}_scores" not in stored:
+            continue
+        _write_utterances(file, dataset, training.fold, stored)
+        scores = stored[f"{dataset}_scores"]
+        answers = scores.argmax(1).astype(np.uint8)
+        network.create_dataset(dataset, data=answers, compression="gzip", compression_opts=9)
+        if keeps_scores:
+            network.create_dataset(
+                f"{dataset}_scores", data=scores, compression="gzip", shuffle=True
+            )
+
+
+def _write_utterances(
+    file: h5py.File, dataset: str, fold: int | None, stored: Mapping[str, np.ndarray]
+) -> None:
+    """Write labels and speakers of those who test in a fold: the same for all networks."""
+    where = f"utterances/{dataset}/{fold}"
     if where not in file:
         for name in ("labels", "speakers"):
             values = stored[f"{dataset}_{name}"].astype(np.uint16)
             file.create_dataset(f"{where}/{name}", data=values, compression="gzip")
-    assert np.array_equal(file[f"{where}/labels"][:], stored[f"{dataset}_labels"])
-    answers = stored[f"{dataset}_scores"].argmax(1).astype(np.uint8)
-    network.create_dataset(dataset, data=answers, compression="gzip", compression_opts=9)
-
-
-def _write_averaged(file: h5py.File) -> None:
-    """Write the answers of the mean scores of three networks, fold by fold."""
-    by_fold: dict[Any, list[Path]] = {}
-    for question, name, _, training in finished():
-        if (question, name) == AVERAGED_CELL:
-            by_fold.setdefault(training.fold, []).append(training.path(scores_dir()))
-    n_networks = plan()["questions"][AVERAGED_CELL[0]][AVERAGED_CELL[1]]["seeds"]
-    for fold, paths in by_fold.items():
-        if len(paths) < n_networks:
-            continue
-        each = [read_scores(path)["commands_scores"].astype(np.float64) for path in paths]
-        network = file.create_group(f"{AVERAGED_CELL[0]}/{AVERAGED}/{fold}_0")
-        network.attrs["digest"] = " ".join(path.parent.name for path in paths)
-        first = file[f"{AVERAGED_CELL[0]}/{AVERAGED_CELL[1]}/{fold}_0"]
-        for cost in COSTS:
-            factor = 1 if cost == "input_events" else n_networks
-            if cost in first.attrs:
-                network.attrs[cost] = factor * first.attrs[cost]
-        answers = np.mean(each, axis=0).argmax(1).astype(np.uint8)
-        network.create_dataset("commands", data=answers, compression="gzip")
+    if not np.array_equal(file[f"{where}/labels"][:], stored[f"{dataset}_labels"]):
+        raise ValueError(f"{FROZEN}: other utterances of {dataset} tested in fold {fold}")
 
 
 # --- Reading ---------------------------------------------------------------------------------
@@ -118,23 +107,50 @@ class Network(NamedTuple):
 
 @cache
 def read_networks() -> tuple[Network, ...]:
-    """Return all networks of the frozen file."""
+    """Return all networks of the frozen file, and the averaged ones."""
     networks = []
-    with h5py.File(PREDICTIONS) as file:
-        for question in plan()["questions"]:
-            for cell, group in file.get(question, {}).items():
-                for name, stored in group.items():
-                    fold, repeat = map(int, name.split("_"))
-                    right = {}
-                    for dataset, answers in stored.items():
-                        utterances = file[f"utterances/{dataset}/{fold}"]
-                        is_right = answers[:] == utterances["labels"][:]
-                        columns = {"person": utterances["speakers"][:], "right": is_right}
-                        right[dataset] = pd.DataFrame(columns)
-                    networks.append(
-                        Network(question, cell, fold, repeat, dict(stored.attrs), right)
-                    )
+    with h5py.File(FROZEN) as file:
+        for question, cells in plan()["questions"].items():
+            for cell in cells:
+                by_fold: dict[int | None, list[h5py.Group]] = {}
+                for training in trainings_of(question, cell, selected_recipes()):
+                    if training.frozen_name in file:
+                        group = file[training.frozen_name]
+                        repeat = training.seed // SEED_STEP
+                        networks.append(_network(file, question, cell, training, repeat, [group]))
+                        by_fold.setdefault(training.fold, []).append(group)
+                if (question, cell) == AVERAGED_CELL:
+                    for fold, groups in by_fold.items():
+                        if len(groups) == cells[cell]["seeds"]:
+                            averaged = Training(training.cell, fold, 0)
+                            networks.append(_network(file, question, AVERAGED, averaged, 0, groups))
     return tuple(networks)
+
+
+def _network(
+    file: h5py.File,
+    question: str,
+    cell: str,
+    training: Training,
+    repeat: int,
+    groups: Sequence[h5py.Group],
+) -> Network:
+    """Return a network, or several that are averaged, with what is known of its answers."""
+    attrs = {name: float(value) for name, value in groups[0].attrs.items()}
+    attrs |= {name: sum(group.attrs[name] for group in groups) for name in SUMMED if name in attrs}
+    right = {}
+    for dataset in DATASETS:
+        if dataset not in groups[0]:
+            continue
+        utterances = file[f"utterances/{dataset}/{training.fold}"]
+        answers = groups[0][dataset][:]
+        if len(groups) > 1:
+            scores = [group[f"{dataset}_scores"][:].astype(np.float64) for group in groups]
+            answers = np.mean(scores, axis=0).argmax(1)
+        is_right = answers == utterances["labels"][:]
+        right[dataset] = pd.DataFrame({"person": utterances["speakers"][:], "right": is_right})
+    assert training.fold is not None
+    return Network(question, cell, training.fold, repeat, attrs, right)
 
 
 def by_person(question: str, cell: str, dataset: str = "commands") -> pd.DataFrame:
@@ -232,7 +248,7 @@ def networks_table() -> pd.DataFrame:
 
 def refused_people() -> pd.Series:
     """Return how many recordings of each person were refused, by the person's number."""
-    return pd.read_csv(REFUSED).groupby("number").size()
+    return pd.read_csv(results_dir() / REFUSED).groupby("number").size()
 
 
 def cells_table() -> pd.DataFrame:
@@ -332,7 +348,7 @@ def write_refused() -> None:
     table = pd.read_csv(data_dir() / "commands" / "commands_refused.csv")
     table["number"] = table.speaker.map(people.index)
     table["role"] = table.speaker.map(role_of)
-    table.to_csv(REFUSED, index=False)
+    table.to_csv(results_dir() / REFUSED, index=False)
 
 
 def write_tables() -> None:

@@ -11,6 +11,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import h5py
 import joblib
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ from shd_helpers.study.training import TrainOptions, fit
 from shd_helpers.sweeps.saved import behind_the_winner
 
 SELECTED = results_dir() / "people_recipes.csv"
+FROZEN = results_dir() / "people_answers.h5"
 VALIDATION = Split(
     validation="speaker", validation_speakers=plan()["validation_speakers"]
 ).speakers()
@@ -224,4 +226,10 @@ def train_left(question: str, n_workers: int, end_s: float) -> None:
 
 
 def _is_left(training: Training) -> bool:
-    return not training.path(scores_dir()).exists()
+    """Tell whether a network has no scores yet, neither here nor in the frozen file."""
+    if training.path(scores_dir()).exists():
+        return False
+    if not FROZEN.exists():
+        return True
+    with h5py.File(FROZEN) as file:
+        return training.frozen_name not in file

@@ -165,7 +165,8 @@ def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarra
     if split.validation == "random":
         validation = _draw(events, split.validation_fraction, np.random.default_rng(seed))
     else:
-        _check_speakers("validation_speakers", split.speakers(), events)
+        if "-" not in split.validation_speakers:  # a range may have numbers that nobody has
+            _check_speakers("validation_speakers", split.speakers(), events)
         validation = np.flatnonzero(np.isin(events.speakers, split.speakers()))
     training = np.setdiff1d(np.arange(len(events)), validation)
     if len(training) == 0 or len(validation) == 0:

@@ -1,0 +1,173 @@
+"""The test on 1,800 people: its data, its statistics, and tables that follow from its answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from evidence.people import tables
+from evidence.people.plan import candidates, plan, trainings_of
+from evidence.people.tables import Estimate, contrast, estimate
+from evidence.people.train import FROZEN, SELECTED, VALIDATION, drawn, fold_of, thinned
+from shd_helpers.events import Events
+from shd_helpers.events.split import Split, split_utterances
+from shd_helpers.paths import results_dir
+from shd_helpers.study.recipe import Recipe
+
+
+def made(speakers, n_events=0, seed=0) -> Events:
+    """Return utterances by some speakers, of two classes, with random events."""
+    rng = np.random.default_rng(seed)
+    n = len(speakers)
+    counts = rng.integers(0, n_events + 1, n)
+    steps = [np.sort(rng.choice(50, count, replace=False)) for count in counts]
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    return Events(
+        steps=np.concatenate(steps).astype(np.uint16),
+        units=np.zeros(counts.sum(), np.uint16),
+        offsets=offsets,
+        labels=np.arange(n) % 2,
+        speakers=np.asarray(speakers),
+        class_names=("a", "b"),
+        n_steps=50,
+        n_units=1,
+        rows=np.arange(n),
+        file=np.zeros(n, np.uint8),
+    )
+
+
+def test_every_cell_is_a_valid_recipe():
+    selected = dict.fromkeys(plan()["inputs"], "p05")
+    for question, cells in plan()["questions"].items():
+        for name in cells:
+            for training in trainings_of(question, name, selected):
+                Recipe.from_flat(training.cell.settings)
+    assert len({cell.digest for _, _, cell in candidates()}) == 36
+
+
+def test_contrasts_name_cells():
+    for _, question, _, pairs in tables._families():
+        known = {*plan()["questions"][question], *plan()["questions"]["cost"], tables.AVERAGED}
+        assert {name for pair in pairs for name in pair} <= known
+
+
+def test_folds_are_those_of_the_protocol():
+    people = np.concatenate([np.arange(0, 1700, 7), VALIDATION[:20]])
+    events = made(np.repeat(people, 2))
+    folds = fold_of(events.speakers)
+    for held_out in range(plan()["folds"]):
+        split = Split(
+            "folds",
+            held_out,
+            validation="speaker",
+            validation_speakers=plan()["validation_speakers"],
+        )
+        subsets = split_utterances(events, None, split, seed=0)
+        np.testing.assert_array_equal(subsets.test.rows, np.flatnonzero(folds == held_out))
+        np.testing.assert_array_equal(subsets.validation.rows, np.flatnonzero(folds == -1))
+
+
+def test_thinning_draws_events_of_each_utterance_evenly():
+    events = made(np.arange(400), n_events=20)
+    counts = np.diff(events.offsets)
+    fewer = events.take(np.arange(400))
+    halves = np.concatenate([[0], np.cumsum(counts // 2)])
+    fewer = Events(
+        steps=np.zeros(halves[-1], np.uint16),
+        units=np.zeros(halves[-1], np.uint16),
+        offsets=halves,
+        labels=events.labels,
+        speakers=events.speakers,
+        class_names=events.class_names,
+        n_steps=50,
+        n_units=1,
+    )
+    kept = thinned(events, fewer, seed=1)
+    np.testing.assert_array_equal(np.diff(kept.offsets), counts // 2)
+    places = []
+    for i in range(400):
+        its = kept.steps[kept.offsets[i] : kept.offsets[i + 1]].tolist()
+        of_all = events.steps[events.offsets[i] : events.offsets[i + 1]].tolist()
+        assert its == sorted(its) and set(its) <= set(of_all)
+        places += [of_all.index(step) / len(of_all) for step in its]
+    assert np.mean(places) == pytest.approx(0.45, abs=0.03)  # of 0 to 0.95
+    assert not np.array_equal(kept.steps, thinned(events, fewer, seed=2).steps)
+
+
+@pytest.mark.parametrize(("n_people", "n_utterances"), [(10, 60), (40, 60), (0, 60)])
+def test_drawn_utterances_are_spread_evenly_over_people(n_people, n_utterances):
+    rng = np.random.default_rng(0)
+    events = made(rng.integers(0, 50, 600))
+    chosen = drawn(events, n_people, n_utterances, seed=3)
+    _, counts = np.unique(chosen.speakers, return_counts=True)
+    assert len(chosen) == n_utterances == len(set(chosen.rows.tolist()))
+    assert len(counts) == (n_people or 50)
+    people, available = np.unique(events.speakers, return_counts=True)
+    has_more = available[np.isin(people, chosen.speakers)] > counts
+    assert counts.max() - counts[has_more].min() <= 1
+
+
+def test_contrast_without_variance_over_seeds_is_the_paired_t_test():
+    rng = np.random.default_rng(0)
+    index = pd.MultiIndex.from_product([range(5), range(30)], names=["fold", "person"])
+    first = pd.DataFrame({0: rng.random(150)}, index=index)
+    second = first + rng.normal(0.02, 0.1, (150, 1))
+    found = contrast(first, second, 0.0)
+    expected = stats.ttest_rel(first[0], second[0])
+    assert found.p == pytest.approx(expected.pvalue)
+    low, high = expected.confidence_interval()
+    assert found.mean - found.half() == pytest.approx(low)
+    assert found.mean + found.half() == pytest.approx(high)
+
+
+def test_interval_contains_the_true_difference_as_often_as_it_says():
+    """A network's luck moves all people of its fold; without its variance, 80 % would do."""
+    rng = np.random.default_rng(0)
+    n, luck, spread = 200, 0.02, 0.25
+    index = pd.MultiIndex.from_product([range(5), range(n // 5)], names=["fold", "person"])
+    hits = {0.0: 0, luck**2: 0}
+    for _ in range(1000):
+        cells = [
+            pd.DataFrame(
+                {0: np.repeat(rng.normal(0, luck, 5), n // 5) + rng.normal(0, spread / 4, n)}, index
+            )
+            for _ in range(2)
+        ]
+        for variance in hits:
+            found = contrast(*cells, variance)
+            hits[variance] += abs(found.mean) < found.half()
+    assert 940 <= hits[luck**2] <= 985
+    assert hits[0.0] < 870
+
+
+def test_mean_over_people_gives_each_the_same_weight():
+    values = pd.Series([0.5] * 90 + [1.0] * 10)
+    found = estimate(values, [5], 0.0)
+    assert found.mean == pytest.approx(0.55)
+    assert found.error == pytest.approx(stats.sem(values))
+
+
+def test_planned_power():
+    """What plan.yaml says: a deviation of 28 points between people, 1,436 people, power 80 %."""
+    deviation = 4.1 / stats.norm.isf(0.025) * np.sqrt(180)
+    error = deviation / np.sqrt(1436)
+    assert round(deviation) == 28 and round(error, 2) == 0.74
+    needed = error * (stats.norm.isf(0.025) + stats.norm.isf(0.2))
+    assert round(needed, 1) == 2.1
+    assert Estimate(needed, error, 1e9, 1436).p < 0.01
+
+
+@pytest.mark.skipif(not FROZEN.exists(), reason="no network has been frozen yet")
+@pytest.mark.parametrize("name", ["networks", "cells", "contrasts"])
+def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path):
+    made_again = tmp_path / "again.csv"
+    getattr(tables, f"{name}_table")().to_csv(made_again, index=False, float_format="%.6g")
+    committed = results_dir() / f"people_{name}.csv"
+    assert made_again.read_text() == committed.read_text()
+
+
+@pytest.mark.skipif(not SELECTED.exists(), reason="no recipe has been selected yet")
+def test_selection_compares_the_planned_candidates():
+    table = pd.read_csv(SELECTED)
+    expected = [(name, recipe, cell.digest) for name, recipe, cell in candidates()]
+    assert list(zip(table.input, table.recipe, table.digest, strict=True)) == expected
