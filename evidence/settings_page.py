@@ -100,11 +100,11 @@ DESCRIPTIONS = {
     },
     "Split": {
         "protocol": "which utterances train, and which test",
-        "held_out": "with `leave_one_speaker_out`: number of the held-out speaker. -1 with other "
-        "protocols",
+        "held_out": "number of the held-out speaker (`leave_one_speaker_out`) or of the held-out "
+        "fold (`folds`). -1 with other protocols",
         "validation": "whether random utterances or whole speakers validate",
         "validation_fraction": "with `random`: the fraction of the training utterances",
-        "validation_speakers": "with `speaker`: their numbers, such as `3,7`",
+        "validation_speakers": "with `speaker`: their numbers, such as `3,7` or `12-20`",
         "score_test": "`False`: the test utterances aren't read. Use this while you still choose "
         "settings",
     },

@@ -182,6 +182,36 @@ def test_load_events_takes_a_folder_or_two_files(tmp_path, data_dir, monkeypatch
         load_events("absent")
 
 
+# The words of the Spiking Speech Commands, in the order of its paper's figure
+SSC = (
+    "yes no up down left right on off stop go backward forward follow learn "
+    "zero one two three four five six seven eight nine "
+    "bed bird cat dog happy house marvin sheila tree wow visual"
+).split()
+
+
+def test_files_of_the_spiking_speech_commands_are_read(tmp_path, data_dir, capsys):
+    """Official files have 35 classes, a third file for validation, and facts about speakers."""
+    labels = [*range(35), 14]
+    for name, first in (("train", 0), ("valid", 7), ("test", 3)):
+        path = tmp_path / f"ssc_{name}.h5"
+        write(
+            path,
+            times=[[0.01 * (first + 1), 0.02 * (first + 1)]] * 36,
+            units=[[699 - first, label] for label in labels],
+            labels=np.array(labels, np.uint16),
+            speaker=np.arange(first, 36 + first, dtype=np.uint16),
+            keys=[word.encode() for word in SSC],
+        )
+        with h5py.File(path, "r+") as file:
+            file["extra/meta_info/gender"] = [b"f"] * 36
+    events = load_events(tmp_path, downsampling=Downsampling(first_unit=0, pool_threshold=1))
+    assert len(events) == 72 and events.class_names == tuple(SSC)
+    digits = events.of_classes(ENGLISH)
+    assert digits.class_names == ENGLISH and len(digits) == 2 * 11
+    assert digits.labels.tolist() == [*range(10), 0] * 2
+
+
 def test_load_events_takes_a_language_where_there_are_two(toy_dir, data_dir):
     assert load_events(toy_dir).class_names == ENGLISH + GERMAN
     german = load_events(toy_dir, "german")
