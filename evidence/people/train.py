@@ -4,6 +4,7 @@ Each network's scores are a file of their own below ``runs/people``, so training
 goes on.
 """
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -18,7 +19,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from evidence.people.plan import Training, candidates, plan, trainings_of
+from evidence.people.plan import SEED_STEP, Training, candidates, plan, trainings_of
 from shd_corpus.files import atomic
 from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, Events
@@ -207,9 +208,11 @@ def wanted_trainings(question: str) -> Iterator[Training]:
         for _, _, cell in candidates():
             yield Training(cell, None, 0, "validation")
         return
-    names = plan()["questions"][question]
-    for name in names:
-        yield from trainings_of(question, name, selected_recipes())
+    of_cells = [
+        trainings_of(question, name, selected_recipes()) for name in plan()["questions"][question]
+    ]
+    # First one network of each fold for all cells, then the next
+    yield from sorted(itertools.chain(*of_cells), key=lambda training: training.seed // SEED_STEP)
 
 
 def train_left(question: str, n_workers: int, end_s: float) -> None:

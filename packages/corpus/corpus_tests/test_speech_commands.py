@@ -158,19 +158,41 @@ def test_absent_and_changed_recordings_are_named(files, audio, tmp_path):
 @pytest.mark.parametrize("prefix", ["", "./"])  # the official archive has names with ./
 def test_only_the_digits_of_the_archive_are_kept(files, tmp_path, monkeypatch, prefix):
     monkeypatch.delenv("SHD_COMMANDS_DIR", raising=False)
+    content = archive_of(files, prefix)
+    folder = tmp_path / "commands"
+    with serve() as site:
+        site.files["speech_commands_v0.02.tar.gz"] = content
+        monkeypatch.setenv("SHD_BASE_URL", site.address)
+        train, test = download_commands(folder)
+    assert len(read_shd(train)) + len(read_shd(test)) == len(files) - 1  # one is silent
+    kept = [path.relative_to(folder / "audio") for path in (folder / "audio").glob("*/*")]
+    assert {str(path) for path in kept} == set(files)
+    assert not (folder / "unfinished").exists()
+    assert not (folder / "speech_commands_v0.02.tar.gz").exists()
+    first = train.read_bytes()
+    for path in (train, test, folder / "commands.json"):
+        path.unlink()
+    train, _ = download_commands(folder)  # without the server
+    assert train.read_bytes() == first
+
+
+def test_archive_that_was_put_there_by_hand_stays(files, tmp_path, monkeypatch):
+    monkeypatch.delenv("SHD_COMMANDS_DIR", raising=False)
+    archive = tmp_path / "speech_commands_v0.02.tar.gz"
+    archive.write_bytes(archive_of(files))
+    download_commands(tmp_path)
+    assert archive.exists()
+
+
+def archive_of(files, prefix="") -> bytes:
+    """Return an archive of the files, and of a word that is no digit."""
     with io.BytesIO() as packed:
         with tarfile.open(fileobj=packed, mode="w:gz") as tar:
             for name, content in {"bed/0_nohash_0.wav": b"no digit", **files}.items():
                 info = tarfile.TarInfo(prefix + name)
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
-        content = packed.getvalue()
-    with serve() as site:
-        site.files["speech_commands_v0.02.tar.gz"] = content
-        monkeypatch.setenv("SHD_BASE_URL", site.address)
-        train, test = download_commands(tmp_path / "commands")
-    assert len(read_shd(train)) + len(read_shd(test)) == len(files) - 1  # one is silent
-    assert not (tmp_path / "commands" / "unfinished").exists()
+        return packed.getvalue()
 
 
 def test_damaged_archive_is_named(files, tmp_path, monkeypatch):

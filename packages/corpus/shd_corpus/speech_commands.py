@@ -41,6 +41,9 @@ UNFINISHED = "unfinished"  # the folder of what is removed when the files are co
 LARGEST_HASH = 2**27 - 1
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.1
+REMEDY = (
+    f"Unpack {ARCHIVE} again, and name in {SETTING} the folder that has the folders zero to nine."
+)
 ROLES = ("training", "validation", "test")
 
 
@@ -48,7 +51,8 @@ def download_commands(folder: Path) -> list[Path]:
     """Make ``commands_train.h5`` and ``commands_test.h5`` of the recordings, once.
 
     The recordings come from the folder that the environment's ``SHD_COMMANDS_DIR`` names, or from
-    the official archive, which is downloaded unless it lies in the folder. The training file has
+    the official archive, which is downloaded unless it lies in the folder. Only its digits are
+    kept. The training file has
     the people who train and those who validate, the test file those who test: see `role_of`. Their
     numbers follow one another in this order. ``commands_refused.csv`` lists the recordings in which
     no single utterance was found.
@@ -102,24 +106,36 @@ def numbered_people(manifest: Mapping[str, str]) -> list[str]:
 
 
 def _audio(folder: Path, manifest: Mapping[str, str]) -> Path:
-    """Return the folder of the recordings; download and unpack the archive if there is none."""
+    """Return the folder of the recordings; get the archive's digits if there is none.
+
+    An archive that was downloaded is removed then. One that was put there by hand stays.
+    """
     named = os.environ.get(SETTING)
     if named:
         return Path(named).expanduser()
-    audio = folder / UNFINISHED / "audio"
+    audio = folder / "audio"
+    if audio.is_dir():
+        return audio
     archive = folder / ARCHIVE
-    if not archive.is_file():
+    was_there = archive.is_file()
+    if not was_there:
         download(ARCHIVE, folder, None, [SITE])
-    shutil.rmtree(audio, ignore_errors=True)
-    remedy = f"Remove {archive.name} and start again."
+    unfinished = folder / UNFINISHED / "audio"
+    shutil.rmtree(unfinished, ignore_errors=True)
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 if member.isfile() and member.name.removeprefix("./") in manifest:
-                    tar.extract(member, audio, filter="data")
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        why = type(error).__name__
-        raise DatasetError(f"{archive}: not a complete archive ({why}). {remedy}") from error
+                    tar.extract(member, unfinished, filter="data")
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise DatasetError(
+            f"{archive}: not a complete archive ({type(error).__name__}). Remove {archive.name} "
+            "and start again."
+        ) from error
+    _list(unfinished, manifest)
+    unfinished.replace(audio)
+    if not was_there:
+        archive.unlink()
     return audio
 
 
@@ -129,13 +145,12 @@ def _list(audio: Path, manifest: Mapping[str, str]) -> list[Recording]:
     if absent:
         raise DatasetError(
             f"{audio}: {len(absent):,} of {len(manifest):,} recordings are absent: "
-            f"{listed(absent)}. Unpack {ARCHIVE} again, and name in {SETTING} the folder that has "
-            "the folders zero to nine."
+            f"{listed(absent)}. {REMEDY}"
         )
     changed = [name for name, digest in manifest.items() if sha256(audio / name) != digest]
     if changed:
         raise DatasetError(
             f"{audio}: {len(changed):,} recordings aren't those of the archive: {listed(changed)}. "
-            f"Unpack {ARCHIVE} again."
+            f"{REMEDY}"
         )
     return [Recording(audio / name, name.partition("/")[0], person_of(name)) for name in manifest]
