@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from evidence.people import tables
-from evidence.people.plan import candidates, plan, trainings_of
+from evidence.people.plan import candidates, final_trainings, plan, trainings_of
 from evidence.people.tables import Estimate, contrast, estimate
 from evidence.people.train import FROZEN, SELECTED, VALIDATION, drawn, fold_of, thinned
 from shd_helpers.events import Events
@@ -43,6 +43,7 @@ def test_every_cell_is_a_valid_recipe():
             for training in trainings_of(question, name, selected):
                 Recipe.from_flat(training.cell.settings)
     assert len({cell.digest for _, _, cell in candidates()}) == 36
+    assert len(final_trainings(selected)) == 9
 
 
 def test_contrasts_name_cells():
@@ -158,7 +159,7 @@ def test_planned_power():
 
 
 @pytest.mark.skipif(not FROZEN.exists(), reason="no network has been frozen yet")
-@pytest.mark.parametrize("name", ["networks", "cells", "contrasts"])
+@pytest.mark.parametrize("name", ["networks", "cells", "contrasts", "final"])
 def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path):
     made_again = tmp_path / "again.csv"
     getattr(tables, f"{name}_table")().to_csv(made_again, index=False, float_format="%.6g")

@@ -21,7 +21,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m evidence.people", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train", help="train what is left of some questions")
-    training.add_argument("questions", nargs="+", choices=["selection", *plan()["questions"]])
+    training.add_argument(
+        "questions", nargs="+", choices=["selection", *plan()["questions"], "final"]
+    )
     training.add_argument("--workers", type=int, default=joblib.cpu_count(), help="processes")
     training.add_argument("--hours", type=float, default=2, help="after which none is started")
     tables = commands.add_parser("tables", help="freeze the predictions and write the tables")

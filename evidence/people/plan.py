@@ -55,13 +55,17 @@ class Training(NamedTuple):
 
     def path(self, folder: Path) -> Path:
         """Return the file of the network's scores."""
-        held_out = self.role if self.fold is None else f"fold_{self.fold}"
-        return folder / self.cell.digest / f"{held_out}_seed_{self.seed}.npz"
+        return folder / self.cell.digest / f"{self.tested_by}_seed_{self.seed}.npz"
+
+    @property
+    def tested_by(self) -> str:
+        """Return whose utterances test the network."""
+        return self.role if self.fold is None else f"fold_{self.fold}"
 
     @property
     def frozen_name(self) -> str:
         """Return where the frozen file has the network."""
-        return f"networks/{self.cell.digest}/{self.fold}_{self.seed}"
+        return f"networks/{self.cell.digest}/{self.tested_by}_{self.seed}"
 
 
 @cache
@@ -75,6 +79,17 @@ def cell_of(question: str, name: str, selected: Mapping[str, str]) -> Cell:
     written = dict(plan()["questions"][question][name])
     recipe = written.pop("recipe", None) or selected[written.pop("selected")]
     return _cell(written, recipe)
+
+
+def final_trainings(selected: Mapping[str, str]) -> list[Training]:
+    """Return the trainings that the test people judge: all training people train."""
+    trainings = []
+    for question, names in plan()["final"].items():
+        for name in names:
+            cell = cell_of(question, name, selected)
+            for repeat in range(cell.n_seeds):
+                trainings.append(Training(cell, None, repeat * SEED_STEP, "test"))
+    return trainings
 
 
 def candidates() -> Iterator[tuple[str, str, Cell]]:

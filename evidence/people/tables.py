@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from evidence.people.plan import SEED_STEP, Training, plan, trainings_of
+from evidence.people.plan import SEED_STEP, Training, cell_of, final_trainings, plan, trainings_of
 from evidence.people.train import (
     FROZEN,
     read_scores,
@@ -49,7 +49,7 @@ def freeze() -> None:
         if FROZEN.exists():
             shutil.copy(FROZEN, unfinished)
         with h5py.File(unfinished, "a") as file:
-            for question in plan()["questions"]:
+            for question in (*plan()["questions"], "final"):
                 for training in wanted_trainings(question):
                     path = training.path(scores_dir())
                     if path.exists() and training.frozen_name not in file:
@@ -68,7 +68,7 @@ def _write_network(
     for dataset in DATASETS:
         if f"{dataset}_scores" not in stored:
             continue
-        _write_utterances(file, dataset, training.fold, stored)
+        _write_utterances(file, dataset, training.tested_by, stored)
         scores = stored[f"{dataset}_scores"]
         answers = scores.argmax(1).astype(np.uint8)
         network.create_dataset(dataset, data=answers, compression="gzip", compression_opts=9)
@@ -79,16 +79,16 @@ def _write_network(
 
 
 def _write_utterances(
-    file: h5py.File, dataset: str, fold: int | None, stored: Mapping[str, np.ndarray]
+    file: h5py.File, dataset: str, tested_by: str, stored: Mapping[str, np.ndarray]
 ) -> None:
-    """Write labels and speakers of those who test in a fold: the same for all networks."""
-    where = f"utterances/{dataset}/{fold}"
+    """Write labels and speakers of those who test: the same for all networks of a fold."""
+    where = f"utterances/{dataset}/{tested_by}"
     if where not in file:
         for name in ("labels", "speakers"):
             values = stored[f"{dataset}_{name}"].astype(np.uint16)
             file.create_dataset(f"{where}/{name}", data=values, compression="gzip")
     if not np.array_equal(file[f"{where}/labels"][:], stored[f"{dataset}_labels"]):
-        raise ValueError(f"{FROZEN}: other utterances of {dataset} tested in fold {fold}")
+        raise ValueError(f"{FROZEN}: other utterances of {dataset} tested in {tested_by}")
 
 
 # --- Reading ---------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ class Network(NamedTuple):
 
     question: str
     cell: str
-    fold: int
+    fold: int | None  # None: the test people
     repeat: int
     attrs: dict[str, Any]
     right: dict[str, pd.DataFrame]  # by data set: `person` and `right` of each utterance
@@ -142,15 +142,30 @@ def _network(
     for dataset in DATASETS:
         if dataset not in groups[0]:
             continue
-        utterances = file[f"utterances/{dataset}/{training.fold}"]
+        utterances = file[f"utterances/{dataset}/{training.tested_by}"]
         answers = groups[0][dataset][:]
         if len(groups) > 1:
             scores = [group[f"{dataset}_scores"][:].astype(np.float64) for group in groups]
             answers = np.mean(scores, axis=0).argmax(1)
         is_right = answers == utterances["labels"][:]
         right[dataset] = pd.DataFrame({"person": utterances["speakers"][:], "right": is_right})
-    assert training.fold is not None
     return Network(question, cell, training.fold, repeat, attrs, right)
+
+
+@cache
+def read_final() -> tuple[Network, ...]:
+    """Return the networks of the frozen file that the test people judged."""
+    networks = []
+    with h5py.File(FROZEN) as file:
+        for question, names in plan()["final"].items():
+            for name in names:
+                digest = cell_of(question, name, selected_recipes()).digest
+                for training in final_trainings(selected_recipes()):
+                    if training.cell.digest == digest and training.frozen_name in file:
+                        group = file[training.frozen_name]
+                        repeat = training.seed // SEED_STEP
+                        networks.append(_network(file, question, name, training, repeat, [group]))
+    return tuple(networks)
 
 
 def by_person(question: str, cell: str, dataset: str = "commands") -> pd.DataFrame:
@@ -243,6 +258,18 @@ def networks_table() -> pd.DataFrame:
             row[f"{dataset}_accuracy"] = right.groupby("person").right.mean().mean()
             row[f"{dataset}_accuracy_utterances"] = right.right.mean()
         rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def final_table() -> pd.DataFrame:
+    """Return the accuracy of each final network for the test people; ± is over people."""
+    rows = []
+    for each in read_final():
+        right = each.right["commands"]
+        found = estimate(right.groupby("person").right.mean(), [1], 0.0)
+        row = {"cell": each.cell, "repeat": each.repeat, "people": found.n_people}
+        row |= {"utterances": len(right), "accuracy": found.mean, "ci95": found.half()}
+        rows.append(row | {"accuracy_utterances": right.right.mean()})
     return pd.DataFrame(rows)
 
 
@@ -352,10 +379,11 @@ def write_refused() -> None:
 
 
 def write_tables() -> None:
-    """Write the three tables from the frozen predictions."""
+    """Write the tables from the frozen answers."""
     for name, table in (
         ("networks", networks_table()),
         ("cells", cells_table()),
         ("contrasts", contrasts_table()),
+        ("final", final_table()),
     ):
         table.to_csv(results_dir() / f"people_{name}.csv", index=False, float_format="%.6g")

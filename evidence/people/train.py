@@ -19,7 +19,14 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from evidence.people.plan import SEED_STEP, Training, candidates, plan, trainings_of
+from evidence.people.plan import (
+    SEED_STEP,
+    Training,
+    candidates,
+    final_trainings,
+    plan,
+    trainings_of,
+)
 from shd_corpus.files import atomic
 from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, Events
@@ -207,6 +214,9 @@ def wanted_trainings(question: str) -> Iterator[Training]:
     if question == "selection":
         for _, _, cell in candidates():
             yield Training(cell, None, 0, "validation")
+        return
+    if question == "final":
+        yield from final_trainings(selected_recipes())
         return
     of_cells = [
         trainings_of(question, name, selected_recipes()) for name in plan()["questions"][question]
