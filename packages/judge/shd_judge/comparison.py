@@ -117,10 +117,12 @@ def compare(
     n_seeds = first.seed.nunique()
     if n_speakers < 2:
         raise ValueError("not comparable: there is one speaker, and an interval needs two.")
-    here, there = _n_networks(first), _n_networks(second)
-    if here != there:
-        differs += f" {names[0]} has {here} networks for each seed and {names[1]} {there}, so this "
-        differs += "compares their number, too."
+    numbers = _n_networks(first), _n_networks(second)
+    if numbers[0] != numbers[1]:
+        differs = (
+            f"{differs} {names[0]} has {numbers[0]} networks for each seed and {names[1]} "
+            f"{numbers[1]}, so this compares their number, too."
+        )
     found = difference(first, second, "accuracy", over="speaker")
     over = f"over {n_speakers} speakers and {n_seeds} seeds, crossed"
     if n_seeds == 1:
