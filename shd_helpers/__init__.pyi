@@ -4,7 +4,6 @@ from .events.downsampling import Downsampling as Downsampling
 from .events.downsampling import SpikesToFrames as SpikesToFrames
 from .events.event_lists import Events as Events
 from .events.loading import load_events as load_events
-from .events.split import shd_folds as shd_folds
 from .figures.surrogate_plot import plot_surrogate as plot_surrogate
 from .hear import Listener as Listener
 from .network.adaptive import AdaptiveLeaky as AdaptiveLeaky

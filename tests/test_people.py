@@ -9,10 +9,12 @@ from evidence.people import tables
 from evidence.people.plan import candidates, final_trainings, plan, trainings_of
 from evidence.people.tables import Estimate, contrast, estimate
 from evidence.people.train import FROZEN, SELECTED, VALIDATION, drawn, fold_of, thinned
+from shd_corpus.speech_commands import numbered_people, person_of, read_manifest, role_of
 from shd_helpers.events import Events
 from shd_helpers.events.split import Split, split_utterances
 from shd_helpers.paths import results_dir
 from shd_helpers.study.recipe import Recipe
+from shd_judge import speech_commands_folds
 
 
 def made(speakers, n_events=0, seed=0) -> Events:
@@ -66,6 +68,20 @@ def test_folds_are_those_of_the_protocol():
         subsets = split_utterances(events, None, split, seed=0)
         np.testing.assert_array_equal(subsets.test.rows, np.flatnonzero(folds == held_out))
         np.testing.assert_array_equal(subsets.validation.rows, np.flatnonzero(folds == -1))
+
+
+def test_folds_are_those_that_the_judge_makes_of_ids():
+    """The judge applies the archive's rule by itself."""
+    manifest = read_manifest()
+    people = [person_of(name) for name in manifest]
+    numbers = {person: number for number, person in enumerate(numbered_people(manifest))}
+    in_training_file = [row for row, person in enumerate(people) if role_of(person) != "test"]
+    folds = np.full(len(people), -1)
+    folds[in_training_file] = fold_of(np.array([numbers[people[row]] for row in in_training_file]))
+    for held_out, fold in enumerate(speech_commands_folds(np.array(people))):
+        np.testing.assert_array_equal(fold.test, np.flatnonzero(folds == held_out))
+        others = np.flatnonzero((folds >= 0) & (folds != held_out))
+        np.testing.assert_array_equal(fold.training, others)
 
 
 def test_thinning_draws_events_of_each_utterance_evenly():

@@ -112,7 +112,8 @@ def test_the_listed_packages_are_those_in_the_folder():
 
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 PAGES += [
-    ROOT / folder / "README.md" for folder in ("packages/circuit", "evidence", "sweeps", "results")
+    ROOT / folder / "README.md"
+    for folder in ("packages/circuit", "packages/judge", "evidence", "sweeps", "results")
 ]
 PAGES += [ROOT / "results" / "networks" / "README.md"]
 PAGES += [ROOT / "CHANGELOG.md", *(ROOT / ".github").glob("[A-Z]*.md")]

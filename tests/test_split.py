@@ -18,9 +18,10 @@ from shd_helpers.events.split import (
     concatenate,
     languages,
     load_subsets,
-    shd_folds,
+    split_utterances,
     split_validation,
 )
+from shd_judge import five_folds
 from tests.toy import write_toy
 
 
@@ -236,20 +237,14 @@ def test_each_training_speaker_is_in_one_of_five_folds(files, tmp_path, data_dir
     assert subsets.test is None and set(subsets.training.speakers) == {0}
 
 
-def test_the_folds_of_shd_leave_the_test_file_alone(toy_dir, data_dir):
-    """Speaker 4 is in the toy's test file only, as 4 and 5 are in that of SHD."""
-    files = (toy_dir / "toy_train.h5", toy_dir / "toy_test.h5")
-    both = concatenate(load_pair(files, Downsampling(), "both"))
-    folds = shd_folds(both)
-    assert [fold.name for fold in folds] == [f"speaker {speaker}" for speaker in range(4)]
-    in_training_file = np.flatnonzero(both.file == 0).tolist()
-    for _, training, test in folds:
-        assert sorted([*training, *test]) == in_training_file
-        assert len(test) == 60 and len(set(both.speakers[test])) == 1
-        assert (languages(both)[test] == "english").sum() == 30
-        assert (languages(both)[test] == "german").sum() == 30
-    with pytest.raises(ValueError, match="it isn't known which utterances are in the training"):
-        shd_folds(labeled([0, 1], [1, 2]))
+def test_the_folds_are_those_of_the_judge():
+    speakers = np.repeat([0, 1, 2, 3, 6, 7, 8, 9, 10, 11], 4)
+    events = replace(labeled(np.zeros(40, int), speakers), rows=np.arange(40))
+    for k, fold in enumerate(five_folds(speakers)):
+        subsets = split_utterances(events, None, Split("folds", k), 0)
+        assert subsets.test.rows.tolist() == fold.test.tolist()
+        rest = [*subsets.training.rows, *subsets.validation.rows]
+        assert sorted(rest) == fold.training.tolist()
 
 
 def test_only_digits_have_a_language():

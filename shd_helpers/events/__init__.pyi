@@ -13,5 +13,4 @@ from .split import Subsets as Subsets
 from .split import add_augmented_copies as add_augmented_copies
 from .split import languages as languages
 from .split import load_subsets as load_subsets
-from .split import shd_folds as shd_folds
 from .torch_dataset import EventsDataset as EventsDataset

@@ -1,7 +1,7 @@
 """Which utterances train, validate and test: protocols over the two files of a data set."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -223,47 +223,6 @@ def add_augmented_copies(
                 )
             result = concatenate([result, copy])
     return result
-
-
-def shd_folds(events: Events) -> Sequence[tuple[str, np.ndarray, np.ndarray]]:
-    """Return the folds of the Spiking Heidelberg Digits that hold out each training speaker once.
-
-    The test file has no part in them, so it stays untouched while networks are selected. Utterances
-    are those of the training file (``file == 0``). Its speakers are held out in ascending order:
-    0 to 3 and 6 to 11 in the official files and in `hd`. docs/folds.md describes the protocol so
-    that it can be followed without this package.
-
-    Parameters
-    ----------
-    events : Events
-        Utterances of both files, or of the training file, with `file`: from `load_events`. With
-        ``language="both"`` there are 20 classes; `languages` says which utterance is in which
-        language.
-
-    Returns
-    -------
-    list of Fold
-        Name, indices of the training utterances, and those of the held-out speaker. The indices
-        are into `events`.
-
-    Raises
-    ------
-    ValueError
-        If it isn't known which utterances are in the training file, or it has fewer than two
-        speakers.
-    """
-    import shd_judge  # it brings pandas, which `hear` doesn't need
-
-    if events.file is None:
-        raise ValueError(
-            "events: it isn't known which utterances are in the training file. Load them by "
-            "load_events."
-        )
-    in_training_file = np.flatnonzero(events.file == TRAINING_FILE)
-    folds = []
-    for name, training, test in shd_judge.speaker_folds(events.speakers[in_training_file]):
-        folds.append(shd_judge.Fold(name, in_training_file[training], in_training_file[test]))
-    return folds
 
 
 def languages(events: Events) -> np.ndarray:

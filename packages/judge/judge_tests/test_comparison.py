@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from shd_judge import compare, speaker_folds
+from shd_judge import compare
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -50,10 +50,14 @@ def test_seeds_of_other_numbers_are_paired_in_ascending_order():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.drop(columns="seed"), "mine: there is no column 'seed'. Give speaker, seed, "),
+        (
+            lambda t: t.drop(columns="seed"),
+            "no column 'seed', only speaker, accuracy. Give",
+        ),
         (lambda t: t.assign(accuracy=100 * t.accuracy), "mine: accuracy .* Divide percent by 100"),
         (lambda t: t.assign(accuracy=np.nan), "'accuracy' must have a number in each row"),
         (lambda t: t.assign(seed="a"), "'seed' must have a number in each row"),
+        (lambda t: t.assign(n_networks="three"), "'n_networks' must have a number in each row"),
         (lambda t: pd.concat([t, t[:1]]), r"mine: speaker \d with seed \d appears twice"),
         (lambda t: t.iloc[1:], "mine: not every speaker has the same seeds"),
         (lambda t: t[t.speaker != 4], "mine has no row of speaker 4"),
@@ -70,19 +74,15 @@ def test_one_speaker_is_too_few():
         compare(table(BETTER[:1]), table(BASE[:1]))
 
 
-def test_folds_hold_out_each_speaker_once():
-    speakers = np.array([7, 3, 3, 9, 7])
-    folds = speaker_folds(speakers)
-    assert [fold.name for fold in folds] == ["speaker 3", "speaker 7", "speaker 9"]
-    for fold, speaker in zip(folds, (3, 7, 9), strict=True):
-        assert set(speakers[fold.test]) == {speaker}
-        assert sorted([*fold.training, *fold.test]) == [*range(5)]
-    (only,) = speaker_folds(speakers, [9])
-    assert only.training.tolist() == [0, 1, 2, 4]
-    with pytest.raises(ValueError, match=r"no utterance by 5\. There are: 3, 7, 9"):
-        speaker_folds(speakers, [5])
-    with pytest.raises(ValueError, match="at least two"):
-        speaker_folds(np.zeros(3, int))
+def test_a_comparison_says_that_only_one_is_an_ensemble():
+    ensemble = table(BETTER).assign(n_networks=3)
+    found = compare(ensemble, table(BASE), names=("mine", "theirs"), differs="Other input.")
+    assert found.differs == (
+        "Other input. mine has 3 networks for each seed and theirs 1, so this compares their "
+        "number, too."
+    )
+    assert found.mean == compare(table(BETTER), table(BASE)).mean
+    assert compare(ensemble, ensemble.assign(accuracy=0.5)).differs == ""
 
 
 @pytest.fixture
@@ -109,9 +109,33 @@ def test_the_readme_s_lines_run(folder):
     assert run(["-m", "shd_judge", "mine.csv", "baseline.csv"], folder).stdout == printed
 
 
-def test_a_bad_file_ends_the_command_with_a_sentence(folder):
-    done = run(["-m", "shd_judge", "mine.csv", "nobody.csv"], folder)
-    assert done.returncode == 1 and "nobody.csv" in done.stderr and "Traceback" not in done.stderr
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file or directory: 'theirs.csv'"),
+        ("", "theirs.csv: can't be read as a CSV file (No columns to parse"),
+        (
+            "speaker,seed\n1,2,3\n1,2,3,4",
+            "theirs.csv: can't be read as a CSV file (Error",
+        ),
+        (
+            "speaker;seed;accuracy\n1;0;0.5",
+            "theirs: there is no column 'speaker', only speaker;",
+        ),
+    ],
+)
+def test_a_bad_file_ends_the_command_with_a_sentence(content, message, folder):
+    if content is not None:
+        (folder / "theirs.csv").write_text(content)
+    done = run(["-m", "shd_judge", "mine.csv", "theirs.csv"], folder)
+    assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_files_of_the_same_name_are_called_by_their_paths(folder):
+    (folder / "theirs").mkdir()
+    (folder / "baseline.csv").rename(folder / "theirs" / "mine.csv")
+    done = run(["-m", "shd_judge", "mine.csv", "theirs/mine.csv"], folder)
+    assert done.stdout.startswith("mine.csv minus theirs/mine.csv: ")
 
 
 def test_it_imports_numpy_pandas_and_scipy_only(tmp_path):

@@ -94,6 +94,21 @@ def test_an_interval_with_one_seed_covers_as_little_as_the_page_says(design):
         assert simulated_ones == pytest.approx(len(simulated_ones) * [exact], abs=2)
 
 
+def test_two_speakers_who_share_their_networks_are_covered_as_the_readme_says():
+    """Of ten speakers and three seeds: `network` varies by pair and seed, `fold` by pair alone."""
+    rng = np.random.default_rng(34)
+    covered = []
+    for network, fold in ((0, 0), (0.6, 0), (0.9, 0), (0.3, 0.3), (0, 0.5)):
+        rest = ((1 - network - fold) / 2) ** 0.5
+        alone = rng.standard_normal((5_000, 10, 1)) + rng.standard_normal((5_000, 10, 3))
+        pairs = network**0.5 * rng.standard_normal((5_000, 5, 3))
+        pairs += fold**0.5 * rng.standard_normal((5_000, 5, 1))
+        covered.append(coverage(rest * alone + pairs.repeat(2, axis=1)))
+    page = (ROOT / "packages" / "judge" / "README.md").read_text(encoding="utf-8")
+    said = f"{min(covered):.0f} to {max(covered):.0f} % of its intervals still contained the true"
+    assert said in page
+
+
 A = [0.7, 0.8, 0.75, 0.78]
 B = [0.6, 0.75, 0.71, 0.77]
 

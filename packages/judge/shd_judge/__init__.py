@@ -3,8 +3,8 @@
 It needs NumPy, pandas and SciPy, and knows nothing of how a classifier was trained.
 """
 
-from shd_judge.comparison import Comparison, compare, read_accuracies
-from shd_judge.folds import Fold, speaker_folds
+from shd_judge.comparison import Comparison, compare
+from shd_judge.folds import Fold, five_folds, speaker_folds, speech_commands_folds
 from shd_judge.statistics import (
     Difference,
     contrasts,
@@ -21,9 +21,10 @@ __all__ = [
     "compare",
     "contrasts",
     "difference",
+    "five_folds",
     "holm",
     "interval",
-    "read_accuracies",
     "speaker_folds",
+    "speech_commands_folds",
     "weighted_contrasts",
 ]

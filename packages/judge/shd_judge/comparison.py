@@ -8,6 +8,7 @@ import pandas as pd
 from shd_judge.statistics import SHOWN, UNDECIDED, difference
 
 COLUMNS = ["speaker", "seed", "accuracy"]
+N_NETWORKS = "n_networks"  # a column that a table may have: how many networks answer together
 ONE_SEED = "undecided (one seed)"  # the verdict, however large the difference is
 
 
@@ -82,9 +83,11 @@ def compare(
     ----------
     a, b : DataFrame, str or Path
         A table, or the path of its CSV file, with a row for each speaker and seed: `speaker`,
-        `seed`, and `accuracy` as a fraction. The second network is subtracted from the first.
+        `seed`, and `accuracy` as a fraction. For ensembles it also has `n_networks`, the number of
+        networks that answer together. The second network is subtracted from the first.
     names : tuple of str, optional
-        What to call the networks. Default: the names of the files.
+        What to call the networks. Default: the names of the files, or their paths if these are
+        named alike.
     differs : str
         What differs besides the networks, as a sentence.
 
@@ -101,8 +104,10 @@ def compare(
     """
     if names is None:
         names = _name(a, "the first"), _name(b, "the second")
-    first = _with_ranks(read_accuracies(a, names[0]))
-    second = _with_ranks(read_accuracies(b, names[1]))
+        if names[0] == names[1]:
+            names = str(a), str(b)
+    first = _with_ranks(_read(a, names[0]))
+    second = _with_ranks(_read(b, names[1]))
     for what in ("speaker", "seed"):
         here = sorted(first[what].unique())
         there = sorted(second[what].unique())
@@ -112,15 +117,26 @@ def compare(
     n_seeds = first.seed.nunique()
     if n_speakers < 2:
         raise ValueError("not comparable: there is one speaker, and an interval needs two.")
+    numbers = _n_networks(first), _n_networks(second)
+    if numbers[0] != numbers[1]:
+        differs = (
+            f"{differs} {names[0]} has {numbers[0]} networks for each seed and {names[1]} "
+            f"{numbers[1]}, so this compares their number, too."
+        )
     found = difference(first, second, "accuracy", over="speaker")
     over = f"over {n_speakers} speakers and {n_seeds} seeds, crossed"
     if n_seeds == 1:
         over = "over speakers only; one seed"
-    return Comparison(names, found.mean, found.ci95, found.p, over, n_seeds, differs)
+    return Comparison(names, found.mean, found.ci95, found.p, over, n_seeds, differs.strip())
 
 
 def _name(table: pd.DataFrame | str | Path, otherwise: str) -> str:
     return otherwise if isinstance(table, pd.DataFrame) else Path(table).stem
+
+
+def _n_networks(table: pd.DataFrame) -> str:
+    """Return how many networks answer together, as text: 1 unless the table has another number."""
+    return " or ".join(f"{number:g}" for number in sorted({*table.get(N_NETWORKS, [1])}))
 
 
 def _with_ranks(table: pd.DataFrame) -> pd.DataFrame:
@@ -143,33 +159,27 @@ def _not_comparable(names: tuple[str, str], what: str, here: list, there: list) 
     )
 
 
-def read_accuracies(table: pd.DataFrame | str | Path, name: str = "") -> pd.DataFrame:
-    """Read and check a table of accuracies.
+def _read(table: pd.DataFrame | str | Path, name: str) -> pd.DataFrame:
+    """Read and check a table of accuracies, and sort it by speaker and seed.
 
-    Parameters
-    ----------
-    table : DataFrame, str or Path
-        As for `compare`. Other columns are ignored.
-    name : str, optional
-        What messages call the table. Default: the name of the file.
-
-    Returns
-    -------
-    DataFrame
-        The columns `speaker`, `seed` and `accuracy`, sorted.
-
-    Raises
-    ------
-    ValueError
-        If a column or a row is missing, a row appears twice, or an accuracy isn't between 0 and 1.
+    Other columns than those of `compare` are left out. `name` is what messages call the table.
     """
-    name = name or _name(table, "the table")
-    found = table if isinstance(table, pd.DataFrame) else pd.read_csv(table)
+    if isinstance(table, pd.DataFrame):
+        found = table
+    else:
+        try:
+            found = pd.read_csv(table)
+        except ValueError as error:
+            raise ValueError(f"{table}: can't be read as a CSV file ({error}).") from error
     absent = [column for column in COLUMNS if column not in found]
     if absent:
-        raise ValueError(f"{name}: there is no column {absent[0]!r}. Give {', '.join(COLUMNS)}.")
-    found = found[COLUMNS].sort_values(["speaker", "seed"], ignore_index=True)
-    for column in ("seed", "accuracy"):
+        raise ValueError(
+            f"{name}: there is no column {absent[0]!r}, only {', '.join(map(str, found))}. Give "
+            f"{', '.join(COLUMNS)}, with commas between them."
+        )
+    numbers = [column for column in ("seed", "accuracy", N_NETWORKS) if column in found]
+    found = found[["speaker", *numbers]].sort_values(["speaker", "seed"], ignore_index=True)
+    for column in numbers:
         if not pd.api.types.is_numeric_dtype(found[column]) or found[column].isna().any():
             raise ValueError(f"{name}: the column {column!r} must have a number in each row.")
     if not found.accuracy.between(0, 1).all():
