@@ -68,7 +68,7 @@ def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
         executed = nbformat.read(folder / path.name, as_version=4)
         assert all(c.execution_count for c in executed.cells if c.cell_type == "code")
     figures = {path.name for path in folder.joinpath("img").glob("*.png")}
-    assert {"fast_sigmoid_func.png", "arctan_func.png", "sigmoid_func.png"} <= figures
+    assert "surrogates.png" in figures
     assert {"accuracy_loss_plot.png", "weight_matrices.png"} <= figures
     assert "weights_SNN_change_over_epochs.png" in figures
 
@@ -282,11 +282,3 @@ def test_what_stops_the_study_is_a_sentence(error, monkeypatch):
     monkeypatch.setattr(notebooks, "obtain", fail)
     with pytest.raises(SystemExit, match=rf"The study stopped\.\n{error}"):
         main(["-p", "dataset", "spoken"])
-
-
-def test_only_synthetic_speech_is_called_so():
-    scores = dict.fromkeys(("train", "validation", "test", "test_seen", "test_unseen"), 0.5)
-    own = report(scores, "spoken", ENGLISH, "english", 0)
-    assert "synthetic" not in own
-    made = report(scores, "spoken", ENGLISH, "english", 0, is_synthetic=True)
-    assert made.startswith("Test accuracy on spoken (synthetic speech), english")

@@ -57,12 +57,12 @@ def _is_unchanged(path: Path, as_written: Path) -> bool:
 def run(program: Path, earlier: Run, epochs: int) -> pd.DataFrame:
     """Run ``my_network.py`` on the data of an earlier run, and compare the two.
 
-    If the classes of the earlier run aren't digits, the data are the synthetic digits. The table
+    If the classes of the earlier run aren't digits, the data set is `digits`. The table
     has mean accuracies ± half of their intervals over speakers, for seen and unseen speakers.
     """
     parameters = earlier.info["parameters"]
     has_digits = set(earlier.class_names) <= set(LANGUAGES["both"])
-    files = obtain(parameters["dataset"] if has_digits else "spoken", "english")
+    files = obtain(parameters["dataset"] if has_digits else "digits", "english")
     defined = runpy.run_path(str(program))
     with one_thread():  # several threads wait for each other on a busy machine
         own = defined["main"](*files, epochs)
