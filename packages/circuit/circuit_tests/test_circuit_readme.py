@@ -227,7 +227,9 @@ def test_the_sentences_of_the_readme_have_the_tables_numbers(measured):
     history_bits = n_slots * 2**unit_bits * unit_bits
     block_ram_bits = 4096 * AVAILABLE["UP5K"][2]
     assert history_bits > block_ram_bits
-    assert f"fill {history_bits:,} bits, and the 30 block RAMs hold {block_ram_bits:,}" in VERIFICATION
+    assert (
+        f"fill {history_bits:,} bits, and the 30 block RAMs hold {block_ram_bits:,}" in VERIFICATION
+    )
     assert f"the events of {n_slots} steps ({history_bits / 1e3:.0f} kbit)" in VERIFICATION
     lanes = FAMILIES["UP5K"].build["LANES"]
     n_words = sum(map(len, memory_words(network, lanes)["weight2"]))
