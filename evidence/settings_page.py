@@ -1,4 +1,4 @@
-"""Write docs/settings.md: one table of all settings, with defaults and ranges from `Recipe`.
+"""Write docs/settings.md: one table of all settings, with defaults and choices from `Recipe`.
 
 ``python -m evidence.settings_page`` writes the page anew.
 """
@@ -69,15 +69,15 @@ DESCRIPTIONS = {
         "hidden_delays": "number of copies of each hidden layer's spikes, such as `4,1`",
         "kernel_size": "width of a window with shared weights, in units. 0: no shared weights",
         "stride": "units from one window to the next",
-        "readout": "class scores: numbers of output `spikes`, or mean `membrane` potentials",
+        "readout": "class scores are numbers of spikes, or mean membrane potentials",
         "ensemble_size": "number of networks whose scores are averaged",
     },
     "Training": {
         "epochs": "passes over the training utterances",
         "batch_size": "utterances in a batch",
         "lr": "learning rate of Adam",
-        "schedule": "`step` halves the learning rate after every `lr_step` epochs. `one_cycle` "
-        "raises and then lowers it once, and `lr` is its maximum",
+        "schedule": "halve the learning rate after every `lr_step` epochs, or raise and then "
+        "lower it once, with `lr` as its maximum",
         "lr_step": "with `step`: epochs after which the learning rate is halved",
         "weight_decay": "AdamW multiplies the weights by 1 - `lr` x `weight_decay` in each update",
         "augmented_copies": "augmented copies of each training recording",
@@ -122,36 +122,24 @@ def default_of(field: Field) -> str:
     return f'`"{value}"`' if isinstance(value, str) else f"`{value!r}`"
 
 
-def allowed_of(field: Field) -> str:
-    """Return the values that a setting may have."""
+def choices_of(field: Field) -> str:
+    """Return the values of a setting that has a list of them, before its meaning."""
     allowed = field.metadata.get("allowed")
-    if isinstance(field.default, bool):
-        return "`True` or `False`"
-    if not allowed:
+    if not allowed or not isinstance(field.default, str):
         return ""
-    if isinstance(field.default, str):
-        return ", ".join(f"`{choice}`" for choice in allowed)
-    lowest, *highest = map(_number, allowed)
-    return f"{lowest} to {highest[0]}" if highest else f"{lowest} or more"
-
-
-def _number(value: float) -> str:
-    """Return a number as readers expect it: 65,535, 0.99 or 2^63 - 1."""
-    if value == 2**63 - 1:
-        return "2^63 - 1"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.8g}"
+    return ", ".join(f"`{choice}`" for choice in allowed) + ": "
 
 
 def render() -> str:
     """Write the page."""
     of = declared()
-    lines = [INTRODUCTION, "| setting | default | allowed | meaning |", "|---|---|---|---|"]
+    lines = [INTRODUCTION, "| setting | default | meaning |", "|---|---|---|"]
     for group, settings in DESCRIPTIONS.items():
-        lines.append(f"| **{group}** | | | |")
+        lines.append(f"| **{group}** | | |")
         for name, meaning in settings.items():
             field = of[name]
             star = " *" if name in STARRED else ""
-            row = (f"`{name}`{star}", default_of(field), allowed_of(field), meaning)
+            row = (f"`{name}`{star}", default_of(field), choices_of(field) + meaning)
             lines.append("| " + " | ".join(row) + " |")
     return "\n".join([*lines, "", CLOSING])
 
