@@ -1,4 +1,4 @@
-"""Write docs/settings.md: one table of all settings, with defaults and ranges from `Recipe`.
+"""Write docs/settings.md: one table of all settings, with defaults and choices from `Recipe`.
 
 ``python -m evidence.settings_page`` writes the page anew.
 """
@@ -27,9 +27,8 @@ refused before anything is trained.
 Try the settings with a star first.
 """
 CLOSING = """\
-`shift_units`, `shift_ms`, `stretch` and `dropout` change the training utterances anew in each \
-epoch. `augmented_copies` adds [augmented recordings](data.md#augmented-recordings), which are \
-made once. [data.md](data.md#training-validation-and-test) explains the protocols.
+`augmented_copies` adds [augmented recordings](data.md#augmented-recordings). \
+[data.md](data.md#training-validation-and-test) explains the protocols.
 
 This page is generated: `python -m evidence.settings_page`.
 """
@@ -55,37 +54,32 @@ DESCRIPTIONS = {
     },
     "Network": {
         "network": "`spiking`, `convolutional` (without spikes), or your own as `file.py:name`. "
-        "For `convolutional` and your own network, `ensemble_size` is the only other network "
-        "setting with an effect",
+        "The last two ignore the other network settings, except `ensemble_size`",
         "n_hidden": "number of hidden neurons. With shared weights, the number for each window",
         "hidden": "neurons of several hidden layers, such as `128,64`. Replaces `n_hidden`",
         "neuron": "`leaky`, `adaptive` (for hidden neurons), or your own as `file.py:name`",
         "beta": "share of the membrane potential that is left after 3 ms. Other step lengths keep "
-        "the time constant. No effect with your own neuron or network",
-        "adapt_ms": "typical time constant of the adaptation, in ms. Each neuron's own is between "
-        "half and twice this value",
+        "the time constant",
+        "adapt_ms": "time constant of the adaptation, in ms. A neuron's own is half to twice of it",
         "learn_beta": "whether a beta is learned for each neuron",
         "learn_threshold": "whether a threshold is learned for each neuron",
         "surrogate": "`fast_sigmoid`, `atan`, `sigmoid`, or your own as `file.py:name`",
-        "slope": "steepness of the surrogate. A larger slope makes its derivative narrower. No "
-        "effect with your own surrogate or network",
+        "slope": "steepness of the surrogate. A larger slope makes its derivative narrower",
         "n_delays": "number of copies of the input, each 30 ms later than the one before",
         "hidden_delays": "number of copies of each hidden layer's spikes, such as `4,1`",
         "kernel_size": "width of a window with shared weights, in units. 0: no shared weights",
         "stride": "units from one window to the next",
-        "readout": "class scores: numbers of output `spikes`, or mean `membrane` potentials",
-        "ensemble_size": "number of networks that are trained separately. Their scores are "
-        "averaged",
+        "readout": "class scores are numbers of spikes, or mean membrane potentials",
+        "ensemble_size": "number of networks whose scores are averaged",
     },
     "Training": {
         "epochs": "passes over the training utterances",
         "batch_size": "utterances in a batch",
         "lr": "learning rate of Adam",
-        "schedule": "`step` halves the learning rate after every `lr_step` epochs. `one_cycle` "
-        "raises and then lowers it once, and `lr` is its maximum",
-        "lr_step": "with `step`: number of epochs after which the learning rate is halved",
-        "weight_decay": "above 0: AdamW multiplies the weights by 1 - learning rate x "
-        "`weight_decay` in each update",
+        "schedule": "halve the learning rate after every `lr_step` epochs, or raise and then "
+        "lower it once, with `lr` as its maximum",
+        "lr_step": "with `step`: epochs after which the learning rate is halved",
+        "weight_decay": "AdamW multiplies the weights by 1 - `lr` x `weight_decay` in each update",
         "augmented_copies": "augmented copies of each training recording",
         "shift_units": "largest shift of an utterance, in units",
         "shift_ms": "largest shift of an utterance, in ms",
@@ -93,10 +87,8 @@ DESCRIPTIONS = {
         "dropout": "fraction of the events that is left out",
     },
     "Circuit": {
-        "circuit": "also evaluates the network in integers, such as `3-8-12`: bits of the weights "
-        "of both layers and of the membranes. [The circuit's page]"
-        "(../packages/circuit/README.md#write-a-folder) explains the names with `QAT` and "
-        "`product`",
+        "circuit": "also evaluates the network in integers, such as `3-8-12` "
+        "([names](../packages/circuit/README.md#write-a-folder))",
     },
     "Split": {
         "protocol": "which utterances train, and which test",
@@ -105,8 +97,7 @@ DESCRIPTIONS = {
         "validation": "whether random utterances or whole speakers validate",
         "validation_fraction": "with `random`: the fraction of the training utterances",
         "validation_speakers": "with `speaker`: their numbers, such as `3,7` or `12-20`",
-        "score_test": "`False`: the test utterances aren't read. Use this while you still choose "
-        "settings",
+        "score_test": "`False` while you choose settings: the test utterances aren't read",
     },
 }
 
@@ -131,36 +122,24 @@ def default_of(field: Field) -> str:
     return f'`"{value}"`' if isinstance(value, str) else f"`{value!r}`"
 
 
-def allowed_of(field: Field) -> str:
-    """Return the values that a setting may have."""
+def choices_of(field: Field) -> str:
+    """Return the values of a setting that has a list of them, before its meaning."""
     allowed = field.metadata.get("allowed")
-    if isinstance(field.default, bool):
-        return "`True` or `False`"
-    if not allowed:
+    if not allowed or not isinstance(field.default, str):
         return ""
-    if isinstance(field.default, str):
-        return ", ".join(f"`{choice}`" for choice in allowed)
-    lowest, *highest = map(_number, allowed)
-    return f"{lowest} to {highest[0]}" if highest else f"{lowest} or more"
-
-
-def _number(value: float) -> str:
-    """Return a number as readers expect it: 65,535, 0.99 or 2^63 - 1."""
-    if value == 2**63 - 1:
-        return "2^63 - 1"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.8g}"
+    return ", ".join(f"`{choice}`" for choice in allowed) + ": "
 
 
 def render() -> str:
     """Write the page."""
     of = declared()
-    lines = [INTRODUCTION, "| setting | default | allowed | meaning |", "|---|---|---|---|"]
+    lines = [INTRODUCTION, "| setting | default | meaning |", "|---|---|---|"]
     for group, settings in DESCRIPTIONS.items():
-        lines.append(f"| **{group}** | | | |")
+        lines.append(f"| **{group}** | | |")
         for name, meaning in settings.items():
             field = of[name]
             star = " *" if name in STARRED else ""
-            row = (f"`{name}`{star}", default_of(field), allowed_of(field), meaning)
+            row = (f"`{name}`{star}", default_of(field), choices_of(field) + meaning)
             lines.append("| " + " | ".join(row) + " |")
     return "\n".join([*lines, "", CLOSING])
 

@@ -57,18 +57,19 @@ def cell(network, names, surroundings):
     return f"{total} ({rows[0]['answer']})"
 
 
-def test_the_document_lists_which_sounds_are_accepted():
+def test_the_document_lists_the_sounds_of_which_many_are_accepted():
     document = (ROOT / "docs" / "abstain.md").read_text(encoding="utf-8")
-    ignored = []
+    rare = []
     for name in SOUNDS:
-        cells = [cell(network, [name], s) for network in NETWORKS for s in (FILLED, SURROUNDED)]
-        row = f"| {name} | {' | '.join(cells)} |\n"
-        if {*cells} == {"0"}:
-            ignored.append(name)
+        keys = [(network, name, s) for network in NETWORKS for s in (FILLED, SURROUNDED)]
+        if max(int(ROWS[key]["accepted"]) for key in keys) <= 2:
+            rare.append(name)
             assert f"| {name} |" not in document
-        else:
-            assert row in document, row
-    assert f"No network accepts the others: {', '.join(ignored)}." in document
+            continue
+        cells = [cell(network, [name], surroundings) for network, _, surroundings in keys]
+        row = f"| {name} | {' | '.join(cells)} |\n"
+        assert row in document, row
+    assert f"more than two recordings of the others: {', '.join(rare)}." in document
     cells = [cell(network, WORDS, s) for network in NETWORKS for s in (FILLED, SURROUNDED)]
     row = f"| twenty English words (of {20 * len(VOICES)}) | {' | '.join(cells)} |\n"
     assert row in document, row

@@ -10,7 +10,7 @@ from shd_circuit.sources import Utterance, memory_bits, score_bits
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.operation_counts import accumulates
 
-# of an iCE40 UP5K at 1.2 V; docs/energy.md says where these energies come from
+# of an iCE40 UP5K at 1.2 V; docs/verification.md says where these energies come from
 STATIC_MW = 92.1e-3 * 1.219  # milliamperes with the clock halted, times the volts of its supply
 ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39}
 MEMORY_PJ = (10, 100)  # of a word that is read or written; assumed: the lowest and the highest
