@@ -1,0 +1,48 @@
+"""The heat map of a sweep over two settings."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from shd_helpers.figures.style import TITLE, describe
+
+
+def heat_map(rows: pd.DataFrame, x: str, y: str) -> Figure:
+    """Draw the validation accuracy of each combination of two settings, as a mean over seeds.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row for each run, as a sweep's table has them.
+    x, y : str
+        The two settings, which are columns of the table.
+
+    Returns
+    -------
+    Figure
+        Closed, so that a notebook shows it once.
+    """
+    means = 100 * rows.pivot_table("validation_accuracy", index=y, columns=x)
+    height, width = means.shape
+    figure, axis = plt.subplots(figsize=(3 + 1.1 * width, 1.6 + 0.6 * height))
+    image = axis.imshow(means, cmap="cividis")
+    axis.grid(False)
+    axis.set_xticks(range(width), [f"{value:g}" for value in means.columns])
+    axis.set_yticks(range(height), [f"{value:g}" for value in means.index])
+    axis.set(xlabel=x, ylabel=y)
+    middle = (means.min().min() + means.max().max()) / 2
+    for row, values in enumerate(means.to_numpy()):
+        for column, value in enumerate(values):
+            color = "white" if value < middle else "black"
+            axis.text(column, row, f"{value:.0f}", ha="center", va="center", color=color)
+    n_seeds = rows.seed.nunique()
+    figure.colorbar(image, ax=axis, label="validation accuracy (%)")
+    best_y, best_x = means.stack().idxmax()
+    title = (
+        f"{x} {best_x:g} with {y} {best_y:g} has the highest mean of {n_seeds} "
+        f"seed{'s' * (n_seeds > 1)}: {means.max().max():.0f} %"
+    )
+    figure.suptitle(title, **TITLE)
+    describe(figure, title)
+    plt.close(figure)
+    return figure
