@@ -41,7 +41,7 @@ STARRED = {
 # What each setting means. Groups are in the order of a run.
 DESCRIPTIONS = {
     "Data": {
-        "dataset": "`spoken`, `hd`, `shd`, or a folder with a data set",
+        "dataset": "`digits`, `hd`, `commands`, `shd`, `spoken`, or a folder with a data set",
         "language": "which of SHD's twenty classes are used",
         "seed": "sets the split, the initial weights and the order of the batches",
         "run_name": "name of the folder below `runs/`",

@@ -4,16 +4,20 @@ A data set is a pair of files in the layout of the Spiking Heidelberg Digits: th
 the test file. `obtain` returns their paths and `fingerprint` identifies their content.
 """
 
+import json
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from shd_corpus.checks import DatasetError
 from shd_corpus.download import download
-from shd_corpus.files import exclusive
+from shd_corpus.files import exclusive, made_once, sha256
+from shd_corpus.packed_events import PackedEvents, read_packed
 from shd_corpus.packed_file import content_hash
-from shd_corpus.shd_file import FILES, MOST_COPIES, N_CHANNELS, channels_of, copy_name
-from shd_helpers.paths import data_dir, resolve
+from shd_corpus.shd_file import FILES, MOST_COPIES, N_CHANNELS, channels_of, copy_name, write_shd
+from shd_helpers.paths import PACKAGE, data_dir, resolve
 
 # MD5 of the official HDF5 files, and of the zip files that hold them, as public loaders check them.
 SHD_MD5 = {
@@ -23,11 +27,14 @@ SHD_MD5 = {
     "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
 }
 SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
-NAMED = ("spoken", "hd", "commands", "shd")  # all other data sets are folders
+NAMED = ("digits", "spoken", "hd", "commands", "shd")  # all other data sets are folders
+DIGITS = PACKAGE / "digits"  # the folder of the data set that the package carries
 
 
 def obtain(dataset: str, language: str = "english") -> tuple[Path, Path]:
-    """Find, make or download the two files of a data set."""
+    """Find, unpack, make or download the two files of a data set."""
+    if dataset == "digits":
+        return _unpacked(data_dir() / "digits")
     if dataset == "spoken":
         from shd_corpus.speech import make_spoken  # takes 1 s to import, by numba and scipy
 
@@ -119,7 +126,7 @@ def obtain_augmented(
             raise DatasetError(
                 f"{wanted}.h5: no such file. Make it from the recordings with "
                 f"encode_recordings(..., augmented_copies={copies}), or set `augmented_copies` to "
-                "0, as it must be with 'spoken' and 'shd'."
+                "0, as it must be with digits, spoken and shd."
             )
         paths.append(path)
     return paths
@@ -153,6 +160,28 @@ def fingerprint(
         hashes = " ".join(map(content_hash, copies))
         entries[f"augmented_{FILES[file_number]}_sha256"] = hashes
     return entries
+
+
+def _unpacked(folder: Path) -> tuple[Path, Path]:
+    """Unpack the package's own data set into a folder, once."""
+    packed = [DIGITS / f"digits_{name}.xz" for name in FILES]
+    train, test = (folder / f"digits_{name}.h5" for name in FILES)
+    content = json.dumps({path.name: sha256(path) for path in packed}) + "\n"
+
+    def read() -> list[PackedEvents]:
+        return [read_packed(path) for path in packed]
+
+    def write(both: list[PackedEvents]) -> None:
+        for path, events in zip((train, test), both, strict=True):
+            milliseconds, units = zip(
+                *(np.divmod(entries, N_CHANNELS) for entries in events.entries), strict=True
+            )
+            times = [(of_one + 0.5) / 1000 for of_one in milliseconds]  # the middle of each
+            names = {"file": events.files}
+            write_shd(path, times, units, events.labels, events.speakers, extra=names)
+
+    made_once((train, test), folder / "digits.json", content, read, write)
+    return train, test
 
 
 def _packed_or_not(path: Path) -> Path | None:

@@ -44,15 +44,15 @@ def load_events(
     dataset : str, Path or sequence of two paths
         One of three:
 
-        * ``"spoken"``, ``"hd"``, ``"commands"`` or ``"shd"``, which are made or downloaded if
-          needed.
+        * ``"digits"``, ``"spoken"``, ``"hd"``, ``"commands"`` or ``"shd"``, which are unpacked,
+          made or downloaded if needed.
         * the path of a folder with ``<name>_train.h5`` and ``<name>_test.h5``, relative to the
           working directory.
         * the paths of these two files, as `encode_recordings` returns them.
     language : str, optional
         ``"english"``, ``"german"`` or ``"both"``: which digits are used from a data set that has
-        those of two languages. Default: all classes; ``"spoken"`` is then made in English. Any
-        other data set is used with all its classes, whatever `language` says.
+        those of two languages. Default: all classes, and English with ``"digits"`` and
+        ``"spoken"``. Any other data set is used with all its classes, whatever `language` says.
     downsampling : Downsampling
         How utterances become matrices of zeros and ones.
 
@@ -75,7 +75,7 @@ def load_events(
     moves: 100 utterances, 5 classes, 5 speakers; duration_s 1 cuts off 0.0 % of the spikes
     """
     files = _find_files(dataset, language)
-    usual = "english" if dataset == "spoken" else "both"
+    usual = "english" if dataset in ("digits", "spoken") else "both"
     events = concatenate(load_pair(files, downsampling, language or usual))
     _warn_of_empty(events, files)
     n_classes = len(events.class_names)

@@ -87,7 +87,7 @@ class Recipe:
         that don't fit with others.
     """
 
-    dataset: str = "spoken"  # one of `data.NAMED`, or a folder
+    dataset: str = "digits"  # one of `data.NAMED`, or a folder
     language: str = setting("english", tuple(LANGUAGES))
     input: Downsampling = field(default_factory=Downsampling)
     network: NetworkConfig = field(default_factory=NetworkConfig)

@@ -40,13 +40,15 @@ _HEIDELBERG = (
     "numbers of a network that was trained on them |\n\n"
     "If you pass these files on, pass this notice on with them."
 )
+_OF_RECORDINGS = _HEIDELBERG.replace("{name}", "Heidelberg Digits").replace(
+    "{vectors}",
+    "spikes of their recordings, made with the model of the inner ear of the same paper, in "
+    "whole milliseconds",
+)
 # what is said of each data set's license
 _DATA_NOTICES = {
-    "hd": _HEIDELBERG.replace("{name}", "Heidelberg Digits").replace(
-        "{vectors}",
-        "spikes of their recordings, made with the model of the inner ear of the same paper, in "
-        "whole milliseconds",
-    ),
+    "digits": _OF_RECORDINGS,
+    "hd": _OF_RECORDINGS,
     "shd": _HEIDELBERG.replace("{name}", "Spiking Heidelberg Digits").replace(
         "{vectors}", "their spikes, in whole milliseconds"
     ),

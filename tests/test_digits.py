@@ -1,0 +1,116 @@
+"""The data set `digits`: its rule, its files, and that its events are those of the recordings."""
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from evidence import digits
+from shd_corpus.packed_events import read_packed
+from shd_corpus.recordings import encode_file
+from shd_corpus.shd_file import read_shd, write_shd
+from shd_helpers.data import DIGITS, obtain
+from shd_helpers.events import Downsampling, downsample, load_events
+
+SOUNDS = sorted(DIGITS.glob("*.flac"))
+# The files are never made anew: runs are identified by what they unpack to.
+SHA256 = {
+    "digits_train.xz": "bc0bb92d81e3edfaf31840af1d000d843f256bf67504f4ec76d6c5a9f5d1d06b",
+    "digits_test.xz": "790fbf2f768a794ccfa5106f7235331893537b0cd436c339cb376fddef1f96a2",
+}
+FULL = Downsampling(first_unit=0, pool_units=1, pool_steps=1, pool_threshold=1)
+
+
+@pytest.fixture(scope="module")
+def packed():
+    """Return what the two files have: training and test."""
+    return [read_packed(DIGITS / name) for name in SHA256]
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Return the unpacked files."""
+    monkeypatch.setenv("SHD_DATA_DIR", str(tmp_path))
+    return obtain("digits")
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_committed_files_are_never_made_anew():
+    found = {name: hashlib.sha256((DIGITS / name).read_bytes()).hexdigest() for name in SHA256}
+    assert found == SHA256
+
+
+def test_hashes_choose_the_speakers(packed):
+    order = sorted((sha256(f"digits speaker {speaker}"), speaker) for speaker in range(12))
+    speakers = [speaker for _, speaker in order]
+    assert digits.unseen_speakers() == sorted(speakers[:4]) == [4, 8, 10, 11]
+    assert digits.validation_speakers() == sorted(speakers[4:6]) == [5, 6]
+    assert set(packed[0].speakers) == set(speakers[4:])
+    assert set(packed[1].speakers) == set(range(12))
+
+
+def test_each_speaker_says_each_digit_ten_times(packed):
+    train, test = (Counter(zip(half.speakers, half.labels, strict=True)) for half in packed)
+    assert train + test == Counter({(s, d): 10 for s in range(12) for d in range(10)})
+    assert set(train.values()) == {8}
+    files = packed[0].files + packed[1].files
+    assert len(set(files)) == 1200
+    for half in packed:
+        for name, speaker, label in zip(half.files, half.speakers, half.labels, strict=True):
+            assert name.startswith(f"lang-english_speaker-{speaker:02}_trial-")
+            assert name.endswith(f"_digit-{label}.flac")
+
+
+def test_hashes_choose_the_recordings():
+    names = [f"lang-english_speaker-05_trial-{i}_digit-7.flac" for i in range(30)]
+    other = ["lang-german_speaker-05_trial-0_digit-7.flac", "readme.flac"]
+    takes = digits.chosen(names + other)
+    assert [take.file for take in takes] == sorted(
+        names, key=lambda name: sha256(f"digits {name}")
+    )[:10]
+    train, test = digits.halves(takes)
+    assert train == takes[:8] and test == takes[8:]
+    unseen = [take._replace(speaker=4) for take in takes]
+    assert digits.halves(unseen) == ([], unseen)
+
+
+@pytest.mark.parametrize("grid", [FULL, Downsampling()], ids=["700 x 1000", "183 x 333"])
+def test_events_equal_those_of_the_recordings(grid, files, tmp_path):
+    utterances = read_shd(files[0])
+    times, units = zip(*map(encode_file, SOUNDS), strict=True)
+    rows = [utterances.files.index(path.name) for path in SOUNDS]
+    labels = utterances.labels[rows]
+    as_hd = tmp_path / "as_hd.h5"
+    write_shd(as_hd, times, units, labels, utterances.speakers[rows])
+    expected = downsample(read_shd(as_hd), grid)
+    found = downsample(utterances, grid).take(rows)
+    assert len(expected) == 3 and len(expected.steps) > 1000
+    for name in ("steps", "units", "offsets", "labels", "speakers"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_unpacking_keeps_every_event(packed, files):
+    for half, path in zip(packed, files, strict=True):
+        unpacked = read_shd(path)
+        assert unpacked.files == tuple(half.files)
+        milliseconds = np.floor(1000 * unpacked.times.astype(float)).astype(int)
+        np.testing.assert_array_equal(
+            700 * milliseconds + unpacked.units, np.concatenate(half.entries)
+        )
+
+
+def test_unpacked_files_are_not_written_again(files):
+    before = [path.stat().st_mtime_ns for path in files]
+    assert obtain("digits") == files
+    assert [path.stat().st_mtime_ns for path in files] == before
+
+
+def test_the_language_is_english(files):
+    events = load_events("digits")
+    assert len(events) == 1200 and events.class_names[3] == "three"
+    with pytest.raises(ValueError, match="no utterance in language 'german'"):
+        load_events("digits", "german")
