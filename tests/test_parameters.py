@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.paths import NOTEBOOKS, TRAIN
 from shd_helpers.study.parameters import (
     check_injected,
     check_parameters,
@@ -133,12 +133,18 @@ SUGGESTED = [
 
 @pytest.mark.parametrize(("written", "meant"), SUGGESTED)
 def test_a_usual_or_misspelled_name_gets_a_suggestion(written, meant):
-    defaults = notebook_parameters(TRAINING)
+    defaults = notebook_parameters(TRAIN)
     assert suggestion(written, defaults) == meant
     with pytest.raises(ValueError, match=f"^parameter '{written}': unknown. ") as refused:
         check_parameters({written: 1}, defaults)
     assert ("Did you mean" in str(refused.value)) == bool(meant)
     assert str(refused.value).endswith(", run_name")
+
+
+def test_a_setting_that_only_the_training_notebook_has_is_said_where_to_set():
+    with pytest.raises(ValueError, match=r"^parameter 'n_delays': this notebook doesn't have it"):
+        check_parameters({"n_delays": 8}, notebook_parameters(TRAINING))
+    check_parameters({"n_delays": 8}, notebook_parameters(TRAIN))
 
 
 @pytest.mark.parametrize("name", [97, None, True])

@@ -20,7 +20,6 @@ from shd_helpers.study.trained_network import TrainedNetwork
 
 FUNCTIONS = (
     "pool",
-    "lif",
     "surrogate_gradient",
     "TwoLayerSNN",
     "train_epoch",

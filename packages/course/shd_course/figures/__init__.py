@@ -2,11 +2,15 @@
 
 from lazy_loader import attach
 
-from shd_helpers.figures import save  # noqa: F401  # its import sets the look
+from shd_helpers.figures import heat_map, save  # noqa: F401  # its import sets the look
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {"benchmark", "circuits", "data_preprocessing", "downsizing", "explorers", "recipes"}
     | {"surrogate_visualization"},
-    {"plots": ("paired_differences", "speakers_by_input"), "run_figures": ("RunFigures",)},
+    {
+        "plots": ("paired_differences", "speakers_by_input"),
+        "run_figures": ("RunFigures",),
+        "training": ("LiveCurve", "claim"),
+    },
 )

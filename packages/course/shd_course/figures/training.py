@@ -3,7 +3,6 @@
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
@@ -20,7 +19,7 @@ REPORTED_BEST = 85.0
 class LiveCurve:
     """Training and validation accuracy over the epochs, drawn anew after each epoch.
 
-    In JupyterLab the figure is replaced in place. Elsewhere, it is shown once, after the last epoch.
+    In JupyterLab the figure is replaced in place. Elsewhere, it is shown once, at the end.
     """
 
     def __init__(self, n_epochs: int) -> None:
