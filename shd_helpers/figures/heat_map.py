@@ -35,12 +35,11 @@ def heat_map(rows: pd.DataFrame, x: str, y: str) -> Figure:
         for column, value in enumerate(values):
             color = "white" if value < middle else "black"
             axis.text(column, row, f"{value:.0f}", ha="center", va="center", color=color)
-    n_seeds = rows.seed.nunique()
     figure.colorbar(image, ax=axis, label="validation accuracy (%)")
     best_y, best_x = means.stack().idxmax()
     title = (
-        f"{x} {best_x:g} with {y} {best_y:g} has the highest mean of {n_seeds} "
-        f"seed{'s' * (n_seeds > 1)}: {means.max().max():.0f} %"
+        f"The highest mean over seeds is {means.max().max():.0f} %, with {x} {best_x:g} and "
+        f"{y} {best_y:g}"
     )
     figure.suptitle(title, **TITLE)
     describe(figure, title)

@@ -1,9 +1,11 @@
 """Say a digit, and see how a network classifies it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shd_corpus.microphone import encode_utterance
@@ -35,6 +37,25 @@ class Recorder(anywidget.AnyWidget):
     sound = traitlets.CBytes().tag(sync=True)  # the browser sends a memoryview
     trouble = traitlets.Unicode().tag(sync=True)
     number = traitlets.Int().tag(sync=True)
+
+
+class _Votes:
+    """A bar for the votes of each class."""
+
+    def __init__(self, axis: Axes, class_names: Sequence[str]) -> None:
+        self._axis = axis
+        self._class_names = class_names
+        self._bars = axis.barh(class_names, np.zeros(len(class_names)))
+        axis.set(xlabel="votes", ylabel="class")
+        axis.invert_yaxis()  # the first class at the top, as in the other figures
+
+    def draw(self, votes: np.ndarray) -> str:
+        """Draw the (classes,) votes, with the answer in color, and return the answer."""
+        best = int(votes.argmax())
+        for i, (bar, n_votes) in enumerate(zip(self._bars, votes, strict=True)):
+            bar.set(width=n_votes, color="C1" if i == best else "0.8")
+        self._axis.set_xlim(0, max(1, 1.05 * votes.max()))
+        return self._class_names[best]
 
 
 def say_a_word(
@@ -74,10 +95,13 @@ def say_a_word(
     playback = Playback(
         trained.network, size, trained.class_names, trained.grid.step_ms, colors, columns=1
     )
-    curve_axis, spikes_axis = playback.beside
-    (curve,) = curve_axis.plot([], [], color=INK, linestyle="-", linewidth=0.5)
+    first_axis, spikes_axis = playback.beside
+    if own:
+        own_votes = _Votes(first_axis, own.class_names)
+    else:
+        (curve,) = first_axis.plot([], [], color=INK, linestyle="-", linewidth=0.5)
+        first_axis.set(ylabel="share of full scale", title="sound")
     (spikes,) = spikes_axis.plot([], [], **DOT)
-    curve_axis.set(ylabel="share of full scale", title="sound")
     spikes_axis.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
     votes = playback.counts_spikes
     recorder = Recorder() if is_live() else None
@@ -99,8 +123,10 @@ def say_a_word(
             own_events = input_of(own, utterance.times, utterance.units) if own else None
         except RecordingError as error:
             return str(error), False
-        curve.set_data(np.arange(len(utterance.wave)) / utterance.rate_hz * 1000, utterance.wave)
-        curve_axis.set_ylim(np.array([-1.05, 1.05]) * np.abs(utterance.wave).max())
+        if not own:
+            milliseconds = 1000 * np.arange(len(utterance.wave)) / utterance.rate_hz
+            curve.set_data(milliseconds, utterance.wave)
+            first_axis.set_ylim(np.array([-1.05, 1.05]) * np.abs(utterance.wave).max())
         spikes.set_data(utterance.times * 1000, utterance.units)
         spikes_axis.set_title(f"{len(utterance.times):,} spikes")
         answer = playback.load(events, 0)
@@ -111,8 +137,9 @@ def say_a_word(
         title.set_text(f"The {name} classifies this sound as {answer}")
         line = f"The {name} answers {answer}. {utterance.warning}".rstrip()
         if own and own_events:
-            best = int(evaluate(own.network, own_events).answers[0])
-            line = f"Your network answers {own.class_names[best]}. {line}"
+            own_answer = own_votes.draw(evaluate(own.network, own_events).class_scores[0].numpy())
+            first_axis.set_title(f"your network answers {own_answer}")
+            line = f"Your network answers {own_answer}. {line}"
         return line, True
 
     def update(until_ms: int = round(playback.end_ms)) -> str:

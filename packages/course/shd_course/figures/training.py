@@ -51,8 +51,8 @@ class LiveCurve:
         legend_above(axis)
         training, validation = self._accuracies.values()
         title = (
-            f"After epoch {len(training)}, {training[-1]:.0f} % of the training utterances are "
-            f"right, and {validation[-1]:.0f} % of the validation utterances"
+            f"After epoch {len(training)}: {training[-1]:.0f} % of the training utterances are "
+            f"right, {validation[-1]:.0f} % in validation"
         )
         figure.suptitle(title, **TITLE)
         describe(figure, title)
