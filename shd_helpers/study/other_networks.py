@@ -13,8 +13,8 @@ from snntorch import SpikingNeuron
 from torch import nn
 
 from shd_corpus.checks import listed
+from shd_engine.adaptive import AdaptiveLeaky
 from shd_helpers.network import SpikingNetwork, build_network
-from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.user_code import class_name
 
