@@ -15,10 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
+from shd_engine import compiled_engine, kernels
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network import compiled_engine, kernels
 from shd_helpers.network import module_engine as reference
 from shd_helpers.network.config import SURROGATES
+from shd_helpers.network.engine import COMPILED
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.network.surrogates import derivative, spike_grad
 from tests.builders.events import make_events, random_events
@@ -207,9 +208,9 @@ def test_same_currents_same_bits(shape, ties, surrogate, slope, betas, threshold
         model.lif1.threshold = torch.from_numpy(rng.uniform(-0.2, 2, shape[2]).astype(np.float32))
     index = np.arange(shape[1])
     rec, grad = by_autograd(model, events, index)
-    assert torch.equal(compiled_engine.record(model, events, index).mem, rec.mem)
-    assert torch.equal(compiled_engine.record(model, events, index).spk, rec.spk)
-    _, counts = compiled_engine.forward_backward(model, events, index)
+    assert torch.equal(COMPILED.record(model, events, index).mem, rec.mem)
+    assert torch.equal(COMPILED.record(model, events, index).spk, rec.spk)
+    _, counts = COMPILED.forward_backward(model, events, index)
     assert torch.equal(counts, rec.spk.sum(0))
     assert torch.equal(model.fc1.weight.grad, grad)
 
@@ -226,7 +227,7 @@ def test_the_sigmoid_is_exact_where_snntorch_s_is_infinite():
     model.lif1.spike_grad = spike_grad("sigmoid", 25.0)
     _, grad = by_autograd(model, events, [0])
     assert not grad.isfinite().all()
-    compiled_engine.forward_backward(model, events, [0])
+    COMPILED.forward_backward(model, events, [0])
     wanted = float64(model, events, [0]).gradients["fc1.weight"].ravel()
     np.testing.assert_allclose(model.fc1.weight.grad.ravel(), wanted, rtol=1e-5, atol=1e-37)
 
@@ -239,7 +240,7 @@ def test_spikes_of_ten_million_neuron_steps():
     model = make_model([183, 256, 10], "fast_sigmoid", 25.0, beta=0.95, gain=3.0)
     events = random_events(114, 333, 183, 10, 0.022)
     index = np.arange(len(events))
-    rec = compiled_engine.record(model, events, index)
+    rec = COMPILED.record(model, events, index)
     with torch.no_grad():
         want = model.record(torch.from_numpy(events.to_frames(index)))
     exact = float64(model, events, index)
@@ -286,9 +287,9 @@ def test_any_network_computes_what_snntorch_and_float64_compute(
     events = make_events(cells, sizes[-1], seed)
     index = rng.permutation(batch + 2)[:batch]
 
-    rec = compiled_engine.record(model, events, index)
-    counts, n_spikes = compiled_engine.evaluate_batch(model, events, index)
-    loss, counts_of_step = compiled_engine.forward_backward(model, events, index)
+    rec = COMPILED.record(model, events, index)
+    counts, n_spikes = COMPILED.evaluate_batch(model, events, index)
+    loss, counts_of_step = COMPILED.forward_backward(model, events, index)
     ours = gradients(model)
     assert set(ours) == {name for name, _ in model.named_parameters()}
     want_loss, want = reference_step(model, events, index)
@@ -344,7 +345,7 @@ def test_every_neuron_spikes_at_every_step():
             fc.weight.fill_(1.0)
             fc.bias.fill_(3.0)
     events = random_events(3, 21, 3, 18, 0.5)
-    counts, n_spikes = compiled_engine.evaluate_batch(model, events, [0, 1, 2])
+    counts, n_spikes = COMPILED.evaluate_batch(model, events, [0, 1, 2])
     assert (counts == 21).all()
     assert n_spikes.tolist() == [[21 * 37, 21 * 18]] * 3
 
@@ -362,7 +363,7 @@ def test_no_bit_depends_on_threads_or_neighbors():
         for n_threads in (1, 2, 2, 3, 7, 64):
             torch.set_num_threads(n_threads)
             results.append(
-                (compiled_engine.forward_backward(model, events, np.arange(70)), gradients(model))
+                (COMPILED.forward_backward(model, events, np.arange(70)), gradients(model))
             )
     finally:
         torch.set_num_threads(before)
@@ -370,7 +371,7 @@ def test_no_bit_depends_on_threads_or_neighbors():
     for (other_loss, other_counts), other in results[1:]:
         assert loss == other_loss and torch.equal(counts, other_counts)
         assert all(torch.equal(grads[name], other[name]) for name in grads)
-    alone, _ = compiled_engine.evaluate_batch(model, events, [33])
+    alone, _ = COMPILED.evaluate_batch(model, events, [33])
     assert torch.equal(alone[0], counts[33])
 
 
@@ -379,10 +380,10 @@ def test_gradients_are_replaced_and_frozen_parameters_get_none():
     model.fc1.bias.requires_grad_(False)
     model.fc2.weight.requires_grad_(False)
     events = random_events(5, 20, 12, 4, 0.3)
-    compiled_engine.forward_backward(model, events, [0, 1, 2])
+    COMPILED.forward_backward(model, events, [0, 1, 2])
     first = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     state = copy.deepcopy(model.state_dict())
-    compiled_engine.forward_backward(model, events, torch.tensor([0, 1, 2]))
+    COMPILED.forward_backward(model, events, torch.tensor([0, 1, 2]))
     assert model.fc1.bias.grad is None and model.fc2.weight.grad is None
     for name, grad in first.items():
         assert torch.equal(model.get_parameter(name).grad, grad)
@@ -407,11 +408,11 @@ def test_shared_weights_compute_what_snntorch_computes(kernel_size, stride, n_ch
         model.fc1.bias += torch.linspace(0.01, 0.1, n_channels)
     events = random_events(5, 30, 40, 4, 0.2)
     index = np.array([4, 0, 3])
-    _, scores = compiled_engine.forward_backward(model, events, index)
+    _, scores = COMPILED.forward_backward(model, events, index)
     ours = gradients(model)
     _, want_scores = reference.forward_backward(model, events, index)
     assert torch.equal(scores, want_scores)  # true for this seed
-    assert compiled_engine.record(model, events, index).hidden_spk[0].sum() > 20
+    assert COMPILED.record(model, events, index).hidden_spk[0].sum() > 20
     for name, grad in gradients(model).items():
         assert grad.abs().max() > 0, name
         assert relative(ours[name], grad) < 1e-5, name
@@ -454,29 +455,29 @@ REFUSED = {
 @pytest.mark.parametrize("change, reason", REFUSED.values(), ids=REFUSED.keys())
 def test_the_engine_says_why_it_cannot_compute_a_network(change, reason):
     model = make_model([12, 9, 4])
-    assert compiled_engine.unsupported_by_compiled_engine(model) is None
+    assert compiled_engine.unsupported(model) is None
     change(model)
-    assert reason in compiled_engine.unsupported_by_compiled_engine(model)
+    assert reason in compiled_engine.unsupported(model)
     with pytest.raises(ValueError, match=reason):
-        compiled_engine.forward_backward(model, random_events(2, 5, 12, 4, 0.3), [0])
+        COMPILED.forward_backward(model, random_events(2, 5, 12, 4, 0.3), [0])
 
 
 def test_events_and_indices_that_do_not_fit_are_refused():
     model = make_model([12, 9, 4])
     events = random_events(4, 20, 12, 4, 0.3)
     with pytest.raises(ValueError, match="have 13 units, but the network was built for 12"):
-        compiled_engine.forward_backward(model, random_events(4, 20, 13, 4, 0.3), [0])
+        COMPILED.forward_backward(model, random_events(4, 20, 13, 4, 0.3), [0])
     for index in ([4], [-1]):
         with pytest.raises(IndexError, match="4 utterances"):
-            compiled_engine.evaluate_batch(model, events, index)
+            COMPILED.evaluate_batch(model, events, index)
     for mask in ([True, False, False, True], np.zeros(4, bool)):
         with pytest.raises(ValueError, match=r"mask of True and False.*np\.flatnonzero\(mask\)"):
-            compiled_engine.evaluate_batch(model, events, mask)
+            COMPILED.evaluate_batch(model, events, mask)
     with pytest.raises(ValueError, match="labels"):
-        compiled_engine.forward_backward(model, random_events(40, 20, 12, 9, 0.3), np.arange(40))
+        COMPILED.forward_backward(model, random_events(40, 20, 12, 9, 0.3), np.arange(40))
     with pytest.raises(ValueError, match="needs utterances"):
-        compiled_engine.forward_backward(model, events, [])
-    counts, n_spikes = compiled_engine.evaluate_batch(model, events, [])
+        COMPILED.forward_backward(model, events, [])
+    counts, n_spikes = COMPILED.evaluate_batch(model, events, [])
     assert counts.shape == (0, 4) and n_spikes.shape == (0, 2)
 
 
@@ -489,7 +490,7 @@ def test_events_out_of_order_or_outside_of_the_grid_are_refused(steps, units):
     events.steps[:] = steps  # `Events` checks only what it is made of
     events.units[:] = units
     with pytest.raises(ValueError, match="out of order"):
-        compiled_engine.forward_backward(make_model([4, 2]), events, [0])
+        COMPILED.forward_backward(make_model([4, 2]), events, [0])
 
 
 @pytest.mark.parametrize("n", [16, 64, 80, 128, 336])

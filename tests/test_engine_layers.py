@@ -14,14 +14,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from shd_circuit.quantize import unsupported_by_circuit
+from shd_engine.adaptive import AdaptiveLeaky
+from shd_engine.network import weight_and_bias
 from shd_helpers.network import (
     NetworkConfig,
-    compiled_engine,
     engine,
     module_engine,
 )
-from shd_helpers.network.adaptive import AdaptiveLeaky
-from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
+from shd_helpers.network.engine import COMPILED
+from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.network.surrogates import spike_grad
 from tests import RESULTS
 from tests.builders.events import make_events, random_events
@@ -143,17 +144,17 @@ def test_layers_compute_what_a_loop_over_their_equations_computes(
     layers, options, surrogate, slope
 ):
     model = make_model(**layers, **options, surrogate=surrogate, slope=slope)
-    assert compiled_engine.unsupported_by_compiled_engine(model) is None
+    assert engine.compiled(model).chain is model
     events = random_events(9, 30, 20, 6, 0.2)
     index = np.array([4, 0, 1, 5, 3, 8])
-    loss, scores = compiled_engine.forward_backward(model, events, index)
+    loss, scores = COMPILED.forward_backward(model, events, index)
     ours = {name: parameter.grad for name, parameter in model.named_parameters()}
     oracle = copy.deepcopy(model).double()
     found = loop_over_steps(oracle, torch.from_numpy(events.to_frames(index)).double())
     check_states(model, events, index, found)
     want_scores = class_scores(model.readout, *found[-1])
     torch.testing.assert_close(scores, want_scores.float(), rtol=1e-5, atol=1e-5)
-    assert torch.equal(compiled_engine.evaluate_batch(model, events, index)[0], scores)
+    assert torch.equal(COMPILED.evaluate_batch(model, events, index)[0], scores)
     oracle.zero_grad()
     want_loss = F.cross_entropy(want_scores, torch.from_numpy(events.labels[index]))
     want_loss.backward()
@@ -176,7 +177,7 @@ def class_scores(readout, spk, mem):
 
 def check_states(model, events, index, found):
     """Check spikes, membranes and numbers of spikes of all layers."""
-    states = compiled_engine.record(model, events, index)
+    states = COMPILED.record(model, events, index)
     spks = (*states.hidden_spk, states.spk)
     mems = (*states.hidden_mem, states.mem)
     for spk, mem, (want_spk, want_mem) in zip(spks, mems, found, strict=True):
@@ -184,7 +185,7 @@ def check_states(model, events, index, found):
         torch.testing.assert_close(mem, want_mem.float(), rtol=1e-5, atol=1e-5)
     assert states.hidden_spk[0].sum() > 100
     assert states.hidden_spk[1].sum() > 50
-    n_spikes = compiled_engine.evaluate_batch(model, events, index)[1]
+    n_spikes = COMPILED.evaluate_batch(model, events, index)[1]
     assert torch.equal(n_spikes, torch.stack([spk.sum((0, 2)) for spk in spks], 1).long())
 
 
@@ -214,7 +215,7 @@ def test_networks_of_settings_compute_what_snntorchs_loop_computes(settings):
     events = random_events(9, 30, 20, 6, 0.2)
     index = np.array([4, 0, 1, 5, 3, 8])
     assert engine.choose_engine("compiled", model) is engine.COMPILED
-    loss, scores = compiled_engine.forward_backward(model, events, index)
+    loss, scores = COMPILED.forward_backward(model, events, index)
     ours = {name: parameter.grad for name, parameter in model.named_parameters()}
     want_loss, want_scores = module_engine.forward_backward(model, events, index)
     assert loss == pytest.approx(want_loss, rel=1e-5)
@@ -243,7 +244,7 @@ def test_adaptive_neurons_have_the_loops_bits_for_the_same_currents():
     with torch.no_grad():
         model.fc1.weight.copy_(torch.from_numpy(cur.transpose(1, 0, 2).reshape(-1, n).T.copy()))
     cells = np.eye(batch * n_steps, dtype=bool).reshape(batch, n_steps, -1)
-    rec = compiled_engine.record(model, make_events(cells, n), np.arange(batch))
+    rec = COMPILED.record(model, make_events(cells, n), np.arange(batch))
     state = lif.reset_mem()
     for t in range(n_steps):
         spk, *state = lif(torch.from_numpy(cur[t]), *state)
@@ -260,7 +261,7 @@ def test_no_bit_depends_on_the_number_of_threads():
     try:
         for n_threads in (1, 3):
             torch.set_num_threads(n_threads)
-            compiled_engine.forward_backward(model, events, np.arange(300))
+            COMPILED.forward_backward(model, events, np.arange(300))
             grads.append({name: p.grad.clone() for name, p in model.named_parameters()})
     finally:
         torch.set_num_threads(before)
@@ -271,7 +272,7 @@ def test_no_bit_depends_on_the_number_of_threads():
 def test_circuits_refuse_what_the_engine_has_beyond_them():
     assert unsupported_by_circuit(make_model()) is None
     reason = unsupported_by_circuit(make_model(adaptive=(2,)))
-    assert "lif2 is a shd_helpers.network.adaptive.AdaptiveLeaky, not snntorch's Leaky" in reason
+    assert "lif2 is a shd_engine.adaptive.AdaptiveLeaky, not snntorch's Leaky" in reason
     reason = unsupported_by_circuit(make_model(hidden_delays=((0,), (0, 5))))
     assert reason == "layer 3 gets copies of the spikes before it that are (0, 5) steps late"
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import snntorch as snn
 import torch
 
 from shd_corpus.shd_file import read_shd
@@ -10,7 +11,6 @@ from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import COMPILED, MODULE, SNNTORCH_LOOP, choose_engine, warn_once
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.network.surrogates import true_step
 from shd_helpers.study.training import (
     TrainConfig,
     TrainOptions,
@@ -144,13 +144,13 @@ def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
     net = network(toy)
     assert choose_engine("compiled", net) is COMPILED
     assert choose_engine("snntorch", net) is SNNTORCH_LOOP
-    net.lif1.spike_grad = true_step
+    net.lif1 = snn.Leaky(beta=0.9, reset_mechanism="zero")
     warn_once.cache_clear()
     with pytest.warns(UserWarning, match="runs in snntorch's loop") as warned:
         assert choose_engine("compiled", net) is SNNTORCH_LOOP
         assert choose_engine("compiled", net) is SNNTORCH_LOOP
     (warning,) = warned  # once, not in every epoch
-    assert "the surrogate of lif1 is true_step, not one of" in str(warning.message)
+    assert "lif1 doesn't subtract its threshold" in str(warning.message)
     assert "38 to 91 times as long (docs/speed.md)" in str(warning.message)
     assert warning.filename == __file__
     with pytest.raises(ValueError, match="engine 'jax': must be one of compiled"):
@@ -175,7 +175,7 @@ def test_a_network_with_a_forward_of_its_own_is_run_by_that_loudly(toy, recwarn)
     assert not [text for text in said if "engine" in text], said
     # who asks for the loop knows, and there never was another way for modules
     with pytest.warns(
-        UserWarning, match="own forward instead of the compiled engine: its forward is"
+        UserWarning, match="own forward instead of the compiled engine: its forward re"
     ):
         assert choose_engine("compiled", net) is MODULE
 

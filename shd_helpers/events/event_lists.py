@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shd_corpus.shd_file import N_CHANNELS
+from shd_engine.event_lists import checked_utterances
 
 if TYPE_CHECKING:
     from shd_helpers.events.torch_dataset import EventsDataset
@@ -238,33 +239,6 @@ def _check_values(name: str, values: np.ndarray, stop: int) -> None:
             f"{name}: has values from {values.min()} to {values.max()}, but must have 0 to "
             f"{stop - 1}"
         )
-
-
-def checked_utterances(index: Sequence[int] | np.ndarray, n_utterances: int) -> np.ndarray:
-    """Return the indices of some utterances as an array, after checking them.
-
-    Without the check, numpy would read a mask as the indices 0 and 1. A negative index would belong
-    to one utterance among the labels, and to another among the offsets.
-    """
-    values = np.asarray(index)
-    if values.dtype == bool:
-        raise ValueError(
-            "index: is a mask of True and False, but must be the numbers of utterances. Give "
-            "np.flatnonzero(mask)"
-        )
-    if values.ndim != 1:
-        raise ValueError(
-            f"index: has the shape {values.shape}, but must be a list of numbers of utterances. "
-            "Of what np.where(mask) returns, give the first entry"
-        )
-    if values.size and (values.dtype.kind not in "iuf" or (values % 1 != 0).any()):
-        raise ValueError("index: must be whole numbers, those of utterances")
-    if values.size and not 0 <= values.min() <= values.max() < n_utterances:
-        raise IndexError(
-            f"index: has values from {values.min()} to {values.max()}, but there are "
-            f"{n_utterances} utterances, which count from 0"
-        )
-    return values.astype(np.int64, copy=False)
 
 
 def have_equal_arrays(first: Events, second: Events, names: Sequence[str]) -> bool:

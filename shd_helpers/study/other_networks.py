@@ -13,9 +13,9 @@ from snntorch import SpikingNeuron
 from torch import nn
 
 from shd_corpus.checks import listed
+from shd_engine.adaptive import AdaptiveLeaky
 from shd_helpers.events import Events
 from shd_helpers.network import SpikingNetwork, build_network
-from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.engine import one_thread
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError

@@ -1,0 +1,532 @@
+"""Compile a user's module: check that the engine computes what its forward computes.
+
+`compile` traces the module (`tracing`), and then compares spikes, membranes, returned values and
+gradients with those of its own forward, on random utterances (`_verify`). The parameters stay the
+module's. They are read at each call, and so are betas, thresholds and what is trained.
+"""
+
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from shd_engine import compiled_engine
+from shd_engine.event_lists import EventLists, Index, ReadsAsEvents
+from shd_engine.network import Chain, LayeredNetwork, LayerStates
+from shd_engine.parameter_layout import Layered, trained
+from shd_engine.tracing import Form, NotCompilableError, Traced, find_chain, trace
+
+READOUTS = ("spikes", "membrane")
+# A membrane that is closer to its threshold may be on the other side after rounding.
+TIE = 1e-5
+N_STEPS = 23  # of the compared utterances, unless a module has its own number
+N_UTTERANCES = 4
+N_TRIES = 4  # until no membrane is at its threshold
+# Module in training mode or not, share of entries that are events, and whether weights are drawn
+# with which all layers spike, instead of the module's own.
+COMPARISONS = ((True, 0.05, False), (True, 0.3, True), (False, 0.3, True))
+
+
+class CompiledNetwork(nn.Module):
+    """A module whose steps the engine computes; made by `compile`.
+
+    The module is its submodule, so that both have the same parameters. Save the module's own
+    ``state_dict``.
+
+    Attributes
+    ----------
+    module : Module
+        The module that was compiled.
+    readout : str or None
+        What the module's class scores are: ``"spikes"``, the number of spikes of each output
+        neuron, or ``"membrane"``, the mean over the steps of its membrane potential. None if the
+        module returns something else.
+    """
+
+    def __init__(self, module: nn.Module, chain: Layered, form: Form | None) -> None:
+        super().__init__()
+        self.module = module
+        self.readout = chain.readout or None
+        self._chain = (chain,)  # a tuple, so that torch doesn't take it for a submodule
+        self._form = form
+        self._watched: dict[str, Any] = {}
+
+    def forward(self, x: torch.Tensor | ReadsAsEvents, index: Index | None = None) -> Any:
+        """Return what the module returns, with gradients for any loss.
+
+        Parameters
+        ----------
+        x : Tensor or EventLists
+            The input as the module takes it, or lists of events, which are faster. If a tensor has
+            numbers that aren't whole, or needs a gradient, the module's own forward runs.
+        index : sequence of int, optional
+            With lists of events, the utterances of the batch; default: all.
+
+        Returns
+        -------
+        Tensor, or tuple or list of Tensor
+            As the module's forward.
+
+        Raises
+        ------
+        RuntimeError
+            If the module has been changed since it was compiled.
+        """
+        if isinstance(x, torch.Tensor):
+            events = self._events(x)
+            if events is None:
+                return self.module(x)
+            x = events
+        states = self.record(x, index, hidden=self._needs_hidden)
+        if self._form is None:
+            return self.module.scores(states)  # type: ignore[operator]
+        spk = (*states.hidden_spk, states.spk)
+        mem = (*states.hidden_mem, states.mem)
+        last = len(self.chain.layers) - 1
+        found = [
+            each._replace(layer=each.layer - last - 1).of(spk, mem) for each in self._form.returned
+        ]
+        return found[0] if self._form.container is None else self._form.container(found)
+
+    def record(
+        self, events: ReadsAsEvents, index: Index | None = None, *, hidden: bool = True
+    ) -> LayerStates:
+        """Return the spikes and membranes of all layers and steps, with gradients.
+
+        Parameters
+        ----------
+        events : EventLists
+            The utterances.
+        index : sequence of int, optional
+            The utterances of the batch; default: all.
+        hidden : bool
+            Also return those of the hidden layers.
+
+        Returns
+        -------
+        LayerStates
+            `spk` and `mem` of the output layer, and `hidden_spk` and `hidden_mem`, a tuple each;
+            (steps, batch, neurons).
+
+        Raises
+        ------
+        RuntimeError
+            If the module has been changed since it was compiled.
+        """
+        self.check_unchanged()
+        self._check_steps(events)
+        return compiled_engine.record(self.chain, events, _all_or(index, events), hidden)
+
+    def loss_and_gradients(
+        self,
+        events: ReadsAsEvents,
+        labels: Any,
+        index: Index | None = None,
+        *,
+        readout: str | None = None,
+    ) -> tuple[float, torch.Tensor]:
+        """Compute the cross-entropy of the class scores, and fill the parameters' gradients.
+
+        It does what ``zero_grad``, the module's forward, `cross_entropy` and ``backward`` do.
+
+        Parameters
+        ----------
+        events : EventLists
+            The utterances.
+        labels : (batch,) array or Tensor
+            The class of each utterance of the batch.
+        index : sequence of int, optional
+            The utterances of the batch; default: all.
+        readout : str, optional
+            ``"spikes"`` or ``"membrane"``, see `CompiledNetwork`; default: the network's.
+
+        Returns
+        -------
+        loss : float
+            The mean over the batch.
+        scores : Tensor
+            The class scores, (batch, classes).
+
+        Raises
+        ------
+        RuntimeError
+            If the module has been changed since it was compiled.
+        ValueError
+            If there is no such readout.
+        """
+        self.check_unchanged()
+        self._check_steps(events)
+        readout = self._checked_readout(readout)
+        index = _all_or(index, events)
+        return compiled_engine.forward_backward(self.chain, events, index, labels, readout)
+
+    def evaluate(
+        self, events: ReadsAsEvents, index: Index | None = None, *, readout: str | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return class scores and numbers of spikes, without gradients.
+
+        Parameters
+        ----------
+        events, index, readout
+            As in `loss_and_gradients`.
+
+        Returns
+        -------
+        scores : Tensor
+            The class scores, (batch, classes).
+        n_spikes : Tensor
+            The number of spikes in each layer, (batch, layers).
+        """
+        self.check_unchanged()
+        self._check_steps(events)
+        readout = self._checked_readout(readout)
+        return compiled_engine.evaluate_batch(self.chain, events, _all_or(index, events), readout)
+
+    @property
+    def chain(self) -> Layered:
+        """The layers that the engine computes."""
+        return self._chain[0]
+
+    def changes(self) -> list[str]:
+        """Return what in the module was changed since it was compiled, such as a submodule.
+
+        Returns
+        -------
+        list of str
+            Names of submodules and of their attributes. Parameters, betas and thresholds aren't
+            among them, because they are read at each call.
+        """
+        now = _snapshot(self.module)
+        names = [name for name, value in self._watched.items() if now.get(name, now) != value]
+        return names + [name for name in now if name.endswith(":") and name not in self._watched]
+
+    def check_unchanged(self) -> None:
+        """Raise RuntimeError if the module was changed since it was compiled."""
+        if names := self.changes():
+            listed = ", ".join(name.strip(".:") or "the module" for name in names)
+            raise RuntimeError(
+                f"{type(self.module).__name__} was changed since it was compiled: {listed}. Call "
+                "compile again"
+            )
+
+    def watch(self, before: dict[str, Any]) -> None:
+        """Notice changes from now on, of what the module's own forward doesn't change."""
+        now = _snapshot(self.module)
+        self._watched = {name: now[name] for name in now if before.get(name, now) == now[name]}
+
+    @property
+    def _needs_hidden(self) -> bool:
+        last = len(self.chain.layers) - 1
+        return self._form is not None and any(each.layer < last for each in self._form.returned)
+
+    def _events(self, x: torch.Tensor) -> EventLists | None:
+        """Return a dense input as lists of events, or None if it can't be one."""
+        if x.requires_grad or x.dim() != 3 or x.device.type != "cpu":
+            return None
+        is_batch_first = self._form is not None and self._form.is_batch_first
+        try:
+            events = EventLists.of(x.transpose(0, 1) if is_batch_first else x)
+        except ValueError:
+            return None
+        n_steps = self._form and self._form.n_steps
+        return events if n_steps in (None, events.n_steps) else None
+
+    def _check_steps(self, events: ReadsAsEvents) -> None:
+        """Raise ValueError if the module's own loop has another number of steps."""
+        n_steps = self._form and self._form.n_steps
+        if n_steps and events.n_steps != n_steps:
+            raise ValueError(
+                f"events: have {events.n_steps} steps, but {type(self.module).__name__} has a loop "
+                f"over {n_steps}. Give as many"
+            )
+
+    def _checked_readout(self, readout: str | None) -> str:
+        """Return which class scores are asked for."""
+        readout = readout or self.readout
+        if readout not in READOUTS:
+            raise ValueError(
+                f"readout {readout!r}: must be 'spikes' or 'membrane'. The module's forward "
+                "returns neither numbers of spikes nor mean membranes, so name one"
+            )
+        return readout
+
+
+def _all_or(index: Index | None, events: ReadsAsEvents) -> Index:
+    """Return the given utterances, by default all."""
+    return np.arange(len(events.offsets) - 1) if index is None else index
+
+
+def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
+    """Compile a network of `nn.Linear` and `snn.Leaky`, so that it trains fast on a CPU.
+
+    The module's own forward is run on random input, to find out in which order it calls its layers
+    and what it returns. Then spikes, membranes, returned values and gradients are compared with
+    those of the engine, in training and in evaluation mode. The module isn't changed. Whoever
+    changes what its ``forward`` computes has to compile again. The engine notices replaced
+    submodules and changed attributes. Parameters, betas, thresholds and ``requires_grad`` may
+    change at any time.
+
+    Parameters
+    ----------
+    model : Module
+        One to four, or more, layers of `nn.Linear` and `snn.Leaky` in any module whose ``forward``
+        takes a single tensor, (steps, batch, units) or (batch, steps, units), loops over its steps,
+        and returns spikes or membranes of all steps, their sum, mean, maximum or last step. Or a
+        `LayeredNetwork`.
+    strict : bool
+        Raise an error if the module can't be compiled, instead of a warning.
+
+    Returns
+    -------
+    CompiledNetwork or Module
+        The compiled network, or the module itself if it can't be compiled.
+
+    Raises
+    ------
+    NotCompilableError
+        With `strict`, if the module can't be compiled. The message is the reason.
+    """
+    if isinstance(model, CompiledNetwork):
+        return model
+    try:
+        return _compiled(model)
+    except NotCompilableError as reason:
+        if strict:
+            raise
+        warnings.warn(
+            f"{type(model).__name__} isn't compiled, and runs by its own forward: {reason}",
+            stacklevel=2,
+        )
+        return model
+
+
+def _compiled(model: nn.Module) -> CompiledNetwork:
+    """Return a compiled module, or raise NotCompilableError."""
+    before = _snapshot(model)
+    if isinstance(model, LayeredNetwork) and compiled_engine.unsupported(model) is None:
+        network = CompiledNetwork(model, model, None)
+    else:
+        _check_hooks(model)
+        with _unchanged(model):
+            network = _compiled_module(model)
+    network.watch(before)
+    return network
+
+
+def _compiled_module(model: nn.Module) -> CompiledNetwork:
+    """Return a compiled module of any class, after comparing it with its own forward."""
+    model.train()
+    try:
+        layers, form = find_chain(model)
+        chain = Chain(tuple(layers), ((0,),) * len(layers), _readout(form, len(layers)))
+        if reason := compiled_engine.unsupported(chain):
+            raise NotCompilableError(reason)
+        parameters = trained(chain)
+        if len({id(parameter) for parameter in parameters}) < len(parameters):
+            raise NotCompilableError("two of its layers share a parameter")
+        network = CompiledNetwork(model, chain, form)
+        network.watch(_snapshot(model))
+        for is_training, density, is_drawn in COMPARISONS:
+            model.train(is_training)
+            _verify(network, density, is_drawn)
+    except NotCompilableError:
+        raise
+    except Exception as error:
+        first_line = (str(error).splitlines() or [""])[0]
+        raise NotCompilableError(
+            f"trying it out raised {type(error).__name__}: {first_line}"
+        ) from error
+    return network
+
+
+def _readout(form: Form, n_layers: int) -> str:
+    """Return what the class scores of a module are, from what it returns; empty if neither."""
+    last = [each for each in form.returned if each.layer == n_layers - 1]
+    for each in last:
+        if each.reduction in ("all steps", "all steps, batch first"):
+            # Of spikes and membranes, the spikes are counted.
+            return "spikes" if any(other.is_spk for other in last) else "membrane"
+        if (each.is_spk, each.reduction) == (True, "sum"):
+            return "spikes"
+        if (each.is_spk, each.reduction) == (False, "mean"):
+            return "membrane"
+    return ""
+
+
+def _verify(network: CompiledNetwork, density: float, is_drawn: bool) -> None:
+    """Compare a compiled module with its own forward on random utterances."""
+    for _ in range(N_TRIES):
+        with _spiking_weights(network.chain) if is_drawn else nullcontext():
+            problem = _difference(network, density)
+        if problem is None:
+            return
+    raise NotCompilableError(problem)
+
+
+def _difference(network: CompiledNetwork, density: float) -> str | None:
+    """Say in what a compiled module differs from its own forward; None if in nothing."""
+    form = network._form
+    assert form is not None
+    n_units = network.chain.layers[0][0].in_features
+    x = (torch.rand(form.n_steps or N_STEPS, N_UTTERANCES, n_units) < density).float()
+    events = EventLists.of(x)
+    wanted = trace(
+        network.module, x.transpose(0, 1) if form.is_batch_first else x, form.is_batch_first
+    )
+    found = network.record(events)
+    if problem := _different_states(network.chain, wanted, found):
+        return problem
+    returned = network(events)
+    own = wanted.out
+    pairs = [(own, returned)] if form.container is None else [*zip(own, returned, strict=True)]
+    for number, (mine, its) in enumerate(pairs, start=1):
+        if mine.shape != its.shape or not torch.allclose(mine, its, 1e-4, TIE, equal_nan=True):
+            return f"returned value {number} differs from that of its own forward"
+    if not network.module.training:
+        return None
+    weights = [torch.randn_like(mine) for mine, _ in pairs]
+    its_loss = sum((mine * weight).sum() for (mine, _), weight in zip(pairs, weights, strict=True))
+    loss = sum((its * weight).sum() for (_, its), weight in zip(pairs, weights, strict=True))
+    if problem := _different_gradients(network, its_loss, loss):
+        return problem
+    return _different_loss(network, events, wanted)
+
+
+def _different_states(chain: Layered, wanted: Traced, found: LayerStates) -> str | None:
+    """Say in which spikes or membranes two recordings differ."""
+    spks = (*found.hidden_spk, found.spk)
+    mems = (*found.hidden_mem, found.mem)
+    for i, (_, lif) in enumerate(chain.layers):
+        differs = wanted.spk[i] != spks[i]
+        if differs.any():
+            step = int(differs.flatten(1).any(1).nonzero()[0])
+            distance = (wanted.mem[i] - lif.threshold)[step][differs[step]].abs().max()
+            what = "only at a tie" if distance < TIE else "though no membrane is at its threshold"
+            return f"the spikes of layer {i + 1} differ from those of its own forward, {what}"
+        if not torch.allclose(wanted.mem[i], mems[i], 1e-4, TIE):
+            return f"the membranes of layer {i + 1} differ from those of its own forward"
+    return None
+
+
+def _different_gradients(
+    network: CompiledNetwork, its_loss: torch.Tensor, loss: torch.Tensor
+) -> str | None:
+    """Say which parameter has another gradient than by the module's own forward."""
+    parameters = dict(network.module.named_parameters())
+    learned = {name: each for name, each in parameters.items() if each.requires_grad}
+    if not learned:
+        return None
+    wanted = torch.autograd.grad(
+        its_loss, [*learned.values()], allow_unused=True, retain_graph=True
+    )
+    found = torch.autograd.grad(loss, [*learned.values()], allow_unused=True)
+    for name, its, mine in zip(learned, wanted, found, strict=True):
+        its = torch.zeros_like(learned[name]) if its is None else its
+        mine = torch.zeros_like(learned[name]) if mine is None else mine
+        if _is_different(its, mine):
+            return f"the gradient of {name} differs from that by its own forward"
+    return None
+
+
+def _different_loss(network: CompiledNetwork, events: EventLists, wanted: Traced) -> str | None:
+    """Say whether `loss_and_gradients` differs from cross-entropy by the module's own forward."""
+    labels = torch.arange(N_UTTERANCES) % wanted.spk[-1].shape[2]
+    for readout in READOUTS:
+        scores = wanted.spk[-1].sum(0) if readout == "spikes" else wanted.mem[-1].mean(0)
+        parameters = trained(network.chain)
+        if not parameters or not scores.requires_grad:
+            continue
+        its_loss = functional.cross_entropy(scores, labels)
+        its = torch.autograd.grad(its_loss, parameters, allow_unused=True, retain_graph=True)
+        network.loss_and_gradients(events, labels, readout=readout)
+        for parameter, gradient in zip(parameters, its, strict=True):
+            mine = parameter.grad
+            gradient = torch.zeros_like(parameter) if gradient is None else gradient
+            if _is_different(gradient, torch.zeros_like(parameter) if mine is None else mine):
+                return f"the gradients of the readout {readout!r} differ from those of autograd"
+    return None
+
+
+def _is_different(its: torch.Tensor, mine: torch.Tensor) -> bool:
+    """Tell whether a gradient differs from the module's by more than a ten-thousandth.
+
+    snntorch's sigmoid is NaN far from the threshold, where the engine's isn't.
+    """
+    if not its.isfinite().all():
+        return False
+    off = torch.linalg.vector_norm(its - mine)
+    return bool(off > 1e-4 * torch.linalg.vector_norm(its) + 1e-7)
+
+
+@contextmanager
+def _spiking_weights(chain: Layered) -> Iterator[None]:
+    """Draw weights with which all layers spike; give the layers their own back after the block."""
+    saved = [fc.weight.detach().clone() for fc, _ in chain.layers]
+    for fc, lif in chain.layers:
+        threshold = torch.nan_to_num(lif.threshold.detach(), posinf=1.0).abs().mean()
+        n_inputs = fc.weight.shape[1]
+        fc.weight.data.normal_(0, 2 * float(threshold) / n_inputs**0.5)
+    try:
+        yield
+    finally:
+        for (fc, _), weight in zip(chain.layers, saved, strict=True):
+            fc.weight.data.copy_(weight)
+
+
+def _check_hooks(model: nn.Module) -> None:
+    """Refuse modules with hooks, which the engine doesn't call."""
+    for name, module in model.named_modules():
+        for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"):
+            if getattr(module, hooks):
+                raise NotCompilableError(f"{name or 'it'} has hooks")
+    for name, parameter in model.named_parameters():
+        if parameter._backward_hooks:
+            raise NotCompilableError(f"{name} has hooks")
+
+
+@contextmanager
+def _unchanged(model: nn.Module) -> Iterator[None]:
+    """Bring back a module's attributes, buffers and gradients, and the states of generators."""
+    attributes = {module: dict(vars(module)) for module in model.modules()}
+    buffers = {module: dict(module._buffers) for module in model.modules()}
+    values = {buffer: buffer.detach().clone() for buffer in model.buffers()}
+    gradients = {parameter: parameter.grad for parameter in model.parameters()}
+    python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(of_numpy)  # noqa: NPY002
+        for parameter, gradient in gradients.items():
+            parameter.grad = gradient
+        for buffer, value in values.items():
+            buffer.data.copy_(value)
+        for module, its_attributes in attributes.items():
+            vars(module).clear()
+            vars(module).update(its_attributes)
+            module._buffers.clear()
+            module._buffers.update(buffers[module])
+
+
+def _snapshot(model: nn.Module) -> dict[str, Any]:
+    """Return a module's submodules with their classes, and the attributes that are plain values."""
+    found: dict[str, Any] = {}
+    for name, module in model.named_modules():
+        found[f"{name}:"] = (module, type(module))
+        for key, value in vars(module).items():
+            if key != "training" and isinstance(value, _PLAIN):
+                found[f"{name}.{key}"] = value
+        found[f"{name}.hooks"] = len(module._forward_hooks) + len(module._forward_pre_hooks)
+    return found
+
+
+_PLAIN = (int, float, str, bool, type(None), tuple, FunctionType)
