@@ -24,9 +24,9 @@ def step_s(explorer, *arguments, slider: str) -> float:
     """Return the median time of 20 steps of one slider, seconds, after the first picture."""
     caught: dict = {}
 
-    def catch(figure, update, sound=None, **choices):
+    def catch(figure, update, **choices):
         caught.update(figure=figure, update=update, choices=choices)
-        return explore(figure, update, sound, **choices)
+        return explore(figure, update, **choices)
 
     explore = explorers.explore
     with mock.patch.object(explorers, "explore", catch), contextlib.redirect_stdout(io.StringIO()):

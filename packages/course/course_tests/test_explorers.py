@@ -6,6 +6,7 @@ from inspect import signature
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import snntorch
 import torch
 from matplotlib.figure import Figure
 
@@ -19,6 +20,7 @@ from tests.builders.events import random_events
 from tests.networks import spiking_network
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
+N_EVENTS = np.where(np.arange(100) < 60, 20, 0).astype(np.float32)
 DISTANCE = np.random.default_rng(0).normal(-0.8, 0.5, (5, 1000))
 
 
@@ -27,7 +29,7 @@ def caught(monkeypatch):
     """Catch what an explorer hands to `explore`."""
     seen = {}
 
-    def catch(figure, update, sound=None, **choices):
+    def catch(figure, update, **choices):
         assert {*choices} == {*signature(update).parameters}
         seen.update(figure=figure, update=update)
 
@@ -44,6 +46,18 @@ def toy(toy_dir):
 def network(n_classes):
     generator = torch.Generator().manual_seed(0)
     return spiking_network([20, 30, n_classes], 0.9, "atan", 2.0, generator)
+
+
+def snntorchs(currents, beta, _spike=None):
+    """Return spikes and membrane potentials of snnTorch's own neuron."""
+    leaky = snntorch.Leaky(beta=beta)
+    mem = torch.zeros(())
+    spks, mems = [], []
+    for current in currents:
+        spk, mem = leaky(current, mem)
+        spks.append(spk)
+        mems.append(mem)
+    return torch.stack(spks).detach(), torch.stack(mems).detach()
 
 
 def utterances(n_classes):
@@ -64,6 +78,7 @@ def test_without_a_person_there_is_one_static_figure_and_no_widget(toy, capsys, 
     [
         lambda toy: explorers.downsampling(toy, Downsampling(), "english"),
         lambda toy: explorers.downsampling(toy, Downsampling(pool_steps=10), "both"),
+        lambda _: explorers.neuron(snntorchs, N_EVENTS, 3.0),
         lambda _: explorers.surrogate_reach(DISTANCE, "fast_sigmoid", 2.0),
         lambda _: utterances(10),
         lambda _: utterances(20),
@@ -83,9 +98,26 @@ def test_the_explorer_reports_what_downsample_does(toy, caught):
         [np.flatnonzero(german == i)[0]]
     )
     assert f"183 units x 100 steps with {len(events.steps)} events" in line
-    (image,) = caught["figure"].axes[2].images
+    (image,) = caught["figure"].axes[1].images
     np.testing.assert_array_equal(image.get_array(), events.to_frames([0])[:, 0].T)
     assert "threshold 1 " in caught["update"](pool_threshold=9, pool_units=1, pool_steps=1)
+
+
+def test_the_neuron_is_drawn_as_snntorch_computes_it(caught):
+    explorers.neuron(snntorchs, N_EVENTS, 3.0)
+    above, middle, below = caught["figure"].axes
+    numbers = []
+    for weight, beta in ((0.02, 0.95), (0.05, 0.9), (0.001, 0.5)):
+        spk, mem = snntorchs(torch.tensor(np.float32(weight) * N_EVENTS), beta)
+        line = caught["update"](weight, beta)
+        numbers.append(int(spk.sum()))
+        assert line.endswith(f"the neuron spikes {numbers[-1]} times")
+        np.testing.assert_allclose(above.patches[0].get_data().values, weight * N_EVENTS, 1e-6)
+        np.testing.assert_allclose(middle.lines[0].get_ydata(), mem, atol=1e-5)
+        (lines,) = below.collections
+        spike_ms = [segment[0, 0] for segment in lines.get_segments()]
+        assert spike_ms == [3.0 * step for step in np.flatnonzero(spk)]
+    assert numbers[1] > numbers[0] > numbers[2] == 0
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)

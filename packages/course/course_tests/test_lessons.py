@@ -46,7 +46,6 @@ def step_equation(currents, beta):
 
 
 PULSE = np.where((np.arange(60) > 5) & (np.arange(60) < 20), 0.1, 0.0)
-SPIKES = (np.arange(60) % 10 == 9).astype(float)
 CASES = {
     "close-up": lambda toy: data_preprocessing.binned_close_up(
         *toy.spikes(0), np.zeros((1000, 550), int), 150, "data: toy"
@@ -57,18 +56,10 @@ CASES = {
     "circuit": lambda _: surrogate_visualization.rc_circuit(
         PULSE, step_equation(PULSE, 0.95), 0.95, 3.0
     ),
-    "neuron": lambda _: surrogate_visualization.one_neuron(
-        200 * PULSE, SPIKES, 1.2 * SPIKES, 3.0, "data: toy"
-    ),
     "losses": lambda _: surrogate_visualization.losses(
         {"true gradient": [8.0] * 20, "fast_sigmoid": [8 / n for n in range(1, 21)]}, 10, "toy"
     ),
-    "curves": lambda _: surrogate_visualization.surrogate_curves(
-        "atan", (2.0, 5.0, 10.0), "arctan_func", "A message"
-    ),
-    "reach": lambda _: surrogate_visualization.reach(
-        np.random.default_rng(0).normal(-1, 0.1, 1000), (2.0, 5.0, 25.0), "data: toy"
-    ),
+    "curves": lambda _: surrogate_visualization.surrogate_curves((2.0, 25.0)),
 }
 
 
@@ -84,6 +75,15 @@ def test_the_dots_of_the_step_equation_lie_on_the_curve_of_the_circuit(saved):
     curve, dots = CASES["circuit"](None).axes[1].lines[:2]
     exact = np.interp(dots.get_xdata(), curve.get_xdata(), curve.get_ydata())
     np.testing.assert_allclose(dots.get_ydata(), exact, atol=2e-3 * exact.max())
+
+
+def test_events_that_the_next_threshold_removes_have_another_color(saved):
+    first, second = CASES["thresholds"](None).axes[:2]
+    removed, kept = ([*zip(*line.get_data(), strict=True)] for line in first.lines)
+    assert removed == [(3 * 12.5, 150 + 3 * 100.5), (3 * 40.5, 150 + 3 * 20.5)]
+    assert kept == [(3 * step, 150 + 3 * 100.5) for step in (10.5, 11.5)]
+    removed, kept = (line.get_xdata() for line in second.lines)
+    assert (len(removed), len(kept)) == (0, 2)
 
 
 def test_the_shares_behind_the_cuts_are_those_of_the_file(toy, saved):

@@ -56,16 +56,14 @@ def _boxes(update: Callable[..., str], choices: dict[str, Any]) -> dict[str, wid
 def explore(
     figure: Figure,
     update: Callable[..., str],
-    sound: Callable[..., bytes | None] | None = None,
     recorder: widgets.DOMWidget | None = None,
     **choices: Any,
 ) -> Figure | None:
     """Show a figure under controls that change it; without a person, return the figure alone.
 
     `update` takes the controls' values by name, has a default for each, changes the figure and
-    returns a line of text. `sound` takes the same values and returns a WAV file. A new `number` of
-    the `recorder` updates the figure, too. Each of `choices` is a control, as ipywidgets
-    abbreviates it.
+    returns a line of text. A new `number` of the `recorder` updates the figure, too. Each of
+    `choices` is a control, as ipywidgets abbreviates it.
 
     Dragging a slider sends many changes. While a frame is drawn they wait in the kernel's queue,
     and only the last one is drawn next.
@@ -83,7 +81,6 @@ def explore(
     image = widgets.Image(layout=wide)
     text = widgets.HTML(layout=wide)
     image.add_class("shd-figure")
-    audio = widgets.Audio(format="wav", autoplay=False)
     is_due = False
 
     def draw() -> None:
@@ -92,8 +89,6 @@ def explore(
         values = {name: box.value for name, box in boxes.items()}
         text.value = f"<div role='status'>{update(**values)}</div>"
         image.value = png(figure)
-        if sound:
-            audio.value = sound(**values) or b""
 
     def changed(_: object) -> None:
         nonlocal is_due
@@ -105,8 +100,6 @@ def explore(
         box.observe(changed, "value")
     row = widgets.Box([*boxes.values()], layout=widgets.Layout(flex_flow="row wrap"))
     panel = [row, text, image]
-    if sound:
-        panel.append(audio)
     if recorder:
         recorder.observe(changed, "number")
         panel.insert(0, recorder)

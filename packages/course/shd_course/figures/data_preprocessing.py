@@ -10,12 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
-from scipy.spatial import KDTree
 
 from shd_corpus import cochlea
 from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_course.figures.plots import CHANNEL
-from shd_course.figures.spike_axes import draw_blocks, label_hz, last_ms
+from shd_course.figures.spike_axes import label_hz, last_ms
 from shd_helpers.data import speaker_name
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures.style import DOT, INK, legend_above, point_at, save
@@ -82,15 +81,12 @@ def digits_and_speakers(utterances: Utterances, dataset: str, source: str) -> Fi
             is_shown = utterances.labels == utterances.keys.index(digit)
             is_shown &= utterances.speakers == speaker
             times, units = utterances.spikes(int(np.flatnonzero(is_shown)[0]))
-            axis.plot(times, units, **DOT)
+            axis.plot(times, units, **DOT | {"markersize": 0.6})
             axis.set_title(f"{digit}, speaker {speaker_name(dataset, speaker)}")
-            ridge_s, ridge_unit = _densest(times, units)
-            start = (0.75 * float(times.max()), 0.12 * utterances.n_channels)
-            point_at(axis, "a ridge", (ridge_s, ridge_unit), start)
         label_hz(row[-1], utterances.n_channels)
         row[0].set(ylabel=CHANNEL, ylim=(0, utterances.n_channels))
     plt.setp(axes[-1], xlabel="time (s)")
-    return save(figure, "digits_and_speakers", source, "Each digit has ridges of its own")
+    return save(figure, "digits_and_speakers", source, "Each digit has a pattern of its own")
 
 
 def _two_of_each(utterances: Utterances) -> tuple[list[str], list[int]]:
@@ -179,42 +175,30 @@ def pooled_at_thresholds(
 ) -> Figure:
     """Draw the events that are left of one utterance at several thresholds.
 
-    `pooled` has a (steps, units) array for each threshold, ascending. The arrows point at the same
-    block: the most isolated of those that only the lowest threshold keeps.
+    `pooled` has a (steps, units) array for each threshold, ascending. In each panel but the last,
+    the events that the next threshold removes have another color.
     """
     last_step = max(np.flatnonzero(events.any(axis=1)).max(initial=0) for events in pooled.values())
     end_ms = last_ms(np.array([last_step * grid.step_ms / 1000]), grid)
     figure, axes = plt.subplots(
         1, len(pooled), sharex=True, sharey=True, squeeze=False, figsize=(11, 3.9)
     )
-    lone = _most_isolated(pooled)
-    for axis, (threshold, events) in zip(axes[0], pooled.items(), strict=True):
-        draw_blocks(axis, events, grid)
+    of_each = [np.asarray(events, bool) for events in pooled.values()]
+    of_next = [*of_each[1:], of_each[-1]]
+    for axis, threshold, events, kept in zip(axes[0], pooled, of_each, of_next, strict=True):
+        for shown, look in (
+            (events & ~kept, {"color": "C1", "label": "removed by the next threshold"}),
+            (events & kept, {"color": INK, "label": "events"}),
+        ):
+            steps, columns = np.nonzero(shown)
+            middle_ms = grid.step_ms * (steps + 0.5)
+            units = grid.first_unit + grid.pool_units * (columns + 0.5)
+            axis.plot(middle_ms, units, "s", markersize=1.5, markeredgewidth=0, **look)
         axis.set_title(f"threshold {threshold}: {np.count_nonzero(events):,} events")
         axis.set(xlabel="time (ms)", xlim=(0, end_ms), ylim=(0, grid.n_channels))
-        if lone:
-            step, column = lone
-            tip = (grid.step_ms * (step + 0.5), grid.first_unit + grid.pool_units * (column + 0.5))
-            text = "a lone event" if events[step, column] else "it is gone"
-            point_at(axis, text, tip, (0.35 * end_ms, 0.08 * grid.n_channels))
     axes[0, 0].set_ylabel(CHANNEL)
     label_hz(axes[0, -1], grid.n_channels)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=2, markerscale=4)
     title = "The higher the threshold, the fewer events are left, and the lone ones go first"
     return save(figure, "pooling_thresholds", source, title)
-
-
-def _most_isolated(pooled: Mapping[int, np.ndarray]) -> tuple[int, int] | None:
-    """Return step and unit of the event that is farthest from others and that the next one lacks.
-
-    None if there is only one threshold, or nothing is lost.
-    """
-    if len(pooled) < 2:
-        return None
-    first, second = list(pooled.values())[:2]
-    events = np.argwhere(first)
-    lost = np.argwhere(np.asarray(first, bool) & ~np.asarray(second, bool))
-    if len(lost) == 0 or len(events) < 2:
-        return None
-    distances, _ = KDTree(events).query(lost, k=2)  # the nearest event is the lost one itself
-    step, unit = lost[distances[:, 1].argmax()]
-    return int(step), int(unit)

@@ -1,6 +1,6 @@
 """The notebooks' figures with controls: each is a figure and an `update` that changes it.
 
-What needs torch or eSpeak NG is imported where it is used, so `downsampling` needs neither.
+What needs torch is imported where it is used, because `downsampling` doesn't need it.
 """
 
 from collections.abc import Callable
@@ -25,6 +25,8 @@ from shd_helpers.figures.style import DOT, INK, TITLE, legend_above
 from shd_helpers.network.config import SURROGATES
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from shd_helpers.network import SpikingNetwork
 
 
@@ -42,20 +44,13 @@ def _one_utterance(data: Utterances, i: int) -> Utterances:
     )
 
 
-def _spoken_sound(label: str, speaker: int, take: int, **_: object) -> bytes:
-    """Return the sound of an utterance of the data set `spoken`, as the content of a wav file."""
-    from shd_corpus.speech import wav
-
-    return wav(label, speaker, take)
-
-
 def downsampling(
     data: Utterances,
     grid: Downsampling,
     language: str,
     dataset: str = "",
 ) -> Figure | None:
-    """Show how one utterance is cropped, binned and pooled, with controls.
+    """Show what downsampling leaves of one utterance, with controls.
 
     Parameters
     ----------
@@ -66,7 +61,7 @@ def downsampling(
     language : str
         ``"english"``, ``"german"`` or ``"both"``.
     dataset : str
-        The name of the data set. Voices of ``spoken`` have letters, and can be listened to.
+        The name of the data set. Voices of ``spoken`` have letters.
 
     Returns
     -------
@@ -80,13 +75,12 @@ def downsampling(
     speakers = np.unique(data.speakers[np.isin(data.labels, list(class_of))]).tolist()
     takes = np.unique(np.stack([data.labels, data.speakers]), axis=1, return_counts=True)[1].max()
     grid = grid.for_channels(data.n_channels)
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharex=True, sharey=True)
-    (spikes,) = axes[0].plot([], [], **DOT)
-    (entries,) = axes[1].plot([], [], **DOT)
-    axes[0].set(ylabel=CHANNEL)
-    cuts = [axis.axhline(0, color="C1", linewidth=1) for axis in axes]
-    plt.setp(axes, xlabel="time (ms)")
-    label_hz(axes[2], data.n_channels)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), sharex=True, sharey=True)
+    (spikes,) = left.plot([], [], **DOT)
+    left.set(ylabel=CHANNEL)
+    cuts = [axis.axhline(0, color="C1", linewidth=1) for axis in (left, right)]
+    plt.setp((left, right), xlabel="time (ms)")
+    label_hz(right, data.n_channels)
 
     def update(
         label: str = labels[0],
@@ -103,33 +97,32 @@ def downsampling(
         i = of[min(take, len(of)) - 1]
         times, units = data.spikes(i)
         pool_threshold = min(pool_threshold, pool_units * pool_steps)
-        one = _one_utterance(data, i)
-        fine = replace(grid, first_unit=first_unit, pool_units=1, pool_steps=1, pool_threshold=1)
-        pooling = {"pool_units": pool_units, "pool_steps": pool_steps}
-        coarse = replace(fine, **pooling, pool_threshold=pool_threshold)
-        binned, pooled = (downsample(one, each, language) for each in (fine, coarse))
+        chosen = replace(
+            grid,
+            first_unit=first_unit,
+            pool_units=pool_units,
+            pool_steps=pool_steps,
+            pool_threshold=pool_threshold,
+        )
+        pooled = downsample(_one_utterance(data, i), chosen, language)
         spikes.set_data(times * 1000, units)
-        entries.set_data(binned.steps * fine.step_ms, binned.units + first_unit)
-        draw_blocks(axes[2], pooled.to_frames([0])[:, 0], coarse)
+        draw_blocks(right, pooled.to_frames([0])[:, 0], chosen)
         for cut in cuts:
             cut.set_ydata([first_unit, first_unit])
-        axes[0].set(xlim=(0, last_ms(times, grid)), ylim=(0, data.n_channels))
-        axes[0].set_title(f"{len(times):,} spikes")
-        axes[1].set_title(f"{fine.n_units} x {fine.n_steps}: {len(binned.steps):,} active")
-        axes[2].set_title(f"{coarse.n_units} x {coarse.n_steps}: {len(pooled.steps):,} events")
+        left.set(xlim=(0, last_ms(times, grid)), ylim=(0, data.n_channels))
+        left.set_title("spikes")
+        right.set_title(f"{chosen.n_units} units x {chosen.n_steps} steps")
         figure.suptitle(f"{len(times):,} spikes become {len(pooled.steps):,} events", **TITLE)
         return (
             f"{label}, speaker {name_of(speaker)}, take {min(take, len(of))} of {len(of)}: "
-            f"{len(times)} spikes; {fine.n_units} units x {fine.n_steps} steps with "
-            f"{len(binned.steps)} active; pooled at threshold {pool_threshold} to "
-            f"{coarse.n_units} units x {coarse.n_steps} steps with {len(pooled.steps)} events: "
+            f"{len(times)} spikes; pooled at threshold {pool_threshold} to "
+            f"{chosen.n_units} units x {chosen.n_steps} steps with {len(pooled.steps)} events: "
             f"{len(pooled.steps) / max(1, len(times)):.0%} of the spikes"
         )
 
     return explore(
         figure,
         update,
-        _spoken_sound if dataset == "spoken" else None,
         label=labels,
         speaker=[(name_of(speaker), speaker) for speaker in speakers],
         take=(1, int(takes)),
@@ -138,6 +131,66 @@ def downsampling(
         pool_steps=(1, 20),
         pool_threshold=(1, 9),
     )
+
+
+def neuron(
+    lif: Callable[..., tuple["Tensor", "Tensor"]],
+    n_events: np.ndarray,
+    step_ms: float,
+) -> Figure | None:
+    """Show input, membrane potential and spikes of one neuron, with controls.
+
+    Parameters
+    ----------
+    lif : callable
+        Takes the currents of all steps, beta and the function that makes spikes of distances from
+        the threshold. Returns spikes and membrane potentials, each (steps,).
+    n_events : (steps,) ndarray
+        Events that the neuron receives in each step.
+    step_ms : float
+        Length of a step, milliseconds.
+
+    Returns
+    -------
+    Figure or None
+        As `explore` does.
+    """
+    import torch
+
+    from shd_helpers.network.surrogates import true_step
+
+    time_ms = step_ms * np.arange(len(n_events))
+    figure, (above, middle, below) = plt.subplots(
+        3, sharex=True, figsize=(8, 5), height_ratios=(1, 2, 0.6)
+    )
+    edges_ms = step_ms * np.arange(len(n_events) + 1)
+    currents = above.stairs(n_events, edges_ms, fill=True, color="C0")
+    (potential,) = middle.plot(time_ms, n_events, color=INK, linewidth=1, linestyle="-")
+    middle.axhline(1, color="C1", linestyle="--", linewidth=1, label="threshold")
+    legend_above(middle)
+    above.set(ylabel="input\nI[t]")
+    middle.set(ylabel="membrane\npotential U[t]")
+    below.set(ylabel="spikes\nS[t]", ylim=(0, 1), yticks=[], xlabel="time (ms)")
+    end_ms = min(time_ms[np.flatnonzero(n_events)[-1]] + 200, edges_ms[-1])
+    below.set(xlim=(0, end_ms))
+    below.grid(False)
+
+    def update(weight: float = 0.02, beta: float = 0.95) -> str:
+        current = weight * n_events
+        spk, mem = lif(torch.tensor(current), beta, true_step)
+        currents.set_data(current)
+        above.set_ylim(0, 1.1 * max(current.max(), 0.1))
+        potential.set_ydata(mem)
+        middle.set_ylim(0, 1.1 * max(float(mem.max()), 1.1))
+        for collection in below.collections:
+            collection.remove()
+        spike_ms = time_ms[spk.numpy() > 0]
+        below.vlines(spike_ms, 0, 1, color=INK, linewidth=1)
+        line = f"With weight {weight:g} and beta {beta:g}, the neuron spikes {len(spike_ms)} times"
+        figure.suptitle(line, **TITLE)
+        return line
+
+    return explore(figure, update, weight=(0.0, 0.05, 0.002), beta=(0.5, 1.0, 0.01))
 
 
 def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figure | None:
@@ -159,7 +212,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     """
     from shd_helpers.network import surrogates
 
-    x = np.linspace(-3, 1.5, 901)
+    x = np.linspace(-2, 1, 601)
     median = float(np.median(distance))
     # A mean over some million membranes takes too long for each frame. These bins are narrow enough
     # for the narrowest surrogate.
@@ -170,7 +223,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     (derivative,) = left.plot(x, x, color="C1", linestyle="--", label="its derivative")
     plt.setp((left, right), xlabel="membrane potential minus threshold")
     left.set_ylabel("output, derivative")
-    counts, edges = np.histogram(distance, bins=np.linspace(-3, 1.5, 91))
+    counts, edges = np.histogram(distance, bins=np.linspace(-2, 1, 61))
     heights = 100 * counts / distance.size
     right.stairs(heights, edges, fill=True, color="0.8", label="membranes")
     passed = right.stairs(heights, edges, fill=True, color="C1", label="times derivative")
