@@ -22,9 +22,10 @@ def heat_map(rows: pd.DataFrame, x: str, y: str) -> Figure:
     Figure
         Closed, so that a notebook shows it once.
     """
-    means = 100 * rows.pivot_table("validation_accuracy", index=y, columns=x)
+    accuracies = rows.astype({"validation_accuracy": float})
+    means = 100 * accuracies.pivot_table("validation_accuracy", index=y, columns=x)
     height, width = means.shape
-    figure, axis = plt.subplots(figsize=(3 + 1.1 * width, 1.6 + 0.6 * height))
+    figure, axis = plt.subplots(figsize=(max(6.5, 3 + 1.1 * width), 1.6 + 0.6 * height))
     image = axis.imshow(means, cmap="cividis")
     axis.grid(False)
     axis.set_xticks(range(width), [f"{value:g}" for value in means.columns])
