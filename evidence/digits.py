@@ -19,6 +19,7 @@ SHA-256 of a text, in hexadecimal digits:
 
 import argparse
 import hashlib
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -27,11 +28,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_corpus.heidelberg import NAME
+from shd_corpus.heidelberg import LISTS, NAME
 from shd_corpus.packed_events import PackedEvents, write_packed
 from shd_corpus.recordings import encode_files
-from shd_corpus.shd_file import N_CHANNELS
+from shd_corpus.shd_file import FILES, N_CHANNELS
+from shd_helpers.command import run
 
+N_RECORDINGS = sum(LISTS.values())
 N_SPEAKERS = 12
 N_UNSEEN = 4
 N_VALIDATING = 2
@@ -54,9 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="with the FLAC files of the Heidelberg Digits")
     parser.add_argument("--out", type=Path, required=True, help="the folder of the files to write")
     given = parser.parse_args(arguments)
-    train, test = halves(chosen([path.name for path in given.folder.glob("*.flac")]))
-    for name, takes in (("train", train), ("test", test)):
-        write_packed(given.out / f"digits_{name}.xz", encoded(given.folder, takes))
+    paths = [given.out / f"digits_{name}.xz" for name in FILES]
+    for path in paths:
+        if path.exists():
+            sys.exit(f"{path}: is there already, and is never made anew.")
+    names = [path.name for path in given.folder.glob("*.flac")]
+    if len(names) != N_RECORDINGS:  # of fewer ones, the rule would choose others
+        sys.exit(f"{given.folder}: has {len(names):,} FLAC files instead of {N_RECORDINGS:,}.")
+    for path, takes in zip(paths, halves(chosen(names)), strict=True):
+        write_packed(path, encoded(given.folder, takes))
 
 
 def ordered_speakers() -> list[int]:
@@ -123,4 +132,4 @@ def encoded(folder: Path, takes: Sequence[Take]) -> PackedEvents:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -17,20 +17,20 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 
 from shd_corpus.microphone import RecordedUtterance, encode_utterance
 from shd_corpus.shd_file import N_CHANNELS
-from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
+from shd_corpus.sound_file import read_wave
 from shd_course.figures.plots import CHANNEL
 from shd_helpers.command import run
+from shd_helpers.data import DIGITS
 from shd_helpers.events import Downsampling
 from shd_helpers.figures.style import DOT, INK, save
 from shd_helpers.network import NetworkConfig, answers
 from shd_helpers.study import input_of, load_pretrained, record_examples
 from shd_helpers.study.trained_network import TrainedNetwork
 
-WORD = "seven"
-VOICE = "en-us+m3"
+RECORDING = DIGITS / "lang-english_speaker-01_trial-12_digit-3.flac"
 NETWORK = "study_0"
-SOURCE = f"data: the digit {WORD} by eSpeak NG, {VOICE}"
-SOURCE_AND_NETWORK = f"{SOURCE}; network {NETWORK}, which learned from people (hd)"
+SOURCE = f"data: {RECORDING.name}"
+SOURCE_AND_NETWORK = f"{SOURCE}; network {NETWORK}"
 Point = tuple[float, float]
 LINE: dict[str, Any] = {"linestyle": "-", "linewidth": 1.6}
 # In the neuron's circuit, a component has the color of its term in the equation.
@@ -40,8 +40,8 @@ SPIKE = "C2"
 RESET = "C3"
 # The close-up of pooling has 4 x 4 blocks, from this step and this unit of the pooled input.
 BLOCKS = 4
-CLOSE_UP_STEP = 34
-CLOSE_UP_UNIT = 106
+CLOSE_UP_STEP = 84
+CLOSE_UP_UNIT = 112
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
@@ -309,7 +309,7 @@ def way(
 
 def drawings() -> dict[str, Figure]:
     """Draw all figures."""
-    word = encode_utterance(synthesize(WORD, VOICE), SPEECH_RATE_HZ)
+    word = encode_utterance(*read_wave(RECORDING))
     trained = load_pretrained(NETWORK)
     events = input_of(trained, word.times, word.units)
     (example,) = record_examples(trained.network, events).values()

@@ -34,7 +34,6 @@ from shd_helpers.study import notebooks
 from shd_helpers.study.run_folder import RunError
 from tests import RESULTS
 
-TABLE = RESULTS / "chosen_spoken.csv"
 COMMITTED = RESULTS / "circuit"
 
 

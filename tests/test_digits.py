@@ -78,6 +78,17 @@ def test_hashes_choose_the_recordings():
     assert digits.halves(unseen) == ([], unseen)
 
 
+def test_no_file_is_replaced_and_no_recording_may_be_missing(tmp_path):
+    path = tmp_path / "digits_test.xz"
+    arguments = [str(DIGITS), "--out", str(tmp_path)]
+    with pytest.raises(SystemExit, match="has 3 FLAC files instead of 10,420"):
+        digits.main(arguments)
+    path.write_bytes(b"mine")
+    with pytest.raises(SystemExit, match=r"digits_test\.xz: is there already"):
+        digits.main(arguments)
+    assert [*tmp_path.iterdir()] == [path] and path.read_bytes() == b"mine"
+
+
 @pytest.mark.parametrize("grid", [FULL, Downsampling()], ids=["700 x 1000", "183 x 333"])
 def test_events_equal_those_of_the_recordings(grid, files, tmp_path):
     utterances = read_shd(files[0])

@@ -668,14 +668,14 @@ def test_what_make_study_prints(monkeypatch):
     """The default run is the first of the sweep `chosen`."""
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("SHD_RUNS_DIR", raising=False)
-    chosen = read_table("chosen_spoken")
+    chosen = read_table("chosen_digits")
     five = 100 * chosen.test_accuracy
     run = chosen.query("seed == 0").iloc[0]
     assert f"from {five.min():.1f} to {five.max():.1f} % of all test utterances" in DOCS["tests"]
     parts = ("train", "validation", "test", "test_seen", "test_unseen")
     scores = {part: run[f"{part}_accuracy"] for part in parts}
-    printed = report(scores, "spoken", ENGLISH, "english", 0, is_synthetic=True)
-    printed += "\n" + next_steps(runs_dir() / "spoken")
+    printed = report(scores, "digits", ENGLISH, "english", 0)
+    printed += "\n" + next_steps(runs_dir() / "digits")
     assert f"\n```\n{printed}\n```\n" in README
 
 

@@ -298,11 +298,3 @@ def test_what_stops_the_study_is_a_sentence(error, monkeypatch):
     monkeypatch.setattr(notebooks, "obtain", fail)
     with pytest.raises(SystemExit, match=rf"The study stopped\.\n{error}"):
         main(["-p", "dataset", "spoken"])
-
-
-def test_only_synthetic_speech_is_called_so():
-    scores = dict.fromkeys(("train", "validation", "test", "test_seen", "test_unseen"), 0.5)
-    own = report(scores, "spoken", ENGLISH, "english", 0)
-    assert "synthetic" not in own
-    made = report(scores, "spoken", ENGLISH, "english", 0, is_synthetic=True)
-    assert made.startswith("Test accuracy on spoken (synthetic speech), english")

@@ -50,16 +50,13 @@ def report(
     class_names: Sequence[str],
     language: str,
     seed: int,
-    *,
-    is_synthetic: bool = False,
 ) -> str:
     """Return a run's scores as text: accuracy for seen and for unseen speakers, and chance."""
-    kind = " (synthetic speech)" if is_synthetic else ""
     n_classes = len(class_names)
     classes = classes_in_words(class_names, language)
     percent = {name: "-" if score is None else f"{score:.1%}" for name, score in scores.items()}
     return f"""\
-Test accuracy on {data}{kind}, {classes}, seed {seed}:
+Test accuracy on {data}, {classes}, seed {seed}:
   {percent["test_seen"]:>6}  seen speakers: with other utterances in the training set
   {percent["test_unseen"]:>6}  unseen speakers: with none in the training set
   {1 / n_classes:>6.1%}  chance: guessing one of {n_classes} classes
@@ -151,10 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         need_checkout("The study executes the notebooks of its repository")
         parameters, recipe = _parameters(given.p)
-        hint = ""
-        if recipe.dataset == "spoken":
-            hint = " (digits by eSpeak NG, made here; people's speech with DATASET=hd)"
-        print(f"Data set: {recipe.dataset}{hint}", flush=True)
+        print(f"Data set: {recipe.dataset}", flush=True)
         files = obtain(recipe.dataset, recipe.language)
         if given.data_only:
             _print_data(files, recipe)
@@ -170,11 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     minutes, seconds = divmod(round(time.monotonic() - start_s), 60)
     print(f"\n{len(OF_A_RUN)} notebooks were executed in {minutes}:{seconds:02} minutes.\n")
     scores = run_of_study.info["scores"]
-    is_synthetic = recipe.dataset == "spoken"
     class_names = run_of_study.class_names
-    print(
-        report(scores, data, class_names, recipe.language, recipe.seed, is_synthetic=is_synthetic)
-    )
+    print(report(scores, data, class_names, recipe.language, recipe.seed))
     print(next_steps(folder))
 
 

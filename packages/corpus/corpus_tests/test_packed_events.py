@@ -4,7 +4,6 @@ import json
 import lzma
 
 import numpy as np
-import pytest
 
 from shd_corpus.packed_events import PackedEvents, read_packed, write_packed
 
@@ -57,11 +56,3 @@ def test_reading_returns_what_was_written(tmp_path):
     read = read_packed(path)
     assert [of_one.tolist() for of_one in read.entries] == [of_one.tolist() for of_one in ENTRIES]
     assert (read.labels, read.speakers, read.files) == EVENTS[1:]
-
-
-def test_a_file_is_never_replaced(tmp_path):
-    path = tmp_path / "events.xz"
-    path.write_bytes(b"mine")
-    with pytest.raises(FileExistsError, match="is there already"):
-        write_packed(path, EVENTS)
-    assert path.read_bytes() == b"mine"

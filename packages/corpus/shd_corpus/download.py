@@ -60,7 +60,7 @@ def download(
         return path
     raise DatasetError(
         f"{folder}: the download failed ({'; '.join(failures)}). Try again, set SHD_BASE_URL to a "
-        f"mirror, or fetch {name} by hand into that folder. The data set 'spoken' needs no "
+        f"mirror, or fetch {name} by hand into that folder. The data set 'digits' needs no "
         "download."
     )
 

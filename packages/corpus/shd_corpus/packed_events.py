@@ -29,9 +29,7 @@ class PackedEvents(NamedTuple):
 
 
 def write_packed(path: Path, events: PackedEvents) -> None:
-    """Write a file; refuse to replace one."""
-    if path.exists():
-        raise FileExistsError(f"{path}: is there already. Move it away to make it anew.")
+    """Write a file in the format of `digits`."""
     header = {
         "events": [len(entries) for entries in events.entries],
         "labels": list(events.labels),
