@@ -134,19 +134,20 @@ class Run:
         self.states = results.states
         self.is_silent = [LayeredNetwork.accumulates_only(lif) for _, lif in model.layers]
 
-    def membranes(self, i: int) -> torch.Tensor:
+    def membranes(self, i: int) -> np.ndarray:
         """Return a layer's membranes, (batch, steps, neurons), a view."""
-        return torch.from_numpy(self.layout.membranes(i, self.states, self.batch.n_steps))
+        return self.layout.membranes(i, self.states, self.batch.n_steps)
 
     def recording(self) -> tuple[torch.Tensor, ...]:
         """Return spikes of the recorded layers, then their membranes, (steps, batch, neurons)."""
         spks = []
         mems = []
         for i in self.recorded:
-            mem = self.membranes(i).transpose(0, 1).contiguous()
-            threshold = self.model.layers[i][1].threshold.detach()
-            mems.append(mem)
-            spks.append((mem - threshold > 0).float())
+            # by numpy: torch would start threads, which wait for each other on a busy machine
+            mem = np.ascontiguousarray(self.membranes(i).transpose(1, 0, 2))
+            threshold = self.model.layers[i][1].threshold.detach().numpy()
+            mems.append(torch.from_numpy(mem))
+            spks.append(torch.from_numpy((mem - threshold > 0).astype(np.float32)))
         return (*spks, *mems)
 
     def gradients(self, errors: Errors) -> dict[nn.Parameter, torch.Tensor]:
@@ -171,7 +172,7 @@ class Run:
                 if error is None or (name == "spk" and self.is_silent[i]):
                     continue
                 at[name][i] = length
-                parts.append(error.transpose(0, 1).contiguous().numpy().ravel())
+                parts.append(error.numpy().transpose(1, 0, 2).ravel())
                 length += error.numel()
         return kernels.Given(
             memory=np.concatenate(parts),
@@ -190,7 +191,7 @@ class Run:
         derivatives[:] = 0
         for i, (_, lif) in enumerate(self.model.layers):
             if layers[i].surrogate == kernels.GIVEN:
-                distance = self.membranes(i) - lif.threshold.detach()
+                distance = torch.from_numpy(self.membranes(i)) - lif.threshold.detach()
                 target = self.layout.membranes(i, derivatives, self.batch.n_steps)
                 target[:] = derivative_at(lif.spike_grad, distance).numpy()
         return derivatives

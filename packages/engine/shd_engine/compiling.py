@@ -34,6 +34,54 @@ N_TRIES = 4  # until no membrane is at its threshold
 COMPARISONS = ((True, 0.05, False), (True, 0.3, True), (False, 0.3, True))
 
 
+class Watched:
+    """What a module is made of, to notice later changes: submodules and attributes that are plain.
+
+    It is read at every call, so it takes a few dozen microseconds.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.modules = dict(model.named_modules())
+        self.classes = [type(module) for module in self.modules.values()]
+        self.attributes = [
+            {"forward": None}
+            | {
+                name: value
+                for name, value in vars(module).items()
+                if isinstance(value, _PLAIN) and name != "training"
+            }
+            for module in self.modules.values()
+        ]
+
+    def changes(self, model: nn.Module) -> list[str]:
+        """Return the names of what isn't as it was."""
+        now = dict(model.named_modules())
+        if now != self.modules or [type(module) for module in now.values()] != self.classes:
+            changed = {*now.items()} ^ {*self.modules.items()}
+            return sorted({name for name, _ in changed}) or ["a class"]
+        found = []
+        for (name, module), attributes in zip(now.items(), self.attributes, strict=True):
+            values = vars(module)
+            if module._forward_hooks or module._forward_pre_hooks:
+                found.append(f"{name} has hooks".strip())
+            found += [
+                f"{name}.{attribute}".strip(".")
+                for attribute, value in attributes.items()
+                if values.get(attribute) != value
+            ]
+        return found
+
+    def forget_changes(self) -> None:
+        """Stop watching what the module itself has changed in the meantime, such as a counter."""
+        for module, attributes in zip(self.modules.values(), self.attributes, strict=True):
+            for name, value in [*attributes.items()]:
+                if vars(module).get(name) != value:
+                    del attributes[name]
+
+
+_PLAIN = (int, float, str, bool, type(None), tuple, FunctionType)
+
+
 class CompiledNetwork(nn.Module):
     """A module whose steps the engine computes; made by `compile`.
 
@@ -50,13 +98,15 @@ class CompiledNetwork(nn.Module):
         module returns something else.
     """
 
-    def __init__(self, module: nn.Module, chain: Layered, form: Form | None) -> None:
+    def __init__(
+        self, module: nn.Module, chain: Layered, form: Form | None, watched: Watched
+    ) -> None:
         super().__init__()
         self.module = module
         self.readout = chain.readout or None
         self._chain = (chain,)  # a tuple, so that torch doesn't take it for a submodule
         self._form = form
-        self._watched: dict[str, Any] = {}
+        self._watched = watched
 
     def forward(self, x: torch.Tensor | ReadsAsEvents, index: Index | None = None) -> Any:
         """Return what the module returns, with gradients for any loss.
@@ -203,23 +253,15 @@ class CompiledNetwork(nn.Module):
             Names of submodules and of their attributes. Parameters, betas and thresholds aren't
             among them, because they are read at each call.
         """
-        now = _snapshot(self.module)
-        names = [name for name, value in self._watched.items() if now.get(name, now) != value]
-        return names + [name for name in now if name.endswith(":") and name not in self._watched]
+        return self._watched.changes(self.module)
 
     def check_unchanged(self) -> None:
         """Raise RuntimeError if the module was changed since it was compiled."""
         if names := self.changes():
-            listed = ", ".join(name.strip(".:") or "the module" for name in names)
             raise RuntimeError(
-                f"{type(self.module).__name__} was changed since it was compiled: {listed}. Call "
-                "compile again"
+                f"{type(self.module).__name__} was changed since it was compiled: "
+                f"{', '.join(names)}. Call compile again"
             )
-
-    def watch(self, before: dict[str, Any]) -> None:
-        """Notice changes from now on, of what the module's own forward doesn't change."""
-        now = _snapshot(self.module)
-        self._watched = {name: now[name] for name in now if before.get(name, now) == now[name]}
 
     @property
     def _needs_hidden(self) -> bool:
@@ -309,30 +351,27 @@ def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
 
 def _compiled(model: nn.Module) -> CompiledNetwork:
     """Return a compiled module, or raise NotCompilableError."""
-    before = _snapshot(model)
+    watched = Watched(model)
     if isinstance(model, LayeredNetwork) and compiled_engine.unsupported(model) is None:
-        network = CompiledNetwork(model, model, None)
-    else:
-        _check_hooks(model)
-        with _unchanged(model):
-            network = _compiled_module(model)
-    network.watch(before)
-    return network
+        return CompiledNetwork(model, model, None, watched)
+    _check_hooks(model)
+    with _unchanged(model):
+        return _compiled_module(model, watched)
 
 
-def _compiled_module(model: nn.Module) -> CompiledNetwork:
+def _compiled_module(model: nn.Module, watched: Watched) -> CompiledNetwork:
     """Return a compiled module of any class, after comparing it with its own forward."""
     model.train()
     try:
         layers, form = find_chain(model)
+        watched.forget_changes()
         chain = Chain(tuple(layers), ((0,),) * len(layers), _readout(form, len(layers)))
         if reason := compiled_engine.unsupported(chain):
             raise NotCompilableError(reason)
         parameters = trained(chain)
         if len({id(parameter) for parameter in parameters}) < len(parameters):
             raise NotCompilableError("two of its layers share a parameter")
-        network = CompiledNetwork(model, chain, form)
-        network.watch(_snapshot(model))
+        network = CompiledNetwork(model, chain, form, watched)
         for is_training, density, is_drawn in COMPARISONS:
             model.train(is_training)
             _verify(network, density, is_drawn)
@@ -515,18 +554,3 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
             vars(module).update(its_attributes)
             module._buffers.clear()
             module._buffers.update(buffers[module])
-
-
-def _snapshot(model: nn.Module) -> dict[str, Any]:
-    """Return a module's submodules with their classes, and the attributes that are plain values."""
-    found: dict[str, Any] = {}
-    for name, module in model.named_modules():
-        found[f"{name}:"] = (module, type(module))
-        for key, value in vars(module).items():
-            if key != "training" and isinstance(value, _PLAIN):
-                found[f"{name}.{key}"] = value
-        found[f"{name}.hooks"] = len(module._forward_hooks) + len(module._forward_pre_hooks)
-    return found
-
-
-_PLAIN = (int, float, str, bool, type(None), tuple, FunctionType)
