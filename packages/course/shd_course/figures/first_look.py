@@ -122,7 +122,7 @@ def noisy_votes(path: Path) -> Figure | None:
     return explore(
         figure,
         update,
-        sound,
+        sound=sound,
         noise=(0.0, 2.0, 0.1),
         voice=True,
         until_ms=(round(step_ms), round(end_ms), round(step_ms)),
