@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import FunctionType
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -294,7 +294,7 @@ class CompiledNetwork(nn.Module):
             warnings.warn(
                 f"{type(self.module).__name__} runs by its own forward, because its input "
                 f"{problem}. The engine takes zeros and ones, (steps, batch, units)",
-                stacklevel=6,
+                stacklevel=5,
             )
 
     def _check_steps(self, events: ReadsAsEvents) -> None:
@@ -320,6 +320,14 @@ class CompiledNetwork(nn.Module):
 def _all_or(index: Index | None, events: ReadsAsEvents) -> Index:
     """Return the given utterances, by default all."""
     return np.arange(len(events.offsets) - 1) if index is None else index
+
+
+@overload
+def compile(model: nn.Module, *, strict: Literal[True]) -> CompiledNetwork: ...
+
+
+@overload
+def compile(model: nn.Module, *, strict: bool = False) -> nn.Module: ...
 
 
 def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
@@ -532,8 +540,8 @@ def _first_difference(
         off = torch.linalg.vector_norm(its_own - gradient)
         of_layer = squares[layer_of.get(parameter, -1)] ** 0.5
         if off > 1e-4 * torch.linalg.vector_norm(its_own) + 3e-5 * of_layer:  # false for NaN
-            names = {each: name for name, each in network.module.named_parameters()}
-            return names[parameter]
+            named = network.module.named_parameters()
+            return next(name for name, each in named if each is parameter)
     return None
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from shd_engine.adaptive import AdaptiveLeaky
-from shd_engine.network import ChannelConv1d
+from shd_engine.network import ChannelConv1d, Layers
 
 WEIGHTS = (nn.Linear, ChannelConv1d)
 NEURONS = (snn.Leaky, AdaptiveLeaky)
@@ -64,7 +64,7 @@ class Traced(NamedTuple):
 
     spk: list[torch.Tensor]  # of each layer, (steps, batch, neurons)
     mem: list[torch.Tensor]
-    layers: list[tuple[nn.Module, nn.Module]]
+    layers: Layers
     out: Any
 
 
@@ -88,7 +88,7 @@ def watched(  # noqa: C901
     def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
         given = [value for value in (*args, *kwargs.values()) if value is not None]
         if isinstance(module, NEURONS):
-            states[module] = tuple(given[1:]) or (module.mem,)
+            states[module] = tuple(given[1:]) or (module.get_buffer("mem"),)
 
     def after(module: nn.Module, args: tuple, kwargs: dict, out: Any) -> Any:
         x = (*args, *kwargs.values())[0]
@@ -98,7 +98,7 @@ def watched(  # noqa: C901
             calls.append(Call(module, x, (), out, ()))
             return out
         spk, *rest = out if isinstance(out, tuple) else (out,)
-        calls.append(Call(module, x, states[module], spk, (*rest[:-1], module.mem)))
+        calls.append(Call(module, x, states[module], spk, (*rest[:-1], module.get_buffer("mem"))))
         return None
 
     def refuse(module: nn.Module, *_: Any) -> None:
@@ -144,11 +144,9 @@ def trace(model: nn.Module, x: torch.Tensor, is_batch_first: bool, noise: float 
     return traced
 
 
-def _pairs(
-    by_module: dict[nn.Module, list[Call]], names: dict[nn.Module, str]
-) -> list[tuple[nn.Module, nn.Module]]:
+def _pairs(by_module: dict[nn.Module, list[Call]], names: dict[nn.Module, str]) -> Layers:
     """Return the layers in the order of their calls: weights and the neurons after them."""
-    called = [*by_module]
+    called: list[Any] = [*by_module]
     is_weights = [isinstance(module, WEIGHTS) for module in called]
     if not called or is_weights != [True, False] * (len(called) // 2):
         listed = ", ".join(f"{names[module]} ({type(module).__name__})" for module in called)
@@ -203,7 +201,7 @@ def _check_neurons(calls: list[Call], currents: list[torch.Tensor], name: str, f
                 raise NotCompilableError(f"the state of {name} is detached between steps")
 
 
-def find_chain(model: nn.Module) -> tuple[list[tuple[nn.Module, nn.Module]], Form]:
+def find_chain(model: nn.Module) -> tuple[Layers, Form]:
     """Return the layers of a module, and what it expects and returns."""
     weights = [module for module in model.modules() if isinstance(module, WEIGHTS)]
     neurons = [module for module in model.modules() if isinstance(module, NEURONS)]
@@ -233,7 +231,7 @@ def find_chain(model: nn.Module) -> tuple[list[tuple[nn.Module, nn.Module]], For
     return traced.layers, Form(is_batch_first, n_steps, returned, container)
 
 
-def _largest_threshold(lif: nn.Module) -> float:
+def _largest_threshold(lif: snn.Leaky) -> float:
     """Return the largest finite threshold of a layer, or 0."""
     return torch.nan_to_num(lif.threshold.detach().abs(), posinf=0).max().item()
 
