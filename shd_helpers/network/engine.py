@@ -59,7 +59,6 @@ def _compiled_or_reason(model: nn.Module) -> CompiledNetwork | str:
         network = compile(model, strict=True)
     except NotCompilableError as reason:
         return str(reason)
-    assert isinstance(network, CompiledNetwork)
     if network.readout is None:
         return "its forward returns neither numbers of spikes nor mean membranes"
     return network

@@ -79,6 +79,8 @@ class SpikingNetwork(LayeredNetwork):
     with Learnable Spacings", ICLR.
     """
 
+    fc1: nn.Linear | ChannelConv1d
+
     def __init__(
         self,
         sizes: Sequence[int],

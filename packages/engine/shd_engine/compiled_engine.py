@@ -25,6 +25,7 @@ from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky
 from shd_engine.event_lists import Index, ReadsAsEvents, checked_utterances
 from shd_engine.network import (
+    ChannelConv1d,
     LayeredNetwork,
     Layers,
     LayerStates,
@@ -150,7 +151,7 @@ class Run:
             spks.append(torch.from_numpy((mem - threshold > 0).astype(np.float32)))
         return (*spks, *mems)
 
-    def gradients(self, errors: Errors) -> dict[nn.Parameter, torch.Tensor]:
+    def gradients(self, errors: Errors) -> dict[torch.Tensor, torch.Tensor]:
         """Return the gradients of a loss, given those with respect to `recording`."""
         layout = self.layout
         n_groups = groups_for(self.batch.utterances)
@@ -331,13 +332,13 @@ def compute(
 COMPILED_NEURONS = (Leaky, AdaptiveLeaky)
 
 
-def unsupported(model: nn.Module | Layered) -> str | None:
+def unsupported(model: Layered) -> str | None:
     """Say why the compiled engine can't compute a network.
 
     It computes layers of `Leaky` or `AdaptiveLeaky` neurons with per-neuron, learned or unequal
     betas and thresholds. Each layer may have delays and a surrogate of its own.
     """
-    if isinstance(model, nn.Module):
+    if isinstance(model, LayeredNetwork):
         if reason := unfamiliar_component(model, COMPILED_NEURONS):
             return reason
         if any(lif.init_hidden for _, lif in model.layers):
@@ -355,7 +356,7 @@ def unsupported_layers(layers: Layers) -> str | None:
     return None
 
 
-def _unsupported_weights(i: int, fc: nn.Linear, lif: Leaky) -> str | None:
+def _unsupported_weights(i: int, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> str | None:
     """Say what is unusual about the tensors of layer i, or about how it is called."""
     if not isinstance(fc.weight, nn.Parameter):
         return f"fc{i} is not a plain Linear layer"

@@ -7,10 +7,10 @@ module's. They are read at each call, and so are betas, thresholds and what is t
 
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import FunctionType
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ TIE = 1e-5
 N_STEPS = 23  # of the compared utterances, unless a module has its own number
 N_UTTERANCES = 4
 N_TRIES = 4  # until no membrane is at its threshold
+_AT_A_TIE = "where a membrane is at its threshold"
 # Module in training mode or not, share of entries that are events, and whether weights are drawn
 # with which all layers spike, instead of the module's own.
 COMPARISONS = ((True, 0.05, False), (True, 0.3, True), (False, 0.3, True))
@@ -107,6 +108,7 @@ class CompiledNetwork(nn.Module):
         self._chain = (chain,)  # a tuple, so that torch doesn't take it for a submodule
         self._form = form
         self._watched = watched
+        self._has_warned = False
 
     def forward(self, x: torch.Tensor | ReadsAsEvents, index: Index | None = None) -> Any:
         """Return what the module returns, with gradients for any loss.
@@ -130,8 +132,9 @@ class CompiledNetwork(nn.Module):
             If the module has been changed since it was compiled.
         """
         if isinstance(x, torch.Tensor):
-            events = self._events(x)
+            events, problem = self._events_or_problem(x)
             if events is None:
+                self._warn_of_own_forward(problem)
                 return self.module(x)
             x = events
         states = self.record(x, index, hidden=self._needs_hidden)
@@ -268,17 +271,31 @@ class CompiledNetwork(nn.Module):
         last = len(self.chain.layers) - 1
         return self._form is not None and any(each.layer < last for each in self._form.returned)
 
-    def _events(self, x: torch.Tensor) -> EventLists | None:
-        """Return a dense input as lists of events, or None if it can't be one."""
-        if x.requires_grad or x.dim() != 3 or x.device.type != "cpu":
-            return None
+    def _events_or_problem(self, x: torch.Tensor) -> tuple[EventLists | None, str]:
+        """Return a dense input as lists of events, or None and why it can't be one."""
+        if x.requires_grad:
+            return None, "needs a gradient"
+        if x.dim() != 3 or x.device.type != "cpu":
+            return None, f"has the shape {tuple(x.shape)} and is on {x.device}"
         is_batch_first = self._form is not None and self._form.is_batch_first
         try:
             events = EventLists.of(x.transpose(0, 1) if is_batch_first else x)
         except ValueError:
-            return None
+            return None, "has numbers that aren't whole"
         n_steps = self._form and self._form.n_steps
-        return events if n_steps in (None, events.n_steps) else None
+        if n_steps not in (None, events.n_steps):
+            return None, f"has {events.n_steps} steps, but its loop is over {n_steps}"
+        return events, ""
+
+    def _warn_of_own_forward(self, problem: str) -> None:
+        """Warn once that the module's own forward runs."""
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"{type(self.module).__name__} runs by its own forward, because its input "
+                f"{problem}. The engine takes zeros and ones, (steps, batch, units)",
+                stacklevel=5,
+            )
 
     def _check_steps(self, events: ReadsAsEvents) -> None:
         """Raise ValueError if the module's own loop has another number of steps."""
@@ -303,6 +320,14 @@ class CompiledNetwork(nn.Module):
 def _all_or(index: Index | None, events: ReadsAsEvents) -> Index:
     """Return the given utterances, by default all."""
     return np.arange(len(events.offsets) - 1) if index is None else index
+
+
+@overload
+def compile(model: nn.Module, *, strict: Literal[True]) -> CompiledNetwork: ...
+
+
+@overload
+def compile(model: nn.Module, *, strict: bool = False) -> nn.Module: ...
 
 
 def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
@@ -406,6 +431,8 @@ def _verify(network: CompiledNetwork, density: float, is_drawn: bool) -> None:
             problem = _difference(network, density)
         if problem is None:
             return
+        if _AT_A_TIE not in problem:
+            break
     raise NotCompilableError(problem)
 
 
@@ -447,8 +474,8 @@ def _different_states(chain: Layered, wanted: Traced, found: LayerStates) -> str
         if differs.any():
             step = int(differs.flatten(1).any(1).nonzero()[0])
             distance = (wanted.mem[i] - lif.threshold)[step][differs[step]].abs().max()
-            what = "only at a tie" if distance < TIE else "though no membrane is at its threshold"
-            return f"the spikes of layer {i + 1} differ from those of its own forward, {what}"
+            where = _AT_A_TIE if distance < TIE else f"in step {step}"
+            return f"the spikes of layer {i + 1} differ from those of its own forward {where}"
         if not torch.allclose(wanted.mem[i], mems[i], 1e-4, TIE):
             return f"the membranes of layer {i + 1} differ from those of its own forward"
     return None
@@ -458,50 +485,64 @@ def _different_gradients(
     network: CompiledNetwork, its_loss: torch.Tensor, loss: torch.Tensor
 ) -> str | None:
     """Say which parameter has another gradient than by the module's own forward."""
-    parameters = dict(network.module.named_parameters())
-    learned = {name: each for name, each in parameters.items() if each.requires_grad}
+    learned = [each for each in network.module.parameters() if each.requires_grad]
     if not learned:
         return None
-    wanted = torch.autograd.grad(
-        its_loss, [*learned.values()], allow_unused=True, retain_graph=True
-    )
-    found = torch.autograd.grad(loss, [*learned.values()], allow_unused=True)
-    for name, its, mine in zip(learned, wanted, found, strict=True):
-        its = torch.zeros_like(learned[name]) if its is None else its
-        mine = torch.zeros_like(learned[name]) if mine is None else mine
-        if _is_different(its, mine):
-            return f"the gradient of {name} differs from that by its own forward"
-    return None
+    its = torch.autograd.grad(its_loss, learned, allow_unused=True, retain_graph=True)
+    mine = torch.autograd.grad(loss, learned, allow_unused=True)
+    name = _first_difference(network, learned, its, mine)
+    return name and f"the gradient of {name} differs from that by its own forward"
 
 
 def _different_loss(network: CompiledNetwork, events: EventLists, wanted: Traced) -> str | None:
     """Say whether `loss_and_gradients` differs from cross-entropy by the module's own forward."""
     labels = torch.arange(N_UTTERANCES) % wanted.spk[-1].shape[2]
+    learned = trained(network.chain)
     for readout in READOUTS:
         scores = wanted.spk[-1].sum(0) if readout == "spikes" else wanted.mem[-1].mean(0)
-        parameters = trained(network.chain)
-        if not parameters or not scores.requires_grad:
+        if not scores.requires_grad:
             continue
         its_loss = functional.cross_entropy(scores, labels)
-        its = torch.autograd.grad(its_loss, parameters, allow_unused=True, retain_graph=True)
+        its = torch.autograd.grad(its_loss, learned, allow_unused=True, retain_graph=True)
         network.loss_and_gradients(events, labels, readout=readout)
-        for parameter, gradient in zip(parameters, its, strict=True):
-            mine = parameter.grad
-            gradient = torch.zeros_like(parameter) if gradient is None else gradient
-            if _is_different(gradient, torch.zeros_like(parameter) if mine is None else mine):
-                return f"the gradients of the readout {readout!r} differ from those of autograd"
+        name = _first_difference(network, learned, its, [each.grad for each in learned])
+        if name:
+            return f"with the readout {readout!r}, the gradient of {name} differs from autograd's"
     return None
 
 
-def _is_different(its: torch.Tensor, mine: torch.Tensor) -> bool:
-    """Tell whether a gradient differs from the module's by more than a ten-thousandth.
+def _first_difference(
+    network: CompiledNetwork,
+    parameters: Sequence[torch.Tensor],
+    its: Sequence[torch.Tensor | None],
+    mine: Sequence[torch.Tensor | None],
+) -> str | None:
+    """Return the name of a parameter whose gradients differ by more than rounding.
 
-    snntorch's sigmoid is NaN far from the threshold, where the engine's isn't.
+    Of many terms that cancel, rounding is large beside their sum. So a gradient is also compared
+    with all those of its layer. snntorch's sigmoid is NaN far from the threshold, where the
+    engine's isn't.
     """
-    if not its.isfinite().all():
-        return False
-    off = torch.linalg.vector_norm(its - mine)
-    return bool(off > 1e-4 * torch.linalg.vector_norm(its) + 1e-7)
+    zeros = [torch.zeros_like(parameter) for parameter in parameters]
+    wanted = [zero if each is None else each for each, zero in zip(its, zeros, strict=True)]
+    found = [zero if each is None else each for each, zero in zip(mine, zeros, strict=True)]
+    layer_of = {
+        parameter: i
+        for i, layer in enumerate(network.chain.layers)
+        for module in layer
+        for parameter in module.parameters()
+    }
+    squares: dict[int, float] = {}
+    for parameter, gradient in zip(parameters, wanted, strict=True):
+        layer = layer_of.get(parameter, -1)
+        squares[layer] = squares.get(layer, 0.0) + float(gradient.square().sum())
+    for parameter, gradient, its_own in zip(parameters, found, wanted, strict=True):
+        off = torch.linalg.vector_norm(its_own - gradient)
+        of_layer = squares[layer_of.get(parameter, -1)] ** 0.5
+        if off > 1e-4 * torch.linalg.vector_norm(its_own) + 3e-5 * of_layer:  # false for NaN
+            named = network.module.named_parameters()
+            return next(name for name, each in named if each is parameter)
+    return None
 
 
 @contextmanager

@@ -71,23 +71,17 @@ class EventLists:
 
     def __post_init__(self) -> None:
         """Check the arrays, and give them the types that the kernels read."""
-        offsets = np.asarray(self.offsets, np.int64)
-        object.__setattr__(self, "offsets", offsets)
-        n_events = len(np.asarray(self.steps))
-        if offsets.ndim != 1 or (offsets[:1] != 0).any() or (np.diff(offsets) < 0).any():
-            raise ValueError("offsets: must ascend from 0. Give np.cumsum([0, *sizes])")
+        arrays = {name: np.asarray(getattr(self, name)) for name in ("steps", "units", "offsets")}
+        n_events = len(arrays["steps"])
+        if len(arrays["units"]) != n_events:
+            raise ValueError(f"units: has {len(arrays['units'])} events instead of {n_events}")
+        check_offsets(arrays["offsets"], n_events)
         for name, stop in (("steps", self.n_steps), ("units", self.n_units)):
-            values = np.asarray(getattr(self, name))
-            if len(values) != n_events or offsets[-1] != n_events:
-                raise ValueError(
-                    f"{name}: has {len(values)} events, but there are {n_events} steps, and the "
-                    f"offsets end at {offsets[-1]}"
-                )
             if not 0 < stop <= _MOST:
                 raise ValueError(f"n_{name} {stop}: must be from 1 to {_MOST}")
-            if n_events and not 0 <= values.min() <= values.max() < stop:
-                raise ValueError(f"{name}: must be from 0 to {stop - 1}")
-            object.__setattr__(self, name, values.astype(np.uint16))
+            check_values(name, arrays[name], stop)
+            object.__setattr__(self, name, arrays[name].astype(np.uint16))
+        object.__setattr__(self, "offsets", arrays["offsets"].astype(np.int64))
 
     @classmethod
     def of(cls, frames: "torch.Tensor | np.ndarray") -> "EventLists":
@@ -125,6 +119,29 @@ class EventLists:
     def __len__(self) -> int:
         """Return the number of utterances."""
         return len(self.offsets) - 1
+
+
+def check_offsets(offsets: np.ndarray, n_events: int) -> None:
+    """Raise ValueError if these can't be the indices at which the events of utterances begin."""
+    ends = (offsets[:1].tolist(), offsets[-1:].tolist())
+    if ends != ([0], [n_events]) or (np.diff(offsets) < 0).any():
+        raise ValueError(
+            f"offsets: must ascend from 0 to {n_events}, the number of events. Give "
+            "np.cumsum([0, *sizes]), with the number of events of each utterance"
+        )
+
+
+def check_values(name: str, values: np.ndarray, stop: int) -> None:
+    """Raise ValueError if an array has anything but whole numbers from 0 to `stop` - 1."""
+    if len(values) == 0:
+        return
+    if getattr(values, "ndim", 0) != 1 or values.dtype.kind not in "iu":
+        raise ValueError(f"{name}: must be an array of whole numbers, with one axis")
+    if not 0 <= values.min() <= values.max() < stop:
+        raise ValueError(
+            f"{name}: has values from {values.min()} to {values.max()}, but must have 0 to "
+            f"{stop - 1}"
+        )
 
 
 def checked_utterances(index: Index, n_utterances: int) -> np.ndarray:

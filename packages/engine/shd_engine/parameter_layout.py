@@ -290,7 +290,7 @@ class ParameterLayout:
 
     def gradients(
         self, model: Layered, memory: np.ndarray
-    ) -> Iterator[tuple[nn.Parameter, torch.Tensor]]:
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Return the parameters that are trained, as in `trained`, and their gradients."""
         for i, (fc, lif) in enumerate(model.layers):
             d_neurons = self.neurons(i, memory)[:, : self.layers[i].n_neurons]
@@ -321,7 +321,7 @@ class ParameterLayout:
 
 def _neuron_gradients(
     lif: Leaky, d_neurons: np.ndarray
-) -> Iterator[tuple[nn.Parameter, torch.Tensor]]:
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Return what neurons learn; if they share a beta or threshold, its gradient is the sum."""
     if lif.beta.requires_grad:
         beta = lif.beta.detach()
@@ -337,7 +337,7 @@ def _neuron_gradients(
                 yield weight, torch.from_numpy(d_neurons[row]) * counts
 
 
-def trained(model: Layered) -> list[nn.Parameter]:
+def trained(model: Layered) -> list[torch.Tensor]:
     """Return the parameters of a network that are trained, in the order of its layers."""
     tensors: list[torch.Tensor | None] = []
     for fc, lif in model.layers:

@@ -102,10 +102,13 @@ def _is(found: np.ndarray, formula: Callable[..., np.ndarray], slope: float) -> 
 @lru_cache(maxsize=256)
 def not_a_step(function: SpikeGrad) -> str | None:
     """Say why a surrogate's spikes, or its gradient, can't be those of a step."""
+    leaf = torch.tensor(SAMPLED, requires_grad=True)
+    with torch.enable_grad():
+        if not function(leaf).requires_grad:
+            return "has no gradient"
     spk, once = spikes_and_derivative(function, SAMPLED)
     if not np.array_equal(spk, SAMPLED > 0):
         return "doesn't return 1 above the threshold and 0 elsewhere"
-    leaf = torch.tensor(SAMPLED, requires_grad=True)
     with torch.enable_grad():
         (minus_twice,) = torch.autograd.grad(-2 * function(leaf).sum(), leaf)
     if not np.allclose(minus_twice.numpy(), -2 * once, rtol=1e-5, equal_nan=True):

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from shd_engine.adaptive import AdaptiveLeaky
-from shd_engine.network import ChannelConv1d
+from shd_engine.network import ChannelConv1d, Layers
 
 WEIGHTS = (nn.Linear, ChannelConv1d)
 NEURONS = (snn.Leaky, AdaptiveLeaky)
@@ -64,7 +64,7 @@ class Traced(NamedTuple):
 
     spk: list[torch.Tensor]  # of each layer, (steps, batch, neurons)
     mem: list[torch.Tensor]
-    layers: list[tuple[nn.Module, nn.Module]]
+    layers: Layers
     out: Any
 
 
@@ -88,7 +88,7 @@ def watched(  # noqa: C901
     def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
         given = [value for value in (*args, *kwargs.values()) if value is not None]
         if isinstance(module, NEURONS):
-            states[module] = tuple(given[1:]) or (module.mem,)
+            states[module] = tuple(given[1:]) or (module.get_buffer("mem"),)
 
     def after(module: nn.Module, args: tuple, kwargs: dict, out: Any) -> Any:
         x = (*args, *kwargs.values())[0]
@@ -98,7 +98,7 @@ def watched(  # noqa: C901
             calls.append(Call(module, x, (), out, ()))
             return out
         spk, *rest = out if isinstance(out, tuple) else (out,)
-        calls.append(Call(module, x, states[module], spk, (*rest[:-1], module.mem)))
+        calls.append(Call(module, x, states[module], spk, (*rest[:-1], module.get_buffer("mem"))))
         return None
 
     def refuse(module: nn.Module, *_: Any) -> None:
@@ -144,11 +144,9 @@ def trace(model: nn.Module, x: torch.Tensor, is_batch_first: bool, noise: float 
     return traced
 
 
-def _pairs(
-    by_module: dict[nn.Module, list[Call]], names: dict[nn.Module, str]
-) -> list[tuple[nn.Module, nn.Module]]:
+def _pairs(by_module: dict[nn.Module, list[Call]], names: dict[nn.Module, str]) -> Layers:
     """Return the layers in the order of their calls: weights and the neurons after them."""
-    called = [*by_module]
+    called: list[Any] = [*by_module]
     is_weights = [isinstance(module, WEIGHTS) for module in called]
     if not called or is_weights != [True, False] * (len(called) // 2):
         listed = ", ".join(f"{names[module]} ({type(module).__name__})" for module in called)
@@ -203,15 +201,20 @@ def _check_neurons(calls: list[Call], currents: list[torch.Tensor], name: str, f
                 raise NotCompilableError(f"the state of {name} is detached between steps")
 
 
-def find_chain(model: nn.Module) -> tuple[list[tuple[nn.Module, nn.Module]], Form]:
+def find_chain(model: nn.Module) -> tuple[Layers, Form]:
     """Return the layers of a module, and what it expects and returns."""
     weights = [module for module in model.modules() if isinstance(module, WEIGHTS)]
     neurons = [module for module in model.modules() if isinstance(module, NEURONS)]
     if not weights or not neurons:
         raise NotCompilableError("it has no nn.Linear, or no snn.Leaky")
+    first = weights[0].weight
+    if first.dtype != torch.float32 or first.device.type != "cpu":
+        raise NotCompilableError(
+            f"its parameters are {first.dtype} on {first.device}, not torch.float32 on the CPU"
+        )
     n_units = weights[0].in_features
     noise = max([1.0, *(_largest_threshold(lif) for lif in neurons)])
-    is_batch_first, n_steps = _layout(model, neurons, n_units)
+    is_batch_first, n_steps = _layout(model, n_units)
     steps = n_steps or N_STEPS
     shape = (BATCH, steps) if is_batch_first else (steps, BATCH)
     x = torch.rand(*shape, n_units) + 0.5
@@ -228,51 +231,44 @@ def find_chain(model: nn.Module) -> tuple[list[tuple[nn.Module, nn.Module]], For
     return traced.layers, Form(is_batch_first, n_steps, returned, container)
 
 
-def _largest_threshold(lif: nn.Module) -> float:
+def _largest_threshold(lif: snn.Leaky) -> float:
     """Return the largest finite threshold of a layer, or 0."""
     return torch.nan_to_num(lif.threshold.detach().abs(), posinf=0).max().item()
 
 
-def _layout(model: nn.Module, neurons: list[nn.Module], n_units: int) -> tuple[bool, int | None]:
+def _layout(model: nn.Module, n_units: int) -> tuple[bool, int | None]:
     """Return whether a module's input has the batch first, and the number of steps of its loop."""
+    shape = (N_STEPS, BATCH, n_units)
     try:
-        n_calls, batch = _count_calls(model, neurons, (N_STEPS, BATCH, n_units))
+        n_calls, batch = _count_calls(model, shape)
     except IndexError:  # its loop over a fixed number of steps is longer
-        return _layout_of_a_long_loop(model, neurons, n_units)
-    if batch not in (BATCH, N_STEPS):
-        raise NotCompilableError(
-            f"its neurons get a batch of {batch} for an input of shape {(N_STEPS, BATCH, n_units)}"
-        )
+        return _layout_of_a_long_loop(model, n_units)
     is_batch_first = batch == N_STEPS
-    takes_all = n_calls == (BATCH if is_batch_first else N_STEPS)
-    return is_batch_first, None if takes_all else n_calls
+    n_steps = BATCH if is_batch_first else N_STEPS
+    if batch not in (BATCH, N_STEPS) or n_calls > n_steps:
+        raise NotCompilableError(
+            f"its first neurons are called {n_calls} times with a batch of {batch}, for an input "
+            f"of shape {shape}, which is (steps, batch, units) or (batch, steps, units)"
+        )
+    return is_batch_first, None if n_calls == n_steps else n_calls
 
 
-def _layout_of_a_long_loop(
-    model: nn.Module, neurons: list[nn.Module], n_units: int
-) -> tuple[bool, int]:
+def _layout_of_a_long_loop(model: nn.Module, n_units: int) -> tuple[bool, int]:
     """Return what `_layout` returns, for a loop over more steps than the input had."""
     for is_batch_first in (False, True):
         shape = (BATCH, MANY_STEPS) if is_batch_first else (MANY_STEPS, BATCH)
         with suppress(IndexError):
-            return is_batch_first, _count_calls(model, neurons, (*shape, n_units))[0]
+            return is_batch_first, _count_calls(model, (*shape, n_units))[0]
     raise NotCompilableError(
         f"its forward raised an IndexError with {N_STEPS} steps and with {MANY_STEPS}"
     )
 
 
-def _count_calls(
-    model: nn.Module, neurons: list[nn.Module], shape: tuple[int, int, int]
-) -> tuple[int, int]:
+def _count_calls(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, int]:
     """Return how often the neurons that are called first are called, and with which batch."""
-    calls: list[tuple[nn.Module, int]] = []
-
-    def count(lif: nn.Module, args: tuple) -> None:
-        calls.append((lif, len(args[0]) if args and args[0].dim() else 0))
-
-    handles = [lif.register_forward_pre_hook(count) for lif in neurons]
+    names = {module: name for name, module in model.named_modules()}
     try:
-        with torch.no_grad():
+        with torch.no_grad(), watched(model, names, 0) as calls:
             model(torch.rand(*shape) + 0.5)
     except (IndexError, NotCompilableError):
         raise
@@ -282,13 +278,17 @@ def _count_calls(
             f"its forward raised {type(error).__name__}: {first_line}. It was called with an input "
             f"of shape {shape}, (steps, batch, units), and nothing else"
         ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not calls:
+    of_neurons = [call for call in calls if isinstance(call.module, NEURONS)]
+    if not of_neurons:
         raise NotCompilableError("its forward calls no snn.Leaky")
-    first, batch = calls[0]
-    return sum(lif is first for lif, _ in calls), batch
+    currents = of_neurons[0].x
+    if currents.dim() != 2:
+        raise NotCompilableError(
+            f"its neurons get currents of shape {tuple(currents.shape)} instead of (batch, "
+            "neurons). Its forward must loop over the steps of its input, (steps, batch, units) or "
+            "(batch, steps, units)"
+        )
+    return sum(call.module is of_neurons[0].module for call in of_neurons), len(currents)
 
 
 def _returned(value: Any, traced: Traced) -> Returned:
