@@ -128,7 +128,7 @@ def _run_study(parameters: Mapping[str, Any], folder: Path) -> None:
     for each in OF_A_RUN:
         path = TRAIN if each == TRAINING and needs_all else each
         known = notebook_parameters(path)
-        given = training | parameters if path == TRAIN else parameters
+        given = {**training, **parameters} if path == TRAIN else parameters
         own = {name: value for name, value in given.items() if name in known}
         if path.stem in INDEPENDENT:
             beside[path] = own

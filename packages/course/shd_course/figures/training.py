@@ -81,7 +81,7 @@ def claim(accuracies: pd.DataFrame) -> Figure:
     means = []
     for place, kind in enumerate(("seen", "unseen"), start=1):
         table = accuracies.pivot(index="speaker", columns="seed", values=f"test_{kind}_accuracy")
-        mean, half = shd_judge.interval(100 * table.to_numpy())
+        mean, half = map(float, shd_judge.interval(100 * table.to_numpy()))
         means.append(mean)
         axis.bar(place, mean, yerr=half, color=f"C{place - 1}", edgecolor=INK, capsize=5)
         text = f"{mean:.0f} ± {half:.0f} %"
