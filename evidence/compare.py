@@ -146,7 +146,7 @@ def main() -> None:
     """Compare two data sets from the command line (``make compare A=... B=...``)."""
     parser = argparse.ArgumentParser(prog="python -m evidence.compare", description=__doc__)
     for name in "AB":
-        parser.add_argument(name, help="spoken, hd, shd, or a folder")
+        parser.add_argument(name, help="digits, hd, shd, spoken, or a folder")
     arguments = parser.parse_args()
     measures = {}
     classes = {}

@@ -22,6 +22,7 @@ import hashlib
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -94,26 +95,22 @@ def chosen(names: Sequence[str]) -> list[Take]:
 
 def _numbered(names: Sequence[str]) -> Iterator[Take]:
     """Yield English recordings, numbered in the rule's order for each digit and speaker."""
-    counts: dict[tuple[str, str], int] = {}
+    counts: Counter[tuple[str, str]] = Counter()
     for name in sorted(names, key=lambda name: _hash(f"digits {name}")):
         fields = NAME.match(name)
         if fields is None or fields[1] != "english":
             continue
         speaker, digit = fields[2], fields[3]
-        number = counts.get((speaker, digit), 0)
-        counts[speaker, digit] = number + 1
-        yield Take(number, int(speaker), int(digit), name)
+        yield Take(counts[speaker, digit], int(speaker), int(digit), name)
+        counts[speaker, digit] += 1
 
 
 def halves(takes: Sequence[Take]) -> tuple[list[Take], list[Take]]:
     """Return the takes of the training file and those of the test file."""
     unseen = unseen_speakers()
-    train = []
-    test = []
-    for take in takes:
-        trains = take.speaker not in unseen and take.number < N_TRAINING_TAKES
-        (train if trains else test).append(take)
-    return train, test
+    of_seen = [take for take in takes if take.speaker not in unseen]
+    train = [take for take in of_seen if take.number < N_TRAINING_TAKES]
+    return train, sorted({*takes} - {*train})
 
 
 def encoded(folder: Path, takes: Sequence[Take]) -> PackedEvents:

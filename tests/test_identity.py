@@ -74,9 +74,13 @@ def test_a_parameter_that_is_no_setting_always_counts():
 
 
 def test_a_default_changes_only_with_the_version_of_what_the_code_computes():
-    """Runs at a default don't say its value, so another default is another version."""
-    text = json.dumps(DEFAULTS, sort_keys=True)
-    assert (identity.NUMERICS, hashlib.sha256(text.encode()).hexdigest()[:8]) == (1, "7d8aaa02")
+    """Runs at a default don't say its value, so another default is another version.
+
+    Where the data are and where the run is stored doesn't count.
+    """
+    counted = {name: value for name, value in DEFAULTS.items() if name not in identity._LOCATIONS}
+    text = json.dumps(counted, sort_keys=True)
+    assert (identity.NUMERICS, hashlib.sha256(text.encode()).hexdigest()[:8]) == (1, "2cb5c7d6")
 
 
 def test_another_network_counts_by_its_description():

@@ -50,8 +50,8 @@ def synthetic(n: int, n_steps: int = 333, density: float = 0.02, seed: int = 0) 
 
 
 def speech() -> str:
-    """Return the data set to measure on: `hd` where it has been made, else `spoken`."""
-    return "hd" if (data_dir() / "hd" / "hd.json").is_file() else "spoken"
+    """Return the data set to measure on: `hd` where it has been made, else `digits`."""
+    return "hd" if (data_dir() / "hd" / "hd.json").is_file() else "digits"
 
 
 def utterances() -> tuple[Events, str]:

@@ -196,7 +196,7 @@ class Recipe:
     def obtain_files(self) -> tuple[Path, Path]:
         """Find the data set's training file and test file, and get them if they are missing.
 
-        The digits of ``spoken`` are made, those of ``hd`` are downloaded and encoded, and the files
+        ``digits`` is unpacked, ``spoken`` is made, ``hd`` is downloaded and encoded, and the files
         of ``shd`` are downloaded. This may take minutes or hours.
 
         Returns

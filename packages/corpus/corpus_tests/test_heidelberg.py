@@ -42,9 +42,9 @@ def encoded(monkeypatch):
     """Names of the recordings that were encoded."""
     names = []
 
-    def noted(path, seed, copy):
+    def noted(path, *arguments, **options):
         names.append(path.name)
-        return encode_file(path, seed, copy)
+        return encode_file(path, *arguments, **options)
 
     encode_file = recordings.encode_file
     monkeypatch.setattr(recordings, "encode_file", noted)

@@ -31,19 +31,18 @@ def without_secrets(text: str, address: str) -> str:
     return text
 
 
-def download(
-    name: str, folder: Path, known_hash: str | None, official: Sequence[str] = SITES
-) -> Path:
+def download(name: str, folder: Path, known_hash: str | None, official: Sequence[str] = ()) -> Path:
     """Download a file from the first official site that has it, or from ``$SHD_BASE_URL``.
 
-    pooch checks its hash, such as ``"md5:15..."``; None accepts any content. Each site is tried
-    twice, and given up if it sends nothing for 30 s. What an interrupted call has left is continued
-    where the site can do that. The file gets its name when it is complete. The caller must keep
-    other processes away with `exclusive`. Raise DatasetError if no site has the file or it can't be
+    Without `official`, the sites are those of the Spiking Heidelberg Digits (`SITES`). pooch checks
+    the hash, such as ``"md5:15..."``; None accepts any content. Each site is tried twice, and
+    given up if it sends nothing for 30 s. What an interrupted call has left is continued where the
+    site can do that. The file gets its name when it is complete. The caller must keep other
+    processes away with `exclusive`. Raise DatasetError if no site has the file or it can't be
     written.
     """
     own = os.environ.get("SHD_BASE_URL")
-    sites = [own.rstrip("/") + "/"] if own else official
+    sites = [own.rstrip("/") + "/"] if own else official or SITES
     pooch.get_logger().setLevel("WARNING")
     failures = []
     unfinished = folder / "download"
