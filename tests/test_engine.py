@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import snntorch as snn
 import torch
+from torch import nn
 
 from shd_circuit.quantize import unsupported_by_circuit
+from shd_engine import compile
 from shd_helpers.network import NetworkConfig, engine, module_engine
 from shd_helpers.network.engine import COMPILED
 from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.study.training import TrainConfig, TrainOptions, fit
 from tests import RESULTS
 from tests.builders.events import random_events
 
@@ -84,3 +87,92 @@ def test_the_slowdown_that_the_warning_names_is_the_committed_one():
     compiled = [row for row in rows if row["variant"] == "compiled"]
     ratios = {int(row["batch"]): float(row["ratio"]) for row in compiled}
     assert (round(ratios[128]), round(ratios[8])) == engine.SLOWDOWN
+
+
+class OwnModule(nn.Module):
+    """A user's module with a loop of its own; it returns spikes and membranes of all steps."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        self.fc1 = nn.Linear(20, 17)
+        self.lif1 = snn.Leaky(beta=0.9)
+        self.fc2 = nn.Linear(17, 6)
+        self.lif2 = snn.Leaky(beta=0.9)
+        generator = torch.Generator().manual_seed(seed)
+        for fc in (self.fc1, self.fc2):
+            nn.init.xavier_uniform_(fc.weight, gain=2, generator=generator)
+            nn.init.zeros_(fc.bias)
+
+    def forward(self, x):
+        mem1 = self.lif1.reset_mem()
+        mem2 = self.lif2.reset_mem()
+        recorded = []
+        for step in x:
+            spk1, mem1 = self.lif1(self.fc1(step), mem1)
+            recorded.append(self.lif2(self.fc2(spk1), mem2))
+            mem2 = recorded[-1][1]
+        spks, mems = zip(*recorded, strict=True)
+        return torch.stack(spks), torch.stack(mems)
+
+
+def fitted(network, name):
+    """Return the loss of each epoch."""
+    events = random_events(40, 30, 20, 6, 0.2)
+    options = TrainOptions(engine=name, print_epochs=False)
+    generator = torch.Generator().manual_seed(0)
+    config = TrainConfig(epochs=3, batch_size=8)
+    history = fit(network, events, events, config, generator, options=options)
+    return [[each["train_loss"], each["validation_loss"]] for each in history]
+
+
+def test_fit_trains_a_users_module_alike_by_its_own_loop_and_compiled():
+    """Compiled by `fit`, or before: both fill the gradients of the module's parameters."""
+    module = OwnModule()
+    assert engine.choose_engine("compiled", module) is COMPILED
+    assert engine.choose_engine("snntorch", module) is engine.MODULE
+    wanted = fitted(OwnModule(), "snntorch")
+    assert wanted[-1][0] < wanted[0][0]
+    np.testing.assert_allclose(fitted(module, "compiled"), wanted, rtol=1e-4)
+    np.testing.assert_allclose(fitted(compile(OwnModule()), "compiled"), wanted, rtol=1e-4)
+    np.testing.assert_allclose(fitted(compile(OwnModule()), "snntorch"), wanted, rtol=1e-4)
+
+
+def test_a_module_that_was_changed_is_compiled_again():
+    module = OwnModule()
+    events = random_events(4, 30, 20, 6, 0.2)
+    for beta in (0.9, 0.2):
+        module.lif1 = snn.Leaky(beta=beta)
+        scores, n_spikes = COMPILED.evaluate_batch(module, events, [0, 3])
+        spk, _ = module(torch.from_numpy(events.to_frames([0, 3])))
+        assert torch.equal(scores, spk.sum(0))
+        assert torch.equal(n_spikes[:, 1], spk.sum((0, 2)).long())
+
+
+class WithDropout(OwnModule):
+    """A module that can't be compiled."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Sequential(self.fc1, nn.Dropout(0.1))
+
+
+class OtherScores(OwnModule):
+    """A module whose class scores are others than those that the engine makes."""
+
+    def forward(self, x):
+        return super().forward(x)[1].max(0).values
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (WithDropout, "its forward calls fc1.1, a Dropout"),
+        (OtherScores, "returns neither numbers of spikes nor mean membranes"),
+    ],
+)
+def test_a_module_that_cannot_be_compiled_is_trained_by_its_own_forward_loudly(make, reason):
+    engine.warn_once.cache_clear()
+    with pytest.warns(UserWarning, match=f"own forward instead of the compiled engine: .*{reason}"):
+        assert engine.choose_engine("compiled", make()) is engine.MODULE
+    with pytest.raises(ValueError, match=reason):
+        COMPILED.evaluate_batch(make(), random_events(4, 30, 20, 6, 0.2), [0])
