@@ -65,7 +65,7 @@ def test_the_bars_are_the_claim_and_its_repetition(tmp_path, monkeypatch):
     """Half an interval is computed a second time, from the mean squares."""
     monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))
     accuracies = speaker_accuracies("original_leave_one_speaker_out_hd")
-    figure = claim(accuracies)
+    figure = claim()
     assert overlaps(figure) == [] and same_in_gray(figure) == []
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     unseen = 100 * accuracies.pivot(index="speaker", columns="seed", values="test_unseen_accuracy")

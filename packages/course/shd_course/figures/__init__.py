@@ -2,7 +2,7 @@
 
 from lazy_loader import attach
 
-from shd_helpers.figures import heat_map, save  # noqa: F401  # its import sets the look
+from shd_helpers.figures import save  # noqa: F401  # its import sets the look
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -11,6 +11,6 @@ __getattr__, __dir__, __all__ = attach(
     {
         "plots": ("paired_differences", "speakers_by_input"),
         "run_figures": ("RunFigures",),
-        "training": ("LiveCurve", "claim"),
+        "training": ("LiveCurve", "claim", "learning_rates_and_epochs"),
     },
 )
