@@ -365,6 +365,8 @@ def _unsupported_weights(i: int, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> s
     tensors = [fc.weight, lif.beta, lif.threshold]
     if fc.bias is not None:
         tensors.append(fc.bias)
+    if any(tensor._backward_hooks for tensor in tensors):
+        return f"a parameter of layer {i} has hooks"
     if any(tensor.device.type != "cpu" for tensor in tensors):
         return f"its parameters are on the device {fc.weight.device}"
     if isinstance(lif, AdaptiveLeaky):

@@ -46,13 +46,11 @@ class Watched:
         self.classes = [type(module) for module in self.modules.values()]
         self.attributes = [
             {"forward": None}
-            | {
-                name: value
-                for name, value in vars(module).items()
-                if isinstance(value, _PLAIN) and name != "training"
-            }
+            | {name: value for name, value in vars(module).items() if _is_plain(value)}
             for module in self.modules.values()
         ]
+        for attributes in self.attributes:
+            attributes.pop("training", None)
 
     def changes(self, model: nn.Module) -> list[str]:
         """Return the names of what isn't as it was."""
@@ -63,7 +61,7 @@ class Watched:
         found = []
         for (name, module), attributes in zip(now.items(), self.attributes, strict=True):
             values = vars(module)
-            if module._forward_hooks or module._forward_pre_hooks:
+            if _has_hooks(module):
                 found.append(f"{name} has hooks".strip())
             found += [
                 f"{name}.{attribute}".strip(".")
@@ -80,7 +78,17 @@ class Watched:
                     del attributes[name]
 
 
-_PLAIN = (int, float, str, bool, type(None), tuple, FunctionType)
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value can be compared with a later one."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, int | float | str | None | FunctionType)
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Tell whether a module has hooks, which the engine wouldn't call."""
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
 
 
 class CompiledNetwork(nn.Module):
@@ -88,6 +96,17 @@ class CompiledNetwork(nn.Module):
 
     The module is its submodule, so that both have the same parameters. Save the module's own
     ``state_dict``.
+
+    Parameters
+    ----------
+    module : Module
+        The module.
+    chain : LayeredNetwork or Chain
+        Its layers.
+    form : Form or None
+        What its forward expects and returns; None for a `LayeredNetwork`.
+    watched : Watched
+        What must not change.
 
     Attributes
     ----------
@@ -379,7 +398,8 @@ def _compiled(model: nn.Module) -> CompiledNetwork:
     watched = Watched(model)
     if isinstance(model, LayeredNetwork) and compiled_engine.unsupported(model) is None:
         return CompiledNetwork(model, model, None, watched)
-    _check_hooks(model)
+    if hooked := watched.changes(model):  # nothing can have changed yet but for hooks
+        raise NotCompilableError(", ".join(hooked))
     with _unchanged(model):
         return _compiled_module(model, watched)
 
@@ -558,17 +578,6 @@ def _spiking_weights(chain: Layered) -> Iterator[None]:
     finally:
         for (fc, _), weight in zip(chain.layers, saved, strict=True):
             fc.weight.data.copy_(weight)
-
-
-def _check_hooks(model: nn.Module) -> None:
-    """Refuse modules with hooks, which the engine doesn't call."""
-    for name, module in model.named_modules():
-        for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"):
-            if getattr(module, hooks):
-                raise NotCompilableError(f"{name or 'it'} has hooks")
-    for name, parameter in model.named_parameters():
-        if parameter._backward_hooks:
-            raise NotCompilableError(f"{name} has hooks")
 
 
 @contextmanager
