@@ -53,7 +53,7 @@ def test_networks_of_settings_compute_what_snntorchs_loop_computes(settings):
         size = torch.linalg.norm(parameter.grad)
         assert size > 0, name
         assert torch.linalg.norm(ours[name] - parameter.grad) < 1e-5 * size, name
-    states = module_engine.record_spiking(model, events, index)
+    states = module_engine.record(model, events, index)
     spks = (*states.hidden_spk, states.spk)
     mems = (*states.hidden_mem, states.mem)
     recorded = COMPILED.record(model, events, index)

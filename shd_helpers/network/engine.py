@@ -81,7 +81,7 @@ SNNTORCH_LOOP = Engine(
     "snntorch",
     module_engine.forward_backward,
     module_engine.evaluate_spiking_batch,
-    module_engine.record_spiking,
+    module_engine.record,
 )
 MODULE = Engine(
     "module",

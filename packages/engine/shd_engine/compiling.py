@@ -149,8 +149,12 @@ class CompiledNetwork(nn.Module):
         ------
         RuntimeError
             If the module has been changed since it was compiled.
+        ValueError
+            If there is an index beside a tensor, or the events have other units or steps.
         """
         if isinstance(x, torch.Tensor):
+            if index is not None:
+                raise ValueError("index: is for lists of events. Give only this batch of a tensor")
             events, problem = self._events_or_problem(x)
             if events is None:
                 self._warn_of_own_forward(problem)
@@ -354,18 +358,19 @@ def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
 
     The module's own forward is run on random input, to find out in which order it calls its layers
     and what it returns. Then spikes, membranes, returned values and gradients are compared with
-    those of the engine, in training and in evaluation mode. The module isn't changed. Whoever
-    changes what its ``forward`` computes has to compile again. The engine notices replaced
-    submodules and changed attributes. Parameters, betas, thresholds and ``requires_grad`` may
-    change at any time.
+    those of the engine, in training and in evaluation mode. The module isn't changed.
+
+    Parameters, betas, thresholds and ``requires_grad`` may change at any time. After any other
+    change of what ``forward`` computes, compile again. The engine notices replaced submodules and
+    changed attributes, but not a global variable.
 
     Parameters
     ----------
     model : Module
-        One to four, or more, layers of `nn.Linear` and `snn.Leaky` in any module whose ``forward``
-        takes a single tensor, (steps, batch, units) or (batch, steps, units), loops over its steps,
-        and returns spikes or membranes of all steps, their sum, mean, maximum or last step. Or a
-        `LayeredNetwork`.
+        A `LayeredNetwork`, or any module with layers of `nn.Linear`, each followed by `snn.Leaky`.
+        Its ``forward`` takes a single tensor, (steps, batch, units) or (batch, steps, units), loops
+        over the steps, and returns spikes or membranes of all steps, or their sum, mean, maximum or
+        last step.
     strict : bool
         Raise an error if the module can't be compiled, instead of a warning.
 
@@ -400,7 +405,7 @@ def _compiled(model: nn.Module) -> CompiledNetwork:
         return CompiledNetwork(model, model, None, watched)
     if hooked := watched.changes(model):  # nothing can have changed yet but for hooks
         raise NotCompilableError(", ".join(hooked))
-    with _unchanged(model):
+    with _unchanged(model), torch.enable_grad():
         return _compiled_module(model, watched)
 
 
@@ -469,17 +474,18 @@ def _difference(network: CompiledNetwork, density: float) -> str | None:
     found = network.record(events)
     if problem := _different_states(network.chain, wanted, found):
         return problem
-    returned = network(events)
-    own = wanted.out
-    pairs = [(own, returned)] if form.container is None else [*zip(own, returned, strict=True)]
-    for number, (mine, its) in enumerate(pairs, start=1):
-        if mine.shape != its.shape or not torch.allclose(mine, its, 1e-4, TIE, equal_nan=True):
+    its_returned, returned = wanted.out, network(events)
+    if form.container is None:
+        its_returned, returned = [its_returned], [returned]
+    its_loss = loss = torch.zeros(())
+    for number, (its, mine) in enumerate(zip(its_returned, returned, strict=True), start=1):
+        if its.shape != mine.shape or not torch.allclose(its, mine, 1e-4, TIE):
             return f"returned value {number} differs from that of its own forward"
+        weights = torch.randn_like(its)
+        its_loss = its_loss + (its * weights).sum()
+        loss = loss + (mine * weights).sum()
     if not network.module.training:
         return None
-    weights = [torch.randn_like(mine) for mine, _ in pairs]
-    its_loss = sum((mine * weight).sum() for (mine, _), weight in zip(pairs, weights, strict=True))
-    loss = sum((its * weight).sum() for (_, its), weight in zip(pairs, weights, strict=True))
     if problem := _different_gradients(network, its_loss, loss):
         return problem
     return _different_loss(network, events, wanted)
