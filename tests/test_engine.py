@@ -53,7 +53,7 @@ def test_networks_of_settings_compute_what_snntorchs_loop_computes(settings):
         size = torch.linalg.norm(parameter.grad)
         assert size > 0, name
         assert torch.linalg.norm(ours[name] - parameter.grad) < 1e-5 * size, name
-    states = module_engine.record_spiking(model, events, index)
+    states = module_engine.record(model, events, index)
     spks = (*states.hidden_spk, states.spk)
     mems = (*states.hidden_mem, states.mem)
     recorded = COMPILED.record(model, events, index)
@@ -142,7 +142,8 @@ def test_a_module_that_was_changed_is_compiled_again():
     events = random_events(4, 30, 20, 6, 0.2)
     for beta in (0.9, 0.2):
         module.lif1 = snn.Leaky(beta=beta)
-        scores, n_spikes = COMPILED.evaluate_batch(module, events, [0, 3])
+        run = engine.choose_engine("compiled", module)
+        scores, n_spikes = run.evaluate_batch(module, events, [0, 3])
         spk, _ = module(torch.from_numpy(events.to_frames([0, 3])))
         assert torch.equal(scores, spk.sum(0))
         assert torch.equal(n_spikes[:, 1], spk.sum((0, 2)).long())

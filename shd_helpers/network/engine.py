@@ -53,47 +53,27 @@ def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)  # a module is compiled once, though an engine is chosen for every epoch
-def _compiled_or_reason(model: nn.Module) -> CompiledNetwork | str:
-    """Return the compiled module, or the reason why it can't be compiled."""
-    try:
-        network = compile(model, strict=True)
-    except NotCompilableError as reason:
-        return str(reason)
+def _compiled(model: nn.Module) -> CompiledNetwork:
+    """Return a compiled module; NotCompilableError, which isn't cached, if it can't be compiled."""
+    network = compile(model, strict=True)
     if network.readout is None:
-        return "its forward returns neither numbers of spikes nor mean membranes"
-    return network
-
-
-def compiled(model: nn.Module) -> CompiledNetwork | str:
-    """Return the compiled module as it is now, or the reason why it can't be compiled."""
-    network = _compiled_or_reason(model)
-    if isinstance(network, str) or not network.changes():
-        return network
-    _compiled_or_reason.cache_clear()
-    return _compiled_or_reason(model)
-
-
-def _compiled_network(model: nn.Module) -> CompiledNetwork:
-    """Return the compiled module; ValueError if it can't be compiled."""
-    network = compiled(model)
-    if isinstance(network, str):
-        raise ValueError(f"The compiled engine can't run this network: {network}")
+        raise NotCompilableError("its forward returns neither numbers of spikes nor mean membranes")
     return network
 
 
 def _forward_backward(model: nn.Module, events: Events, index: Index) -> tuple[float, torch.Tensor]:
-    return _compiled_network(model).loss_and_gradients(events, events.labels[index], index)
+    return _compiled(model).loss_and_gradients(events, events.labels[index], index)
 
 
 def _evaluate_batch(
     model: nn.Module, events: Events, index: Index
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    return _compiled_network(model).evaluate(events, index)
+    return _compiled(model).evaluate(events, index)
 
 
 def _record(model: nn.Module, events: Events, index: Index) -> LayerStates:
     with torch.no_grad():
-        return _compiled_network(model).record(events, index)
+        return _compiled(model).record(events, index)
 
 
 COMPILED = Engine("compiled", _forward_backward, _evaluate_batch, _record)
@@ -101,7 +81,7 @@ SNNTORCH_LOOP = Engine(
     "snntorch",
     module_engine.forward_backward,
     module_engine.evaluate_spiking_batch,
-    module_engine.record_spiking,
+    module_engine.record,
 )
 MODULE = Engine(
     "module",
@@ -158,13 +138,17 @@ def choose_engine(name: str, model: nn.Module) -> Engine:
     is_spiking = any(isinstance(module, Leaky) for module in model.modules())
     if name == SNNTORCH_LOOP.name or not is_spiking:
         return engine
-    network = compiled(model)
-    if isinstance(network, CompiledNetwork):
+    try:
+        if _compiled(model).changes():
+            _compiled.cache_clear()
+            _compiled(model)
         return COMPILED
+    except NotCompilableError as error:
+        reason = error
     what = "snntorch's loop" if engine is SNNTORCH_LOOP else "the network's own forward"
     fewest, most = SLOWDOWN
     warn_once(
-        f"The network runs in {what} instead of the compiled engine: {network}. For the "
+        f"The network runs in {what} instead of the compiled engine: {reason}. For the "
         f"study's network, snntorch's loop takes {fewest} to {most} times as long (docs/speed.md)."
     )
     return engine

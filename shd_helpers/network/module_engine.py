@@ -3,11 +3,11 @@
 A network is any `torch.nn.Module` whose ``forward`` takes frames, zeros and ones of shape (steps,
 batch, units), and returns class scores of shape (batch, classes), or the output layer's spikes and
 membranes of all steps, of which the spikes are counted. Nothing else is required. The functions
-are those of the other engines, so that `study.training` trains every network alike.
-Frames are moved to the device that the network's parameters are on.
+are those of the other engines, so that `study.training` trains every network alike. Frames are
+moved to the device that the network's parameters are on.
 
-snntorch's loop is this engine for a `SpikingNetwork`. It also counts and records the spikes of all
-layers (`evaluate_spiking_batch`, `record_spiking`), which other modules don't tell.
+snntorch's loop is this engine for a `SpikingNetwork`. It also counts the spikes of all layers
+(`evaluate_spiking_batch`), which other modules don't tell.
 """
 
 import itertools
@@ -75,15 +75,10 @@ def evaluate_spiking_batch(
     model: LayeredNetwork, events: Events, index: Index
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a batch forward; count spikes."""
-    recording = record_spiking(model, events, index)
+    recording = model.record(frames_for(model, events, index))
     layers = [*recording.hidden_spk, recording.spk]
     n_spikes = torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
     return model.scores(recording).cpu(), n_spikes.cpu()
-
-
-def record_spiking(model: LayeredNetwork, events: Events, index: Index) -> LayerStates:
-    """Run a batch forward and keep the spikes and membranes of all layers."""
-    return model.record(frames_for(model, events, index))
 
 
 def can_record(model: nn.Module) -> bool:

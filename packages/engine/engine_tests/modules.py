@@ -553,7 +553,7 @@ REFUSED = {
     "shared weights": (SharedWeights, "two of its layers share a parameter"),
     "a single step": (OneStep, r"currents of shape \(5, 3, 5\) instead of \(batch, neurons\)"),
     "a subclass of Linear": (OwnLinear, "neither a plain Linear layer"),
-    "a hook on a parameter": (Clipped, "fc1.weight has hooks"),
+    "a hook on a parameter": (Clipped, "a parameter of layer 1 has hooks"),
     "a hook": (Hooked, "lif1 has hooks"),
     "normalized weights": (WeightNormalized, "calls fc1.parametrizations.weight.0"),
     "float64": (lambda: Pair().double(), "parameters are torch.float64 on cpu"),

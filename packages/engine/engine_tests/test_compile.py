@@ -439,6 +439,17 @@ def test_an_input_that_is_no_list_of_events_runs_by_the_module_s_own_forward():
             assert torch.equal(each, its)
 
 
+def test_an_index_belongs_to_lists_of_events():
+    with pytest.raises(ValueError, match="index: is for lists of events"):
+        engine.compile(Pair(), strict=True)(FRAMES, INDEX)
+
+
+def test_a_module_can_be_compiled_where_gradients_are_switched_off():
+    with torch.no_grad():
+        fast = engine.compile(Pair(), strict=True)
+    assert fast(DATA.events)[0].requires_grad
+
+
 def test_counts_of_events_are_an_input():
     module = Pair()
     counts = FRAMES * torch.randint(1, 4, FRAMES.shape)

@@ -192,9 +192,11 @@ class Run:
         derivatives[:] = 0
         for i, (_, lif) in enumerate(self.model.layers):
             if layers[i].surrogate == kernels.GIVEN:
-                distance = torch.from_numpy(self.membranes(i)) - lif.threshold.detach()
+                threshold = lif.threshold.detach()
                 target = self.layout.membranes(i, derivatives, self.batch.n_steps)
-                target[:] = derivative_at(lif.spike_grad, distance).numpy()
+                for b, mem in enumerate(self.membranes(i)):  # one utterance fits into the cache
+                    distance = torch.from_numpy(mem) - threshold
+                    target[b] = derivative_at(lif.spike_grad, distance).numpy()
         return derivatives
 
 
@@ -365,6 +367,8 @@ def _unsupported_weights(i: int, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> s
     tensors = [fc.weight, lif.beta, lif.threshold]
     if fc.bias is not None:
         tensors.append(fc.bias)
+    if any(tensor._backward_hooks for tensor in tensors):
+        return f"a parameter of layer {i} has hooks"
     if any(tensor.device.type != "cpu" for tensor in tensors):
         return f"its parameters are on the device {fc.weight.device}"
     if isinstance(lif, AdaptiveLeaky):

@@ -46,13 +46,11 @@ class Watched:
         self.classes = [type(module) for module in self.modules.values()]
         self.attributes = [
             {"forward": None}
-            | {
-                name: value
-                for name, value in vars(module).items()
-                if isinstance(value, _PLAIN) and name != "training"
-            }
+            | {name: value for name, value in vars(module).items() if _is_plain(value)}
             for module in self.modules.values()
         ]
+        for attributes in self.attributes:
+            attributes.pop("training", None)
 
     def changes(self, model: nn.Module) -> list[str]:
         """Return the names of what isn't as it was."""
@@ -63,7 +61,7 @@ class Watched:
         found = []
         for (name, module), attributes in zip(now.items(), self.attributes, strict=True):
             values = vars(module)
-            if module._forward_hooks or module._forward_pre_hooks:
+            if _has_hooks(module):
                 found.append(f"{name} has hooks".strip())
             found += [
                 f"{name}.{attribute}".strip(".")
@@ -80,7 +78,17 @@ class Watched:
                     del attributes[name]
 
 
-_PLAIN = (int, float, str, bool, type(None), tuple, FunctionType)
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value can be compared with a later one."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, int | float | str | None | FunctionType)
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Tell whether a module has hooks, which the engine wouldn't call."""
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
 
 
 class CompiledNetwork(nn.Module):
@@ -88,6 +96,17 @@ class CompiledNetwork(nn.Module):
 
     The module is its submodule, so that both have the same parameters. Save the module's own
     ``state_dict``.
+
+    Parameters
+    ----------
+    module : Module
+        The module.
+    chain : LayeredNetwork or Chain
+        Its layers.
+    form : Form or None
+        What its forward expects and returns; None for a `LayeredNetwork`.
+    watched : Watched
+        What must not change.
 
     Attributes
     ----------
@@ -130,8 +149,12 @@ class CompiledNetwork(nn.Module):
         ------
         RuntimeError
             If the module has been changed since it was compiled.
+        ValueError
+            If there is an index beside a tensor, or the events have other units or steps.
         """
         if isinstance(x, torch.Tensor):
+            if index is not None:
+                raise ValueError("index: is for lists of events. Give only this batch of a tensor")
             events, problem = self._events_or_problem(x)
             if events is None:
                 self._warn_of_own_forward(problem)
@@ -335,18 +358,19 @@ def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
 
     The module's own forward is run on random input, to find out in which order it calls its layers
     and what it returns. Then spikes, membranes, returned values and gradients are compared with
-    those of the engine, in training and in evaluation mode. The module isn't changed. Whoever
-    changes what its ``forward`` computes has to compile again. The engine notices replaced
-    submodules and changed attributes. Parameters, betas, thresholds and ``requires_grad`` may
-    change at any time.
+    those of the engine, in training and in evaluation mode. The module isn't changed.
+
+    Parameters, betas, thresholds and ``requires_grad`` may change at any time. After any other
+    change of what ``forward`` computes, compile again. The engine notices replaced submodules and
+    changed attributes, but not a global variable.
 
     Parameters
     ----------
     model : Module
-        One to four, or more, layers of `nn.Linear` and `snn.Leaky` in any module whose ``forward``
-        takes a single tensor, (steps, batch, units) or (batch, steps, units), loops over its steps,
-        and returns spikes or membranes of all steps, their sum, mean, maximum or last step. Or a
-        `LayeredNetwork`.
+        A `LayeredNetwork`, or any module with layers of `nn.Linear`, each followed by `snn.Leaky`.
+        Its ``forward`` takes a single tensor, (steps, batch, units) or (batch, steps, units), loops
+        over the steps, and returns spikes or membranes of all steps, or their sum, mean, maximum or
+        last step.
     strict : bool
         Raise an error if the module can't be compiled, instead of a warning.
 
@@ -379,8 +403,9 @@ def _compiled(model: nn.Module) -> CompiledNetwork:
     watched = Watched(model)
     if isinstance(model, LayeredNetwork) and compiled_engine.unsupported(model) is None:
         return CompiledNetwork(model, model, None, watched)
-    _check_hooks(model)
-    with _unchanged(model):
+    if hooked := watched.changes(model):  # nothing can have changed yet but for hooks
+        raise NotCompilableError(", ".join(hooked))
+    with _unchanged(model), torch.enable_grad():
         return _compiled_module(model, watched)
 
 
@@ -449,17 +474,18 @@ def _difference(network: CompiledNetwork, density: float) -> str | None:
     found = network.record(events)
     if problem := _different_states(network.chain, wanted, found):
         return problem
-    returned = network(events)
-    own = wanted.out
-    pairs = [(own, returned)] if form.container is None else [*zip(own, returned, strict=True)]
-    for number, (mine, its) in enumerate(pairs, start=1):
-        if mine.shape != its.shape or not torch.allclose(mine, its, 1e-4, TIE, equal_nan=True):
+    its_returned, returned = wanted.out, network(events)
+    if form.container is None:
+        its_returned, returned = [its_returned], [returned]
+    its_loss = loss = torch.zeros(())
+    for number, (its, mine) in enumerate(zip(its_returned, returned, strict=True), start=1):
+        if its.shape != mine.shape or not torch.allclose(its, mine, 1e-4, TIE):
             return f"returned value {number} differs from that of its own forward"
+        weights = torch.randn_like(its)
+        its_loss = its_loss + (its * weights).sum()
+        loss = loss + (mine * weights).sum()
     if not network.module.training:
         return None
-    weights = [torch.randn_like(mine) for mine, _ in pairs]
-    its_loss = sum((mine * weight).sum() for (mine, _), weight in zip(pairs, weights, strict=True))
-    loss = sum((its * weight).sum() for (_, its), weight in zip(pairs, weights, strict=True))
     if problem := _different_gradients(network, its_loss, loss):
         return problem
     return _different_loss(network, events, wanted)
@@ -558,17 +584,6 @@ def _spiking_weights(chain: Layered) -> Iterator[None]:
     finally:
         for (fc, _), weight in zip(chain.layers, saved, strict=True):
             fc.weight.data.copy_(weight)
-
-
-def _check_hooks(model: nn.Module) -> None:
-    """Refuse modules with hooks, which the engine doesn't call."""
-    for name, module in model.named_modules():
-        for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"):
-            if getattr(module, hooks):
-                raise NotCompilableError(f"{name or 'it'} has hooks")
-    for name, parameter in model.named_parameters():
-        if parameter._backward_hooks:
-            raise NotCompilableError(f"{name} has hooks")
 
 
 @contextmanager

@@ -34,7 +34,7 @@ own, often only one of no steps (`delays_of`).
    membrane potentials, in place.
 4. The neurons above their threshold form the layer's own `EventList`, which the next layer reads.
 
-**How neurons adapt.** In a layer of the study's `AdaptiveLeaky`, a vector with a number for each
+**How neurons adapt.** In a layer of `AdaptiveLeaky`, a vector with a number for each
 neuron goes from step to step beside ``mem``. Other layers pass over both functions::
 
                                        row - 1    membrane of the step before
