@@ -22,7 +22,7 @@ LONG = {
         "cochlea",
         "committed_cores",
         "core_simulation",
-        "engine",
+        "compiled_engine",
         "handshake",
         "placing",
         "recordings",

@@ -9,8 +9,9 @@ from typing import Any
 
 from shd_corpus.files import atomic
 from shd_helpers.command import run
-from shd_helpers.paths import ROOT
+from shd_helpers.paths import OF_A_RUN, ROOT
 from shd_helpers.settings import setting_names
+from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import Recipe
 
 PAGE = ROOT / "docs" / "settings.md"
@@ -18,13 +19,12 @@ PAGE = ROOT / "docs" / "settings.md"
 INTRODUCTION = """\
 # Settings
 
-A run of notebook 3 has these settings. You can change them in the notebook, \
-with `make study ARGS="-p epochs 10"`, with papermill's `-p`, or in a [sweep \
-file](../sweeps/README.md). The defaults are those of notebook 3, not the \
-[recipe of the results](results.md#the-studys-network). A value that is out of its range is \
-refused before anything is trained.
-
-Try the settings with a star first.
+A run has these settings. Those with a star are in notebook 3, where `lr_step` is 5. All of them \
+are in [evidence/train.ipynb](../evidence/train.ipynb), which trains as notebook 3 does. \
+A [sweep](../sweeps/README.md) sets them with `notebook: train`. `make study ARGS="-p epochs 10"` \
+sets any of them, and executes that notebook if notebook 3 doesn't have one. The defaults are \
+not the [recipe of the results](results.md#the-studys-network). A value that is out of its range \
+is refused before anything is trained.
 """
 CLOSING = """\
 `augmented_copies` adds [augmented recordings](data.md#augmented-recordings). \
@@ -32,11 +32,6 @@ CLOSING = """\
 
 This page is generated: `python -m evidence.settings_page`.
 """
-# The ten that notebook 3 proposes to a reader.
-STARRED = {
-    *("dataset", "seed", "n_hidden", "beta", "surrogate", "slope", "epochs", "batch_size", "lr"),
-    "score_test",
-}
 # What each setting means. Groups are in the order of a run.
 DESCRIPTIONS = {
     "Data": {
@@ -133,12 +128,13 @@ def choices_of(field: Field) -> str:
 def render() -> str:
     """Write the page."""
     of = declared()
+    in_notebook_3 = notebook_parameters(OF_A_RUN[2])
     lines = [INTRODUCTION, "| setting | default | meaning |", "|---|---|---|"]
     for group, settings in DESCRIPTIONS.items():
         lines.append(f"| **{group}** | | |")
         for name, meaning in settings.items():
             field = of[name]
-            star = " *" if name in STARRED else ""
+            star = " *" if name in in_notebook_3 else ""
             row = (f"`{name}`{star}", default_of(field), choices_of(field) + meaning)
             lines.append("| " + " | ".join(row) + " |")
     return "\n".join([*lines, "", CLOSING])

@@ -1,4 +1,5 @@
 # The public names. `__init__.py` imports each when it is asked for; type checkers read this file.
+
 from .events.augmentation import Augmentation as Augmentation
 from .events.downsampling import Downsampling as Downsampling
 from .events.downsampling import SpikesToFrames as SpikesToFrames
@@ -6,9 +7,9 @@ from .events.event_lists import Events as Events
 from .events.loading import load_events as load_events
 from .figures.surrogate_plot import plot_surrogate as plot_surrogate
 from .hear import Listener as Listener
-from .network.adaptive import AdaptiveLeaky as AdaptiveLeaky
 from .network.config import NetworkConfig as NetworkConfig
 from .network.ensemble import Ensemble as Ensemble
+from .network.neurons import AdaptiveLeaky as AdaptiveLeaky
 from .network.spiking import SpikingNetwork as SpikingNetwork
 from .study.evaluation import evaluate as evaluate
 from .study.judgement import JudgeOptions as JudgeOptions

@@ -19,6 +19,8 @@ ROOT = PACKAGE.parent
 NOTEBOOKS = ROOT / "notebooks"
 # The notebooks that `make study` runs, in their order; none without a checkout
 OF_A_RUN = tuple(sorted(NOTEBOOKS.glob("0[1-4]_*.ipynb")))
+# It trains as notebook 3 does, without a lesson and with all settings. Sweeps call it `train`
+TRAIN = ROOT / "evidence" / "train.ipynb"
 
 
 class CheckoutError(ValueError):

@@ -5,7 +5,7 @@ import pytest
 import snntorch as snn
 import torch
 
-from shd_helpers.network.adaptive import AdaptiveLeaky
+from shd_engine.adaptive import AdaptiveLeaky
 from shd_helpers.network.surrogates import spike_grad
 
 

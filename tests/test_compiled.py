@@ -13,7 +13,7 @@ from shd_helpers.paths import ROOT
 
 FOLDERS = {
     path.parent.name: path.parents[1]
-    for base in ("", "packages/circuit", "packages/corpus")
+    for base in ("", "packages/circuit", "packages/corpus", "packages/engine")
     for path in (ROOT / base).glob("*/__init__.py")
 }
 PACKAGES = sorted(FOLDERS)
@@ -39,7 +39,7 @@ def imported_from_here(tree):
 
 
 def test_all_packages_with_compiled_functions_are_looked_at():
-    expected = {"shd_helpers.network.kernels", "shd_circuit.integer", "shd_corpus.cochlea.nerve"}
+    expected = {"shd_engine.kernels", "shd_circuit.integer", "shd_corpus.cochlea.nerve"}
     assert expected <= {*MODULES}
 
 

@@ -9,8 +9,8 @@ from neurobench.metrics.static import Footprint
 from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
 from neurobench.models import SNNTorchModel
 
+from shd_engine.network import weight_and_bias
 from shd_helpers.network.operation_counts import costs, late_spikes
-from shd_helpers.network.spiking import weight_and_bias
 from shd_helpers.study import training
 from tests.builders.events import make_events, random_events
 from tests.networks import spiking_network

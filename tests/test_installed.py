@@ -159,7 +159,14 @@ def test_the_wheel_has_the_package_its_types_and_all_pretrained_networks(wheel):
 
 def test_the_wheel_has_all_packages_of_the_study(user):
     names = sorted(package.name for package in PACKAGES)
-    assert names == ["shd_circuit", "shd_corpus", "shd_course", "shd_helpers", "shd_judge"]
+    assert names == [
+        "shd_circuit",
+        "shd_corpus",
+        "shd_course",
+        "shd_engine",
+        "shd_helpers",
+        "shd_judge",
+    ]
     code = [f"import {name}; print({name}.__file__)" for name in names]
     expected = [str(user.packages / name / "__init__.py") for name in names]
     assert user.python(*code) == expected

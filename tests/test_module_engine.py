@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from shd_engine import LayerStates
+from shd_engine.compiled_engine import unsupported
 from shd_helpers.network import choose_engine, module_engine
-from shd_helpers.network.compiled_engine import unsupported_by_compiled_engine
 from shd_helpers.network.engine import MODULE
 from shd_helpers.network.operation_counts import costs, uncounted_reason
-from shd_helpers.network.spiking import LayerStates
 from shd_helpers.study import TrainConfig, evaluate, fit, overfit, record_examples
 from tests.builders.events import random_events
 from tests.networks import spiking_network
@@ -88,7 +88,7 @@ def test_its_table_has_no_columns_of_spikes_that_nobody_counted():
     table = evaluation.predictions()
     wanted = {"utterance", "speaker", "label", "predicted", "confidence", "input_events"}
     assert wanted == {*table.columns}
-    assert "not a SpikingNetwork" in uncounted_reason(Counts())
+    assert "not a LayeredNetwork" in uncounted_reason(Counts())
     with pytest.raises(ValueError, match="operations can't be counted"):
         costs(Counts(), table, EVENTS.n_steps, EVENTS.n_units)
 
@@ -189,6 +189,6 @@ def test_frames_go_where_the_parameters_are():
     assert model(module_engine.frames_for(model, EVENTS, [0, 1])).shape == (2, 4)
     assert module_engine.device_of(nn.ReLU()).type == "cpu"
     spiking = spiking_network([20, 4], 0.9, "atan", 2.0, torch.Generator())
-    assert unsupported_by_compiled_engine(spiking) is None
-    reason = unsupported_by_compiled_engine(spiking.to("meta"))
+    assert unsupported(spiking) is None
+    reason = unsupported(spiking.to("meta"))
     assert reason == "its parameters are on the device meta"

@@ -9,8 +9,8 @@ import torch
 from snntorch import surrogate as snn_surrogate
 from torch import nn
 
+from shd_engine.adaptive import AdaptiveLeaky
 from shd_helpers.network import NetworkConfig, SpikingNetwork
-from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.study import evaluate, overfit
 from shd_helpers.user_code import UserCodeError
 from tests.builders.events import random_events

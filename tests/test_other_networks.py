@@ -28,7 +28,7 @@ from shd_helpers.study import (
     load_pretrained,
 )
 from shd_helpers.study.identity import identify_user_code, run_hash
-from shd_helpers.study.other_networks import other_network
+from shd_helpers.study.other_networks import other_network, with_layers_of
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, read_run
 from tests.builders.networks import DATA, EVENTS, GRID, SMALL, own, written
@@ -288,3 +288,54 @@ def test_no_file_that_a_network_names_runs_unless_it_is_trusted(
         with pytest.raises(RunError, match=r"there is no f in it"):
             load_pretrained(path, trust=True)
         assert (tmp_path / "ran").exists()
+
+
+class Plain(torch.nn.Module):
+    """The network of notebook 3, as a user writes it."""
+
+    def __init__(self, sizes, beta=0.95):
+        super().__init__()
+        self.fc1 = torch.nn.Linear(sizes[0], sizes[1])
+        self.lif1 = snn.Leaky(beta=beta, spike_grad=spike_grad("fast_sigmoid", 2.0))
+        self.fc2 = torch.nn.Linear(sizes[1], sizes[2])
+        self.lif2 = snn.Leaky(beta=beta, spike_grad=spike_grad("fast_sigmoid", 2.0))
+
+    def forward(self, frames):
+        mem1 = self.lif1.reset_mem()
+        mem2 = self.lif2.reset_mem()
+        outputs = []
+        for frame in frames:
+            spk1, mem1 = self.lif1(self.fc1(frame), mem1)
+            outputs.append(self.lif2(self.fc2(spk1), mem2))
+            mem2 = outputs[-1][1]
+        spikes, membranes = zip(*outputs, strict=True)
+        return torch.stack(spikes), torch.stack(membranes)
+
+
+class Doubled(Plain):
+    def forward(self, frames):
+        return super().forward(2 * frames)
+
+
+def test_a_users_module_lends_its_layers_to_the_studys_network():
+    """So that its run has the hash of the settings, and training it trains the network."""
+    recipe = Recipe.from_flat(SMALL)
+    torch.manual_seed(0)
+    sizes = GRID.n_units, recipe.network.n_hidden, len(EVENTS.class_names)
+    module = Plain(sizes, beta=recipe.network.step_beta(GRID.step_ms))
+    network = with_layers_of(module, recipe, EVENTS)
+    assert other_network(network, recipe, len(EVENTS.class_names)) is None
+    with torch.no_grad():
+        module.fc1.weight += 0.1
+    frames = torch.from_numpy(EVENTS.to_frames([0, 1]))
+    torch.testing.assert_close(network(frames), module(frames)[0].sum(0), rtol=0, atol=0)
+
+
+def test_a_module_that_computes_something_else_is_refused():
+    recipe = Recipe.from_flat(SMALL)
+    torch.manual_seed(0)
+    module = Doubled((GRID.n_units, recipe.network.n_hidden, len(EVENTS.class_names)))
+    with pytest.raises(
+        RunError, match=r"other class scores than the study's network .*compare\.md"
+    ):
+        with_layers_of(module, recipe, EVENTS)

@@ -115,8 +115,8 @@ def test_a_frozen_table_is_named_before_data_are_downloaded(monkeypatch, tmp_pat
     monkeypatch.setattr(
         "shd_helpers.sweeps.spec.obtain_and_identify", lambda _: {"name": "located"}
     )
-    with pytest.raises(SweepError, match=r"learning_rate_epochs_hd\.csv: .* frozen.*fddb86fa"):
-        read_sweep("learning_rate_epochs")
-    assert read_sweep("learning_rate_epochs", {"dataset": "spoken"}).runs[0].data
+    with pytest.raises(SweepError, match=r"surrogates_hd\.csv: .* frozen.*fddb86fa"):
+        read_sweep("surrogates")
+    assert read_sweep("surrogates", {"dataset": "spoken"}).runs[0].data
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
-    assert read_sweep("learning_rate_epochs").runs[0].data
+    assert read_sweep("surrogates").runs[0].data

@@ -9,7 +9,8 @@ import torch
 
 from shd_circuit import circuit_predictions, circuit_scores, integer_network
 from shd_helpers.events import Downsampling
-from shd_helpers.network import NetworkConfig, Quantization, build_network, compiled_engine
+from shd_helpers.network import NetworkConfig, Quantization, build_network
+from shd_helpers.network.engine import COMPILED
 from shd_helpers.network.quantization import (
     HEADROOM,
     integers,
@@ -72,7 +73,7 @@ def test_a_threshold_with_its_headroom_fits_into_the_membrane():
 def test_with_many_bits_the_circuit_does_what_the_floats_do(options):
     model, config, events = network(**options)
     counts, n_spikes = integer_network(model, config, GRID, FINE).evaluate(events)
-    floats, spikes = compiled_engine.evaluate_batch(model, events, np.arange(12))
+    floats, spikes = COMPILED.evaluate_batch(model, events, np.arange(12))
     assert spikes.sum(0).min() > 50
     assert abs(counts - floats.numpy()).max() <= 1 and abs(n_spikes - spikes.numpy()).max() <= 2
     assert (counts == floats.numpy()).mean() > 0.9
@@ -102,7 +103,7 @@ def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
     """Its scores are the floats' mean membranes, times the steps, in units of the readout."""
     model, config, events = small()
     made = integer_network(model, config, GRID, PRODUCT)
-    floats = compiled_engine.record(model, events, np.arange(12))
+    floats = COMPILED.record(model, events, np.arange(12))
     counts, n_spikes = made.evaluate(events)
     unit = (
         float(layer_integers(PRODUCT, model.fc2, model.lif2, 16)[1][0]) / 2 ** made.layers[1].shift
@@ -151,11 +152,11 @@ def test_a_step_goes_straight_through_to_the_floats():
     model, _, events = network()
     tuned = copy.deepcopy(model)
     round_weights(BITS, tuned)
-    compiled_engine.forward_backward(tuned, events, np.arange(12))
+    COMPILED.forward_backward(tuned, events, np.arange(12))
     own = model.fc1.weight.detach().clone()
     with low_precision_weights(BITS, model):
         assert torch.equal(model.fc1.weight, tuned.fc1.weight)
-        compiled_engine.forward_backward(model, events, np.arange(12))
+        COMPILED.forward_backward(model, events, np.arange(12))
     assert torch.equal(model.fc1.weight, own) and not torch.equal(own, tuned.fc1.weight)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter.grad, tuned.get_parameter(name).grad), name

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shd_corpus.checks import DatasetError
 from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, build_network
-from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.paths import OF_A_RUN, TRAIN
 from shd_helpers.study import TrainOptions, fit
 from shd_helpers.study.identity import obtain_and_identify, run_hash
 from shd_helpers.study.parameters import notebook_parameters
@@ -24,7 +24,7 @@ from shd_helpers.study.recipe import (
 from tests.builders.events import random_events
 from tests.toy import write_toy
 
-DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
+DEFAULTS = notebook_parameters(TRAIN)
 BITS = {"circuit": "3-8-12", "beta": 0.9375}
 VALUES = st.one_of(
     *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())),
@@ -32,14 +32,21 @@ VALUES = st.one_of(
 )
 
 
-def test_the_defaults_are_those_of_the_notebooks_and_pass():
-    """And are those of notebook 3's cell, name by name."""
+def test_the_defaults_are_those_of_the_notebook_with_all_settings():
     own = Recipe().flat()
     assert own == DEFAULTS
     assert {name: type(value) for name, value in own.items()} == {
         name: type(value) for name, value in DEFAULTS.items()
     }
     assert Recipe.from_flat(DEFAULTS) == Recipe()
+
+
+def test_notebook_3_has_few_settings_and_their_defaults_but_the_documents_schedule():
+    """The project's document halves the learning rate every 5 epochs."""
+    few = notebook_parameters(OF_A_RUN[2])
+    assert len(few) <= 18
+    assert {**few, "lr_step": 10} == {name: DEFAULTS[name] for name in few}
+    assert few["lr_step"] == 5
 
 
 def test_a_notebook_may_have_some_of_the_parameters():

@@ -62,7 +62,7 @@ def test_all_versions_of_python_hash_the_code_alike(python):
         "module = runpy.run_path(sys.argv[1])\n"
         "print(module['code_hash'](), module['hash_of']([sys.argv[2]]))"
     )
-    folders = [str(ROOT), str(ROOT / "packages" / "corpus")]
+    folders = [str(ROOT), *(str(ROOT / "packages" / name) for name in ("corpus", "engine"))]
     command = [python, "-I", "-c", code, versions.__file__, SOURCE, *folders]
     found = subprocess.run(command, capture_output=True, text=True)
     if "command not found" in found.stderr:  # a shim of a version that isn't chosen
@@ -166,7 +166,7 @@ def test_the_command_records_code_that_computes_the_same_and_no_other(copied):
 )
 def test_a_changed_kernel_is_found(copied, old, new):
     """The copy keeps compiled code: numba compiles only the file that was changed."""
-    change(copied / "shd_helpers" / "network" / "kernels.py", old, new)
+    change(copied / "packages" / "engine" / "shd_engine" / "kernels.py", old, new)
     found = run_command(copied)
     assert found.returncode == 1, found.stdout
     assert found.stderr.startswith("versions.py: NUMERICS is")

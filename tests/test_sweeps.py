@@ -321,10 +321,13 @@ def test_a_share_that_is_none_is_refused(home, text, monkeypatch):
     assert home.log() == [] and not home.table.exists()
 
 
-def test_a_sweep_of_the_training_notebook(home, scheduler):
+@pytest.mark.parametrize(
+    ("notebook", "more"), [("03_model_training", {}), ("train", {"n_delays": 2})]
+)
+def test_a_sweep_of_a_notebook_that_trains(notebook, more, home, scheduler):
     home.write(
-        notebook="03_model_training",
-        fixed={"dataset": small_data(), "epochs": 2, "n_hidden": 16, "batch_size": 32},
+        notebook=notebook,
+        fixed={"dataset": small_data(), "epochs": 2, "n_hidden": 16, "batch_size": 32, **more},
         grid={"lr": [2.0e-3]},
         seeds=[3],
         keep_predictions=True,
@@ -342,7 +345,7 @@ def test_a_sweep_of_the_training_notebook(home, scheduler):
     correct = predictions.label == predictions.predicted
     assert correct.mean() == info["scores"]["test"]
     assert correct[predictions.seen].mean() == info["scores"]["test_seen"]
-    executed = nbformat.read(folder / "03_model_training.ipynb", 4)
+    executed = nbformat.read(folder / f"{notebook}.ipynb", 4)
     assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")
 
 

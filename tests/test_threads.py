@@ -63,4 +63,7 @@ def test_training_and_evaluation_with_either_engine(toy_dir, monkeypatch, engine
     fit(model, few, few, TrainConfig(epochs=1), generator, options=TrainOptions(engine=engine.name))
     evaluate(model, few, engine.name)
     threads = 1 if engine is SNNTORCH_LOOP else 3
-    assert set(calls) == {("forward_backward", threads), (engine.evaluate_batch.__name__, threads)}
+    assert set(calls) == {
+        (engine.forward_backward.__name__, threads),
+        (engine.evaluate_batch.__name__, threads),
+    }

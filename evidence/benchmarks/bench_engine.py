@@ -21,10 +21,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import shd_engine
 from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, Events, load_pair
-from shd_helpers.network import NetworkConfig, SpikingNetwork, compiled_engine
-from shd_helpers.network import module_engine as reference
+from shd_helpers.network import NetworkConfig, SpikingNetwork
+from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP
 from shd_helpers.paths import data_dir
 
 SIZES = (183, 256, 10)
@@ -89,8 +90,8 @@ def compiled(events: Events, index: np.ndarray):
     """Set up this repository's engine."""
     model = network()
     return (
-        lambda: compiled_engine.forward_backward(model, events, index),
-        lambda: compiled_engine.evaluate_batch(model, events, index),
+        lambda: COMPILED.forward_backward(model, events, index),
+        lambda: COMPILED.evaluate_batch(model, events, index),
         SNNTORCH,
     )
 
@@ -280,7 +281,7 @@ def pairwise(events: Events, batch: int, rounds: int) -> list[dict]:
 
 def larger(events: Events, rounds: int) -> list[dict]:
     """Time a training step of larger networks with both engines, round by round."""
-    engines = {"compiled": compiled_engine, "snntorch loop": reference}
+    engines = {"compiled": COMPILED, "snntorch loop": SNNTORCH_LOOP}
     late = tuple(range(0, 80, 10))
     networks: dict[str, tuple[tuple, tuple, dict]] = {
         "eight delays": (SIZES, late, {}),
@@ -307,6 +308,52 @@ def larger(events: Events, rounds: int) -> list[dict]:
     return out
 
 
+class OwnModule(nn.Module):
+    """The study's network as a user of snntorch writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        (self.fc1, self.lif1), (self.fc2, self.lif2) = network().layers
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the output layer's spikes and membranes, (steps, batch, classes)."""
+        mem1 = self.lif1.reset_mem()
+        mem2 = self.lif2.reset_mem()
+        spks = []
+        mems = []
+        for step in x:
+            spk1, mem1 = self.lif1(self.fc1(step), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            spks.append(spk2)
+            mems.append(mem2)
+        return torch.stack(spks), torch.stack(mems)
+
+
+def own_module(events: Events, rounds: int) -> list[dict]:
+    """Time a training step of a user's module, compiled and in its own loop, round by round."""
+    module = OwnModule()
+    fast = shd_engine.compile(module, strict=True)
+    parameters = list(module.parameters())
+    out = []
+    for batch in (128, 32, 8):
+        index = np.arange(batch)
+        x, y = to_frames(events, index)
+        variants = {
+            "loss_and_gradients": lambda i=index, y=y: fast.loss_and_gradients(events, y, i),
+            "any loss": lambda i=index, y=y: backward(fast(events, i)[0].sum(0), y, parameters),
+            "any loss, dense input": lambda x=x, y=y: backward(fast(x)[0].sum(0), y, parameters),
+            "snntorch loop": lambda x=x, y=y: backward(module(x)[0].sum(0), y, parameters),
+        }
+        times: dict[str, list[float]] = {variant: [] for variant in variants}
+        for _ in range(rounds):
+            for variant, step in variants.items():
+                times[variant].append(clock(step))
+        for variant, own in times.items():
+            ratio = median(a / b for a, b in zip(times["snntorch loop"], own, strict=True))
+            out.append(row("training step, own module", variant, batch, median(own), ratio))
+    return out
+
+
 def growth(rounds: int) -> list[dict]:
     """Time a step at four sizes each of steps, batch and events; the ratio is to the smallest."""
     sizes = {
@@ -322,9 +369,7 @@ def growth(rounds: int) -> list[dict]:
             for (_, events, batch), column in zip(cases, times, strict=True):
                 column.append(
                     clock(
-                        lambda e=events, b=batch: compiled_engine.forward_backward(
-                            model, e, np.arange(b)
-                        )
+                        lambda e=events, b=batch: COMPILED.forward_backward(model, e, np.arange(b))
                     )
                 )
         x = np.array([n for n, *_ in cases], float)
@@ -342,7 +387,7 @@ def growth(rounds: int) -> list[dict]:
 
 def task_memory(which: str) -> None:
     """Print by how many bytes one step raises the process's peak."""
-    run = {"compiled": compiled_engine, "snntorch loop": reference}[which]
+    run = {"compiled": COMPILED, "snntorch loop": SNNTORCH_LOOP}[which]
     events = utterances()[0]
     model = network()
     run.forward_backward(model, events, np.arange(2))
@@ -364,7 +409,7 @@ def task_first_call() -> None:
     model = network()
     for _ in range(2):
         start = time.perf_counter()
-        compiled_engine.forward_backward(model, events, np.arange(8))
+        COMPILED.forward_backward(model, events, np.arange(8))
         print(time.perf_counter() - start)
 
 
@@ -372,13 +417,13 @@ def task_worker(seconds: float = 4.0) -> None:
     """Wait for a line, then print how many steps a second are done."""
     events = utterances()[0]
     model = network()
-    compiled_engine.forward_backward(model, events, np.arange(128))
+    COMPILED.forward_backward(model, events, np.arange(128))
     print("ready", flush=True)
     sys.stdin.readline()
     start = time.perf_counter()
     n = 0
     while time.perf_counter() < start + seconds:
-        compiled_engine.forward_backward(model, events, np.arange(128))
+        COMPILED.forward_backward(model, events, np.arange(128))
         n += 1
     print(n / (time.perf_counter() - start), flush=True)
 
@@ -437,7 +482,7 @@ def processes() -> list[dict]:
 def least_work(events: Events, batch: int) -> tuple[int, int]:
     """Return how many operations a training step needs at least, and how many bytes it moves."""
     _, hidden, classes = SIZES
-    _, n_spikes = compiled_engine.evaluate_batch(network(), events, np.arange(batch))
+    _, n_spikes = COMPILED.evaluate_batch(network(), events, np.arange(batch))
     n_events = int(events.offsets[batch] - events.offsets[0])
     cells = batch * events.n_steps * hidden
     operations = (
@@ -527,6 +572,7 @@ def rows(rounds: int = 7) -> list[dict]:
         if (r["benchmark"], r["variant"]) == ("training step", "compiled")
     )
     table += larger(events, rounds)
+    table += own_module(events, rounds)
     return table + memory() + growth(rounds) + processes() + first_call() + floor(events, step_s)
 
 

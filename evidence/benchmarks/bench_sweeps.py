@@ -10,14 +10,12 @@ from pathlib import Path
 
 from shd_helpers import data as datasets
 from shd_helpers.events import Downsampling, load_pair
-from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.paths import TRAIN
 from shd_helpers.study.notebooks import execute_run
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.workers import Workers
 from tests.toy import write_toy
-
-NOTEBOOK = NOTEBOOKS / "03_model_training.ipynb"
 
 
 @contextmanager
@@ -36,7 +34,7 @@ def write_sweep(folder: Path, points: int, epochs: int) -> Path:
     """Write toy data and a sweep of them."""
     write_toy(folder / "toy", seed=0, takes=10)
     fixed = {"dataset": str(folder / "toy"), "language": "both", "epochs": epochs}
-    sweep: dict = {"name": "bench", "notebook": NOTEBOOK.stem, "fixed": fixed}
+    sweep: dict = {"name": "bench", "notebook": TRAIN.stem, "fixed": fixed}
     sweep |= {"grid": {"slope": [2.0]}, "seeds": list(range(points))}
     path = folder / "bench.yaml"
     path.write_text(json.dumps(sweep))  # which is YAML, too
@@ -46,7 +44,7 @@ def write_sweep(folder: Path, points: int, epochs: int) -> Path:
 def one_after_the_other(path: Path) -> None:
     """Execute a sweep's notebooks as a loop would."""
     for run in read_sweep(path).runs:
-        execute_run({NOTEBOOK: run.parameters}, run.folder)
+        execute_run({TRAIN: run.parameters}, run.folder)
 
 
 def sweep_on_two_workers(path: Path) -> None:
@@ -58,7 +56,7 @@ def sweep_on_two_workers(path: Path) -> None:
 def rows(points: int = 8, epochs: int = 30) -> list[dict]:
     """Time the same runs both ways, once each, about four minutes on two cores.
 
-    The loop's runs may use all cores, as notebook 3 by itself does; a worker's use one.
+    The loop's runs may use all cores, as the notebook by itself does; a worker's use one.
     """
     variants = {
         "one after the other": one_after_the_other,

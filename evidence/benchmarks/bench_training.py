@@ -59,7 +59,7 @@ def epochs(data: Path, repeats: int) -> list[dict]:
 def left_out(data: Path, folder: Path) -> dict:
     """Time a run for every speaker; the ratio is the share of the workers' time not in training."""
     fixed = {"dataset": str(data), "protocol": "leave_one_speaker_out", "epochs": EPOCHS}
-    sweep: dict = {"name": "left_out", "notebook": "03_model_training", "fixed": fixed}
+    sweep: dict = {"name": "left_out", "notebook": "train", "fixed": fixed}
     parts = load_subsets(obtain(str(data)), Downsampling(), "english", Split(), 0)
     speakers = {int(speaker) for part in parts if part for speaker in part.speakers}
     sweep |= {"grid": {"held_out": sorted(speakers)}, "seeds": [0]}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shd_corpus.shd_file import N_CHANNELS
+from shd_engine.event_lists import check_offsets, check_values, checked_utterances
 
 if TYPE_CHECKING:
     from shd_helpers.events.torch_dataset import EventsDataset
@@ -78,9 +79,9 @@ class Events:
     def __post_init__(self) -> None:
         """Check what would give wrong results without an error."""
         _check_sizes(self)
-        _check_values("steps", self.steps, self.n_steps)
-        _check_values("units", self.units, self.n_units)
-        _check_values("labels", self.labels, len(self.class_names))
+        check_values("steps", self.steps, self.n_steps)
+        check_values("units", self.units, self.n_units)
+        check_values("labels", self.labels, len(self.class_names))
 
     @property
     def cut_share(self) -> float:
@@ -219,52 +220,7 @@ def _check_sizes(events: Events) -> None:
                 f"{name}: has the length {len(values)} instead of {size}. There are "
                 f"{len(events.steps)} steps and {n_utterances} labels"
             )
-    begins_and_ends = (events.offsets[0], events.offsets[-1])
-    if begins_and_ends != (0, len(events.steps)) or (np.diff(events.offsets) < 0).any():
-        raise ValueError(
-            f"offsets: must ascend from 0 to {len(events.steps)}, the number of events. Give "
-            "np.cumsum([0, *sizes]), with the number of events of each utterance"
-        )
-
-
-def _check_values(name: str, values: np.ndarray, stop: int) -> None:
-    """Raise ValueError if an array has anything but whole numbers from 0 to `stop` - 1."""
-    if len(values) == 0:
-        return
-    if getattr(values, "ndim", 0) != 1 or values.dtype.kind not in "iu":
-        raise ValueError(f"{name}: must be an array of whole numbers, with one axis")
-    if not 0 <= values.min() <= values.max() < stop:
-        raise ValueError(
-            f"{name}: has values from {values.min()} to {values.max()}, but must have 0 to "
-            f"{stop - 1}"
-        )
-
-
-def checked_utterances(index: Sequence[int] | np.ndarray, n_utterances: int) -> np.ndarray:
-    """Return the indices of some utterances as an array, after checking them.
-
-    Without the check, numpy would read a mask as the indices 0 and 1. A negative index would belong
-    to one utterance among the labels, and to another among the offsets.
-    """
-    values = np.asarray(index)
-    if values.dtype == bool:
-        raise ValueError(
-            "index: is a mask of True and False, but must be the numbers of utterances. Give "
-            "np.flatnonzero(mask)"
-        )
-    if values.ndim != 1:
-        raise ValueError(
-            f"index: has the shape {values.shape}, but must be a list of numbers of utterances. "
-            "Of what np.where(mask) returns, give the first entry"
-        )
-    if values.size and (values.dtype.kind not in "iuf" or (values % 1 != 0).any()):
-        raise ValueError("index: must be whole numbers, those of utterances")
-    if values.size and not 0 <= values.min() <= values.max() < n_utterances:
-        raise IndexError(
-            f"index: has values from {values.min()} to {values.max()}, but there are "
-            f"{n_utterances} utterances, which count from 0"
-        )
-    return values.astype(np.int64, copy=False)
+    check_offsets(events.offsets, len(events.steps))
 
 
 def have_equal_arrays(first: Events, second: Events, names: Sequence[str]) -> bool:

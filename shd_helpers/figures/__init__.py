@@ -5,6 +5,7 @@ from lazy_loader import attach
 from shd_helpers.figures import style  # noqa: F401  # its import sets the look
 
 _MODULES = {
+    "sweep_plot": ("heat_map",),
     "surrogate_plot": ("plot_surrogate",),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "point_at", "save"),
 }

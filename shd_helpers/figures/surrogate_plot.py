@@ -4,10 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from shd_engine.surrogates import spikes_and_derivative
 from shd_helpers.figures.style import INK, legend_above
 from shd_helpers.network.surrogates import (
     SpikeGrad,
-    spikes_and_derivative,
     surrogate_named,
     surrogate_of_function,
 )

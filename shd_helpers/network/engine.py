@@ -1,8 +1,9 @@
 """Engines, which run a network on a batch, and how one is chosen.
 
-The *compiled engine* (`network.compiled_engine`) trains the study's networks. *snntorch's loop* is
-the readable engine with the same arithmetic. Both compute a `SpikingNetwork`. Any other module is
-run by its own ``forward``. The last two are in `network.module_engine`.
+The *compiled engine*, the package `shd_engine`, trains the study's networks, and modules that
+`shd_engine.compile` can compile. *snntorch's loop* is the readable engine with the same arithmetic
+for a `SpikingNetwork`. Any other module is run by its own ``forward``. The last two are in
+`network.module_engine`.
 
 Threads are set here, too: see `one_thread`.
 """
@@ -11,20 +12,20 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from snntorch import Leaky
 from torch import nn
 
 from shd_corpus.checks import check_choice
+from shd_engine import CompiledNetwork, LayeredNetwork, LayerStates, NotCompilableError, compile
+from shd_engine.event_lists import Index
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network import compiled_engine, module_engine
-from shd_helpers.network.compiled_engine import unsupported_by_compiled_engine
+from shd_helpers.network import module_engine
 from shd_helpers.network.ensemble import Ensemble
-from shd_helpers.network.module_engine import Index
-from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 # How many times as long as the compiled engine snntorch's loop takes for a training step of the
 # study's network, in batches of 128 and of 8 utterances: see results/bench.csv.
@@ -51,17 +52,36 @@ def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
     return np.asarray(scores).argmax(-1)
 
 
-COMPILED = Engine(
-    "compiled",
-    compiled_engine.forward_backward,
-    compiled_engine.evaluate_batch,
-    compiled_engine.record,
-)
+@lru_cache(maxsize=8)  # a module is compiled once, though an engine is chosen for every epoch
+def _compiled(model: nn.Module) -> CompiledNetwork:
+    """Return a compiled module; NotCompilableError, which isn't cached, if it can't be compiled."""
+    network = compile(model, strict=True)
+    if network.readout is None:
+        raise NotCompilableError("its forward returns neither numbers of spikes nor mean membranes")
+    return network
+
+
+def _forward_backward(model: nn.Module, events: Events, index: Index) -> tuple[float, torch.Tensor]:
+    return _compiled(model).loss_and_gradients(events, events.labels[index], index)
+
+
+def _evaluate_batch(
+    model: nn.Module, events: Events, index: Index
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return _compiled(model).evaluate(events, index)
+
+
+def _record(model: nn.Module, events: Events, index: Index) -> LayerStates:
+    with torch.no_grad():
+        return _compiled(model).record(events, index)
+
+
+COMPILED = Engine("compiled", _forward_backward, _evaluate_batch, _record)
 SNNTORCH_LOOP = Engine(
     "snntorch",
     module_engine.forward_backward,
     module_engine.evaluate_spiking_batch,
-    module_engine.record_spiking,
+    module_engine.record,
 )
 MODULE = Engine(
     "module",
@@ -99,10 +119,10 @@ def _engine_of_members(name: str, ensemble: Ensemble) -> Engine:
 
 
 def runs_in_loop(model: nn.Module) -> bool:
-    """Tell whether a network is a `SpikingNetwork` whose ``forward`` is that of this class."""
-    if not isinstance(model, SpikingNetwork):
+    """Tell whether a network is a `LayeredNetwork` whose ``forward`` is that of this class."""
+    if not isinstance(model, LayeredNetwork):
         return False
-    return inspect.getattr_static(model, "forward") is SpikingNetwork.forward
+    return inspect.getattr_static(model, "forward") is LayeredNetwork.forward
 
 
 def choose_engine(name: str, model: nn.Module) -> Engine:
@@ -114,14 +134,17 @@ def choose_engine(name: str, model: nn.Module) -> Engine:
         )
     if isinstance(model, Ensemble):
         return _engine_of_members(name, model)
-    if not isinstance(model, SpikingNetwork):
-        return MODULE
     engine = SNNTORCH_LOOP if runs_in_loop(model) else MODULE
-    if name == SNNTORCH_LOOP.name:
+    is_spiking = any(isinstance(module, Leaky) for module in model.modules())
+    if name == SNNTORCH_LOOP.name or not is_spiking:
         return engine
-    reason = unsupported_by_compiled_engine(model)
-    if reason is None:
+    try:
+        if _compiled(model).changes():
+            _compiled.cache_clear()
+            _compiled(model)
         return COMPILED
+    except NotCompilableError as error:
+        reason = error
     what = "snntorch's loop" if engine is SNNTORCH_LOOP else "the network's own forward"
     fewest, most = SLOWDOWN
     warn_once(

@@ -1,26 +1,24 @@
 """The engines that run PyTorch modules: frames in, class scores out, gradients by autograd.
 
 A network is any `torch.nn.Module` whose ``forward`` takes frames, zeros and ones of shape (steps,
-batch, units), and returns class scores of shape (batch, classes). Nothing else is required. The
-functions are those of the other engines, so that `study.training` trains every network alike.
-Frames are moved to the device that the network's parameters are on.
+batch, units), and returns class scores of shape (batch, classes), or the output layer's spikes and
+membranes of all steps, of which the spikes are counted. Nothing else is required. The functions
+are those of the other engines, so that `study.training` trains every network alike. Frames are
+moved to the device that the network's parameters are on.
 
-snntorch's loop is this engine for a `SpikingNetwork`. It also counts and records the spikes of all
-layers (`evaluate_spiking_batch`, `record_spiking`), which other modules don't tell.
+snntorch's loop is this engine for a `SpikingNetwork`. It also counts the spikes of all layers
+(`evaluate_spiking_batch`), which other modules don't tell.
 """
 
 import itertools
-from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from shd_engine import CompiledNetwork, LayeredNetwork, LayerStates
+from shd_engine.event_lists import Index
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network.spiking import LayerStates, SpikingNetwork
-
-Index = Sequence[int] | np.ndarray
 
 
 def forward_backward(model: nn.Module, events: Events, index: Index) -> tuple[float, torch.Tensor]:
@@ -74,18 +72,13 @@ def record(model: nn.Module, events: Events, index: Index) -> LayerStates:
 
 @torch.no_grad()
 def evaluate_spiking_batch(
-    model: SpikingNetwork, events: Events, index: Index
+    model: LayeredNetwork, events: Events, index: Index
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a batch forward; count spikes."""
-    recording = record_spiking(model, events, index)
+    recording = model.record(frames_for(model, events, index))
     layers = [*recording.hidden_spk, recording.spk]
     n_spikes = torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
     return model.scores(recording).cpu(), n_spikes.cpu()
-
-
-def record_spiking(model: SpikingNetwork, events: Events, index: Index) -> LayerStates:
-    """Run a batch forward and keep the spikes and membranes of all layers."""
-    return model.record(frames_for(model, events, index))
 
 
 def can_record(model: nn.Module) -> bool:
@@ -109,7 +102,10 @@ def frames_for(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
 def _class_scores(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
     """Run a batch forward, check what the network returns, and return it."""
     frames = frames_for(model, events, index)
-    scores = model(frames)
+    module = model.module if isinstance(model, CompiledNetwork) else model
+    scores = module(frames)
+    if type(scores) is tuple and [getattr(each, "ndim", 0) for each in scores] == [3, 3]:
+        scores = scores[0].sum(0)  # of spikes and membranes, the spikes are counted
     wanted = (len(index), len(events.class_names))
     problem = _problem(scores, wanted, tuple(frames.shape))
     if problem:

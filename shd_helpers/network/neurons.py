@@ -16,18 +16,13 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from shd_helpers.network.adaptive import AdaptiveLeaky
+from shd_engine.adaptive import AdaptiveLeaky
+from shd_engine.network import NEURON_FORM, NeuronError, initial_state, take_step
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.surrogates import SpikeGrad
 from shd_helpers.user_code import UserCodeError
 
 NeuronFactory = Callable[..., nn.Module]
-State = tuple[torch.Tensor, ...]
-FORM = (
-    "A neuron follows snntorch's convention: reset_mem() returns its states, and "
-    "neuron(currents, *states) returns spikes and the new states, the membrane last, all of the "
-    "shape of the currents."
-)
 
 
 def own_neurons(
@@ -88,7 +83,7 @@ def foreign_neurons(
             "RLeaky and RSynaptic also need linear_features=n."
         ) from error
     if not isinstance(lif, nn.Module):
-        raise UserCodeError(f"{name}: the function returned a {type(lif).__name__}. {FORM}")
+        raise UserCodeError(f"{name}: the function returned a {type(lif).__name__}. {NEURON_FORM}")
     _forget(lif)
     _try_out(lif, n, name)
     if getattr(lif, "spike_grad", spike_grad) is not spike_grad:
@@ -108,71 +103,22 @@ def with_seed(generator: torch.Generator, make: Callable[[], Any]) -> Any:
         return make()
 
 
-def initial_state(lif: nn.Module) -> State:
-    """Return the states of a layer's neurons at rest."""
-    state = lif.reset_mem()  # type: ignore[operator]
-    return tuple(state) if isinstance(state, tuple | list) else (state,)
-
-
-def take_step(
-    lif: nn.Module, cur: torch.Tensor, state: State, name: str
-) -> tuple[torch.Tensor, State]:
-    """Take one step with a layer's neurons."""
-    out = lif(cur, *state)
-    called = f"{name}: {type(lif).__name__}"
-    _check_number_of_values(out, len(state), called)
-    spk = out[0]
-    new_state = tuple(out[-len(state) :])
-    _check_shape(spk, "spikes", cur, called)
-    for number, values in enumerate(new_state, start=1):
-        _check_shape(values, f"state {number}", cur, called)
-    return spk, new_state
-
-
-def _check_number_of_values(out: object, n_states: int, called: str) -> None:
-    """Raise UserCodeError if a neuron returned fewer values than spikes and its new states.
-
-    Most neurons return the spikes and then all states, which is one value more than the states. But
-    the spikes of RLeaky and RSynaptic are a state, too, which they feed back. They are the first of
-    the returned values and the first state at once, so that there are only as many values as
-    states.
-    """
-    n_values = len(out) if isinstance(out, tuple | list) else 1
-    if n_values < max(2, n_states):
-        returned = "one value" if not isinstance(out, tuple | list) else f"{n_values} values"
-        raise UserCodeError(
-            f"{called} returned {returned} for currents and {n_states} states. {FORM}"
-        )
-
-
-def _check_shape(values: object, what: str, cur: torch.Tensor, called: str) -> None:
-    """Raise UserCodeError if what a neuron returned isn't a tensor of the shape of its currents."""
-    if isinstance(values, torch.Tensor) and values.shape == cur.shape:
-        return
-    # Numbers and texts have no shape, and a tensor of one number has an empty one.
-    shape = tuple(getattr(values, "shape", ())) or type(values).__name__
-    raise UserCodeError(
-        f"{called} returned {what} of shape {shape} for currents of shape {tuple(cur.shape)}. "
-        f"{FORM}"
-    )
-
-
 def _try_out(lif: nn.Module, n: int, name: str) -> None:
     """Take two steps with new neurons, and raise UserCodeError if they break the convention."""
     if not callable(getattr(lif, "reset_mem", None)):
-        raise UserCodeError(f"{name}: {type(lif).__name__} has no method reset_mem. {FORM}")
+        raise UserCodeError(f"{name}: {type(lif).__name__} has no method reset_mem. {NEURON_FORM}")
     cur = torch.linspace(-1, 2, 2 * n).view(2, n)
     try:
         with torch.no_grad():
             state = initial_state(lif)
             for _ in range(2):
                 _, state = take_step(lif, cur, state, name)
-    except UserCodeError:
-        raise
+    except NeuronError as error:
+        raise UserCodeError(str(error)) from error
     except Exception as error:
         raise UserCodeError(
             f"{name}: a step with {type(lif).__name__} and currents of shape (2, {n}) raised "
-            f"{type(error).__name__}: {error}. {FORM}"
+            f"{type(error).__name__}: {error}. {NEURON_FORM}"
         ) from error
     if not torch.isfinite(state[-1]).all():
         raise UserCodeError(

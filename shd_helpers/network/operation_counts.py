@@ -14,12 +14,13 @@ from snntorch import Leaky
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from shd_engine.adaptive import AdaptiveLeaky
+from shd_engine.network import unfamiliar_component
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.ensemble import Ensemble
-from shd_helpers.network.spiking import SpikingNetwork, unfamiliar_component
+from shd_helpers.network.spiking import SpikingNetwork
 
 if TYPE_CHECKING:
     import pandas as pd

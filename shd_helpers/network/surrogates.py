@@ -25,10 +25,15 @@ import torch
 from snntorch import surrogate
 
 from shd_corpus.checks import check_choice
-from shd_helpers.network import kernels
+from shd_engine.surrogates import (
+    SpikeGrad,
+    atan_derivative,
+    autograd_derivative,
+    fast_sigmoid_derivative,
+    sigmoid_derivative,
+)
 from shd_helpers.user_code import UserCodeError, is_reference, load_object
 
-SpikeGrad = Callable[[torch.Tensor], torch.Tensor]
 Curve = Callable[[np.ndarray, float], np.ndarray]
 # At these distances from the threshold a user's function is tried.
 SAMPLED = np.linspace(-3, 3, 64)
@@ -45,59 +50,36 @@ class Surrogate:
     curve: Curve
     # The derivative of `curve` with respect to x, with the same arguments.
     derivative: Curve
-    # The number by which `kernels.step_back` knows the derivative. Without a number, networks with
-    # this surrogate are trained in snntorch's loop.
-    kind: int | None = None
-    # The kernel works with the slope times this number.
-    kernel_slope: float = 1.0
 
 
 def _fast_sigmoid(x: np.ndarray, slope: float) -> np.ndarray:
     return x / (1 + slope * np.abs(x))
 
 
-def _fast_sigmoid_derivative(x: np.ndarray, slope: float) -> np.ndarray:
-    return 1 / (1 + slope * np.abs(x)) ** 2
-
-
 def _atan(x: np.ndarray, slope: float) -> np.ndarray:
     return np.arctan(np.pi * x * slope / 2) / np.pi
-
-
-def _atan_derivative(x: np.ndarray, slope: float) -> np.ndarray:
-    return (slope / 2) / (1 + (np.pi * x * slope / 2) ** 2)
 
 
 def _sigmoid(x: np.ndarray, slope: float) -> np.ndarray:
     return 0.5 * (1 + np.tanh(slope * x / 2))  # the logistic function, without overflow
 
 
-def _sigmoid_derivative(x: np.ndarray, slope: float) -> np.ndarray:
-    decay = np.exp(-slope * np.abs(x))  # the derivative is even: this side can't overflow
-    return slope * decay / (1 + decay) ** 2
-
-
-# Another surrogate needs an entry here, its name in `config.SURROGATES`, and a branch in
-# `kernels.step_back` to be compiled.
+# Another surrogate needs an entry here, and its name in `config.SURROGATES`.
 TABLE = {
     "fast_sigmoid": Surrogate(
         make_spike_grad=surrogate.fast_sigmoid,
         curve=_fast_sigmoid,
-        derivative=_fast_sigmoid_derivative,
-        kind=kernels.FAST_SIGMOID,
+        derivative=fast_sigmoid_derivative,
     ),
     "atan": Surrogate(
         make_spike_grad=surrogate.atan,
         curve=_atan,
-        derivative=_atan_derivative,
-        kind=kernels.ATAN,
-        kernel_slope=np.pi / 2,  # of x in the formula above
+        derivative=atan_derivative,
     ),
     "sigmoid": Surrogate(
         make_spike_grad=surrogate.sigmoid,
         curve=_sigmoid,
-        derivative=_sigmoid_derivative,
-        kind=kernels.SIGMOID,
+        derivative=sigmoid_derivative,
     ),
 }
 
@@ -167,7 +149,7 @@ def true_step(x: torch.Tensor) -> torch.Tensor:
 def spike_grad(name: str, slope: float) -> SpikeGrad:
     """Return the function that snntorch takes as `spike_grad`, of the named surrogate."""
     function = surrogate_named(name).make_spike_grad(slope)
-    # snntorch hides both in a closure, and the engine needs them.
+    # snntorch hides both in a closure, and the description of a network names them.
     function.surrogate = name  # type: ignore[attr-defined]
     function.slope = slope  # type: ignore[attr-defined]
     return function
@@ -184,20 +166,6 @@ def curve(name: str, x: np.ndarray, slope: float) -> np.ndarray:
 def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     """Return the derivative of `curve`, by its formula."""
     return surrogate_named(name).derivative(x, slope)
-
-
-def spikes_and_derivative(function: SpikeGrad, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the spikes of a surrogate, and the derivative that its backward pass uses."""
-    leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-    spk = function(leaf)
-    (slopes,) = torch.autograd.grad(spk.sum(), leaf)
-    return spk.detach().numpy(), slopes.numpy()
-
-
-def autograd_derivative(function: SpikeGrad, x: np.ndarray) -> np.ndarray:
-    """Return the derivative that a surrogate's backward pass uses."""
-    _, slopes = spikes_and_derivative(function, x)
-    return slopes
 
 
 def running_integral(function: SpikeGrad, x: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ _MODULES = {
         "start_run",
     ),
     "judgement": ("JudgeOptions", "Judgement", "judge"),
+    "other_networks": ("with_layers_of",),
     "recipe": ("Recipe",),
     "run_folder": ("classes_in_words", "read_run"),
     "summary": ("summarize",),

@@ -17,7 +17,7 @@ of the code doesn't count, so a comment or a moved function outdates no result.
 3. `NUMERICS`, the version of what the code computes. Whoever changes a default increases it, too.
 4. The description of the network, if it isn't the one that the settings build.
 
-An example has these parameters (in notebook 3 there are more) and this data:
+An example has these parameters (a run has more) and this data:
 
     {"dataset": "hd", "run_name": "mine", "language": "german", "slope": 3.0, "seed": 0}
 

@@ -25,7 +25,15 @@ from shd_helpers.command import run
 from shd_helpers.data import dataset_name, n_channels_of, obtain
 from shd_helpers.events import concatenate, cut_sentence, load_pair
 from shd_helpers.extras import from_extra
-from shd_helpers.paths import OF_A_RUN, ROOT, folder_variables, need_checkout, runs_dir
+from shd_helpers.paths import (
+    NOTEBOOKS,
+    OF_A_RUN,
+    ROOT,
+    TRAIN,
+    folder_variables,
+    need_checkout,
+    runs_dir,
+)
 from shd_helpers.study.identity import obtain_copies
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
@@ -33,6 +41,7 @@ from shd_helpers.study.run_folder import RunError, classes_in_words, read_run
 
 # Notebooks of a run that the others need nothing of. They are executed at the same time.
 INDEPENDENT = ("01_data_preprocessing", "02_surrogate_visualization")
+TRAINING = NOTEBOOKS / "03_model_training.ipynb"
 
 
 def report(
@@ -84,7 +93,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _parameters(given: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], Recipe]:
     """Return the parameters of the command line, and the recipe that they give, checked."""
     defaults: dict[str, Any] = {}
-    for path in OF_A_RUN:
+    for path in (TRAIN, *OF_A_RUN):  # notebook 3 may have other defaults than `train`
         defaults |= notebook_parameters(path)
     parameters = {name: literal(text, defaults.get(name)) for name, text in given}
     check_parameters(parameters, defaults)
@@ -108,12 +117,19 @@ def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:
 
 
 def _run_study(parameters: Mapping[str, Any], folder: Path) -> None:
-    """Execute the notebooks of a run into its folder, each with those parameters that it has."""
+    """Execute the notebooks of a run into its folder, each with those parameters that it has.
+
+    If a setting is given that notebook 3 doesn't have, evidence/train.ipynb takes its place.
+    """
+    training = notebook_parameters(TRAINING)
+    needs_all = bool(parameters.keys() & notebook_parameters(TRAIN).keys() - training.keys())
     notebooks = {}
     beside = {}
-    for path in OF_A_RUN:
+    for each in OF_A_RUN:
+        path = TRAIN if each == TRAINING and needs_all else each
         known = notebook_parameters(path)
-        own = {name: value for name, value in parameters.items() if name in known}
+        given = {**training, **parameters} if path == TRAIN else parameters
+        own = {name: value for name, value in given.items() if name in known}
         if path.stem in INDEPENDENT:
             beside[path] = own
         else:

@@ -13,9 +13,12 @@ from snntorch import SpikingNeuron
 from torch import nn
 
 from shd_corpus.checks import listed
+from shd_engine.adaptive import AdaptiveLeaky
+from shd_helpers.events import Events
 from shd_helpers.network import SpikingNetwork, build_network
-from shd_helpers.network.adaptive import AdaptiveLeaky
+from shd_helpers.network.engine import one_thread
 from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.run_folder import RunError
 from shd_helpers.user_code import class_name
 
 
@@ -25,6 +28,48 @@ def own_network(recipe: Recipe, n_classes: int) -> nn.Module:
     # Some neurons draw constants. A run builds its network with this generator, before all else.
     generator = torch.Generator().manual_seed(recipe.seed)
     return build_network(recipe.network, grid.n_units, n_classes, grid.step_ms, generator)
+
+
+def with_layers_of(module: nn.Module, recipe: Recipe, events: Events) -> SpikingNetwork:
+    """Return the study's network that consists of a module's own layers.
+
+    The two share their weights, so whoever trains the module trains the network. A run folder can
+    keep the network, and other notebooks can draw its spikes.
+
+    Parameters
+    ----------
+    module : Module
+        It has the layers `fc1`, `lif1`, `fc2` and `lif2`, and returns output spikes and membranes.
+    recipe : Recipe
+        The settings with which the layers were made.
+    events : Events
+        A few of these utterances go through both, which must give the same class scores.
+
+    Returns
+    -------
+    SpikingNetwork
+        The network.
+
+    Raises
+    ------
+    RunError
+        If the class scores differ.
+    """
+    network = own_network(recipe, len(events.class_names))
+    assert isinstance(network, SpikingNetwork)
+    for name in ("fc1", "lif1", "fc2", "lif2"):
+        setattr(network, name, getattr(module, name))
+    frames = torch.from_numpy(events.to_frames(range(min(4, len(events)))))
+    with torch.no_grad(), one_thread():
+        spikes, _ = module(frames)
+        is_same = torch.equal(spikes.sum(0), network(frames))
+    if not is_same:
+        raise RunError(
+            "Your network has other class scores than the study's network with the same layers. "
+            "Only the latter has a run folder: train yours with `study.fit`, or with "
+            "`judge`, as docs/compare.md describes."
+        )
+    return network
 
 
 def described(model: nn.Module) -> dict[str, str]:

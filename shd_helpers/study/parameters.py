@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shd_corpus.checks import quoted
-from shd_helpers.paths import check_checkout
+from shd_helpers.paths import TRAIN, check_checkout
 
 _NAME = r"(?!\.)[\w.,=+-]+"  # of a folder: no dot at the beginning, which would hide it
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill inserts
@@ -153,15 +153,23 @@ def suggestion(name: object, names: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(written, there, 1)), None)
 
 
+def _why_unknown(name: str, names: Iterable[str]) -> str:
+    """Return what to do about a name that a notebook doesn't have, as the end of a sentence."""
+    if TRAIN.is_file() and name in notebook_parameters(TRAIN):
+        return (
+            "this notebook doesn't have it, but evidence/train.ipynb has. Set it with `make study "
+            "ARGS='-p name value'`, or in a sweep with `notebook: train`"
+        )
+    meant = suggestion(name, names)
+    question = f"Did you mean {meant!r}? " if meant else ""
+    return f"unknown. {question}The parameters are: {', '.join(names)}"
+
+
 def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:
     """Check names and types of parameters; papermill would only warn."""
     for name, value in parameters.items():
         if name not in defaults:
-            meant = suggestion(name, defaults)
-            question = f"Did you mean {meant!r}? " if meant else ""
-            raise ValueError(
-                f"parameter {name!r}: unknown. {question}The parameters are: {', '.join(defaults)}"
-            )
+            raise ValueError(f"parameter {name!r}: {_why_unknown(name, defaults)}")
         wanted = type(defaults[name])
         is_whole_for_float = type(value) is int and wanted is float
         if type(value) is not wanted and not is_whole_for_float:

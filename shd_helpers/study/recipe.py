@@ -77,7 +77,7 @@ class TrainConfig:
 class Recipe:
     """All settings of a run; the defaults are the study's.
 
-    Notebook 3's parameters cell has the same names and values, flat: see `flat`.
+    The parameters cell of evidence/train.ipynb has the same names and values, flat: see `flat`.
 
     Raises
     ------
@@ -175,7 +175,7 @@ class Recipe:
         return cls.from_flat(given, n_channels_of(given["dataset"]))
 
     def flat(self) -> dict[str, Any]:
-        """Return the settings as notebook 3 has them: values by name, without groups.
+        """Return the settings as notebooks have them: values by name, without groups.
 
         Returns
         -------

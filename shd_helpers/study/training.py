@@ -37,7 +37,7 @@ class TrainOptions:
     engine : str
         ``"compiled"``, the compiled engine, or ``"snntorch"``: see `choose_engine`.
     print_epochs : bool
-        Whether a line is printed for each epoch.
+        Whether a line is printed for each epoch, if there is no `on_epoch`.
     """
 
     augmentation: Augmentation | None = None
@@ -218,7 +218,7 @@ def fit(
         if on_epoch:
             with _precision(model, quantization):
                 on_epoch(model, metrics)
-        if options.print_epochs:
+        elif options.print_epochs:
             _print_epoch(metrics, config.epochs)
     if quantization:  # that of the last epoch
         round_weights(quantization, model)

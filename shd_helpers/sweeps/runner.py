@@ -126,7 +126,9 @@ def run_sweep(
         done = [run for run in ended if run not in failures]
         store_predictions(sweep, done)
         _print_outcome(sweep, workers.shard, found, done, failures)
-    return own_rows(sweep, runs, failures)
+    rows = own_rows(sweep, runs, failures)
+    _draw_heat_map(sweep, rows)
+    return rows
 
 
 def _check_name_exists(text: str | None, sweep: Sweep) -> None:
@@ -162,6 +164,24 @@ def _print_outcome(
     if n_left:
         executed += f", {n_left} not run"
     print(f"{title}: {reused}, {executed}. Table: {table}", flush=True)
+
+
+def _draw_heat_map(sweep: Sweep, rows: pd.DataFrame) -> None:
+    """Draw the validation accuracy over two settings, if a sweep varies two numbers alone."""
+    first, *others = [run.parameters for run in sweep.runs]
+    varying = []
+    for name, value in first.items():
+        if name not in ("seed", "run_name") and any(other[name] != value for other in others):
+            varying.append(name)
+    is_number = [isinstance(first[name], int | float) for name in varying]
+    if is_number != [True, True] or rows.validation_accuracy.isna().any():
+        return
+    from shd_helpers.figures.sweep_plot import heat_map  # takes a second
+
+    path = sweep.runs[0].folder.parent / "heat_map.png"
+    path.parent.mkdir(parents=True, exist_ok=True)  # all rows may come from the table
+    heat_map(rows, varying[1], varying[0]).savefig(path)
+    print(f"Heat map: {os.path.relpath(path)}")
 
 
 # --- Executing all runs -----------------------------------------------------------------------

@@ -4,7 +4,7 @@ A sweep executes one notebook once for every combination of values in a grid, an
 Such a file, ``sweeps/widths.yaml``, says so (YAML 1.2, so ``5e-4`` is a number and ``no`` a text)::
 
     name: widths
-    notebook: 03_model_training
+    notebook: train  # it has all settings; 03_model_training has the most important ones
     fixed: {dataset: hd, language: german}  # parameters that all runs share
     grid:
       slope: [2.0, 5.0]                      # an axis: values of one parameter
@@ -43,6 +43,7 @@ from shd_helpers.data import NAMED, dataset_name, n_channels_of, obtain
 from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
+    TRAIN,
     CheckoutError,
     need_checkout,
     own_tables_dir,
@@ -181,7 +182,7 @@ def _notebook(path: Path, written: str) -> Path:
     else:
         with named(f"{path}: notebook"):
             need_checkout(f"{quoted(written)} is a notebook of the study's repository")
-        notebook = NOTEBOOKS / f"{written}.ipynb"
+        notebook = TRAIN if written == TRAIN.stem else NOTEBOOKS / f"{written}.ipynb"
     notebook = notebook.resolve()
     if not notebook.is_file():
         raise SweepError(
@@ -249,7 +250,7 @@ def _check_planned_runs(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> 
             f"{path}: grid: two values have the same name in a run folder's name. Name the values "
             "of the axis"
         )
-    if notebook in OF_A_RUN:
+    if notebook in (*OF_A_RUN, TRAIN):
         for run in runs:
             with named(f"{path}: {run.configuration}"):
                 n_channels = n_channels_of(run.parameters["dataset"])

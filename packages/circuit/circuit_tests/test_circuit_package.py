@@ -7,7 +7,7 @@ import tomllib
 import nbformat
 
 import shd_circuit
-from shd_helpers.paths import NOTEBOOKS, ROOT
+from shd_helpers.paths import NOTEBOOKS, ROOT, TRAIN
 
 PACKAGE = ROOT / "packages" / "circuit" / "shd_circuit"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -25,9 +25,9 @@ def test_extras_that_messages_and_commands_name_exist():
     assert {"circuit", "demo", "fpga"} <= named <= set(PROJECT["optional-dependencies"])
 
 
-def test_notebook_3_needs_it_only_where_a_circuit_is_asked_for():
+def test_the_training_notebook_needs_it_only_where_a_circuit_is_asked_for():
     """Every statement that names the package is below ``if recipe.circuit``."""
-    notebook = nbformat.read(NOTEBOOKS / "03_model_training.ipynb", 4)
+    notebook = nbformat.read(TRAIN, 4)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     module = ast.parse(code)
     conditional = [
@@ -42,7 +42,7 @@ def test_notebook_3_needs_it_only_where_a_circuit_is_asked_for():
 
 
 def test_names_that_notebooks_and_scripts_take_from_it_exist():
-    texts = [path.read_text() for path in NOTEBOOKS.glob("*.ipynb")]
+    texts = [path.read_text() for path in (TRAIN, *NOTEBOOKS.glob("*.ipynb"))]
     texts += [path.read_text() for path in (ROOT / "evidence").rglob("*.py")]
     taken = {name for text in texts for name in re.findall(r"\bshd_circuit\.(\w+)", text)}
     modules = {path.stem for path in sources("*.py")} | {"rtl"}

@@ -9,7 +9,7 @@ import torch
 from circuits import named
 
 from shd_circuit.disturbances import DISTURBANCES, FAULTS, disturb
-from shd_helpers.network import compiled_engine
+from shd_helpers.network.engine import COMPILED
 from tests.builders.events import make_events, random_events
 from tests.networks import spiking_network
 
@@ -27,7 +27,7 @@ def network(sizes=(10, 60, 4)):
 
 
 def run(model, events):
-    return compiled_engine.evaluate_batch(model, events, range(len(events)))
+    return COMPILED.evaluate_batch(model, events, range(len(events)))
 
 
 @pytest.mark.parametrize("kind", DISTURBANCES)
@@ -123,11 +123,9 @@ def test_stuck_neurons_of_the_hidden_layer_are_silent_or_fire_in_every_step():
     for kind, each in (("silent neurons", 0), ("firing neurons", 40)):
         changed, _ = disturb(model, EVENTS, kind, 0.1)
         more, _ = disturb(model, EVENTS, kind, 0.2)
-        fired = [
-            compiled_engine.record(m, EVENTS, ALL).hidden_spk[0].sum(0) for m in (changed, more)
-        ]
+        fired = [COMPILED.record(m, EVENTS, ALL).hidden_spk[0].sum(0) for m in (changed, more)]
         stuck = [set(np.flatnonzero((f == each).all(0).numpy())) for f in fired]
-        counts = compiled_engine.record(model, EVENTS, ALL).hidden_spk[0].sum(0)
+        counts = COMPILED.record(model, EVENTS, ALL).hidden_spk[0].sum(0)
         own = set(np.flatnonzero((counts == each).all(0)))
         assert len(stuck[0] - own) <= 6 <= len(stuck[0]) and stuck[0] <= stuck[1]
 

@@ -10,7 +10,8 @@ import torch
 
 from shd_circuit import nir_file
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.network import NetworkConfig, build_network, compiled_engine
+from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.network.engine import COMPILED
 from tests.builders.events import random_events
 from tests.networks import spiking_network
 
@@ -46,7 +47,7 @@ def test_read_back_it_gives_the_same_spikes_and_membranes(tmp_path, delays, lear
     write(model, tmp_path / "a.nir")
     again, grid = nir_file.read_nir(tmp_path / "a.nir")
     assert grid == GRID and again.delays == delays
-    wanted, found = (compiled_engine.record(m, EVENTS, range(len(EVENTS))) for m in (model, again))
+    wanted, found = (COMPILED.record(m, EVENTS, range(len(EVENTS))) for m in (model, again))
     assert wanted.spk.sum() > 100 and wanted.hidden_spk[0].sum() > 100
     assert torch.equal(found.mem, wanted.mem) and torch.equal(found.spk, wanted.spk)
     assert torch.equal(found.hidden_mem[0], wanted.hidden_mem[0])
@@ -84,7 +85,7 @@ def by_nir_equations(graph, x, subtract=False):
 def test_all_but_the_reset_is_what_nir_defines_and_the_file_says_so(tmp_path, delays):
     model = network(delays)
     graph = write(model, tmp_path / "a.nir")
-    own = compiled_engine.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0].numpy()
+    own = COMPILED.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0].numpy()
     x = EVENTS.to_frames(range(len(EVENTS))).astype(float)
     found = by_nir_equations(graph, x, subtract=True)
     assert (found == own).mean() > 0.95  # but for sums that round across a threshold
@@ -137,7 +138,7 @@ REFUSED = {
     "readout": "readout 'membrane'",
     "kernel_size": "kernel_size 4",
     "ensemble_size": "it is a shd_helpers.network.ensemble.Ensemble",
-    "neuron": "lif1 is a shd_helpers.network.adaptive.AdaptiveLeaky",
+    "neuron": "lif1 is a shd_engine.adaptive.AdaptiveLeaky",
     "hidden": "the file holds one hidden layer",
     "hidden_delays": "layer 2 gets copies",
 }
@@ -159,5 +160,5 @@ def test_every_option_is_kept_or_refused(tmp_path, name):
         fc.bias.data += 0.1
     nir_file.write_nir(model, GRID, tmp_path / "a.nir")
     again, _ = nir_file.read_nir(tmp_path / "a.nir")
-    wanted, found = (compiled_engine.evaluate_batch(m, EVENTS, range(12)) for m in (model, again))
+    wanted, found = (COMPILED.evaluate_batch(m, EVENTS, range(12)) for m in (model, again))
     assert wanted[1].min() > 0 and all(map(torch.equal, wanted, found))

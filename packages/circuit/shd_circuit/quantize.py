@@ -35,12 +35,12 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
+from shd_engine.compiled_engine import unsupported_layers
+from shd_engine.network import ChannelConv1d, resets, unfamiliar_component
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network import NetworkConfig, Quantization, SpikingNetwork, answers
-from shd_helpers.network.compiled_engine import unsupported_layers
 from shd_helpers.network.quantization import layer_integers, membrane_range
-from shd_helpers.network.spiking import ChannelConv1d
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.study.trained_network import TrainedNetwork
 from shd_helpers.user_code import class_name
@@ -165,9 +165,17 @@ def unsupported_by_circuit(model: nn.Module) -> str | None:
     alone, and the readouts "spikes" and "membrane". The surrogate doesn't matter, because only the
     backward pass uses it.
     """
-    if reason := unsupported_layers(model, (Leaky,)):
+    if reason := unfamiliar_component(model, (Leaky,)):
         return reason
     assert isinstance(model, SpikingNetwork)
+    if reason := unsupported_layers(model.layers):
+        return reason
+    for i, (fc, lif) in enumerate(model.layers, start=1):
+        if fc.bias is None:
+            return f"fc{i} has no biases"
+        is_readout = i == model.n_layers and model.accumulates_only(lif)
+        if not resets(lif) and not is_readout:
+            return f"lif{i} doesn't subtract its threshold after a spike"
     for i, delays in enumerate(model.layer_delays[1:], start=2):
         if delays != (0,):
             return f"layer {i} gets copies of the spikes before it that are {delays} steps late"

@@ -28,7 +28,9 @@ PROCESS_NAMESPACE = Path("/proc/self/ns/pid")
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 # Other errors than these, such as EINVAL, come from a damaged file, too.
 _OF_THE_SYSTEM = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
-_OWN_PACKAGES = ("shd_helpers", "shd_circuit", "shd_corpus", "shd_course", "shd_judge")
+_OWN_PACKAGES = (
+    "shd_helpers", "shd_circuit", "shd_corpus", "shd_course", "shd_engine", "shd_judge",
+)  # fmt: skip
 Made = TypeVar("Made")
 FORGOTTEN_S = 86_400.0  # nobody writes longer at one file
 

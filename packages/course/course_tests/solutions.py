@@ -5,13 +5,14 @@ import linecache
 import nbformat
 import numpy as np
 import pandas as pd
+import snntorch as snn
 import torch
 from scipy import stats
 
 from shd_course import exercises
 from shd_helpers.paths import OF_A_RUN
 
-NAMES = {"np": np, "pd": pd, "stats": stats, "torch": torch}
+NAMES = {"np": np, "pd": pd, "snn": snn, "stats": stats, "torch": torch}
 
 
 def cells(tag):
@@ -46,12 +47,11 @@ def check(function, name):
 
 
 def solutions():
-    """Return the notebooks' solutions by the exercise's name; later ones may use `lif`."""
+    """Return the notebooks' solutions by the exercise's name."""
     found = {}
     for sources in cells("solution").values():
         for source in sources:
-            given = {"lif": found["lif"]} if "lif" in found else {}
-            solution = defined(source, **given)
+            solution = defined(source)
             found[solution.__name__.removesuffix("_solution")] = solution
     return found
 

@@ -9,7 +9,6 @@ _MODULES = {
     "diagnosis": ("BrokenNetworks",),
     "experiments": ("experiment",),
     "figures.listening": ("say_a_digit",),
-    "figures.run_figures": ("explained_by_digit",),
 }
 __getattr__, __dir__, __all__ = attach(
     __name__,

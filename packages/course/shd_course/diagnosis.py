@@ -20,7 +20,7 @@ from scipy import stats
 
 from shd_helpers.events import Events
 from shd_helpers.figures.style import DOT, INK, describe, legend_above
-from shd_helpers.network import NetworkConfig, SpikingNetwork, compiled_engine
+from shd_helpers.network import NetworkConfig, SpikingNetwork, choose_engine
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit
 
@@ -110,7 +110,7 @@ def train(settings: Settings, training: Events, validation: Events, seed: int = 
     with torch.no_grad():
         lif1.threshold.fill_(settings.threshold)
         fc1.bias.fill_(settings.hidden_bias)
-    recording = compiled_engine.record(model, validation, np.array([0]))
+    recording = choose_engine("compiled", model).record(model, validation, np.array([0]))
     plan = TrainConfig(epochs=EPOCHS, batch_size=8, lr=settings.lr, lr_step=EPOCHS)
     with contextlib.redirect_stdout(io.StringIO()):  # one line for each epoch
         history = fit(model, few, validation, plan, generator)

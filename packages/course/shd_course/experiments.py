@@ -1,7 +1,5 @@
 """Change one setting, predict what it does, train for seconds, and compare the runs."""
 
-import contextlib
-import io
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -105,16 +103,15 @@ class Experiment:
             self._describe(f"epoch {metrics['epoch']} of {recipe.training.epochs}")
 
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # one line for each epoch
-                history = fit(
-                    model,
-                    utterances.training,
-                    utterances.validation,
-                    recipe.training,
-                    generator,
-                    options=TrainOptions(recipe.augmentation),
-                    on_epoch=show_epoch,
-                )
+            history = fit(
+                model,
+                utterances.training,
+                utterances.validation,
+                recipe.training,
+                generator,
+                options=TrainOptions(recipe.augmentation),
+                on_epoch=show_epoch,
+            )
         finally:
             self._describe("Train")
         self._right[name] = _right_answers(evaluate(model, utterances.validation))

@@ -2,7 +2,7 @@
 
 import ast
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,35 +25,17 @@ def keep(name: str, text: str) -> None:
         unfinished.write_text(text, encoding="utf-8")
 
 
-def functions(*names: str) -> list[Callable]:
-    """Return what the reader wrote in earlier notebooks, and print whose it is.
-
-    Where a function of the reader's is missing, it is the notebook's solution.
-    """
-    written = texts(names)
-    defined = _packages("".join(written.values()))
-    for text in written.values():
-        exec(text, defined)
-    return [defined[name] for name in names]
-
-
 def namespace(text: str) -> dict[str, Any]:
-    """Return the names that a reader's function may use in ``my_network.py``.
+    """Return the packages that ``my_network.py`` imports, by the names that it gives them.
 
-    They are imported packages, PyTorch only if the text names it, and the study's `lif`.
+    PyTorch and snnTorch are among them only if the text names PyTorch.
     """
-    names = _packages(text)
-    exec(_solutions()["lif"], names)
-    return names
-
-
-def _packages(text: str) -> dict[str, Any]:
-    """Return the packages that ``my_network.py`` imports, by the names that it gives them."""
     packages: dict[str, Any] = {"np": np, "pd": pd, "stats": stats}
     if "torch" in text:  # the exercise of notebook 1 doesn't need it, and it takes seconds
+        import snntorch
         import torch
 
-        packages["torch"] = torch
+        packages |= {"torch": torch, "snn": snntorch}
     return packages
 
 

@@ -71,14 +71,18 @@ def _surrogate_gradient(
 
 
 class _SmallNetwork(torch.nn.Module):
-    """One layer without memory: frames (steps, utterances, 4) to class scores (utterances, 3)."""
+    """One layer without memory: frames (steps, utterances, 4) to spikes and membranes of 3 neurons.
+
+    Both have the shape (steps, utterances, 3).
+    """
 
     def __init__(self, weight: torch.Tensor) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(weight.clone())
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        return _Spike.apply(frames @ self.weight - 1).sum(0)
+    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        membranes = frames @ self.weight
+        return _Spike.apply(membranes - 1), membranes
 
 
 def _train_epoch_cases() -> list[Case]:
@@ -130,7 +134,10 @@ def _two_layer_cases() -> list[Case]:
 
 
 def _two_layers(function: Callable, sizes: tuple[int, int, int], frames: torch.Tensor) -> list[Any]:
-    """Return what parameters a network has, its class scores, and the gradients of its weights."""
+    """Return a network's parameters, its spikes and membranes, and the gradients of its weights.
+
+    Spikes and membranes are those of a second call, because a network may keep its membranes.
+    """
     model = function(*sizes, 0.75, _Spike.apply)
     parameters = sorted(model.named_parameters())
     generator = torch.Generator().manual_seed(3)
@@ -138,19 +145,23 @@ def _two_layers(function: Callable, sizes: tuple[int, int, int], frames: torch.T
         for _, parameter in parameters:
             parameter.copy_(torch.randint(-3, 8, parameter.shape, generator=generator) / 8)
     names = ", ".join(f"{name} {[*parameter.shape]}" for name, parameter in parameters)
-    scores = model(frames)
-    if scores is None:
-        return [None] * 3
-    if isinstance(scores, tuple):
-        raise WrongKindError("`forward` returns several things; return the class scores alone.")
+    model(frames)
+    returned = model(frames)
+    if returned is None:
+        return [None] * 4
+    if isinstance(returned, torch.Tensor) or len(returned) != 2:
+        raise WrongKindError("`forward` must return two tensors: output spikes, output membranes.")
+    spikes, membranes = returned
+    if not isinstance(spikes, torch.Tensor) or not isinstance(membranes, torch.Tensor):
+        raise WrongKindError("make one tensor of all steps by torch.stack, for both results.")
     gradients = []
-    if scores.requires_grad:
-        errors = torch.arange(scores.numel()).reshape(scores.shape) % 5 - 2.0
-        (scores * errors).sum().backward()
+    if spikes.requires_grad:
+        errors = torch.arange(spikes.numel()).reshape(spikes.shape) % 5 - 2.0
+        (spikes * errors).sum().backward()
     for _, parameter in parameters:
         gradient = parameter.grad
         gradients.append(torch.zeros_like(parameter) if gradient is None else gradient)
-    return [names, scores, torch.cat([each.flatten() for each in gradients])]
+    return [names, spikes, membranes, torch.cat([each.flatten() for each in gradients])]
 
 
 EXERCISES = {
@@ -169,8 +180,8 @@ EXERCISES = {
     "TwoLayerSNN": Exercise(
         _two_layer_cases,
         _two_layers,
-        ["parameters", "class scores", "gradient of the parameters"],
-        "your class scores and gradients equal those of the solution, to the last bit.",
+        ["parameters", "output spikes", "output membranes", "gradient of the parameters"],
+        "your spikes, membranes and gradients equal those of the solution, to the last bit.",
     ),
     "train_epoch": Exercise(
         _train_epoch_cases,

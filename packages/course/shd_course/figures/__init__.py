@@ -8,5 +8,9 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {"benchmark", "circuits", "data_preprocessing", "downsizing", "explorers", "recipes"}
     | {"surrogate_visualization"},
-    {"plots": ("paired_differences", "speakers_by_input"), "run_figures": ("RunFigures",)},
+    {
+        "plots": ("paired_differences", "speakers_by_input"),
+        "run_figures": ("RunFigures",),
+        "training": ("LiveCurve", "claim", "learning_rates_and_epochs"),
+    },
 )

@@ -57,13 +57,15 @@ def explore(
     figure: Figure,
     update: Callable[..., str],
     recorder: widgets.DOMWidget | None = None,
+    sound: Callable[..., bytes] | None = None,
     **choices: Any,
 ) -> Figure | None:
     """Show a figure under controls that change it; without a person, return the figure alone.
 
     `update` takes the controls' values by name, has a default for each, changes the figure and
-    returns a line of text. A new `number` of the `recorder` updates the figure, too. Each of
-    `choices` is a control, as ipywidgets abbreviates it.
+    returns a line of text. A new `number` of the `recorder` updates the figure, too. `sound` takes
+    the same values as `update`, and returns a WAV file. Each of `choices` is a control, as
+    ipywidgets abbreviates it.
 
     Dragging a slider sends many changes. While a frame is drawn they wait in the kernel's queue,
     and only the last one is drawn next.
@@ -81,6 +83,7 @@ def explore(
     image = widgets.Image(layout=wide)
     text = widgets.HTML(layout=wide)
     image.add_class("shd-figure")
+    audio = widgets.Audio(format="wav", autoplay=False)
     is_due = False
 
     def draw() -> None:
@@ -89,6 +92,8 @@ def explore(
         values = {name: box.value for name, box in boxes.items()}
         text.value = f"<div role='status'>{update(**values)}</div>"
         image.value = png(figure)
+        if sound:
+            audio.value = sound(**values)
 
     def changed(_: object) -> None:
         nonlocal is_due
@@ -100,6 +105,8 @@ def explore(
         box.observe(changed, "value")
     row = widgets.Box([*boxes.values()], layout=widgets.Layout(flex_flow="row wrap"))
     panel = [row, text, image]
+    if sound:
+        panel.append(audio)
     if recorder:
         recorder.observe(changed, "number")
         panel.insert(0, recorder)

@@ -294,7 +294,9 @@ def utterances(
     last = -1
 
     def update(
-        only_misclassified: bool = False, utterance: int = 1, until_ms: int = round(playback.end_ms)
+        only_misclassified: bool = len(wrong) > 0,
+        utterance: int = 1,
+        until_ms: int = round(playback.end_ms),
     ) -> str:
         nonlocal last
         chosen = wrong if only_misclassified and len(wrong) else everything
@@ -319,7 +321,7 @@ def utterances(
     return explore(
         playback.figure,
         update,
-        only_misclassified=False,
+        only_misclassified=len(wrong) > 0,
         utterance=(1, len(events)),
         until_ms=(round(step_ms), round(playback.end_ms), round(step_ms)),
     )

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shd_corpus.microphone import encode_utterance
+from shd_corpus.microphone import RecordedUtterance, encode_utterance
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import N_CHANNELS
-from shd_corpus.sound_file import RATE_HZ
-from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
+from shd_corpus.sound_file import RATE_HZ, read_wave
 from shd_course.figures.controls import explore, is_live
 from shd_course.figures.playback import Playback
 from shd_course.figures.plots import CHANNEL
+from shd_helpers.data import DIGITS
 from shd_helpers.extras import from_extra
 from shd_helpers.figures.style import DOT, INK
 from shd_helpers.paths import ROOT
@@ -26,6 +27,7 @@ with from_extra("study"):
 
 COMMITTED = ROOT / "results"  # whatever $SHD_RESULTS_DIR is
 NETWORK = "small"
+EXAMPLE = DIGITS / "lang-english_speaker-01_trial-12_digit-3.flac"
 
 
 class Recorder(anywidget.AnyWidget):
@@ -35,6 +37,45 @@ class Recorder(anywidget.AnyWidget):
     sound = traitlets.CBytes().tag(sync=True)  # the browser sends a memoryview
     trouble = traitlets.Unicode().tag(sync=True)
     number = traitlets.Int().tag(sync=True)
+
+
+class _Sound:
+    """A panel with the sound that was recorded."""
+
+    def __init__(self, axis: Axes) -> None:
+        self._axis = axis
+        (self._curve,) = axis.plot([], [], color=INK, linestyle="-", linewidth=0.5)
+        axis.set(ylabel="share of full scale", title="sound")
+
+    def draw(self, utterance: RecordedUtterance) -> str:
+        """Draw an utterance; there is nothing to say of it."""
+        milliseconds = 1000 * np.arange(len(utterance.wave)) / utterance.rate_hz
+        self._curve.set_data(milliseconds, utterance.wave)
+        self._axis.set_ylim(np.array([-1.05, 1.05]) * np.abs(utterance.wave).max())
+        return ""
+
+
+class _OwnNetwork:
+    """A panel with a bar for the votes of the reader's network for each class."""
+
+    def __init__(self, axis: Axes, own: TrainedNetwork) -> None:
+        self._axis = axis
+        self._own = own
+        self._bars = axis.barh(own.class_names, np.zeros(len(own.class_names)))
+        axis.set(xlabel="votes", ylabel="class")
+        axis.invert_yaxis()  # the first class at the top, as in the other figures
+
+    def draw(self, utterance: RecordedUtterance) -> str:
+        """Draw the votes on an utterance, and return a sentence with the answer."""
+        events = input_of(self._own, utterance.times, utterance.units)
+        votes = evaluate(self._own.network, events).class_scores[0].numpy()
+        best = int(votes.argmax())
+        for i, (bar, n_votes) in enumerate(zip(self._bars, votes, strict=True)):
+            bar.set(width=n_votes, color="C1" if i == best else "0.8")
+        self._axis.set_xlim(0, max(1, 1.05 * votes.max()))
+        answer = self._own.class_names[best]
+        self._axis.set_title(f"your network answers {answer}")
+        return f"Your network answers {answer}. "
 
 
 def say_a_word(
@@ -74,10 +115,9 @@ def say_a_word(
     playback = Playback(
         trained.network, size, trained.class_names, trained.grid.step_ms, colors, columns=1
     )
-    curve_axis, spikes_axis = playback.beside
-    (curve,) = curve_axis.plot([], [], color=INK, linestyle="-", linewidth=0.5)
+    first_axis, spikes_axis = playback.beside
+    first = _OwnNetwork(first_axis, own) if own else _Sound(first_axis)
     (spikes,) = spikes_axis.plot([], [], **DOT)
-    curve_axis.set(ylabel="share of full scale", title="sound")
     spikes_axis.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
     votes = playback.counts_spikes
     recorder = Recorder() if is_live() else None
@@ -96,11 +136,9 @@ def say_a_word(
             else:
                 utterance = encode_utterance(wave, rate_hz)
             events = input_of(trained, utterance.times, utterance.units)
-            own_events = input_of(own, utterance.times, utterance.units) if own else None
+            own_answer = first.draw(utterance)
         except RecordingError as error:
             return str(error), False
-        curve.set_data(np.arange(len(utterance.wave)) / utterance.rate_hz * 1000, utterance.wave)
-        curve_axis.set_ylim(np.array([-1.05, 1.05]) * np.abs(utterance.wave).max())
         spikes.set_data(utterance.times * 1000, utterance.units)
         spikes_axis.set_title(f"{len(utterance.times):,} spikes")
         answer = playback.load(events, 0)
@@ -109,11 +147,7 @@ def say_a_word(
         )
         name = f"network {trained.name}" if own else "network"
         title.set_text(f"The {name} classifies this sound as {answer}")
-        line = f"The {name} answers {answer}. {utterance.warning}".rstrip()
-        if own and own_events:
-            best = int(evaluate(own.network, own_events).answers[0])
-            line = f"Your network answers {own.class_names[best]}. {line}"
-        return line, True
+        return f"{own_answer}The {name} answers {answer}. {utterance.warning}".rstrip(), True
 
     def update(until_ms: int = round(playback.end_ms)) -> str:
         nonlocal last, line, is_utterance
@@ -143,11 +177,10 @@ def say_a_digit(own: TrainedNetwork) -> Figure | None:
     Returns
     -------
     Figure or None
-        As `say_a_word`: without a person, the figure of a synthetic *seven*.
+        As `say_a_word`: without a person, the figure of a *three*.
     """
     pretrained = load_pretrained(COMMITTED / "networks" / f"{NETWORK}.npz").speaking("english")
-    seven = synthesize("seven", "en-us+m3")
-    return say_a_word(pretrained, seven, SPEECH_RATE_HZ, _chances(), own)
+    return say_a_word(pretrained, *read_wave(EXAMPLE), _chances(), own)
 
 
 def _chances() -> str:

@@ -1,26 +1,27 @@
-"""The figures of one run, for notebook 4, and how much of a voice the spoken digit explains."""
+"""The figures of one run, for notebook 4."""
 
-from io import BytesIO
+import copy
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import soundfile
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from shd_corpus.shd_file import read_shd
-from shd_corpus.speech import wav
 from shd_helpers.data import obtain, speaker_name
 from shd_helpers.events import Events
 from shd_helpers.figures.style import DOT, INK, legend_above, save
+from shd_helpers.network import SpikingNetwork
+from shd_helpers.network.engine import choose_engine
 from shd_helpers.study.run_folder import Run
 
 LAYERS = ("fc1", "fc2")
 N_STRONGEST = 20  # neighboring input units among which the strongest weights are sought
-FIRST_TEST_TAKE = 11  # of each digit and synthetic voice, the first that is in the test file
+N_NEIGHBORS = 9  # units over which the thick lines of weights are averaged
 
 
 class RunFigures:
@@ -102,21 +103,21 @@ class RunFigures:
             One row for each layer.
         """
         figure, axes = plt.subplots(2, 2, figsize=(9, 6), sharex="col", sharey="col")
-        sizes = []
+        growth = []
         for (ranges, densities), layer in zip(axes, LAYERS, strict=True):
             weights = self._run.weights[f"{layer}/weight"]
             flat = weights.reshape(len(weights), -1)
             largest = np.abs(flat).max(1)
-            sizes.append(f"from {largest[0]:.2f} to {largest[-1]:.2f} ({layer})")
+            growth.append(f"{largest[-1] / largest[0]:.1f} times as large in {layer}")
             _draw_ranges(ranges, flat, layer)
             _draw_densities(densities, flat, layer)
         axes[1, 0].set_xlabel("epoch (0: initial weights)")
         axes[1, 1].set_xlabel("weight")
-        title = f"The largest absolute weight changes {' and '.join(sizes)}"
+        title = f"The largest weight becomes {growth[0]}, and {growth[1]}"
         return save(figure, "weights_SNN_change_over_epochs", self._run.source, title)
 
     def weight_matrices(self) -> Figure:
-        """Draw both weight matrices before the training and after it.
+        """Draw both weight matrices after the first epoch and after the last one.
 
         Returns
         -------
@@ -127,14 +128,13 @@ class RunFigures:
         figure, axes = plt.subplots(
             2, 2, figsize=(10, 4 + height), height_ratios=(4, height), sharey="row", sharex="row"
         )
-        shown = {0: "before training", self._n_epochs: f"after epoch {self._n_epochs}"}
         for row, layer in zip(axes, LAYERS, strict=True):
             weights = self._run.weights[f"{layer}/weight"]
             limit = np.quantile(np.abs(weights[-1]), 0.999)
-            for axis, (epoch, when) in zip(row, shown.items(), strict=True):
+            for axis, epoch in zip(row, (1, self._n_epochs), strict=True):
                 image = axis.imshow(weights[epoch], cmap="RdBu_r", vmin=-limit, vmax=limit)
                 axis.grid(False)
-                axis.set_title(f"{layer} {when}")
+                axis.set_title(f"{layer} after epoch {epoch}")
             figure.colorbar(image, ax=row, label="weight (clipped)", extend="both")
         labels = ("input unit (low units: high frequencies)", "hidden neuron", "output neuron")
         for row, xlabel, ylabel in zip(axes, labels[:2], labels[1:], strict=True):
@@ -148,6 +148,78 @@ class RunFigures:
             f"the largest absolute weight is {sizes.max():.2f}"
         )
         return save(figure, "weight_matrices", self._run.source, title)
+
+    def six_neurons(self) -> Figure:
+        """Draw the input weights of the hidden neurons that vote most for six classes.
+
+        Returns
+        -------
+        Figure
+            One panel for each neuron, with its weights before and after the training.
+        """
+        before, after = self._run.weights["fc1/weight"][[0, -1]]
+        votes = self._run.weights["fc2/weight"][-1]
+        classes = np.linspace(0, len(self._classes) - 1, 6).round().astype(int)
+        figure, axes = plt.subplots(2, 3, figsize=(10, 5), sharex=True, sharey=True)
+        units = np.arange(before.shape[1])
+        for axis, of_class in zip(axes.flat, classes, strict=True):
+            neuron = int(votes[of_class].argmax())
+            axis.axhline(0, color=INK, linewidth=0.8, linestyle="-")
+            axis.plot(units, after[neuron], color="0.75", linewidth=0.7, linestyle="-")
+            axis.plot(units, _smooth(before[neuron]), color="C1", linestyle="--", label="before")
+            axis.plot(units, _smooth(after[neuron]), color="C0", linestyle="-", label="after")
+            axis.set_title(f"votes for {self._classes[of_class]!r}: neuron {neuron}")
+        plt.setp(axes[1], xlabel="input unit (low: high frequencies)")
+        plt.setp(axes[:, 0], ylabel="weight")
+        axes[0, 2].legend(loc="upper right")
+        title = "After training, neighboring input units excite or inhibit a neuron together"
+        return save(figure, "six_neurons", self._run.source, title)
+
+    def hidden_rasters(self, network: SpikingNetwork, predicted: Events) -> Figure:
+        """Draw the hidden spikes of one utterance, before the training and after it.
+
+        Parameters
+        ----------
+        network : SpikingNetwork
+            The trained network.
+        predicted : Events
+            The utterances of the run's predictions.
+
+        Returns
+        -------
+        Figure
+            Before at the left, after at the right.
+        """
+        untrained = copy.deepcopy(network)
+        with torch.no_grad():
+            for name, parameter in untrained.named_parameters():
+                first = self._run.weights[name.replace(".", "/")][0]
+                parameter.copy_(torch.from_numpy(first))
+        word = self._example()
+        utterance = int(self._run.examples[word]["utterance"][0])
+        figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
+        counts = []
+        for axis, each, when in zip(
+            axes, (untrained, network), ("before training", "after training"), strict=True
+        ):
+            recorded = choose_engine("compiled", each).record(each, predicted, [utterance])
+            spikes = recorded.hidden_spk[-1][:, 0].numpy()
+            counts.append(f"{int(spikes.sum()):,}")
+            self._draw_raster(axis, spikes, "hidden neuron")
+            axis.set_title(f"{when}: {counts[-1]} spikes")
+            axis.set(xlabel="time (ms)", xlim=(0, len(spikes) * self._step_ms))
+        axes[1].set_ylabel("")
+        title = f"The same {word!r}: {counts[0]} hidden spikes before training, {counts[1]} after"
+        return save(figure, "hidden_rasters", self._source, title)
+
+    def _example(self) -> str:
+        """Return the class whose recorded example is drawn, one with a right answer if possible."""
+        examples = self._run.examples
+        recorded = [name for name in (*self._classes[3:], *self._classes) if name in examples]
+        for name in recorded:
+            if self._classes[examples[name]["scores"].argmax()] == name:
+                return name
+        return recorded[0]
 
     def confusion_matrices(self) -> Figure:
         """Draw how often each spoken class was classified as which class.
@@ -172,7 +244,7 @@ class RunFigures:
         return save(figure, "confusion_matrix", self._source, title)
 
     def word_to_digit(self, predicted: Events) -> Figure:
-        """Draw one utterance from the sound to the class scores, over one time axis.
+        """Draw one utterance from the cochlea's spikes to the class scores, over one time axis.
 
         Parameters
         ----------
@@ -182,18 +254,14 @@ class RunFigures:
         Returns
         -------
         Figure
-            Sound (if this machine can speak it), cochlea, input, hidden spikes and class scores.
+            Cochlea, input, hidden spikes and class scores.
         """
-        examples = self._run.examples
-        word = next(name for name in (*self._classes[3:], *self._classes) if name in examples)
-        example = examples[word]
+        word = self._example()
+        example = self._run.examples[word]
         utterance = int(example["utterance"][0])
-        has_sound = self._can_speak()
         with plt.rc_context({"font.size": 13, "axes.labelsize": 13}):
-            figure, axes = plt.subplots(1, 4 + has_sound, figsize=(10.6 + 2.4 * has_sound, 3.8))
-        if has_sound:
-            _draw_sound(axes[0], wav(word, predicted.speakers[utterance], FIRST_TEST_TAKE))
-        *_, channels, inputs, hidden, scores = axes
+            figure, axes = plt.subplots(1, 4, figsize=(10.6, 3.8))
+        channels, inputs, hidden, scores = axes
         self._draw_channels(channels, predicted, utterance)
         self._draw_raster(inputs, example["input"], "input unit")
         self._draw_raster(hidden, example["hidden"], "hidden neuron")
@@ -206,14 +274,8 @@ class RunFigures:
         _point_at_end(inputs, self._step_ms * (1 + np.flatnonzero(example["input"].any(1)).max()))
         answer = self._classes[example["scores"].argmax()]
         scores.set_title(answer, fontsize=14)
-        title = f"A spoken {word!r} is classified as {answer!r}: from the sound to the digit"
+        title = f"A spoken {word!r} is classified as {answer!r}: from the spikes to the digit"
         return save(figure, "word_to_digit", self._source, title)
-
-    def _can_speak(self) -> bool:
-        """Return whether the utterances are those of synthetic voices in the test file."""
-        parameters = self._run.info["parameters"]
-        is_own_voice = parameters["dataset"] == "spoken" and parameters["protocol"] == "official"
-        return bool(is_own_voice and parameters["score_test"])
 
     def _draw_channels(self, axis: Axes, predicted: Events, utterance: int) -> None:
         """Draw the spikes of the cochlea, from the data set's file."""
@@ -260,23 +322,21 @@ class RunFigures:
         """
         figure, axis = plt.subplots(figsize=(7, 3.6))
         ranges = []
-        for (name, rows), color, hatch in zip(
-            self._groups.items(), ("C0", "C1"), (None, "//"), strict=True
+        for (name, rows), color, marker in zip(
+            self._groups.items(), ("C0", "C1"), ("o", "D"), strict=True
         ):
             table = _speaker_intervals(rows)
             if table.empty:
                 continue
-            ends = [table.accuracy - table.low, table.high - table.accuracy]
-            axis.bar(
+            axis.errorbar(
                 [self.name_of(speaker) for speaker in table.index],
                 table.accuracy,
-                yerr=ends,
+                yerr=[table.accuracy - table.low, table.high - table.accuracy],
                 label=name,
                 color=color,
-                edgecolor=INK,
-                hatch=hatch,
+                marker=marker,
+                linestyle="none",
                 capsize=4,
-                ecolor=INK,
             )
             bounds = [f"{table.accuracy.min():.0f}", f"{table.accuracy.max():.0f}"]
             ranges.append(f"{' to '.join(dict.fromkeys(bounds))} % for {name}")
@@ -286,31 +346,10 @@ class RunFigures:
         return save(figure, "accuracy_per_speaker", self._source, title)
 
 
-def explained_by_digit(events: Events) -> pd.Series:
-    """Return for each speaker how much of the variance of its spectra the spoken digit explains.
-
-    The spectrum of an utterance is the share of its events in each input unit. If all utterances of
-    a digit had the same spectrum, the digit would explain 100 %.
-
-    Parameters
-    ----------
-    events : Events
-        The utterances.
-
-    Returns
-    -------
-    Series
-        Percent by speaker, from the lowest to the highest.
-    """
-    utterance = np.repeat(np.arange(len(events)), np.diff(events.offsets))
-    counts = np.zeros((len(events), events.n_units))
-    np.add.at(counts, (utterance, events.units), 1)
-    spectra = pd.DataFrame(counts / counts.sum(1, keepdims=True))
-    shares = {}
-    for speaker, rows in spectra.groupby(events.speakers):
-        mean_of_digit = rows.groupby(events.labels[rows.index]).transform("mean")
-        shares[speaker] = 100 * mean_of_digit.var(ddof=0).sum() / rows.var(ddof=0).sum()
-    return pd.Series(shares).sort_values()
+def _smooth(weights: np.ndarray) -> np.ndarray:
+    """Return moving averages of (units,) weights over neighboring units."""
+    window = np.ones(N_NEIGHBORS)
+    return np.convolve(weights, window, "same") / np.convolve(np.ones(len(weights)), window, "same")
 
 
 def _draw_ranges(axis: Axes, flat: np.ndarray, layer: str) -> None:
@@ -378,14 +417,6 @@ def _most_confused(counts: pd.DataFrame) -> str:
     n_spoken = counts.iloc[row].sum()
     spoken = counts.index[row]
     return f"{spoken!r} as {counts.columns[column]!r} ({errors[row, column]} of {n_spoken})"
-
-
-def _draw_sound(axis: Axes, content: bytes) -> None:
-    """Draw a WAV file."""
-    wave, rate_hz = soundfile.read(BytesIO(content))
-    axis.plot(1000 * np.arange(len(wave)) / rate_hz, wave, color=INK, linewidth=0.5)
-    axis.set_ylabel("share of full scale")
-    axis.set_title("sound →", fontsize=14)
 
 
 def _point_at_end(axis: Axes, last_ms: float) -> None:

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from scipy.integrate import solve_ivp
 
+from shd_engine.surrogates import autograd_derivative
 from shd_helpers.figures.style import INK, legend_above, legend_beside, point_at, save
 from shd_helpers.network.config import SURROGATES
-from shd_helpers.network.surrogates import autograd_derivative, curve, derivative, spike_grad
+from shd_helpers.network.surrogates import curve, derivative, spike_grad
 
 DISTANCE = "membrane potential minus threshold"
 POTENTIAL = "membrane potential\n(in thresholds)"

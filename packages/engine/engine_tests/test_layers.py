@@ -5,7 +5,6 @@ network or its neurons. Autograd takes it back.
 """
 
 import copy
-import csv
 
 import numpy as np
 import pytest
@@ -13,21 +12,22 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from shd_circuit.quantize import unsupported_by_circuit
-from shd_helpers.network import (
-    NetworkConfig,
-    compiled_engine,
-    engine,
-    module_engine,
-)
-from shd_helpers.network.adaptive import AdaptiveLeaky
-from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
-from shd_helpers.network.surrogates import spike_grad
-from tests import RESULTS
-from tests.builders.events import make_events, random_events
-from tests.networks import spiking_network
+from engine_tests.networks import SURROGATES, layered, random_utterances, utterances
+from shd_engine import AdaptiveLeaky, compiled_engine
+from shd_engine.network import weight_and_bias
 
 SIZES = (20, 30, 17, 6)
+
+
+def forward_backward(model, data, index):
+    """Train on a batch."""
+    return compiled_engine.forward_backward(model, data.events, index, data.labels[index])
+
+
+@torch.no_grad()
+def record(model, data, index):
+    """Return all states."""
+    return compiled_engine.record(model, data.events, index)
 
 
 def make_model(
@@ -39,7 +39,7 @@ def make_model(
     """
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.default_rng(seed)
-    model = spiking_network(SIZES, 0.9, surrogate, slope, generator, **options)
+    model = layered(SIZES, 0.9, SURROGATES[surrogate](slope), generator, **options)
     model.layer_delays = (tuple(model.delays), *hidden_delays)
     with torch.no_grad():
         for i, (fc, lif) in enumerate(model.layers, start=1):
@@ -143,19 +143,19 @@ def test_layers_compute_what_a_loop_over_their_equations_computes(
     layers, options, surrogate, slope
 ):
     model = make_model(**layers, **options, surrogate=surrogate, slope=slope)
-    assert compiled_engine.unsupported_by_compiled_engine(model) is None
-    events = random_events(9, 30, 20, 6, 0.2)
+    assert compiled_engine.unsupported(model) is None
+    events = random_utterances(9, 30, 20, 6, 0.2)
     index = np.array([4, 0, 1, 5, 3, 8])
-    loss, scores = compiled_engine.forward_backward(model, events, index)
+    loss, scores = forward_backward(model, events, index)
     ours = {name: parameter.grad for name, parameter in model.named_parameters()}
     oracle = copy.deepcopy(model).double()
-    found = loop_over_steps(oracle, torch.from_numpy(events.to_frames(index)).double())
+    found = loop_over_steps(oracle, events.batch(index)[0].double())
     check_states(model, events, index, found)
     want_scores = class_scores(model.readout, *found[-1])
     torch.testing.assert_close(scores, want_scores.float(), rtol=1e-5, atol=1e-5)
-    assert torch.equal(compiled_engine.evaluate_batch(model, events, index)[0], scores)
+    assert torch.equal(compiled_engine.evaluate_batch(model, events.events, index)[0], scores)
     oracle.zero_grad()
-    want_loss = F.cross_entropy(want_scores, torch.from_numpy(events.labels[index]))
+    want_loss = F.cross_entropy(want_scores, events.batch(index)[1])
     want_loss.backward()
     assert loss == pytest.approx(want_loss.item(), rel=1e-5)
     for name, parameter in oracle.named_parameters():
@@ -176,7 +176,7 @@ def class_scores(readout, spk, mem):
 
 def check_states(model, events, index, found):
     """Check spikes, membranes and numbers of spikes of all layers."""
-    states = compiled_engine.record(model, events, index)
+    states = record(model, events, index)
     spks = (*states.hidden_spk, states.spk)
     mems = (*states.hidden_mem, states.mem)
     for spk, mem, (want_spk, want_mem) in zip(spks, mems, found, strict=True):
@@ -184,49 +184,8 @@ def check_states(model, events, index, found):
         torch.testing.assert_close(mem, want_mem.float(), rtol=1e-5, atol=1e-5)
     assert states.hidden_spk[0].sum() > 100
     assert states.hidden_spk[1].sum() > 50
-    n_spikes = compiled_engine.evaluate_batch(model, events, index)[1]
+    n_spikes = compiled_engine.evaluate_batch(model, events.events, index)[1]
     assert torch.equal(n_spikes, torch.stack([spk.sum((0, 2)) for spk in spks], 1).long())
-
-
-SETTINGS = {
-    "adaptive": {"neuron": "adaptive", "adapt_ms": 40.0},
-    "delays": {"hidden_delays": "3,2"},
-    "all": {
-        "neuron": "adaptive",
-        "n_delays": 2,
-        "hidden_delays": "2,4",
-        "readout": "membrane",
-        "learn_beta": True,
-        "learn_threshold": True,
-    },
-}
-
-
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
-def test_networks_of_settings_compute_what_snntorchs_loop_computes(settings):
-    config = NetworkConfig(hidden="30,17", surrogate="atan", **settings)
-    generator = torch.Generator().manual_seed(1)
-    model = SpikingNetwork(SIZES, config, generator, step_ms=10.0)
-    with torch.no_grad():
-        for fc, _ in model.layers:
-            fc.weight *= 3
-            fc.bias += torch.linspace(-0.05, 0.1, len(fc.bias))
-    events = random_events(9, 30, 20, 6, 0.2)
-    index = np.array([4, 0, 1, 5, 3, 8])
-    assert engine.choose_engine("compiled", model) is engine.COMPILED
-    loss, scores = compiled_engine.forward_backward(model, events, index)
-    ours = {name: parameter.grad for name, parameter in model.named_parameters()}
-    want_loss, want_scores = module_engine.forward_backward(model, events, index)
-    assert loss == pytest.approx(want_loss, rel=1e-5)
-    torch.testing.assert_close(scores, want_scores, rtol=1e-5, atol=1e-5)
-    for name, parameter in model.named_parameters():
-        size = torch.linalg.norm(parameter.grad)
-        assert size > 0, name
-        assert torch.linalg.norm(ours[name] - parameter.grad) < 1e-5 * size, name
-    states = module_engine.record_spiking(model, events, index)
-    spks = (*states.hidden_spk, states.spk)
-    mems = (*states.hidden_mem, states.mem)
-    check_states(model, events, index, [*zip(spks, mems, strict=True)])
 
 
 def test_adaptive_neurons_have_the_loops_bits_for_the_same_currents():
@@ -237,13 +196,13 @@ def test_adaptive_neurons_have_the_loops_bits_for_the_same_currents():
     n = 33
     cur = rng.normal(0.5, 0.8, (n_steps, batch, n)).astype(np.float32)
     generator = torch.Generator().manual_seed(0)
-    model = spiking_network((batch * n_steps, n), 0.9, "atan", 2.0, generator)
-    lif = AdaptiveLeaky(n, 0.93, 20.0, generator=generator, spike_grad=spike_grad("atan", 2.0))
+    model = layered((batch * n_steps, n), 0.9, SURROGATES["atan"](2.0), generator)
+    lif = AdaptiveLeaky(n, 0.93, 20.0, generator=generator, spike_grad=SURROGATES["atan"](2.0))
     model.lif1 = lif
     with torch.no_grad():
         model.fc1.weight.copy_(torch.from_numpy(cur.transpose(1, 0, 2).reshape(-1, n).T.copy()))
     cells = np.eye(batch * n_steps, dtype=bool).reshape(batch, n_steps, -1)
-    rec = compiled_engine.record(model, make_events(cells, n), np.arange(batch))
+    rec = record(model, utterances(cells, n), np.arange(batch))
     state = lif.reset_mem()
     for t in range(n_steps):
         spk, *state = lif(torch.from_numpy(cur[t]), *state)
@@ -254,31 +213,15 @@ def test_adaptive_neurons_have_the_loops_bits_for_the_same_currents():
 
 def test_no_bit_depends_on_the_number_of_threads():
     model = make_model(adaptive=(1, 2), hidden_delays=((0, 3), (0, 5)))
-    events = random_events(300, 60, 20, 6, 0.2)
+    events = random_utterances(300, 60, 20, 6, 0.2)
     before = torch.get_num_threads()
     grads = []
     try:
         for n_threads in (1, 3):
             torch.set_num_threads(n_threads)
-            compiled_engine.forward_backward(model, events, np.arange(300))
+            forward_backward(model, events, np.arange(300))
             grads.append({name: p.grad.clone() for name, p in model.named_parameters()})
     finally:
         torch.set_num_threads(before)
     for name, grad in grads[0].items():
         assert torch.equal(grad, grads[1][name]), name
-
-
-def test_circuits_refuse_what_the_engine_has_beyond_them():
-    assert unsupported_by_circuit(make_model()) is None
-    reason = unsupported_by_circuit(make_model(adaptive=(2,)))
-    assert "lif2 is a shd_helpers.network.adaptive.AdaptiveLeaky, not snntorch's Leaky" in reason
-    reason = unsupported_by_circuit(make_model(hidden_delays=((0,), (0, 5))))
-    assert reason == "layer 3 gets copies of the spikes before it that are (0, 5) steps late"
-
-
-def test_the_slowdown_that_the_warning_names_is_the_committed_one():
-    with (RESULTS / "bench.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["benchmark"] == "training step"]
-    compiled = [row for row in rows if row["variant"] == "compiled"]
-    ratios = {int(row["batch"]): float(row["ratio"]) for row in compiled}
-    assert (round(ratios[128]), round(ratios[8])) == engine.SLOWDOWN

@@ -1,4 +1,4 @@
-"""The study's second neuron: a leaky integrate-and-fire neuron that adapts.
+"""A leaky integrate-and-fire neuron that adapts.
 
 A neuron of the brain that has been active for a while answers the same current with fewer spikes
 than at first. It adapts. In the model, a second state lowers the neuron's current. The state rises

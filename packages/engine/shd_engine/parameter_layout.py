@@ -1,5 +1,6 @@
 """Where a network's parameters lie in the memory that the compiled engine works on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,9 +10,9 @@ import torch
 from snntorch import Leaky
 from torch import nn
 
-from shd_helpers.network import kernels, surrogates
-from shd_helpers.network.adaptive import AdaptiveLeaky
-from shd_helpers.network.kernels import (
+from shd_engine import kernels
+from shd_engine.adaptive import AdaptiveLeaky
+from shd_engine.kernels import (
     BETAS,
     BIASES,
     FROM_MEM,
@@ -23,7 +24,10 @@ from shd_helpers.network.kernels import (
     UNROLLED_ROWS,
     Layer,
 )
-from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork, WindowSizes
+from shd_engine.network import Chain, ChannelConv1d, LayeredNetwork, WindowSizes, resets
+from shd_engine.surrogates import Compiled, compiled_surrogate
+
+Layered = Chain | LayeredNetwork
 
 
 def aligned(*shape: int) -> np.ndarray:
@@ -156,8 +160,11 @@ class ParameterLayout:
     n_by_neuron: int
 
     @classmethod
-    def of(cls, model: SpikingNetwork) -> "ParameterLayout":
-        """Return the layout of a network that the compiled engine can compute."""
+    def of(cls, model: Layered, readout: str = "spikes") -> "ParameterLayout":
+        """Return the layout of a network that the compiled engine can compute.
+
+        With the readout "membrane", the kernels make class scores of the output layer's membranes.
+        """
         layers: list[Layer] = []
         windows = None
         parameters_at = 0
@@ -165,15 +172,17 @@ class ParameterLayout:
         by_neuron_at = 0
         delays_at = 0
         delays = model.layer_delays
+        n_layers = len(model.layers)
         for i, (fc, lif) in enumerate(model.layers):
             width = padded(fc.out_features)
             band = width
             if isinstance(fc, ChannelConv1d):
                 windows = window_layout(fc.sizes)
                 band = windows.band
-            surrogate = surrogates.surrogate_named(lif.spike_grad.surrogate)
-            kind = READOUT if model.accumulates_only(lif) else surrogate.kind
-            assert kind is not None  # see `compiled_engine.unsupported_by_compiled_engine`
+            surrogate = compiled_surrogate(lif.spike_grad)
+            is_readout = i == n_layers - 1 and readout == "membrane"
+            if is_readout or LayeredNetwork.accumulates_only(lif):
+                surrogate = Compiled(READOUT)
             adapts = isinstance(lif, AdaptiveLeaky)
             layer = Layer(
                 n_inputs=fc.in_features,
@@ -185,11 +194,12 @@ class ParameterLayout:
                 parameters_at=parameters_at,
                 states_at=states_at,
                 by_neuron_at=by_neuron_at,
-                surrogate=kind,
+                surrogate=surrogate.kind,
+                resets=resets(lif),
                 learns_neurons=lif.beta.requires_grad or lif.threshold.requires_grad,
                 adapts=adapts,
-                slope=surrogate.kernel_slope * lif.spike_grad.slope,
-                half_slope=lif.spike_grad.slope / 2,
+                slope=surrogate.slope,
+                half_slope=surrogate.half_slope,
             )
             if i:
                 n_rows = padded(layer.n_copies * layer.n_neurons, UNROLLED_ROWS)
@@ -226,7 +236,7 @@ class ParameterLayout:
         rows = states[:, first : first + layer.width * n_rows].reshape(-1, n_rows, layer.width)
         return rows[:, 1:-1, : layer.n_neurons]
 
-    def pack(self, model: SpikingNetwork) -> kernels.Network:
+    def pack(self, model: Layered) -> kernels.Network:
         """Copy a network's parameters into the memory that the kernels read."""
         parameters = aligned(self.n_parameters)
         weights_by_neuron = aligned(self.n_by_neuron)
@@ -235,7 +245,7 @@ class ParameterLayout:
         for i, (fc, lif) in enumerate(model.layers):
             n = fc.out_features
             weight = fc.weight.detach().numpy()
-            bias = fc.bias.detach().numpy()
+            bias = np.zeros(1, np.float32) if fc.bias is None else fc.bias.detach().numpy()
             rows = self.weights(i, parameters)
             if isinstance(fc, ChannelConv1d):
                 assert self.windows is not None
@@ -278,16 +288,18 @@ class ParameterLayout:
         by_copy = weight.reshape(layer.n_neurons, layer.n_copies, before.n_neurons)
         rows[:, :, : before.n_neurons] = by_copy.transpose(1, 0, 2)
 
-    def set_gradients(self, model: SpikingNetwork, gradients: np.ndarray) -> None:
-        """Give the parameters of a network their gradients, except those that aren't trained."""
+    def gradients(
+        self, model: Layered, memory: np.ndarray
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Return the parameters that are trained, as in `trained`, and their gradients."""
         for i, (fc, lif) in enumerate(model.layers):
-            d_neurons = self.neurons(i, gradients)[:, : self.layers[i].n_neurons]
-            d_weight, d_bias = self._layer_gradients(i, fc, gradients)
+            d_neurons = self.neurons(i, memory)[:, : self.layers[i].n_neurons]
+            d_weight, d_bias = self._layer_gradients(i, fc, memory)
             if fc.weight.requires_grad:
-                fc.weight.grad = torch.from_numpy(d_weight)
-            if fc.bias.requires_grad:
-                fc.bias.grad = torch.tensor(d_bias)
-            _set_neuron_gradients(lif, d_neurons)
+                yield fc.weight, torch.from_numpy(d_weight)
+            if fc.bias is not None and fc.bias.requires_grad:
+                yield fc.bias, torch.tensor(d_bias)
+            yield from _neuron_gradients(lif, d_neurons)
 
     def _layer_gradients(
         self, i: int, fc: nn.Linear | ChannelConv1d, gradients: np.ndarray
@@ -304,20 +316,32 @@ class ParameterLayout:
         windows = self.windows
         by_input = np.zeros(fc.weight.shape[::-1], np.float32)
         kernels.gather_windows(d_rows, windows.inputs, windows.first_entries, by_input)
-        return np.ascontiguousarray(by_input.T), d_bias.reshape(-1, len(fc.bias)).sum(0)
+        return np.ascontiguousarray(by_input.T), d_bias.reshape(-1, len(fc.weight)).sum(0)
 
 
-def _set_neuron_gradients(lif: Leaky, d_neurons: np.ndarray) -> None:
-    """Give what neurons learn its gradients; if they share a beta or threshold, it gets the sum."""
+def _neuron_gradients(
+    lif: Leaky, d_neurons: np.ndarray
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Return what neurons learn; if they share a beta or threshold, its gradient is the sum."""
     if lif.beta.requires_grad:
         beta = lif.beta.detach()
         is_inside = (beta >= 0) & (beta <= 1)  # outside, the clamp to 0..1 lets no gradient through
-        lif.beta.grad = torch.from_numpy(d_neurons[BETAS]).sum_to_size(beta.shape) * is_inside
+        yield lif.beta, torch.from_numpy(d_neurons[BETAS]).sum_to_size(beta.shape) * is_inside
     if lif.threshold.requires_grad:
         d_threshold = torch.from_numpy(d_neurons[THRESHOLDS])
-        lif.threshold.grad = d_threshold.sum_to_size(lif.threshold.shape)
+        yield lif.threshold, d_threshold.sum_to_size(lif.threshold.shape).clone()
     if isinstance(lif, AdaptiveLeaky):
         for weight, row in ((lif.from_mem, FROM_MEM), (lif.from_spk, FROM_SPK)):
             if weight.requires_grad:
                 counts = weight.detach() >= 0  # below, the clamp to 0 lets no gradient through
-                weight.grad = torch.from_numpy(d_neurons[row]) * counts
+                yield weight, torch.from_numpy(d_neurons[row]) * counts
+
+
+def trained(model: Layered) -> list[torch.Tensor]:
+    """Return the parameters of a network that are trained, in the order of its layers."""
+    tensors: list[torch.Tensor | None] = []
+    for fc, lif in model.layers:
+        tensors += [fc.weight, fc.bias, lif.beta, lif.threshold]
+        if isinstance(lif, AdaptiveLeaky):
+            tensors += [lif.from_mem, lif.from_spk]
+    return [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]

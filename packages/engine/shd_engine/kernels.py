@@ -34,7 +34,7 @@ own, often only one of no steps (`delays_of`).
    membrane potentials, in place.
 4. The neurons above their threshold form the layer's own `EventList`, which the next layer reads.
 
-**How neurons adapt.** In a layer of the study's `AdaptiveLeaky`, a vector with a number for each
+**How neurons adapt.** In a layer of `AdaptiveLeaky`, a vector with a number for each
 neuron goes from step to step beside ``mem``. Other layers pass over both functions::
 
                                        row - 1    membrane of the step before
@@ -66,6 +66,11 @@ product of it::
 `block_errors` computes this product for a block of steps at once, so that each weight is read from
 memory once for all of them. The result is ``spike_errors``, with a slot for each step of the block.
 
+**How a loss outside of the kernels is used.** `work` computes the cross-entropy itself, and takes
+each utterance forward and back at once. For any other loss, `work` keeps the membranes of all
+utterances, and `work_back` later gets the gradients of the loss with respect to spikes and
+membranes (`Given`). It finds the spikes again in the membranes, and does the same `backward`.
+
 **How the threads share the work.** Each thread calls `work` once. A batch is cut into groups of
 neighboring utterances. Thread number w of n takes the groups w, w + n, w + 2 n and so on, and adds
 up the gradients of a group's utterances in their order, in memory that belongs to the group. The
@@ -78,7 +83,7 @@ of `LANES` neurons, whose weights, biases and betas are zero: they never spike, 
 are zero.
 
 Numba recompiles a function only if this file changes. So a kernel may use nothing from another file
-of the package (see ``shd_corpus.compiled``).
+of the package (see `shd_engine.compiled`).
 """
 
 from collections.abc import Callable
@@ -89,7 +94,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from shd_corpus.compiled import compiled
+from shd_engine.compiled import compiled
 
 LANES = 16  # rows are padded to whole vectors of this many float32, and begin at a cache line
 
@@ -103,12 +108,13 @@ assert (UNROLLED_STEPS, UNROLLED_ROWS) == (2, 5), "`add_products` is written out
 assert STEPS_PER_BLOCK % UNROLLED_STEPS == 0, "a block must have whole pairs of steps"
 assert WEIGHT_ROWS_PER_BLOCK % UNROLLED_ROWS == 0, "a block must have whole fives of rows"
 
-# What a layer's backward pass multiplies errors by: the derivative of a surrogate, or, for a
-# readout from membrane potentials, which never spikes, one.
+# What a layer's backward pass multiplies errors by: the derivative of a surrogate; one, where the
+# class scores are means of membranes; or the derivatives of any other surrogate in `Given`.
 FAST_SIGMOID = 0
 ATAN = 1
 SIGMOID = 2
 READOUT = 3
+GIVEN = 4
 
 # The rows of a layer's neurons, after its weights.
 BIASES = 0
@@ -139,7 +145,8 @@ class Layer(NamedTuple):
     parameters_at: int  # index of the layer's first weight
     states_at: int  # neurons of the layers before it, with padding
     by_neuron_at: int  # index of its first weight in `Network.weights_by_neuron`
-    surrogate: int  # FAST_SIGMOID, ATAN, SIGMOID or READOUT
+    surrogate: int  # FAST_SIGMOID, ATAN, SIGMOID, READOUT or GIVEN
+    resets: int  # 1 if a spike subtracts the threshold, else 0
     learns_neurons: int  # 1 if betas or thresholds are learned, else 0
     adapts: int  # 1 if the neurons adapt, else 0
     slope: float  # by which the surrogate multiplies the distance from the threshold
@@ -188,6 +195,29 @@ class Results(NamedTuple):
     # (batch,) bool: whether the events are in order and within the grid; where False, the
     # utterance's other results mean nothing
     is_valid: np.ndarray
+
+
+class Given(NamedTuple):
+    """What a loss outside of the kernels gives for the backward pass.
+
+    Nothing is given if the kernels compute the loss: all arrays are empty, and the indices -1.
+    """
+
+    # Gradients of the loss, layer after layer, float32. Those of a layer's spikes, and those of its
+    # membranes, are (batch, steps, neurons).
+    memory: np.ndarray
+    spk_at: np.ndarray  # (layers,) index of a layer's first gradient of spikes, int64; -1 for none
+    mem_at: np.ndarray  # (layers,) likewise of membranes
+    states: np.ndarray  # (batch, ...) membranes that `work` has kept, float32
+    derivatives: np.ndarray  # as `states`: those of surrogates that are GIVEN; or (0, 0)
+
+
+class LayerErrors(NamedTuple):
+    """The part of `Given` for one layer and one utterance; without rows where nothing is given."""
+
+    spk: np.ndarray  # (steps, neurons) float32
+    mem: np.ndarray  # (steps, neurons) float32
+    derivatives: np.ndarray  # (steps + 2, width) float32
 
 
 class EventList(NamedTuple):
@@ -489,18 +519,39 @@ def layer_forward(layer, network, events, mem, spiked, events_out):
         row = step + 1
         if layer.adapts:
             subtract_adaptation(adaptation, mem, row)
-        step_forward(neurons, mem, row, spiked)
+        step_forward(layer, neurons, mem, row)
+        find_spikes(neurons, mem, row, spiked)
         if layer.adapts:
             add_to_adaptation(neurons, mem, row, spiked, adaptation)
         events_out.starts[step] = n_events
-        for eight in range(width // 8):
-            if eights[eight]:  # few neurons spike: most eights are skipped
-                for j in range(8 * eight, 8 * eight + 8):
-                    # Each is written, and stays only if the count goes on: no branch, which the
-                    # processor would guess wrongly. The list has eight entries more for that.
-                    events_out.units[n_events] = j
-                    n_events += spiked[j]
+        n_events = list_spikes(spiked, eights, width, events_out, n_events)
     events_out.starts[n_steps] = n_events
+
+
+@compiled
+def list_spikes(spiked, eights, width, events_out, n_events):
+    """Append the neurons that spike in a step to a list; return its new length."""
+    for eight in range(width // 8):
+        if eights[eight]:  # few neurons spike: most eights are skipped
+            for j in range(8 * eight, 8 * eight + 8):
+                # Each is written, and stays only if the count goes on: no branch, which the
+                # processor would guess wrongly. The list has eight entries more for that.
+                events_out.units[n_events] = j
+                n_events += spiked[j]
+    return n_events
+
+
+@compiled
+def list_spikes_again(layer, network, mem, spiked, events_out):
+    """List a layer's spikes from its membranes, as `layer_forward` has done."""
+    neurons = neurons_of(layer, network.parameters)
+    eights = spiked.view(np.uint64)
+    n_events = 0
+    for step in range(len(mem) - 2):
+        find_spikes(neurons, mem, step + 1, spiked)
+        events_out.starts[step] = n_events
+        n_events = list_spikes(spiked, eights, mem.shape[1], events_out, n_events)
+    events_out.starts[len(mem) - 2] = n_events
 
 
 # What a step does, forward and back. These functions take whole arrays and the number of the step's
@@ -533,18 +584,27 @@ def add_to_adaptation(neurons, mem, row, spiked, adaptation):
 
 
 @compiled
-def step_forward(neurons, mem, row, spiked):
-    """Turn the currents in a row into the membranes of that step; say in `spiked` which spike.
+def step_forward(layer, neurons, mem, row):
+    """Turn the currents in a row into the membranes of that step.
 
     It does ``mem[row] = beta * mem[row - 1] + mem[row] - reset``. The reset is the threshold where
     the neuron has spiked in the step before, else 0. The neuron is snntorch's `Leaky` with a reset
-    by subtraction, rounded in the same order.
+    by subtraction, or without any, rounded in the same order.
     """
-    for j in range(mem.shape[1]):
-        beta = neurons[BETAS, j]
-        threshold = neurons[THRESHOLDS, j]
-        reset = threshold if mem[row - 1, j] - threshold > ZERO else ZERO
-        mem[row, j] = (beta * mem[row - 1, j] + mem[row, j]) - reset
+    if layer.resets:
+        for j in range(mem.shape[1]):
+            beta = neurons[BETAS, j]
+            threshold = neurons[THRESHOLDS, j]
+            reset = threshold if mem[row - 1, j] - threshold > ZERO else ZERO
+            mem[row, j] = (beta * mem[row - 1, j] + mem[row, j]) - reset
+    else:
+        for j in range(mem.shape[1]):
+            mem[row, j] = neurons[BETAS, j] * mem[row - 1, j] + mem[row, j]
+
+
+@compiled
+def find_spikes(neurons, mem, row, spiked):
+    """Say in `spiked` which neurons spike in a step: 1 or 0."""
     for j in range(mem.shape[1]):
         spiked[j] = mem[row, j] - neurons[THRESHOLDS, j] > ZERO
 
@@ -552,12 +612,12 @@ def step_forward(neurons, mem, row, spiked):
 @compiled
 def check_surrogate(kind):
     """Raise ValueError if `step_back` has no derivative for a number."""
-    if kind != FAST_SIGMOID and kind != ATAN and kind != SIGMOID and kind != READOUT:
-        raise ValueError("no surrogate has this number: see shd_helpers/network/surrogates.py")
+    if kind < FAST_SIGMOID or kind > GIVEN:
+        raise ValueError("no surrogate has this number: see shd_engine/surrogates.py")
 
 
 @compiled
-def step_back(layer, neurons, mem, row, spike_errors, slot):
+def step_back(layer, neurons, mem, row, spike_errors, slot, derivatives):  # noqa: C901
     """Replace the membranes in a row by the gradients of that step's currents.
 
     It does ``mem[row] = spike_errors[slot] * surrogate'(mem[row] - threshold) + beta *
@@ -581,6 +641,10 @@ def step_back(layer, neurons, mem, row, spike_errors, slot):
     elif kind == READOUT:
         for j in range(width):
             mem[row, j] = spike_errors[slot, j] + neurons[BETAS, j] * mem[row + 1, j]
+    elif kind == GIVEN:
+        for j in range(width):
+            through_spike = spike_errors[slot, j] * derivatives[row, j]
+            mem[row, j] = through_spike + neurons[BETAS, j] * mem[row + 1, j]
     elif kind == SIGMOID:
         for j in range(width):
             # The derivative is even, so it can be computed on the side where exp doesn't overflow.
@@ -646,22 +710,50 @@ def adaptation_to_membranes(neurons, mem, row, d_fed, d_neurons):
 
 
 @compiled
-def add_neuron_gradients(neurons, mem, row, d_neurons):
+def give_spike_errors(errors, is_output, spike_errors, row, slot):
+    """Add the given gradients of a step's spikes to those that come from the next layer."""
+    step = row - 1
+    if is_output:  # what the slot has is left from another step
+        for j in range(errors.spk.shape[1]):
+            spike_errors[slot, j] = errors.spk[step, j]
+    else:
+        for j in range(errors.spk.shape[1]):
+            spike_errors[slot, j] += errors.spk[step, j]
+
+
+@compiled
+def give_membrane_errors(errors, mem, row, d_neurons):
+    """Add the given gradients of a step's membranes to the gradients in its row.
+
+    As in `adaptation_to_membranes`, the threshold isn't in this path.
+    """
+    step = row - 1
+    for j in range(errors.mem.shape[1]):
+        mem[row, j] += errors.mem[step, j]
+    for j in range(errors.mem.shape[1]):
+        d_neurons[THRESHOLDS, j] += errors.mem[step, j]
+
+
+@compiled
+def add_neuron_gradients(layer, neurons, mem, row, d_neurons):
     """Add the gradients of beta and threshold in a step.
 
     Row `row` and those after it are gradients g already, row - 1 is still a membrane U. Beta
     multiplies U[row - 1], so its gradient is g[row] U[row - 1]. The threshold counts twice. The
-    surrogate has the distance U[row] - threshold, whose gradient is g[row] - beta g[row + 1]. And
-    the threshold is subtracted from U[row] if the neuron has spiked in the step before.
+    surrogate has the distance U[row] - threshold, whose gradient is g[row] - beta g[row + 1], but 0
+    if the class scores are means of membranes. And the threshold is subtracted from U[row] if the
+    neuron resets and has spiked in the step before.
     """
     for j in range(mem.shape[1]):
         d_neurons[BETAS, j] += mem[row, j] * mem[row - 1, j]
-    for j in range(mem.shape[1]):
-        d_neurons[THRESHOLDS, j] -= mem[row, j] - neurons[BETAS, j] * mem[row + 1, j]
-    for j in range(mem.shape[1]):
-        if_reset = mem[row, j]
-        is_reset = mem[row - 1, j] - neurons[THRESHOLDS, j] > ZERO
-        d_neurons[THRESHOLDS, j] -= if_reset if is_reset else ZERO
+    if layer.surrogate != READOUT:
+        for j in range(mem.shape[1]):
+            d_neurons[THRESHOLDS, j] -= mem[row, j] - neurons[BETAS, j] * mem[row + 1, j]
+    if layer.resets:
+        for j in range(mem.shape[1]):
+            if_reset = mem[row, j]
+            is_reset = mem[row - 1, j] - neurons[THRESHOLDS, j] > ZERO
+            d_neurons[THRESHOLDS, j] -= if_reset if is_reset else ZERO
 
 
 @compiled
@@ -707,7 +799,7 @@ def block_errors(next_layer, last_row, n_steps, next_errors, spike_errors):
 
 
 @compiled
-def layer_backward(layer, neurons, mem, output_error, next_layer, d_neurons):
+def layer_backward(layer, neurons, mem, output_error, errors, next_layer, d_neurons):
     """Turn a layer's membranes into the gradients of its currents, in place.
 
     The gradient of a step's current I is that of its membrane U, because the current is added to
@@ -716,7 +808,7 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d_neurons):
     copies of the spikes (`block_errors`). In the output layer it is `output_error` at all steps.
     If the layer learns betas or thresholds, `d_neurons` gets their gradients: what is subtracted at
     a reset is the threshold, and only the moment of the reset is detached. If it adapts, both
-    dL/dspk and g also get what comes back through the adaptation.
+    dL/dspk and g also get what comes back through the adaptation. And both get what `errors` gives.
     """
     check_surrogate(layer.surrogate)
     n_steps = len(mem) - 2
@@ -725,7 +817,7 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d_neurons):
     next_errors = np.zeros((STEPS_PER_BLOCK, len(next_layer.weights)), np.float32)
     # The slots of a block, and one for a step to which the adaptation adds something.
     adapted_slot = STEPS_PER_BLOCK
-    spike_errors = np.empty((STEPS_PER_BLOCK + 1, width), np.float32)
+    spike_errors = np.zeros((STEPS_PER_BLOCK + 1, width), np.float32)
     d_adaptation = np.zeros(width if layer.adapts else 0, np.float32)
     d_fed = np.empty(len(d_adaptation), np.float32)
     mem[n_steps + 1] = ZERO  # no gradient comes from after the last step
@@ -735,16 +827,20 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d_neurons):
         slot = (n_steps - row) % STEPS_PER_BLOCK
         if not is_output and slot == 0:
             block_errors(next_layer, row, n_steps, next_errors, spike_errors)
+        if len(errors.spk):
+            give_spike_errors(errors, is_output, spike_errors, row, slot)
         if layer.adapts:
             adaptation_back(neurons, mem, row, d_adaptation, d_fed)
             add_adaptation_gradients(neurons, mem, row, d_fed, d_neurons)
             adaptation_to_spikes(neurons, d_fed, spike_errors, slot, adapted_slot)
             slot = adapted_slot
-        step_back(layer, neurons, mem, row, spike_errors, slot)
+        step_back(layer, neurons, mem, row, spike_errors, slot, errors.derivatives)
         if layer.adapts:
             adaptation_to_membranes(neurons, mem, row, d_fed, d_neurons)
+        if len(errors.mem):
+            give_membrane_errors(errors, mem, row, d_neurons)
         if layer.learns_neurons:
-            add_neuron_gradients(neurons, mem, row, d_neurons)
+            add_neuron_gradients(layer, neurons, mem, row, d_neurons)
 
 
 @compiled
@@ -833,7 +929,23 @@ def next_layer_of(i, network, n_steps, state):
 
 
 @compiled
-def backward(network, state, space, gradients):
+def errors_of(i, b, layer, given, n_steps):
+    """Return what is given for layer i and a batch's utterance b."""
+    size = n_steps * layer.n_neurons
+    spk = given.memory[:0].reshape(0, 0)
+    mem = given.memory[:0].reshape(0, 0)
+    derivatives = given.memory[:0].reshape(0, 0)
+    if given.spk_at[i] >= 0:
+        spk = matrix(given.memory, given.spk_at[i] + b * size, n_steps, layer.n_neurons)
+    if given.mem_at[i] >= 0:
+        mem = matrix(given.memory, given.mem_at[i] + b * size, n_steps, layer.n_neurons)
+    if len(given.derivatives):
+        derivatives = membranes(layer, n_steps, given.derivatives[b])
+    return LayerErrors(spk, mem, derivatives)
+
+
+@compiled
+def backward(b, network, state, space, given, gradients):
     """Add the gradients of the utterance that `forward` has computed, from the last layer on."""
     layers = network.layers
     n_layers = len(layers)
@@ -845,7 +957,8 @@ def backward(network, state, space, gradients):
         next_layer = next_layer_of(i, network, n_steps, state)
         neurons = neurons_of(layer, network.parameters)
         d_neurons = neurons_of(layer, gradients)
-        layer_backward(layer, neurons, mem, space.error, next_layer, d_neurons)
+        errors = errors_of(i, b, layer, given, n_steps)
+        layer_backward(layer, neurons, mem, space.error, errors, next_layer, d_neurons)
         d_weights = weights_of(layer, gradients)
         events = event_list(space, i)
         add_weight_gradients(layer, network.first_neurons, delays, events, mem, space, d_weights)
@@ -879,7 +992,7 @@ def new_workspace(batch, network):
 
 
 @compiled
-def work(worker, n_workers, batch, network, results):
+def work(worker, n_workers, batch, network, results, given):
     """Do one thread's share of a batch: take utterances forward, and back if there are labels."""
     space = new_workspace(batch, network)
     n_groups = len(results.gradients)
@@ -896,7 +1009,37 @@ def work(worker, n_workers, batch, network, results):
                 results.losses[b] = loss(results.scores[b], batch.labels[b], n_utterances, error)
                 if last_layer.surrogate == READOUT:
                     error /= np.float32(batch.n_steps)  # the scores are means over the steps
-                backward(network, state, space, gradients)
+                backward(b, network, state, space, given, gradients)
+
+
+@compiled
+def forward_again(b, batch, network, given, state, space):
+    """Bring back what `forward` has left for `backward`, from the membranes that were kept."""
+    layers = network.layers
+    n_units = layers[0].n_inputs // layers[0].n_copies
+    kept = given.states[b]
+    for k in range(len(kept)):
+        state[k] = kept[k]
+    read_events(batch, b, n_units, event_list(space, 0))
+    for i in range(len(layers)):
+        mem = membranes(layers[i], batch.n_steps, state)
+        list_spikes_again(layers[i], network, mem, space.spiked, event_list(space, i + 1))
+
+
+@compiled
+def work_back(worker, n_workers, batch, network, results, given):
+    """Do one thread's share of a batch's backward pass, from the gradients that are given."""
+    space = new_workspace(batch, network)
+    space.error[:] = ZERO
+    state = results.states[worker]
+    n_groups = len(results.gradients)
+    n_utterances = len(batch.utterances)
+    for group in range(worker, n_groups, n_workers):
+        gradients = results.gradients[group]
+        gradients[:] = ZERO
+        for b in range(group * n_utterances // n_groups, (group + 1) * n_utterances // n_groups):
+            forward_again(b, batch, network, given, state, space)
+            backward(b, network, state, space, given, gradients)
 
 
 @compiled

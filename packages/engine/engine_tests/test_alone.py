@@ -1,0 +1,112 @@
+"""The package by itself: its README, what it needs, and an environment that has nothing else."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = PACKAGE.parents[1]
+WITHOUT_OTHERS = """
+import importlib.abc
+import sys
+
+
+class Block(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in ("shd_corpus", "shd_helpers", "shd_judge"):
+            raise ModuleNotFoundError(f"{name} isn't installed here", name=name)
+
+
+sys.meta_path.insert(0, Block())
+"""
+DATA = """
+torch.manual_seed(0)
+x = (torch.rand(50, 8, 183) < 0.05).float()
+labels = torch.arange(8)
+"""
+CHECKS = """
+assert isinstance(fast, engine.CompiledNetwork)
+own_spk, own_mem = net(x)
+found_spk, found_mem = fast(events)
+assert torch.equal(own_spk, found_spk)
+torch.testing.assert_close(own_mem, found_mem, rtol=1e-4, atol=1e-5)
+print(engine.__file__)
+"""
+
+
+def check_readme(python, folder, environment):
+    """Run the README's lines where the study's other packages can't be imported."""
+    page = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    first, module, as_events, fastest = re.findall(r"```python\n(.*?)```", page, re.S)
+    code = WITHOUT_OTHERS + module + DATA + first + as_events + fastest + CHECKS
+    (folder / "readme.py").write_text(code, encoding="utf-8")
+    command = [python, "-W", "error::UserWarning:__main__", "readme.py"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+def test_the_lines_of_the_readme_train_a_network(tmp_path):
+    environment = {"PYTHONPATH": str(PACKAGE), "HOME": str(Path.home())}
+    file = check_readme(sys.executable, tmp_path, environment)
+    assert file == PACKAGE / "shd_engine" / "__init__.py"
+
+
+def project(folder):
+    """Return the table `project` of a pyproject.toml."""
+    return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def imported_packages():
+    """Return the packages that the modules import, without Python's own and this one."""
+    found = set()
+    for path in (PACKAGE / "shd_engine").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module.partition(".")[0])
+    return found - {*sys.stdlib_module_names, "shd_engine"}
+
+
+def test_it_needs_exactly_what_it_imports_in_the_study_s_versions():
+    needed = project(PACKAGE)["dependencies"]
+    names = {re.match(r"[\w-]+", each)[0] for each in needed}
+    assert names == imported_packages() - {"llvmlite"}  # which numba brings
+    assert {*needed} <= {*project(ROOT)["dependencies"]}
+
+
+def test_lists_of_events_need_no_torch():
+    code = "import sys, shd_engine.event_lists; assert 'torch' not in sys.modules"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+@pytest.mark.slow
+def test_a_fresh_environment_trains_a_network(tmp_path):
+    """pip installs the package alone; its libraries are read from the environment of the tests."""
+    without_caches = ignore_patterns("__pycache__", "*.egg-info", "build")
+    copy = copytree(PACKAGE, tmp_path / "copy", ignore=without_caches)  # a build leaves files there
+    folder = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = str(folder / "bin" / "python")
+    environment = {"HOME": str(tmp_path), "PATH": ""}
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-index", "--no-build-isolation", "-q"]
+    build = [*pip, "wheel", *offline, "-w", str(tmp_path), str(copy)]
+    subprocess.run(build, env=environment, check=True)
+    (wheel,) = tmp_path.glob("snntorch_compile-*.whl")
+    install = [*pip, "--python", python, "install", *offline, str(wheel)]
+    subprocess.run(install, env=environment, check=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    assert (packages / "shd_engine" / "py.typed").is_file()
+    libraries = [path for path in sys.path if Path(path).name == packages.name]
+    (packages / "libraries.pth").write_text("\n".join(libraries), encoding="utf-8")
+    assert check_readme(python, tmp_path, environment) == packages / "shd_engine" / "__init__.py"

@@ -1,0 +1,516 @@
+"""`compile`: users' modules against their own forward, and modules that it refuses."""
+
+import copy
+import random
+import re
+import warnings
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from snntorch import surrogate
+from torch import nn
+from torch.nn import functional
+
+import shd_engine as engine
+from engine_tests.modules import (
+    COMPILED,
+    N_CLASSES,
+    N_HIDDEN,
+    N_STEPS,
+    N_UNITS,
+    REFUSED,
+    BatchFirst,
+    Blocks,
+    Chain,
+    Dropout,
+    FewSteps,
+    Hidden,
+    LargestMembranes,
+    MeanMembranes,
+    Pair,
+    boxcar,
+)
+from engine_tests.networks import random_utterances
+
+N_UTTERANCES = 6
+DATA = random_utterances(N_UTTERANCES, N_STEPS, N_UNITS, N_CLASSES, 0.3)
+INDEX = np.array([4, 0, 5])
+FRAMES, LABELS = DATA.batch(INDEX)
+
+
+def listed(returned):
+    """Return what a module returns as a list."""
+    return [returned] if isinstance(returned, torch.Tensor) else [*returned]
+
+
+def weighted(returned):
+    """Return a loss that depends on each returned number in another way."""
+    generator = torch.Generator().manual_seed(0)
+    return sum((each * torch.randn(each.shape, generator=generator)).sum() for each in returned)
+
+
+def gradients(module, loss):
+    """Return the gradients of a loss by name, zeros where there is none."""
+    parameters = dict(module.named_parameters())
+    found = torch.autograd.grad(loss, [*parameters.values()], allow_unused=True)
+    return {
+        name: torch.zeros_like(parameter) if gradient is None else gradient
+        for (name, parameter), gradient in zip(parameters.items(), found, strict=True)
+    }
+
+
+def check_gradients(found, wanted, tolerance=1e-4):
+    """Check that gradients are equal but for rounding, which is large where many terms cancel."""
+    assert found.keys() == wanted.keys()
+    largest = max(torch.linalg.vector_norm(gradient) for gradient in wanted.values())
+    for name, gradient in wanted.items():
+        off = torch.linalg.vector_norm(found[name] - gradient)
+        assert off <= tolerance * torch.linalg.vector_norm(gradient) + 1e-5 * largest, name
+
+
+def taken(module):
+    """Return the lists of events and the frames that a module takes: its loop may be shorter."""
+    if isinstance(module, FewSteps):
+        return engine.EventLists.of(DATA.frames[:2]), FRAMES[:2].transpose(0, 1)
+    return DATA.events, FRAMES.transpose(0, 1) if isinstance(module, BatchFirst) else FRAMES
+
+
+@pytest.mark.parametrize("make", COMPILED.values(), ids=COMPILED.keys())
+@pytest.mark.parametrize("is_training", [True, False])
+def test_a_compiled_module_returns_what_its_own_forward_returns_with_its_gradients(
+    make, is_training
+):
+    torch.manual_seed(1)
+    module = make().train(is_training)
+    fast = engine.compile(module, strict=True)
+    events, frames = taken(module)
+    wanted = module(frames)
+    assert max(each.abs().max() for each in listed(wanted)) > 0
+    wanted_gradients = gradients(module, weighted(listed(wanted)))
+    for returned in (fast(events, INDEX), fast(frames)):
+        assert type(returned) is type(wanted)
+        for each, its in zip(listed(returned), listed(wanted), strict=True):
+            torch.testing.assert_close(each, its, rtol=1e-4, atol=1e-5)
+        check_gradients(gradients(module, weighted(listed(returned))), wanted_gradients)
+    with torch.no_grad():
+        for each, its in zip(listed(fast(events, INDEX)), listed(wanted), strict=True):
+            assert not each.requires_grad
+            torch.testing.assert_close(each, its, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("readout", ["spikes", "membrane"])
+@pytest.mark.parametrize("spike_grad", [None, surrogate.fast_sigmoid(), boxcar])
+def test_loss_and_gradients_are_those_of_cross_entropy(readout, spike_grad):
+    torch.manual_seed(2)
+    module = Pair(learn_beta=True, learn_threshold=True, spike_grad=spike_grad)
+    fast = engine.compile(module, strict=True)
+    loss, scores = fast.loss_and_gradients(DATA.events, LABELS, INDEX, readout=readout)
+    found = {name: parameter.grad for name, parameter in module.named_parameters()}
+    spk, mem = module(FRAMES)
+    wanted_scores = spk.sum(0) if readout == "spikes" else mem.mean(0)
+    wanted = functional.cross_entropy(wanted_scores, LABELS)
+    assert loss == pytest.approx(wanted.item(), rel=1e-5)
+    torch.testing.assert_close(scores, wanted_scores.detach(), rtol=1e-4, atol=1e-5)
+    check_gradients(found, gradients(module, wanted))
+    evaluated, n_spikes = fast.evaluate(DATA.events, INDEX, readout=readout)
+    torch.testing.assert_close(evaluated, scores, rtol=1e-5, atol=1e-5)
+    assert torch.equal(n_spikes[:, 1], spk.sum((0, 2)).long())
+
+
+def test_the_readout_of_a_module_is_what_it_returns():
+    kinds = {Pair: "spikes", MeanMembranes: "membrane", LargestMembranes: None}
+    for make, readout in kinds.items():
+        fast = engine.compile(make(), strict=True)
+        assert fast.readout == readout
+    with pytest.raises(ValueError, match="must be 'spikes' or 'membrane'"):
+        fast.loss_and_gradients(DATA.events, DATA.labels)
+
+
+# --- random chains against float64 ---------------------------------------------------------------
+
+
+def in_float64(chain, frames):
+    """Compute a chain from its equations; return spikes and membranes of all layers."""
+    x = frames.double()
+    found = []
+    for fc, lif in zip(chain.weights, chain.neurons, strict=True):
+        bias = 0 if fc.bias is None else fc.bias.double()
+        currents = x @ fc.weight.double().T + bias
+        beta = lif.beta.double().clamp(0, 1)
+        threshold = lif.threshold.double()
+        mem = spk = torch.zeros_like(currents[0])
+        steps = []
+        for current in currents:
+            reset = spk.detach() * threshold if lif.reset_mechanism == "subtract" else 0
+            mem = beta * mem + current - reset
+            spk = lif.spike_grad(mem - threshold).double()
+            steps.append((spk, mem))
+        x, mems = (torch.stack(each) for each in zip(*steps, strict=True))
+        found.append((x, mems))
+    return found
+
+
+MAKERS = {
+    "fast sigmoid": surrogate.fast_sigmoid,
+    "atan": surrogate.atan,
+    "sigmoid": surrogate.sigmoid,
+    "one's own": lambda _: boxcar,
+}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    hidden=st.lists(st.integers(1, 40), max_size=3),
+    kind=st.sampled_from([*MAKERS]),
+    slope=st.floats(0.5, 10),
+    per_neuron=st.booleans(),
+    learned=st.booleans(),
+    bias=st.booleans(),
+    reset=st.sampled_from(["subtract", "none"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_random_chains_have_the_states_and_gradients_of_their_equations(  # noqa: PLR0913
+    hidden, kind, slope, per_neuron, learned, bias, reset, seed
+):
+    """All layers' spikes and membranes are part of the loss."""
+    torch.manual_seed(seed)
+
+    def make_neurons(n):
+        shape = (n,) if per_neuron else ()
+        return snn.Leaky(
+            beta=0.3 + 0.7 * torch.rand(shape),
+            threshold=0.5 + torch.rand(shape),
+            learn_beta=learned,
+            learn_threshold=learned,
+            reset_mechanism=reset,
+            spike_grad=MAKERS[kind](slope),
+        )
+
+    chain = Chain([N_UNITS, *hidden, N_CLASSES], make_neurons, bias)
+    fast = engine.compile(chain, strict=True)
+    recording = fast.record(DATA.events, INDEX)
+    found = [*recording.hidden_spk, recording.spk, *recording.hidden_mem, recording.mem]
+    wanted = in_float64(chain, FRAMES)
+    wanted = [spk for spk, _ in wanted] + [mem for _, mem in wanted]
+    n_layers = len(hidden) + 1
+    if any(not torch.equal(a, b.float()) for a, b in zip(found[:n_layers], wanted, strict=False)):
+        thresholds = [lif.threshold for lif in chain.neurons]
+        distances = [
+            (mem - threshold).abs().min()
+            for mem, threshold in zip(wanted[n_layers:], thresholds, strict=True)
+        ]
+        assert min(distances) < 1e-5  # a tie
+        return
+    for mem, its in zip(found[n_layers:], wanted[n_layers:], strict=True):
+        torch.testing.assert_close(mem, its.float(), rtol=1e-5, atol=1e-5)
+    its = gradients(chain, weighted([each.float() for each in wanted]))
+    check_gradients(gradients(chain, weighted(found)), its, 1e-3)
+
+
+def test_four_layers_train_as_by_their_own_loop():
+    torch.manual_seed(0)
+    chain = Chain([N_UNITS, 30, 20, 12, N_CLASSES], lambda _: snn.Leaky(beta=0.8))
+    own = copy.deepcopy(chain)
+    fast = engine.compile(chain, strict=True)
+    losses = {}
+    for name, module, forward in (("own", own, own), ("fast", chain, fast)):
+        optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
+        losses[name] = []
+        for _ in range(10):
+            optimizer.zero_grad()
+            spk, _ = forward(DATA.frames)
+            loss = functional.cross_entropy(spk.sum(0), torch.from_numpy(DATA.labels))
+            loss.backward()
+            optimizer.step()
+            losses[name].append(loss.item())
+    np.testing.assert_allclose(losses["fast"], losses["own"], rtol=1e-3)
+    assert losses["fast"][-1] < losses["fast"][0]
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+
+def trained(module, try_to_compile):
+    """Train a module by its own forward; return its parameters."""
+    if try_to_compile:
+        with pytest.warns(UserWarning, match=f"{type(module).__name__} isn't compiled"):
+            assert engine.compile(module) is module
+    torch.manual_seed(3)
+    parameters = [each for each in module.parameters() if each.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = weighted([value for value in values_of(module(FRAMES)) if value.requires_grad])
+        loss.backward(retain_graph=True)
+        optimizer.step()
+    return [each.detach().clone() for each in parameters]
+
+
+def values_of(returned):
+    return listed([*returned.values()] if isinstance(returned, dict) else returned)
+
+
+@pytest.mark.parametrize(("make", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_module_that_cannot_be_compiled_gets_its_reason(make, reason):
+    with pytest.raises(engine.NotCompilableError, match=reason):
+        engine.compile(make(), strict=True)
+    with pytest.warns(UserWarning, match=re.compile(f"runs by its own forward: .*({reason})")):
+        engine.compile(make())
+
+
+UNTRAINABLE = {
+    "two inputs", "no spiking neurons", "float64", "spikes without a gradient", "state kept",
+    "random spikes", "a single step",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED.keys() - UNTRAINABLE)
+def test_a_module_that_was_refused_trains_as_before(name):
+    make, _ = REFUSED[name]
+    results = []
+    for try_to_compile in (False, True):
+        torch.manual_seed(0)
+        results.append(trained(make(), try_to_compile))
+    assert results[0]
+    for before, after in zip(*results, strict=True):
+        assert torch.equal(before, after)
+
+
+def test_the_state_of_a_module_and_of_all_generators_stays():
+    module = Hidden().eval()
+    module.fc2.train()
+    module.n_calls = 3
+    module(FRAMES).__len__()  # leaves states that have a graph of gradients
+    module.fc1.weight.grad = torch.ones_like(module.fc1.weight)
+    weight_gradient = module.fc1.weight.grad
+    state = copy.deepcopy(module.state_dict())
+    mem = module.lif1.mem
+    values = mem.detach().clone()
+    flags = [each.training for each in module.modules()]
+    generators = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())  # noqa: NPY002
+    engine.compile(module, strict=True)
+    assert module.lif1.mem is mem and torch.equal(mem, values)
+    assert module.fc1.weight.grad is weight_gradient and module.fc2.weight.grad is None
+    assert (weight_gradient == 1).all()
+    assert all(torch.equal(state[name], value) for name, value in module.state_dict().items())
+    assert flags == [each.training for each in module.modules()]
+    assert torch.equal(generators[0], torch.get_rng_state())
+    assert np.array_equal(generators[1], np.random.get_state()[1])  # noqa: NPY002
+    assert generators[2] == random.getstate()
+    assert not module.lif1._forward_hooks and not module.fc1._forward_pre_hooks
+
+
+# --- later changes -------------------------------------------------------------------------------
+
+CHANGES = {
+    "another layer": (lambda m: setattr(m, "fc1", nn.Linear(N_UNITS, N_HIDDEN)), "fc1"),
+    "other neurons": (lambda m: setattr(m, "lif2", snn.Leaky(beta=0.9)), "lif2"),
+    "another module": (lambda m: m.add_module("dropout", nn.Dropout()), "dropout"),
+    "another surrogate": (
+        lambda m: setattr(m.lif1, "spike_grad", surrogate.atan()), "lif1.spike_grad",
+    ),
+    "another forward": (lambda m: setattr(m, "forward", lambda x: x), "forward"),
+    "another class": (lambda m: setattr(m, "__class__", Dropout), "a class"),
+    "inhibition": (lambda m: setattr(m.lif1, "inhibition", True), "lif1.inhibition"),
+    "a number of one's own": (lambda m: setattr(m, "n_passes", 2), "n_passes"),
+    "a hook": (lambda m: m.lif1.register_forward_hook(lambda *_: None), "lif1 has hooks"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "name"), CHANGES.values(), ids=CHANGES.keys())
+def test_a_later_change_of_the_module_is_noticed(change, name):
+    module = Pair()
+    module.n_passes = 1
+    fast = engine.compile(module, strict=True)
+    assert fast.changes() == []
+    change(module)
+    message = f"Pair|Dropout was changed since it was compiled: {name}. Call compile again"
+    for run in (
+        lambda: fast(FRAMES),
+        lambda: fast.record(DATA.events),
+        lambda: fast.evaluate(DATA.events),
+        lambda: fast.loss_and_gradients(DATA.events, DATA.labels),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            run()
+
+
+def prune(module):
+    module.fc1.weight = nn.Parameter(module.fc1.weight.detach() * 0.5)
+
+
+def learn_less(module):
+    module.fc1.weight.requires_grad_(False)
+    module.lif1.beta.requires_grad_(False)
+
+
+VALUES = {
+    "replaced parameters": prune,
+    "an optimizer's step": lambda m: m.fc1.weight.data.mul_(0.7),
+    "betas in place": lambda m: m.lif1.beta.data.fill_(0.4),
+    "thresholds": lambda m: setattr(m.lif2, "threshold", nn.Parameter(torch.tensor(0.6))),
+    "what is trained": learn_less,
+    "evaluation mode": lambda m: m.eval(),
+}
+
+
+@pytest.mark.parametrize("change", VALUES.values(), ids=VALUES.keys())
+def test_parameters_and_what_is_trained_are_read_at_each_call(change):
+    torch.manual_seed(5)
+    module = Pair(learn_beta=True, learn_threshold=True)
+    fast = engine.compile(module, strict=True)
+    change(module)
+    wanted = module(FRAMES)
+    found = fast(DATA.events, INDEX)
+    for each, its in zip(found, wanted, strict=True):
+        torch.testing.assert_close(each, its, rtol=1e-4, atol=1e-5)
+    module.zero_grad()
+    weighted(wanted).backward()
+    by_itself = {name: parameter.grad for name, parameter in module.named_parameters()}
+    module.zero_grad()
+    weighted(found).backward()
+    for name, parameter in module.named_parameters():
+        assert (parameter.grad is None) == (by_itself[name] is None), name
+        if parameter.grad is not None:
+            check_gradients({name: parameter.grad}, {name: by_itself[name]})
+
+
+def test_parameters_of_another_type_are_refused_at_the_call():
+    module = Pair()
+    fast = engine.compile(module, strict=True)
+    module.fc1.double()
+    with pytest.raises(ValueError, match="layer 1 is not in float32"):
+        fast(DATA.events)
+
+
+def test_a_parameter_that_changes_between_forward_and_backward_is_an_error():
+    module = Pair()
+    spk, _ = engine.compile(module, strict=True)(DATA.events)
+    with torch.no_grad():
+        module.fc1.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        spk.sum().backward()
+
+
+def test_two_backward_passes_of_one_forward_are_the_same():
+    module = Pair(spike_grad=boxcar)
+    spk, mem = engine.compile(module, strict=True)(DATA.events)
+    loss = weighted([spk, mem])
+    first = torch.autograd.grad(loss, [*module.parameters()], retain_graph=True)
+    second = torch.autograd.grad(loss, [*module.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_no_bit_of_a_gradient_depends_on_the_number_of_threads():
+    module = Chain([N_UNITS, 300, N_CLASSES], lambda _: snn.Leaky(beta=0.9))
+    data = random_utterances(80, 100, N_UNITS, N_CLASSES, 0.1)
+    fast = engine.compile(module, strict=True)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            found.append(gradients(module, weighted(fast(data.events))))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+# --- inputs --------------------------------------------------------------------------------------
+
+
+def test_an_input_that_is_no_list_of_events_runs_by_the_module_s_own_forward():
+    module = Pair()
+    fast = engine.compile(module, strict=True)
+    real = torch.rand_like(FRAMES)
+    for x, reason in ((real, "has numbers that aren't whole"), (FRAMES.clone(), "needs a grad")):
+        x.requires_grad_(x is not real)
+        fast = engine.compile(module, strict=True)
+        with pytest.warns(UserWarning, match=f"own forward, because its input {reason}"):
+            found = fast(x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # only the first time
+            fast(x)
+        for each, its in zip(found, module(x), strict=True):
+            assert torch.equal(each, its)
+
+
+def test_an_index_belongs_to_lists_of_events():
+    with pytest.raises(ValueError, match="index: is for lists of events"):
+        engine.compile(Pair(), strict=True)(FRAMES, INDEX)
+
+
+def test_a_module_can_be_compiled_where_gradients_are_switched_off():
+    with torch.no_grad():
+        fast = engine.compile(Pair(), strict=True)
+    assert fast(DATA.events)[0].requires_grad
+
+
+def test_counts_of_events_are_an_input():
+    module = Pair()
+    counts = FRAMES * torch.randint(1, 4, FRAMES.shape)
+    found = engine.compile(module, strict=True)(counts)
+    for each, its in zip(found, module(counts), strict=True):
+        torch.testing.assert_close(each, its, rtol=1e-4, atol=1e-5)
+
+
+def test_a_loop_over_its_own_number_of_steps_takes_no_other():
+    fast = engine.compile(Blocks(), strict=True)
+    other = random_utterances(2, N_STEPS + 1, N_UNITS, N_CLASSES, 0.3)
+    with pytest.raises(ValueError, match=f"have 26 steps, but Blocks has a loop over {N_STEPS}"):
+        fast(other.events)
+    with pytest.warns(UserWarning, match="has 26 steps, but its loop is over 25"):
+        spk, _ = fast(other.frames)
+    assert len(spk) == N_STEPS
+
+
+def test_labels_and_units_that_do_not_fit_are_refused():
+    fast = engine.compile(Pair(), strict=True)
+    with pytest.raises(ValueError, match="there are 2 labels for 3 utterances"):
+        fast.loss_and_gradients(DATA.events, [0, 1], INDEX)
+    with pytest.raises(ValueError, match="the labels are from 0 to 5"):
+        fast.loss_and_gradients(DATA.events, [0, 1, 5], INDEX)
+    other = random_utterances(2, N_STEPS, N_UNITS + 1, N_CLASSES, 0.3)
+    with pytest.raises(ValueError, match="have 21 units, but the network was built for 20"):
+        fast(other.events)
+
+
+def test_lists_of_events_are_those_of_a_loop_over_the_frames():
+    counts = torch.poisson(torch.full((4, 3, 5), 0.5))
+    events = engine.EventLists.of(counts)
+    wanted = [
+        [(t, u) for t in range(4) for u in range(5) for _ in range(int(counts[t, b, u]))]
+        for b in range(3)
+    ]
+    for b in range(3):
+        its = slice(events.offsets[b], events.offsets[b + 1])
+        assert [*zip(events.steps[its], events.units[its], strict=True)] == wanted[b]
+    assert len(events) == 3 and (events.n_steps, events.n_units) == (4, 5)
+
+
+WRONG = {
+    "offsets that end early": (([0, 1], [0, 1], [0, 1], 3, 3), "must ascend from 0 to 2"),
+    "offsets that go down": (([0, 1], [0, 1], [0, 2, 1, 2], 3, 3), "must ascend from 0"),
+    "fewer units": (([0, 1], [0], [0, 2], 3, 3), "units: has 1 events instead of 2"),
+    "a step too late": (([0, 3], [0, 1], [0, 2], 3, 3), "steps: has values from 0 to 3, but must"),
+    "too many steps": (([0], [0], [0, 1], 70_000, 3), "n_steps 70000: must be from 1"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG.keys())
+def test_lists_of_events_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        engine.EventLists(*arguments)
+
+
+def test_a_compiled_network_is_compiled_already():
+    fast = engine.compile(Pair(), strict=True)
+    assert engine.compile(fast) is fast
+    assert [*fast.module.parameters()] == [*fast.parameters()]
+    again = copy.deepcopy(fast)
+    assert again.module is not fast.module and again.changes() == []
+    assert torch.equal(again(DATA.events)[0], fast(DATA.events)[0])

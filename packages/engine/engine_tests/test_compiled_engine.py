@@ -1,0 +1,576 @@
+"""The compiled engine against snntorch's loop and against arithmetic in float64."""
+
+import copy
+import inspect
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from snntorch import surrogate as snn_surrogate
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import prune
+
+from engine_tests.networks import SURROGATES, layered, random_utterances, utterances
+from shd_engine import EventLists, LayeredNetwork, compiled_engine, kernels
+from shd_engine.surrogates import (
+    atan_derivative,
+    fast_sigmoid_derivative,
+    sigmoid_derivative,
+)
+
+DERIVATIVES = {
+    "fast_sigmoid": fast_sigmoid_derivative,
+    "atan": atan_derivative,
+    "sigmoid": sigmoid_derivative,
+}
+
+
+def spike_grad(surrogate, slope):
+    """Return a surrogate of snntorch, with a note for `gradients_in_float64` of what it is."""
+    function = SURROGATES[surrogate](slope)
+    function.surrogate = surrogate
+    function.slope = slope
+    return function
+
+
+def forward_backward(model, data, index):
+    """Train on a batch."""
+    return compiled_engine.forward_backward(model, data.events, index, data.labels[index])
+
+
+def evaluate_batch(model, data, index):
+    """Return class scores and numbers of spikes."""
+    return compiled_engine.evaluate_batch(model, data.events, index)
+
+
+@torch.no_grad()
+def record(model, data, index):
+    """Return all states."""
+    return compiled_engine.record(model, data.events, index)
+
+
+def make_model(sizes, surrogate="fast_sigmoid", slope=25.0, beta=0.9, seed=0, gain=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    model = layered(sizes, 0.5, spike_grad(surrogate, slope), generator)
+    with torch.no_grad():
+        for fc, lif in model.layers:
+            fc.weight *= gain
+            fc.bias += 0.02
+            lif.beta = torch.as_tensor(beta)
+    return model
+
+
+def set_betas(model, kind, rng):
+    """Give each layer its betas: one number or one per neuron, fixed or learned, some beyond 1."""
+    for fc, lif in model.layers:
+        n = fc.out_features
+        beta = rng.uniform(0.3, 1.0, n if "neuron" in kind else ()).astype(np.float32)
+        if "beyond" in kind:
+            beta = np.where(rng.random(beta.shape) < 0.5, beta, beta * 3 - 1.5).astype(np.float32)
+        beta = torch.as_tensor(beta)
+        if "learned" in kind:
+            del lif.beta
+            lif.beta = nn.Parameter(beta)
+        else:
+            lif.beta = beta
+
+
+def reference_step(model, events, index):
+    """Take the readable way: snntorch's loop, the loss, autograd."""
+    model.zero_grad()
+    frames, labels = events.batch(index)
+    rec = model.record(frames)
+    loss = F.cross_entropy(model.scores(rec), labels)
+    loss.backward()
+    return loss.item(), rec
+
+
+def gradients(model):
+    return {name: p.grad.detach().clone() for name, p in model.named_parameters()}
+
+
+class Layer64(NamedTuple):
+    """A layer computed in float64."""
+
+    x: np.ndarray  # (steps, batch, inputs)
+    weight: np.ndarray  # (neurons, inputs)
+    raw_beta: np.ndarray  # before it is clamped to 0..1
+    beta: np.ndarray
+    threshold: np.ndarray
+    mem: np.ndarray  # (steps, batch, neurons)
+    spk: np.ndarray  # (steps, batch, neurons)
+
+
+class Network64(NamedTuple):
+    """A network computed in float64 from its equations."""
+
+    spikes: list[np.ndarray]  # by layer
+    gradients: dict[str, np.ndarray]  # by parameter
+    terms: dict[str, np.ndarray]  # the size of the terms that a gradient is the sum of
+
+
+def float64(model, events, index, spikes=None):
+    """Compute the network in float64 from its equations.
+
+    With `spikes` (one array a layer) the neurons reset and send what is given, so that the
+    gradients are those of one and the same spike trains.
+    """
+    x = events.batch(index)[0].double().numpy()
+    layers = []
+    for i, (fc, lif) in enumerate(model.layers):
+        layers.append(layer_in_float64(fc, lif, x, None if spikes is None else spikes[i]))
+        x = layers[-1].spk
+    counts = x.sum(0)
+    p = np.exp(counts - counts.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    one_hot = np.eye(counts.shape[1])[events.labels[index]]
+    d_spk = np.broadcast_to((p - one_hot) / len(index), x.shape)
+    return Network64(
+        [layer.spk for layer in layers],
+        gradients_in_float64(model, layers, d_spk, lambda a: a),
+        gradients_in_float64(model, layers, d_spk, abs),
+    )
+
+
+def layer_in_float64(fc, lif, x, spikes):
+    weight = fc.weight.detach().double().numpy()
+    raw_beta = lif.beta.detach().double().numpy()
+    beta = np.clip(raw_beta, 0, 1)
+    threshold = lif.threshold.double().numpy()
+    cur = x @ weight.T + fc.bias.detach().double().numpy()
+    mem = np.empty_like(cur)
+    spk = np.empty_like(cur)
+    before = 0.0
+    reset = 0.0
+    for t in range(len(cur)):
+        mem[t] = before = beta * before + cur[t] - reset * threshold
+        spk[t] = before > threshold if spikes is None else spikes[t]
+        reset = spk[t]
+    return Layer64(x, weight, raw_beta, beta, threshold, mem, spk)
+
+
+def gradients_in_float64(model, layers, d_spk, sign):
+    """Compute the gradients, or with sign=abs the size of the terms that they are sums of."""
+    grads = {}
+    for i in range(len(layers), 0, -1):
+        layer = layers[i - 1]
+        step = model.layers[i - 1][1].spike_grad
+        distance = layer.mem - layer.threshold
+        g = sign(d_spk) * DERIVATIVES[step.surrogate](distance, step.slope)
+        for t in range(len(g) - 2, -1, -1):
+            g[t] += layer.beta * g[t + 1]
+        grads[f"fc{i}.weight"] = np.tensordot(g, layer.x, ((0, 1), (0, 1)))
+        grads[f"fc{i}.bias"] = g.sum((0, 1))
+        is_inside = (layer.raw_beta >= 0) & (layer.raw_beta <= 1)
+        d_beta = (g[1:] * sign(layer.mem[:-1])).sum((0, 1)) * is_inside
+        grads[f"lif{i}.beta"] = d_beta if layer.raw_beta.ndim else d_beta.sum()
+        d_spk = g @ sign(layer.weight)
+    return grads
+
+
+def relative(a, b):
+    """Return the norm of the difference over the norm of b, which counts from 1e-30 on."""
+    a = np.asarray(a, np.float64)
+    b = np.asarray(b, np.float64)
+    return np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-30)
+
+
+def layers_of(rec):
+    return [*zip((*rec.hidden_spk, rec.spk), (*rec.hidden_mem, rec.mem), strict=True)]
+
+
+# --- the same currents in: equal bit for bit ---------------------------------------------------
+
+
+def one_unit_a_step(cur):
+    """Make a network without hidden layer whose currents are exactly `cur` (steps, batch, n).
+
+    Every step of every utterance has an input unit of its own, whose weights are the current. A
+    weight's gradient is then the gradient of one current.
+    """
+    n_steps, batch, n = cur.shape
+    model = make_model([batch * n_steps, n])
+    with torch.no_grad():
+        model.fc1.weight.copy_(torch.from_numpy(cur.transpose(1, 0, 2).reshape(-1, n).T.copy()))
+        model.fc1.bias.zero_()
+    cells = np.eye(batch * n_steps, dtype=bool).reshape(batch, n_steps, -1)
+    return model, utterances(cells, n)
+
+
+def by_autograd(model, events, index):
+    """Return snntorch's states and weight gradient, with the engine's loss gradient put in."""
+    model.zero_grad()
+    rec = model.record(events.batch(index)[0])
+    counts = rec.spk.detach().sum(0)
+    d = np.empty(counts.shape, np.float32)
+    for b, i in enumerate(index):
+        kernels.loss(counts[b].numpy(), events.labels[i], len(index), d[b])
+    rec.spk.sum(0).backward(torch.from_numpy(d))
+    return rec, model.fc1.weight.grad.clone()
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    shape=st.tuples(st.integers(1, 30), st.integers(1, 4), st.integers(1, 40)),
+    ties=st.booleans(),
+    surrogate=st.sampled_from(["fast_sigmoid", "atan"]),
+    slope=st.floats(0.1, 200),
+    betas=st.sampled_from(["one", "neuron"]),
+    thresholds=st.sampled_from(["one", "neuron"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_same_currents_same_bits(shape, ties, surrogate, slope, betas, thresholds, seed):
+    rng = np.random.default_rng(seed)
+    cur = rng.normal(0.3, 0.7, shape).astype(np.float32)
+    if ties:  # quarters and a beta of a half: membranes hit the threshold exactly, and often
+        cur = np.round(cur * 4) / np.float32(4)
+    model, events = one_unit_a_step(cur)
+    set_betas(model, betas, rng)
+    model.lif1.spike_grad = spike_grad(surrogate, slope)
+    if ties:
+        model.lif1.beta = torch.full_like(model.lif1.beta, 0.5)
+    elif thresholds == "neuron":
+        model.lif1.threshold = torch.from_numpy(rng.uniform(-0.2, 2, shape[2]).astype(np.float32))
+    index = np.arange(shape[1])
+    rec, grad = by_autograd(model, events, index)
+    assert torch.equal(record(model, events, index).mem, rec.mem)
+    assert torch.equal(record(model, events, index).spk, rec.spk)
+    _, counts = forward_backward(model, events, index)
+    assert torch.equal(counts, rec.spk.sum(0))
+    assert torch.equal(model.fc1.weight.grad, grad)
+
+
+def test_exp_to_one_unit_in_the_last_place():
+    x = np.linspace(-87, 0, 20_001, dtype=np.float32)
+    np.testing.assert_allclose([kernels.exp(v) for v in x], np.exp(x.astype(float)), rtol=1.2e-7)
+
+
+def test_the_sigmoid_is_exact_where_snntorch_s_is_infinite():
+    """Its exp(-k x), and its square, leave float32's range on either side."""
+    cur = np.linspace(-3, 3, 1601, dtype=np.float32).reshape(1, 1, -1)
+    model, events = one_unit_a_step(cur)
+    model.lif1.spike_grad = spike_grad("sigmoid", 25.0)
+    _, grad = by_autograd(model, events, [0])
+    assert not grad.isfinite().all()
+    forward_backward(model, events, [0])
+    wanted = float64(model, events, [0]).gradients["fc1.weight"].ravel()
+    np.testing.assert_allclose(model.fc1.weight.grad.ravel(), wanted, rtol=1e-5, atol=1e-37)
+
+
+# --- whole networks ----------------------------------------------------------------------------
+
+
+def test_spikes_of_ten_million_neuron_steps():
+    """Fewer than 10 spikes differ from snntorch's, and from float64's, in 10^7 neuron-steps."""
+    model = make_model([183, 256, 10], "fast_sigmoid", 25.0, beta=0.95, gain=3.0)
+    events = random_utterances(114, 333, 183, 10, 0.022)
+    index = np.arange(114)
+    rec = record(model, events, index)
+    with torch.no_grad():
+        want = model.record(events.batch(index)[0])
+    exact = float64(model, events, index)
+    neuron_steps = sum(spk.numel() for spk, _ in layers_of(rec))
+    assert neuron_steps > 1e7
+    assert 0.02 < rec.hidden_spk[0].mean() < 0.5 and 0.02 < rec.spk.mean() < 0.9
+    from_snntorch = sum(
+        int((a != b).sum()) for (a, _), (b, _) in zip(layers_of(rec), layers_of(want), strict=True)
+    )
+    from_float64 = sum(
+        int((a.numpy() != b).sum()) for (a, _), b in zip(layers_of(rec), exact.spikes, strict=True)
+    )
+    assert from_snntorch < 10 and from_float64 < 10
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    n_steps=st.integers(1, 40),
+    sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    batch=st.integers(1, 40),
+    density=st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0]),
+    surrogate_and_slope=st.tuples(st.sampled_from([*SURROGATES]), st.floats(0.5, 60)),
+    betas=st.sampled_from(
+        ["one", "neuron", "one learned", "neuron learned", "neuron learned beyond"]
+    ),
+    seed=st.integers(0, 2**32 - 1),
+)
+@example(1, [1, 1], 1, 1.0, ("atan", 2.0), "one learned", 0)
+@example(333, [183, 256, 10], 12, 0.02, ("fast_sigmoid", 25.0), "neuron learned", 0)
+@example(40, [30, 33, 17, 16, 12], 65, 0.1, ("fast_sigmoid", 25.0), "neuron learned", 1)
+def test_any_network_computes_what_snntorch_and_float64_compute(
+    n_steps, sizes, batch, density, surrogate_and_slope, betas, seed
+):
+    surrogate, slope = surrogate_and_slope
+    rng = np.random.default_rng(seed)
+    model = make_model(sizes, surrogate, slope, seed=seed, gain=rng.uniform(1, 4))
+    set_betas(model, betas, rng)
+    for fc, _ in model.layers:  # no two neurons alike, whose gradients would cancel to nothing
+        fc.bias.data = torch.from_numpy(rng.uniform(-0.1, 0.2, fc.out_features)).float()
+    for fc, lif in model.layers[::2]:
+        lif.threshold = torch.as_tensor(rng.uniform(0.5, 1.5, fc.out_features)).float()
+    cells = rng.random((batch + 2, n_steps, sizes[0])) < density
+    cells[rng.random(batch + 2) < 0.1] = False  # empty utterances
+    events = utterances(cells, sizes[-1], seed)
+    index = rng.permutation(batch + 2)[:batch]
+
+    rec = record(model, events, index)
+    counts, n_spikes = evaluate_batch(model, events, index)
+    loss, counts_of_step = forward_backward(model, events, index)
+    ours = gradients(model)
+    assert set(ours) == {name for name, _ in model.named_parameters()}
+    want_loss, want = reference_step(model, events, index)
+
+    if same_spikes_as_snntorch(model, layers_of(rec), layers_of(want)):
+        assert torch.equal(counts, want.spk.sum(0))
+        assert loss == pytest.approx(want_loss, rel=1e-5, abs=1e-6)
+    assert torch.equal(counts, rec.spk.sum(0)) and torch.equal(counts, counts_of_step)
+    assert torch.equal(n_spikes, torch.stack([s.sum((0, 2)) for s, _ in layers_of(rec)], 1).long())
+    check_gradients(model, events, index, layers_of(rec), ours, slope)
+
+
+def same_spikes_as_snntorch(model, ours, snntorchs):
+    """Check spikes and membranes layer by layer; tell whether all spikes are the same.
+
+    They are snntorch's, except where its membrane is at the threshold to within float32's rounding.
+    """
+    same = True
+    for (spk, mem), (want_spk, want_mem), (_, lif) in zip(
+        ours, snntorchs, model.layers, strict=True
+    ):
+        assert spk.shape == want_spk.shape and spk.is_contiguous() and mem.is_contiguous()
+        if same and not torch.equal(spk, want_spk):
+            first = (spk != want_spk).flatten(1).any(1).nonzero()[0, 0]
+            off = (want_mem[first] - lif.threshold).abs()[spk[first] != want_spk[first]]
+            assert off.max() < 1e-5
+            same = False  # what other spikes lead to in the layers behind can't be compared
+        if same:
+            torch.testing.assert_close(mem, want_mem, rtol=1e-5, atol=1e-5)
+    return same
+
+
+def check_gradients(model, events, index, states, ours, slope):
+    """Check that gradients are float64's for the same spikes, to 1e-5.
+
+    Where terms cancel, they are so to what float32 can know: a membrane to 6e-8 of its size, hence
+    a surrogate to slope times that.
+    """
+    exact = float64(model, events, index, [spk.numpy() for spk, _ in states])
+    rounding = 1e-7 * (2 + slope * sum(mem.abs().max().item() for _, mem in states))
+    for name, grad in ours.items():
+        assert grad.shape == model.get_parameter(name).shape and grad.is_contiguous()
+        off = np.linalg.norm(grad.numpy() - exact.gradients[name])
+        size = np.linalg.norm(exact.gradients[name])
+        size_of_terms = np.linalg.norm(exact.terms[name])
+        assert off <= max(1e-5 * size, rounding * size_of_terms, 1e-35), name
+
+
+def test_every_neuron_spikes_at_every_step():
+    model = make_model([3, 37, 18])
+    with torch.no_grad():
+        for fc, _ in model.layers:
+            fc.weight.fill_(1.0)
+            fc.bias.fill_(3.0)
+    events = random_utterances(3, 21, 3, 18, 0.5)
+    counts, n_spikes = evaluate_batch(model, events, [0, 1, 2])
+    assert (counts == 21).all()
+    assert n_spikes.tolist() == [[21 * 37, 21 * 18]] * 3
+
+
+# --- determinism, threads, what is left alone --------------------------------------------------
+
+
+def test_no_bit_depends_on_threads_or_neighbors():
+    model = make_model([40, 70, 5], "atan", 2.0)
+    set_betas(model, "neuron learned", np.random.default_rng(0))
+    events = random_utterances(70, 60, 40, 5, 0.1)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for n_threads in (1, 2, 2, 3, 7, 64):
+            torch.set_num_threads(n_threads)
+            results.append((forward_backward(model, events, np.arange(70)), gradients(model)))
+    finally:
+        torch.set_num_threads(before)
+    (loss, counts), grads = results[0]
+    for (other_loss, other_counts), other in results[1:]:
+        assert loss == other_loss and torch.equal(counts, other_counts)
+        assert all(torch.equal(grads[name], other[name]) for name in grads)
+    alone, _ = evaluate_batch(model, events, [33])
+    assert torch.equal(alone[0], counts[33])
+
+
+def test_gradients_are_replaced_and_frozen_parameters_get_none():
+    model = make_model([12, 9, 4])
+    model.fc1.bias.requires_grad_(False)
+    model.fc2.weight.requires_grad_(False)
+    events = random_utterances(5, 20, 12, 4, 0.3)
+    forward_backward(model, events, [0, 1, 2])
+    first = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    state = copy.deepcopy(model.state_dict())
+    forward_backward(model, events, torch.tensor([0, 1, 2]))
+    assert model.fc1.bias.grad is None and model.fc2.weight.grad is None
+    for name, grad in first.items():
+        assert torch.equal(model.get_parameter(name).grad, grad)
+        assert model.get_parameter(name).grad is not grad
+    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+
+
+# --- what a network may have beyond the usual, against snntorch's own autograd --------------------
+
+
+@pytest.mark.parametrize("n_channels", [1, 5, 16])
+@pytest.mark.parametrize(
+    "kernel_size, stride", [(40, 1), (1, 1), (5, 9), (7, 2), (12, 8), (39, 1), (3, 3)]
+)
+def test_shared_weights_compute_what_snntorch_computes(kernel_size, stride, n_channels):
+    """Units that one, many or no windows see; layers with and without columns left out."""
+    window = {"kernel_size": kernel_size, "stride": stride, "delays": (0, 6)}
+    generator = torch.Generator().manual_seed(1)
+    model = layered([40, n_channels, 4], 0.9, spike_grad("atan", 2.0), generator, **window)
+    with torch.no_grad():
+        model.fc1.weight += 0.2
+        model.fc1.bias += torch.linspace(0.01, 0.1, n_channels)
+    events = random_utterances(5, 30, 40, 4, 0.2)
+    index = np.array([4, 0, 3])
+    _, scores = forward_backward(model, events, index)
+    ours = gradients(model)
+    _, want = reference_step(model, events, index)
+    assert torch.equal(scores, want.spk.sum(0))  # true for this seed
+    assert record(model, events, index).hidden_spk[0].sum() > 20
+    for name, grad in gradients(model).items():
+        assert grad.abs().max() > 0, name
+        assert relative(ours[name], grad) < 1e-5, name
+
+
+def leaky(**kwargs):
+    return lambda model: setattr(
+        model, "lif1", snn.Leaky(**{"beta": 0.9, "spike_grad": spike_grad("atan", 2.0), **kwargs})
+    )
+
+
+def hooked(model):
+    model.fc1.register_forward_hook(lambda *_: None)
+
+
+class OtherNetwork(LayeredNetwork):
+    def forward(self, x):
+        return super().forward(x)
+
+
+REFUSED = {
+    "reset to zero": (leaky(reset_mechanism="zero"), "subtract its threshold"),
+    "immediate reset": (leaky(reset_delay=False), "subtract its threshold"),
+    "inhibition": (leaky(inhibition=True), "inhibition"),
+    "hidden state": (leaky(init_hidden=True), "hidden"),
+    "graded": (leaky(graded_spikes_factor=0.5), "graded"),
+    "learned grade": (leaky(learn_graded_spikes_factor=True), "graded"),
+    "a surrogate that spikes at random": (leaky(spike_grad=snn_surrogate.SSO()), "surrogate"),
+    "float64 betas": (leaky(beta=torch.full((9,), 0.9, dtype=torch.float64)), "float32"),
+    "betas of another shape": (leaky(beta=torch.full((1, 9), 0.9)), "neither"),
+    "other neuron": (lambda m: setattr(m, "lif1", snn.Lapicque(beta=0.9)), "Lapicque"),
+    "hook": (hooked, "hooks"),
+    "pruned": (lambda m: prune.random_unstructured(m.fc1, "weight", 0.5), "plain"),
+    "other forward": (lambda m: setattr(m, "__class__", OtherNetwork), "forward"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
+@pytest.mark.parametrize("change, reason", REFUSED.values(), ids=REFUSED.keys())
+def test_the_engine_says_why_it_cannot_compute_a_network(change, reason):
+    model = make_model([12, 9, 4])
+    assert compiled_engine.unsupported(model) is None
+    change(model)
+    assert reason in compiled_engine.unsupported(model)
+    with pytest.raises(ValueError, match=f"can't compute this network: .*{reason}"):
+        forward_backward(model, random_utterances(2, 5, 12, 4, 0.3), [0])
+
+
+def test_events_and_indices_that_do_not_fit_are_refused():
+    model = make_model([12, 9, 4])
+    events = random_utterances(4, 20, 12, 4, 0.3)
+    with pytest.raises(ValueError, match="have 13 units, but the network was built for 12"):
+        forward_backward(model, random_utterances(4, 20, 13, 4, 0.3), [0])
+    for index in ([4], [-1]):
+        with pytest.raises(IndexError, match="4 utterances"):
+            evaluate_batch(model, events, index)
+    for mask in ([True, False, False, True], np.zeros(4, bool)):
+        with pytest.raises(ValueError, match=r"mask of True and False.*np\.flatnonzero\(mask\)"):
+            evaluate_batch(model, events, mask)
+    with pytest.raises(ValueError, match="labels"):
+        forward_backward(model, random_utterances(40, 20, 12, 9, 0.3), np.arange(40))
+    with pytest.raises(ValueError, match="needs utterances"):
+        forward_backward(model, events, [])
+    counts, n_spikes = evaluate_batch(model, events, [])
+    assert counts.shape == (0, 4) and n_spikes.shape == (0, 2)
+
+
+@pytest.mark.parametrize("steps, units", [([1, 0], [0, 0]), ([0, 5], [0, 0]), ([0, 0], [0, 4]),
+                                          ([0, 0], [1, 0])])  # fmt: skip
+def test_events_out_of_order_or_outside_of_the_grid_are_refused(steps, units):
+    zeros = np.zeros(2, np.uint16)
+    events = EventLists(zeros, zeros, [0, 2], 5, 4)
+    events.steps[:] = steps  # `EventLists` checks only what it is made of
+    events.units[:] = units
+    with pytest.raises(ValueError, match="out of order"):
+        compiled_engine.forward_backward(make_model([4, 2]), events, [0], [0])
+
+
+@pytest.mark.parametrize("n", [16, 64, 80, 128, 336])
+def test_rows_are_added_one_after_the_other(n):
+    rng = np.random.default_rng(n)
+    rows = rng.normal(size=(5, 368)).astype(np.float32)
+    out = rng.normal(size=(5, 368)).astype(np.float32)
+    index = np.array([9, 4, 0, 4, 2, 9], np.int32)
+    expected = out.copy()
+    for i in (4, 0, 4, 2):
+        expected[3, 32 : 32 + n] += rows[i, 16 : 16 + n]
+    kernels.add_rows(rows, index, 1, 5, 16, out, 3, 32, n)
+    kernels.add_rows(rows, index, 1, 1, 0, out, 0, 0, n)  # none
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize(
+    ("constant", "value", "message"),
+    [
+        ("UNROLLED_ROWS = 5", "4", "written out"),
+        ("UNROLLED_STEPS = 2", "4", "written out"),
+        ("STEPS_PER_BLOCK = 4", "5", "whole pairs"),
+        ("WEIGHT_ROWS_PER_BLOCK = 20", "16", "whole fives"),
+    ],
+)
+def test_block_sizes_that_do_not_fit_what_is_written_out_are_refused(constant, value, message):
+    """They would drop products, or read other numbers, without any error."""
+    source = inspect.getsource(kernels)
+    assert source.count(f"\n{constant}") == 1
+    name = constant.partition(" ")[0]
+    changed = source.replace(f"\n{constant}", f"\n{name} = {value}")
+    with pytest.raises(AssertionError, match=message):
+        exec(compile(changed, kernels.__file__, "exec"), {"__name__": kernels.__name__})
+
+
+@pytest.mark.parametrize("n_rows", [5, 20, 45])
+def test_a_block_of_steps_gets_the_product_of_late_gradients_and_weights(n_rows):
+    """An oracle in float64: each copy of a spike has the gradient of the row where it arrives."""
+    rng = np.random.default_rng(n_rows)
+    n_steps, n_next, width = 9, n_rows // 5, 32
+    delays = np.array([0, 1, 3, 4, 20])
+    gradients = rng.normal(size=(n_steps + 2, 16)).astype(np.float32)
+    weights = rng.normal(size=(n_rows, width)).astype(np.float32)
+    next_layer = kernels.NextLayer(n_next, delays, gradients, weights)
+    for last_row in (9, 6, 2):
+        spike_errors = np.full((5, width), np.nan, np.float32)
+        space = np.zeros((kernels.STEPS_PER_BLOCK, n_rows), np.float32)
+        kernels.block_errors(next_layer, last_row, n_steps, space, spike_errors)
+        for slot in range(min(4, last_row)):
+            wanted = np.zeros(width)
+            for k, delay in enumerate(delays):
+                arrival = last_row - slot + delay
+                if arrival <= n_steps:
+                    of_copy = weights[k * n_next : (k + 1) * n_next].astype(float)
+                    wanted += gradients[arrival, :n_next].astype(float) @ of_copy
+            np.testing.assert_allclose(spike_errors[slot], wanted, rtol=1e-5, atol=1e-5)
+        assert np.isnan(spike_errors[4]).all()

@@ -1,0 +1,43 @@
+"""Train snnTorch networks fast on a CPU: `compile` a module, and use it as before.
+
+It needs torch, snntorch, numba and numpy. A name is imported when it is asked for, because whoever
+only reads lists of events doesn't need torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shd_engine.adaptive import AdaptiveLeaky
+    from shd_engine.compiling import CompiledNetwork, compile
+    from shd_engine.event_lists import EventLists
+    from shd_engine.network import ChannelConv1d, LayeredNetwork, LayerStates
+    from shd_engine.tracing import NotCompilableError
+
+_MODULES = {
+    "AdaptiveLeaky": "adaptive",
+    "ChannelConv1d": "network",
+    "CompiledNetwork": "compiling",
+    "EventLists": "event_lists",
+    "LayerStates": "network",
+    "LayeredNetwork": "network",
+    "NotCompilableError": "tracing",
+    "compile": "compiling",
+}
+__all__ = [
+    "AdaptiveLeaky",
+    "ChannelConv1d",
+    "CompiledNetwork",
+    "EventLists",
+    "LayerStates",
+    "LayeredNetwork",
+    "NotCompilableError",
+    "compile",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,36 @@
+"""How numba compiles the kernels, and keeps their machine code.
+
+numba stores a function's machine code beside its source and compiles it again when this file
+changes. It doesn't notice changes of other files, so everything that a compiled function uses must
+be in its own file.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+_OPTIONS: dict[str, Any] = {
+    "error_model": "numpy",
+    "nogil": True,
+    "no_cfunc_wrapper": True,  # nothing calls it from C, and compiling takes less time without
+}
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function when it is first called; a decorator.
+
+    The function releases Python's lock, so threads run it at the same time. A division by zero
+    gives an infinity as in numpy and raises no error: Python's check of each division would keep
+    loops from becoming vector instructions.
+    """
+    try:
+        return numba.njit(function, cache=True, **_OPTIONS)
+    except RuntimeError:  # neither the file's folder nor the user's cache can be written to
+        warnings.warn(
+            "numba finds no folder to keep compiled code in, so that every start takes up to a "
+            "minute longer: set NUMBA_CACHE_DIR to a folder that can be written to.",
+            stacklevel=2,
+        )
+        return numba.njit(function, **_OPTIONS)

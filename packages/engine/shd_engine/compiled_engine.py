@@ -1,0 +1,399 @@
+"""The compiled engine: the arithmetic of snntorch's loop, compiled by numba.
+
+snntorch's loop passes over memory once for every operation of every step. The compiled engine takes
+one utterance through all steps, the loss and all steps back while its membranes stay in the cache,
+and adds a row of weights only where there is an event. Its loops are in `kernels`, whose docstring
+describes them, and `parameter_layout` says where parameters lie in memory. The results are
+snntorch's: the same operations in float32, rounded in the same order. Only sums over inputs, steps
+and utterances are added up in another order than a matrix product does.
+
+There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, or the caller's
+`torch.set_num_threads`. Nothing is set here, and no bit of a result depends on their number.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from snntorch import Leaky
+from torch import nn
+from torch.nn import functional
+
+from shd_engine import kernels
+from shd_engine.adaptive import AdaptiveLeaky
+from shd_engine.event_lists import Index, ReadsAsEvents, checked_utterances
+from shd_engine.network import (
+    ChannelConv1d,
+    LayeredNetwork,
+    Layers,
+    LayerStates,
+    resets,
+    unfamiliar_component,
+    unfamiliar_layer,
+)
+from shd_engine.parameter_layout import Layered, ParameterLayout, aligned, trained
+from shd_engine.surrogates import compiled_surrogate, derivative_at, not_a_step
+
+# Neurons x steps x utterances that are worth another thread: starting one takes as long.
+WORTH_A_THREAD = 1_000_000
+# Most partial sums of a gradient, so that no more threads work on a batch in training. With more,
+# adding them up would take longer.
+MOST_GROUPS = 16
+SMALLEST_GROUP = 4  # utterances
+Errors = tuple[torch.Tensor | None, ...]  # gradients of a loss; None if it doesn't depend on it
+
+
+def forward_backward(
+    model: Layered, events: ReadsAsEvents, index: Index, labels: Any, readout: str = ""
+) -> tuple[float, torch.Tensor]:
+    """Take a batch forward and back: what zero_grad, the loop over steps and backward() do."""
+    readout = readout or model.readout
+    index = checked_index(model, events, index)
+    labels = labels_to_train_with(labels, index, model.layers[-1][0].out_features)
+    if not _kernels_know_the_loss(model, readout):
+        return _forward_backward_by_autograd(model, events, index, labels, readout)
+    layout = ParameterLayout.of(model, readout)
+    batch = batch_of(events, index, labels)
+    n_groups = groups_for(index)
+    n_workers = workers_for(batch, layout, n_groups)
+    results = new_results(batch, layout, n_groups, n_workers, layout.n_parameters)
+    nothing = nothing_given(layout)
+    compute(kernels.work, batch, layout.pack(model), results, nothing, n_workers)
+    # numpy adds row after row
+    for parameter, gradient in layout.gradients(model, results.gradients.sum(axis=0)):
+        parameter.grad = gradient
+    return float(results.losses.mean()), torch.from_numpy(results.scores)
+
+
+def _kernels_know_the_loss(model: Layered, readout: str) -> bool:
+    """Tell whether the kernels can take an utterance forward and back at once."""
+    surrogates = [compiled_surrogate(lif.spike_grad) for _, lif in model.layers]
+    last = model.layers[-1][1]
+    # Its spikes matter to the membranes of the steps after them.
+    adapts = readout == "membrane" and isinstance(last, AdaptiveLeaky)
+    is_silent = LayeredNetwork.accumulates_only(last)
+    kinds = [surrogate.kind for surrogate in (surrogates[:-1] if is_silent else surrogates)]
+    return kernels.GIVEN not in kinds and (is_silent or not adapts)
+
+
+def _forward_backward_by_autograd(
+    model: Layered, events: ReadsAsEvents, index: np.ndarray, labels: np.ndarray, readout: str
+) -> tuple[float, torch.Tensor]:
+    """Do what `forward_backward` does, with a loss that torch computes."""
+    parameters = trained(model)
+    with torch.enable_grad():
+        states = record(model, events, index, hidden=False)
+        scores = states.mem.mean(0) if readout == "membrane" else states.spk.sum(0)
+        loss = functional.cross_entropy(scores, torch.from_numpy(labels))
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    return loss.item(), scores.detach()
+
+
+def evaluate_batch(
+    model: Layered, events: ReadsAsEvents, index: Index, readout: str = ""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a batch forward; return class scores (batch, classes) and spikes (batch, layers)."""
+    index = checked_index(model, events, index)
+    layout = ParameterLayout.of(model, readout or model.readout)
+    batch = batch_of(events, index)
+    n_workers = workers_for(batch, layout, n_groups=len(index))
+    results = new_results(batch, layout, len(index), n_workers)
+    compute(kernels.work, batch, layout.pack(model), results, nothing_given(layout), n_workers)
+    return torch.from_numpy(results.scores), torch.from_numpy(results.n_spikes)
+
+
+def record(model: Layered, events: ReadsAsEvents, index: Index, hidden: bool = True) -> LayerStates:
+    """Run a batch forward and keep the states, with gradients, as `LayeredNetwork.record` does."""
+    index = checked_index(model, events, index)
+    run = Run(model, batch_of(events, index), hidden)
+    states = _Recording.apply(run, *trained(model))
+    n_layers = len(states) // 2
+    spks = states[:n_layers]
+    mems = states[n_layers:]
+    return LayerStates(spks[-1], mems[-1], spks[:-1], mems[:-1])
+
+
+class Run:
+    """A batch that was computed, with what its backward pass needs."""
+
+    def __init__(self, model: Layered, batch: kernels.Batch, hidden: bool) -> None:
+        self.model = model
+        self.batch = batch
+        self.layout = ParameterLayout.of(model)
+        self.network = self.layout.pack(model)
+        n_layers = len(model.layers)
+        self.recorded = range(n_layers) if hidden else range(n_layers - 1, n_layers)
+        n_utterances = len(batch.utterances)
+        n_workers = workers_for(batch, self.layout, n_utterances)
+        results = new_results(batch, self.layout, n_utterances, n_workers, keep_states=True)
+        nothing = nothing_given(self.layout)
+        compute(kernels.work, batch, self.network, results, nothing, n_workers)
+        self.states = results.states
+        self.is_silent = [LayeredNetwork.accumulates_only(lif) for _, lif in model.layers]
+
+    def membranes(self, i: int) -> np.ndarray:
+        """Return a layer's membranes, (batch, steps, neurons), a view."""
+        return self.layout.membranes(i, self.states, self.batch.n_steps)
+
+    def recording(self) -> tuple[torch.Tensor, ...]:
+        """Return spikes of the recorded layers, then their membranes, (steps, batch, neurons)."""
+        spks = []
+        mems = []
+        for i in self.recorded:
+            # by numpy: torch would start threads, which wait for each other on a busy machine
+            mem = np.ascontiguousarray(self.membranes(i).transpose(1, 0, 2))
+            threshold = self.model.layers[i][1].threshold.detach().numpy()
+            mems.append(torch.from_numpy(mem))
+            spks.append(torch.from_numpy((mem - threshold > 0).astype(np.float32)))
+        return (*spks, *mems)
+
+    def gradients(self, errors: Errors) -> dict[torch.Tensor, torch.Tensor]:
+        """Return the gradients of a loss, given those with respect to `recording`."""
+        layout = self.layout
+        n_groups = groups_for(self.batch.utterances)
+        n_workers = workers_for(self.batch, layout, n_groups)
+        results = new_results(self.batch, layout, n_groups, n_workers, layout.n_parameters)
+        given = self._given(errors)
+        compute(kernels.work_back, self.batch, self.network, results, given, n_workers)
+        return dict(layout.gradients(self.model, results.gradients.sum(axis=0)))
+
+    def _given(self, errors: Errors) -> kernels.Given:
+        """Return gradients as the kernels read them; None if the loss doesn't depend on a state."""
+        n_layers = len(self.layout.layers)
+        at = {"spk": np.full(n_layers, -1), "mem": np.full(n_layers, -1)}
+        parts = [np.empty(0, np.float32)]
+        length = 0
+        half = len(errors) // 2
+        for name, of_states in (("spk", errors[:half]), ("mem", errors[half:])):
+            for i, error in zip(self.recorded, of_states, strict=True):
+                if error is None or (name == "spk" and self.is_silent[i]):
+                    continue
+                at[name][i] = length
+                parts.append(error.numpy().transpose(1, 0, 2).ravel())
+                length += error.numel()
+        return kernels.Given(
+            memory=np.concatenate(parts),
+            spk_at=at["spk"],
+            mem_at=at["mem"],
+            states=self.states,
+            derivatives=self._derivatives(),
+        )
+
+    def _derivatives(self) -> np.ndarray:
+        """Return the derivatives of surrogates that the kernels don't know."""
+        layers = self.layout.layers
+        if all(layer.surrogate != kernels.GIVEN for layer in layers):
+            return np.empty((0, 0), np.float32)
+        derivatives = aligned(*self.states.shape)
+        derivatives[:] = 0
+        for i, (_, lif) in enumerate(self.model.layers):
+            if layers[i].surrogate == kernels.GIVEN:
+                threshold = lif.threshold.detach()
+                target = self.layout.membranes(i, derivatives, self.batch.n_steps)
+                for b, mem in enumerate(self.membranes(i)):  # one utterance fits into the cache
+                    distance = torch.from_numpy(mem) - threshold
+                    target[b] = derivative_at(lif.spike_grad, distance).numpy()
+        return derivatives
+
+
+class _Recording(torch.autograd.Function):
+    """The spikes and membranes of a `Run`, as a function of the parameters that are trained."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Run, *parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        ctx.run = run
+        ctx.parameters = parameters
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*parameters)
+        return run.recording()
+
+    @staticmethod
+    def backward(ctx: Any, *errors: torch.Tensor | None) -> Errors:
+        if ctx.saved_tensors:  # raises an error if one was changed in place
+            gradients = ctx.run.gradients(errors)
+        return (None, *(gradients[parameter] for parameter in ctx.parameters))
+
+
+def checked_index(model: Layered, events: ReadsAsEvents, index: Index) -> np.ndarray:
+    """Return the indices of a batch as an array, after checking that the engine can compute it."""
+    if reason := unsupported(model):
+        raise ValueError(f"The compiled engine can't compute this network: {reason}")
+    n_inputs = model.layers[0][0].in_features
+    n_delays = len(model.layer_delays[0])
+    if events.n_units * n_delays != n_inputs:
+        raise ValueError(
+            f"The events have {events.n_units} units, but the network was built for "
+            f"{n_inputs // n_delays}. Downsample the data as for the network's training, or build "
+            f"a network for {events.n_units} units"
+        )
+    return checked_utterances(index, len(events.offsets) - 1)
+
+
+def labels_to_train_with(labels: Any, index: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the labels of a batch's utterances, after checking them."""
+    labels = np.asarray(labels)
+    problem = None
+    if labels.shape != index.shape:
+        problem = f"there are {labels.size} labels for {len(index)} utterances"
+    elif len(labels) == 0:
+        problem = "the batch has no utterances"
+    elif not 0 <= labels.min() <= labels.max() < n_classes:
+        problem = f"the labels are from {labels.min()} to {labels.max()}"
+    if problem:
+        raise ValueError(
+            f"events: {problem}. Training needs utterances with labels from 0 to {n_classes - 1}, "
+            "because the network has as many classes"
+        )
+    return labels.astype(np.int64, copy=False)
+
+
+def batch_of(
+    events: ReadsAsEvents, index: np.ndarray, labels: np.ndarray | None = None
+) -> kernels.Batch:
+    """Return a batch as the kernels read it, with labels if there is a backward pass."""
+    return kernels.Batch(
+        steps=events.steps,
+        units=events.units,
+        offsets=events.offsets,
+        utterances=index,
+        labels=np.empty(0, np.int64) if labels is None else labels,
+        has_labels=labels is not None,
+        n_steps=events.n_steps,
+    )
+
+
+def nothing_given(layout: ParameterLayout) -> kernels.Given:
+    """Return that nothing is given from outside of the kernels."""
+    nowhere = np.full(len(layout.layers), -1)
+    nothing = np.empty((0, 0), np.float32)
+    return kernels.Given(nothing.ravel(), nowhere, nowhere, nothing, nothing)
+
+
+def groups_for(index: np.ndarray) -> int:
+    """Return into how many groups a batch is cut, each with gradients of its own."""
+    return min(MOST_GROUPS, -(-len(index) // SMALLEST_GROUP))
+
+
+def workers_for(batch: kernels.Batch, layout: ParameterLayout, n_groups: int) -> int:
+    """Return how many threads shall compute a batch: more for more work."""
+    n_states = len(batch.utterances) * layout.n_states(batch.n_steps)
+    return max(1, min(n_groups, torch.get_num_threads(), n_states // WORTH_A_THREAD))
+
+
+def new_results(
+    batch: kernels.Batch,
+    layout: ParameterLayout,
+    n_groups: int,
+    n_workers: int,
+    n_parameters: int = 0,
+    keep_states: bool = False,
+) -> kernels.Results:
+    """Return memory for the results of a batch."""
+    n_utterances = len(batch.utterances)
+    n_kept = n_utterances if keep_states else n_workers
+    return kernels.Results(
+        states=aligned(n_kept, layout.n_states(batch.n_steps)),
+        keeps_states=keep_states,
+        gradients=aligned(n_groups, n_parameters),
+        losses=np.zeros(n_utterances),
+        scores=np.zeros((n_utterances, layout.layers[-1].n_neurons), np.float32),
+        n_spikes=np.empty((n_utterances, len(layout.layers)), np.int64),
+        is_valid=np.ones(n_utterances, np.bool_),  # `work_back` doesn't write it
+    )
+
+
+def compute(
+    work: Callable[..., None],
+    batch: kernels.Batch,
+    network: kernels.Network,
+    results: kernels.Results,
+    given: kernels.Given,
+    n_workers: int,
+) -> None:
+    """Compute a batch, with several threads if it is worth them, and write the results."""
+    with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
+        others = [
+            pool.submit(work, worker, n_workers, batch, network, results, given)
+            for worker in range(1, n_workers)
+        ]
+        work(0, n_workers, batch, network, results, given)
+    for other in others:
+        other.result()  # raises what the thread has raised
+    if not results.is_valid.all():
+        raise ValueError(
+            "events: some are out of order, or outside of the grid of steps and units. Sort each "
+            "utterance's events by step, and check n_steps and n_units"
+        )
+
+
+# The classes of neurons that the compiled engine supports. Subclasses are refused.
+COMPILED_NEURONS = (Leaky, AdaptiveLeaky)
+
+
+def unsupported(model: Layered) -> str | None:
+    """Say why the compiled engine can't compute a network.
+
+    It computes layers of `Leaky` or `AdaptiveLeaky` neurons with per-neuron, learned or unequal
+    betas and thresholds. Each layer may have delays and a surrogate of its own.
+    """
+    if isinstance(model, LayeredNetwork):
+        if reason := unfamiliar_component(model, COMPILED_NEURONS):
+            return reason
+        if any(lif.init_hidden for _, lif in model.layers):
+            return "its neurons keep their state (init_hidden)"
+    elif reason := unfamiliar_layer(model.layers, COMPILED_NEURONS):
+        return reason
+    return unsupported_layers(model.layers)
+
+
+def unsupported_layers(layers: Layers) -> str | None:
+    """Say what in the layers of a network the kernels don't have."""
+    for i, (fc, lif) in enumerate(layers, start=1):
+        if reason := _unsupported_weights(i, fc, lif) or _unsupported_neurons(i, lif):
+            return reason
+    return None
+
+
+def _unsupported_weights(i: int, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> str | None:
+    """Say what is unusual about the tensors of layer i, or about how it is called."""
+    if not isinstance(fc.weight, nn.Parameter):
+        return f"fc{i} is not a plain Linear layer"
+    if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
+        return f"layer {i} has forward hooks"
+    tensors = [fc.weight, lif.beta, lif.threshold]
+    if fc.bias is not None:
+        tensors.append(fc.bias)
+    if any(tensor._backward_hooks for tensor in tensors):
+        return f"a parameter of layer {i} has hooks"
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        return f"its parameters are on the device {fc.weight.device}"
+    if isinstance(lif, AdaptiveLeaky):
+        per_neuron = [lif.left, lif.from_mem, lif.from_spk]
+        if any(tensor.shape != (fc.out_features,) for tensor in per_neuron):
+            return f"the adaptation of lif{i} isn't one of {fc.out_features} neurons"
+        tensors += per_neuron
+    if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in tensors):
+        return f"layer {i} is not in float32"
+    shapes = {(), (1,), (fc.out_features,)}
+    if lif.beta.shape not in shapes or lif.threshold.shape not in shapes:
+        return f"the beta or threshold of lif{i} is neither one number nor one per neuron"
+    return None
+
+
+def _unsupported_neurons(i: int, lif: Leaky) -> str | None:
+    """Say which option of snntorch's neurons in layer i the kernels don't have."""
+    # Leaky's attribute reset_mechanism can be changed later, but that changes nothing in it.
+    subtracts = lif.state_function.__func__ is Leaky._base_sub
+    if not lif.reset_delay or (resets(lif) and not subtracts):
+        return f"lif{i} doesn't subtract its threshold one step after a spike"
+    if lif.inhibition or lif.state_quant:
+        return f"lif{i} has inhibition or quantized states"
+    if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
+        return f"the spikes of lif{i} are graded"
+    if problem := not_a_step(lif.spike_grad):
+        return f"the surrogate of lif{i} {problem}"
+    return None
