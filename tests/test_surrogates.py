@@ -107,7 +107,7 @@ def test_the_compiled_derivative_of_an_unknown_number_is_refused(surrogate):
         backward_step(surrogate)
     mem = np.ones((3, 2), np.float32)
     ones = np.ones((3, 2), np.float32)
-    kernels.step_back(layer_with(surrogate), ones, mem, 1, ones, 0, ones)
+    kernels.step_back(layer_with(surrogate), ones, mem, 1, ones, 0)
     assert (mem == 1).all()  # and a step alone takes no other surrogate's derivative
 
 
