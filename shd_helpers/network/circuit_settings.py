@@ -19,7 +19,7 @@ SHIFT_ERROR = 5e-4
 
 @dataclass(frozen=True)
 class Quantization:
-    """The bits and the leak of a circuit, as its name in notebook 3 gives them.
+    """The bits and the leak of a circuit, as its name in the settings gives them.
 
     If all values are zero, there is no circuit: the network keeps its floats, and this object is
     false in a condition.
@@ -92,7 +92,7 @@ class Quantization:
 
     @property
     def name(self) -> str:
-        """The circuit's name, as notebook 3 has it; empty if there is none."""
+        """The circuit's name, as the settings have it; empty if there is none."""
         if not self:
             return ""
         name = f"{self.fc1_bits}-{self.fc2_bits}-{self.mem_bits}"

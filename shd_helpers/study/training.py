@@ -125,16 +125,14 @@ def train_epoch(
     return Metrics(loss_sum / len(events), float(n_correct) / len(events))
 
 
-def overfit(
-    model: nn.Module, events: Events, updates: int, engine: str = "compiled"
-) -> list[float]:
+def overfit(model: nn.Module, events: Events, updates: int) -> list[float]:
     """Train a network on a few utterances in one batch, to see whether it can learn at all."""
     generator = torch.Generator().manual_seed(0)
     config = TrainConfig(batch_size=len(events))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     losses = []
     for _ in range(updates):
-        metrics = train_epoch(model, events, optimizer, config, generator, engine=engine)
+        metrics = train_epoch(model, events, optimizer, config, generator)
         losses.append(metrics.loss)
     return losses
 
