@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
-from shd_helpers.figures.style import INK, legend_above
+from shd_helpers.figures.style import INK
 
 LOSSES = (1, 2, 5)  # percentage points below the full input, drawn as lines
 FULL = "700 x 1000"
@@ -17,72 +18,69 @@ COSTS = {
     "input_events": "events of an utterance (mean)",
     "effective_acs": "accumulates for an utterance (mean)",
 }
-LABELS_APART = 0.018  # of the axis, so that the names of two inputs don't overlap
 
 
 def frontier(cells: pd.DataFrame) -> Figure:
     """Draw accuracy of unseen people against events and against accumulates.
 
-    `cells` has a row for each input and network, as ``results/people_cells.csv``.
+    Both panels have the same heights, and the names at the right are for both. `cells` has a row
+    for each input and network, as ``results/people_cells.csv``.
     """
     figure, axes = plt.subplots(1, 2, figsize=(12, 5.5), sharey=True, layout="constrained")
     is_small = cells.cell.str.startswith(SMALL)
+    of_full = 100 * cells.accuracy[cells.cell == FULL].iloc[0]
     for axis, cost in zip(axes, COSTS, strict=True):
-        of_full = 100 * cells.accuracy[cells.cell == FULL].iloc[0]
         for loss in LOSSES:
-            axis.axhline(of_full - loss, color="0.7", linewidth=0.8, zorder=0)
-            axis.annotate(
-                f"-{loss}",
-                (0.005, of_full - loss),
-                xycoords=("axes fraction", "data"),
-                color="0.45",
-                fontsize=8,
-                va="bottom",
-            )
-        for name, rows, marker, filling in (
-            ("the owner's network", cells[~is_small], "o", "C0"),
-            ("small", cells[is_small], "s", "white"),
+            axis.axhline(of_full - loss, color="0.75", linewidth=0.8, zorder=0)
+        for name, rows, style in (
+            ("the owner's network", cells[~is_small], {"marker": "o", "color": "C0"}),
+            ("small", cells[is_small], {"marker": "s", "color": "C1", "mfc": "white"}),
         ):
             if len(rows):
                 axis.errorbar(
                     rows[cost],
                     100 * rows.accuracy,
                     100 * rows.ci95,
-                    marker=marker,
-                    mfc=filling,
-                    color="C0" if name != "small" else "C1",
                     linestyle="none",
                     capsize=2,
                     label=name,
+                    **style,
                 )
-        _name_points(axis, cells[cost], 100 * cells.accuracy, cells.cell.str.removeprefix(SMALL))
         axis.set(xscale="log", xlabel=COSTS[cost])
-        axis.margins(x=0.18)
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.margins(x=0.1)
+    for loss in LOSSES:
+        place = (0.01, of_full - loss)
+        text = f"{loss} below {FULL}"
+        style = {"xycoords": ("axes fraction", "data"), "color": "0.4", "fontsize": 7}
+        axes[0].annotate(text, place, va="bottom", **style)
     axes[0].set_ylabel("accuracy, unseen people (%)")
-    legend_above(axes[1])
+    axes[0].legend(loc="lower right")
+    names = cells.cell.str.removeprefix(SMALL).str.cat(np.where(is_small, " (small)", ""))
+    _name_points(axes[1], cells.effective_acs, 100 * cells.accuracy, names)
     return figure
 
 
 def _name_points(axis: Axes, x: pd.Series, y: pd.Series, names: pd.Series) -> None:
-    """Write the name of each input beside its point, below one that is too near."""
-    span = max(y.max() - y.min(), 1)
-    written: list[tuple[float, float]] = []
-    for number in np.argsort(-y.to_numpy()):
-        at, height = float(x.iloc[number]), float(y.iloc[number])
-        while any(
-            abs(height - other) < LABELS_APART * span and abs(np.log(at / near)) < 0.9
-            for near, other in written
-        ):
-            height -= LABELS_APART * span
-        written.append((at, height))
+    """Write the name of each input right of the axes, with a line to its point."""
+    low, high = axis.get_ylim()
+    apart = (high - low) / 26
+    below = high
+    for number in np.argsort(-y.to_numpy(), kind="stable"):
+        point = (float(x.iloc[number]), float(y.iloc[number]))
+        height = min(point[1], below)
+        below = height - apart
         axis.annotate(
             names.iloc[number],
-            (at, height),
-            (6, 0),
-            textcoords="offset points",
-            fontsize=7,
+            point,
+            (1.02, height),
+            textcoords=("axes fraction", "data"),
+            fontsize=8,
             va="center",
             color=INK,
+            arrowprops={"arrowstyle": "-", "color": "0.8", "linewidth": 0.7},
+            annotation_clip=False,
+            zorder=-1,
         )
 
 
