@@ -178,8 +178,12 @@ def test_planned_power():
 @pytest.mark.parametrize("name", ["networks", "cells", "contrasts", "final"])
 def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path):
     made_again = tmp_path / "again.csv"
-    getattr(tables, f"{name}_table")().to_csv(made_again, index=False, float_format="%.6g")
+    table = getattr(tables, f"{name}_table")()
     committed = results_dir() / f"people_{name}.csv"
+    if not len(table):
+        assert not committed.exists()
+        return
+    table.to_csv(made_again, index=False, float_format="%.6g")
     assert made_again.read_text() == committed.read_text()
 
 

@@ -386,4 +386,5 @@ def write_tables() -> None:
         ("contrasts", contrasts_table()),
         ("final", final_table()),
     ):
-        table.to_csv(results_dir() / f"people_{name}.csv", index=False, float_format="%.6g")
+        if len(table):
+            table.to_csv(results_dir() / f"people_{name}.csv", index=False, float_format="%.6g")
