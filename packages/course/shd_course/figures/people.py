@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from shd_helpers.figures.style import INK
 
@@ -47,6 +47,8 @@ def frontier(cells: pd.DataFrame) -> Figure:
                     **style,
                 )
         axis.set(xscale="log", xlabel=COSTS[cost])
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.margins(x=0.1)
     for loss in LOSSES:
