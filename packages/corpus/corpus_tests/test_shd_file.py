@@ -16,7 +16,7 @@ from corpus_tests.made_files import GOOD, KEYS, check_good, packed, write
 from shd_corpus import packed_file, shd_file
 from shd_corpus.checks import DatasetError
 from shd_corpus.packed_file import content_hash
-from shd_corpus.shd_file import read_in_slices, read_shd, speakers_of, write_shd
+from shd_corpus.shd_file import read_in_slices, read_shd, write_shd
 
 
 def many(path: Path, n: int) -> Path:
@@ -251,7 +251,7 @@ def test_rows_that_are_declared_but_not_in_the_file_are_refused_at_once(tmp_path
     declare(plain, (n,), names)
     path = packed(plain, suffix)
     assert path.stat().st_size < 10**6
-    for read in (read_shd, speakers_of, lambda path: next(read_in_slices(path))):
+    for read in (read_shd, lambda path: next(read_in_slices(path))):
         with pytest.raises(DatasetError, match=rf"{names[0]} declares [\d,]+ bytes, but .* only 0"):
             read(path)
 

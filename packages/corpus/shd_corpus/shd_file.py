@@ -154,11 +154,6 @@ def channels_of(path: str | Path) -> int:
     return _header_of(Path(path)).n_channels
 
 
-def speakers_of(path: str | Path) -> tuple[int, ...]:
-    """Return the speakers of a file in SHD layout, ascending, without reading its spikes."""
-    return tuple(np.unique(_header_of(Path(path)).speakers).tolist())
-
-
 @dataclass(frozen=True)
 class _Header:
     """What a file has besides spikes."""
