@@ -232,11 +232,39 @@ def test_what_the_results_page_says(found):
         (RESULTS_PAGE, f"Losses above {excluded[0]}, {excluded[1]} and {excluded[2]} are excl"),
         (RESULTS_PAGE, f"accuracy is {change(drawn).lstrip('-')} percentage points lower than"),
         (RESULTS_PAGE, f"and {change(kept, '')} lower than with threshold 2 (*shown*, both)"),
-        (NOTEBOOK_6, f"Accuracy rises by {change(total, '')} percentage points (*shown*)"),
+        (NOTEBOOK_6, f"accuracy rises by {change(total, '')} percentage points (*shown*)"),
         (NOTEBOOK_6, f"losses above {largest:.1f} percentage points are excluded for each"),
         (NOTEBOOK_6, f"accuracy falls by {change(drawn).lstrip('-')} percentage points (*shown*)"),
     ):
         assert part in page, part
+
+
+def test_what_the_results_page_says_of_size_and_people(found):
+    full = "700 x 1000"
+    channels, steps, few = (found.loc[name, full] for name in ("77 x 333", "233 x 100", "30 x 333"))
+    corpora = found.loc["550 people, 4,000 utterances", "hd's twelve, 4,000 utterances"]
+    assert channels.verdict == "undecided"
+    assert {steps.verdict, few.verdict, corpora.verdict} == {"shown"}
+    numbers = (150, 300, 600, "1,100")
+    names = [f"{number} people" for number in numbers]
+    for pair in zip(names[1:], names, strict=False):
+        assert found.loc[pair].verdict == "undecided"
+    cells = pd.read_csv(results_dir() / "people_cells.csv").set_index("cell")
+    low, high = 100 * cells.accuracy[names[0]], 100 * cells.accuracy[names[-1]]
+    assert cells.parameters["77 x 333"] / cells.parameters[full] == pytest.approx(1 / 8, rel=0.02)
+    for part in (
+        f"77 x 333 is {change(channels, '')} percentage points above 700 x 1000 (*undecided*, a "
+        f"loss above {channels.excluded_loss:.1f} is excluded)",
+        f"233 x 100 loses {change(steps).lstrip('-')}, and with",
+        f"30 x 333 loses {change(few).lstrip('-')} (*shown*, both)",
+        f"a network that is {change(corpora, '')} percentage points more accurate",
+        f"accuracy rises from {low:.0f} to {high:.0f} %, and no single step",
+    ):
+        assert part in RESULTS_PAGE, part
+    sizes = cells.index[
+        cells.question.isin(["cost", "size"]) & ~cells.index.str.contains("thinned")
+    ]
+    assert len(sizes) == 13 and "draws thirteen inputs" in RESULTS_PAGE
 
 
 def test_the_table_of_the_results_page():

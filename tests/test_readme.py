@@ -285,28 +285,6 @@ def test_earlier_runs_on_the_six_speakers_are_counted():
     assert f"Ten sweeps had tested networks on {said}" in page
 
 
-def test_speakers_4_and_5_are_reported_separately():
-    unused = ONE["unseen_speakers"]
-    assert [speaker for speaker in unused if speaker in (4, 5)] == [4, 5]
-    right = 100 * ALL.set_index(["input", "speaker"])[UNSEEN].groupby(level=[0, 1]).mean()
-    for label, name in (
-        ("study", "study"),
-        ("small", "small"),
-        ("reference", "reference"),
-        ("without spikes", "no spikes"),
-        ("small, on 700 x 1000", "small, 700 x 1000"),
-    ):
-        pair, rest = ([s for s in unused if (s in (4, 5)) == of_pair] for of_pair in (True, False))
-        cells = [f"{right[name].loc[speakers].mean():.1f} %" for speakers in (pair, rest)]
-        assert f"\n| {label} | {' | '.join(cells)} |\n" in RESULTS_PAGE, label
-
-
-def of_twelve(name):
-    """Return a network's accuracy for all twelve unseen speakers, with its interval."""
-    row = summarize(ALL, "input", over="speaker").loc[name]
-    return f"{row.test_unseen:.1f} ± {row.test_unseen_ci95:.1f} %"
-
-
 def test_one_network_for_everybodys_voice():
     primary, secondary = (contrasts(SIX, ONE[name], UNSEEN) for name in ("primary", "secondary"))
     found = pd.concat([primary, secondary])

@@ -169,7 +169,10 @@ def read_final() -> tuple[Network, ...]:
 
 
 def by_person(question: str, cell: str, dataset: str = "commands") -> pd.DataFrame:
-    """Return the accuracies of a cell: a row for each fold and person, a column for each repeat."""
+    """Return the accuracies of a cell: a row for each fold and person, a column for each repeat.
+
+    It is empty until the cell has a network for each fold.
+    """
     columns: dict[int, list[pd.Series]] = {}
     for each in read_networks():
         if (each.question, each.cell) == (question, cell) and dataset in each.right:
@@ -178,7 +181,7 @@ def by_person(question: str, cell: str, dataset: str = "commands") -> pd.DataFra
                 [[each.fold], accuracies.index], names=["fold", "person"]
             )
             columns.setdefault(each.repeat, []).append(accuracies)
-    if not columns:
+    if len(columns.get(0, [])) < plan()["folds"]:
         return pd.DataFrame()
     return pd.DataFrame({repeat: pd.concat(parts) for repeat, parts in columns.items()})
 
@@ -285,6 +288,8 @@ def cells_table() -> pd.DataFrame:
     rows = []
     for (question, cell), group in networks.groupby(["question", "cell"], sort=False):
         accuracies = by_person(question, cell)
+        if not len(accuracies):
+            continue
         its = [each for each in read_networks() if (each.question, each.cell) == (question, cell)]
         utterances = pd.concat(each.right["commands"] for each in its)
         counts = utterances.groupby("person").right.agg(["sum", "count"]) / len(accuracies.columns)

@@ -54,8 +54,14 @@ def frontier(cells: pd.DataFrame) -> Figure:
     for loss in LOSSES:
         place = (0.01, of_full - loss)
         text = f"{loss} below {FULL}"
-        style = {"xycoords": ("axes fraction", "data"), "color": "0.4", "fontsize": 7}
-        axes[0].annotate(text, place, va="bottom", **style)
+        axes[0].annotate(
+            text,
+            place,
+            xycoords=("axes fraction", "data"),
+            color="0.4",
+            fontsize=7,
+            va="bottom",
+        )
     axes[0].set_ylabel("accuracy, unseen people (%)")
     axes[0].legend(loc="lower right")
     names = cells.cell.str.removeprefix(SMALL).str.cat(np.where(is_small, " (small)", ""))
