@@ -285,6 +285,12 @@ def test_earlier_runs_on_the_six_speakers_are_counted():
     assert f"Ten sweeps had tested networks on {said}" in page
 
 
+def of_twelve(name):
+    """Return a network's accuracy for all twelve unseen speakers, with its interval."""
+    row = summarize(ALL, "input", over="speaker").loc[name]
+    return f"{row.test_unseen:.1f} ± {row.test_unseen_ci95:.1f} %"
+
+
 def test_one_network_for_everybodys_voice():
     primary, secondary = (contrasts(SIX, ONE[name], UNSEEN) for name in ("primary", "secondary"))
     found = pd.concat([primary, secondary])
