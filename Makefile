@@ -123,7 +123,7 @@ hear: $(INSTALLED)
 
 lab: $(INSTALLED)-circuit
 	@$(PY) -m shd_course.student_copy
-	$(PY) -m jupyter lab --notebook-dir=. my_notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+	$(PY) -m jupyter lab --notebook-dir=. my_notebooks/00_first_look.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 bench: $(INSTALLED)-test
 	$(PY) -m evidence.benchmarks.run $(ARGS)

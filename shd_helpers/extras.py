@@ -4,6 +4,8 @@ The core of the package installs what trains, judges and listens. Notebooks and 
 more, which ``pip install`` adds as extras: see ``pyproject.toml``.
 """
 
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,5 +34,5 @@ def from_extra(extra: str) -> Iterator[None]:
 
 
 def pip_command(extra: str) -> str:
-    """Return the command that installs an extra."""
-    return f"python -m pip install '{DISTRIBUTION}[{extra}]'"
+    """Return the command that installs an extra for the Python that runs."""
+    return f"{shlex.quote(sys.executable)} -m pip install '{DISTRIBUTION}[{extra}]'"

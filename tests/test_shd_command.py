@@ -1,5 +1,6 @@
 """The command `shd`, and the libraries that it says are missing."""
 
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -60,7 +61,8 @@ def test_a_missing_library_is_named_with_pips_command():
     with pytest.raises(MissingExtraError) as error, from_extra("cluster"):
         import no_such_library.part  # noqa: F401
     assert "no_such_library isn't installed" in str(error.value)
-    assert "python -m pip install 'shd-downsizing-study[cluster]'" in str(error.value)
+    python = shlex.quote(sys.executable)
+    assert f"{python} -m pip install 'shd-downsizing-study[cluster]'" in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["ruamel", "ruamel.yaml", "ruamel.yaml.nodes"])

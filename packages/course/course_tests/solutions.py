@@ -1,6 +1,7 @@
 """The notebooks' exercises: their solutions and their untouched functions."""
 
 import linecache
+import re
 
 import nbformat
 import numpy as np
@@ -24,10 +25,21 @@ def cells(tag):
     }
 
 
-def defined(source, **given):
+def imported():
+    """Return the names that each notebook imports, of those in `NAMES`."""
+    found = {}
+    for path in OF_A_RUN:
+        code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+        lines = re.findall(r"^(?:from|import) .*", code, re.MULTILINE)
+        last_words = {line.split()[-1] for line in lines}
+        found[path.stem] = {name: NAMES[name] for name in NAMES if name in last_words}
+    return found
+
+
+def defined(source, imports=NAMES, **given):
     """Return the function or class of a cell; its text can be looked up, as a notebook's can."""
     file = f"<cell {hash(source)}>"
-    names = {"__name__": "__main__"} | NAMES | given
+    names = {"__name__": "__main__"} | imports | given
     before = {*names, "__builtins__"}
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     exec(compile(source, file, "exec"), names)
@@ -49,9 +61,10 @@ def check(function, name):
 def solutions():
     """Return the notebooks' solutions by the exercise's name."""
     found = {}
-    for sources in cells("solution").values():
+    names = imported()
+    for notebook, sources in cells("solution").items():
         for source in sources:
-            solution = defined(source)
+            solution = defined(source, names[notebook])
             found[solution.__name__.removesuffix("_solution")] = solution
     return found
 

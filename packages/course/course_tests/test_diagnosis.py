@@ -43,7 +43,7 @@ def test_only_the_right_diagnosis_makes_a_network_learn(broken, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     for line, (name, fault) in zip(lines, FAULTS.items(), strict=True):
-        assert line.startswith(f"network {name} with a healthy {fault}: ")
+        assert line.startswith(f"network {name} with healthy {fault}: ")
         assert line.endswith(": it learns. Right.")
     wrong = {"A": "lr", "B": "threshold", "C": "labels", "D": "hidden_bias"}
     broken.check(wrong)

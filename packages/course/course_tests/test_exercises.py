@@ -240,6 +240,8 @@ def changed_network(old, new):
         ("train_epoch", lambda *_: torch.ones(1), "return a number: loss.item()"),
         ("TwoLayerSNN", changed_network("torch.stack(spikes)", "spikes"), "by torch.stack"),
         ("TwoLayerSNN", changed_network(", torch.stack(membranes)", ""), "return two tensors"),
+        ("TwoLayerSNN", changed_network("fc1", "layer1"), "names or shapes aren't right"),
+        ("TwoLayerSNN", changed_network("lif2(", "lif1("), "use lif2 after fc2"),
     ],
 )
 def test_what_somebody_writes_otherwise_gets_a_hint(name, written, hint):

@@ -193,7 +193,7 @@ class BrokenNetworks:
                 trial = train(mended(broken, fault), self._training, self._validation)
                 wrong = f"Something else is broken. {HINTS[name]}"
                 verdict = "Right." if trial.learns else wrong
-                print(f"network {name} with a healthy {fault}: {trial}. {verdict}")
+                print(f"network {name} with healthy {fault}: {trial}. {verdict}")
 
     @staticmethod
     def solution() -> None:

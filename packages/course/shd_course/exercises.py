@@ -342,7 +342,7 @@ def _description(exercise: Exercise, outcome: Outcome, wanted: Outcome, quantity
     right = wanted[quantity]
     numbers = _array(value)
     if isinstance(right, str):
-        return f"{name}: {value} where {right} is right; read the task again."
+        return f"{name}: names or shapes aren't right; read the task again."
     if numbers is None:
         kind = type(value).__name__
         return f"{name}: your function returns an object of type {kind} instead of numbers."

@@ -95,7 +95,8 @@ def main() -> None:
         raise SystemExit(str(error)) from error
     print(*sentences, sep="\n")
     print(
-        f"Start with {COPIES.name}/01_data_preprocessing.ipynb: run cell by cell (Shift+Enter). "
+        f"Start with {COPIES.name}/00_first_look.ipynb, or with 01_data_preprocessing.ipynb, where "
+        "the exercises begin. Run cell by cell (Shift+Enter). "
         f"{NOTEBOOKS.name}/ has the same notebooks with all outputs, for comparison."
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import snntorch
 import torch
 
 from shd_course.array_exercises import Case, Exercise, WrongKindError
@@ -134,7 +135,7 @@ def _two_layer_cases() -> list[Case]:
 
 
 def _two_layers(function: Callable, sizes: tuple[int, int, int], frames: torch.Tensor) -> list[Any]:
-    """Return a network's parameters, its spikes and membranes, and the gradients of its weights.
+    """Return a network's parameters, spikes, membranes, gradients, and how many layers spike.
 
     Spikes and membranes are those of a second call, because a network may keep its membranes.
     """
@@ -146,9 +147,13 @@ def _two_layers(function: Callable, sizes: tuple[int, int, int], frames: torch.T
             parameter.copy_(torch.randint(-3, 8, parameter.shape, generator=generator) / 8)
     names = ", ".join(f"{name} {[*parameter.shape]}" for name, parameter in parameters)
     model(frames)
+    used = set()
+    for module in model.modules():
+        if isinstance(module, snntorch.Leaky):
+            module.register_forward_hook(lambda neurons, *_: used.add(neurons))
     returned = model(frames)
     if returned is None:
-        return [None] * 4
+        return [None] * 5
     if isinstance(returned, torch.Tensor) or len(returned) != 2:
         raise WrongKindError("`forward` must return two tensors: output spikes, output membranes.")
     spikes, membranes = returned
@@ -161,7 +166,8 @@ def _two_layers(function: Callable, sizes: tuple[int, int, int], frames: torch.T
     for _, parameter in parameters:
         gradient = parameter.grad
         gradients.append(torch.zeros_like(parameter) if gradient is None else gradient)
-    return [names, spikes, membranes, torch.cat([each.flatten() for each in gradients])]
+    flat = torch.cat([each.flatten() for each in gradients])
+    return [names, spikes, membranes, flat, len(used)]
 
 
 EXERCISES = {
@@ -180,7 +186,13 @@ EXERCISES = {
     "TwoLayerSNN": Exercise(
         _two_layer_cases,
         _two_layers,
-        ["parameters", "output spikes", "output membranes", "gradient of the parameters"],
+        [
+            "parameters",
+            "output spikes",
+            "output membranes",
+            "gradient of the parameters",
+            "layers of neurons",
+        ],
         "your spikes, membranes and gradients equal those of the solution, to the last bit.",
     ),
     "train_epoch": Exercise(

@@ -534,7 +534,7 @@ REFUSED = {
     "batch normalization": (BatchNormalized, "calls norm, a BatchNorm1d"),
     "a call per step too many": (
         TwoStepsEach,
-        "first neurons are called 10 times with a batch of 3",
+        "first neurons are called 10 times for 5 steps. Call each layer once in a step",
     ),
     "state kept": (KeptState, "lif1 begins with the state that an earlier call has left"),
     "another state at the start": (LearnedStart, "lif1 begins with .* one that isn't 0"),
@@ -549,7 +549,7 @@ REFUSED = {
     "a convolution": (Convolution, "calls conv, a Conv1d"),
     "no neurons at the end": (WithoutNeuronsAtTheEnd, "must call nn.Linear, snn.Leaky, nn.Linear"),
     "two inputs": (TwoInputs, "raised TypeError: .*missing 1 required positional argument"),
-    "shared neurons": (SharedNeurons, "first neurons are called 10 times"),
+    "shared neurons": (SharedNeurons, "10 times for 5 steps. .* neurons of its own"),
     "shared weights": (SharedWeights, "two of its layers share a parameter"),
     "a single step": (OneStep, r"currents of shape \(5, 3, 5\) instead of \(batch, neurons\)"),
     "a subclass of Linear": (OwnLinear, "neither a plain Linear layer"),

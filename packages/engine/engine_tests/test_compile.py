@@ -439,6 +439,13 @@ def test_an_input_that_is_no_list_of_events_runs_by_the_module_s_own_forward():
             assert torch.equal(each, its)
 
 
+def test_the_warning_names_the_input_that_the_module_takes():
+    for module, shape in ((Pair(), "steps, batch"), (BatchFirst(), "batch, steps")):
+        fast = engine.compile(module, strict=True)
+        with pytest.warns(UserWarning, match=rf"counts, \({shape}, units\)$"):
+            fast(torch.rand(4, 4, N_UNITS))
+
+
 def test_an_index_belongs_to_lists_of_events():
     with pytest.raises(ValueError, match="index: is for lists of events"):
         engine.compile(Pair(), strict=True)(FRAMES, INDEX)

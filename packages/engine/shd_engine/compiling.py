@@ -290,6 +290,10 @@ class CompiledNetwork(nn.Module):
             )
 
     @property
+    def _is_batch_first(self) -> bool:
+        return self._form is not None and self._form.is_batch_first
+
+    @property
     def _needs_hidden(self) -> bool:
         last = len(self.chain.layers) - 1
         return self._form is not None and any(each.layer < last for each in self._form.returned)
@@ -300,9 +304,8 @@ class CompiledNetwork(nn.Module):
             return None, "needs a gradient"
         if x.dim() != 3 or x.device.type != "cpu":
             return None, f"has the shape {tuple(x.shape)} and is on {x.device}"
-        is_batch_first = self._form is not None and self._form.is_batch_first
         try:
-            events = EventLists.of(x.transpose(0, 1) if is_batch_first else x)
+            events = EventLists.of(x.transpose(0, 1) if self._is_batch_first else x)
         except ValueError:
             return None, "has numbers that aren't whole"
         n_steps = self._form and self._form.n_steps
@@ -314,9 +317,10 @@ class CompiledNetwork(nn.Module):
         """Warn once that the module's own forward runs."""
         if not self._has_warned:
             self._has_warned = True
+            shape = "(batch, steps, units)" if self._is_batch_first else "(steps, batch, units)"
             warnings.warn(
                 f"{type(self.module).__name__} runs by its own forward, because its input "
-                f"{problem}. The engine takes zeros and ones, (steps, batch, units)",
+                f"{problem}. The engine takes events, zeros and ones or counts, {shape}",
                 stacklevel=5,
             )
 

@@ -91,6 +91,7 @@ class EventLists:
         ----------
         frames : Tensor or ndarray
             How often each unit is active, (steps, batch, units): whole numbers, usually 0 or 1.
+            For a network that takes (batch, steps, units), give ``x.transpose(0, 1)``.
 
         Returns
         -------

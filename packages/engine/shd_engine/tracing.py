@@ -245,10 +245,15 @@ def _layout(model: nn.Module, n_units: int) -> tuple[bool, int | None]:
         return _layout_of_a_long_loop(model, n_units)
     is_batch_first = batch == N_STEPS
     n_steps = BATCH if is_batch_first else N_STEPS
-    if batch not in (BATCH, N_STEPS) or n_calls > n_steps:
+    if batch not in (BATCH, N_STEPS):
         raise NotCompilableError(
-            f"its first neurons are called {n_calls} times with a batch of {batch}, for an input "
-            f"of shape {shape}, which is (steps, batch, units) or (batch, steps, units)"
+            f"its first neurons are called with a batch of {batch}, for an input of shape {shape}, "
+            "which is (steps, batch, units) or (batch, steps, units)"
+        )
+    if n_calls > n_steps:
+        raise NotCompilableError(
+            f"its first neurons are called {n_calls} times for {n_steps} steps. Call each layer "
+            "once in a step, and give each layer neurons of its own"
         )
     return is_batch_first, None if n_calls == n_steps else n_calls
 
