@@ -268,7 +268,7 @@ UNTRAINABLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REFUSED.keys() - UNTRAINABLE)
+@pytest.mark.parametrize("name", [name for name in REFUSED if name not in UNTRAINABLE])
 def test_a_module_that_was_refused_trains_as_before(name):
     make, _ = REFUSED[name]
     results = []
