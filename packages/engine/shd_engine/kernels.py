@@ -124,6 +124,11 @@ THRESHOLDS = 2
 LEFT = 3  # share of the adaptation that is left after a step
 FROM_MEM = 4  # how much of the membrane potential is added to the adaptation
 FROM_SPK = 5  # how much a spike adds to the adaptation
+# Three rows more in `scan`, where BIASES are those of the recurrent weights.
+ALPHAS = 6  # share of the synaptic current that is left after a step
+GAINS = 7  # by which the current, less the adaptation, is multiplied in neurons that adapt
+TO_ITSELF = 8  # weight of a neuron's spike in its own next step
+N_SCAN_ROWS = 9
 
 ZERO = np.float32(0)
 ONE = np.float32(1)
@@ -409,6 +414,16 @@ def add_products(errors, weights, out, slot, is_first):  # noqa: PLR0914
                 b = out[next_slot, j]
                 out[slot, j] = ((((a + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
                 out[next_slot, j] = ((((b + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
+
+
+@compiled
+def multiply(errors, weights, out):
+    """Write to a block of slots: ``out[: len(errors)] = errors @ weights``."""
+    for low in range(0, len(weights), WEIGHT_ROWS_PER_BLOCK):
+        some_errors = errors[:, low : low + WEIGHT_ROWS_PER_BLOCK]
+        some_weights = weights[low : low + WEIGHT_ROWS_PER_BLOCK]
+        for slot in range(0, len(errors), UNROLLED_STEPS):
+            add_products(some_errors, some_weights, out, slot, low == 0)
 
 
 @compiled
@@ -798,12 +813,7 @@ def block_errors(next_layer, last_row, n_steps, next_errors, spike_errors):
     It does ``spike_errors[:STEPS_PER_BLOCK] = next_errors @ next_layer.weights``.
     """
     copy_errors(next_layer, last_row, n_steps, next_errors)
-    weights = next_layer.weights
-    for low in range(0, len(weights), WEIGHT_ROWS_PER_BLOCK):
-        some_errors = next_errors[:, low : low + WEIGHT_ROWS_PER_BLOCK]
-        some_weights = weights[low : low + WEIGHT_ROWS_PER_BLOCK]
-        for slot in range(0, STEPS_PER_BLOCK, UNROLLED_STEPS):
-            add_products(some_errors, some_weights, spike_errors, slot, low == 0)
+    multiply(next_errors, next_layer.weights, spike_errors)
 
 
 @compiled
@@ -1077,3 +1087,436 @@ def gather_windows(rows, inputs, columns, weights):
             source = rows[inputs[window, k], column : column + n_channels]
             for c in range(n_channels):
                 weights[k, c] += source[c]
+
+
+# One layer of neurons over all steps: `scanning.scan`. Its arrays are (steps, batch, neurons), as
+# in torch, and those of states have a row more, before the first step. The currents are given, and
+# so are the gradients of spikes and membranes. A block of utterances is taken from step to step
+# together, because the gradients of recurrent spikes are a product with all weights.
+
+# `ScanLayer.late`: what happens to a neuron whose membrane was above its threshold after the step
+# before. It is detached, as in snntorch.
+NO_RESET = 0
+SUBTRACT = 1  # the threshold is subtracted from the new membrane
+ZERO_OLD = 2  # the old membrane counts as zero
+ZERO_NEW = 3  # the new membrane is zero
+# `ScanLayer.early`: what happens to a neuron in the step of its spike. SUBTRACT and ZERO_NEW have a
+# gradient, and spare neurons that `late` has reset.
+ZERO_DETACHED = 4  # the membrane is zero, without a gradient
+
+# `ScanLayer.recurrence`
+ONE_TO_ONE = 1
+ALL_TO_ALL = 2
+
+UTTERANCES_PER_BLOCK = 8
+assert UTTERANCES_PER_BLOCK % UNROLLED_STEPS == 0, "a block must have whole pairs of utterances"
+
+
+class ScanLayer(NamedTuple):
+    """The neurons of a layer as `scan`'s kernels read them."""
+
+    late: int
+    early: int
+    is_synaptic: int  # 1 if a synaptic current comes before the membrane, else 0
+    adapts: int  # 1 if the neurons adapt, else 0
+    recurrence: int  # 0, ONE_TO_ONE or ALL_TO_ALL
+    learns: int  # 1 if gradients of `neurons` are wanted, else 0
+    surrogate: int  # FAST_SIGMOID, ATAN, SIGMOID or GIVEN
+    slope: np.float32  # see `Layer`
+    half_slope: np.float32
+    neurons: np.ndarray  # (N_SCAN_ROWS, neurons) float32
+    # Recurrent weights, float32; (0, 0) if not ALL_TO_ALL. Row i has those from neuron i to all
+    # others, padded to whole vectors; and those to neuron i, with UNROLLED_ROWS padding the rows.
+    weights_from: np.ndarray
+    weights_to: np.ndarray
+
+
+class ScanStates(NamedTuple):
+    """What a layer does over all steps; states that its neurons don't have are (0, 0, 0)."""
+
+    currents: np.ndarray  # (steps, batch, neurons), given, float32 as all others
+    spk: np.ndarray  # (steps, batch, neurons) 1 or 0
+    potentials: np.ndarray  # (steps + 1, batch, neurons) membranes before an early reset
+    mem: np.ndarray  # (steps + 1, batch, neurons) after it; `potentials` if there is none
+    synapses: np.ndarray  # (steps + 1, batch, neurons) synaptic currents
+    adaptations: np.ndarray  # (steps + 1, batch, neurons)
+
+
+class ScanErrors(NamedTuple):
+    """The gradients of a loss that are given; (0, 0, 0) where nothing is."""
+
+    spk: np.ndarray  # (steps, batch, neurons) float32
+    mem: np.ndarray  # (steps, batch, neurons) float32
+    derivatives: np.ndarray  # (steps, batch, neurons) of a surrogate that is GIVEN
+
+
+class ScanGradients(NamedTuple):
+    """Gradients of a block of utterances in one step, (slots, neurons) each, float32."""
+
+    spk: np.ndarray
+    mem: np.ndarray  # of the membrane after an early reset
+    fed: np.ndarray  # of what feeds the adaptation
+    through_spk: np.ndarray  # the part of `potential` that comes through the surrogate
+    potential: np.ndarray  # of the membrane before an early reset
+    base: np.ndarray  # of the membrane before a late reset, padded to UNROLLED_ROWS
+    synapse: np.ndarray  # of the synaptic current
+    adaptation: np.ndarray
+
+
+@compiled
+def scan_forward(worker, n_workers, layer, states):
+    """Do one thread's share of a batch: write spikes and states of all steps."""
+    n = states.spk.shape[2]
+    index = np.empty(n, np.int32)
+    arriving = np.empty((1, max(n, layer.weights_from.shape[1])), np.float32)
+    for b in range(worker, states.spk.shape[1], n_workers):
+        for row in range(1, len(states.mem)):
+            drive(layer, states, row, b)
+            decay(layer, states, row, b)
+            if layer.recurrence:
+                recur(layer, states, row, b, index, arriving)
+            reset_late(layer, states, row, b)
+            spike(layer, states, row, b)
+            if layer.adapts:
+                adapt(layer, states, row, b)
+
+
+@compiled
+def drive(layer, states, row, b):
+    """Write what drives the membranes in a step: currents less the adaptation, or synapses."""
+    neurons = layer.neurons
+    currents = states.currents
+    adaptations = states.adaptations
+    synapses = states.synapses
+    out = states.potentials
+    step = row - 1
+    n = out.shape[2]
+    if layer.adapts:
+        for j in range(n):
+            left = currents[step, b, j] - adaptations[step, b, j]
+            out[row, b, j] = neurons[GAINS, j] * left
+    elif layer.is_synaptic:
+        for j in range(n):
+            synapses[row, b, j] = neurons[ALPHAS, j] * synapses[step, b, j] + currents[step, b, j]
+        for j in range(n):
+            out[row, b, j] = synapses[row, b, j]
+    else:
+        for j in range(n):
+            out[row, b, j] = currents[step, b, j]
+
+
+@compiled
+def decay(layer, states, row, b):
+    """Add what is left of the membranes of the step before."""
+    neurons = layer.neurons
+    mem = states.mem
+    out = states.potentials
+    step = row - 1
+    if layer.late == ZERO_OLD:
+        for j in range(out.shape[2]):
+            is_reset = mem[step, b, j] - neurons[THRESHOLDS, j] > ZERO
+            old = ZERO if is_reset else mem[step, b, j]
+            out[row, b, j] = neurons[BETAS, j] * old + out[row, b, j]
+    else:
+        for j in range(out.shape[2]):
+            out[row, b, j] = neurons[BETAS, j] * mem[step, b, j] + out[row, b, j]
+
+
+@compiled
+def recur(layer, states, row, b, index, arriving):
+    """Add what arrives in a step from the layer's own spikes of the step before."""
+    neurons = layer.neurons
+    spk = states.spk
+    out = states.potentials
+    before = row - 2  # no spikes come before the first step
+    n = out.shape[2]
+    for j in range(n):
+        arriving[0, j] = neurons[BIASES, j]
+    if layer.recurrence == ONE_TO_ONE and row > 1:
+        for j in range(n):
+            arriving[0, j] = spk[before, b, j] * neurons[TO_ITSELF, j]
+    elif row > 1:
+        n_spikes = 0
+        for j in range(n):
+            index[n_spikes] = j
+            n_spikes += spk[before, b, j] > ZERO
+        width = layer.weights_from.shape[1]
+        add_rows(layer.weights_from, index, 0, n_spikes, 0, arriving, 0, 0, width)
+    for j in range(n):
+        out[row, b, j] += arriving[0, j]
+
+
+@compiled
+def reset_late(layer, states, row, b):
+    """Reset the neurons whose membranes were above their thresholds after the step before."""
+    neurons = layer.neurons
+    mem = states.mem
+    out = states.potentials
+    step = row - 1
+    if layer.late == SUBTRACT:
+        for j in range(out.shape[2]):
+            threshold = neurons[THRESHOLDS, j]
+            out[row, b, j] -= threshold if mem[step, b, j] - threshold > ZERO else ZERO
+    elif layer.late == ZERO_NEW:
+        for j in range(out.shape[2]):
+            is_reset = mem[step, b, j] - neurons[THRESHOLDS, j] > ZERO
+            out[row, b, j] = ZERO if is_reset else out[row, b, j]
+
+
+@compiled
+def spike(layer, states, row, b):
+    """Write the spikes of a step, and the membranes after an early reset."""
+    neurons = layer.neurons
+    spk = states.spk
+    potentials = states.potentials
+    mem = states.mem
+    step = row - 1
+    n = mem.shape[2]
+    for j in range(n):
+        spk[step, b, j] = ONE if potentials[row, b, j] - neurons[THRESHOLDS, j] > ZERO else ZERO
+    if layer.early == SUBTRACT:
+        for j in range(n):
+            resets = spk[step, b, j] - above(neurons, mem, step, b, j)
+            mem[row, b, j] = potentials[row, b, j] - resets * neurons[THRESHOLDS, j]
+    elif layer.early == ZERO_NEW:
+        for j in range(n):
+            resets = spk[step, b, j] - above(neurons, mem, step, b, j)
+            mem[row, b, j] = potentials[row, b, j] - resets * potentials[row, b, j]
+    elif layer.early == ZERO_DETACHED:
+        for j in range(n):
+            mem[row, b, j] = potentials[row, b, j] * (ONE - spk[step, b, j])
+
+
+@compiled
+def above(neurons, mem, row, b, j):
+    """Return 1 if a membrane is above its threshold, else 0."""
+    return ONE if mem[row, b, j] - neurons[THRESHOLDS, j] > ZERO else ZERO
+
+
+@compiled
+def adapt(layer, states, row, b):
+    """Write the adaptation after a step, as `add_to_adaptation` does."""
+    neurons = layer.neurons
+    spk = states.spk
+    mem = states.mem
+    adaptations = states.adaptations
+    step = row - 1
+    for j in range(mem.shape[2]):
+        left = neurons[LEFT, j]
+        fed = neurons[FROM_MEM, j] * mem[row, b, j] + neurons[FROM_SPK, j] * spk[step, b, j]
+        adaptations[row, b, j] = left * adaptations[step, b, j] + (ONE - left) * fed
+
+
+@compiled
+def scan_backward(worker, n_workers, layer, states, errors, d_currents, d_neurons):
+    """Do one thread's share of a batch: write the gradients of the currents.
+
+    Each block of utterances has gradients of the neurons' rows in `d_neurons`, (blocks,
+    N_SCAN_ROWS, neurons), so that no bit depends on the number of threads. They stay as they are
+    unless `learns`.
+    """
+    n_steps, batch, n = d_currents.shape
+    n_padded = (n + UNROLLED_ROWS - 1) // UNROLLED_ROWS * UNROLLED_ROWS
+    for block in range(worker, len(d_neurons), n_workers):
+        first = block * UTTERANCES_PER_BLOCK
+        end = min(first + UTTERANCES_PER_BLOCK, batch)
+        # numba needs each by its name
+        back = ScanGradients(
+            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
+            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
+            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
+            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
+            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
+            np.zeros((UTTERANCES_PER_BLOCK, n_padded), np.float32),
+            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
+            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
+        )
+        for row in range(n_steps, 0, -1):
+            for b in range(first, end):
+                slot = b - first
+                receive(layer, errors, back, row, b, slot)
+                through_spikes(layer, states, errors, back, row, b, slot)
+                through_resets(layer, states, back, row, b, slot)
+                to_currents(layer, back, d_currents, row, b, slot)
+                if layer.learns:
+                    add_membrane_gradients(layer, states, back, d_neurons[block], row, b, slot)
+                    add_state_gradients(layer, states, back, d_neurons[block], row, b, slot)
+                to_step_before(layer, states, back, d_currents, row, b, slot)
+            if layer.recurrence == ALL_TO_ALL:
+                multiply(back.base, layer.weights_to, back.spk)
+
+
+@compiled
+def receive(layer, errors, back, row, b, slot):
+    """Add to the gradients of spikes and membranes what is given, and what comes by adaptation."""
+    neurons = layer.neurons
+    step = row - 1
+    n = back.mem.shape[1]
+    if len(errors.spk):
+        for j in range(n):
+            back.spk[slot, j] += errors.spk[step, b, j]
+    if len(errors.mem):
+        for j in range(n):
+            back.mem[slot, j] += errors.mem[step, b, j]
+    if layer.adapts:
+        for j in range(n):
+            back.fed[slot, j] = (ONE - neurons[LEFT, j]) * back.adaptation[slot, j]
+        for j in range(n):
+            back.spk[slot, j] += back.fed[slot, j] * neurons[FROM_SPK, j]
+        for j in range(n):
+            back.mem[slot, j] += back.fed[slot, j] * neurons[FROM_MEM, j]
+
+
+@compiled
+def through_spikes(layer, states, errors, back, row, b, slot):
+    """Write the gradients that come to the membranes through the spikes of a step."""
+    neurons = layer.neurons
+    potentials = states.potentials
+    slope = layer.slope
+    n = back.mem.shape[1]
+    if layer.early == SUBTRACT:
+        for j in range(n):
+            back.spk[slot, j] -= back.mem[slot, j] * neurons[THRESHOLDS, j]
+    elif layer.early == ZERO_NEW:
+        for j in range(n):
+            back.spk[slot, j] -= back.mem[slot, j] * potentials[row, b, j]
+    if layer.surrogate == FAST_SIGMOID:
+        for j in range(n):
+            x = slope * abs(potentials[row, b, j] - neurons[THRESHOLDS, j]) + ONE
+            back.through_spk[slot, j] = back.spk[slot, j] / (x * x)
+    elif layer.surrogate == ATAN:
+        for j in range(n):
+            x = slope * (potentials[row, b, j] - neurons[THRESHOLDS, j])
+            back.through_spk[slot, j] = ONE / (x * x + ONE) * layer.half_slope * back.spk[slot, j]
+    elif layer.surrogate == SIGMOID:
+        for j in range(n):  # see `step_back`
+            x = slope * (potentials[row, b, j] - neurons[THRESHOLDS, j])
+            e = exp(max(-abs(x), np.float32(-87)))
+            d = e + ONE
+            back.through_spk[slot, j] = back.spk[slot, j] * slope * e / (d * d)
+    else:
+        for j in range(n):
+            back.through_spk[slot, j] = back.spk[slot, j] * errors.derivatives[row - 1, b, j]
+
+
+@compiled
+def through_resets(layer, states, back, row, b, slot):
+    """Write the gradients of the membranes before an early and before a late reset."""
+    neurons = layer.neurons
+    spk = states.spk
+    mem = states.mem
+    step = row - 1
+    n = back.mem.shape[1]
+    if layer.early == ZERO_NEW:
+        for j in range(n):
+            kept = ONE - (spk[step, b, j] - above(neurons, mem, step, b, j))
+            back.potential[slot, j] = back.mem[slot, j] * kept + back.through_spk[slot, j]
+    elif layer.early == ZERO_DETACHED:
+        for j in range(n):
+            kept = ONE - spk[step, b, j]
+            back.potential[slot, j] = back.mem[slot, j] * kept + back.through_spk[slot, j]
+    else:
+        for j in range(n):
+            back.potential[slot, j] = back.mem[slot, j] + back.through_spk[slot, j]
+    if layer.late == ZERO_NEW:
+        for j in range(n):
+            kept = ONE - above(neurons, mem, step, b, j)
+            back.base[slot, j] = back.potential[slot, j] * kept
+    else:
+        for j in range(n):
+            back.base[slot, j] = back.potential[slot, j]
+
+
+@compiled
+def to_currents(layer, back, d_currents, row, b, slot):
+    """Write the gradients of a step's currents."""
+    neurons = layer.neurons
+    step = row - 1
+    n = back.mem.shape[1]
+    if layer.is_synaptic:
+        for j in range(n):
+            later = neurons[ALPHAS, j] * back.synapse[slot, j]
+            back.synapse[slot, j] = back.base[slot, j] + later
+        for j in range(n):
+            d_currents[step, b, j] = back.synapse[slot, j]
+    elif layer.adapts:
+        for j in range(n):
+            d_currents[step, b, j] = back.base[slot, j] * neurons[GAINS, j]
+    else:
+        for j in range(n):
+            d_currents[step, b, j] = back.base[slot, j]
+
+
+@compiled
+def to_step_before(layer, states, back, d_currents, row, b, slot):
+    """Write the gradients that come to the states and spikes of the step before."""
+    neurons = layer.neurons
+    mem = states.mem
+    step = row - 1
+    n = back.mem.shape[1]
+    for j in range(n):
+        back.mem[slot, j] = neurons[BETAS, j] * back.base[slot, j]
+    if layer.late == ZERO_OLD:
+        for j in range(n):
+            back.mem[slot, j] *= ONE - above(neurons, mem, step, b, j)
+    if layer.adapts:
+        for j in range(n):
+            later = neurons[LEFT, j] * back.adaptation[slot, j]
+            back.adaptation[slot, j] = later - d_currents[step, b, j]
+    for j in range(n):  # TO_ITSELF is 0 but for ONE_TO_ONE
+        back.spk[slot, j] = neurons[TO_ITSELF, j] * back.base[slot, j]
+
+
+@compiled
+def add_membrane_gradients(layer, states, back, d_neurons, row, b, slot):
+    """Add the gradients of a step for BETAS, THRESHOLDS, BIASES and TO_ITSELF."""
+    neurons = layer.neurons
+    spk = states.spk
+    mem = states.mem
+    step = row - 1
+    n = back.mem.shape[1]
+    for j in range(n):
+        old = mem[step, b, j]
+        is_zero = layer.late == ZERO_OLD and old - neurons[THRESHOLDS, j] > ZERO
+        d_neurons[BETAS, j] += back.base[slot, j] * (ZERO if is_zero else old)
+    for j in range(n):
+        d_neurons[THRESHOLDS, j] -= back.through_spk[slot, j]
+    if layer.early == SUBTRACT:
+        for j in range(n):
+            resets = spk[step, b, j] - above(neurons, mem, step, b, j)
+            d_neurons[THRESHOLDS, j] -= back.mem[slot, j] * resets
+    if layer.late == SUBTRACT:
+        for j in range(n):
+            is_reset = above(neurons, mem, step, b, j)
+            d_neurons[THRESHOLDS, j] -= back.potential[slot, j] * is_reset
+    if layer.recurrence == ALL_TO_ALL:
+        for j in range(n):
+            d_neurons[BIASES, j] += back.base[slot, j]
+    elif layer.recurrence == ONE_TO_ONE and row > 1:
+        for j in range(n):
+            d_neurons[TO_ITSELF, j] += back.base[slot, j] * spk[step - 1, b, j]
+
+
+@compiled
+def add_state_gradients(layer, states, back, d_neurons, row, b, slot):
+    """Add the gradients of a step for ALPHAS, or for the four rows of the adaptation."""
+    neurons = layer.neurons
+    spk = states.spk
+    mem = states.mem
+    adaptations = states.adaptations
+    step = row - 1
+    n = back.mem.shape[1]
+    if layer.is_synaptic:
+        for j in range(n):
+            d_neurons[ALPHAS, j] += back.synapse[slot, j] * states.synapses[step, b, j]
+    if layer.adapts:
+        for j in range(n):
+            left = states.currents[step, b, j] - adaptations[step, b, j]
+            d_neurons[GAINS, j] += back.base[slot, j] * left
+        for j in range(n):
+            fed = neurons[FROM_MEM, j] * mem[row, b, j] + neurons[FROM_SPK, j] * spk[step, b, j]
+            d_neurons[LEFT, j] += back.adaptation[slot, j] * (adaptations[step, b, j] - fed)
+        for j in range(n):
+            d_neurons[FROM_MEM, j] += back.fed[slot, j] * mem[row, b, j]
+        for j in range(n):
+            d_neurons[FROM_SPK, j] += back.fed[slot, j] * spk[step, b, j]
