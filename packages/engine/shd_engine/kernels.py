@@ -1089,10 +1089,13 @@ def gather_windows(rows, inputs, columns, weights):
                 weights[k, c] += source[c]
 
 
-# One layer of neurons over all steps: `scanning.scan`. Its arrays are (steps, batch, neurons), as
-# in torch, and those of states have a row more, before the first step. The currents are given, and
-# so are the gradients of spikes and membranes. A block of utterances is taken from step to step
-# together, because the gradients of recurrent spikes are a product with all weights.
+# One layer of neurons over all steps: `scanning.scan`. The currents are given, and so are the
+# gradients of spikes and membranes. A matrix has a row for each step and a column for each neuron
+# of each utterance; that of a state has a row more, before the first step. Functions take the row
+# of a step's states. `step` is the row before it: the step's row in the currents and spikes, and
+# that of the states before the step. Whole utterances, from column `first` to `end`, are a block.
+# A block goes from step to step together, so that small layers fill vectors, and each weight of
+# large ones is read from memory once for several utterances.
 
 # `ScanLayer.late`: what happens to a neuron whose membrane was above its threshold after the step
 # before. It is detached, as in snntorch.
@@ -1101,15 +1104,12 @@ SUBTRACT = 1  # the threshold is subtracted from the new membrane
 ZERO_OLD = 2  # the old membrane counts as zero
 ZERO_NEW = 3  # the new membrane is zero
 # `ScanLayer.early`: what happens to a neuron in the step of its spike. SUBTRACT and ZERO_NEW have a
-# gradient, and spare neurons that `late` has reset.
+# gradient here, and spare neurons that `late` has reset.
 ZERO_DETACHED = 4  # the membrane is zero, without a gradient
 
 # `ScanLayer.recurrence`
 ONE_TO_ONE = 1
 ALL_TO_ALL = 2
-
-UTTERANCES_PER_BLOCK = 8
-assert UTTERANCES_PER_BLOCK % UNROLLED_STEPS == 0, "a block must have whole pairs of utterances"
 
 
 class ScanLayer(NamedTuple):
@@ -1124,7 +1124,8 @@ class ScanLayer(NamedTuple):
     surrogate: int  # FAST_SIGMOID, ATAN, SIGMOID or GIVEN
     slope: np.float32  # see `Layer`
     half_slope: np.float32
-    neurons: np.ndarray  # (N_SCAN_ROWS, neurons) float32
+    n_neurons: int
+    neurons: np.ndarray  # (N_SCAN_ROWS, columns of a block) float32
     # Recurrent weights, float32; (0, 0) if not ALL_TO_ALL. Row i has those from neuron i to all
     # others, padded to whole vectors; and those to neuron i, with UNROLLED_ROWS padding the rows.
     weights_from: np.ndarray
@@ -1132,33 +1133,33 @@ class ScanLayer(NamedTuple):
 
 
 class ScanStates(NamedTuple):
-    """What a layer does over all steps; states that its neurons don't have are (0, 0, 0)."""
+    """What a layer does over all steps; states that its neurons don't have are (0, 0)."""
 
-    currents: np.ndarray  # (steps, batch, neurons), given, float32 as all others
-    spk: np.ndarray  # (steps, batch, neurons) 1 or 0
-    potentials: np.ndarray  # (steps + 1, batch, neurons) membranes before an early reset
-    mem: np.ndarray  # (steps + 1, batch, neurons) after it; `potentials` if there is none
-    synapses: np.ndarray  # (steps + 1, batch, neurons) synaptic currents
-    adaptations: np.ndarray  # (steps + 1, batch, neurons)
+    currents: np.ndarray  # (steps, columns), given, float32 as all others
+    spk: np.ndarray  # (steps, columns) 1 or 0
+    potentials: np.ndarray  # (steps + 1, columns) membranes before an early reset
+    mem: np.ndarray  # (steps + 1, columns) after it; `potentials` if there is none
+    synapses: np.ndarray  # (steps + 1, columns) synaptic currents
+    adaptations: np.ndarray  # (steps + 1, columns)
 
 
 class ScanErrors(NamedTuple):
-    """The gradients of a loss that are given; (0, 0, 0) where nothing is."""
+    """The gradients of a loss that are given; (0, 0) where nothing is."""
 
-    spk: np.ndarray  # (steps, batch, neurons) float32
-    mem: np.ndarray  # (steps, batch, neurons) float32
-    derivatives: np.ndarray  # (steps, batch, neurons) of a surrogate that is GIVEN
+    spk: np.ndarray  # (steps, columns) float32
+    mem: np.ndarray  # (steps, columns) float32
+    derivatives: np.ndarray  # (steps, columns) of a surrogate that is GIVEN
 
 
 class ScanGradients(NamedTuple):
-    """Gradients of a block of utterances in one step, (slots, neurons) each, float32."""
+    """Gradients of a block in one step, (columns of a block,) each, float32."""
 
     spk: np.ndarray
     mem: np.ndarray  # of the membrane after an early reset
     fed: np.ndarray  # of what feeds the adaptation
     through_spk: np.ndarray  # the part of `potential` that comes through the surrogate
     potential: np.ndarray  # of the membrane before an early reset
-    base: np.ndarray  # of the membrane before a late reset, padded to UNROLLED_ROWS
+    base: np.ndarray  # of the membrane before a late reset
     synapse: np.ndarray  # of the synaptic current
     adaptation: np.ndarray
 
@@ -1166,357 +1167,420 @@ class ScanGradients(NamedTuple):
 @compiled
 def scan_forward(worker, n_workers, layer, states):
     """Do one thread's share of a batch: write spikes and states of all steps."""
-    n = states.spk.shape[2]
+    n_columns = states.spk.shape[1]
+    width = layer.neurons.shape[1]
+    n = layer.n_neurons
     index = np.empty(n, np.int32)
     arriving = np.empty((1, max(n, layer.weights_from.shape[1])), np.float32)
-    for b in range(worker, states.spk.shape[1], n_workers):
+    for first in range(worker * width, n_columns, n_workers * width):
+        end = min(first + width, n_columns)
         for row in range(1, len(states.mem)):
-            drive(layer, states, row, b)
-            decay(layer, states, row, b)
-            if layer.recurrence:
-                recur(layer, states, row, b, index, arriving)
-            reset_late(layer, states, row, b)
-            spike(layer, states, row, b)
+            drive(layer, states, row, first, end)
+            decay(layer, states, row, first, end)
+            if layer.recurrence == ONE_TO_ONE and row > 1:
+                recur_one_to_one(layer, states, row, first, end)
+            elif layer.recurrence == ALL_TO_ALL:
+                for at in range(first, end, n):
+                    recur_all_to_all(layer, states, row, at, index, arriving)
+            reset_late(layer, states, row, first, end)
+            spike(layer, states, row, first, end)
             if layer.adapts:
-                adapt(layer, states, row, b)
+                adapt(layer, states, row, first, end)
 
 
 @compiled
-def drive(layer, states, row, b):
+def drive(layer, states, row, first, end):
     """Write what drives the membranes in a step: currents less the adaptation, or synapses."""
-    neurons = layer.neurons
-    currents = states.currents
-    adaptations = states.adaptations
-    synapses = states.synapses
-    out = states.potentials
     step = row - 1
-    n = out.shape[2]
+    current = states.currents[step, first:end]
+    out = states.potentials[row, first:end]
     if layer.adapts:
-        for j in range(n):
-            left = currents[step, b, j] - adaptations[step, b, j]
-            out[row, b, j] = neurons[GAINS, j] * left
+        gain = layer.neurons[GAINS]
+        adaptation = states.adaptations[step, first:end]
+        for j in range(len(out)):
+            out[j] = gain[j] * (current[j] - adaptation[j])
     elif layer.is_synaptic:
-        for j in range(n):
-            synapses[row, b, j] = neurons[ALPHAS, j] * synapses[step, b, j] + currents[step, b, j]
-        for j in range(n):
-            out[row, b, j] = synapses[row, b, j]
+        alpha = layer.neurons[ALPHAS]
+        old = states.synapses[step, first:end]
+        synapse = states.synapses[row, first:end]
+        for j in range(len(out)):
+            synapse[j] = alpha[j] * old[j] + current[j]
+        for j in range(len(out)):
+            out[j] = synapse[j]
     else:
-        for j in range(n):
-            out[row, b, j] = currents[step, b, j]
+        for j in range(len(out)):
+            out[j] = current[j]
 
 
 @compiled
-def decay(layer, states, row, b):
+def decay(layer, states, row, first, end):
     """Add what is left of the membranes of the step before."""
-    neurons = layer.neurons
-    mem = states.mem
-    out = states.potentials
-    step = row - 1
+    beta = layer.neurons[BETAS]
+    threshold = layer.neurons[THRESHOLDS]
+    old = states.mem[row - 1, first:end]
+    out = states.potentials[row, first:end]
     if layer.late == ZERO_OLD:
-        for j in range(out.shape[2]):
-            is_reset = mem[step, b, j] - neurons[THRESHOLDS, j] > ZERO
-            old = ZERO if is_reset else mem[step, b, j]
-            out[row, b, j] = neurons[BETAS, j] * old + out[row, b, j]
+        for j in range(len(out)):
+            out[j] = beta[j] * (ZERO if old[j] - threshold[j] > ZERO else old[j]) + out[j]
     else:
-        for j in range(out.shape[2]):
-            out[row, b, j] = neurons[BETAS, j] * mem[step, b, j] + out[row, b, j]
+        for j in range(len(out)):
+            out[j] = beta[j] * old[j] + out[j]
 
 
 @compiled
-def recur(layer, states, row, b, index, arriving):
-    """Add what arrives in a step from the layer's own spikes of the step before."""
-    neurons = layer.neurons
-    spk = states.spk
-    out = states.potentials
-    before = row - 2  # no spikes come before the first step
-    n = out.shape[2]
+def recur_one_to_one(layer, states, row, first, end):
+    """Add what arrives from each neuron's own spike of the step before."""
+    weight = layer.neurons[TO_ITSELF]
+    spk = states.spk[row - 2, first:end]
+    out = states.potentials[row, first:end]
+    for j in range(len(out)):
+        out[j] += spk[j] * weight[j]
+
+
+@compiled
+def recur_all_to_all(layer, states, row, at, index, arriving):
+    """Add what arrives from all spikes of an utterance in the step before, which begins at `at`."""
+    n = layer.n_neurons
+    width = layer.weights_from.shape[1]
     for j in range(n):
-        arriving[0, j] = neurons[BIASES, j]
-    if layer.recurrence == ONE_TO_ONE and row > 1:
-        for j in range(n):
-            arriving[0, j] = spk[before, b, j] * neurons[TO_ITSELF, j]
-    elif row > 1:
+        arriving[0, j] = layer.neurons[BIASES, j]
+    if row > 1:
+        spk = states.spk[row - 2, at : at + n]
         n_spikes = 0
         for j in range(n):
             index[n_spikes] = j
-            n_spikes += spk[before, b, j] > ZERO
-        width = layer.weights_from.shape[1]
+            n_spikes += spk[j] > ZERO
         add_rows(layer.weights_from, index, 0, n_spikes, 0, arriving, 0, 0, width)
+    out = states.potentials[row, at : at + n]
     for j in range(n):
-        out[row, b, j] += arriving[0, j]
+        out[j] += arriving[0, j]
 
 
 @compiled
-def reset_late(layer, states, row, b):
+def reset_late(layer, states, row, first, end):
     """Reset the neurons whose membranes were above their thresholds after the step before."""
-    neurons = layer.neurons
-    mem = states.mem
-    out = states.potentials
-    step = row - 1
+    threshold = layer.neurons[THRESHOLDS]
+    old = states.mem[row - 1, first:end]
+    out = states.potentials[row, first:end]
     if layer.late == SUBTRACT:
-        for j in range(out.shape[2]):
-            threshold = neurons[THRESHOLDS, j]
-            out[row, b, j] -= threshold if mem[step, b, j] - threshold > ZERO else ZERO
+        for j in range(len(out)):
+            out[j] -= threshold[j] if old[j] - threshold[j] > ZERO else ZERO
     elif layer.late == ZERO_NEW:
-        for j in range(out.shape[2]):
-            is_reset = mem[step, b, j] - neurons[THRESHOLDS, j] > ZERO
-            out[row, b, j] = ZERO if is_reset else out[row, b, j]
+        for j in range(len(out)):
+            out[j] = ZERO if old[j] - threshold[j] > ZERO else out[j]
 
 
 @compiled
-def spike(layer, states, row, b):
+def spike(layer, states, row, first, end):
     """Write the spikes of a step, and the membranes after an early reset."""
-    neurons = layer.neurons
-    spk = states.spk
-    potentials = states.potentials
-    mem = states.mem
-    step = row - 1
-    n = mem.shape[2]
-    for j in range(n):
-        spk[step, b, j] = ONE if potentials[row, b, j] - neurons[THRESHOLDS, j] > ZERO else ZERO
+    threshold = layer.neurons[THRESHOLDS]
+    old = states.mem[row - 1, first:end]
+    potential = states.potentials[row, first:end]
+    spk = states.spk[row - 1, first:end]
+    mem = states.mem[row, first:end]
+    for j in range(len(spk)):
+        spk[j] = ONE if potential[j] - threshold[j] > ZERO else ZERO
     if layer.early == SUBTRACT:
-        for j in range(n):
-            resets = spk[step, b, j] - above(neurons, mem, step, b, j)
-            mem[row, b, j] = potentials[row, b, j] - resets * neurons[THRESHOLDS, j]
+        for j in range(len(mem)):
+            late = ONE if old[j] - threshold[j] > ZERO else ZERO
+            mem[j] = potential[j] - (spk[j] - late) * threshold[j]
     elif layer.early == ZERO_NEW:
-        for j in range(n):
-            resets = spk[step, b, j] - above(neurons, mem, step, b, j)
-            mem[row, b, j] = potentials[row, b, j] - resets * potentials[row, b, j]
+        for j in range(len(mem)):
+            late = ONE if old[j] - threshold[j] > ZERO else ZERO
+            mem[j] = potential[j] - (spk[j] - late) * potential[j]
     elif layer.early == ZERO_DETACHED:
-        for j in range(n):
-            mem[row, b, j] = potentials[row, b, j] * (ONE - spk[step, b, j])
+        for j in range(len(mem)):
+            mem[j] = potential[j] * (ONE - spk[j])
 
 
 @compiled
-def above(neurons, mem, row, b, j):
-    """Return 1 if a membrane is above its threshold, else 0."""
-    return ONE if mem[row, b, j] - neurons[THRESHOLDS, j] > ZERO else ZERO
-
-
-@compiled
-def adapt(layer, states, row, b):
+def adapt(layer, states, row, first, end):
     """Write the adaptation after a step, as `add_to_adaptation` does."""
-    neurons = layer.neurons
-    spk = states.spk
-    mem = states.mem
-    adaptations = states.adaptations
-    step = row - 1
-    for j in range(mem.shape[2]):
-        left = neurons[LEFT, j]
-        fed = neurons[FROM_MEM, j] * mem[row, b, j] + neurons[FROM_SPK, j] * spk[step, b, j]
-        adaptations[row, b, j] = left * adaptations[step, b, j] + (ONE - left) * fed
+    left = layer.neurons[LEFT]
+    from_mem = layer.neurons[FROM_MEM]
+    from_spk = layer.neurons[FROM_SPK]
+    mem = states.mem[row, first:end]
+    spk = states.spk[row - 1, first:end]
+    old = states.adaptations[row - 1, first:end]
+    out = states.adaptations[row, first:end]
+    for j in range(len(out)):
+        fed = from_mem[j] * mem[j] + from_spk[j] * spk[j]
+        out[j] = left[j] * old[j] + (ONE - left[j]) * fed
 
 
 @compiled
 def scan_backward(worker, n_workers, layer, states, errors, d_currents, d_neurons):
     """Do one thread's share of a batch: write the gradients of the currents.
 
-    Each block of utterances has gradients of the neurons' rows in `d_neurons`, (blocks,
-    N_SCAN_ROWS, neurons), so that no bit depends on the number of threads. They stay as they are
-    unless `learns`.
+    Each block has gradients of the neurons' rows in `d_neurons`, (blocks, N_SCAN_ROWS, columns of a
+    block), so that no bit depends on the number of threads. They stay as they are unless the layer
+    `learns`.
     """
-    n_steps, batch, n = d_currents.shape
-    n_padded = (n + UNROLLED_ROWS - 1) // UNROLLED_ROWS * UNROLLED_ROWS
+    n_steps, n_columns = d_currents.shape
+    width = layer.neurons.shape[1]
+    n = layer.n_neurons
+    padded = np.zeros((width // n, len(layer.weights_to)), np.float32)
     for block in range(worker, len(d_neurons), n_workers):
-        first = block * UTTERANCES_PER_BLOCK
-        end = min(first + UTTERANCES_PER_BLOCK, batch)
-        # numba needs each by its name
-        back = ScanGradients(
-            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
-            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
-            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
-            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
-            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
-            np.zeros((UTTERANCES_PER_BLOCK, n_padded), np.float32),
-            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
-            np.zeros((UTTERANCES_PER_BLOCK, n), np.float32),
-        )
+        first = block * width
+        end = min(first + width, n_columns)
+        back = new_scan_gradients(width)
         for row in range(n_steps, 0, -1):
-            for b in range(first, end):
-                slot = b - first
-                receive(layer, errors, back, row, b, slot)
-                through_spikes(layer, states, errors, back, row, b, slot)
-                through_resets(layer, states, back, row, b, slot)
-                to_currents(layer, back, d_currents, row, b, slot)
-                if layer.learns:
-                    add_membrane_gradients(layer, states, back, d_neurons[block], row, b, slot)
-                    add_state_gradients(layer, states, back, d_neurons[block], row, b, slot)
-                to_step_before(layer, states, back, d_currents, row, b, slot)
+            receive(layer, errors, back, row, first, end)
+            through_spikes(layer, states, errors, back, row, first, end)
+            through_resets(layer, states, back, row, first, end)
+            to_currents(layer, back, d_currents[row - 1, first:end])
+            if layer.learns:
+                add_membrane_gradients(layer, states, back, d_neurons[block], row, first, end)
+                add_drive_gradients(layer, states, back, d_neurons[block], row, first, end)
+                if layer.adapts:
+                    add_gradients_of_adaptation(
+                        layer, states, back, d_neurons[block], row, first, end
+                    )
+            to_step_before(layer, states, back, d_currents, row, first, end)
             if layer.recurrence == ALL_TO_ALL:
-                multiply(back.base, layer.weights_to, back.spk)
+                padded[:, :n] = back.base.reshape(-1, n)
+                multiply(padded, layer.weights_to, back.spk.reshape(-1, n))
 
 
 @compiled
-def receive(layer, errors, back, row, b, slot):
+def new_scan_gradients(width):
+    """Return gradients of zero, which come from after the last step."""
+    return ScanGradients(
+        spk=np.zeros(width, np.float32),
+        mem=np.zeros(width, np.float32),
+        fed=np.zeros(width, np.float32),
+        through_spk=np.zeros(width, np.float32),
+        potential=np.zeros(width, np.float32),
+        base=np.zeros(width, np.float32),
+        synapse=np.zeros(width, np.float32),
+        adaptation=np.zeros(width, np.float32),
+    )
+
+
+@compiled
+def receive(layer, errors, back, row, first, end):
     """Add to the gradients of spikes and membranes what is given, and what comes by adaptation."""
-    neurons = layer.neurons
-    step = row - 1
-    n = back.mem.shape[1]
+    d_spk = back.spk
+    d_mem = back.mem
+    n = end - first
     if len(errors.spk):
+        given = errors.spk[row - 1, first:end]
         for j in range(n):
-            back.spk[slot, j] += errors.spk[step, b, j]
+            d_spk[j] += given[j]
     if len(errors.mem):
+        given = errors.mem[row - 1, first:end]
         for j in range(n):
-            back.mem[slot, j] += errors.mem[step, b, j]
+            d_mem[j] += given[j]
     if layer.adapts:
+        left = layer.neurons[LEFT]
+        from_mem = layer.neurons[FROM_MEM]
+        from_spk = layer.neurons[FROM_SPK]
+        d_adaptation = back.adaptation
+        fed = back.fed
         for j in range(n):
-            back.fed[slot, j] = (ONE - neurons[LEFT, j]) * back.adaptation[slot, j]
+            fed[j] = (ONE - left[j]) * d_adaptation[j]
         for j in range(n):
-            back.spk[slot, j] += back.fed[slot, j] * neurons[FROM_SPK, j]
+            d_spk[j] += fed[j] * from_spk[j]
         for j in range(n):
-            back.mem[slot, j] += back.fed[slot, j] * neurons[FROM_MEM, j]
+            d_mem[j] += fed[j] * from_mem[j]
 
 
 @compiled
-def through_spikes(layer, states, errors, back, row, b, slot):
+def through_spikes(layer, states, errors, back, row, first, end):
     """Write the gradients that come to the membranes through the spikes of a step."""
-    neurons = layer.neurons
-    potentials = states.potentials
+    threshold = layer.neurons[THRESHOLDS]
     slope = layer.slope
-    n = back.mem.shape[1]
-    if layer.early == SUBTRACT:
-        for j in range(n):
-            back.spk[slot, j] -= back.mem[slot, j] * neurons[THRESHOLDS, j]
-    elif layer.early == ZERO_NEW:
-        for j in range(n):
-            back.spk[slot, j] -= back.mem[slot, j] * potentials[row, b, j]
+    half_slope = layer.half_slope
+    potential = states.potentials[row, first:end]
+    n = end - first
+    d_spk = back.spk
+    out = back.through_spk
+    through_early_reset(layer, back, potential)
     if layer.surrogate == FAST_SIGMOID:
         for j in range(n):
-            x = slope * abs(potentials[row, b, j] - neurons[THRESHOLDS, j]) + ONE
-            back.through_spk[slot, j] = back.spk[slot, j] / (x * x)
+            x = slope * abs(potential[j] - threshold[j]) + ONE
+            out[j] = d_spk[j] / (x * x)
     elif layer.surrogate == ATAN:
         for j in range(n):
-            x = slope * (potentials[row, b, j] - neurons[THRESHOLDS, j])
-            back.through_spk[slot, j] = ONE / (x * x + ONE) * layer.half_slope * back.spk[slot, j]
+            x = slope * (potential[j] - threshold[j])
+            out[j] = ONE / (x * x + ONE) * half_slope * d_spk[j]
     elif layer.surrogate == SIGMOID:
         for j in range(n):  # see `step_back`
-            x = slope * (potentials[row, b, j] - neurons[THRESHOLDS, j])
+            x = slope * (potential[j] - threshold[j])
             e = exp(max(-abs(x), np.float32(-87)))
             d = e + ONE
-            back.through_spk[slot, j] = back.spk[slot, j] * slope * e / (d * d)
+            out[j] = d_spk[j] * slope * e / (d * d)
     else:
+        derivative = errors.derivatives[row - 1, first:end]
         for j in range(n):
-            back.through_spk[slot, j] = back.spk[slot, j] * errors.derivatives[row - 1, b, j]
+            out[j] = d_spk[j] * derivative[j]
 
 
 @compiled
-def through_resets(layer, states, back, row, b, slot):
+def through_early_reset(layer, back, potential):
+    """Add to the gradients of spikes what comes from an early reset."""
+    threshold = layer.neurons[THRESHOLDS]
+    d_mem = back.mem
+    d_spk = back.spk
+    if layer.early == SUBTRACT:
+        for j in range(len(potential)):
+            d_spk[j] -= d_mem[j] * threshold[j]
+    elif layer.early == ZERO_NEW:
+        for j in range(len(potential)):
+            d_spk[j] -= d_mem[j] * potential[j]
+
+
+@compiled
+def through_resets(layer, states, back, row, first, end):
     """Write the gradients of the membranes before an early and before a late reset."""
-    neurons = layer.neurons
-    spk = states.spk
-    mem = states.mem
-    step = row - 1
-    n = back.mem.shape[1]
+    threshold = layer.neurons[THRESHOLDS]
+    old = states.mem[row - 1, first:end]
+    spk = states.spk[row - 1, first:end]
+    n = end - first
+    d_mem = back.mem
+    through_spk = back.through_spk
+    out = back.potential
+    base = back.base
     if layer.early == ZERO_NEW:
         for j in range(n):
-            kept = ONE - (spk[step, b, j] - above(neurons, mem, step, b, j))
-            back.potential[slot, j] = back.mem[slot, j] * kept + back.through_spk[slot, j]
+            late = ONE if old[j] - threshold[j] > ZERO else ZERO
+            out[j] = d_mem[j] * (ONE - (spk[j] - late)) + through_spk[j]
     elif layer.early == ZERO_DETACHED:
         for j in range(n):
-            kept = ONE - spk[step, b, j]
-            back.potential[slot, j] = back.mem[slot, j] * kept + back.through_spk[slot, j]
+            out[j] = d_mem[j] * (ONE - spk[j]) + through_spk[j]
     else:
         for j in range(n):
-            back.potential[slot, j] = back.mem[slot, j] + back.through_spk[slot, j]
+            out[j] = d_mem[j] + through_spk[j]
     if layer.late == ZERO_NEW:
         for j in range(n):
-            kept = ONE - above(neurons, mem, step, b, j)
-            back.base[slot, j] = back.potential[slot, j] * kept
+            base[j] = ZERO if old[j] - threshold[j] > ZERO else out[j]
     else:
         for j in range(n):
-            back.base[slot, j] = back.potential[slot, j]
+            base[j] = out[j]
 
 
 @compiled
-def to_currents(layer, back, d_currents, row, b, slot):
+def to_currents(layer, back, out):
     """Write the gradients of a step's currents."""
-    neurons = layer.neurons
-    step = row - 1
-    n = back.mem.shape[1]
+    base = back.base
     if layer.is_synaptic:
-        for j in range(n):
-            later = neurons[ALPHAS, j] * back.synapse[slot, j]
-            back.synapse[slot, j] = back.base[slot, j] + later
-        for j in range(n):
-            d_currents[step, b, j] = back.synapse[slot, j]
+        alpha = layer.neurons[ALPHAS]
+        synapse = back.synapse
+        for j in range(len(out)):
+            synapse[j] = base[j] + alpha[j] * synapse[j]
+        for j in range(len(out)):
+            out[j] = synapse[j]
     elif layer.adapts:
-        for j in range(n):
-            d_currents[step, b, j] = back.base[slot, j] * neurons[GAINS, j]
+        gain = layer.neurons[GAINS]
+        for j in range(len(out)):
+            out[j] = base[j] * gain[j]
     else:
-        for j in range(n):
-            d_currents[step, b, j] = back.base[slot, j]
+        for j in range(len(out)):
+            out[j] = base[j]
 
 
 @compiled
-def to_step_before(layer, states, back, d_currents, row, b, slot):
+def to_step_before(layer, states, back, d_currents, row, first, end):
     """Write the gradients that come to the states and spikes of the step before."""
-    neurons = layer.neurons
-    mem = states.mem
-    step = row - 1
-    n = back.mem.shape[1]
-    for j in range(n):
-        back.mem[slot, j] = neurons[BETAS, j] * back.base[slot, j]
+    beta = layer.neurons[BETAS]
+    threshold = layer.neurons[THRESHOLDS]
+    weight = layer.neurons[TO_ITSELF]  # 0 unless ONE_TO_ONE
+    old = states.mem[row - 1, first:end]
+    n = end - first
+    base = back.base
+    d_mem = back.mem
+    d_spk = back.spk
     if layer.late == ZERO_OLD:
         for j in range(n):
-            back.mem[slot, j] *= ONE - above(neurons, mem, step, b, j)
-    if layer.adapts:
+            d_mem[j] = ZERO if old[j] - threshold[j] > ZERO else beta[j] * base[j]
+    else:
         for j in range(n):
-            later = neurons[LEFT, j] * back.adaptation[slot, j]
-            back.adaptation[slot, j] = later - d_currents[step, b, j]
-    for j in range(n):  # TO_ITSELF is 0 but for ONE_TO_ONE
-        back.spk[slot, j] = neurons[TO_ITSELF, j] * back.base[slot, j]
+            d_mem[j] = beta[j] * base[j]
+    for j in range(n):
+        d_spk[j] = weight[j] * base[j]
+    if layer.adapts:
+        left = layer.neurons[LEFT]
+        d_current = d_currents[row - 1, first:end]
+        d_adaptation = back.adaptation
+        for j in range(n):
+            d_adaptation[j] = left[j] * d_adaptation[j] - d_current[j]
 
 
 @compiled
-def add_membrane_gradients(layer, states, back, d_neurons, row, b, slot):
-    """Add the gradients of a step for BETAS, THRESHOLDS, BIASES and TO_ITSELF."""
-    neurons = layer.neurons
-    spk = states.spk
-    mem = states.mem
-    step = row - 1
-    n = back.mem.shape[1]
+def add_membrane_gradients(layer, states, back, d_neurons, row, first, end):
+    """Add the gradients of a step for BETAS and THRESHOLDS."""
+    threshold = layer.neurons[THRESHOLDS]
+    old = states.mem[row - 1, first:end]
+    spk = states.spk[row - 1, first:end]
+    n = end - first
+    base = back.base
+    through_spk = back.through_spk
+    d_beta = d_neurons[BETAS]
+    d_threshold = d_neurons[THRESHOLDS]
+    if layer.late == ZERO_OLD:
+        for j in range(n):
+            d_beta[j] += base[j] * (ZERO if old[j] - threshold[j] > ZERO else old[j])
+    else:
+        for j in range(n):
+            d_beta[j] += base[j] * old[j]
     for j in range(n):
-        old = mem[step, b, j]
-        is_zero = layer.late == ZERO_OLD and old - neurons[THRESHOLDS, j] > ZERO
-        d_neurons[BETAS, j] += back.base[slot, j] * (ZERO if is_zero else old)
-    for j in range(n):
-        d_neurons[THRESHOLDS, j] -= back.through_spk[slot, j]
+        d_threshold[j] -= through_spk[j]
     if layer.early == SUBTRACT:
+        d_mem = back.mem
         for j in range(n):
-            resets = spk[step, b, j] - above(neurons, mem, step, b, j)
-            d_neurons[THRESHOLDS, j] -= back.mem[slot, j] * resets
+            late = ONE if old[j] - threshold[j] > ZERO else ZERO
+            d_threshold[j] -= d_mem[j] * (spk[j] - late)
     if layer.late == SUBTRACT:
+        d_potential = back.potential
         for j in range(n):
-            is_reset = above(neurons, mem, step, b, j)
-            d_neurons[THRESHOLDS, j] -= back.potential[slot, j] * is_reset
-    if layer.recurrence == ALL_TO_ALL:
-        for j in range(n):
-            d_neurons[BIASES, j] += back.base[slot, j]
-    elif layer.recurrence == ONE_TO_ONE and row > 1:
-        for j in range(n):
-            d_neurons[TO_ITSELF, j] += back.base[slot, j] * spk[step - 1, b, j]
+            d_threshold[j] -= d_potential[j] if old[j] - threshold[j] > ZERO else ZERO
 
 
 @compiled
-def add_state_gradients(layer, states, back, d_neurons, row, b, slot):
-    """Add the gradients of a step for ALPHAS, or for the four rows of the adaptation."""
-    neurons = layer.neurons
-    spk = states.spk
-    mem = states.mem
-    adaptations = states.adaptations
-    step = row - 1
-    n = back.mem.shape[1]
-    if layer.is_synaptic:
+def add_drive_gradients(layer, states, back, d_neurons, row, first, end):
+    """Add the gradients of a step for BIASES and TO_ITSELF, and for ALPHAS."""
+    n = end - first
+    base = back.base
+    if layer.recurrence == ALL_TO_ALL:
+        d_bias = d_neurons[BIASES]
         for j in range(n):
-            d_neurons[ALPHAS, j] += back.synapse[slot, j] * states.synapses[step, b, j]
-    if layer.adapts:
+            d_bias[j] += base[j]
+    elif layer.recurrence == ONE_TO_ONE and row > 1:
+        d_weight = d_neurons[TO_ITSELF]
+        spk_before = states.spk[row - 2, first:end]
         for j in range(n):
-            left = states.currents[step, b, j] - adaptations[step, b, j]
-            d_neurons[GAINS, j] += back.base[slot, j] * left
+            d_weight[j] += base[j] * spk_before[j]
+    elif layer.is_synaptic:
+        d_alpha = d_neurons[ALPHAS]
+        d_synapse = back.synapse
+        synapse = states.synapses[row - 1, first:end]
         for j in range(n):
-            fed = neurons[FROM_MEM, j] * mem[row, b, j] + neurons[FROM_SPK, j] * spk[step, b, j]
-            d_neurons[LEFT, j] += back.adaptation[slot, j] * (adaptations[step, b, j] - fed)
-        for j in range(n):
-            d_neurons[FROM_MEM, j] += back.fed[slot, j] * mem[row, b, j]
-        for j in range(n):
-            d_neurons[FROM_SPK, j] += back.fed[slot, j] * spk[step, b, j]
+            d_alpha[j] += d_synapse[j] * synapse[j]
+
+
+@compiled
+def add_gradients_of_adaptation(layer, states, back, d_neurons, row, first, end):
+    """Add the gradients of a step for GAINS, LEFT, FROM_MEM and FROM_SPK."""
+    from_mem = layer.neurons[FROM_MEM]
+    from_spk = layer.neurons[FROM_SPK]
+    mem = states.mem[row, first:end]
+    spk = states.spk[row - 1, first:end]
+    current = states.currents[row - 1, first:end]
+    adaptation = states.adaptations[row - 1, first:end]
+    n = end - first
+    base = back.base
+    fed = back.fed
+    d_adaptation = back.adaptation
+    d_gain = d_neurons[GAINS]
+    d_left = d_neurons[LEFT]
+    d_from_mem = d_neurons[FROM_MEM]
+    d_from_spk = d_neurons[FROM_SPK]
+    for j in range(n):
+        d_gain[j] += base[j] * (current[j] - adaptation[j])
+    for j in range(n):
+        now = from_mem[j] * mem[j] + from_spk[j] * spk[j]
+        d_left[j] += d_adaptation[j] * (adaptation[j] - now)
+    for j in range(n):
+        d_from_mem[j] += fed[j] * mem[j]
+    for j in range(n):
+        d_from_spk[j] += fed[j] * spk[j]

@@ -14,12 +14,14 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from shd_engine import kernels
-from shd_engine.adaptive import AdaptiveLeaky
+from shd_engine.adaptive import AdaptiveLeaky, SEAdLIF
 from shd_engine.compiled_engine import WORTH_A_THREAD, in_threads, unusual_option
 from shd_engine.surrogates import SpikeGrad, compiled_surrogate, derivative_at
 
-NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, AdaptiveLeaky)
-_NOTHING = np.empty((0, 0, 0), np.float32)
+NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, AdaptiveLeaky, SEAdLIF)
+_NOTHING = np.empty((0, 0), np.float32)
+COLUMNS_PER_BLOCK = 4096  # some rows of them stay in the cache
+RECURRENT_UTTERANCES = 8  # per block, if weights are recurrent; the kernels need whole pairs
 # What snntorch's names of the resets are in the kernels. Only Leaky sets the old membrane to zero.
 _LATE = {"_base_sub": kernels.SUBTRACT, "_base_zero": kernels.ZERO_NEW, "_base_int": 0}
 _EARLY = {0: kernels.SUBTRACT, 1: kernels.ZERO_NEW, 2: 0}  # by reset_mechanism_val
@@ -37,7 +39,7 @@ def scan(currents: torch.Tensor, neuron: snn.SpikingNeuron) -> tuple[torch.Tenso
     currents : Tensor
         What goes into the neurons, (steps, batch, ...), in float32 on the CPU. After the batch come
         the neurons, or channels, height and width.
-    neuron : Leaky, Synaptic, RLeaky, AdaptiveLeaky
+    neuron : Leaky, Synaptic, RLeaky, AdaptiveLeaky, SEAdLIF
         The neurons. Their parameters are numbers, or tensors that broadcast to one step's currents
         of one utterance.
 
@@ -54,9 +56,8 @@ def scan(currents: torch.Tensor, neuron: snn.SpikingNeuron) -> tuple[torch.Tenso
     if problem := _unsupported(currents, neuron):
         raise ValueError(f"scan can't compute this layer: {problem}")
     settings, rows, weight = _described(neuron, currents)
-    learned = _stacked(rows, currents.shape[2:])
-    spk, mem = _Scan.apply(currents.flatten(2), learned, weight, settings, neuron.spike_grad)
-    return spk.view(currents.shape), mem.view(currents.shape)
+    stacked = _stacked(rows, currents.shape[2:])
+    return _Scan.apply(currents, stacked, weight, settings, neuron.spike_grad)
 
 
 def _unsupported(currents: torch.Tensor, neuron: Any) -> str | None:
@@ -68,7 +69,7 @@ def _unsupported(currents: torch.Tensor, neuron: Any) -> str | None:
         )
     if type(neuron) not in NEURONS:
         known = ", ".join(known.__name__ for known in NEURONS)
-        return f"its neurons are {type(neuron).__name__}, none of {known}"
+        return f"its neuron is {type(neuron).__name__}, none of {known}"
     if isinstance(neuron, snn.RLeaky) and neuron.all_to_all:
         if type(neuron.recurrent) is not torch.nn.Linear:
             return "its recurrent weights are no nn.Linear"
@@ -84,13 +85,25 @@ def _described(
     neuron: Any, currents: torch.Tensor
 ) -> tuple[dict[str, int], dict[int, torch.Tensor], torch.Tensor]:
     """Return the options of a layer, its rows of numbers, and its recurrent weights."""
-    late = _LATE[neuron.state_function.__name__]
-    if late == kernels.ZERO_NEW and isinstance(neuron, snn.Leaky):
-        late = kernels.ZERO_OLD
-    early = 0 if neuron.reset_delay else _EARLY[int(neuron.reset_mechanism_val)]
-    settings = {"late": late, "early": early, "is_synaptic": 0, "adapts": 0, "recurrence": 0}
-    rows = {kernels.BETAS: neuron.beta.clamp(0, 1), kernels.THRESHOLDS: neuron.threshold}
+    settings = {"late": 0, "early": 0, "is_synaptic": 0, "adapts": 0, "recurrence": 0}
     weight = currents.new_empty(0, 0)
+    if isinstance(neuron, SEAdLIF):
+        beta, left, from_mem, from_spk = neuron.rates()
+        rows = {
+            kernels.BETAS: beta,
+            kernels.THRESHOLDS: neuron.threshold,
+            kernels.GAINS: 1 - beta,
+            kernels.LEFT: left,
+            kernels.FROM_MEM: from_mem,
+            kernels.FROM_SPK: from_spk,
+        }
+        return settings | {"early": kernels.ZERO_DETACHED, "adapts": 1}, rows, weight
+    rows = {kernels.BETAS: neuron.beta.clamp(0, 1), kernels.THRESHOLDS: neuron.threshold}
+    settings["late"] = _LATE[neuron.state_function.__name__]
+    if settings["late"] == kernels.ZERO_NEW and isinstance(neuron, snn.Leaky):
+        settings["late"] = kernels.ZERO_OLD
+    if not neuron.reset_delay:
+        settings["early"] = _EARLY[int(neuron.reset_mechanism_val)]
     if isinstance(neuron, snn.Synaptic):
         settings["is_synaptic"] = 1
         rows[kernels.ALPHAS] = neuron.alpha.clamp(0, 1)
@@ -130,12 +143,12 @@ class _Scan(torch.autograd.Function):
         spike_grad: SpikeGrad,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         ctx.layer = _layer(rows, weight, settings, spike_grad, ctx.needs_input_grad[1])
-        ctx.states = _new_states(ctx.layer, currents.detach().contiguous().numpy())
+        ctx.states = states = _new_states(ctx.layer, _columns_of(currents))
         ctx.spike_grad = spike_grad
-        n_workers = _workers_for(ctx.states, currents.shape[1])
-        in_threads(kernels.scan_forward, n_workers, ctx.layer, ctx.states)
-        spk = torch.from_numpy(ctx.states.spk)
-        mem = torch.from_numpy(ctx.states.mem[1:])
+        n_workers = workers_for(ctx.layer, states)
+        in_threads(kernels.scan_forward, n_workers, ctx.layer, states)
+        spk = torch.from_numpy(states.spk.reshape(currents.shape))
+        mem = torch.from_numpy(states.mem[1:].reshape(currents.shape))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(currents, rows, weight, spk, mem)
         return spk, mem
@@ -143,30 +156,32 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *errors: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
-        _, rows, weight, spk, _ = ctx.saved_tensors  # raises an error if one was changed in place
+        currents, rows, _, spk, _ = ctx.saved_tensors  # raises an error if one was changed
+        layer = ctx.layer
         states = ctx.states
-        given = [_NOTHING if error is None else error.contiguous().numpy() for error in errors]
+        given = [_NOTHING if error is None else _columns_of(error) for error in errors]
         derivatives = _NOTHING
-        if ctx.layer.surrogate == kernels.GIVEN:
-            distance = torch.from_numpy(states.potentials[1:]) - rows[kernels.THRESHOLDS]
-            derivatives = derivative_at(ctx.spike_grad, distance).numpy()
-        d_currents = np.empty_like(states.currents)
-        n_blocks = -(-spk.shape[1] // kernels.UTTERANCES_PER_BLOCK)
-        d_rows = np.zeros((n_blocks, *rows.shape), np.float32)
+        if layer.surrogate == kernels.GIVEN:
+            potentials = torch.from_numpy(states.potentials[1:]).unflatten(1, (-1, rows.shape[1]))
+            distance = potentials - rows[kernels.THRESHOLDS]
+            derivatives = _columns_of(derivative_at(ctx.spike_grad, distance))
+        columns = _new_memory(*states.currents.shape)
+        blocks = np.zeros((_n_blocks(layer, states), *layer.neurons.shape), np.float32)
         in_threads(
             kernels.scan_backward,
-            _workers_for(states, n_blocks),
-            ctx.layer,
+            workers_for(layer, states),
+            layer,
             states,
             kernels.ScanErrors(*given, derivatives),
-            d_currents,
-            d_rows,
+            columns,
+            blocks,
         )
-        from_currents = torch.from_numpy(d_currents)
+        d_currents = torch.from_numpy(columns).view(currents.shape)
+        d_rows = torch.from_numpy(blocks.reshape(len(blocks), len(rows), -1, layer.n_neurons))
         d_weight = None
         if ctx.needs_input_grad[2]:
-            d_weight = from_currents[1:].flatten(0, 1).T @ spk[:-1].flatten(0, 1)
-        return from_currents, torch.from_numpy(d_rows.sum(0)), d_weight, None, None
+            d_weight = d_currents[1:].flatten(0, 1).T @ spk[:-1].flatten(0, 1)
+        return d_currents, d_rows.sum((0, 2)), d_weight, None, None
 
 
 def _layer(
@@ -179,34 +194,43 @@ def _layer(
     """Return a layer as the kernels read it."""
     surrogate = compiled_surrogate(spike_grad)
     matrix = weight.detach().numpy()
-    n = len(matrix)
+    n = rows.shape[1]
+    n_utterances = max(1, COLUMNS_PER_BLOCK // n)
+    if settings["recurrence"] == kernels.ALL_TO_ALL:
+        n_utterances = RECURRENT_UTTERANCES
     return kernels.ScanLayer(
         **settings,
         learns=int(learns),
         surrogate=surrogate.kind,
         slope=np.float32(surrogate.slope),
         half_slope=np.float32(surrogate.half_slope),
-        neurons=rows.detach().numpy(),
-        weights_from=np.ascontiguousarray(np.pad(matrix.T, ((0, 0), (0, -n % kernels.LANES)))),
-        weights_to=np.pad(matrix, ((0, -n % kernels.UNROLLED_ROWS), (0, 0))),
+        n_neurons=n,
+        neurons=np.tile(rows.detach().numpy(), n_utterances),
+        weights_from=np.ascontiguousarray(_padded(matrix, kernels.LANES).T),
+        weights_to=_padded(matrix, kernels.UNROLLED_ROWS),
     )
+
+
+def _padded(matrix: np.ndarray, multiple: int) -> np.ndarray:
+    """Return a matrix with rows of zeros below, so that their number is a multiple."""
+    return np.pad(matrix, ((0, -len(matrix) % multiple), (0, 0)))
 
 
 def _new_states(layer: kernels.ScanLayer, currents: np.ndarray) -> kernels.ScanStates:
     """Return memory for what a layer does, at rest before the first step."""
-    n_steps, *shape = currents.shape
+    n_steps, n_columns = currents.shape
 
     def at_rest(is_needed: bool) -> np.ndarray:
         if not is_needed:
             return _NOTHING
-        states = np.empty((n_steps + 1, *shape), np.float32)
+        states = _new_memory(n_steps + 1, n_columns)
         states[0] = 0
         return states
 
     potentials = at_rest(True)
     return kernels.ScanStates(
         currents=currents,
-        spk=np.empty_like(currents),
+        spk=_new_memory(n_steps, n_columns),
         potentials=potentials,
         mem=at_rest(True) if layer.early else potentials,
         synapses=at_rest(bool(layer.is_synaptic)),
@@ -214,6 +238,22 @@ def _new_states(layer: kernels.ScanLayer, currents: np.ndarray) -> kernels.ScanS
     )
 
 
-def _workers_for(states: kernels.ScanStates, n_parts: int) -> int:
+def _columns_of(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor of (steps, batch, ...) as a matrix with a row for each step."""
+    return tensor.detach().flatten(1).contiguous().numpy()
+
+
+def _new_memory(*shape: int) -> np.ndarray:
+    """Return an uninitialized array of torch's: numpy's large ones are slow to come by."""
+    return torch.empty(shape, dtype=torch.float32).numpy()
+
+
+def _n_blocks(layer: kernels.ScanLayer, states: kernels.ScanStates) -> int:
+    """Return into how many blocks of utterances a batch is cut."""
+    return -(-states.spk.shape[1] // layer.neurons.shape[1])
+
+
+def workers_for(layer: kernels.ScanLayer, states: kernels.ScanStates) -> int:
     """Return how many threads shall compute a layer: more for more work."""
-    return max(1, min(n_parts, torch.get_num_threads(), states.spk.size // WORTH_A_THREAD))
+    n_threads = min(torch.get_num_threads(), states.spk.size // WORTH_A_THREAD)
+    return max(1, min(_n_blocks(layer, states), n_threads))
