@@ -64,6 +64,7 @@ def random_neuron(kind, n, rng):
     if kind == "RLeaky, one to one":
         return snn.RLeaky(V=uniform(rng, -0.5, 0.5, n), all_to_all=False, **leaky)
     neuron = snn.RLeaky(linear_features=n, **leaky)
+    neuron.recurrent = nn.Linear(n, n, bias=bool(rng.random() < 0.7))
     for parameter in neuron.recurrent.parameters():
         parameter.data = torch.tensor(rng.normal(0, 0.4, parameter.shape), dtype=torch.float32)
     return neuron
@@ -286,6 +287,14 @@ def test_a_result_that_was_changed_in_place_has_no_gradient():
     mem.detach().zero_()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 4), (3, 0, 4)])
+def test_there_may_be_no_steps_or_no_utterances(shape):
+    currents = torch.ones(shape, requires_grad=True)
+    spk, mem = scan(currents, snn.Leaky(0.9, learn_beta=True, spike_grad=boxcar))
+    (spk.sum() + mem.sum()).backward()
+    assert spk.shape == mem.shape == currents.grad.shape == shape
 
 
 class OwnLeaky(snn.Leaky):

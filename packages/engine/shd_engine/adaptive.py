@@ -212,11 +212,23 @@ class SEAdLIF(snn.SpikingNeuron):
         self.b = nn.Parameter(2 * drawn[3])
 
     def reset_mem(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the states at rest, which `forward` makes fit the first current."""
+        """Return the states at rest, from which a recording starts.
+
+        Returns
+        -------
+        adaptation, mem : Tensor
+            Empty. `forward` makes them fit the first current.
+        """
         return torch.zeros(0), torch.zeros(0)
 
     def rates(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return beta, left, scale * a and scale * b of each neuron, (n,) each."""
+        """Return the numbers of the equations, from the parameters.
+
+        Returns
+        -------
+        beta, left, from_mem, from_spk : Tensor
+            The shares that are left after a step, scale * a and scale * b, (n,) each.
+        """
         beta = self._left_after_a_step(self.mem_share, self.mem_ms)
         left = self._left_after_a_step(self.adapt_share, self.adapt_ms)
         return beta, left, self.scale * self.a.clamp(0, 1), self.scale * self.b.clamp(0, 2)
@@ -231,7 +243,20 @@ class SEAdLIF(snn.SpikingNeuron):
     def forward(
         self, cur: torch.Tensor, adaptation: torch.Tensor, mem: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Take one step, as `AdaptiveLeaky.forward` does."""
+        """Take one step.
+
+        Parameters
+        ----------
+        cur : Tensor
+            The currents, (batch, n).
+        adaptation, mem : Tensor
+            The states after the step before, (batch, n) each, or those of `reset_mem`.
+
+        Returns
+        -------
+        spk, adaptation, mem : Tensor
+            The spikes and the states after this step, (batch, n) each.
+        """
         if mem.shape != cur.shape:
             adaptation = mem = torch.zeros_like(cur)
         beta, left, from_mem, from_spk = self.rates()

@@ -115,8 +115,9 @@ def _described(
         rows[kernels.FROM_SPK] = neuron.from_spk.clamp(min=0)
     elif isinstance(neuron, snn.RLeaky) and neuron.all_to_all:
         settings["recurrence"] = kernels.ALL_TO_ALL
-        rows[kernels.BIASES] = neuron.recurrent.bias
         weight = neuron.recurrent.weight
+        if neuron.recurrent.bias is not None:
+            rows[kernels.BIASES] = neuron.recurrent.bias
     elif isinstance(neuron, snn.RLeaky):
         settings["recurrence"] = kernels.ONE_TO_ONE
         rows[kernels.TO_ITSELF] = neuron.recurrent.V
@@ -159,12 +160,7 @@ class _Scan(torch.autograd.Function):
         currents, rows, _, spk, _ = ctx.saved_tensors  # raises an error if one was changed
         layer = ctx.layer
         states = ctx.states
-        given = [_NOTHING if error is None else _columns_of(error) for error in errors]
-        derivatives = _NOTHING
-        if layer.surrogate == kernels.GIVEN:
-            potentials = torch.from_numpy(states.potentials[1:]).unflatten(1, (-1, rows.shape[1]))
-            distance = potentials - rows[kernels.THRESHOLDS]
-            derivatives = _columns_of(derivative_at(ctx.spike_grad, distance))
+        d_spk, d_mem = (_NOTHING if each is None else _columns_of(each) for each in errors)
         columns = _new_memory(*states.currents.shape)
         blocks = np.zeros((_n_blocks(layer, states), *layer.neurons.shape), np.float32)
         in_threads(
@@ -172,16 +168,25 @@ class _Scan(torch.autograd.Function):
             workers_for(layer, states),
             layer,
             states,
-            kernels.ScanErrors(*given, derivatives),
+            kernels.ScanErrors(d_spk, d_mem, _derivatives(ctx, rows)),
             columns,
             blocks,
         )
         d_currents = torch.from_numpy(columns).view(currents.shape)
-        d_rows = torch.from_numpy(blocks.reshape(len(blocks), len(rows), -1, layer.n_neurons))
+        d_rows = torch.from_numpy(blocks).unflatten(2, (-1, layer.n_neurons))
         d_weight = None
         if ctx.needs_input_grad[2]:
             d_weight = d_currents[1:].flatten(0, 1).T @ spk[:-1].flatten(0, 1)
         return d_currents, d_rows.sum((0, 2)), d_weight, None, None
+
+
+def _derivatives(ctx: Any, rows: torch.Tensor) -> np.ndarray:
+    """Return the derivatives of a surrogate that the kernels don't know."""
+    if ctx.layer.surrogate != kernels.GIVEN:
+        return _NOTHING
+    potentials = torch.from_numpy(ctx.states.potentials[1:]).reshape(-1, rows.shape[1])
+    derivatives = derivative_at(ctx.spike_grad, potentials - rows[kernels.THRESHOLDS])
+    return derivatives.reshape(ctx.states.spk.shape).numpy()
 
 
 def _layer(
@@ -207,7 +212,7 @@ def _layer(
         n_neurons=n,
         neurons=np.tile(rows.detach().numpy(), n_utterances),
         weights_from=np.ascontiguousarray(_padded(matrix, kernels.LANES).T),
-        weights_to=_padded(matrix, kernels.UNROLLED_ROWS),
+        weights_to=np.ascontiguousarray(_padded(matrix, kernels.UNROLLED_ROWS)),
     )
 
 
