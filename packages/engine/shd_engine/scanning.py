@@ -161,7 +161,7 @@ class _Scan(torch.autograd.Function):
         layer = ctx.layer
         states = ctx.states
         d_spk, d_mem = (_NOTHING if each is None else _columns_of(each) for each in errors)
-        columns = _new_memory(*states.currents.shape)
+        columns = np.empty_like(states.currents)
         blocks = np.zeros((_n_blocks(layer, states), *layer.neurons.shape), np.float32)
         in_threads(
             kernels.scan_backward,
@@ -228,14 +228,14 @@ def _new_states(layer: kernels.ScanLayer, currents: np.ndarray) -> kernels.ScanS
     def at_rest(is_needed: bool) -> np.ndarray:
         if not is_needed:
             return _NOTHING
-        states = _new_memory(n_steps + 1, n_columns)
+        states = np.empty((n_steps + 1, n_columns), np.float32)
         states[0] = 0
         return states
 
     potentials = at_rest(True)
     return kernels.ScanStates(
         currents=currents,
-        spk=_new_memory(n_steps, n_columns),
+        spk=np.empty_like(currents),
         potentials=potentials,
         mem=at_rest(True) if layer.early else potentials,
         synapses=at_rest(bool(layer.is_synaptic)),
@@ -246,11 +246,6 @@ def _new_states(layer: kernels.ScanLayer, currents: np.ndarray) -> kernels.ScanS
 def _columns_of(tensor: torch.Tensor) -> np.ndarray:
     """Return a tensor of (steps, batch, ...) as a matrix with a row for each step."""
     return tensor.detach().flatten(1).contiguous().numpy()
-
-
-def _new_memory(*shape: int) -> np.ndarray:
-    """Return an uninitialized array of torch's: numpy's large ones are slow to come by."""
-    return torch.empty(shape, dtype=torch.float32).numpy()
 
 
 def _n_blocks(layer: kernels.ScanLayer, states: kernels.ScanStates) -> int:
