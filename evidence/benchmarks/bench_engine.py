@@ -17,6 +17,7 @@ from collections.abc import Callable
 from statistics import median
 
 import numpy as np
+import snntorch as snn
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -354,6 +355,59 @@ def own_module(events: Events, rounds: int) -> list[dict]:
     return out
 
 
+class Recurrent(OwnModule):
+    """The same network with recurrent hidden neurons."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        hidden = SIZES[1]
+        self.lif1 = snn.RLeaky(BETA, linear_features=hidden, spike_grad=self.lif2.spike_grad)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the output layer's spikes and membranes, (steps, batch, classes)."""
+        spk1, mem1 = self.lif1.reset_mem()
+        mem2 = self.lif2.reset_mem()
+        spks = []
+        mems = []
+        for step in x:
+            spk1, mem1 = self.lif1(self.fc1(step), spk1, mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            spks.append(spk2)
+            mems.append(mem2)
+        return torch.stack(spks), torch.stack(mems)
+
+
+def scanned(events: Events, rounds: int) -> list[dict]:
+    """Time a training step whose layers of neurons are scanned, round by round.
+
+    Nothing that leaves the products to torch can be faster than the row "products alone".
+    """
+    out = []
+    for benchmark, module in (("scan", OwnModule()), ("scan, recurrent", Recurrent())):
+
+        def by_scan(x, net=module):
+            spk1, _ = shd_engine.scan(net.fc1(x), net.lif1)
+            return shd_engine.scan(net.fc2(spk1), net.lif2)[0].sum(0)
+
+        forwards = {
+            "scan": by_scan,
+            "products alone": lambda x, net=module: net.fc2(net.fc1(x)).sum(0),
+            "snntorch loop": lambda x, net=module: net(x)[0].sum(0),
+        }
+        for batch in (128, 32, 8):
+            x, y = to_frames(events, np.arange(batch))
+            times: dict[str, list[float]] = {variant: [] for variant in forwards}
+            for _ in range(rounds):
+                for variant, forward in forwards.items():
+                    step, _ = by_torch(forward, module, x, y)
+                    times[variant].append(clock(step))
+            for variant, own in times.items():
+                ratio = median(a / b for a, b in zip(times["snntorch loop"], own, strict=True))
+                out.append(row(f"training step, {benchmark}", variant, batch, median(own), ratio))
+    return out
+
+
 def growth(rounds: int) -> list[dict]:
     """Time a step at four sizes each of steps, batch and events; the ratio is to the smallest."""
     sizes = {
@@ -573,6 +627,7 @@ def rows(rounds: int = 7) -> list[dict]:
     )
     table += larger(events, rounds)
     table += own_module(events, rounds)
+    table += scanned(events, rounds)
     return table + memory() + growth(rounds) + processes() + first_call() + floor(events, step_s)
 
 

@@ -39,13 +39,18 @@ assert torch.equal(own_spk, found_spk)
 torch.testing.assert_close(own_mem, found_mem, rtol=1e-4, atol=1e-5)
 print(engine.__file__)
 """
+SCAN = """
+spk, mem = Recurrent()(x)
+assert spk.shape == mem.shape == (50, 8, 10)
+spk.sum().backward()
+"""
 
 
 def check_readme(python, folder, environment):
     """Run the README's lines where the study's other packages can't be imported."""
     page = (PACKAGE / "README.md").read_text(encoding="utf-8")
-    first, module, as_events, fastest = re.findall(r"```python\n(.*?)```", page, re.S)
-    code = WITHOUT_OTHERS + module + DATA + first + as_events + fastest + CHECKS
+    first, module, as_events, fastest, recurrent = re.findall(r"```python\n(.*?)```", page, re.S)
+    code = WITHOUT_OTHERS + module + DATA + first + as_events + fastest + CHECKS + recurrent + SCAN
     (folder / "readme.py").write_text(code, encoding="utf-8")
     command = [python, "-W", "error::UserWarning:__main__", "readme.py"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

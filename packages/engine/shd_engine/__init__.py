@@ -8,10 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shd_engine.adaptive import AdaptiveLeaky
+    from shd_engine.adaptive import AdaptiveLeaky, SEAdLIF
     from shd_engine.compiling import CompiledNetwork, compile
     from shd_engine.event_lists import EventLists
     from shd_engine.network import ChannelConv1d, LayeredNetwork, LayerStates
+    from shd_engine.scanning import scan
     from shd_engine.tracing import NotCompilableError
 
 _MODULES = {
@@ -22,7 +23,9 @@ _MODULES = {
     "LayerStates": "network",
     "LayeredNetwork": "network",
     "NotCompilableError": "tracing",
+    "SEAdLIF": "adaptive",
     "compile": "compiling",
+    "scan": "scanning",
 }
 __all__ = [
     "AdaptiveLeaky",
@@ -32,7 +35,9 @@ __all__ = [
     "LayerStates",
     "LayeredNetwork",
     "NotCompilableError",
+    "SEAdLIF",
     "compile",
+    "scan",
 ]
 
 

@@ -1,4 +1,4 @@
-"""A leaky integrate-and-fire neuron that adapts.
+"""Leaky integrate-and-fire neurons that adapt.
 
 A neuron of the brain that has been active for a while answers the same current with fewer spikes
 than at first. It adapts. In the model, a second state lowers the neuron's current. The state rises
@@ -138,4 +138,130 @@ class AdaptiveLeaky(snn.Leaky):
         spk, mem = super().forward(cur - adaptation, mem)
         fed = self.from_mem.clamp(min=0) * mem + self.from_spk.clamp(min=0) * spk
         adaptation = self.left * adaptation + (1 - self.left) * fed
+        return spk, adaptation, mem
+
+
+class SEAdLIF(snn.SpikingNeuron):
+    r"""The neuron SE-adLIF of Baronig et al., with learned time constants.
+
+    It differs from `AdaptiveLeaky` in what the current is multiplied by, and in the reset: a spike
+    sets the membrane to zero at once. With the current I, the membrane potential U, the spike S
+    and the adaptation A:
+
+    .. math::
+
+        V[t] &= \beta \, U[t-1] + (1 - \beta) (I[t] - A[t-1])
+
+        S[t] &= 1 \text{ if } V[t] > \text{threshold, else } 0
+
+        U[t] &= (1 - S[t]) \, V[t]
+
+        A[t] &= \text{left} \cdot A[t-1]
+                + (1 - \text{left}) \cdot \text{scale} \, (a \, U[t] + b \, S[t])
+
+    The reset has no gradient. All parameters are learned. They count as the nearest bound where
+    they are outside of their range. The calling convention is that of `AdaptiveLeaky`.
+
+    Parameters
+    ----------
+    n : int
+        Neurons of the layer.
+    mem_ms, adapt_ms : tuple of float
+        Shortest and longest time constant of the membrane and of the adaptation, in milliseconds.
+    step_ms : float
+        Length of a time step, in milliseconds.
+    scale : float
+        By which `a` and `b` are multiplied.
+    generator : torch.Generator, optional
+        Draws the first parameters; torch's global generator if it is left out.
+    **spiking : Any
+        `threshold`, `learn_threshold` and `spike_grad` of snntorch's neurons.
+
+    Attributes
+    ----------
+    mem_share, adapt_share : Parameter
+        Where each neuron's time constant is between the shortest, 0, and the longest, 1, (n,).
+    a, b : Parameter
+        How much the membrane, from 0 to 1, and a spike, from 0 to 2, feed the adaptation, (n,).
+
+    References
+    ----------
+    Baronig et al. (2025), "Advancing spatio-temporal processing through adaptation in spiking
+    neural networks", Nature Communications 16. The defaults are those of their networks for SHD.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        mem_ms: tuple[float, float] = (5.0, 25.0),
+        adapt_ms: tuple[float, float] = (60.0, 300.0),
+        step_ms: float = 1.0,
+        scale: float = 120.0,
+        generator: torch.Generator | None = None,
+        **spiking: Any,
+    ) -> None:
+        super().__init__(**spiking)
+        self.mem_ms = mem_ms
+        self.adapt_ms = adapt_ms
+        self.step_ms = step_ms
+        self.scale = scale
+        drawn = torch.rand(4, n, generator=generator)
+        self.mem_share = nn.Parameter(drawn[0])
+        self.adapt_share = nn.Parameter(drawn[1])
+        self.a = nn.Parameter(drawn[2])
+        self.b = nn.Parameter(2 * drawn[3])
+
+    def reset_mem(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the states at rest, from which a recording starts.
+
+        Returns
+        -------
+        adaptation, mem : Tensor
+            Empty. `forward` makes them fit the first current.
+        """
+        return torch.zeros(0), torch.zeros(0)
+
+    def rates(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the numbers of the equations, from the parameters.
+
+        Returns
+        -------
+        beta, left, from_mem, from_spk : Tensor
+            The shares that are left after a step, scale * a and scale * b, (n,) each.
+        """
+        beta = self._left_after_a_step(self.mem_share, self.mem_ms)
+        left = self._left_after_a_step(self.adapt_share, self.adapt_ms)
+        return beta, left, self.scale * self.a.clamp(0, 1), self.scale * self.b.clamp(0, 2)
+
+    def _left_after_a_step(
+        self, share: torch.Tensor, range_ms: tuple[float, float]
+    ) -> torch.Tensor:
+        shortest, longest = range_ms
+        tau_ms = shortest + share.clamp(0, 1) * (longest - shortest)
+        return torch.exp(-self.step_ms / tau_ms)
+
+    def forward(
+        self, cur: torch.Tensor, adaptation: torch.Tensor, mem: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Take one step.
+
+        Parameters
+        ----------
+        cur : Tensor
+            The currents, (batch, n).
+        adaptation, mem : Tensor
+            The states after the step before, (batch, n) each, or those of `reset_mem`.
+
+        Returns
+        -------
+        spk, adaptation, mem : Tensor
+            The spikes and the states after this step, (batch, n) each.
+        """
+        if mem.shape != cur.shape:
+            adaptation = mem = torch.zeros_like(cur)
+        beta, left, from_mem, from_spk = self.rates()
+        mem = beta * mem + (1 - beta) * (cur - adaptation)
+        spk = self.fire(mem)
+        mem = mem * (1 - spk.detach())
+        adaptation = left * adaptation + (1 - left) * (from_mem * mem + from_spk * spk)
         return spk, adaptation, mem

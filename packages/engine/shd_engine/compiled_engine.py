@@ -315,19 +315,23 @@ def compute(
     n_workers: int,
 ) -> None:
     """Compute a batch, with several threads if it is worth them, and write the results."""
-    with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
-        others = [
-            pool.submit(work, worker, n_workers, batch, network, results, given)
-            for worker in range(1, n_workers)
-        ]
-        work(0, n_workers, batch, network, results, given)
-    for other in others:
-        other.result()  # raises what the thread has raised
+    in_threads(work, n_workers, batch, network, results, given)
     if not results.is_valid.all():
         raise ValueError(
             "events: some are out of order, or outside of the grid of steps and units. Sort each "
             "utterance's events by step, and check n_steps and n_units"
         )
+
+
+def in_threads(work: Callable[..., None], n_workers: int, *arguments: Any) -> None:
+    """Let several threads do their shares of some work, one of them this thread."""
+    with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
+        others = [
+            pool.submit(work, worker, n_workers, *arguments) for worker in range(1, n_workers)
+        ]
+        work(0, n_workers, *arguments)
+    for other in others:
+        other.result()  # raises what the thread has raised
 
 
 # The classes of neurons that the compiled engine supports. Subclasses are refused.
@@ -390,10 +394,15 @@ def _unsupported_neurons(i: int, lif: Leaky) -> str | None:
     subtracts = lif.state_function.__func__ is Leaky._base_sub
     if not lif.reset_delay or (resets(lif) and not subtracts):
         return f"lif{i} doesn't subtract its threshold one step after a spike"
+    return unusual_option(lif, f"lif{i}")
+
+
+def unusual_option(lif: Any, name: str) -> str | None:
+    """Say which option of snntorch's neurons no kernel has."""
     if lif.inhibition or lif.state_quant:
-        return f"lif{i} has inhibition or quantized states"
+        return f"{name} has inhibition or quantized states"
     if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
-        return f"the spikes of lif{i} are graded"
+        return f"the spikes of {name} are graded"
     if problem := not_a_step(lif.spike_grad):
-        return f"the surrogate of lif{i} {problem}"
+        return f"the surrogate of {name} {problem}"
     return None

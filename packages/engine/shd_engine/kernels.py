@@ -124,6 +124,11 @@ THRESHOLDS = 2
 LEFT = 3  # share of the adaptation that is left after a step
 FROM_MEM = 4  # how much of the membrane potential is added to the adaptation
 FROM_SPK = 5  # how much a spike adds to the adaptation
+# Three rows more in `scan`, where BIASES are those of the recurrent weights.
+ALPHAS = 6  # share of the synaptic current that is left after a step
+GAINS = 7  # by which the current, less the adaptation, is multiplied in neurons that adapt
+TO_ITSELF = 8  # weight of a neuron's spike in its own next step
+N_SCAN_ROWS = 9
 
 ZERO = np.float32(0)
 ONE = np.float32(1)
@@ -409,6 +414,16 @@ def add_products(errors, weights, out, slot, is_first):  # noqa: PLR0914
                 b = out[next_slot, j]
                 out[slot, j] = ((((a + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
                 out[next_slot, j] = ((((b + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
+
+
+@compiled
+def multiply(errors, weights, out):
+    """Write to a block of slots: ``out[: len(errors)] = errors @ weights``."""
+    for low in range(0, len(weights), WEIGHT_ROWS_PER_BLOCK):
+        some_errors = errors[:, low : low + WEIGHT_ROWS_PER_BLOCK]
+        some_weights = weights[low : low + WEIGHT_ROWS_PER_BLOCK]
+        for slot in range(0, len(errors), UNROLLED_STEPS):
+            add_products(some_errors, some_weights, out, slot, low == 0)
 
 
 @compiled
@@ -798,12 +813,7 @@ def block_errors(next_layer, last_row, n_steps, next_errors, spike_errors):
     It does ``spike_errors[:STEPS_PER_BLOCK] = next_errors @ next_layer.weights``.
     """
     copy_errors(next_layer, last_row, n_steps, next_errors)
-    weights = next_layer.weights
-    for low in range(0, len(weights), WEIGHT_ROWS_PER_BLOCK):
-        some_errors = next_errors[:, low : low + WEIGHT_ROWS_PER_BLOCK]
-        some_weights = weights[low : low + WEIGHT_ROWS_PER_BLOCK]
-        for slot in range(0, STEPS_PER_BLOCK, UNROLLED_STEPS):
-            add_products(some_errors, some_weights, spike_errors, slot, low == 0)
+    multiply(next_errors, next_layer.weights, spike_errors)
 
 
 @compiled
@@ -1077,3 +1087,500 @@ def gather_windows(rows, inputs, columns, weights):
             source = rows[inputs[window, k], column : column + n_channels]
             for c in range(n_channels):
                 weights[k, c] += source[c]
+
+
+# One layer of neurons over all steps: `scanning.scan`. The currents are given, and so are the
+# gradients of spikes and membranes. A matrix has a row for each step and a column for each neuron
+# of each utterance; that of a state has a row more, before the first step. Functions take the row
+# of a step's states. `step` is the row before it: the step's row in the currents and spikes, and
+# that of the states before the step. Whole utterances, from column `first` to `end`, are a block.
+# A block goes from step to step together, so that small layers fill vectors, and each weight of
+# large ones is read from memory once for several utterances.
+
+# `ScanLayer.late`: what happens to a neuron whose membrane was above its threshold after the step
+# before. It is detached, as in snntorch.
+NO_RESET = 0
+SUBTRACT = 1  # the threshold is subtracted from the new membrane
+ZERO_OLD = 2  # the old membrane counts as zero
+ZERO_NEW = 3  # the new membrane is zero
+# `ScanLayer.early`: what happens to a neuron in the step of its spike. SUBTRACT and ZERO_NEW have a
+# gradient here, and spare neurons that `late` has reset.
+ZERO_DETACHED = 4  # the membrane is zero, without a gradient
+
+# `ScanLayer.recurrence`
+ONE_TO_ONE = 1
+ALL_TO_ALL = 2
+
+
+class ScanLayer(NamedTuple):
+    """The neurons of a layer as `scan`'s kernels read them."""
+
+    late: int
+    early: int
+    is_synaptic: int  # 1 if a synaptic current comes before the membrane, else 0
+    adapts: int  # 1 if the neurons adapt, else 0
+    recurrence: int  # 0, ONE_TO_ONE or ALL_TO_ALL
+    learns: int  # 1 if gradients of `neurons` are wanted, else 0
+    surrogate: int  # FAST_SIGMOID, ATAN, SIGMOID or GIVEN
+    slope: np.float32  # see `Layer`
+    half_slope: np.float32
+    n_neurons: int
+    neurons: np.ndarray  # (N_SCAN_ROWS, columns of a block) float32
+    # Recurrent weights, float32; (0, 0) if not ALL_TO_ALL. Row i has those from neuron i to all
+    # others, padded to whole vectors; and those to neuron i, with UNROLLED_ROWS padding the rows.
+    weights_from: np.ndarray
+    weights_to: np.ndarray
+
+
+class ScanStates(NamedTuple):
+    """What a layer does over all steps; states that its neurons don't have are (0, 0)."""
+
+    currents: np.ndarray  # (steps, columns), given, float32 as all others
+    spk: np.ndarray  # (steps, columns) 1 or 0
+    potentials: np.ndarray  # (steps + 1, columns) membranes before an early reset
+    mem: np.ndarray  # (steps + 1, columns) after it; `potentials` if there is none
+    synapses: np.ndarray  # (steps + 1, columns) synaptic currents
+    adaptations: np.ndarray  # (steps + 1, columns)
+
+
+class ScanErrors(NamedTuple):
+    """The gradients of a loss that are given; (0, 0) where nothing is."""
+
+    spk: np.ndarray  # (steps, columns) float32
+    mem: np.ndarray  # (steps, columns) float32
+    derivatives: np.ndarray  # (steps, columns) of a surrogate that is GIVEN
+
+
+class ScanGradients(NamedTuple):
+    """Gradients of a block in one step, (columns of a block,) each, float32."""
+
+    spk: np.ndarray
+    mem: np.ndarray  # of the membrane after an early reset
+    fed: np.ndarray  # of what feeds the adaptation
+    through_spk: np.ndarray  # the part of `potential` that comes through the surrogate
+    potential: np.ndarray  # of the membrane before an early reset
+    base: np.ndarray  # of the membrane before a late reset
+    synapse: np.ndarray  # of the synaptic current
+    adaptation: np.ndarray
+
+
+@compiled
+def scan_forward(worker, n_workers, layer, states):
+    """Do one thread's share of a batch: write spikes and states of all steps."""
+    n_columns = states.spk.shape[1]
+    width = layer.neurons.shape[1]
+    n = layer.n_neurons
+    index = np.empty(n, np.int32)
+    arriving = np.empty((1, max(n, layer.weights_from.shape[1])), np.float32)
+    for first in range(worker * width, n_columns, n_workers * width):
+        end = min(first + width, n_columns)
+        for row in range(1, len(states.mem)):
+            drive(layer, states, row, first, end)
+            decay(layer, states, row, first, end)
+            if layer.recurrence == ONE_TO_ONE and row > 1:
+                recur_one_to_one(layer, states, row, first, end)
+            elif layer.recurrence == ALL_TO_ALL:
+                for at in range(first, end, n):
+                    recur_all_to_all(layer, states, row, at, index, arriving)
+            reset_late(layer, states, row, first, end)
+            spike(layer, states, row, first, end)
+            if layer.adapts:
+                adapt(layer, states, row, first, end)
+
+
+@compiled
+def drive(layer, states, row, first, end):
+    """Write what drives the membranes in a step: currents less the adaptation, or synapses."""
+    step = row - 1
+    current = states.currents[step, first:end]
+    out = states.potentials[row, first:end]
+    if layer.adapts:
+        gain = layer.neurons[GAINS]
+        adaptation = states.adaptations[step, first:end]
+        for j in range(len(out)):
+            out[j] = gain[j] * (current[j] - adaptation[j])
+    elif layer.is_synaptic:
+        alpha = layer.neurons[ALPHAS]
+        old = states.synapses[step, first:end]
+        synapse = states.synapses[row, first:end]
+        for j in range(len(out)):
+            synapse[j] = alpha[j] * old[j] + current[j]
+        for j in range(len(out)):
+            out[j] = synapse[j]
+    else:
+        for j in range(len(out)):
+            out[j] = current[j]
+
+
+@compiled
+def decay(layer, states, row, first, end):
+    """Add what is left of the membranes of the step before."""
+    beta = layer.neurons[BETAS]
+    threshold = layer.neurons[THRESHOLDS]
+    old = states.mem[row - 1, first:end]
+    out = states.potentials[row, first:end]
+    if layer.late == ZERO_OLD:
+        for j in range(len(out)):
+            out[j] = beta[j] * (ZERO if old[j] - threshold[j] > ZERO else old[j]) + out[j]
+    else:
+        for j in range(len(out)):
+            out[j] = beta[j] * old[j] + out[j]
+
+
+@compiled
+def recur_one_to_one(layer, states, row, first, end):
+    """Add what arrives from each neuron's own spike of the step before."""
+    weight = layer.neurons[TO_ITSELF]
+    spk = states.spk[row - 2, first:end]
+    out = states.potentials[row, first:end]
+    for j in range(len(out)):
+        out[j] += spk[j] * weight[j]
+
+
+@compiled
+def recur_all_to_all(layer, states, row, at, index, arriving):
+    """Add what arrives from all spikes of an utterance in the step before, which begins at `at`."""
+    n = layer.n_neurons
+    width = layer.weights_from.shape[1]
+    for j in range(n):
+        arriving[0, j] = layer.neurons[BIASES, j]
+    if row > 1:
+        spk = states.spk[row - 2, at : at + n]
+        n_spikes = 0
+        for j in range(n):
+            index[n_spikes] = j
+            n_spikes += spk[j] > ZERO
+        add_rows(layer.weights_from, index, 0, n_spikes, 0, arriving, 0, 0, width)
+    out = states.potentials[row, at : at + n]
+    for j in range(n):
+        out[j] += arriving[0, j]
+
+
+@compiled
+def reset_late(layer, states, row, first, end):
+    """Reset the neurons whose membranes were above their thresholds after the step before."""
+    threshold = layer.neurons[THRESHOLDS]
+    old = states.mem[row - 1, first:end]
+    out = states.potentials[row, first:end]
+    if layer.late == SUBTRACT:
+        for j in range(len(out)):
+            out[j] -= threshold[j] if old[j] - threshold[j] > ZERO else ZERO
+    elif layer.late == ZERO_NEW:
+        for j in range(len(out)):
+            out[j] = ZERO if old[j] - threshold[j] > ZERO else out[j]
+
+
+@compiled
+def spike(layer, states, row, first, end):
+    """Write the spikes of a step, and the membranes after an early reset."""
+    threshold = layer.neurons[THRESHOLDS]
+    old = states.mem[row - 1, first:end]
+    potential = states.potentials[row, first:end]
+    spk = states.spk[row - 1, first:end]
+    mem = states.mem[row, first:end]
+    for j in range(len(spk)):
+        spk[j] = ONE if potential[j] - threshold[j] > ZERO else ZERO
+    if layer.early == SUBTRACT:
+        for j in range(len(mem)):
+            late = ONE if old[j] - threshold[j] > ZERO else ZERO
+            mem[j] = potential[j] - (spk[j] - late) * threshold[j]
+    elif layer.early == ZERO_NEW:
+        for j in range(len(mem)):
+            late = ONE if old[j] - threshold[j] > ZERO else ZERO
+            mem[j] = potential[j] - (spk[j] - late) * potential[j]
+    elif layer.early == ZERO_DETACHED:
+        for j in range(len(mem)):
+            mem[j] = potential[j] * (ONE - spk[j])
+
+
+@compiled
+def adapt(layer, states, row, first, end):
+    """Write the adaptation after a step, as `add_to_adaptation` does."""
+    left = layer.neurons[LEFT]
+    from_mem = layer.neurons[FROM_MEM]
+    from_spk = layer.neurons[FROM_SPK]
+    mem = states.mem[row, first:end]
+    spk = states.spk[row - 1, first:end]
+    old = states.adaptations[row - 1, first:end]
+    out = states.adaptations[row, first:end]
+    for j in range(len(out)):
+        fed = from_mem[j] * mem[j] + from_spk[j] * spk[j]
+        out[j] = left[j] * old[j] + (ONE - left[j]) * fed
+
+
+@compiled
+def scan_backward(worker, n_workers, layer, states, errors, d_currents, d_neurons):
+    """Do one thread's share of a batch: write the gradients of the currents.
+
+    Each block has gradients of the neurons' rows in `d_neurons`, (blocks, N_SCAN_ROWS, columns of a
+    block), so that no bit depends on the number of threads. They stay as they are unless the layer
+    `learns`.
+    """
+    n_steps, n_columns = d_currents.shape
+    width = layer.neurons.shape[1]
+    n = layer.n_neurons
+    padded = np.zeros((width // n, len(layer.weights_to)), np.float32)
+    for block in range(worker, len(d_neurons), n_workers):
+        first = block * width
+        end = min(first + width, n_columns)
+        back = new_scan_gradients(width)
+        for row in range(n_steps, 0, -1):
+            receive(layer, errors, back, row, first, end)
+            through_spikes(layer, states, errors, back, row, first, end)
+            through_resets(layer, states, back, row, first, end)
+            to_currents(layer, back, d_currents[row - 1, first:end])
+            if layer.learns:
+                add_membrane_gradients(layer, states, back, d_neurons[block], row, first, end)
+                add_drive_gradients(layer, states, back, d_neurons[block], row, first, end)
+                if layer.adapts:
+                    add_gradients_of_adaptation(
+                        layer, states, back, d_neurons[block], row, first, end
+                    )
+            to_step_before(layer, states, back, d_currents, row, first, end)
+            if layer.recurrence == ALL_TO_ALL:
+                padded[:, :n] = back.base.reshape(-1, n)
+                multiply(padded, layer.weights_to, back.spk.reshape(-1, n))
+
+
+@compiled
+def new_scan_gradients(width):
+    """Return gradients of zero, which come from after the last step."""
+    return ScanGradients(
+        spk=np.zeros(width, np.float32),
+        mem=np.zeros(width, np.float32),
+        fed=np.zeros(width, np.float32),
+        through_spk=np.zeros(width, np.float32),
+        potential=np.zeros(width, np.float32),
+        base=np.zeros(width, np.float32),
+        synapse=np.zeros(width, np.float32),
+        adaptation=np.zeros(width, np.float32),
+    )
+
+
+@compiled
+def receive(layer, errors, back, row, first, end):
+    """Add to the gradients of spikes and membranes what is given, and what comes by adaptation."""
+    d_spk = back.spk
+    d_mem = back.mem
+    n = end - first
+    if len(errors.spk):
+        given = errors.spk[row - 1, first:end]
+        for j in range(n):
+            d_spk[j] += given[j]
+    if len(errors.mem):
+        given = errors.mem[row - 1, first:end]
+        for j in range(n):
+            d_mem[j] += given[j]
+    if layer.adapts:
+        left = layer.neurons[LEFT]
+        from_mem = layer.neurons[FROM_MEM]
+        from_spk = layer.neurons[FROM_SPK]
+        d_adaptation = back.adaptation
+        fed = back.fed
+        for j in range(n):
+            fed[j] = (ONE - left[j]) * d_adaptation[j]
+        for j in range(n):
+            d_spk[j] += fed[j] * from_spk[j]
+        for j in range(n):
+            d_mem[j] += fed[j] * from_mem[j]
+
+
+@compiled
+def through_spikes(layer, states, errors, back, row, first, end):
+    """Write the gradients that come to the membranes through the spikes of a step."""
+    threshold = layer.neurons[THRESHOLDS]
+    slope = layer.slope
+    half_slope = layer.half_slope
+    potential = states.potentials[row, first:end]
+    n = end - first
+    d_spk = back.spk
+    out = back.through_spk
+    through_early_reset(layer, back, potential)
+    if layer.surrogate == FAST_SIGMOID:
+        for j in range(n):
+            x = slope * abs(potential[j] - threshold[j]) + ONE
+            out[j] = d_spk[j] / (x * x)
+    elif layer.surrogate == ATAN:
+        for j in range(n):
+            x = slope * (potential[j] - threshold[j])
+            out[j] = ONE / (x * x + ONE) * half_slope * d_spk[j]
+    elif layer.surrogate == SIGMOID:
+        for j in range(n):  # see `step_back`
+            x = slope * (potential[j] - threshold[j])
+            e = exp(max(-abs(x), np.float32(-87)))
+            d = e + ONE
+            out[j] = d_spk[j] * slope * e / (d * d)
+    else:
+        derivative = errors.derivatives[row - 1, first:end]
+        for j in range(n):
+            out[j] = d_spk[j] * derivative[j]
+
+
+@compiled
+def through_early_reset(layer, back, potential):
+    """Add to the gradients of spikes what comes from an early reset."""
+    threshold = layer.neurons[THRESHOLDS]
+    d_mem = back.mem
+    d_spk = back.spk
+    if layer.early == SUBTRACT:
+        for j in range(len(potential)):
+            d_spk[j] -= d_mem[j] * threshold[j]
+    elif layer.early == ZERO_NEW:
+        for j in range(len(potential)):
+            d_spk[j] -= d_mem[j] * potential[j]
+
+
+@compiled
+def through_resets(layer, states, back, row, first, end):
+    """Write the gradients of the membranes before an early and before a late reset."""
+    threshold = layer.neurons[THRESHOLDS]
+    old = states.mem[row - 1, first:end]
+    spk = states.spk[row - 1, first:end]
+    n = end - first
+    d_mem = back.mem
+    through_spk = back.through_spk
+    out = back.potential
+    base = back.base
+    if layer.early == ZERO_NEW:
+        for j in range(n):
+            late = ONE if old[j] - threshold[j] > ZERO else ZERO
+            out[j] = d_mem[j] * (ONE - (spk[j] - late)) + through_spk[j]
+    elif layer.early == ZERO_DETACHED:
+        for j in range(n):
+            out[j] = d_mem[j] * (ONE - spk[j]) + through_spk[j]
+    else:
+        for j in range(n):
+            out[j] = d_mem[j] + through_spk[j]
+    if layer.late == ZERO_NEW:
+        for j in range(n):
+            base[j] = ZERO if old[j] - threshold[j] > ZERO else out[j]
+    else:
+        for j in range(n):
+            base[j] = out[j]
+
+
+@compiled
+def to_currents(layer, back, out):
+    """Write the gradients of a step's currents."""
+    base = back.base
+    if layer.is_synaptic:
+        alpha = layer.neurons[ALPHAS]
+        synapse = back.synapse
+        for j in range(len(out)):
+            synapse[j] = base[j] + alpha[j] * synapse[j]
+        for j in range(len(out)):
+            out[j] = synapse[j]
+    elif layer.adapts:
+        gain = layer.neurons[GAINS]
+        for j in range(len(out)):
+            out[j] = base[j] * gain[j]
+    else:
+        for j in range(len(out)):
+            out[j] = base[j]
+
+
+@compiled
+def to_step_before(layer, states, back, d_currents, row, first, end):
+    """Write the gradients that come to the states and spikes of the step before."""
+    beta = layer.neurons[BETAS]
+    threshold = layer.neurons[THRESHOLDS]
+    weight = layer.neurons[TO_ITSELF]  # 0 unless ONE_TO_ONE
+    old = states.mem[row - 1, first:end]
+    n = end - first
+    base = back.base
+    d_mem = back.mem
+    d_spk = back.spk
+    if layer.late == ZERO_OLD:
+        for j in range(n):
+            d_mem[j] = ZERO if old[j] - threshold[j] > ZERO else beta[j] * base[j]
+    else:
+        for j in range(n):
+            d_mem[j] = beta[j] * base[j]
+    for j in range(n):
+        d_spk[j] = weight[j] * base[j]
+    if layer.adapts:
+        left = layer.neurons[LEFT]
+        d_current = d_currents[row - 1, first:end]
+        d_adaptation = back.adaptation
+        for j in range(n):
+            d_adaptation[j] = left[j] * d_adaptation[j] - d_current[j]
+
+
+@compiled
+def add_membrane_gradients(layer, states, back, d_neurons, row, first, end):
+    """Add the gradients of a step for BETAS and THRESHOLDS."""
+    threshold = layer.neurons[THRESHOLDS]
+    old = states.mem[row - 1, first:end]
+    spk = states.spk[row - 1, first:end]
+    n = end - first
+    base = back.base
+    through_spk = back.through_spk
+    d_beta = d_neurons[BETAS]
+    d_threshold = d_neurons[THRESHOLDS]
+    if layer.late == ZERO_OLD:
+        for j in range(n):
+            d_beta[j] += base[j] * (ZERO if old[j] - threshold[j] > ZERO else old[j])
+    else:
+        for j in range(n):
+            d_beta[j] += base[j] * old[j]
+    for j in range(n):
+        d_threshold[j] -= through_spk[j]
+    if layer.early == SUBTRACT:
+        d_mem = back.mem
+        for j in range(n):
+            late = ONE if old[j] - threshold[j] > ZERO else ZERO
+            d_threshold[j] -= d_mem[j] * (spk[j] - late)
+    if layer.late == SUBTRACT:
+        d_potential = back.potential
+        for j in range(n):
+            d_threshold[j] -= d_potential[j] if old[j] - threshold[j] > ZERO else ZERO
+
+
+@compiled
+def add_drive_gradients(layer, states, back, d_neurons, row, first, end):
+    """Add the gradients of a step for BIASES and TO_ITSELF, and for ALPHAS."""
+    n = end - first
+    base = back.base
+    if layer.recurrence == ALL_TO_ALL:
+        d_bias = d_neurons[BIASES]
+        for j in range(n):
+            d_bias[j] += base[j]
+    elif layer.recurrence == ONE_TO_ONE and row > 1:
+        d_weight = d_neurons[TO_ITSELF]
+        spk_before = states.spk[row - 2, first:end]
+        for j in range(n):
+            d_weight[j] += base[j] * spk_before[j]
+    elif layer.is_synaptic:
+        d_alpha = d_neurons[ALPHAS]
+        d_synapse = back.synapse
+        synapse = states.synapses[row - 1, first:end]
+        for j in range(n):
+            d_alpha[j] += d_synapse[j] * synapse[j]
+
+
+@compiled
+def add_gradients_of_adaptation(layer, states, back, d_neurons, row, first, end):
+    """Add the gradients of a step for GAINS, LEFT, FROM_MEM and FROM_SPK."""
+    from_mem = layer.neurons[FROM_MEM]
+    from_spk = layer.neurons[FROM_SPK]
+    mem = states.mem[row, first:end]
+    spk = states.spk[row - 1, first:end]
+    current = states.currents[row - 1, first:end]
+    adaptation = states.adaptations[row - 1, first:end]
+    n = end - first
+    base = back.base
+    fed = back.fed
+    d_adaptation = back.adaptation
+    d_gain = d_neurons[GAINS]
+    d_left = d_neurons[LEFT]
+    d_from_mem = d_neurons[FROM_MEM]
+    d_from_spk = d_neurons[FROM_SPK]
+    for j in range(n):
+        d_gain[j] += base[j] * (current[j] - adaptation[j])
+    for j in range(n):
+        now = from_mem[j] * mem[j] + from_spk[j] * spk[j]
+        d_left[j] += d_adaptation[j] * (adaptation[j] - now)
+    for j in range(n):
+        d_from_mem[j] += fed[j] * mem[j]
+    for j in range(n):
+        d_from_spk[j] += fed[j] * spk[j]

@@ -1,0 +1,259 @@
+"""`scan`: one layer of spiking neurons over all steps, compiled, between layers of torch.
+
+Whatever comes between layers of neurons, such as convolutions, normalization or dropout, can be
+computed by torch for all steps at once. Only the neurons need a loop over the steps. `scan` is this
+loop, forward and backward. Its arithmetic is in `kernels`, at the end, and `_described` says how
+each class of neurons is written in its terms.
+"""
+
+from typing import Any
+
+import numpy as np
+import snntorch as snn
+import torch
+from torch.autograd.function import once_differentiable
+
+from shd_engine import kernels
+from shd_engine.adaptive import AdaptiveLeaky, SEAdLIF
+from shd_engine.compiled_engine import WORTH_A_THREAD, in_threads, unusual_option
+from shd_engine.surrogates import SpikeGrad, compiled_surrogate, derivative_at
+
+NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, AdaptiveLeaky, SEAdLIF)
+_NOTHING = np.empty((0, 0), np.float32)
+COLUMNS_PER_BLOCK = 4096  # some rows of them stay in the cache
+RECURRENT_UTTERANCES = 8  # per block, if weights are recurrent; the kernels need whole pairs
+# What snntorch's names of the resets are in the kernels. Only Leaky sets the old membrane to zero.
+_LATE = {"_base_sub": kernels.SUBTRACT, "_base_zero": kernels.ZERO_NEW, "_base_int": 0}
+_EARLY = {0: kernels.SUBTRACT, 1: kernels.ZERO_NEW, 2: 0}  # by reset_mechanism_val
+
+
+def scan(currents: torch.Tensor, neuron: snn.SpikingNeuron) -> tuple[torch.Tensor, torch.Tensor]:
+    """Take a layer of neurons through all steps, from rest on.
+
+    It computes what a loop ``spk, *state = neuron(currents[step], *state)`` computes, many times
+    faster, with gradients for the currents and for the neurons' parameters. The states that the
+    neurons keep themselves, such as ``neuron.mem``, stay as they are.
+
+    Parameters
+    ----------
+    currents : Tensor
+        What goes into the neurons, (steps, batch, ...), in float32 on the CPU. After the batch come
+        the neurons, or channels, height and width.
+    neuron : Leaky, Synaptic, RLeaky, AdaptiveLeaky, SEAdLIF
+        The neurons. Their parameters are numbers, or tensors that broadcast to one step's currents
+        of one utterance.
+
+    Returns
+    -------
+    spk, mem : Tensor
+        The spikes and the membrane potentials of all steps, each of the shape of the currents.
+
+    Raises
+    ------
+    ValueError
+        If the currents or the neurons aren't of this kind.
+    """
+    if problem := _unsupported(currents, neuron):
+        raise ValueError(f"scan can't compute this layer: {problem}")
+    settings, rows, weight = _described(neuron, currents)
+    stacked = _stacked(rows, currents.shape[2:])
+    return _Scan.apply(currents, stacked, weight, settings, neuron.spike_grad)
+
+
+def _unsupported(currents: torch.Tensor, neuron: Any) -> str | None:
+    """Say why a layer can't be computed."""
+    if currents.dim() < 3 or currents.dtype != torch.float32 or currents.device.type != "cpu":
+        return (
+            f"its currents are {currents.dtype} of shape {tuple(currents.shape)} on "
+            f"{currents.device}. Give torch.float32 of shape (steps, batch, neurons) on the CPU"
+        )
+    if type(neuron) not in NEURONS:
+        known = ", ".join(known.__name__ for known in NEURONS)
+        return f"its neuron is {type(neuron).__name__}, none of {known}"
+    if isinstance(neuron, snn.RLeaky) and neuron.all_to_all:
+        if type(neuron.recurrent) is not torch.nn.Linear:
+            return "its recurrent weights are no nn.Linear"
+        if currents.shape[2:] != (neuron.recurrent.in_features,):
+            return (
+                f"it has {neuron.recurrent.in_features} recurrent neurons, but currents of shape "
+                f"{tuple(currents.shape)}"
+            )
+    return unusual_option(neuron, "its neuron")
+
+
+def _described(
+    neuron: Any, currents: torch.Tensor
+) -> tuple[dict[str, int], dict[int, torch.Tensor], torch.Tensor]:
+    """Return the options of a layer, its rows of numbers, and its recurrent weights."""
+    settings = {"late": 0, "early": 0, "is_synaptic": 0, "adapts": 0, "recurrence": 0}
+    weight = currents.new_empty(0, 0)
+    if isinstance(neuron, SEAdLIF):
+        beta, left, from_mem, from_spk = neuron.rates()
+        rows = {
+            kernels.BETAS: beta,
+            kernels.THRESHOLDS: neuron.threshold,
+            kernels.GAINS: 1 - beta,
+            kernels.LEFT: left,
+            kernels.FROM_MEM: from_mem,
+            kernels.FROM_SPK: from_spk,
+        }
+        return settings | {"early": kernels.ZERO_DETACHED, "adapts": 1}, rows, weight
+    rows = {kernels.BETAS: neuron.beta.clamp(0, 1), kernels.THRESHOLDS: neuron.threshold}
+    settings["late"] = _LATE[neuron.state_function.__name__]
+    if settings["late"] == kernels.ZERO_NEW and isinstance(neuron, snn.Leaky):
+        settings["late"] = kernels.ZERO_OLD
+    if not neuron.reset_delay:
+        settings["early"] = _EARLY[int(neuron.reset_mechanism_val)]
+    if isinstance(neuron, snn.Synaptic):
+        settings["is_synaptic"] = 1
+        rows[kernels.ALPHAS] = neuron.alpha.clamp(0, 1)
+    elif isinstance(neuron, AdaptiveLeaky):
+        settings["adapts"] = 1
+        rows[kernels.GAINS] = torch.ones(())
+        rows[kernels.LEFT] = neuron.left
+        rows[kernels.FROM_MEM] = neuron.from_mem.clamp(min=0)
+        rows[kernels.FROM_SPK] = neuron.from_spk.clamp(min=0)
+    elif isinstance(neuron, snn.RLeaky) and neuron.all_to_all:
+        settings["recurrence"] = kernels.ALL_TO_ALL
+        weight = neuron.recurrent.weight
+        if neuron.recurrent.bias is not None:
+            rows[kernels.BIASES] = neuron.recurrent.bias
+    elif isinstance(neuron, snn.RLeaky):
+        settings["recurrence"] = kernels.ONE_TO_ONE
+        rows[kernels.TO_ITSELF] = neuron.recurrent.V
+    return settings, rows, weight
+
+
+def _stacked(rows: dict[int, torch.Tensor], shape: torch.Size) -> torch.Tensor:
+    """Return rows of numbers as the kernels read them, (N_SCAN_ROWS, neurons)."""
+    nothing = torch.zeros(())
+    given = [rows.get(row, nothing).float() for row in range(kernels.N_SCAN_ROWS)]
+    return torch.stack([each.expand(shape).reshape(-1) for each in given])
+
+
+class _Scan(torch.autograd.Function):
+    """A layer's spikes and membranes as a function of its currents and parameters."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        currents: torch.Tensor,
+        rows: torch.Tensor,
+        weight: torch.Tensor,
+        settings: dict[str, int],
+        spike_grad: SpikeGrad,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        ctx.layer = _layer(rows, weight, settings, spike_grad, ctx.needs_input_grad[1])
+        ctx.states = states = _new_states(ctx.layer, _columns_of(currents))
+        ctx.spike_grad = spike_grad
+        n_workers = workers_for(ctx.layer, states)
+        in_threads(kernels.scan_forward, n_workers, ctx.layer, states)
+        spk = torch.from_numpy(states.spk.reshape(currents.shape))
+        mem = torch.from_numpy(states.mem[1:].reshape(currents.shape))
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(currents, rows, weight, spk, mem)
+        return spk, mem
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *errors: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        currents, rows, _, spk, _ = ctx.saved_tensors  # raises an error if one was changed
+        layer = ctx.layer
+        states = ctx.states
+        d_spk, d_mem = (_NOTHING if each is None else _columns_of(each) for each in errors)
+        columns = np.empty_like(states.currents)
+        blocks = np.zeros((_n_blocks(layer, states), *layer.neurons.shape), np.float32)
+        in_threads(
+            kernels.scan_backward,
+            workers_for(layer, states),
+            layer,
+            states,
+            kernels.ScanErrors(d_spk, d_mem, _derivatives(ctx, rows)),
+            columns,
+            blocks,
+        )
+        d_currents = torch.from_numpy(columns).view(currents.shape)
+        d_rows = torch.from_numpy(blocks).unflatten(2, (-1, layer.n_neurons))
+        d_weight = None
+        if ctx.needs_input_grad[2]:
+            d_weight = d_currents[1:].flatten(0, 1).T @ spk[:-1].flatten(0, 1)
+        return d_currents, d_rows.sum((0, 2)), d_weight, None, None
+
+
+def _derivatives(ctx: Any, rows: torch.Tensor) -> np.ndarray:
+    """Return the derivatives of a surrogate that the kernels don't know."""
+    if ctx.layer.surrogate != kernels.GIVEN:
+        return _NOTHING
+    potentials = torch.from_numpy(ctx.states.potentials[1:]).reshape(-1, rows.shape[1])
+    derivatives = derivative_at(ctx.spike_grad, potentials - rows[kernels.THRESHOLDS])
+    return derivatives.reshape(ctx.states.spk.shape).numpy()
+
+
+def _layer(
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    settings: dict[str, int],
+    spike_grad: SpikeGrad,
+    learns: bool,
+) -> kernels.ScanLayer:
+    """Return a layer as the kernels read it."""
+    surrogate = compiled_surrogate(spike_grad)
+    matrix = weight.detach().numpy()
+    n = rows.shape[1]
+    n_utterances = max(1, COLUMNS_PER_BLOCK // n)
+    if settings["recurrence"] == kernels.ALL_TO_ALL:
+        n_utterances = RECURRENT_UTTERANCES
+    return kernels.ScanLayer(
+        **settings,
+        learns=int(learns),
+        surrogate=surrogate.kind,
+        slope=np.float32(surrogate.slope),
+        half_slope=np.float32(surrogate.half_slope),
+        n_neurons=n,
+        neurons=np.tile(rows.detach().numpy(), n_utterances),
+        weights_from=np.ascontiguousarray(_padded(matrix, kernels.LANES).T),
+        weights_to=np.ascontiguousarray(_padded(matrix, kernels.UNROLLED_ROWS)),
+    )
+
+
+def _padded(matrix: np.ndarray, multiple: int) -> np.ndarray:
+    """Return a matrix with rows of zeros below, so that their number is a multiple."""
+    return np.pad(matrix, ((0, -len(matrix) % multiple), (0, 0)))
+
+
+def _new_states(layer: kernels.ScanLayer, currents: np.ndarray) -> kernels.ScanStates:
+    """Return memory for what a layer does, at rest before the first step."""
+    n_steps, n_columns = currents.shape
+
+    def at_rest(is_needed: bool) -> np.ndarray:
+        if not is_needed:
+            return _NOTHING
+        states = np.empty((n_steps + 1, n_columns), np.float32)
+        states[0] = 0
+        return states
+
+    potentials = at_rest(True)
+    return kernels.ScanStates(
+        currents=currents,
+        spk=np.empty_like(currents),
+        potentials=potentials,
+        mem=at_rest(True) if layer.early else potentials,
+        synapses=at_rest(bool(layer.is_synaptic)),
+        adaptations=at_rest(bool(layer.adapts)),
+    )
+
+
+def _columns_of(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor of (steps, batch, ...) as a matrix with a row for each step."""
+    return tensor.detach().flatten(1).contiguous().numpy()
+
+
+def _n_blocks(layer: kernels.ScanLayer, states: kernels.ScanStates) -> int:
+    """Return into how many blocks of utterances a batch is cut."""
+    return -(-states.spk.shape[1] // layer.neurons.shape[1])
+
+
+def workers_for(layer: kernels.ScanLayer, states: kernels.ScanStates) -> int:
+    """Return how many threads shall compute a layer: more for more work."""
+    n_threads = min(torch.get_num_threads(), states.spk.size // WORTH_A_THREAD)
+    return max(1, min(_n_blocks(layer, states), n_threads))
