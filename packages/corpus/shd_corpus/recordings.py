@@ -352,22 +352,19 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0, *, cut: bool = F
         If the file can't be used.
     """
     path = Path(path)
-    number = recording_seed(path, seed, copy)
     if cut:
-        sound, rate_hz = _read_cut(path, int(number[:16], 16))
+        recording = read_sound(path, LONGEST_FILE_S)
+        number = recording_seed(path, seed, copy)
+        sound, _ = cut_utterance(*recording, int(number[:16], 16))
+        rate_hz = RATE_HZ
     else:
         sound, rate_hz = read_wave(path)
+        number = recording_seed(path, seed, copy)
     if copy:
         rng = np.random.default_rng(int(number, 16))
         sound = WaveformAugmentation.drawn(rng).apply(sound, rate_hz, rng)
     times, units = encode(sound, rate_hz, seed=int(number[:16], 16))
     return times.astype(np.float16), units.astype(np.uint16)
-
-
-def _read_cut(path: Path, seed: int) -> tuple[np.ndarray, int]:
-    """Read a sound file, and cut its utterance out; returns (samples,) at 48 kHz, and that rate."""
-    sound, _ = cut_utterance(*read_sound(path, LONGEST_FILE_S), seed)
-    return sound, RATE_HZ
 
 
 def recording_seed(path: Path, seed: int, copy: int) -> str:
