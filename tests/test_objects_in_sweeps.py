@@ -40,7 +40,7 @@ def folder(tmp_path, monkeypatch):
     (folder / "mine.py").write_text(CODE)
     content = {
         "name": "mine",
-        "notebook": "03_model_training",
+        "notebook": "train",
         "fixed": {"dataset": small_data(), "epochs": 1, "n_hidden": 8},
         "grid": {"surrogate": ["fast_sigmoid", "mine.py:steep"]},
         "seeds": [0],

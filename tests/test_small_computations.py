@@ -19,6 +19,7 @@ from shd_helpers.study import training
 from tests import ROOT, small_computations
 
 PACKAGE = Path(shd_helpers.__file__).parent
+ENGINE = Path("packages", "engine", "shd_engine")
 COMMAND = [sys.executable, "-m", "tests.small_computations"]
 OTHER_PYTHONS = [shutil.which(f"python3.{minor}") for minor in (11, 12, 13)]
 # What versions of Python write differently: absent fields, f-strings, lone surrogates.
@@ -111,8 +112,9 @@ def test_a_changed_constant_is_found(monkeypatch, module, name, value, number):
 
 @pytest.fixture
 def copied(tmp_path):
-    """A copy of the package and of the tests in which code may be changed."""
+    """A copy of both packages and of the tests in which code may be changed."""
     shutil.copytree(PACKAGE, tmp_path / PACKAGE.name)
+    shutil.copytree(ROOT / ENGINE, tmp_path / ENGINE)
     (tmp_path / "tests").mkdir()
     for name in ("__init__.py", "small_computations.py", "small_computations.json"):
         shutil.copy(ROOT / "tests" / name, tmp_path / "tests")
@@ -121,7 +123,7 @@ def copied(tmp_path):
 
 def run_command(folder, **environment):
     """Run the command of a copy, or of this checkout."""
-    search_path = os.pathsep.join([str(folder), *sys.path])
+    search_path = os.pathsep.join([str(folder), str((folder / ENGINE).parent), *sys.path])
     environment = os.environ | {"PYTHONPATH": search_path} | environment
     return subprocess.run(COMMAND, cwd=folder, env=environment, capture_output=True, text=True)
 
@@ -166,7 +168,7 @@ def test_the_command_records_code_that_computes_the_same_and_no_other(copied):
 )
 def test_a_changed_kernel_is_found(copied, old, new):
     """The copy keeps compiled code: numba compiles only the file that was changed."""
-    change(copied / "packages" / "engine" / "shd_engine" / "kernels.py", old, new)
+    change(copied / ENGINE / "kernels.py", old, new)
     found = run_command(copied)
     assert found.returncode == 1, found.stdout
     assert found.stderr.startswith("versions.py: NUMERICS is")
