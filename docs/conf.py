@@ -15,6 +15,8 @@ include_patterns = [
     ".github/CONTRIBUTING.md",
     ".github/SECURITY.md",
     "evidence/README.md",
+    "evidence/people/README.md",
+    "evidence/train.ipynb",
     "packages/*/README.md",
     "results/README.md",
     "sweeps/README.md",

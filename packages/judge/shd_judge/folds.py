@@ -86,9 +86,9 @@ def five_folds(speakers: np.ndarray) -> list[Fold]:
 def speech_commands_folds(people: np.ndarray) -> list[Fold]:
     """Return five folds over the training people of Google's Speech Commands.
 
-    The archive's rule says by a hash of a person's id who trains, validates and tests [1]_. Those
-    who validate or test are in no fold. The folds depend on who is in the list, so the same folds
-    need the same recordings.
+    The archive's rule says by a hash of a person's id who trains, validates and tests: Warden
+    (2018), "Speech Commands", arXiv:1804.03209. Those who validate or test are in no fold. The
+    folds depend on who is in the list, so the same folds need the same recordings.
 
     Parameters
     ----------
@@ -104,11 +104,6 @@ def speech_commands_folds(people: np.ndarray) -> list[Fold]:
     ------
     ValueError
         If fewer than five people train.
-
-    References
-    ----------
-    .. [1] P. Warden, Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition, 2018,
-       arXiv:1804.03209.
     """
     names, indices = np.unique(people, return_inverse=True)
     trains = np.array([_trains(name) for name in names.tolist()], bool)
