@@ -14,6 +14,9 @@ import numba
 _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "nogil": True,
+    # LLVM leaves some of the functions that a loop calls at each step as calls, and more of them
+    # the more arguments they have: a training step then takes up to a fifth longer.
+    "forceinline": True,
     "no_cfunc_wrapper": True,  # nothing calls it from C, and compiling takes less time without
 }
 
