@@ -1,6 +1,6 @@
 """Evaluate a network: its answers to utterances, accuracies, and recorded examples."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ from shd_helpers.network.spiking import SpikingNetwork
 
 if TYPE_CHECKING:  # pandas takes a second to import, and `shd_helpers.hear` doesn't need it
     import pandas as pd
+
+FEW_SPEAKERS = 6  # so many have no useful mean, so each is shown
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,23 @@ def seen_and_unseen_accuracy(
         "test_seen": _mean(is_correct[is_seen]),
         "test_unseen": _mean(is_correct[~is_seen]),
     }
+
+
+def shown_accuracies(
+    accuracies: Mapping[str, float | None], predictions: "pd.DataFrame", seen: Sequence[int]
+) -> dict[str, float | None]:
+    """Return a run's accuracies as they are shown: of few unseen speakers each, and no mean."""
+    unseen = predictions[~predictions.speaker.isin(seen)]
+    by_speaker = (unseen.label == unseen.predicted).groupby(unseen.speaker).mean()
+    if accuracies["test_unseen"] is None or len(by_speaker) > FEW_SPEAKERS:
+        return dict(accuracies)
+    # `test` is a mean over seen and unseen speakers
+    shown = {
+        name: accuracy
+        for name, accuracy in accuracies.items()
+        if not name.endswith(("test", "test_unseen"))
+    }
+    return shown | {f"unseen speaker {each}": value for each, value in by_speaker.items()}
 
 
 def _mean(is_correct: np.ndarray) -> float | None:
