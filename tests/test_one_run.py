@@ -60,9 +60,7 @@ def test_a_run_is_scored_written_and_read(recipe):
         "test_seen",
         *(f"unseen speaker {each}" for each in unseen),
     ]
-    sizes = finish_run(run, model, scored)
-    assert {"run.json", "weights.h5", "predictions.csv"} <= {*sizes}
-    assert all((run.folder / name).stat().st_size == 1e6 * size for name, size in sizes.items())
+    finish_run(run, model, scored)
     read = read_spiking_run("mine")
     assert read.info["scores"] == scored.accuracies
     assert read.info["costs"]["effective_acs"] > 0

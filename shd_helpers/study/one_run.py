@@ -353,7 +353,7 @@ def score(model: nn.Module, parts: Subsets) -> Scored:
     return Scored(validated, tested, seen_speakers, accuracies, predictions)
 
 
-def finish_run(run: RunWriter, model: nn.Module, scored: Scored) -> dict[str, float]:
+def finish_run(run: RunWriter, model: nn.Module, scored: Scored) -> None:
     """Write the folder of a run whose network is trained and scored."""
     events = scored.last.events
     cost: Mapping[str, float] = {}
@@ -362,8 +362,6 @@ def finish_run(run: RunWriter, model: nn.Module, scored: Scored) -> dict[str, fl
     examples = record_examples(model, events)
     class_scores = scored.last.class_scores
     run.finish(model, scored.accuracies, scored.predictions, examples, cost, class_scores)
-    files = ["run.json", *run.info["files"]]
-    return {name: (run.folder / name).stat().st_size / 1e6 for name in files}
 
 
 def read_spiking_run(run_name: str) -> Run:
