@@ -121,9 +121,10 @@ def test_notebook_4_refuses_what_it_cannot_show(recipe):
     with pytest.raises(RunError, match=r"run\.json: no such file"):
         read_spiking_run("mine")
     parts = recipe.load()
-    convolutional = Recipe.from_flat(recipe.flat() | {"network": "convolutional"})
-    model = network_of(convolutional, parts)
-    run = start_run(convolutional, parts, model)
+    reference = "evidence/convolutional.py:ConvolutionalNetwork"
+    without_spikes = Recipe.from_flat(recipe.flat() | {"network": reference})
+    model = network_of(without_spikes, parts)
+    run = start_run(without_spikes, parts, model)
     scored = score(model, parts)
     finish_run(run, model, scored)
     with pytest.raises(RunError, match="no spikes were recorded; train with network = 'spiking'"):

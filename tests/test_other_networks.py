@@ -15,7 +15,6 @@ from shd_circuit.quantize import integer_network
 from shd_corpus.files import sha256
 from shd_helpers.hear import Listener
 from shd_helpers.network import (
-    ConvolutionalNetwork,
     NetworkConfig,
     Quantization,
     SpikingNetwork,
@@ -82,7 +81,6 @@ OTHERS = {
     "changes",
     [
         {},
-        {"network": "convolutional"},
         {"readout": "membrane", "ensemble_size": 2, "learn_beta": True, "learn_threshold": True},
         {"kernel_size": 30, "stride": 9, "n_delays": 2, "surrogate": "atan", "slope": 3.0},
     ],
@@ -94,7 +92,7 @@ def test_the_studys_own_network_leaves_the_hash_as_it_was(tmp_path, changes):
     recipe = Recipe.from_flat(parameters)
     assert run.info["hash"] == run_hash(recipe.flat(), DATA)
     assert other_network(own(**changes), recipe, 10) is None
-    assert isinstance(load_network(run).network, SpikingNetwork | ConvolutionalNetwork)
+    assert isinstance(load_network(run).network, SpikingNetwork)
 
 
 @pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS.keys())
@@ -181,7 +179,7 @@ def test_a_neuron_whose_states_are_not_counted_has_no_costs(kind):
     predictions = evaluation.predictions()
     assert "effective_acs" not in predictions and len(predictions) == len(EVENTS)
     with pytest.raises(ValueError, match=reason):
-        costs(model, predictions.assign(effective_acs=0.0), GRID.n_steps, GRID.n_units)
+        costs(model, predictions.assign(effective_acs=0.0), GRID.n_steps)
 
 
 REFUSED = {

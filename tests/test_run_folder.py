@@ -333,7 +333,6 @@ def test_an_accuracy_without_utterances_is_none():
         {"learn_beta": True, "learn_threshold": True, "readout": "membrane"},
         {"n_delays": 3},
         {"kernel_size": 30, "stride": 9},
-        {"network": "convolutional"},
     ],
 )
 def test_network_of_a_run_folder_classifies_as_before(tmp_path, options):

@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional
 
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import (
     answers,
     choose_engine,
@@ -25,7 +24,6 @@ from shd_helpers.network.operation_counts import (
     network_accumulates,
     uncounted_reason,
 )
-from shd_helpers.network.spiking import SpikingNetwork
 
 if TYPE_CHECKING:  # pandas takes a second to import, and `shd_helpers.hear` doesn't need it
     import pandas as pd
@@ -109,7 +107,7 @@ class Evaluation:
                 "late_spikes": late_spikes(self.model, self.events),
             }
         if uncounted_reason(self.model) is None:
-            columns["effective_acs"] = self._accumulates()
+            columns["effective_acs"] = network_accumulates(self.model, self.events, self.n_spikes)
         return pd.DataFrame(columns)
 
     @property
@@ -118,17 +116,7 @@ class Evaluation:
         networks = [self.model]
         if isinstance(self.model, Ensemble):
             networks = list(self.model.members)
-        return all(
-            runs_in_loop(network) or isinstance(network, ConvolutionalNetwork)
-            for network in networks
-        )
-
-    def _accumulates(self) -> np.ndarray:
-        """Return how often a weight is added for each utterance's events, (utterances,)."""
-        model = self.model
-        if isinstance(model, SpikingNetwork):
-            return network_accumulates(model, self.events, self.n_spikes)
-        return np.zeros(len(self.events))  # a network without spikes has only products
+        return all(map(runs_in_loop, networks))
 
 
 def origin(events: Events) -> dict[str, np.ndarray]:

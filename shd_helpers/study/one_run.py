@@ -358,7 +358,7 @@ def finish_run(run: RunWriter, model: nn.Module, scored: Scored) -> None:
     events = scored.last.events
     cost: Mapping[str, float] = {}
     if uncounted_reason(model) is None:
-        cost = costs(model, scored.predictions, events.n_steps, events.n_units)
+        cost = costs(model, scored.predictions, events.n_steps)
     examples = record_examples(model, events)
     class_scores = scored.last.class_scores
     run.finish(model, scored.accuracies, scored.predictions, examples, cost, class_scores)

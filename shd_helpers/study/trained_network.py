@@ -28,7 +28,7 @@ from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_helpers.data import fingerprint
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
-from shd_helpers.network import ConvolutionalNetwork, Ensemble, SpikingNetwork
+from shd_helpers.network import Ensemble, SpikingNetwork
 from shd_helpers.paths import IN_CHECKOUT, networks_dir
 from shd_helpers.study.identity import references
 from shd_helpers.study.other_networks import own_network
@@ -160,8 +160,6 @@ def _output_modules(network: nn.Module) -> tuple[str, ...]:
                 return ()
             names += [f"members.{i}.{name}" for name in member_names]
         return tuple(names)
-    if isinstance(network, ConvolutionalNetwork):
-        return ("fc",)
     if isinstance(network, SpikingNetwork) and type(network.layers[-1][1]) is Leaky:
         return (f"fc{network.n_layers}", f"lif{network.n_layers}")
     return ()
