@@ -106,8 +106,9 @@ class Evaluation:
                 "output_spikes": self.n_spikes[:, -1].astype(np.int64),
                 "late_spikes": late_spikes(self.model, self.events),
             }
-        if uncounted_reason(self.model) is None:
-            columns["effective_acs"] = network_accumulates(self.model, self.events, self.n_spikes)
+        model = self.model
+        if isinstance(model, SpikingNetwork) and uncounted_reason(model) is None:
+            columns["effective_acs"] = network_accumulates(model, self.events, self.n_spikes)
         return pd.DataFrame(columns)
 
     @property
