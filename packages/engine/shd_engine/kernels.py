@@ -67,9 +67,10 @@ product of it::
 memory once for all of them. The result is ``spike_errors``, with a slot for each step of the block.
 
 **How a loss outside of the kernels is used.** `work` computes the cross-entropy itself, and takes
-each utterance forward and back at once. For any other loss, `work` keeps the membranes of all
-utterances, and `work_back` later gets the gradients of the loss with respect to spikes and
-membranes (`Given`). It finds the spikes again in the membranes, and does the same `backward`.
+each utterance forward and back at once. For any other loss, it is called twice. The first time, it
+keeps the membranes that the loss depends on. The second time, it gets the gradients of the loss
+with respect to spikes and membranes (`Given`), and takes each utterance forward again, and back.
+This takes less time than to keep all membranes in memory outside of the cache.
 
 **How the threads share the work.** Each thread calls `work` once. A batch is cut into groups of
 neighboring utterances. Thread number w of n takes the groups w, w + n, w + 2 n and so on, and adds
@@ -182,16 +183,15 @@ class Batch(NamedTuple):
     offsets: np.ndarray  # (utterances of the data set + 1,) first event of each, int64
     utterances: np.ndarray  # (batch,) utterances in the batch, int64
     labels: np.ndarray  # (batch,) classes, int64; or empty if `has_labels` is False
-    has_labels: bool  # there is a backward pass
+    has_labels: bool  # the kernels compute the loss
     n_steps: int
 
 
 class Results(NamedTuple):
     """Where the kernels write what they compute."""
 
-    # membranes of all layers: (batch, ...) if `keeps_states`, else (threads, ...), float32
-    states: np.ndarray
-    keeps_states: bool  # of each utterance, not only of those that are being computed
+    states: np.ndarray  # (threads, ...) membranes of all layers of one utterance, float32
+    kept: np.ndarray  # (batch, ...) those of each utterance from some layer on, or none, float32
     # (groups, parameters) as the parameters lie, float32; (groups, 0) without a backward pass
     gradients: np.ndarray
     losses: np.ndarray  # (batch,) float64
@@ -213,8 +213,9 @@ class Given(NamedTuple):
     memory: np.ndarray
     spk_at: np.ndarray  # (layers,) index of a layer's first gradient of spikes, int64; -1 for none
     mem_at: np.ndarray  # (layers,) likewise of membranes
-    states: np.ndarray  # (batch, ...) membranes that `work` has kept, float32
-    derivatives: np.ndarray  # as `states`: those of surrogates that are GIVEN; or (0, 0)
+    # (batch, ...) float32, as the membranes of all layers lie: derivatives of surrogates that are
+    # GIVEN; or (0, 0)
+    derivatives: np.ndarray
 
 
 class LayerErrors(NamedTuple):
@@ -554,19 +555,6 @@ def list_spikes(spiked, eights, width, events_out, n_events):
                 events_out.units[n_events] = j
                 n_events += spiked[j]
     return n_events
-
-
-@compiled
-def list_spikes_again(layer, network, mem, spiked, events_out):
-    """List a layer's spikes from its membranes, as `layer_forward` has done."""
-    neurons = neurons_of(layer, network.parameters)
-    eights = spiked.view(np.uint64)
-    n_events = 0
-    for step in range(len(mem) - 2):
-        find_spikes(neurons, mem, step + 1, spiked)
-        events_out.starts[step] = n_events
-        n_events = list_spikes(spiked, eights, mem.shape[1], events_out, n_events)
-    events_out.starts[len(mem) - 2] = n_events
 
 
 # What a step does, forward and back. These functions take whole arrays and the number of the step's
@@ -1016,8 +1004,10 @@ def new_workspace(batch, network):
 
 @compiled
 def work(worker, n_workers, batch, network, results, given):
-    """Do one thread's share of a batch: take utterances forward, and back if there are labels."""
+    """Do one thread's share of a batch: take utterances forward, and back if there are errors."""
     space = new_workspace(batch, network)
+    space.error[:] = ZERO
+    state = results.states[worker]
     n_groups = len(results.gradients)
     n_utterances = len(batch.utterances)
     last_layer = network.layers[len(network.layers) - 1]
@@ -1025,44 +1015,23 @@ def work(worker, n_workers, batch, network, results, given):
         gradients = results.gradients[group]
         gradients[:] = ZERO
         for b in range(group * n_utterances // n_groups, (group + 1) * n_utterances // n_groups):
-            state = results.states[b if results.keeps_states else worker]
             forward(b, batch, network, state, space, results)
+            keep(state, results.kept[b])
             if batch.has_labels:
                 error = space.error
                 results.losses[b] = loss(results.scores[b], batch.labels[b], n_utterances, error)
                 if last_layer.surrogate == READOUT:
                     error /= np.float32(batch.n_steps)  # the scores are means over the steps
+            if len(gradients):
                 backward(b, network, state, space, given, gradients)
 
 
 @compiled
-def forward_again(b, batch, network, given, state, space):
-    """Bring back what `forward` has left for `backward`, from the membranes that were kept."""
-    layers = network.layers
-    n_units = layers[0].n_inputs // layers[0].n_copies
-    kept = given.states[b]
+def keep(state, kept):
+    """Copy the last of an utterance's membranes."""
+    first = len(state) - len(kept)
     for k in range(len(kept)):
-        state[k] = kept[k]
-    read_events(batch, b, n_units, event_list(space, 0))
-    for i in range(len(layers)):
-        mem = membranes(layers[i], batch.n_steps, state)
-        list_spikes_again(layers[i], network, mem, space.spiked, event_list(space, i + 1))
-
-
-@compiled
-def work_back(worker, n_workers, batch, network, results, given):
-    """Do one thread's share of a batch's backward pass, from the gradients that are given."""
-    space = new_workspace(batch, network)
-    space.error[:] = ZERO
-    state = results.states[worker]
-    n_groups = len(results.gradients)
-    n_utterances = len(batch.utterances)
-    for group in range(worker, n_groups, n_workers):
-        gradients = results.gradients[group]
-        gradients[:] = ZERO
-        for b in range(group * n_utterances // n_groups, (group + 1) * n_utterances // n_groups):
-            forward_again(b, batch, network, given, state, space)
-            backward(b, network, state, space, given, gradients)
+        kept[k] = state[first + k]
 
 
 @compiled

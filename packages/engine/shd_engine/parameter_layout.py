@@ -210,10 +210,10 @@ class ParameterLayout:
             layers.append(layer)
         return cls(tuple(layers), windows, delays, parameters_at, by_neuron_at)
 
-    def n_states(self, n_steps: int) -> int:
-        """Return how many numbers the membranes of one utterance take, in all layers."""
+    def n_states(self, n_steps: int, first: int = 0) -> int:
+        """Return how many numbers the membranes of one utterance take, from a layer on."""
         last = self.layers[-1]
-        return (last.states_at + last.width) * (n_steps + 2)
+        return (last.states_at + last.width - self.layers[first].states_at) * (n_steps + 2)
 
     def weights(self, i: int, memory: np.ndarray) -> np.ndarray:
         """Return a view of a layer's weights, (inputs, band), or of their gradients."""
@@ -229,10 +229,10 @@ class ParameterLayout:
         return memory[first : first + n_rows * layer.width].reshape(n_rows, layer.width)
 
     def membranes(self, i: int, states: np.ndarray, n_steps: int) -> np.ndarray:
-        """Return a view of a layer's membranes at all steps."""
+        """Return a view of a layer's membranes at all steps; `states` ends with the last layer."""
         layer = self.layers[i]
         n_rows = n_steps + 2
-        first = layer.states_at * n_rows
+        first = states.shape[1] - self.n_states(n_steps, i)
         rows = states[:, first : first + layer.width * n_rows].reshape(-1, n_rows, layer.width)
         return rows[:, 1:-1, : layer.n_neurons]
 
