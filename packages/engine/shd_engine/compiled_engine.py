@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from snntorch import Leaky
+from snntorch import Leaky, RLeaky
 from torch import nn
 from torch.nn import functional
 
@@ -72,10 +72,10 @@ def _kernels_know_the_loss(model: Layered, readout: str) -> bool:
     surrogates = [compiled_surrogate(lif.spike_grad) for _, lif in model.layers]
     last = model.layers[-1][1]
     # Its spikes matter to the membranes of the steps after them.
-    adapts = readout == "membrane" and isinstance(last, AdaptiveLeaky)
+    matter = readout == "membrane" and isinstance(last, AdaptiveLeaky | RLeaky)
     is_silent = LayeredNetwork.accumulates_only(last)
     kinds = [surrogate.kind for surrogate in (surrogates[:-1] if is_silent else surrogates)]
-    return kernels.GIVEN not in kinds and (is_silent or not adapts)
+    return kernels.GIVEN not in kinds and (is_silent or not matter)
 
 
 def _forward_backward_by_autograd(
@@ -335,6 +335,8 @@ def in_threads(work: Callable[..., None], n_workers: int, *arguments: Any) -> No
 
 # The classes of neurons that the compiled engine supports. Subclasses are refused.
 COMPILED_NEURONS = (Leaky, AdaptiveLeaky)
+# Those of a user's module; a `LayeredNetwork` passes neurons only their membranes.
+CHAINED_NEURONS = (*COMPILED_NEURONS, RLeaky)
 
 
 def unsupported(model: Layered) -> str | None:
@@ -348,7 +350,7 @@ def unsupported(model: Layered) -> str | None:
             return reason
         if any(lif.init_hidden for _, lif in model.layers):
             return "its neurons keep their state (init_hidden)"
-    elif reason := unfamiliar_layer(model.layers, COMPILED_NEURONS):
+    elif reason := unfamiliar_layer(model.layers, CHAINED_NEURONS):
         return reason
     return unsupported_layers(model.layers)
 
@@ -367,7 +369,7 @@ def _unsupported_weights(i: int, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> s
         return f"fc{i} is not a plain Linear layer"
     if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
         return f"layer {i} has forward hooks"
-    tensors = [fc.weight, lif.beta, lif.threshold]
+    tensors = [fc.weight, lif.beta, lif.threshold, *lif.parameters()]
     if fc.bias is not None:
         tensors.append(fc.bias)
     if any(tensor._backward_hooks for tensor in tensors):
@@ -390,10 +392,24 @@ def _unsupported_weights(i: int, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> s
 def _unsupported_neurons(i: int, lif: Leaky) -> str | None:
     """Say which option of snntorch's neurons in layer i the kernels don't have."""
     # Leaky's attribute reset_mechanism can be changed later, but that changes nothing in it.
-    subtracts = lif.state_function.__func__ is Leaky._base_sub
+    subtracts = lif.state_function.__name__ == "_base_sub"
     if not lif.reset_delay or (resets(lif) and not subtracts):
         return f"lif{i} doesn't subtract its threshold one step after a spike"
+    if isinstance(lif, RLeaky):
+        if problem := unusual_recurrence(lif):
+            return f"lif{i} {problem}"
+        if LayeredNetwork.accumulates_only(lif):
+            return f"lif{i} has recurrent weights, but never spikes"
     return unusual_option(lif, f"lif{i}")
+
+
+def unusual_recurrence(lif: RLeaky) -> str | None:
+    """Say which recurrent weights no kernel has."""
+    if lif.all_to_all and type(lif.recurrent) is not nn.Linear:
+        return "has recurrent weights that are no nn.Linear"
+    if "forward" in vars(lif.recurrent) or lif.recurrent._forward_hooks:
+        return "has recurrent weights that were replaced"
+    return None
 
 
 def unusual_option(lif: Any, name: str) -> str | None:
