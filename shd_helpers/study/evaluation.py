@@ -24,6 +24,7 @@ from shd_helpers.network.operation_counts import (
     network_accumulates,
     uncounted_reason,
 )
+from shd_helpers.network.spiking import SpikingNetwork
 
 if TYPE_CHECKING:  # pandas takes a second to import, and `shd_helpers.hear` doesn't need it
     import pandas as pd
