@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.path import Path
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
@@ -95,8 +96,8 @@ def draw_frontier(cells: pd.DataFrame) -> Figure:
     figure.subplots_adjust(left=0.08, right=0.98, bottom=0.12, top=0.93)
     cheapest = millions.sort_values().index
     best = percent[cheapest].cummax()
-    band = {"color": "0.8", "linewidth": 5, "linestyle": "-"}
-    axis.step(millions[cheapest], best, where="post", label="nothing cheaper is better", **band)
+    (band,) = axis.step(millions[cheapest], best, where="post", label="nothing cheaper is better")
+    band.set(color="0.8", linewidth=5, linestyle="-")
     for kind, (_, look) in KINDS.items():
         rows = drawn.kind == kind
         if rows.any():
@@ -115,10 +116,10 @@ def draw_frontier(cells: pd.DataFrame) -> Figure:
     axis.margins(x=0.16, y=0.1)
     axis.set_xlabel("accumulates for an utterance (million, mean)")
     axis.set_ylabel("accuracy, unseen people (%)")
-    axis.legend(loc="lower right", fontsize=LABEL_SIZE)
+    legend = axis.legend(loc="lower right", fontsize=LABEL_SIZE)
     points = pd.DataFrame({"name": drawn.cell.str.removeprefix(SMALL), "x": millions, "y": percent})
     half = 100 * drawn.ci95
-    _name_points(axis, points.assign(low=percent - half, high=percent + half))
+    _name_points(figure, axis, points.assign(low=percent - half, high=percent + half), legend)
     return figure
 
 
@@ -130,14 +131,14 @@ def _label_simply(axis: Axes, form: str) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _name_points(axis: Axes, points: pd.DataFrame) -> None:
+def _name_points(figure: Figure, axis: Axes, points: pd.DataFrame, legend: Legend) -> None:
     """Write each name beside its point, where it covers no other name, point or interval.
 
     `points` has `name`, `x`, `y`, `low` and `high`, the ends of the interval.
     """
-    axis.figure.draw_without_rendering()
+    figure.draw_without_rendering()
     to_pixels = axis.transData.transform
-    taken = [axis.get_legend().get_window_extent().padded(4)]
+    taken = [legend.get_window_extent().padded(4)]
     for of in points.itertuples():
         ends = [to_pixels((of.x, of.low)), to_pixels((of.x, of.high))]
         middle = to_pixels((of.x, of.y))
@@ -179,8 +180,7 @@ def _place(
     box = move(*best)
     if best[0] > DISTANCES[0]:
         line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 5}
-        offset = {"xytext": text.xyann, "textcoords": "offset points"}
-        axis.annotate("", point, **offset, arrowprops=line)
+        axis.annotate("", point, text.xyann, textcoords="offset points", arrowprops=line)
     return box
 
 
@@ -215,19 +215,18 @@ def smallest_input(cells: pd.DataFrame, contrasts: pd.DataFrame) -> Figure | Non
 
     def update(accepted_loss: float = 2.0, cost: str = "accumulates") -> str:
         sizes = table[COSTS[cost]]
-        ends = pd.DataFrame({"low": np.minimum(-table.loss, -table.bound), "high": -table.loss})
         by_estimate, by_interval = (
             sizes[table[column] <= accepted_loss].idxmin() for column in ("loss", "bound")
         )
         axis.clear()
-        axis.vlines(sizes, ends.low, ends.high, color="0.5", label="to the excluded loss (95 %)")
+        axis.vlines(sizes, -table.bound, -table.loss, color="0.5", label="to the excluded loss")
         axis.plot(sizes, -table.loss, "o", color="0.5", label="an input")
-        for name, label, look in (
-            (by_interval, "smallest by the interval", {"marker": "s", "ms": 17, "mfc": "none"}),
-            (by_estimate, "smallest by the estimate", {"marker": "*", "ms": 15, "color": "C1"}),
+        for name, form, filling, label in (
+            (by_interval, "sC0", "none", "smallest by the interval"),
+            (by_estimate, "*C1", "C1", "smallest by the estimate"),
         ):
-            look = {"color": "C0", "mew": 2, "linestyle": "none"} | look
-            axis.plot(sizes[name], -table.loss[name], label=label, **look)
+            at = (sizes[name], -table.loss[name])
+            axis.plot(*at, form, mfc=filling, ms=17, mew=2, label=label)
         axis.axhline(-accepted_loss, color="C3", linestyle="--", label="accepted loss")
         _label_simply(axis, "{x:,.0f}")
         axis.margins(x=0.15)
@@ -235,14 +234,15 @@ def smallest_input(cells: pd.DataFrame, contrasts: pd.DataFrame) -> Figure | Non
         if cost == "parameters":
             axis.set_xlabel("parameters of the network")
         axis.set_ylabel(f"change against {FULL} (percentage points)")
-        axis.legend(loc="lower right", labelspacing=0.8)
+        legend = axis.legend(loc="lower right", labelspacing=0.8)
         same = f"{by_estimate} by estimate and interval"
         differ = f"{by_estimate} by the estimate, {by_interval} by the interval"
         found = same if by_estimate == by_interval else differ
         line = f"Accepted loss {accepted_loss:.1f}: {found}"
         figure.suptitle(line, **TITLE)
         points = {"name": table.index, "x": sizes, "y": -table.loss}
-        _name_points(axis, pd.DataFrame(points).join(ends))
+        points |= {"low": -table.bound, "high": -table.loss}
+        _name_points(figure, axis, pd.DataFrame(points), legend)
         return line
 
     return explore(figure, update, accepted_loss=(0.0, 10.0, 0.1), cost=[*COSTS])
