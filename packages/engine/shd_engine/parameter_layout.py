@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from snntorch import Leaky
+from snntorch import Leaky, RLeaky
 from torch import nn
 
 from shd_engine import kernels
@@ -106,6 +106,12 @@ def _rows_of_neurons(layer: Layer) -> int:
     return 6 if layer.adapts else 3
 
 
+def _size_by_neuron(fc: Any, delays: tuple[int, ...], before: list[Layer]) -> int:
+    """Return how many numbers the second array has for a layer's weights; see `ParameterLayout`."""
+    n_rows = padded(len(delays) * fc.out_features, UNROLLED_ROWS)
+    return n_rows * before[-1].width if before else 0
+
+
 @dataclass(frozen=True)
 class ParameterLayout:
     """Where the parameters of a network lie in one long float32 array; gradients lie the same way.
@@ -132,10 +138,14 @@ class ParameterLayout:
             |      |      |holds |      | mem  | spk  |  |                         |
         ... +------+------+------+------+------+------+  +-------------------------+---
 
+    A layer with recurrent weights (`RLeaky`) has them after these rows, a row for each neuron that
+    they come from. If each neuron reaches only itself, all others in its row are zero.
+
     The backward pass needs the weights of all layers but the first in the other order, a row for
     each neuron: errors come from the neurons and go to the inputs. If copies of the spikes of the
     layer before arrive late, the rows for the second copy follow those for the first, and so on.
-    They lie in a second array::
+    They lie in a second array, recurrent weights after those of their layer, as a square of whole
+    rows and columns::
 
         second layer                                 third layer
         +-------------------------------------+      +---------------
@@ -183,7 +193,6 @@ class ParameterLayout:
             is_readout = i == n_layers - 1 and readout == "membrane"
             if is_readout or LayeredNetwork.accumulates_only(lif):
                 surrogate = Compiled(READOUT)
-            adapts = isinstance(lif, AdaptiveLeaky)
             layer = Layer(
                 n_inputs=fc.in_features,
                 n_copies=len(delays[i]),
@@ -197,23 +206,24 @@ class ParameterLayout:
                 surrogate=surrogate.kind,
                 resets=resets(lif),
                 learns_neurons=lif.beta.requires_grad or lif.threshold.requires_grad,
-                adapts=adapts,
+                adapts=isinstance(lif, AdaptiveLeaky),
+                recurs=isinstance(lif, RLeaky),
+                recurrent_by_neuron_at=by_neuron_at + _size_by_neuron(fc, delays[i], layers),
                 slope=surrogate.slope,
                 half_slope=surrogate.half_slope,
             )
-            if i:
-                n_rows = padded(layer.n_copies * layer.n_neurons, UNROLLED_ROWS)
-                by_neuron_at += n_rows * layers[-1].width
-            parameters_at += layer.n_inputs * band + _rows_of_neurons(layer) * width
+            by_neuron_at = layer.recurrent_by_neuron_at + layer.recurs * width * width
+            n_rows = _rows_of_neurons(layer) + layer.recurs * layer.n_neurons
+            parameters_at += layer.n_inputs * band + n_rows * width
             states_at += width
             delays_at += layer.n_copies
             layers.append(layer)
         return cls(tuple(layers), windows, delays, parameters_at, by_neuron_at)
 
-    def n_states(self, n_steps: int) -> int:
-        """Return how many numbers the membranes of one utterance take, in all layers."""
+    def n_states(self, n_steps: int, first: int = 0) -> int:
+        """Return how many numbers the membranes of one utterance take, from a layer on."""
         last = self.layers[-1]
-        return (last.states_at + last.width) * (n_steps + 2)
+        return (last.states_at + last.width - self.layers[first].states_at) * (n_steps + 2)
 
     def weights(self, i: int, memory: np.ndarray) -> np.ndarray:
         """Return a view of a layer's weights, (inputs, band), or of their gradients."""
@@ -228,11 +238,18 @@ class ParameterLayout:
         first = layer.parameters_at + layer.n_inputs * layer.band
         return memory[first : first + n_rows * layer.width].reshape(n_rows, layer.width)
 
+    def recurrent(self, i: int, memory: np.ndarray) -> np.ndarray:
+        """Return a view of a layer's recurrent weights, (neurons, width), or of their gradients."""
+        layer = self.layers[i]
+        first = layer.parameters_at + layer.n_inputs * layer.band + 3 * layer.width
+        end = first + layer.n_neurons * layer.width
+        return memory[first:end].reshape(layer.n_neurons, layer.width)
+
     def membranes(self, i: int, states: np.ndarray, n_steps: int) -> np.ndarray:
-        """Return a view of a layer's membranes at all steps."""
+        """Return a view of a layer's membranes at all steps; `states` ends with the last layer."""
         layer = self.layers[i]
         n_rows = n_steps + 2
-        first = layer.states_at * n_rows
+        first = states.shape[1] - self.n_states(n_steps, i)
         rows = states[:, first : first + layer.width * n_rows].reshape(-1, n_rows, layer.width)
         return rows[:, 1:-1, : layer.n_neurons]
 
@@ -265,12 +282,20 @@ class ParameterLayout:
                 neurons[FROM_MEM, :n] = lif.from_mem.detach().clamp(min=0).numpy()
                 if self.layers[i].surrogate != READOUT:  # which never spikes
                     neurons[FROM_SPK, :n] = lif.from_spk.detach().clamp(min=0).numpy()
+            if isinstance(lif, RLeaky):
+                weight_between, bias_between = _recurrent_weight(lif, n)
+                self.recurrent(i, parameters)[:, :n] = weight_between.T
+                neurons[BIASES, :n] += bias_between
+                layer = self.layers[i]
+                end = layer.recurrent_by_neuron_at + layer.width**2
+                square = weights_by_neuron[layer.recurrent_by_neuron_at : end]
+                square.reshape(layer.width, layer.width)[:n, :n] = weight_between
             if i:
                 self._pack_by_neuron(i, weight, weights_by_neuron)
         no_windows = np.empty(0, np.int64)
         return kernels.Network(
             layers=np.array(list(self.layers), kernels.LAYER_DTYPE),
-            delays=np.concatenate(self.delays, dtype=np.int64),
+            delays=np.concatenate([*self.delays, (1,)], dtype=np.int64),
             parameters=parameters,
             first_neurons=no_windows if self.windows is None else self.windows.first_neurons,
             weights_by_neuron=weights_by_neuron,
@@ -300,6 +325,9 @@ class ParameterLayout:
             if fc.bias is not None and fc.bias.requires_grad:
                 yield fc.bias, torch.tensor(d_bias)
             yield from _neuron_gradients(lif, d_neurons)
+            if isinstance(lif, RLeaky):
+                n = fc.out_features
+                yield from _recurrent_gradients(lif, self.recurrent(i, memory)[:, :n].T, d_bias)
 
     def _layer_gradients(
         self, i: int, fc: nn.Linear | ChannelConv1d, gradients: np.ndarray
@@ -337,6 +365,31 @@ def _neuron_gradients(
                 yield weight, torch.from_numpy(d_neurons[row]) * counts
 
 
+def _recurrent_weight(lif: RLeaky, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return recurrent weights as a matrix (to, from) and their biases."""
+    if not lif.all_to_all:
+        diagonal = np.broadcast_to(lif.recurrent.V.detach().numpy(), n)
+        return np.diag(diagonal), np.zeros(n, np.float32)
+    bias = lif.recurrent.bias
+    no_bias = np.zeros(n, np.float32)
+    return lif.recurrent.weight.detach().numpy(), no_bias if bias is None else bias.detach().numpy()
+
+
+def _recurrent_gradients(
+    lif: RLeaky, d_weight: np.ndarray, d_bias: np.ndarray
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Return what a layer's recurrent weights and biases learn; the biases are in all steps."""
+    if lif.all_to_all:
+        found = {"weight": torch.tensor(d_weight), "bias": torch.tensor(d_bias)}
+    else:
+        v = lif.recurrent.V
+        found = {"V": torch.tensor(d_weight.diagonal()).sum_to_size(v.shape).clone()}
+    for name, gradient in found.items():
+        parameter = getattr(lif.recurrent, name)
+        if parameter is not None and parameter.requires_grad:
+            yield parameter, gradient
+
+
 def trained(model: Layered) -> list[torch.Tensor]:
     """Return the parameters of a network that are trained, in the order of its layers."""
     tensors: list[torch.Tensor | None] = []
@@ -344,4 +397,6 @@ def trained(model: Layered) -> list[torch.Tensor]:
         tensors += [fc.weight, fc.bias, lif.beta, lif.threshold]
         if isinstance(lif, AdaptiveLeaky):
             tensors += [lif.from_mem, lif.from_spk]
+        if isinstance(lif, RLeaky):
+            tensors += lif.recurrent.parameters()
     return [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]
