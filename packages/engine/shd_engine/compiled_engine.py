@@ -11,7 +11,7 @@ There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, 
 `torch.set_num_threads`. Nothing is set here, and no bit of a result depends on their number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,11 +24,12 @@ from torch.nn import functional
 from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky
 from shd_engine.event_lists import Index, ReadsAsEvents, checked_utterances
+from shd_engine.learned_delays import LearnedDelays
 from shd_engine.network import (
-    ChannelConv1d,
     LayeredNetwork,
     Layers,
     LayerStates,
+    Weights,
     resets,
     unfamiliar_component,
     unfamiliar_layer,
@@ -62,9 +63,27 @@ def forward_backward(
     nothing = nothing_given(layout)
     compute(batch, layout.pack(model), results, nothing, n_workers)
     # numpy adds row after row
-    for parameter, gradient in layout.gradients(model, results.gradients.sum(axis=0)):
-        parameter.grad = gradient
+    fill_gradients(model, layout.gradients(model, results.gradients.sum(axis=0)))
     return float(results.losses.mean()), torch.from_numpy(results.scores)
+
+
+def fill_gradients(model: Layered, gradients: Sequence[torch.Tensor]) -> None:
+    """Give parameters their gradients, also those of which weights are computed."""
+    computed = []
+    with torch.enable_grad():
+        tensors = trained(model)
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        if tensor.is_leaf:
+            tensor.grad = gradient
+        else:
+            computed.append((tensor, gradient))
+    if computed:
+        for fc, _ in model.layers:
+            if isinstance(fc, LearnedDelays):
+                for parameter in (fc.strength, fc.position, fc.width):
+                    parameter.grad = None
+        weights, errors = zip(*computed, strict=True)
+        torch.autograd.backward(weights, errors)
 
 
 def _kernels_know_the_loss(model: Layered, readout: str) -> bool:
@@ -153,15 +172,15 @@ class Run:
             spks.append(torch.from_numpy((mem - threshold > 0).astype(np.float32)))
         return (*spks, *mems)
 
-    def gradients(self, errors: Errors) -> dict[torch.Tensor, torch.Tensor]:
-        """Return the gradients of a loss, given those with respect to `recording`."""
+    def gradients(self, errors: Errors) -> list[torch.Tensor]:
+        """Return the gradients of what is `trained`, given those with respect to `recording`."""
         layout = self.layout
         n_groups = groups_for(self.batch.utterances)
         n_workers = workers_for(self.batch, layout, n_groups)
         results = new_results(self.batch, layout, n_groups, n_workers, layout.n_parameters)
         given = self._given(errors)
         compute(self.batch, self.network, results, given, n_workers)
-        return dict(layout.gradients(self.model, results.gradients.sum(axis=0)))
+        return layout.gradients(self.model, results.gradients.sum(axis=0))
 
     def _given(self, errors: Errors) -> kernels.Given:
         """Return gradients as the kernels read them; None if the loss doesn't depend on a state."""
@@ -207,7 +226,6 @@ class _Recording(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: Run, *parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
         ctx.run = run
-        ctx.parameters = parameters
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*parameters)
         return run.recording()
@@ -216,7 +234,7 @@ class _Recording(torch.autograd.Function):
     def backward(ctx: Any, *errors: torch.Tensor | None) -> Errors:
         if ctx.saved_tensors:  # raises an error if one was changed in place
             gradients = ctx.run.gradients(errors)
-        return (None, *(gradients[parameter] for parameter in ctx.parameters))
+        return (None, *gradients)
 
 
 def checked_index(model: Layered, events: ReadsAsEvents, index: Index) -> np.ndarray:
@@ -334,9 +352,7 @@ def in_threads(work: Callable[..., None], n_workers: int, *arguments: Any) -> No
 
 
 # The classes of neurons that the compiled engine supports. Subclasses are refused.
-COMPILED_NEURONS = (Leaky, AdaptiveLeaky)
-# Those of a user's module; a `LayeredNetwork` passes neurons only their membranes.
-CHAINED_NEURONS = (*COMPILED_NEURONS, RLeaky)
+COMPILED_NEURONS = (Leaky, RLeaky, AdaptiveLeaky)
 
 
 def unsupported(model: Layered) -> str | None:
@@ -350,7 +366,7 @@ def unsupported(model: Layered) -> str | None:
             return reason
         if any(lif.init_hidden for _, lif in model.layers):
             return "its neurons keep their state (init_hidden)"
-    elif reason := unfamiliar_layer(model.layers, CHAINED_NEURONS):
+    elif reason := unfamiliar_layer(model.layers, COMPILED_NEURONS):
         return reason
     return unsupported_layers(model.layers)
 
@@ -363,9 +379,9 @@ def unsupported_layers(layers: Layers) -> str | None:
     return None
 
 
-def _unsupported_weights(i: int, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> str | None:
+def _unsupported_weights(i: int, fc: Weights, lif: Leaky) -> str | None:
     """Say what is unusual about the tensors of layer i, or about how it is called."""
-    if not isinstance(fc.weight, nn.Parameter):
+    if not isinstance(fc.weight, nn.Parameter) and not isinstance(fc, LearnedDelays):
         return f"fc{i} is not a plain Linear layer"
     if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
         return f"layer {i} has forward hooks"

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from snntorch import Leaky, RLeaky
-from torch import nn
 
 from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky
@@ -24,7 +23,7 @@ from shd_engine.kernels import (
     UNROLLED_ROWS,
     Layer,
 )
-from shd_engine.network import Chain, ChannelConv1d, LayeredNetwork, WindowSizes, resets
+from shd_engine.network import Chain, ChannelConv1d, LayeredNetwork, Weights, WindowSizes, resets
 from shd_engine.surrogates import Compiled, compiled_surrogate
 
 Layered = Chain | LayeredNetwork
@@ -313,24 +312,25 @@ class ParameterLayout:
         by_copy = weight.reshape(layer.n_neurons, layer.n_copies, before.n_neurons)
         rows[:, :, : before.n_neurons] = by_copy.transpose(1, 0, 2)
 
-    def gradients(
-        self, model: Layered, memory: np.ndarray
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Return the parameters that are trained, as in `trained`, and their gradients."""
+    def gradients(self, model: Layered, memory: np.ndarray) -> list[torch.Tensor]:
+        """Return the gradients of the parameters that are trained, in the order of `trained`."""
+        found = []
         for i, (fc, lif) in enumerate(model.layers):
             d_neurons = self.neurons(i, memory)[:, : self.layers[i].n_neurons]
             d_weight, d_bias = self._layer_gradients(i, fc, memory)
-            if fc.weight.requires_grad:
-                yield fc.weight, torch.from_numpy(d_weight)
+            weights = [each for name, each in fc.named_parameters() if name != "bias"]
+            if any(each.requires_grad for each in weights):
+                found.append(torch.from_numpy(d_weight))
             if fc.bias is not None and fc.bias.requires_grad:
-                yield fc.bias, torch.tensor(d_bias)
-            yield from _neuron_gradients(lif, d_neurons)
+                found.append(torch.tensor(d_bias))
+            found += _neuron_gradients(lif, d_neurons)
             if isinstance(lif, RLeaky):
-                n = fc.out_features
-                yield from _recurrent_gradients(lif, self.recurrent(i, memory)[:, :n].T, d_bias)
+                d_recurrent = self.recurrent(i, memory)[:, : fc.out_features].T
+                found += _recurrent_gradients(lif, d_recurrent, d_bias)
+        return found
 
     def _layer_gradients(
-        self, i: int, fc: nn.Linear | ChannelConv1d, gradients: np.ndarray
+        self, i: int, fc: Weights, gradients: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the gradients of a layer's weight and bias, shaped as these are."""
         n = self.layers[i].n_neurons
@@ -347,22 +347,20 @@ class ParameterLayout:
         return np.ascontiguousarray(by_input.T), d_bias.reshape(-1, len(fc.weight)).sum(0)
 
 
-def _neuron_gradients(
-    lif: Leaky, d_neurons: np.ndarray
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _neuron_gradients(lif: Leaky, d_neurons: np.ndarray) -> Iterator[torch.Tensor]:
     """Return what neurons learn; if they share a beta or threshold, its gradient is the sum."""
     if lif.beta.requires_grad:
         beta = lif.beta.detach()
         is_inside = (beta >= 0) & (beta <= 1)  # outside, the clamp to 0..1 lets no gradient through
-        yield lif.beta, torch.from_numpy(d_neurons[BETAS]).sum_to_size(beta.shape) * is_inside
+        yield torch.from_numpy(d_neurons[BETAS]).sum_to_size(beta.shape) * is_inside
     if lif.threshold.requires_grad:
         d_threshold = torch.from_numpy(d_neurons[THRESHOLDS])
-        yield lif.threshold, d_threshold.sum_to_size(lif.threshold.shape).clone()
+        yield d_threshold.sum_to_size(lif.threshold.shape).clone()
     if isinstance(lif, AdaptiveLeaky):
         for weight, row in ((lif.from_mem, FROM_MEM), (lif.from_spk, FROM_SPK)):
             if weight.requires_grad:
                 counts = weight.detach() >= 0  # below, the clamp to 0 lets no gradient through
-                yield weight, torch.from_numpy(d_neurons[row]) * counts
+                yield torch.from_numpy(d_neurons[row]) * counts
 
 
 def _recurrent_weight(lif: RLeaky, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -377,7 +375,7 @@ def _recurrent_weight(lif: RLeaky, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _recurrent_gradients(
     lif: RLeaky, d_weight: np.ndarray, d_bias: np.ndarray
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Iterator[torch.Tensor]:
     """Return what a layer's recurrent weights and biases learn; the biases are in all steps."""
     if lif.all_to_all:
         found = {"weight": torch.tensor(d_weight), "bias": torch.tensor(d_bias)}
@@ -387,7 +385,7 @@ def _recurrent_gradients(
     for name, gradient in found.items():
         parameter = getattr(lif.recurrent, name)
         if parameter is not None and parameter.requires_grad:
-            yield parameter, gradient
+            yield gradient
 
 
 def trained(model: Layered) -> list[torch.Tensor]:
