@@ -1,5 +1,6 @@
 """The test on 1,800 people: its data, its statistics, and tables that follow from its answers."""
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +9,15 @@ from scipy import stats
 from evidence.people import tables
 from evidence.people.plan import candidates, final_trainings, plan, trainings_of
 from evidence.people.tables import Estimate, contrast, estimate
-from evidence.people.train import FROZEN, SELECTED, VALIDATION, drawn, fold_of, thinned
+from evidence.people.train import (
+    FROZEN,
+    SELECTED,
+    VALIDATION,
+    drawn,
+    fold_of,
+    selected_recipes,
+    thinned,
+)
 from shd_corpus.speech_commands import numbered_people, person_of, read_manifest, role_of
 from shd_helpers.events import Events
 from shd_helpers.events.split import Split, split_utterances
@@ -185,6 +194,32 @@ def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path):
         return
     table.to_csv(made_again, index=False, float_format="%.6g")
     assert made_again.read_text() == committed.read_text()
+
+
+@pytest.mark.parametrize("cell", ["183 x 333, threshold 2", "183 x 333", "700 x 1000"])
+def test_worst_tenth_by_plain_loops(cell):
+    """The accuracies of each seed are ranked by themselves, and the seeds are averaged last."""
+    right_of = {}  # by seed and person
+    with h5py.File(FROZEN) as file:
+        for training in trainings_of("cost", cell, selected_recipes()):
+            utterances = file[f"utterances/commands/{training.tested_by}"]
+            rows = zip(
+                utterances["speakers"][:].tolist(),
+                utterances["labels"][:].tolist(),
+                file[training.frozen_name]["commands"][:].tolist(),
+                strict=True,
+            )
+            for person, label, answer in rows:
+                by_person = right_of.setdefault(training.seed // 10, {})
+                by_person.setdefault(person, []).append(label == answer)
+    means = []
+    for by_person in right_of.values():
+        shares = sorted(sum(each) / len(each) for each in by_person.values() if len(each) >= 5)
+        lowest = shares[: round(len(shares) / 10)]
+        means.append(sum(lowest) / len(lowest))
+    table = pd.read_csv(results_dir() / "people_cells.csv").set_index(["question", "cell"])
+    assert len(means) == table.networks["cost", cell] / 5
+    assert table.worst_tenth["cost", cell] == pytest.approx(sum(means) / len(means), abs=1e-6)
 
 
 @pytest.mark.skipif(not SELECTED.exists(), reason="no recipe has been selected yet")
