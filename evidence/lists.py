@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from evidence.networks_in_use import ENTRIES
 from evidence.people.plan import plan as people_plan
@@ -60,6 +59,12 @@ def million(value: float) -> str:
 def with_interval(mean: float, half: float) -> str:
     """Return an accuracy in percent with its interval, if it has one."""
     return f"{mean:.1f}" if math.isnan(half) else f"{mean:.1f} ± {half:.1f}"
+
+
+def over(values: pd.Series) -> str:
+    """Return the mean of fractions in percent, with its interval over the rows."""
+    mean, half = interval(100 * values.to_frame().to_numpy())
+    return with_interval(float(mean), float(half))
 
 
 def points(row: pd.Series) -> str:
@@ -266,7 +271,7 @@ def official_spikes() -> str:
             official.german,
             tested.loc[(name, "hd")].accuracy,
         ):
-            cells.append(with_interval(*interval(100 * values.to_frame().to_numpy())))
+            cells.append(over(values))
         rows.append([name, *cells])
     heading = "network,events,accumulates (million),official utterances,English,German"
     return table([*heading.split(","), "those of `hd`"], rows)
@@ -291,8 +296,7 @@ def accepted_answers() -> str:
         for network in ("adaptive", "small"):
             its = folds.loc[(ENTRIES[network], *group)]
             for values in (its.accepted, its.correct):
-                mean, half = interval(100 * values.to_frame().to_numpy())
-                cells.append(with_interval(mean, half) if mean else "none")
+                cells.append(over(values) if values.any() else "none")
         rows.append([name, *cells])
     heading = "utterances,*adaptive* answers,of these right,*small* answers,of these right"
     return table(heading.split(","), rows)
@@ -306,11 +310,12 @@ def sweeps() -> str:
     lines = []
     for path in sorted(SWEEPS.glob("*.yaml")):
         text = path.read_text(encoding="utf-8")
-        written = yaml.safe_load(text)
-        comment = " ".join(re.match(r"(?:#.*\n)+", text)[0].replace("#", " ").split())
+        comment, _, settings = text.partition("\nname: ")
+        name, _, _ = settings.partition("\n")
+        comment = " ".join(comment.replace("#", " ").split())
         question = re.split(r"(?<=[.?])\s", comment)[0]
         suffix = "_10ms" if path.stem == "ten_ms" else ""
-        runs = read_table(f"{written['name']}_hd{suffix}")
+        runs = read_table(f"{name}_hd{suffix}")
         seeds = ", ".join(map(str, sorted(runs.seed.unique())))
         link = f"[{path.stem}](sweeps/{path.name})"
         lines.append(f"* {link}, {len(runs)} runs with seeds {seeds}: {question}")

@@ -261,7 +261,7 @@ class RunFigures:
         example = self._run.examples[word]
         utterance = int(example["utterance"][0])
         figure = plt.figure(figsize=(10, 5.6))
-        left, right = figure.subfigures(1, 2, width_ratios=(2, 1))
+        ((left, right),) = figure.subfigures(1, 2, squeeze=False, width_ratios=(2, 1))
         channels, inputs, hidden = left.subplots(3, sharex=True)
         end_ms = self._draw_channels(channels, predicted, utterance)
         self._draw_raster(inputs, example["input"], "input unit")
