@@ -36,10 +36,8 @@ ROWS = (
     ("cost", "183 x 333, threshold 2", "256 LIF"),
     ("cost", "183 x 333, thinned", "256 LIF"),
     ("size", "77 x 333", "256 LIF"),
-    ("size", "233 x 100", "256 LIF"),
     ("size", "30 x 333", "256 LIF"),
-    ("raise", "augmentation", "adaptive"),
-    ("raise", "three networks averaged", "three adaptive"),
+    ("raise", "shared weights", "shared weights"),
     ("small", "small, 183 x 333", "*small*"),
     ("small", "small, 77 x 333", "*small*"),
 )
