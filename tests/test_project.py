@@ -110,6 +110,13 @@ def test_the_listed_packages_are_those_in_the_folder():
         assert name in listed and (ROOT / folder).is_dir()
 
 
+def test_the_repositorys_address_is_the_same_everywhere():
+    address = PROJECT["urls"]["Repository"]
+    for page in ("README.md", "docs/clusters.md", ".github/CONTRIBUTING.md"):
+        clones = re.findall(r"^git clone (\S+)", (ROOT / page).read_text(encoding="utf-8"), re.M)
+        assert clones == [address], page
+
+
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 PAGES += [
     ROOT / folder / "README.md"
