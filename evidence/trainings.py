@@ -5,6 +5,7 @@ Each network's scores are a file of their own, so training that was stopped goes
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -210,3 +211,32 @@ def is_left(study: Study, training: Training) -> bool:
         return True
     with h5py.File(study.frozen) as file:
         return training.frozen_name not in file
+
+
+# --- Freezing --------------------------------------------------------------------------------
+
+
+def freeze(study: Study, trainings: Iterable[Training]) -> None:
+    """Add all that is stored of the networks that have ended to the frozen file."""
+    with atomic(study.frozen) as unfinished:
+        if study.frozen.exists():
+            shutil.copy(study.frozen, unfinished)
+        with h5py.File(unfinished, "a") as file:
+            for training in trainings:
+                path = training.path(study.folder)
+                if path.exists() and training.frozen_name not in file:
+                    group = file.create_group(training.frozen_name)
+                    for name, values in read_scores(path).items():
+                        compression = "gzip" if values.ndim else None
+                        group.create_dataset(name, data=values, compression=compression)
+
+
+def stored_of(study: Study, training: Training) -> dict[str, np.ndarray] | None:
+    """Return what is stored of a network, from the frozen file or its own; None if nothing is."""
+    if study.frozen.exists():
+        with h5py.File(study.frozen) as file:
+            if training.frozen_name in file:
+                group = file[training.frozen_name]
+                return {name: values[()] for name, values in group.items()}
+    path = training.path(study.folder)
+    return read_scores(path) if path.exists() else None
