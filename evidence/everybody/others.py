@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from shd_corpus.class_names import OTHER
 from shd_corpus.compiled import on_all_cores
 from shd_corpus.microphone import encode_utterance
 from shd_corpus.recording_list import RecordingError
@@ -27,6 +26,7 @@ from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_corpus.speech_commands import person_of, read_manifest, role_of
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import data_dir
+from shd_helpers.study.trained_network import OTHER
 
 N_OF_EACH = 600
 RATE_HZ = 48_000

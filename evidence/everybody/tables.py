@@ -23,13 +23,13 @@ from evidence.everybody.selection import (
 from evidence.everybody.train import STUDY
 from evidence.networks import write_pretrained
 from evidence.trainings import HD_SPEAKERS, VALIDATION_SPEAKERS, Training, load
-from shd_corpus.class_names import LANGUAGES, OTHER
+from shd_corpus.class_names import LANGUAGES
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.data import fingerprint, obtain
 from shd_helpers.paths import networks_dir, results_dir
 from shd_helpers.study import ensemble_of
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.trained_network import TrainedNetwork, build_trained
+from shd_helpers.study.trained_network import OTHER, TrainedNetwork, build_trained
 from shd_judge import interval
 
 Table = list[dict[str, Any]]
@@ -92,7 +92,11 @@ def judged_table() -> pd.DataFrame:
             found = [scores_of(of_one_file) for of_one_file in trainings]
             complete = [stored for stored in found if stored is not None]
             if len(complete) == len(found):
-                row = {"network": name, "candidate": each.candidate, "networks": len(seeds)}
+                row: dict[str, Any] = {
+                    "network": name,
+                    "candidate": each.candidate,
+                    "networks": len(seeds),
+                }
                 row |= {"tested_on": dataset, **judged_row(complete, dataset, threshold)}
                 rows.append(row)
     return pd.DataFrame(rows)

@@ -7,12 +7,13 @@ import numpy as np
 from evidence.everybody.others import kinds
 from evidence.everybody.plan import plan
 from evidence.trainings import HD_SPEAKERS, VALIDATION, Study, Training, Utterances, load
-from shd_corpus.class_names import LANGUAGES, OTHER
+from shd_corpus.class_names import LANGUAGES
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.events.event_lists import concatenate
 from shd_helpers.events.loading import TEST_FILE, TRAINING_FILE, load_file
 from shd_helpers.paths import data_dir
 from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.trained_network import OTHER
 
 KINDS = tuple(kinds([]))
 

@@ -9,7 +9,6 @@ from shd_corpus.checks import DatasetError
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
 LANGUAGES = {"english": ENGLISH, "german": GERMAN, "both": ENGLISH + GERMAN}
-OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
 
 
 def why_no_class_name(name: str) -> str:
