@@ -39,8 +39,8 @@ class Answer(NamedTuple):
     accepted: bool | None
     # A sentence about the recording; empty for none.
     warning: str
-    # False if the network has the class "other", for sounds that are no digit, and this class has the
-    # highest score.
+    # False if the network has the class "other", for sounds that are no digit, and this class
+    # scores highest.
     is_digit: bool
 
 

@@ -186,11 +186,10 @@ def main() -> None:
     encoded = encode_sounds([folder / name for name in names], N_OF_EACH)
     sounds, spikes = zip(*encoded, strict=True)
     times, units = zip(*spikes, strict=True)
-    out = data_dir() / "others"
-    out.mkdir(parents=True, exist_ok=True)
+    path = data_dir() / "others" / "others_train.h5"
+    path.parent.mkdir(parents=True, exist_ok=True)
     numbers = [list(kinds([])).index(sound.kind) for sound in sounds]
     texts = [f"{sound.kind}_{sound.number}" for sound in sounds]
-    path = out / "others_train.h5"
     write_shd(path, times, units, [0] * len(sounds), numbers, (OTHER,), {"file": texts})
     print(f"{path}: {len(sounds)} sounds")
 

@@ -20,13 +20,14 @@ from evidence.everybody.selection import (
     selected,
     threshold_of,
 )
-from evidence.everybody.train import STUDY
+from evidence.everybody.train import STUDY, sounds_file
 from evidence.networks import write_pretrained
 from evidence.trainings import HD_SPEAKERS, VALIDATION_SPEAKERS, Training, load
 from shd_corpus.class_names import LANGUAGES
+from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.data import fingerprint, obtain
-from shd_helpers.paths import networks_dir, results_dir
+from shd_helpers.paths import data_dir, networks_dir, results_dir
 from shd_helpers.study import ensemble_of
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.trained_network import OTHER, TrainedNetwork, build_trained
@@ -119,9 +120,11 @@ def write_tables() -> None:
 def _trained(training: Training) -> TrainedNetwork:
     """Return a network of the stage *final* with what a pretrained network says about itself.
 
-    Its data set is `commands`, whose test people have judged it.
+    Its data set is `commands`, whose test people have judged it. The hashes of the other files that
+    trained it are listed, too.
     """
-    settings = training.cell.settings | {
+    settings = {
+        **training.cell.settings,
         "language": "english",
         "validation": "speaker",
         "validation_speakers": VALIDATION_SPEAKERS,
@@ -129,10 +132,12 @@ def _trained(training: Training) -> TrainedNetwork:
     }
     grid = Recipe.from_flat(settings).input
     people = np.unique(load("commands", grid).speakers)
+    others = (*obtain(str(data_dir() / "hd_cut")), sounds_file())
     about = {
         "parameters": settings,
         "seed": training.seed,
-        "data": fingerprint(obtain("commands")),
+        "data": fingerprint(obtain("commands"))
+        | {f"{path.stem}_sha256": content_hash(path) for path in others},
         "hash": training.cell.digest,
         "class_names": [*LANGUAGES["both"], OTHER],
         "n_channels": N_CHANNELS,

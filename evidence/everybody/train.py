@@ -1,6 +1,7 @@
 """Which utterances train and test the networks of ``plan.yaml``."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -18,9 +19,14 @@ from shd_helpers.study.trained_network import OTHER
 KINDS = tuple(kinds([]))
 
 
+def sounds_file() -> Path:
+    """Return the file of the sounds that are no digit."""
+    return data_dir() / "others" / "others_train.h5"
+
+
 def load_sounds(grid: Downsampling) -> Events:
     """Return the sounds that are no digit; their speakers are numbers of their kinds."""
-    return load_file(data_dir() / "others" / "others_train.h5", TRAINING_FILE, grid, "both")
+    return load_file(sounds_file(), TRAINING_FILE, grid, "both")
 
 
 def with_classes(events: Events, names: tuple[str, ...]) -> Events:
