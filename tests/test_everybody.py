@@ -22,7 +22,7 @@ from shd_helpers.study.trained_network import OTHER
 
 GRID = Downsampling(pool_threshold=1)
 ROLES = [role_of(person) for person in numbered_people(read_manifest())]
-FEW = ("small, steps", "64 neurons, steps", "128 neurons, steps")
+FEW = ("small, steps", "shared 64 neurons, steps", "128 neurons, steps")
 
 
 def made(speakers, class_names, file=0) -> Events:
@@ -201,7 +201,7 @@ def test_the_score_is_accuracy_minus_what_is_accepted_wrongly(scored):
 def test_the_rule_selects_what_a_hand_computation_selects(scored):
     singles = {
         "small_0": stored([4, 4, 2], [4, 4]),  # 5/6 + 1 - 1
-        "64_neurons_0": stored([4, 4, 4], [3, 2]),  # 1 + 5/8 - 1 = 0.625
+        "shared_64_neurons_0": stored([4, 4, 4], [3, 2]),  # 1 + 5/8 - 1 = 0.625
         "128_neurons_0": stored([4, 4, 3], [3, 3]),  # 11/12 + 3/4 - 1 = 0.667
     }
     scored(**singles)
@@ -222,7 +222,7 @@ def test_the_rule_selects_what_a_hand_computation_selects(scored):
     # two others that are always wrong outvote the first, so the network of *medium* wins
     wrong = stored([0, 0, 0], [0, 0])
     scored(**singles, **dict.fromkeys(more, wrong))
-    assert selection.selected()["everybody"][:2] == ("64 neurons, steps", (0,))
+    assert selection.selected()["everybody"][:2] == ("shared 64 neurons, steps", (0,))
     stages = {stage: list(selection.trainings_of_stage(stage)) for stage in STAGES}
     assert [len(stages[stage]) for stage in STAGES] == [3, 3, 2, 24]
     assert {each.fold for each in stages["speakers"]} == {*range(12)}
@@ -324,10 +324,10 @@ def test_training_goes_on_where_it_stopped_and_frozen_scores_suffice(short, monk
 
 
 def test_a_shipped_network_answers_as_the_trained_ones_averaged(short, monkeypatch, tmp_path):
-    candidate = short["64 neurons, steps"]
+    candidate = short["shared 64 neurons, steps"]
     chosen = {
         "small": Entry("small, steps", (0,), 1.0, 1.0),
-        "everybody": Entry("64 neurons, steps", (0, 1), 1.0, 1.0),
+        "everybody": Entry("shared 64 neurons, steps", (0, 1), 1.0, 1.0),
     }
     monkeypatch.setattr(tables, "selected", lambda: chosen)
     monkeypatch.setattr(tables, "threshold_of", lambda _: 0.75)
