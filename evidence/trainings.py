@@ -151,7 +151,7 @@ def train(study: Study, training: Training) -> None:
     start_s = time.perf_counter()
     recipe = Recipe.from_flat(training.cell.settings)
     training_events, tests = study.utterances(training)
-    n_units, n_steps = training_events.n_units, training_events.n_steps
+    n_units = training_events.n_units
     n_classes = len(training_events.class_names)
     generator = torch.Generator().manual_seed(training.seed)
     stored: dict[str, Any] = {}
@@ -167,7 +167,7 @@ def train(study: Study, training: Training) -> None:
             stored[f"{name}_speakers"] = events.speakers
             stored[f"{name}_labels"] = events.labels
             if name == "commands" and uncounted_reason(model) is None:
-                stored |= costs(model, tested.predictions(), n_steps, n_units)
+                stored |= costs(model, tested.predictions(), training_events.n_steps)
     stored["n_training"] = len(training_events)
     stored["training_s"] = time.perf_counter() - start_s
     path.parent.mkdir(parents=True, exist_ok=True)

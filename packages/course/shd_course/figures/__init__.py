@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "plots": ("paired_differences", "speakers_by_input"),
         "run_figures": ("RunFigures",),
+        "surrogate_plot": ("plot_surrogate",),
         "training": ("LiveCurve", "claim", "learning_rates_and_epochs"),
     },
 )
