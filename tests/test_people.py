@@ -9,15 +9,8 @@ from scipy import stats
 from evidence.people import tables
 from evidence.people.plan import candidates, final_trainings, plan, trainings_of
 from evidence.people.tables import Estimate, contrast, estimate
-from evidence.people.train import (
-    FROZEN,
-    SELECTED,
-    VALIDATION,
-    drawn,
-    fold_of,
-    selected_recipes,
-    thinned,
-)
+from evidence.people.train import SELECTED, drawn, fold_of, selected_recipes, thinned
+from evidence.trainings import VALIDATION
 from shd_corpus.speech_commands import numbered_people, person_of, read_manifest, role_of
 from shd_helpers.events import Events
 from shd_helpers.events.split import Split, split_utterances
@@ -183,7 +176,7 @@ def test_planned_power():
     assert Estimate(needed, error, 1e9, 1436).p < 0.01
 
 
-@pytest.mark.skipif(not FROZEN.exists(), reason="no network has been frozen yet")
+@pytest.mark.skipif(not tables.FROZEN.exists(), reason="no network has been frozen yet")
 @pytest.mark.parametrize("name", ["networks", "cells", "contrasts", "final"])
 def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path):
     made_again = tmp_path / "again.csv"
@@ -200,7 +193,7 @@ def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path):
 def test_worst_tenth_by_plain_loops(cell):
     """The accuracies of each seed are ranked by themselves, and the seeds are averaged last."""
     right_of = {}  # by seed and person
-    with h5py.File(FROZEN) as file:
+    with h5py.File(tables.FROZEN) as file:
         for training in trainings_of("cost", cell, selected_recipes()):
             utterances = file[f"utterances/commands/{training.tested_by}"]
             rows = zip(

@@ -15,18 +15,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from evidence.people.plan import SEED_STEP, Training, cell_of, final_trainings, plan, trainings_of
-from evidence.people.train import (
-    FROZEN,
-    read_scores,
-    scores_dir,
-    selected_recipes,
-    wanted_trainings,
-)
+from evidence.people.plan import SEED_STEP, cell_of, final_trainings, plan, trainings_of
+from evidence.people.train import STUDY, selected_recipes, wanted_trainings
+from evidence.trainings import Training, read_scores
 from shd_corpus.files import atomic
 from shd_helpers.paths import data_dir, results_dir
 from shd_judge.statistics import SHOWN, UNDECIDED, holm, holm_factors
 
+FROZEN = STUDY.frozen
 DATASETS = ("commands", "hd_cut")
 COSTS = ("parameters", "input_events", "effective_acs")
 SUMMED = ("parameters", "effective_acs", "training_s")  # of networks that are averaged
@@ -51,7 +47,7 @@ def freeze() -> None:
         with h5py.File(unfinished, "a") as file:
             for question in (*plan()["questions"], "final"):
                 for training in wanted_trainings(question):
-                    path = training.path(scores_dir())
+                    path = training.path(STUDY.folder)
                     if path.exists() and training.frozen_name not in file:
                         keeps_scores = training.cell.n_seeds > 1
                         _write_network(file, training, read_scores(path), keeps_scores)

@@ -454,7 +454,8 @@ class Confidence:
         path = folder / "confidence.h"
         try:
             text = path.read_text(encoding="utf-8")
-            self.factor, self.limit = map(int, re.findall(r"#define CONFIDENCE_\w+ (\d+)", text))
+            numbers = map(int, re.findall(r"#define CONFIDENCE_\w+ (\d+)", text))
+            self.factor, self.limit, *self.other = numbers
             tables = re.findall(r"\[\d+\] = \{(.*?)\}", text)
             self.coarse, self.fine = ([int(n) for n in table.split(",")] for table in tables)
         except (OSError, ValueError) as error:
@@ -478,7 +479,8 @@ class Confidence:
             exponent = (max(scores) - score) * self.factor >> 24
             if exponent >> 8 < len(self.coarse):
                 total += self.coarse[exponent >> 8] * self.fine[exponent & 255] >> 15
-        return [1000 * 32768 // total, int(total <= self.limit)]
+        is_digit = scores.index(max(scores)) not in self.other
+        return [1000 * 32768 // total, int(is_digit and total <= self.limit)]
 
 
 def read_spikes(path: Path) -> list[list[tuple[int, int]]]:
