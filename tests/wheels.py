@@ -1,8 +1,8 @@
 """Build each package's wheel, and try it in a fresh environment: ``make wheels PYTHON=python3.12``.
 
-pip installs all libraries anew from the package index, which takes minutes and gigabytes. The
-packages' tests, and the lines of their READMEs, run in a folder that has no code of the checkout.
-The wheels and source distributions stay in ``build/wheels``.
+pip installs all libraries anew from the package index, which takes minutes and gigabytes. Only what
+is committed counts. The packages' tests, and the lines of their READMEs, run in a folder that has
+no code of the packages. The wheels and source distributions stay in ``build/wheels``.
 """
 
 import os
@@ -44,11 +44,11 @@ def install(python, *requirements):
     run(python, "-m", "pip", "install", "-q", *requirements, folder=python.parent)
 
 
-def build(folder):
+def build(checkout, folder):
     """Build the source distributions, and from each its wheel."""
-    python = new_environment(folder / "builder", "build")
+    python = new_environment(folder, "build")
     shutil.rmtree(WHEELS, ignore_errors=True)
-    for project in (ROOT, *(ROOT / "packages" / name for name in ALONE)):
+    for project in (checkout, *(checkout / "packages" / name for name in ALONE)):
         run(python, "-m", "build", "--outdir", WHEELS, project, folder=folder)
 
 
@@ -58,50 +58,57 @@ def wheel_of(distribution):
     return wheel
 
 
-def try_alone(name, folder):
+def try_alone(name, checkout, folder):
     """Run the tests of a package in a copy that has its README, but not its code."""
     copy = folder / "packages" / name
-    code = shutil.ignore_patterns("shd_*", "__pycache__", "build", "*.egg-info")
-    shutil.copytree(ROOT / "packages" / name, copy, ignore=code)
-    shutil.copytree(ROOT / "docs", folder / "docs")
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    code = shutil.ignore_patterns("shd_*", "build", "*.egg-info")
+    shutil.copytree(checkout / "packages" / name, copy, ignore=code)
+    shutil.copytree(checkout / "docs", folder / "docs")
+    shutil.copy(checkout / "pyproject.toml", folder)
     python = new_environment(folder / "environment", wheel_of(ALONE[name]), "hypothesis", "pytest")
     command = [python, "-m", "pytest", "-q", "-o", "addopts=", "-m", "not slow and not full"]
     return run(*command, f"{name}_tests", folder=copy).splitlines()[-1]
 
 
-def try_study(folder):
+def try_study(checkout, folder):
     """Import all packages of the study, and try its command and the READMEs of two of them."""
     wheel = wheel_of("shd_downsizing_study")
     python = new_environment(folder / "environment", wheel)
     run(python, "-c", f"import {', '.join(OF_THE_STUDY)}", folder=folder)
     version = run(python.with_name("shd"), "--version", folder=folder).strip()
-    shutil.copytree(ROOT / "results" / "circuit_study", folder / "results" / "circuit_study")
-    check_readme(python, "circuit", folder)
+    vectors = Path("results", "circuit_study")
+    shutil.copytree(checkout / vectors, folder / vectors)
+    check_readme(python, checkout / "packages" / "circuit" / "README.md", folder)
     install(python, f"{wheel}[study]")
-    check_readme(python, "course", folder)
+    check_readme(python, checkout / "packages" / "course" / "README.md", folder)
     return f"{version}; the READMEs of circuit and course are right"
 
 
-def check_readme(python, name, folder):
-    """Check that the first lines of a package's README print what it says."""
-    page = (ROOT / "packages" / name / "README.md").read_text(encoding="utf-8")
-    code, printed = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", page, re.S).groups()
+def check_readme(python, page, folder):
+    """Check that the first lines of a README print what it says."""
+    text = page.read_text(encoding="utf-8")
+    code, printed = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", text, re.S).groups()
     (folder / "lines.py").write_text(code, encoding="utf-8")
     found = run(python, "lines.py", folder=folder)
     if found != printed:
-        sys.exit(f"packages/{name}/README.md: its lines print something else:\n{found}")
+        sys.exit(f"{page}: its lines print something else:\n{found}")
 
 
 def main():
     """Print a line for each wheel."""
     with tempfile.TemporaryDirectory() as name:
-        build(Path(name))
-    for wheel in ("study", *ALONE):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            result = try_study(folder) if wheel == "study" else try_alone(wheel, folder)
-        print(f"Python {platform.python_version()}, {wheel}: {result}", flush=True)
+        checkout = Path(name, "checkout")
+        run("git", "clone", "-q", ROOT, checkout, folder=ROOT)
+        build(checkout, Path(name, "builder"))
+        for wheel in ("study", *ALONE):
+            folder = Path(name, wheel)
+            folder.mkdir()
+            if wheel == "study":
+                result = try_study(checkout, folder)
+            else:
+                result = try_alone(wheel, checkout, folder)
+            print(f"Python {platform.python_version()}, {wheel}: {result}", flush=True)
+            shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
