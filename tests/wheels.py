@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WHEELS = ROOT / "build" / "wheels"
 ALONE = {"corpus": "shd_corpus", "engine": "snntorch_compile", "judge": "shd_judge"}
 OF_THE_STUDY = ["shd_circuit", "shd_corpus", "shd_course", "shd_engine", "shd_helpers", "shd_judge"]
+FOR_TESTS = ["hypothesis", "lauscher", "pytest"]
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
@@ -65,7 +66,7 @@ def try_alone(name, checkout, folder):
     shutil.copytree(checkout / "packages" / name, copy, ignore=code)
     shutil.copytree(checkout / "docs", folder / "docs")
     shutil.copy(checkout / "pyproject.toml", folder)
-    python = new_environment(folder / "environment", wheel_of(ALONE[name]), "hypothesis", "pytest")
+    python = new_environment(folder / "environment", wheel_of(ALONE[name]), *FOR_TESTS)
     command = [python, "-m", "pytest", "-q", "-o", "addopts=", "-m", "not slow and not full"]
     return run(*command, f"{name}_tests", folder=copy).splitlines()[-1]
 
