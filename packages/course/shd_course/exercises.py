@@ -94,7 +94,7 @@ def check_answer(name: str, answer: Any, right: float, hint: str) -> None:
         return
     number = _array(answer)
     if number is not None and number.shape == () and round(float(number), 1) == round(right, 1):
-        print(f"{name}: right, it is {right:.1f}.")
+        print(f"{name}: right, it is {round(right, 1):g}.")
     else:
         plain = answer.tolist() if hasattr(answer, "tolist") else answer  # no np.float64(...)
         print(f"{name}: {plain!r} is not yet right: {hint}")

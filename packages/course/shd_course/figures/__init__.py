@@ -6,7 +6,7 @@ from shd_helpers.figures import save  # noqa: F401  # its import sets the look
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    {"benchmark", "circuits", "data_preprocessing", "downsizing", "explorers", "recipes"}
+    {"benchmark", "circuits", "data_preprocessing", "explorers", "people", "recipes"}
     | {"surrogate_visualization"},
     {
         "plots": ("paired_differences", "speakers_by_input"),
