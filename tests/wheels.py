@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WHEELS = ROOT / "build" / "wheels"
 ALONE = {"corpus": "shd_corpus", "engine": "snntorch_compile", "judge": "shd_judge"}
 OF_THE_STUDY = ["shd_circuit", "shd_corpus", "shd_course", "shd_engine", "shd_helpers", "shd_judge"]
-FOR_TESTS = ["hypothesis", "lauscher", "pytest"]
+FOR_TESTS = ["h5py", "hypothesis", "lauscher", "pytest"]
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
@@ -47,10 +47,11 @@ def install(python, *requirements):
 
 def build(checkout, folder):
     """Build the source distributions, and from each its wheel."""
-    python = new_environment(folder, "build")
+    python = new_environment(folder, "build", "setuptools>=77")
     shutil.rmtree(WHEELS, ignore_errors=True)
     for project in (checkout, *(checkout / "packages" / name for name in ALONE)):
-        run(python, "-m", "build", "--outdir", WHEELS, project, folder=folder)
+        command = [python, "-m", "build", "--no-isolation", "--outdir", WHEELS]
+        run(*command, project, folder=folder)
 
 
 def wheel_of(distribution):
