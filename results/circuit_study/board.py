@@ -17,13 +17,15 @@ import re
 import select
 import struct
 import sys
-import termios
 import time
-import tty
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+
+if sys.platform != "win32":
+    import termios
+    import tty
 
 try:
     from shd_circuit import configure
@@ -86,6 +88,8 @@ class Board:
     def __init__(self, port: str, baud: int = 1_000_000, wait_s: float = 5.0) -> None:
         if not 0 < wait_s < math.inf:
             raise BoardError(f"--wait {wait_s:g}: must be seconds above 0, and finite")
+        if sys.platform == "win32":
+            raise BoardError(f"{port}: Windows' serial ports aren't supported. Use Linux or macOS.")
         self.port = port
         self.wait_s = wait_s
         try:
