@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from evidence.people.plan import (
-    SEED_STEP,
     candidates,
     final_trainings,
     plan,
@@ -137,8 +136,8 @@ def wanted_trainings(question: str) -> Iterator[Training]:
     of_cells = [
         trainings_of(question, name, selected_recipes()) for name in plan()["questions"][question]
     ]
-    # First one network of each fold for all cells, then the next
-    yield from sorted(itertools.chain(*of_cells), key=lambda training: training.seed // SEED_STEP)
+    # First fold 0 of all cells, then the next fold, and the repeats at last
+    yield from sorted(itertools.chain(*of_cells), key=lambda training: training.seed)
 
 
 STUDY = Study("people", "people_answers.h5", utterances)
