@@ -65,7 +65,7 @@ def test_what_downsizing_costs_people():
     for page in (PAGE, README):
         assert f"accuracy rises by {change(SMALL, FULL)} percentage points" in page
         assert lost in page
-        assert "1,435 people of [Speech Commands]" in page
+        assert "1,435 unseen people of [Speech Commands]" in page
 
 
 def test_how_small_the_input_can_be():
@@ -98,7 +98,7 @@ def test_what_raises_accuracy():
     for part in (
         f"raises it most, by {recipe} percentage points at threshold 1** (*shown*)",
         f"adds {readout} percentage points, and delays add {delays} (*shown*, both)",
-        f"Shared weights reach {best}, with a third of the parameters and nine times the acc",
+        f"(row 7), accuracy is {best}, with a third of the parameters and nine times the acc",
     ):
         assert part in PAGE, part
 
@@ -112,7 +112,7 @@ def test_people_of_another_corpus():
     assert of_twelve.verdict == "undecided"
     for part in (
         f"train is {-of_people.difference:.1f} ± {of_people.ci95_adjusted:.1f} percentage points "
-        "less accurate for the people",
+        "less accurate than one that people of their own corpus train",
         f"from 550 people, the difference is {change(first, second)} (*shown*)",
         f"networks differ by {abs(of_twelve.difference):.1f} ± {of_twelve.ci95_adjusted:.1f} (*und",
     ):
@@ -198,7 +198,7 @@ def test_what_downsizing_costs_the_twelve_speakers_by_plain_loops():
     small, full = plan["primary"]
     loss = f"{means[full] - means[small]:.1f}"
     assert f"this change costs {loss} ± 2.4 percentage points (*shown*)" in PAGE
-    assert f"another answer, a loss of {loss} ± 2.4 percentage points (*shown*)" in README
+    assert f"in a studio, it falls by {loss} ± 2.4 percentage points (*shown*)" in README
     assert f"\n| final | 183 x 333 against 700 x 1000 | -{loss} ± 2.4 | 0.004 | *shown* |\n" in page
 
 
