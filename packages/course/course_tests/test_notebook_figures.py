@@ -80,13 +80,6 @@ def traces():
     return pd.DataFrame({"integers": ms % 51 / 40, "floats": ms % 57 / 45}, index=ms)
 
 
-def rounded():
-    """Return made-up losses of three circuits."""
-    columns = {"loss": [0.1, 0.2, 4.0], "ci95": [1.0, 1.2, 9.0], "kB": [7.0, 5.6, 3.5]}
-    columns["same"] = [99.9, 98.4, 80.0]
-    return pd.DataFrame(columns, index=["8-8-16", "5-8-16", "4-4-16"])
-
-
 FIRST, AGAIN, RATES, SLOPES = recipe_figures()
 CASES = {
     "search": lambda: recipes.search(FIRST),
@@ -98,7 +91,6 @@ CASES = {
     ),
     "benchmark": lambda: benchmark.benchmark(*two_benchmarks()),
     "membranes": lambda: circuits.membranes(traces()),
-    "rounding": lambda: circuits.rounding(rounded(), "5-8-16", 0.5),
     "disturbances": lambda: circuits.disturbances(disturbed(), 71.0),
 }
 
