@@ -21,7 +21,7 @@ from shd_circuit.integer import IntegerNetwork
 from shd_corpus.microphone import RecordedUtterance, encode_utterance
 from shd_corpus.shd_file import N_CHANNELS
 from shd_corpus.sound_file import read_wave
-from shd_course.figures.plots import CHANNEL
+from shd_course.figures.spike_axes import CHANNEL
 from shd_helpers.command import run
 from shd_helpers.data import DIGITS
 from shd_helpers.events import Downsampling

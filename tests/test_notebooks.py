@@ -1,6 +1,7 @@
 """Hygiene of the committed notebooks; nbval runs them."""
 
 import ast
+import math
 import re
 from importlib import import_module
 from importlib.util import find_spec
@@ -10,15 +11,14 @@ import pandas as pd
 import papermill
 import pytest
 
-import shd_judge
 from shd_course import exercises
-from shd_helpers import study
+from shd_course.figures import people
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.parameters import notebook_parameters
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-WITHOUT_SETTINGS = ("00_", "07_", "08_")
-EXPERIMENTS = (7, 8)
+WITHOUT_SETTINGS = ("00_", "05_", "06_", "07_", "08_")
+EXPERIMENTS = (5, 6, 7, 8)
 MOST_WORDS = 550
 MOST_LINES = 60  # of code, without blank lines and comments
 
@@ -162,31 +162,29 @@ def test_an_experiment_is_short_and_asks_before_it_answers(number):
     assert "Markdown" not in code, "tables and prose are written, not generated"
 
 
-FINALISTS = pd.MultiIndex.from_product([["61 x 333"], ["p01", "p02"]])
-# p01 was 8 points better in the search, and p02 is 1 point better with each of two new seeds.
-AGAIN = pd.DataFrame({"validation": [60.0, 61.0]}, index=FINALISTS)
-BEFORE = pd.Series([70.0, 62.0], FINALISTS)
-# Speaker 0 isn't in `new`; all twelve give another bound.
-SPEAKERS = pd.DataFrame(
+# Two inputs are cheaper than 183 x 333 with threshold 2. The cheapest excludes only larger losses.
+FULL, SMALL = "700 x 1000", "183 x 333, threshold 2"
+CELLS = pd.DataFrame(
     {
-        "input": ["183 x 333"] * 3 + ["700 x 1000"] * 3,
-        "speaker": [0, 1, 2] * 2,
-        "seed": 0,
-        "test_unseen_accuracy": [0.7, 0.8, 0.6, 0.7, 0.8, 0.63],
+        "question": ["cost", "cost", "size", "size"],
+        "cell": [FULL, SMALL, "77 x 100", "30 x 30"],
+        "effective_acs": [4e6, 3e6, 2e6, 1e6],
+        "input_events": 1000,
+        "parameters": 1000,
     }
 )
-# The differences are 0, 0 and -3 percentage points: mean -1, standard error 1, and Student's t
-# for 95 % on one side with two degrees of freedom, 2.92.
-SIX = {
-    "speakers": SPEAKERS,
-    "shd_judge": shd_judge,
-    "study": study,
-    "plan": {"primary": ["183 x 333", "700 x 1000"]},
-    "unseen": "test_unseen_accuracy",
-}
+CONTRASTS = pd.DataFrame(
+    {
+        "first": [SMALL, "77 x 100", "30 x 30"],
+        "second": FULL,
+        "difference": [1.0, -2.5, -6.0],
+        "excluded_loss": [0.5, 4.04, 8.0],
+    }
+)
 EXERCISES = [
-    (5, {"again": AGAIN, "before": BEFORE}, 2.0, 3.5),  # 3.5 weighs the two new seeds once
-    (6, SIX, 3.9, 2.9),
+    # 2 x (1.96 x 3 / 2)^2 is 17.3; with the variance of one mean alone it is half of that
+    (5, {"spread": 3.0, "math": math}, 18, 9),
+    (6, {"people": people, "cells": CELLS, "contrasts": CONTRASTS}, 4.04, 2.5),
 ]
 
 

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -330,31 +331,6 @@ class OwnModule(nn.Module):
         return torch.stack(spks), torch.stack(mems)
 
 
-def own_module(events: Events, rounds: int) -> list[dict]:
-    """Time a training step of a user's module, compiled and in its own loop, round by round."""
-    module = OwnModule()
-    fast = shd_engine.compile(module, strict=True)
-    parameters = list(module.parameters())
-    out = []
-    for batch in (128, 32, 8):
-        index = np.arange(batch)
-        x, y = to_frames(events, index)
-        variants = {
-            "loss_and_gradients": lambda i=index, y=y: fast.loss_and_gradients(events, y, i),
-            "any loss": lambda i=index, y=y: backward(fast(events, i)[0].sum(0), y, parameters),
-            "any loss, dense input": lambda x=x, y=y: backward(fast(x)[0].sum(0), y, parameters),
-            "snntorch loop": lambda x=x, y=y: backward(module(x)[0].sum(0), y, parameters),
-        }
-        times: dict[str, list[float]] = {variant: [] for variant in variants}
-        for _ in range(rounds):
-            for variant, step in variants.items():
-                times[variant].append(clock(step))
-        for variant, own in times.items():
-            ratio = median(a / b for a, b in zip(times["snntorch loop"], own, strict=True))
-            out.append(row("training step, own module", variant, batch, median(own), ratio))
-    return out
-
-
 class Recurrent(OwnModule):
     """The same network with recurrent hidden neurons."""
 
@@ -376,6 +352,36 @@ class Recurrent(OwnModule):
             spks.append(spk2)
             mems.append(mem2)
         return torch.stack(spks), torch.stack(mems)
+
+
+def own_modules(events: Events, rounds: int) -> list[dict]:
+    """Time a training step of a user's modules, compiled and in their own loops, round by round."""
+    out = []
+    for name, module in (("own module", OwnModule()), ("own module, recurrent", Recurrent())):
+        fast = shd_engine.compile(module, strict=True)
+        parameters = list(module.parameters())
+
+        def any_loss(net, y, *x, parameters=parameters):
+            backward(net(*x)[0].sum(0), y, parameters)
+
+        for batch in (128, 32, 8):
+            index = np.arange(batch)
+            x, y = to_frames(events, index)
+            variants = {
+                "loss_and_gradients": partial(fast.loss_and_gradients, events, y, index),
+                "any loss": partial(any_loss, fast, y, events, index),
+                "any loss, dense input": partial(any_loss, fast, y, x),
+                "snntorch loop": partial(any_loss, module, y, x),
+            }
+            times: dict[str, list[float]] = {variant: [] for variant in variants}
+            for _ in range(rounds):
+                for variant, step in variants.items():
+                    times[variant].append(clock(step))
+            for variant, of_variant in times.items():
+                pairs = zip(times["snntorch loop"], of_variant, strict=True)
+                ratio = median(loop / own for loop, own in pairs)
+                out.append(row(f"training step, {name}", variant, batch, median(of_variant), ratio))
+    return out
 
 
 def scanned(events: Events, rounds: int) -> list[dict]:
@@ -626,7 +632,7 @@ def rows(rounds: int = 7) -> list[dict]:
         if (r["benchmark"], r["variant"]) == ("training step", "compiled")
     )
     table += larger(events, rounds)
-    table += own_module(events, rounds)
+    table += own_modules(events, rounds)
     table += scanned(events, rounds)
     return table + memory() + growth(rounds) + processes() + first_call() + floor(events, step_s)
 

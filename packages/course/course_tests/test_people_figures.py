@@ -1,65 +1,177 @@
-"""Figures of the test on 1,800 people draw the numbers that they are given, and are legible."""
+"""Figures of notebook 6 draw the numbers that they are given, and are legible."""
+
+from inspect import signature
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from matplotlib.colors import same_color
 
 from shd_course.figures import people
-from tests.overlaps import overlaps, unlabeled
+from shd_helpers.figures import style
+from tests.overlaps import overlaps, same_in_gray, unlabeled
 
-COSTS = {
-    "700 x 1000": (7_500, 1.9e6, 0.68),
-    "183 x 333": (4_700, 1.2e6, 0.74),
-    "183 x 333, threshold 2": (1_900, 0.5e6, 0.70),
-    "233 x 100": (3_200, 0.8e6, 0.70),
-    "30 x 333": (1_600, 0.4e6, 0.69),
-    "30 x 30": (390, 0.1e6, 0.40),
-    "small, 183 x 333": (4_700, 2.3e6, 0.80),
-}
+FULL = "700 x 1000"
+# question, cell, accumulates, accuracy
+ROWS = [
+    ("cost", FULL, 1.9e6, 0.675),
+    ("cost", "550 x 1000", 1.86e6, 0.682),
+    ("cost", "183 x 333", 1.2e6, 0.698),
+    ("cost", "183 x 333, threshold 2", 0.48e6, 0.694),
+    ("cost", "183 x 333, thinned", 0.48e6, 0.662),
+    ("raise", "owner's", 0.49e6, 0.495),
+    ("raise", "threshold 1", 1.22e6, 0.387),
+    ("raise", "recipe", 1.2e6, 0.698),
+    ("size", "233 x 333", 1.22e6, 0.691),
+    ("size", "77 x 333", 0.69e6, 0.677),
+    ("size", "77 x 100", 0.4e6, 0.584),
+    ("size", "30 x 333", 0.41e6, 0.611),
+    ("size", "30 x 30", 0.1e6, 0.382),
+    ("people", "150 people", 1.2e6, 0.58),
+]
+# What may be added later
+MORE = [
+    ("raise", "membrane readout", 1.21e6, 0.763),
+    ("raise", "delays", 4.8e6, 0.80),
+    ("raise", "augmentation", 2.7e6, 0.86),
+    ("raise", "three networks averaged", 8.5e6, 0.88),
+    ("small", "small, 183 x 333", 2.36e6, 0.75),
+    ("small", "small, 183 x 333, threshold 2", 1.1e6, 0.72),
+    ("small", "small, 77 x 333", 1.0e6, 0.70),
+    ("small", "small, 77 x 100", 0.5e6, 0.64),
+]
+CONTRASTS = pd.DataFrame(
+    {
+        "family": ["primary", "path", "size", "size", "size"],
+        "first": ["183 x 333, threshold 2", "550 x 1000", "77 x 333", "30 x 333", "77 x 100"],
+        "second": FULL,
+        "difference": [1.9, 0.7, 0.2, -6.4, -9.1],
+        "ci95_adjusted": [1.7, 2.6, 2.3, 3.2, 3.2],
+        "verdict": ["shown", "undecided", "undecided", "shown", "shown"],
+        "excluded_loss": [-0.5, 1.2, 1.7, 8.4, 11.1],
+    }
+)
 
 
-@pytest.fixture
-def cells():
-    rows = [
-        {"cell": cell, "input_events": events, "effective_acs": acs, "accuracy": accuracy}
-        for cell, (events, acs, accuracy) in COSTS.items()
-    ]
-    yield pd.DataFrame(rows).assign(ci95=0.014)
+def table(rows):
+    found = pd.DataFrame(rows, columns=["question", "cell", "effective_acs", "accuracy"])
+    return found.assign(ci95=0.022, input_events=found.effective_acs / 256, parameters=50_000)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
     plt.close("all")
 
 
-def test_frontier_has_each_input_at_its_cost(cells):
-    figure = people.frontier(cells)
-    for axis, number in zip(figure.axes, (0, 1), strict=True):
-        points = {
-            (round(x), round(y, 1))
-            for line in axis.containers
-            for x, y in zip(*line.lines[0].get_data(), strict=True)
-        }
-        wanted = {(round(each[number]), round(100 * each[2], 1)) for each in COSTS.values()}
-        assert points == wanted
-    named = {text.get_text() for text in figure.axes[1].texts}
-    assert named == {"183 x 333 (small)", *COSTS} - {"small, 183 x 333"}
-    assert not unlabeled(figure)
-    assert not overlaps(figure)
+@pytest.mark.parametrize("rows", [ROWS, ROWS + MORE], ids=["today", "later"])
+def test_the_frontier_is_legible_as_it_is_saved(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "img_dir", lambda: tmp_path)
+    figure = people.draw_frontier(table(rows))
+    title = "What this figure says, in a line of some length"
+    assert overlaps(figure, lambda: style.save(figure, "frontier", "data: a name", title)) == []
+    assert unlabeled(figure) == [] and same_in_gray(figure) == []
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS + MORE], ids=["today", "later"])
+def test_the_frontier_has_each_input_and_network_once_at_its_cost(rows):
+    cells = table(rows)
+    (axis,) = people.draw_frontier(cells).axes
+    points = {
+        (round(x, 3), round(y, 1))
+        for kind in axis.containers
+        for x, y in zip(*kind.lines[0].get_data(), strict=True)
+    }
+    left_out = ("183 x 333, thinned", "owner's", "threshold 1", "recipe", "150 people")
+    drawn = cells[~cells.cell.isin(left_out)]
+    wanted = {(a / 1e6, round(100 * b, 1)) for a, b in drawn[["effective_acs", "accuracy"]].values}
+    assert points == wanted and len(wanted) == len(drawn)
+    names = sorted(text.get_text() for text in axis.texts if text.get_text())
+    assert names == sorted(drawn.cell.str.removeprefix("small, "))
+    kinds = [kind.get_label() for kind in axis.containers]
+    assert len(kinds) == (3 if len(rows) > len(ROWS) else 1)
+
+
+def test_the_gray_line_is_the_best_that_costs_no_more():
+    cells = table(ROWS + MORE)
+    (axis,) = people.draw_frontier(cells).axes
+    line = next(each for each in axis.lines if "cheaper" in str(each.get_label()))
+    drawn = people.networks_and_inputs(cells)
+    for x, y in zip(*line.get_data(orig=True), strict=True):
+        affordable = drawn[drawn.effective_acs <= 1e6 * x + 1]
+        assert y == pytest.approx(100 * affordable.accuracy.max())
 
 
 def test_changes_are_filled_if_they_are_shown():
-    rows = [
-        {"first": "a", "second": "b", "difference": 2.5, "ci95_adjusted": 1.5, "verdict": "shown"},
-        {
-            "first": "c",
-            "second": "b",
-            "difference": -0.5,
-            "ci95_adjusted": 1,
-            "verdict": "undecided",
-        },
-    ]
-    figure = people.changes(pd.DataFrame(rows), {("a", "b"): "the first", ("c", "b"): "the other"})
-    axis = figure.axes[0]
+    figure = people.changes(CONTRASTS, ["primary", "path"])
+    (axis,) = figure.axes
     colors = [line.lines[0].get_markerfacecolor() for line in axis.containers]
-    assert colors == ["C0", "white"]
-    assert [text.get_text() for text in axis.get_yticklabels()] == ["the first", "the other"]
-    assert axis.texts[0].get_text() == "+2.5 ± 1.5, shown"
-    assert not unlabeled(figure)
-    plt.close("all")
+    assert same_color(colors[0], "C0") and same_color(colors[1], "white") and len(colors) == 2
+    labels = [text.get_text() for text in axis.get_yticklabels()]
+    assert labels == ["all of downsizing", "150 channels fewer"]
+    assert [text.get_text() for text in axis.texts] == [
+        "+1.9 ± 1.7, shown",
+        "+0.7 ± 2.6, undecided",
+    ]
+    assert unlabeled(figure) == [] and overlaps(figure) == []
+
+
+@pytest.fixture
+def slider(monkeypatch):
+    """Return what the slider's figure is, and what changes it."""
+    seen = {}
+
+    def catch(figure, update, **choices):
+        assert {*choices} == {*signature(update).parameters}
+        seen.update(figure=figure, update=update)
+
+    monkeypatch.setattr(people, "explore", catch)
+    people.smallest_input(table(ROWS), CONTRASTS)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("accepted", "estimate", "interval"),
+    [
+        (0, "183 x 333, threshold 2", "183 x 333, threshold 2"),
+        (6.4, "30 x 333", "183 x 333, threshold 2"),
+        (8.3, "30 x 333", "183 x 333, threshold 2"),
+        (8.4, "30 x 333", "30 x 333"),
+        (9.1, "77 x 100", "30 x 333"),
+    ],
+)
+def test_the_slider_marks_the_smallest_input_whose_loss_is_accepted(
+    slider, accepted, estimate, interval
+):
+    slider["update"](accepted)
+    (axis,) = slider["figure"].axes
+    cells = table(ROWS).set_index("cell").effective_acs
+    marked = {line.get_label(): line.get_xdata() for line in axis.lines}
+    assert marked["smallest by the estimate"] == [cells[estimate]]
+    assert marked["smallest by the interval"] == [cells[interval]]
+
+
+@pytest.mark.parametrize("accepted", [0.0, 6.4, 9.1])
+@pytest.mark.parametrize("cost", people.COSTS)
+def test_the_slider_is_legible(slider, accepted, cost):
+    slider["update"](accepted, cost)
+    figure = slider["figure"]
+    assert overlaps(figure) == [] and unlabeled(figure) == [] and same_in_gray(figure) == []
+
+
+def test_a_loss_without_a_planned_contrast_is_not_offered():
+    found = people.losses(table(ROWS), CONTRASTS)
+    assert {*found.index} == {FULL, *CONTRASTS["first"]}
+    assert found.loc["30 x 333", ["loss", "bound"]].tolist() == [6.4, 8.4]
+    assert found.loc[FULL, ["loss", "bound"]].tolist() == [0, 0]
+
+
+def test_the_challenge_lists_the_reader_s_network_among_those_that_reach_the_target():
+    cells = table(ROWS)
+    mine = {"network": "mine", "parameters": 9000, "accumulates": 4e5, "accuracy": 66.12}
+    found = people.challenge(cells, 67, None)
+    assert "mine" not in found.index and "77 x 333" in found.index and "77 x 100" not in found.index
+    found = people.challenge(cells, 66, mine)
+    assert found.index[0] == "mine"
+    assert found.loc["mine"].tolist() == ["9,000", "400,000", "66.1 %"]
+    assert "mine" not in people.challenge(cells, 67, mine).index

@@ -1,4 +1,4 @@
-"""Check what the reader of notebooks 1 to 4 writes: right, or a hint that fits the mistake.
+"""Check what the reader of the notebooks writes: right, or a hint that fits the mistake.
 
 A common mistake is a change in the text of the notebook's own solution; exercises.yaml lists these
 changes, each with its hint. A check calls the reader's function, the solution, and then the changed
@@ -94,7 +94,7 @@ def check_answer(name: str, answer: Any, right: float, hint: str) -> None:
         return
     number = _array(answer)
     if number is not None and number.shape == () and round(float(number), 1) == round(right, 1):
-        print(f"{name}: right, it is {right:.1f}.")
+        print(f"{name}: right, it is {round(right, 1):g}.")
     else:
         plain = answer.tolist() if hasattr(answer, "tolist") else answer  # no np.float64(...)
         print(f"{name}: {plain!r} is not yet right: {hint}")

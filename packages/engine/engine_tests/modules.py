@@ -198,6 +198,51 @@ class Adaptive(Pair):
         return torch.stack(spks), torch.stack(mems)
 
 
+class Recurrent(Pair):
+    """The hidden layer's spikes of the step before come back to it."""
+
+    def __init__(self, **rleaky):
+        super().__init__()
+        self.lif1 = snn.RLeaky(0.9, **({"linear_features": N_HIDDEN} | rleaky))
+
+    def forward(self, x):
+        spk1, mem1 = self.lif1.reset_mem()
+        mem2 = self.lif2.reset_mem()
+        spks = []
+        for step in x:
+            spk1, mem1 = self.lif1(self.fc1(step), spk1, mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            spks.append(spk2)
+        return torch.stack(spks)
+
+
+class DetachedRecurrence(Recurrent):
+    """Only the spikes that come back are detached."""
+
+    def forward(self, x):
+        spk1, mem1 = self.lif1.reset_mem()
+        mem2 = self.lif2.reset_mem()
+        spks = []
+        for step in x:
+            spk1, mem1 = self.lif1(self.fc1(step), spk1.detach(), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            spks.append(spk2)
+        return torch.stack(spks)
+
+
+class HiddenRecurrence(Recurrent):
+    """Neurons that keep their states, the recurrent ones too."""
+
+    def __init__(self):
+        super().__init__(init_hidden=True, all_to_all=False, linear_features=None, V=-0.3)
+        self.lif2 = snn.Leaky(0.9, init_hidden=True, output=True)
+
+    def forward(self, x):
+        self.lif1.reset_mem()
+        self.lif2.reset_mem()
+        return torch.stack([self.lif2(self.fc2(self.lif1(self.fc1(step))))[0] for step in x])
+
+
 class Chain(nn.Module):
     """Any number of layers."""
 
@@ -210,12 +255,16 @@ class Chain(nn.Module):
             nn.init.xavier_uniform_(fc.weight, gain=2.5)
 
     def forward(self, x):
-        mems = [lif.reset_mem() for lif in self.neurons]
+        states = [lif.reset_mem() for lif in self.neurons]
         recorded = []
         for spk in x:
             for i, (fc, lif) in enumerate(zip(self.weights, self.neurons, strict=True)):
-                spk, mems[i] = lif(fc(spk), mems[i])
-            recorded.append((spk, mems[-1]))
+                if isinstance(lif, snn.RLeaky):
+                    spk, mem = states[i] = lif(fc(spk), *states[i])
+                else:
+                    spk, mem = lif(fc(spk), states[i])
+                    states[i] = mem
+            recorded.append((spk, mem))
         spks, last = zip(*recorded, strict=True)
         return torch.stack(spks), torch.stack(last)
 
@@ -254,6 +303,11 @@ COMPILED = {
     "all steps at once": AllStepsAtOnce,
     "hidden spikes": HiddenSpikes,
     "adaptive": Adaptive,
+    "recurrent": Recurrent,
+    "recurrent, from each to itself": lambda: Recurrent(
+        linear_features=None, all_to_all=False, V=torch.linspace(-1, 1, N_HIDDEN)
+    ),
+    "recurrent, hidden states": HiddenRecurrence,
     "no reset": lambda: Pair(reset_mechanism="none"),
     "learned": lambda: Pair(learn_beta=True, learn_threshold=True),
     "learned, no reset": lambda: Pair(learn_threshold=True, reset_mechanism="none"),
@@ -424,22 +478,6 @@ class StaticImage(Pair):
         return [x] * N_STEPS
 
 
-class Recurrent(Pair):
-    def __init__(self):
-        super().__init__()
-        self.lif1 = snn.RLeaky(0.9, linear_features=N_HIDDEN)
-
-    def forward(self, x):
-        spk1, mem1 = self.lif1.reset_mem()
-        mem2 = self.lif2.reset_mem()
-        spks = []
-        for step in x:
-            spk1, mem1 = self.lif1(self.fc1(step), spk1, mem1)
-            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spks.append(spk2)
-        return torch.stack(spks)
-
-
 class Convolution(Pair):
     def __init__(self):
         super().__init__()
@@ -545,7 +583,11 @@ REFUSED = {
     "noise": (Noise, "the input of lif1 in step 0 isn't the output of fc1"),
     "a skip connection": (Skip, "the input of fc2 in step 0 isn't the spikes of lif_mid"),
     "a static image": (StaticImage, "must loop over the steps of its input"),
-    "recurrence": (Recurrent, "calls lif1, a RLeaky"),
+    "detached recurrence": (DetachedRecurrence, "the state of lif1 is detached between steps"),
+    "recurrence, reset to zero": (
+        lambda: Recurrent(reset_mechanism="zero"),
+        "lif1 doesn't subtract its threshold",
+    ),
     "a convolution": (Convolution, "calls conv, a Conv1d"),
     "no neurons at the end": (WithoutNeuronsAtTheEnd, "must call nn.Linear, snn.Leaky, nn.Linear"),
     "two inputs": (TwoInputs, "raised TypeError: .*missing 1 required positional argument"),

@@ -44,13 +44,19 @@ spk, mem = Recurrent()(x)
 assert spk.shape == mem.shape == (50, 8, 10)
 spk.sum().backward()
 """
+DELAYED = """
+fast.loss_and_gradients(events, labels)
+assert hidden.position.grad.any()
+"""
 
 
 def check_readme(python, folder, environment):
     """Run the README's lines where the study's other packages can't be imported."""
     page = (PACKAGE / "README.md").read_text(encoding="utf-8")
-    first, module, as_events, fastest, recurrent = re.findall(r"```python\n(.*?)```", page, re.S)
-    code = WITHOUT_OTHERS + module + DATA + first + as_events + fastest + CHECKS + recurrent + SCAN
+    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
+    first, module, as_events, fastest, recurrent, delayed = blocks
+    ways = module + DATA + first + as_events + fastest + CHECKS
+    code = WITHOUT_OTHERS + ways + recurrent + SCAN + delayed + DELAYED
     (folder / "readme.py").write_text(code, encoding="utf-8")
     command = [python, "-W", "error::UserWarning:__main__", "readme.py"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

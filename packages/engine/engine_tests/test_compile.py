@@ -146,12 +146,21 @@ def in_float64(chain, frames):
         steps = []
         for current in currents:
             reset = spk.detach() * threshold if lif.reset_mechanism == "subtract" else 0
-            mem = beta * mem + current - reset
+            mem = beta * mem + current + recurrent_in_float64(lif, spk) - reset
             spk = lif.spike_grad(mem - threshold).double()
             steps.append((spk, mem))
         x, mems = (torch.stack(each) for each in zip(*steps, strict=True))
         found.append((x, mems))
     return found
+
+
+def recurrent_in_float64(lif, spk):
+    """Return what arrives from the spikes of the step before."""
+    if not isinstance(lif, snn.RLeaky):
+        return 0
+    if not lif.all_to_all:
+        return spk * lif.recurrent.V.double()
+    return spk @ lif.recurrent.weight.double().T + lif.recurrent.bias.double()
 
 
 MAKERS = {
@@ -162,9 +171,10 @@ MAKERS = {
 }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     hidden=st.lists(st.integers(1, 40), max_size=3),
+    recurrence=st.sampled_from(["none", "all to all", "one to one", "one for all"]),
     kind=st.sampled_from([*MAKERS]),
     slope=st.floats(0.5, 10),
     per_neuron=st.booleans(),
@@ -174,21 +184,27 @@ MAKERS = {
     seed=st.integers(0, 2**32 - 1),
 )
 def test_random_chains_have_the_states_and_gradients_of_their_equations(  # noqa: PLR0913
-    hidden, kind, slope, per_neuron, learned, bias, reset, seed
+    hidden, recurrence, kind, slope, per_neuron, learned, bias, reset, seed
 ):
     """All layers' spikes and membranes are part of the loss."""
     torch.manual_seed(seed)
 
     def make_neurons(n):
         shape = (n,) if per_neuron else ()
-        return snn.Leaky(
-            beta=0.3 + 0.7 * torch.rand(shape),
-            threshold=0.5 + torch.rand(shape),
-            learn_beta=learned,
-            learn_threshold=learned,
-            reset_mechanism=reset,
-            spike_grad=MAKERS[kind](slope),
-        )
+        options = {
+            "beta": 0.3 + 0.7 * torch.rand(shape),
+            "threshold": 0.5 + torch.rand(shape),
+            "learn_beta": learned,
+            "learn_threshold": learned,
+            "reset_mechanism": reset,
+            "spike_grad": MAKERS[kind](slope),
+        }
+        if recurrence == "none":
+            return snn.Leaky(**options)
+        if recurrence == "all to all":
+            return snn.RLeaky(linear_features=n, **options)
+        v = torch.rand(()) if recurrence == "one for all" else torch.randn(n)
+        return snn.RLeaky(V=v, all_to_all=False, **options)
 
     chain = Chain([N_UNITS, *hidden, N_CLASSES], make_neurons, bias)
     fast = engine.compile(chain, strict=True)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from shd_engine.adaptive import AdaptiveLeaky, SEAdLIF
     from shd_engine.compiling import CompiledNetwork, compile
     from shd_engine.event_lists import EventLists
+    from shd_engine.learned_delays import LearnedDelays
     from shd_engine.network import ChannelConv1d, LayeredNetwork, LayerStates
     from shd_engine.scanning import scan
     from shd_engine.tracing import NotCompilableError
@@ -22,6 +23,7 @@ _MODULES = {
     "EventLists": "event_lists",
     "LayerStates": "network",
     "LayeredNetwork": "network",
+    "LearnedDelays": "learned_delays",
     "NotCompilableError": "tracing",
     "SEAdLIF": "adaptive",
     "compile": "compiling",
@@ -34,6 +36,7 @@ __all__ = [
     "EventLists",
     "LayerStates",
     "LayeredNetwork",
+    "LearnedDelays",
     "NotCompilableError",
     "SEAdLIF",
     "compile",

@@ -11,24 +11,25 @@ There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, 
 `torch.set_num_threads`. Nothing is set here, and no bit of a result depends on their number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
-from snntorch import Leaky
+from snntorch import Leaky, RLeaky
 from torch import nn
 from torch.nn import functional
 
 from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky
 from shd_engine.event_lists import Index, ReadsAsEvents, checked_utterances
+from shd_engine.learned_delays import LearnedDelays
 from shd_engine.network import (
-    ChannelConv1d,
     LayeredNetwork,
     Layers,
     LayerStates,
+    Weights,
     resets,
     unfamiliar_component,
     unfamiliar_layer,
@@ -60,11 +61,29 @@ def forward_backward(
     n_workers = workers_for(batch, layout, n_groups)
     results = new_results(batch, layout, n_groups, n_workers, layout.n_parameters)
     nothing = nothing_given(layout)
-    compute(kernels.work, batch, layout.pack(model), results, nothing, n_workers)
+    compute(batch, layout.pack(model), results, nothing, n_workers)
     # numpy adds row after row
-    for parameter, gradient in layout.gradients(model, results.gradients.sum(axis=0)):
-        parameter.grad = gradient
+    fill_gradients(model, layout.gradients(model, results.gradients.sum(axis=0)))
     return float(results.losses.mean()), torch.from_numpy(results.scores)
+
+
+def fill_gradients(model: Layered, gradients: Sequence[torch.Tensor]) -> None:
+    """Give parameters their gradients, also those of which weights are computed."""
+    computed = []
+    with torch.enable_grad():
+        tensors = trained(model)
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        if tensor.is_leaf:
+            tensor.grad = gradient
+        else:
+            computed.append((tensor, gradient))
+    if computed:
+        for fc, _ in model.layers:
+            if isinstance(fc, LearnedDelays):
+                for parameter in (fc.strength, fc.position, fc.width):
+                    parameter.grad = None
+        weights, errors = zip(*computed, strict=True)
+        torch.autograd.backward(weights, errors)
 
 
 def _kernels_know_the_loss(model: Layered, readout: str) -> bool:
@@ -72,10 +91,10 @@ def _kernels_know_the_loss(model: Layered, readout: str) -> bool:
     surrogates = [compiled_surrogate(lif.spike_grad) for _, lif in model.layers]
     last = model.layers[-1][1]
     # Its spikes matter to the membranes of the steps after them.
-    adapts = readout == "membrane" and isinstance(last, AdaptiveLeaky)
+    matter = readout == "membrane" and isinstance(last, AdaptiveLeaky | RLeaky)
     is_silent = LayeredNetwork.accumulates_only(last)
     kinds = [surrogate.kind for surrogate in (surrogates[:-1] if is_silent else surrogates)]
-    return kernels.GIVEN not in kinds and (is_silent or not adapts)
+    return kernels.GIVEN not in kinds and (is_silent or not matter)
 
 
 def _forward_backward_by_autograd(
@@ -102,7 +121,7 @@ def evaluate_batch(
     batch = batch_of(events, index)
     n_workers = workers_for(batch, layout, n_groups=len(index))
     results = new_results(batch, layout, len(index), n_workers)
-    compute(kernels.work, batch, layout.pack(model), results, nothing_given(layout), n_workers)
+    compute(batch, layout.pack(model), results, nothing_given(layout), n_workers)
     return torch.from_numpy(results.scores), torch.from_numpy(results.n_spikes)
 
 
@@ -125,19 +144,21 @@ class Run:
         self.batch = batch
         self.layout = ParameterLayout.of(model)
         self.network = self.layout.pack(model)
-        n_layers = len(model.layers)
-        self.recorded = range(n_layers) if hidden else range(n_layers - 1, n_layers)
+        layers = self.layout.layers
+        self.recorded = range(len(layers)) if hidden else range(len(layers) - 1, len(layers))
+        self.gives_derivatives = any(layer.surrogate == kernels.GIVEN for layer in layers)
+        first = 0 if hidden or self.gives_derivatives else len(layers) - 1
+        n_kept = self.layout.n_states(batch.n_steps, first)
         n_utterances = len(batch.utterances)
         n_workers = workers_for(batch, self.layout, n_utterances)
-        results = new_results(batch, self.layout, n_utterances, n_workers, keep_states=True)
-        nothing = nothing_given(self.layout)
-        compute(kernels.work, batch, self.network, results, nothing, n_workers)
-        self.states = results.states
+        results = new_results(batch, self.layout, n_utterances, n_workers, n_kept=n_kept)
+        compute(batch, self.network, results, nothing_given(self.layout), n_workers)
+        self.kept = results.kept
         self.is_silent = [LayeredNetwork.accumulates_only(lif) for _, lif in model.layers]
 
     def membranes(self, i: int) -> np.ndarray:
         """Return a layer's membranes, (batch, steps, neurons), a view."""
-        return self.layout.membranes(i, self.states, self.batch.n_steps)
+        return self.layout.membranes(i, self.kept, self.batch.n_steps)
 
     def recording(self) -> tuple[torch.Tensor, ...]:
         """Return spikes of the recorded layers, then their membranes, (steps, batch, neurons)."""
@@ -151,15 +172,15 @@ class Run:
             spks.append(torch.from_numpy((mem - threshold > 0).astype(np.float32)))
         return (*spks, *mems)
 
-    def gradients(self, errors: Errors) -> dict[torch.Tensor, torch.Tensor]:
-        """Return the gradients of a loss, given those with respect to `recording`."""
+    def gradients(self, errors: Errors) -> list[torch.Tensor]:
+        """Return the gradients of what is `trained`, given those with respect to `recording`."""
         layout = self.layout
         n_groups = groups_for(self.batch.utterances)
         n_workers = workers_for(self.batch, layout, n_groups)
         results = new_results(self.batch, layout, n_groups, n_workers, layout.n_parameters)
         given = self._given(errors)
-        compute(kernels.work_back, self.batch, self.network, results, given, n_workers)
-        return dict(layout.gradients(self.model, results.gradients.sum(axis=0)))
+        compute(self.batch, self.network, results, given, n_workers)
+        return layout.gradients(self.model, results.gradients.sum(axis=0))
 
     def _given(self, errors: Errors) -> kernels.Given:
         """Return gradients as the kernels read them; None if the loss doesn't depend on a state."""
@@ -179,16 +200,15 @@ class Run:
             memory=np.concatenate(parts),
             spk_at=at["spk"],
             mem_at=at["mem"],
-            states=self.states,
             derivatives=self._derivatives(),
         )
 
     def _derivatives(self) -> np.ndarray:
         """Return the derivatives of surrogates that the kernels don't know."""
         layers = self.layout.layers
-        if all(layer.surrogate != kernels.GIVEN for layer in layers):
+        if not self.gives_derivatives:
             return np.empty((0, 0), np.float32)
-        derivatives = aligned(*self.states.shape)
+        derivatives = aligned(*self.kept.shape)
         derivatives[:] = 0
         for i, (_, lif) in enumerate(self.model.layers):
             if layers[i].surrogate == kernels.GIVEN:
@@ -206,7 +226,6 @@ class _Recording(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: Run, *parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
         ctx.run = run
-        ctx.parameters = parameters
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*parameters)
         return run.recording()
@@ -215,7 +234,7 @@ class _Recording(torch.autograd.Function):
     def backward(ctx: Any, *errors: torch.Tensor | None) -> Errors:
         if ctx.saved_tensors:  # raises an error if one was changed in place
             gradients = ctx.run.gradients(errors)
-        return (None, *(gradients[parameter] for parameter in ctx.parameters))
+        return (None, *gradients)
 
 
 def checked_index(model: Layered, events: ReadsAsEvents, index: Index) -> np.ndarray:
@@ -270,7 +289,7 @@ def nothing_given(layout: ParameterLayout) -> kernels.Given:
     """Return that nothing is given from outside of the kernels."""
     nowhere = np.full(len(layout.layers), -1)
     nothing = np.empty((0, 0), np.float32)
-    return kernels.Given(nothing.ravel(), nowhere, nowhere, nothing, nothing)
+    return kernels.Given(nothing.ravel(), nowhere, nowhere, nothing)
 
 
 def groups_for(index: np.ndarray) -> int:
@@ -290,24 +309,22 @@ def new_results(
     n_groups: int,
     n_workers: int,
     n_parameters: int = 0,
-    keep_states: bool = False,
+    n_kept: int = 0,
 ) -> kernels.Results:
     """Return memory for the results of a batch."""
     n_utterances = len(batch.utterances)
-    n_kept = n_utterances if keep_states else n_workers
     return kernels.Results(
-        states=aligned(n_kept, layout.n_states(batch.n_steps)),
-        keeps_states=keep_states,
+        states=aligned(n_workers, layout.n_states(batch.n_steps)),
+        kept=aligned(n_utterances, n_kept),
         gradients=aligned(n_groups, n_parameters),
         losses=np.zeros(n_utterances),
         scores=np.zeros((n_utterances, layout.layers[-1].n_neurons), np.float32),
         n_spikes=np.empty((n_utterances, len(layout.layers)), np.int64),
-        is_valid=np.ones(n_utterances, np.bool_),  # `work_back` doesn't write it
+        is_valid=np.empty(n_utterances, np.bool_),
     )
 
 
 def compute(
-    work: Callable[..., None],
     batch: kernels.Batch,
     network: kernels.Network,
     results: kernels.Results,
@@ -315,7 +332,7 @@ def compute(
     n_workers: int,
 ) -> None:
     """Compute a batch, with several threads if it is worth them, and write the results."""
-    in_threads(work, n_workers, batch, network, results, given)
+    in_threads(kernels.work, n_workers, batch, network, results, given)
     if not results.is_valid.all():
         raise ValueError(
             "events: some are out of order, or outside of the grid of steps and units. Sort each "
@@ -335,7 +352,7 @@ def in_threads(work: Callable[..., None], n_workers: int, *arguments: Any) -> No
 
 
 # The classes of neurons that the compiled engine supports. Subclasses are refused.
-COMPILED_NEURONS = (Leaky, AdaptiveLeaky)
+COMPILED_NEURONS = (Leaky, RLeaky, AdaptiveLeaky)
 
 
 def unsupported(model: Layered) -> str | None:
@@ -362,13 +379,13 @@ def unsupported_layers(layers: Layers) -> str | None:
     return None
 
 
-def _unsupported_weights(i: int, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> str | None:
+def _unsupported_weights(i: int, fc: Weights, lif: Leaky) -> str | None:
     """Say what is unusual about the tensors of layer i, or about how it is called."""
-    if not isinstance(fc.weight, nn.Parameter):
+    if not isinstance(fc.weight, nn.Parameter) and not isinstance(fc, LearnedDelays):
         return f"fc{i} is not a plain Linear layer"
     if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
         return f"layer {i} has forward hooks"
-    tensors = [fc.weight, lif.beta, lif.threshold]
+    tensors = [fc.weight, lif.beta, lif.threshold, *lif.parameters()]
     if fc.bias is not None:
         tensors.append(fc.bias)
     if any(tensor._backward_hooks for tensor in tensors):
@@ -391,10 +408,24 @@ def _unsupported_weights(i: int, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> s
 def _unsupported_neurons(i: int, lif: Leaky) -> str | None:
     """Say which option of snntorch's neurons in layer i the kernels don't have."""
     # Leaky's attribute reset_mechanism can be changed later, but that changes nothing in it.
-    subtracts = lif.state_function.__func__ is Leaky._base_sub
+    subtracts = lif.state_function.__name__ == "_base_sub"
     if not lif.reset_delay or (resets(lif) and not subtracts):
         return f"lif{i} doesn't subtract its threshold one step after a spike"
+    if isinstance(lif, RLeaky):
+        if problem := unusual_recurrence(lif):
+            return f"lif{i} {problem}"
+        if LayeredNetwork.accumulates_only(lif):
+            return f"lif{i} has recurrent weights, but never spikes"
     return unusual_option(lif, f"lif{i}")
+
+
+def unusual_recurrence(lif: RLeaky) -> str | None:
+    """Say which recurrent weights no kernel has."""
+    if lif.all_to_all and type(lif.recurrent) is not nn.Linear:
+        return "has recurrent weights that are no nn.Linear"
+    if "forward" in vars(lif.recurrent) or lif.recurrent._forward_hooks:
+        return "has recurrent weights that were replaced"
+    return None
 
 
 def unusual_option(lif: Any, name: str) -> str | None:

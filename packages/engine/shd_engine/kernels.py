@@ -45,6 +45,10 @@ neuron goes from step to step beside ``mem``. Other layers pass over both functi
                                                                           v
       `add_to_adaptation`              adaptation of this step, fed by its membrane and spike
 
+**How neurons of a layer reach each other.** In a layer with recurrent weights, the spikes of a step
+are events that arrive one step later (`add_recurrent`). They have a matrix of their own, with a row
+for each neuron, and a transposed one for the way back (`recurrent_to_spikes`).
+
 **What is stored for the backward pass.** While an utterance is computed, its membranes stay in
 memory, all layers and all steps (`membranes`), and so do the event lists of all layers
 (`Workspace`). Nothing else is stored: a neuron has spiked where its membrane is above its
@@ -67,9 +71,10 @@ product of it::
 memory once for all of them. The result is ``spike_errors``, with a slot for each step of the block.
 
 **How a loss outside of the kernels is used.** `work` computes the cross-entropy itself, and takes
-each utterance forward and back at once. For any other loss, `work` keeps the membranes of all
-utterances, and `work_back` later gets the gradients of the loss with respect to spikes and
-membranes (`Given`). It finds the spikes again in the membranes, and does the same `backward`.
+each utterance forward and back at once. For any other loss, it is called twice. The first time, it
+keeps the membranes that the loss depends on. The second time, it gets the gradients of the loss
+with respect to spikes and membranes (`Given`), and takes each utterance forward again, and back.
+This takes less time than to keep all membranes in memory outside of the cache.
 
 **How the threads share the work.** Each thread calls `work` once. A batch is cut into groups of
 neighboring utterances. Thread number w of n takes the groups w, w + n, w + 2 n and so on, and adds
@@ -154,6 +159,8 @@ class Layer(NamedTuple):
     resets: int  # 1 if a spike subtracts the threshold, else 0
     learns_neurons: int  # 1 if betas or thresholds are learned, else 0
     adapts: int  # 1 if the neurons adapt, else 0
+    recurs: int  # 1 if the neurons have recurrent weights, else 0
+    recurrent_by_neuron_at: int  # index of the first of these in `Network.weights_by_neuron`
     slope: float  # by which the surrogate multiplies the distance from the threshold
     half_slope: float  # of atan: half of snntorch's alpha
 
@@ -168,7 +175,8 @@ class Network(NamedTuple):
     """A network as the kernels read it."""
 
     layers: np.ndarray  # (layers,) LAYER_DTYPE
-    delays: np.ndarray  # (copies,) steps by which each is late, layer after layer, int64
+    # (copies + 1,) steps by which each is late, layer after layer, int64; the last is of recurrence
+    delays: np.ndarray
     parameters: np.ndarray  # (parameters,) float32; see `parameter_layout.ParameterLayout`
     first_neurons: np.ndarray  # (inputs,) first neuron in a row of weights, int64; or empty
     weights_by_neuron: np.ndarray  # (weights,) float32: all layers but the first, row by neuron
@@ -182,16 +190,15 @@ class Batch(NamedTuple):
     offsets: np.ndarray  # (utterances of the data set + 1,) first event of each, int64
     utterances: np.ndarray  # (batch,) utterances in the batch, int64
     labels: np.ndarray  # (batch,) classes, int64; or empty if `has_labels` is False
-    has_labels: bool  # there is a backward pass
+    has_labels: bool  # the kernels compute the loss
     n_steps: int
 
 
 class Results(NamedTuple):
     """Where the kernels write what they compute."""
 
-    # membranes of all layers: (batch, ...) if `keeps_states`, else (threads, ...), float32
-    states: np.ndarray
-    keeps_states: bool  # of each utterance, not only of those that are being computed
+    states: np.ndarray  # (threads, ...) membranes of all layers of one utterance, float32
+    kept: np.ndarray  # (batch, ...) those of each utterance from some layer on, or none, float32
     # (groups, parameters) as the parameters lie, float32; (groups, 0) without a backward pass
     gradients: np.ndarray
     losses: np.ndarray  # (batch,) float64
@@ -213,8 +220,9 @@ class Given(NamedTuple):
     memory: np.ndarray
     spk_at: np.ndarray  # (layers,) index of a layer's first gradient of spikes, int64; -1 for none
     mem_at: np.ndarray  # (layers,) likewise of membranes
-    states: np.ndarray  # (batch, ...) membranes that `work` has kept, float32
-    derivatives: np.ndarray  # as `states`: those of surrogates that are GIVEN; or (0, 0)
+    # (batch, ...) float32, as the membranes of all layers lie: derivatives of surrogates that are
+    # GIVEN; or (0, 0)
+    derivatives: np.ndarray
 
 
 class LayerErrors(NamedTuple):
@@ -467,6 +475,20 @@ def neurons_of(layer, memory):
 
 
 @compiled
+def recurrent_of(layer, memory):
+    """Return the recurrent weights, (neurons, width), from neuron to neuron; or their gradients."""
+    at = layer.parameters_at + layer.n_inputs * layer.band + 3 * layer.width
+    return matrix(memory, at, layer.n_neurons if layer.recurs else 0, layer.width)
+
+
+@compiled
+def recurrent_by_neuron_of(layer, network):
+    """Return the recurrent weights, (width, width), by the neuron that they lead to."""
+    width = layer.width if layer.recurs else 0
+    return matrix(network.weights_by_neuron, layer.recurrent_by_neuron_at, width, width)
+
+
+@compiled
 def delays_of(layer, network):
     """Return by how many steps each copy of the events that go into a layer is late."""
     return network.delays[layer.delays_at : layer.delays_at + layer.n_copies]
@@ -528,10 +550,14 @@ def layer_forward(layer, network, events, mem, spiked, events_out):
             mem[row, j] = neurons[BIASES, j]
     delays = delays_of(layer, network)
     add_events(layer, weights, network.first_neurons, delays, events, mem)
+    recurrent = recurrent_of(layer, network.parameters)
     n_events = 0
     eights = spiked.view(np.uint64)  # not zero if any of eight neurons spikes
     for step in range(n_steps):
         row = step + 1
+        if layer.recurs and step > 0:  # what has spiked in the step before
+            first = events_out.starts[step - 1]
+            add_rows(recurrent, events_out.units, first, n_events, 0, mem, row, 0, width)
         if layer.adapts:
             subtract_adaptation(adaptation, mem, row)
         step_forward(layer, neurons, mem, row)
@@ -554,19 +580,6 @@ def list_spikes(spiked, eights, width, events_out, n_events):
                 events_out.units[n_events] = j
                 n_events += spiked[j]
     return n_events
-
-
-@compiled
-def list_spikes_again(layer, network, mem, spiked, events_out):
-    """List a layer's spikes from its membranes, as `layer_forward` has done."""
-    neurons = neurons_of(layer, network.parameters)
-    eights = spiked.view(np.uint64)
-    n_events = 0
-    for step in range(len(mem) - 2):
-        find_spikes(neurons, mem, step + 1, spiked)
-        events_out.starts[step] = n_events
-        n_events = list_spikes(spiked, eights, mem.shape[1], events_out, n_events)
-    events_out.starts[len(mem) - 2] = n_events
 
 
 # What a step does, forward and back. These functions take whole arrays and the number of the step's
@@ -720,6 +733,26 @@ def adaptation_to_spikes(neurons, d_fed, spike_errors, slot, total_slot):
 
 
 @compiled
+def recurrent_to_spikes(recurrent_by_neuron, mem, row, spike_errors, slot, total_slot):
+    """Write dL/dspk of a step with what comes back through the recurrent weights.
+
+    It does ``spike_errors[total_slot] = spike_errors[slot] + mem[row + 1] @ recurrent_by_neuron``.
+    """
+    width = mem.shape[1]
+    for j in range(width):
+        spike_errors[total_slot, j] = spike_errors[slot, j]
+    for k in range(0, width, 4):  # four rows at a time, so that a sum is read and written once
+        a0 = mem[row + 1, k]
+        a1 = mem[row + 1, k + 1]
+        a2 = mem[row + 1, k + 2]
+        a3 = mem[row + 1, k + 3]
+        for j in range(width):
+            first = a0 * recurrent_by_neuron[k, j] + a1 * recurrent_by_neuron[k + 1, j]
+            second = a2 * recurrent_by_neuron[k + 2, j] + a3 * recurrent_by_neuron[k + 3, j]
+            spike_errors[total_slot, j] += first + second
+
+
+@compiled
 def adaptation_to_membranes(neurons, mem, row, d_fed, d_neurons):
     """Add to the gradients in a row what comes back from the adaptation that the membranes fed.
 
@@ -817,7 +850,9 @@ def block_errors(next_layer, last_row, n_steps, next_errors, spike_errors):
 
 
 @compiled
-def layer_backward(layer, neurons, mem, output_error, errors, next_layer, d_neurons):
+def layer_backward(  # noqa: C901, PLR0913
+    layer, neurons, mem, output_error, errors, next_layer, recurrent_by_neuron, d_neurons
+):
     """Turn a layer's membranes into the gradients of its currents, in place.
 
     The gradient of a step's current I is that of its membrane U, because the current is added to
@@ -826,15 +861,16 @@ def layer_backward(layer, neurons, mem, output_error, errors, next_layer, d_neur
     copies of the spikes (`block_errors`). In the output layer it is `output_error` at all steps.
     If the layer learns betas or thresholds, `d_neurons` gets their gradients: what is subtracted at
     a reset is the threshold, and only the moment of the reset is detached. If it adapts, both
-    dL/dspk and g also get what comes back through the adaptation. And both get what `errors` gives.
+    dL/dspk and g also get what comes back through the adaptation; dL/dspk, what comes back through
+    recurrent weights. And both get what `errors` gives.
     """
     check_surrogate(layer.surrogate)
     n_steps = len(mem) - 2
     width = mem.shape[1]
     is_output = next_layer.n_neurons == 0
     next_errors = np.zeros((STEPS_PER_BLOCK, len(next_layer.weights)), np.float32)
-    # The slots of a block, and one for a step to which the adaptation adds something.
-    adapted_slot = STEPS_PER_BLOCK
+    # The slots of a block, and one for a step to which adaptation or recurrent weights add.
+    total_slot = STEPS_PER_BLOCK
     spike_errors = np.zeros((STEPS_PER_BLOCK + 1, width), np.float32)
     d_adaptation = np.zeros(width if layer.adapts else 0, np.float32)
     d_fed = np.empty(len(d_adaptation), np.float32)
@@ -852,8 +888,11 @@ def layer_backward(layer, neurons, mem, output_error, errors, next_layer, d_neur
         if layer.adapts:
             adaptation_back(neurons, mem, row, d_adaptation, d_fed)
             add_adaptation_gradients(neurons, mem, row, d_fed, d_neurons)
-            adaptation_to_spikes(neurons, d_fed, spike_errors, slot, adapted_slot)
-            slot = adapted_slot
+            adaptation_to_spikes(neurons, d_fed, spike_errors, slot, total_slot)
+            slot = total_slot
+        if layer.recurs:
+            recurrent_to_spikes(recurrent_by_neuron, mem, row, spike_errors, slot, total_slot)
+            slot = total_slot
         if layer.surrogate == GIVEN:
             step_back_given(neurons, mem, row, spike_errors, slot, errors)
         else:
@@ -867,13 +906,14 @@ def layer_backward(layer, neurons, mem, output_error, errors, next_layer, d_neur
 
 
 @compiled
-def add_weight_gradients(layer, first_neurons, delays, events, mem, space, d_weights):
+def add_weight_gradients(first_neurons, delays, events, mem, space, d_weights):
     """Add the gradients of a layer's weights: rows of ``mem`` at which a unit's events arrived."""
     n_steps = len(events.starts) - 1
+    band = d_weights.shape[1]
     n_units = len(d_weights) // len(delays)
     arrivals = space.arrivals
     sort_by_unit(events, n_units, space.unit_starts, arrivals)
-    is_banded = layer.band < layer.width
+    is_banded = band < mem.shape[1]
     for k in range(len(delays)):
         copy = d_weights[k * n_units : (k + 1) * n_units]
         later = mem[delays[k] :]  # its row r is the one at which this copy of an event arrives
@@ -883,7 +923,7 @@ def add_weight_gradients(layer, first_neurons, delays, events, mem, space, d_wei
             while end > first and arrivals[end - 1] + delays[k] > n_steps:
                 end -= 1  # this copy would arrive after the last step
             low = first_neurons[u] if is_banded else 0
-            add_rows(later, arrivals, first, end, low, copy, u, 0, layer.band)
+            add_rows(later, arrivals, first, end, low, copy, u, 0, band)
 
 
 @compiled
@@ -981,10 +1021,16 @@ def backward(b, network, state, space, given, gradients):
         neurons = neurons_of(layer, network.parameters)
         d_neurons = neurons_of(layer, gradients)
         errors = errors_of(i, b, layer, given, n_steps)
-        layer_backward(layer, neurons, mem, space.error, errors, next_layer, d_neurons)
-        d_weights = weights_of(layer, gradients)
+        by_neuron = recurrent_by_neuron_of(layer, network)
+        layer_backward(layer, neurons, mem, space.error, errors, next_layer, by_neuron, d_neurons)
         events = event_list(space, i)
-        add_weight_gradients(layer, network.first_neurons, delays, events, mem, space, d_weights)
+        d_weights = weights_of(layer, gradients)
+        add_weight_gradients(network.first_neurons, delays, events, mem, space, d_weights)
+        if layer.recurs:
+            events = event_list(space, i + 1)
+            delays = network.delays[len(network.delays) - 1 :]
+            d_weights = recurrent_of(layer, gradients)
+            add_weight_gradients(network.first_neurons, delays, events, mem, space, d_weights)
         # The current is the bias plus weights, so the bias's gradient is the sum over all steps.
         add_rows(mem, space.all_rows, 1, n_steps + 1, 0, d_neurons, BIASES, 0, layer.width)
 
@@ -997,7 +1043,7 @@ def new_workspace(batch, network):
     most_inputs = 0
     widest = 0
     for i in range(n_layers):
-        most_inputs = max(most_inputs, network.layers[i].n_inputs)
+        most_inputs = max(most_inputs, network.layers[i].n_inputs, network.layers[i].n_neurons)
         widest = max(widest, network.layers[i].width)
     most_events = n_steps * widest  # of a layer whose neurons all spike at every step
     for b in range(len(batch.utterances)):
@@ -1016,8 +1062,10 @@ def new_workspace(batch, network):
 
 @compiled
 def work(worker, n_workers, batch, network, results, given):
-    """Do one thread's share of a batch: take utterances forward, and back if there are labels."""
+    """Do one thread's share of a batch: take utterances forward, and back if there are errors."""
     space = new_workspace(batch, network)
+    space.error[:] = ZERO
+    state = results.states[worker]
     n_groups = len(results.gradients)
     n_utterances = len(batch.utterances)
     last_layer = network.layers[len(network.layers) - 1]
@@ -1025,44 +1073,23 @@ def work(worker, n_workers, batch, network, results, given):
         gradients = results.gradients[group]
         gradients[:] = ZERO
         for b in range(group * n_utterances // n_groups, (group + 1) * n_utterances // n_groups):
-            state = results.states[b if results.keeps_states else worker]
             forward(b, batch, network, state, space, results)
+            keep(state, results.kept[b])
             if batch.has_labels:
                 error = space.error
                 results.losses[b] = loss(results.scores[b], batch.labels[b], n_utterances, error)
                 if last_layer.surrogate == READOUT:
                     error /= np.float32(batch.n_steps)  # the scores are means over the steps
+            if len(gradients):
                 backward(b, network, state, space, given, gradients)
 
 
 @compiled
-def forward_again(b, batch, network, given, state, space):
-    """Bring back what `forward` has left for `backward`, from the membranes that were kept."""
-    layers = network.layers
-    n_units = layers[0].n_inputs // layers[0].n_copies
-    kept = given.states[b]
+def keep(state, kept):
+    """Copy the last of an utterance's membranes."""
+    first = len(state) - len(kept)
     for k in range(len(kept)):
-        state[k] = kept[k]
-    read_events(batch, b, n_units, event_list(space, 0))
-    for i in range(len(layers)):
-        mem = membranes(layers[i], batch.n_steps, state)
-        list_spikes_again(layers[i], network, mem, space.spiked, event_list(space, i + 1))
-
-
-@compiled
-def work_back(worker, n_workers, batch, network, results, given):
-    """Do one thread's share of a batch's backward pass, from the gradients that are given."""
-    space = new_workspace(batch, network)
-    space.error[:] = ZERO
-    state = results.states[worker]
-    n_groups = len(results.gradients)
-    n_utterances = len(batch.utterances)
-    for group in range(worker, n_groups, n_workers):
-        gradients = results.gradients[group]
-        gradients[:] = ZERO
-        for b in range(group * n_utterances // n_groups, (group + 1) * n_utterances // n_groups):
-            forward_again(b, batch, network, given, state, space)
-            backward(b, network, state, space, given, gradients)
+        kept[k] = state[first + k]
 
 
 @compiled

@@ -8,6 +8,8 @@ import snntorch as snn
 import torch
 from torch import nn
 
+from shd_engine.learned_delays import LearnedDelays
+
 State = tuple[torch.Tensor, ...]
 NEURON_FORM = (
     "A neuron follows snntorch's convention: reset_mem() returns its states, and "
@@ -148,7 +150,8 @@ def _check_shape(values: object, what: str, cur: torch.Tensor, called: str) -> N
     )
 
 
-Layers = Sequence[tuple[nn.Linear | ChannelConv1d, snn.Leaky]]
+Weights = nn.Linear | ChannelConv1d | LearnedDelays
+Layers = Sequence[tuple[Weights, snn.Leaky]]
 
 
 class Chain(NamedTuple):
@@ -174,8 +177,8 @@ class LayeredNetwork(nn.Module):
     Parameters
     ----------
     layers : sequence of (Module, Module)
-        Weights, `nn.Linear` or `ChannelConv1d`, and the neurons after them, which follow snntorch's
-        convention.
+        Weights, `nn.Linear`, `ChannelConv1d` or `LearnedDelays`, and the neurons after them, which
+        follow snntorch's convention.
     layer_delays : sequence of sequence of int, optional
         For each layer, the steps by which each copy of its inputs is late. Every copy has weights
         of its own. Default: one copy without a delay.
@@ -357,7 +360,7 @@ def unfamiliar_component(model: nn.Module, neurons: tuple[type, ...] = (snn.Leak
 def unfamiliar_layer(layers: Layers, neurons: tuple[type, ...]) -> str | None:
     """Say which module of some layers isn't one of this package's or of snntorch's own."""
     for i, (fc, lif) in enumerate(layers, start=1):
-        if type(fc) not in (nn.Linear, ChannelConv1d):
+        if type(fc) not in (nn.Linear, ChannelConv1d, LearnedDelays):
             return f"fc{i} is a {_class_name(fc)}, neither a plain Linear layer nor a ChannelConv1d"
         if type(lif) not in neurons:
             known = " or ".join(neuron.__name__ for neuron in neurons)

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from snntorch import Leaky
-from torch import nn
+from snntorch import Leaky, RLeaky
 
 from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky
@@ -24,7 +23,7 @@ from shd_engine.kernels import (
     UNROLLED_ROWS,
     Layer,
 )
-from shd_engine.network import Chain, ChannelConv1d, LayeredNetwork, WindowSizes, resets
+from shd_engine.network import Chain, ChannelConv1d, LayeredNetwork, Weights, WindowSizes, resets
 from shd_engine.surrogates import Compiled, compiled_surrogate
 
 Layered = Chain | LayeredNetwork
@@ -106,6 +105,12 @@ def _rows_of_neurons(layer: Layer) -> int:
     return 6 if layer.adapts else 3
 
 
+def _size_by_neuron(fc: Any, delays: tuple[int, ...], before: list[Layer]) -> int:
+    """Return how many numbers the second array has for a layer's weights; see `ParameterLayout`."""
+    n_rows = padded(len(delays) * fc.out_features, UNROLLED_ROWS)
+    return n_rows * before[-1].width if before else 0
+
+
 @dataclass(frozen=True)
 class ParameterLayout:
     """Where the parameters of a network lie in one long float32 array; gradients lie the same way.
@@ -132,10 +137,14 @@ class ParameterLayout:
             |      |      |holds |      | mem  | spk  |  |                         |
         ... +------+------+------+------+------+------+  +-------------------------+---
 
+    A layer with recurrent weights (`RLeaky`) has them after these rows, a row for each neuron that
+    they come from. If each neuron reaches only itself, all others in its row are zero.
+
     The backward pass needs the weights of all layers but the first in the other order, a row for
     each neuron: errors come from the neurons and go to the inputs. If copies of the spikes of the
     layer before arrive late, the rows for the second copy follow those for the first, and so on.
-    They lie in a second array::
+    They lie in a second array, recurrent weights after those of their layer, as a square of whole
+    rows and columns::
 
         second layer                                 third layer
         +-------------------------------------+      +---------------
@@ -183,7 +192,6 @@ class ParameterLayout:
             is_readout = i == n_layers - 1 and readout == "membrane"
             if is_readout or LayeredNetwork.accumulates_only(lif):
                 surrogate = Compiled(READOUT)
-            adapts = isinstance(lif, AdaptiveLeaky)
             layer = Layer(
                 n_inputs=fc.in_features,
                 n_copies=len(delays[i]),
@@ -197,23 +205,24 @@ class ParameterLayout:
                 surrogate=surrogate.kind,
                 resets=resets(lif),
                 learns_neurons=lif.beta.requires_grad or lif.threshold.requires_grad,
-                adapts=adapts,
+                adapts=isinstance(lif, AdaptiveLeaky),
+                recurs=isinstance(lif, RLeaky),
+                recurrent_by_neuron_at=by_neuron_at + _size_by_neuron(fc, delays[i], layers),
                 slope=surrogate.slope,
                 half_slope=surrogate.half_slope,
             )
-            if i:
-                n_rows = padded(layer.n_copies * layer.n_neurons, UNROLLED_ROWS)
-                by_neuron_at += n_rows * layers[-1].width
-            parameters_at += layer.n_inputs * band + _rows_of_neurons(layer) * width
+            by_neuron_at = layer.recurrent_by_neuron_at + layer.recurs * width * width
+            n_rows = _rows_of_neurons(layer) + layer.recurs * layer.n_neurons
+            parameters_at += layer.n_inputs * band + n_rows * width
             states_at += width
             delays_at += layer.n_copies
             layers.append(layer)
         return cls(tuple(layers), windows, delays, parameters_at, by_neuron_at)
 
-    def n_states(self, n_steps: int) -> int:
-        """Return how many numbers the membranes of one utterance take, in all layers."""
+    def n_states(self, n_steps: int, first: int = 0) -> int:
+        """Return how many numbers the membranes of one utterance take, from a layer on."""
         last = self.layers[-1]
-        return (last.states_at + last.width) * (n_steps + 2)
+        return (last.states_at + last.width - self.layers[first].states_at) * (n_steps + 2)
 
     def weights(self, i: int, memory: np.ndarray) -> np.ndarray:
         """Return a view of a layer's weights, (inputs, band), or of their gradients."""
@@ -228,11 +237,18 @@ class ParameterLayout:
         first = layer.parameters_at + layer.n_inputs * layer.band
         return memory[first : first + n_rows * layer.width].reshape(n_rows, layer.width)
 
+    def recurrent(self, i: int, memory: np.ndarray) -> np.ndarray:
+        """Return a view of a layer's recurrent weights, (neurons, width), or of their gradients."""
+        layer = self.layers[i]
+        first = layer.parameters_at + layer.n_inputs * layer.band + 3 * layer.width
+        end = first + layer.n_neurons * layer.width
+        return memory[first:end].reshape(layer.n_neurons, layer.width)
+
     def membranes(self, i: int, states: np.ndarray, n_steps: int) -> np.ndarray:
-        """Return a view of a layer's membranes at all steps."""
+        """Return a view of a layer's membranes at all steps; `states` ends with the last layer."""
         layer = self.layers[i]
         n_rows = n_steps + 2
-        first = layer.states_at * n_rows
+        first = states.shape[1] - self.n_states(n_steps, i)
         rows = states[:, first : first + layer.width * n_rows].reshape(-1, n_rows, layer.width)
         return rows[:, 1:-1, : layer.n_neurons]
 
@@ -265,12 +281,20 @@ class ParameterLayout:
                 neurons[FROM_MEM, :n] = lif.from_mem.detach().clamp(min=0).numpy()
                 if self.layers[i].surrogate != READOUT:  # which never spikes
                     neurons[FROM_SPK, :n] = lif.from_spk.detach().clamp(min=0).numpy()
+            if isinstance(lif, RLeaky):
+                weight_between, bias_between = _recurrent_weight(lif, n)
+                self.recurrent(i, parameters)[:, :n] = weight_between.T
+                neurons[BIASES, :n] += bias_between
+                layer = self.layers[i]
+                end = layer.recurrent_by_neuron_at + layer.width**2
+                square = weights_by_neuron[layer.recurrent_by_neuron_at : end]
+                square.reshape(layer.width, layer.width)[:n, :n] = weight_between
             if i:
                 self._pack_by_neuron(i, weight, weights_by_neuron)
         no_windows = np.empty(0, np.int64)
         return kernels.Network(
             layers=np.array(list(self.layers), kernels.LAYER_DTYPE),
-            delays=np.concatenate(self.delays, dtype=np.int64),
+            delays=np.concatenate([*self.delays, (1,)], dtype=np.int64),
             parameters=parameters,
             first_neurons=no_windows if self.windows is None else self.windows.first_neurons,
             weights_by_neuron=weights_by_neuron,
@@ -288,21 +312,25 @@ class ParameterLayout:
         by_copy = weight.reshape(layer.n_neurons, layer.n_copies, before.n_neurons)
         rows[:, :, : before.n_neurons] = by_copy.transpose(1, 0, 2)
 
-    def gradients(
-        self, model: Layered, memory: np.ndarray
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Return the parameters that are trained, as in `trained`, and their gradients."""
+    def gradients(self, model: Layered, memory: np.ndarray) -> list[torch.Tensor]:
+        """Return the gradients of the parameters that are trained, in the order of `trained`."""
+        found = []
         for i, (fc, lif) in enumerate(model.layers):
             d_neurons = self.neurons(i, memory)[:, : self.layers[i].n_neurons]
             d_weight, d_bias = self._layer_gradients(i, fc, memory)
-            if fc.weight.requires_grad:
-                yield fc.weight, torch.from_numpy(d_weight)
+            weights = [each for name, each in fc.named_parameters() if name != "bias"]
+            if any(each.requires_grad for each in weights):
+                found.append(torch.from_numpy(d_weight))
             if fc.bias is not None and fc.bias.requires_grad:
-                yield fc.bias, torch.tensor(d_bias)
-            yield from _neuron_gradients(lif, d_neurons)
+                found.append(torch.tensor(d_bias))
+            found += _neuron_gradients(lif, d_neurons)
+            if isinstance(lif, RLeaky):
+                d_recurrent = self.recurrent(i, memory)[:, : fc.out_features].T
+                found += _recurrent_gradients(lif, d_recurrent, d_bias)
+        return found
 
     def _layer_gradients(
-        self, i: int, fc: nn.Linear | ChannelConv1d, gradients: np.ndarray
+        self, i: int, fc: Weights, gradients: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the gradients of a layer's weight and bias, shaped as these are."""
         n = self.layers[i].n_neurons
@@ -319,22 +347,45 @@ class ParameterLayout:
         return np.ascontiguousarray(by_input.T), d_bias.reshape(-1, len(fc.weight)).sum(0)
 
 
-def _neuron_gradients(
-    lif: Leaky, d_neurons: np.ndarray
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _neuron_gradients(lif: Leaky, d_neurons: np.ndarray) -> Iterator[torch.Tensor]:
     """Return what neurons learn; if they share a beta or threshold, its gradient is the sum."""
     if lif.beta.requires_grad:
         beta = lif.beta.detach()
         is_inside = (beta >= 0) & (beta <= 1)  # outside, the clamp to 0..1 lets no gradient through
-        yield lif.beta, torch.from_numpy(d_neurons[BETAS]).sum_to_size(beta.shape) * is_inside
+        yield torch.from_numpy(d_neurons[BETAS]).sum_to_size(beta.shape) * is_inside
     if lif.threshold.requires_grad:
         d_threshold = torch.from_numpy(d_neurons[THRESHOLDS])
-        yield lif.threshold, d_threshold.sum_to_size(lif.threshold.shape).clone()
+        yield d_threshold.sum_to_size(lif.threshold.shape).clone()
     if isinstance(lif, AdaptiveLeaky):
         for weight, row in ((lif.from_mem, FROM_MEM), (lif.from_spk, FROM_SPK)):
             if weight.requires_grad:
                 counts = weight.detach() >= 0  # below, the clamp to 0 lets no gradient through
-                yield weight, torch.from_numpy(d_neurons[row]) * counts
+                yield torch.from_numpy(d_neurons[row]) * counts
+
+
+def _recurrent_weight(lif: RLeaky, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return recurrent weights as a matrix (to, from) and their biases."""
+    if not lif.all_to_all:
+        diagonal = np.broadcast_to(lif.recurrent.V.detach().numpy(), n)
+        return np.diag(diagonal), np.zeros(n, np.float32)
+    bias = lif.recurrent.bias
+    no_bias = np.zeros(n, np.float32)
+    return lif.recurrent.weight.detach().numpy(), no_bias if bias is None else bias.detach().numpy()
+
+
+def _recurrent_gradients(
+    lif: RLeaky, d_weight: np.ndarray, d_bias: np.ndarray
+) -> Iterator[torch.Tensor]:
+    """Return what a layer's recurrent weights and biases learn; the biases are in all steps."""
+    if lif.all_to_all:
+        found = {"weight": torch.tensor(d_weight), "bias": torch.tensor(d_bias)}
+    else:
+        v = lif.recurrent.V
+        found = {"V": torch.tensor(d_weight.diagonal()).sum_to_size(v.shape).clone()}
+    for name, gradient in found.items():
+        parameter = getattr(lif.recurrent, name)
+        if parameter is not None and parameter.requires_grad:
+            yield gradient
 
 
 def trained(model: Layered) -> list[torch.Tensor]:
@@ -344,4 +395,6 @@ def trained(model: Layered) -> list[torch.Tensor]:
         tensors += [fc.weight, fc.bias, lif.beta, lif.threshold]
         if isinstance(lif, AdaptiveLeaky):
             tensors += [lif.from_mem, lif.from_spk]
+        if isinstance(lif, RLeaky):
+            tensors += lif.recurrent.parameters()
     return [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]

@@ -15,7 +15,12 @@ from torch.autograd.function import once_differentiable
 
 from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky, SEAdLIF
-from shd_engine.compiled_engine import WORTH_A_THREAD, in_threads, unusual_option
+from shd_engine.compiled_engine import (
+    WORTH_A_THREAD,
+    in_threads,
+    unusual_option,
+    unusual_recurrence,
+)
 from shd_engine.surrogates import SpikeGrad, compiled_surrogate, derivative_at
 
 NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, AdaptiveLeaky, SEAdLIF)
@@ -70,10 +75,10 @@ def _unsupported(currents: torch.Tensor, neuron: Any) -> str | None:
     if type(neuron) not in NEURONS:
         known = ", ".join(known.__name__ for known in NEURONS)
         return f"its neuron is {type(neuron).__name__}, none of {known}"
-    if isinstance(neuron, snn.RLeaky) and neuron.all_to_all:
-        if type(neuron.recurrent) is not torch.nn.Linear:
-            return "its recurrent weights are no nn.Linear"
-        if currents.shape[2:] != (neuron.recurrent.in_features,):
+    if isinstance(neuron, snn.RLeaky):
+        if problem := unusual_recurrence(neuron):
+            return f"its neuron {problem}"
+        if neuron.all_to_all and currents.shape[2:] != (neuron.recurrent.in_features,):
             return (
                 f"it has {neuron.recurrent.in_features} recurrent neurons, but currents of shape "
                 f"{tuple(currents.shape)}"

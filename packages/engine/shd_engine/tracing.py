@@ -17,7 +17,7 @@ from shd_engine.adaptive import AdaptiveLeaky
 from shd_engine.network import ChannelConv1d, Layers
 
 WEIGHTS = (nn.Linear, ChannelConv1d)
-NEURONS = (snn.Leaky, AdaptiveLeaky)
+NEURONS = (snn.Leaky, snn.RLeaky, AdaptiveLeaky)
 N_STEPS = 5  # of the traced input, if the module doesn't have a number of its own
 BATCH = 3
 MANY_STEPS = 2000  # enough for a loop over a fixed number of steps
@@ -88,7 +88,7 @@ def watched(  # noqa: C901
     def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
         given = [value for value in (*args, *kwargs.values()) if value is not None]
         if isinstance(module, NEURONS):
-            states[module] = tuple(given[1:]) or (module.get_buffer("mem"),)
+            states[module] = tuple(given[1:]) or own_states(module)
 
     def after(module: nn.Module, args: tuple, kwargs: dict, out: Any) -> Any:
         x = (*args, *kwargs.values())[0]
@@ -98,13 +98,18 @@ def watched(  # noqa: C901
             calls.append(Call(module, x, (), out, ()))
             return out
         spk, *rest = out if isinstance(out, tuple) else (out,)
-        calls.append(Call(module, x, states[module], spk, (*rest[:-1], module.get_buffer("mem"))))
+        left = own_states(module) if isinstance(module, snn.RLeaky) else (*rest[:-1], module.mem)
+        calls.append(Call(module, x, states[module], spk, left))
         return None
+
+    def own_states(module: nn.Module) -> tuple[torch.Tensor, ...]:
+        names_of_states = ("spk", "mem") if isinstance(module, snn.RLeaky) else ("mem",)
+        return tuple(module.get_buffer(name) for name in names_of_states)
 
     def refuse(module: nn.Module, *_: Any) -> None:
         raise NotCompilableError(
             f"its forward calls {names[module]}, a {type(module).__name__}. Only nn.Linear, "
-            "snn.Leaky and this package's layers can be compiled"
+            "snn.Leaky, snn.RLeaky and this package's layers can be compiled"
         )
 
     handles = []
@@ -123,9 +128,17 @@ def watched(  # noqa: C901
             handle.remove()
 
 
+def outside_neurons(model: nn.Module) -> dict[nn.Module, str]:
+    """Return a module's submodules and their names, without recurrent weights within neurons."""
+    inside = {
+        each for lif in model.modules() if isinstance(lif, NEURONS) for each in lif.children()
+    }
+    return {module: name for name, module in model.named_modules() if module not in inside}
+
+
 def trace(model: nn.Module, x: torch.Tensor, is_batch_first: bool, noise: float = 0.0) -> Traced:
     """Run a module's forward, and check that its layers form a chain over the steps of x."""
-    names = {module: name for name, module in model.named_modules()}
+    names = outside_neurons(model)
     with watched(model, names, noise) as calls:
         out = model(x)
     by_module: dict[nn.Module, list[Call]] = {}
@@ -203,7 +216,7 @@ def _check_neurons(calls: list[Call], currents: list[torch.Tensor], name: str, f
 
 def find_chain(model: nn.Module) -> tuple[Layers, Form]:
     """Return the layers of a module, and what it expects and returns."""
-    weights = [module for module in model.modules() if isinstance(module, WEIGHTS)]
+    weights = [module for module in outside_neurons(model) if isinstance(module, WEIGHTS)]
     neurons = [module for module in model.modules() if isinstance(module, NEURONS)]
     if not weights or not neurons:
         raise NotCompilableError("it has no nn.Linear, or no snn.Leaky")
@@ -271,7 +284,7 @@ def _layout_of_a_long_loop(model: nn.Module, n_units: int) -> tuple[bool, int]:
 
 def _count_calls(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, int]:
     """Return how often the neurons that are called first are called, and with which batch."""
-    names = {module: name for name, module in model.named_modules()}
+    names = outside_neurons(model)
     try:
         with torch.no_grad(), watched(model, names, 0) as calls:
             model(torch.rand(*shape) + 0.5)

@@ -1,4 +1,6 @@
-"""The figures of notebook 5: the search for a recipe, its finalists, and single settings."""
+"""The figures of notebook 5: recipes with their accuracies, and what luck looks like."""
+
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,72 +8,151 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shd_helpers.figures.style import legend_above, legend_beside
+from shd_course.figures.controls import explore
+from shd_helpers.figures.style import INK, TITLE
 
-MARKERS = "osD^v"
+MARKERS = "osD^v>"
 VALIDATED_ON = {"utterances": "random utterances", "speakers": "two unseen speakers"}
+STEP_MS = 3  # of `beta`
+N_DRAWN = 4000  # searches whose luck is averaged
 
 
-def search(accuracies: pd.DataFrame) -> Figure:
-    """Draw the accuracy of each recipe at each input, one row for each recipe.
+def settings(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the settings of each recipe, with names that can be read.
 
-    The accuracies are in percent, indexed by recipe, with a column for each input.
+    `runs` has the columns `recipe`, `slope`, `beta`, `lr`, `batch_size` and `lr_step`.
+    """
+    recipes = runs.drop_duplicates("recipe").set_index("recipe")
+    columns = {
+        "slope": recipes.slope.map("{:.3g}".format),
+        "time constant (ms)": (-STEP_MS / np.log(recipes.beta)).map("{:.0f}".format),
+        "learning rate": recipes.lr.map("{:.4f}".format),
+        "batch": recipes.batch_size.astype(int),
+        "halved after (epochs)": recipes.lr_step.astype(int),
+    }
+    return pd.DataFrame(columns)
+
+
+def search(recipes: pd.DataFrame, accuracies: pd.DataFrame, guess: str | None = None) -> Figure:
+    """Draw the accuracy of each recipe at each input, beside the recipe's settings.
+
+    `recipes` is from `settings`. The accuracies are in percent, indexed by recipe, with a column
+    for each input. The row of the recipe that the reader guessed is marked.
     """
     order = accuracies.mean(axis=1).sort_values().index
+    rows = np.arange(len(order))
+    shown = recipes.loc[order]
+    size = (11, 0.32 * len(order) + 1.6)
+    figure, (left, right) = plt.subplots(1, 2, figsize=size, sharey=True)
+    ranks = shown.astype(float).rank(pct=True)
+    left.imshow(ranks, cmap="Greys", vmin=0.2, vmax=3, origin="lower")
+    for row, values in enumerate(shown.to_numpy()):
+        for column, value in enumerate(values):
+            left.text(column, row, value, ha="center", va="center", color=INK)
+    left.set_xticks(range(len(shown.columns)), [name.replace(" ", "\n", 1) for name in shown])
+    left.set_yticks(rows, order)
+    left.set_ylabel("recipe")
+    left.tick_params(length=0)
+    left.grid(False)
     ordered = accuracies.loc[order]
-    figure, axis = plt.subplots(figsize=(9, 5))
-    axis.hlines(order, ordered.min(axis=1), ordered.max(axis=1), color="0.75", linewidth=1)
+    right.hlines(rows, ordered.min(axis=1), ordered.max(axis=1), color="0.75", linewidth=1)
     for i, (name, values) in enumerate(ordered.items()):
-        axis.plot(
-            values, order, MARKERS[i], label=name, color=f"C{i}", markerfacecolor="none", mew=1.5
+        look = {"color": f"C{i}", "mfc": "none", "mew": 1.5}
+        right.plot(values, rows, MARKERS[i], label=name, **look)
+    if guess:
+        right.axhspan(*(rows[order == guess] + [-0.5, 0.5]), color="C1", alpha=0.3)
+    right.set_xlabel("validation accuracy (%)")
+    right.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
+    return figure
+
+
+def two_seeds(panels: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw the accuracies of two runs that differ in their seed alone, for each learning rate.
+
+    Each panel has a title and runs with `lr`, `seed` and `validation_accuracy`.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(10, 3.8), sharey=True)
+    for axis, (title, runs) in zip(axes, panels.items(), strict=True):
+        table = 100 * runs.pivot(index="lr", columns="seed", values="validation_accuracy")
+        places = range(len(table))
+        axis.vlines(places, table.min(axis=1), table.max(axis=1), color="0.75", linewidth=1)
+        for i, (seed, values) in enumerate(table.items()):
+            filling = f"C{i}" if i == 0 else "white"
+            look = {"color": f"C{i}", "mfc": filling, "ms": 8}
+            axis.plot(places, values, MARKERS[i], label=f"seed {seed}", **look)
+        axis.set_xticks(places, [f"{rate:g}" for rate in table.index])
+        axis.set(xlabel="learning rate", title=title)
+        axis.margins(x=0.2)
+    axes[0].set_ylabel("validation accuracy (%)")
+    axes[0].legend(loc="lower right")
+    return figure
+
+
+def mean_luck(n_recipes: int, spread: float) -> float:
+    """Return by how much the best of equally good recipes looks too good, on average.
+
+    `spread` is the standard deviation over seeds.
+    """
+    drawn = np.random.default_rng(0).normal(0, spread, (N_DRAWN, n_recipes))
+    return float(drawn.max(axis=1).mean())
+
+
+def luck(spread: float) -> Figure | None:
+    """Let the reader search among recipes that are equally good, and run the best one again.
+
+    Parameters
+    ----------
+    spread : float
+        Standard deviation of accuracy over seeds, in percentage points.
+
+    Returns
+    -------
+    Figure or None
+        As `explore` does.
+    """
+    figure, axis = plt.subplots(figsize=(9, 3))
+
+    def update(recipes: int = 16, search: int = 1) -> str:
+        first, again = np.random.default_rng(search).normal(0, spread, (2, recipes))
+        best = first.argmax()
+        axis.clear()
+        axis.plot(first, np.ones(recipes), "o", color="0.6", mfc="none", label="a recipe")
+        axis.plot(again, np.zeros(recipes), "o", color="0.6", mfc="none")
+        ends = [first[best], again[best]]
+        axis.plot(ends, [1, 0], "-", color="C0", marker="D", ms=8, label="the search's best")
+        mean = mean_luck(recipes, spread)
+        axis.axvline(mean, color="C1", linestyle="--", label="the best, on average")
+        axis.axvline(0, color=INK, linestyle=":", label="true accuracy of all")
+        axis.set_yticks([1, 0], ["in the search", "with another seed"])
+        axis.set(ylim=(-0.5, 1.5), xlim=(-4 * spread, 4 * spread))
+        axis.set_xlabel("measured minus true accuracy (percentage points)")
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
+        line = (
+            f"The best of {recipes} equal recipes looks {ends[0]:.1f} percentage points too good "
+            f"(on average {mean:.1f})"
         )
-    axis.set(xlabel="validation accuracy (%)", ylabel="recipe")
-    legend_beside(axis)
-    return figure
+        figure.suptitle(line, **TITLE)
+        return f"{line}; with another seed: {ends[1]:+.1f}"
+
+    return explore(figure, update, recipes=(1, 64), search=(1, 20))
 
 
-def finalists(again: pd.DataFrame, before: pd.Series) -> Figure:
-    """Draw each finalist's accuracy in the search beside its accuracy with new seeds.
+def slopes(accuracies: pd.DataFrame) -> Figure:
+    """Draw accuracy over the slope of each surrogate, for two ways to validate.
 
-    Both are indexed by input and recipe: `again` from `summarize`, `before` in percent.
+    The table is from `summarize`, indexed by what validated (`utterances` or `speakers`),
+    surrogate and slope.
     """
-    y = np.arange(len(again))[::-1]
-    figure, axis = plt.subplots(figsize=(9, 5))
-    axis.hlines(y, again.validation, before, color="0.7", linewidth=1)
-    axis.plot(before, y, "D", mfc="none", color="C1", label="in the search, one seed")
-    axis.errorbar(
-        again.validation,
-        y,
-        xerr=again.validation_ci95,
-        fmt="o",
-        capsize=3,
-        color="C0",
-        label="again, two new seeds",
-    )
-    axis.set_yticks(y, [", ".join(index) for index in again.index])
-    axis.set(xlabel="validation accuracy (%), ± 95 % over seeds, pooled", ylabel="input, recipe")
-    legend_above(axis)
-    return figure
-
-
-def single_settings(rates: pd.DataFrame, slopes: pd.DataFrame) -> Figure:
-    """Draw accuracy over the learning rate, and over the slope for two ways to validate.
-
-    Both tables are from `summarize`. `rates` is indexed by learning rate and epochs, `slopes` by
-    what validated (`utterances` or `speakers`), surrogate and slope.
-    """
-    figure, axes = plt.subplots(1, 3, figsize=(12, 4), sharey=True)
-    for i, epochs in enumerate(rates.index.unique("epochs")):
-        _draw_line(axes[0], rates.xs(epochs, level="epochs"), f"{epochs} epochs", i)
-    axes[0].set(xlabel="learning rate", ylabel="validation accuracy (%)")
-    for axis, (validated_on, title) in zip(axes[1:], VALIDATED_ON.items(), strict=True):
-        of_panel = slopes.loc[validated_on]
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True)
+    for axis, (validated_on, title) in zip(axes, VALIDATED_ON.items(), strict=True):
+        of_panel = accuracies.loc[validated_on]
         for i, name in enumerate(("fast_sigmoid", "atan", "sigmoid")):
             _draw_line(axis, of_panel.loc[name], name, i)
+        axis.axhline(10, color="0.6", linewidth=0.8, linestyle=":")
         axis.set(xlabel="slope (alpha of atan)", title=title)
-    axes[0].set(title=VALIDATED_ON["speakers"], ylim=(0, 102))
-    axes[0].legend(loc="lower left")
-    axes[2].legend(loc="upper right")
+    axes[0].set(ylim=(0, 102), ylabel="validation accuracy (%)")
+    axes[0].annotate("guessing", (0.5, 11), color="0.3")
+    axes[1].legend(loc="upper right")
     return figure
 
 

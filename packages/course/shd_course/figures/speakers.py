@@ -10,7 +10,7 @@ from scipy import stats
 
 from shd_corpus.shd_file import Utterances
 from shd_course.figures.controls import explore
-from shd_course.figures.plots import CHANNEL
+from shd_course.figures.spike_axes import CHANNEL
 from shd_helpers.figures.style import DOT, INK, TITLE, legend_above, save
 
 PEOPLE = "data: Speech Commands, 1,435 people in five folds"

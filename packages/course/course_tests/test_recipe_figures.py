@@ -1,0 +1,107 @@
+"""Figures of notebook 5 draw the numbers that they are given, and are legible."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import integrate, stats
+
+from shd_course.figures import recipes
+from shd_helpers.figures import style
+from tests.overlaps import overlaps, same_in_gray, unlabeled
+
+NAMES = [f"p{i:02d}" for i in range(16)]
+RUNS = pd.DataFrame(
+    {
+        "recipe": NAMES,
+        "slope": np.geomspace(0.5, 32, 16),
+        "beta": np.linspace(0.8, 0.99, 16),
+        "lr": np.geomspace(2.5e-4, 8e-3, 16),
+        "batch_size": 128,
+        "lr_step": np.arange(5, 21),
+    }
+)
+ACCURACIES = pd.DataFrame(
+    np.random.default_rng(1).uniform(10, 75, (16, 5)), NAMES, [f"input {i}" for i in range(5)]
+)
+RATES = pd.DataFrame(
+    {
+        "lr": [0.001, 0.002] * 2,
+        "seed": [0, 0, 1, 1],
+        "validation_accuracy": [0.5, 0.6, 0.7, 0.55],
+    }
+)
+
+
+def of_slopes():
+    """Return made-up means of validation accuracy, as `summarize` does."""
+    levels = [["utterances", "speakers"], ["fast_sigmoid", "atan", "sigmoid"], [0.5, 2.0, 25.0]]
+    index = pd.MultiIndex.from_product(levels).sort_values()
+    values = np.linspace(20, 60, len(index))
+    return pd.DataFrame({"validation": values, "validation_ci95": 5.0}, index=index)
+
+
+CASES = {
+    "search": lambda: recipes.search(recipes.settings(RUNS), ACCURACIES, "p03"),
+    "two_seeds": lambda: recipes.two_seeds({"one data set": RATES, "another one": RATES}),
+    "luck": lambda: recipes.luck(3.4),
+    "slopes": lambda: recipes.slopes(of_slopes()),
+}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_figure_is_legible_as_it_is_saved(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "img_dir", lambda: tmp_path)
+    figure = CASES[name]()
+    assert overlaps(figure, lambda: style.save(figure, name, "data: a name", "A message")) == []
+    assert plt.get_fignums() == [], "an open figure is shown once more at the end of a cell"
+    assert unlabeled(figure) == [] and same_in_gray(figure) == []
+
+
+def test_settings_are_those_of_the_recipe():
+    found = recipes.settings(RUNS.assign(beta=0.95))
+    assert found.loc["p00"].tolist() == ["0.5", "58", "0.0003", 128, 5]
+
+
+def test_recipes_are_ordered_by_their_mean_with_settings_beside_them():
+    left, right = recipes.search(recipes.settings(RUNS), ACCURACIES, "p03").axes
+    order = ACCURACIES.mean(axis=1).sort_values().index
+    assert [text.get_text() for text in left.get_yticklabels()] == [*order]
+    slopes = [text.get_text() for text in left.texts if text.get_position()[0] == 0]
+    assert slopes == [f"{value:.3g}" for value in RUNS.set_index("recipe").slope[order]]
+    drawn = {line.get_label(): line.get_xdata() for line in right.lines}
+    for name in ACCURACIES:
+        np.testing.assert_array_equal(drawn[name], ACCURACIES[name][order])
+    (marked,) = right.patches
+    assert marked.get_y() == order.get_loc("p03") - 0.5 and marked.get_height() == 1
+
+
+def test_seeds_of_a_learning_rate_are_drawn_together():
+    axis, _ = recipes.two_seeds({"one data set": RATES, "another one": RATES}).axes
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in axis.lines}
+    assert drawn == {"seed 0": [50, 60], "seed 1": pytest.approx([70, 55])}
+
+
+@pytest.mark.parametrize("n_recipes", [1, 6, 16])
+def test_mean_luck_is_the_expected_largest_of_normal_numbers(n_recipes):
+    def density(z):
+        return n_recipes * z * stats.norm.pdf(z) * stats.norm.cdf(z) ** (n_recipes - 1)
+
+    expected, _ = integrate.quad(density, -8, 8)
+    assert recipes.mean_luck(n_recipes, 3.4) == pytest.approx(3.4 * expected, abs=0.1)
+
+
+def test_the_best_of_the_search_is_run_again(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(recipes, "explore", lambda figure, update, **_: seen.update(update=update))
+    recipes.luck(3.4)
+    line = seen["update"](5, 7)
+    first, again = np.random.default_rng(7).normal(0, 3.4, (2, 5))
+    assert f"looks {first.max():.1f} percentage points too good" in line
+    assert line.endswith(f"{again[first.argmax()]:+.1f}")
