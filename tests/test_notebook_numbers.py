@@ -63,12 +63,13 @@ def test_what_notebook_7_says_of_the_twelve_speakers(accuracies):
     ten = mean_over_seeds[mean_over_seeds.speaker.isin(nested.index)].assign(seed=0)
     found = contrasts(ten, [("small", "study")], UNSEEN).iloc[0]
     assert found["mean"] > found.ci95 and len(nested) == 10
-    assert f"*small* is {found['mean']:.1f} ± {found.ci95:.1f} more accurate (*shown*" in SEVEN
+    lead = f"{found['mean']:.1f} ± {found.ci95:.1f} percentage points"
+    assert f"*small* is {lead} more accurate (*shown*" in SEVEN
     mean, half = interval(100 * nested.to_frame().to_numpy())
     worst = f"{100 * nested[2]:.0f} % for speaker 2"
     assert f"*Nested* reaches {mean:.1f} ± {half:.1f} %, and {worst}" in SEVEN
     assert by_speaker.study.idxmin() == nested.idxmin() == 2 != by_speaker.small.idxmin()
-    assert "worst for two of the three networks" in SEVEN
+    assert "the hardest for two of the three networks" in SEVEN
 
 
 def test_what_notebook_7_says_small_needs():
@@ -86,7 +87,7 @@ def test_what_notebook_7_says_of_the_digits_of_speaker_2():
     wrong = answers[answers.label != answers.predicted]
     most = wrong.groupby(["label", "predicted"]).size().sort_values().index[-3:]
     assert {*most} == {("two", "three"), ("one", "nine"), ("nine", "one")}
-    assert "many a *two* for *three*, and mixes up *one* and *nine*" in SEVEN
+    assert "often classifies *two* as *three*, and confuses *one* with *nine*" in SEVEN
 
 
 def test_what_notebook_8_says_of_rounding():
@@ -133,4 +134,4 @@ def test_what_notebook_8_says_of_disturbances():
     assert of_study.seed.nunique() == 1
     after = 100 * of_study.groupby("kind").accuracy.mean()
     fires, mended = after["firing neurons"], after["firing neurons, switched off"]
-    assert f"brings accuracy back from {fires:.0f} to {mended:.0f} % (one seed)" in EIGHT
+    assert f"brings its accuracy back from {fires:.0f} to {mended:.0f} % (one seed)" in EIGHT

@@ -59,8 +59,8 @@ def test_what_is_drawn_is_what_the_broken_circuit_answers(study, monkeypatch):
     monkeypatch.setattr(
         circuits, "explore", lambda figure, update, **_: seen.update(figure=figure, update=update)
     )
-    circuits.break_a_weight(circuit, utterances, names, "one", 46, 6)
-    line = seen["update"](utterance="4: three")
+    circuits.break_a_weight(circuit, utterances, names, "one", 46, bit=6, shown=3)
+    line = seen["update"]()
     votes = intact.copy()
     votes[:, 1] = votes_of(circuit, hidden, 1, 70 - 6)[:, 46]
     n_right = (votes.argmax(1) == [each.label for each in utterances]).sum()

@@ -136,7 +136,7 @@ def test_the_title_counts_speakers_and_bars_name_the_wrong_answers():
     figure = speakers.one_by_one(
         accuracies().assign(small=lambda table: table.small.where(table.index > 2, 0))
     )
-    assert figure.get_suptitle() == "small is more accurate than study for 9 of 12 speakers"
+    assert figure.get_suptitle() == "For 9 of 12 speakers, small is more accurate than study"
     figure = speakers.digits(answers(), NAMES)
     assert figure.get_suptitle().startswith("The digits that fail most are two, six and ")
     (axis,) = figure.axes

@@ -81,11 +81,13 @@ def break_a_weight(
     digit: str,
     hidden_neuron: int,
     bit: int,
+    shown: int,
 ) -> Figure | None:
     """Show what a flipped bit of a weight of the output layer does to votes and answers.
 
-    `circuit` has weights of 8 bits there, and `names` are those of its classes. The last three
-    arguments are where the controls begin. See `explore`.
+    `circuit` has weights of 8 bits there, and `names` are those of its classes. Controls begin
+    with a weight, by its digit and hidden neuron, with its bit, and with the utterance `shown`. See
+    `explore`.
     """
     spoken = np.array([utterance.label for utterance in utterances])
     said = [f"{i + 1}: {names[label]}" for i, label in enumerate(spoken)]
@@ -102,7 +104,7 @@ def break_a_weight(
         digit: str = digit,
         hidden_neuron: int = hidden_neuron,
         bit: int = bit,
-        utterance: str = said[0],
+        utterance: str = said[shown],
     ) -> str:
         k = list(names).index(digit)
         weight = output.weight.copy()

@@ -40,6 +40,7 @@ def steps(cells: pd.DataFrame, contrasts: pd.DataFrame) -> Figure:
             axes = ("axes fraction", "data")
             axis.annotate(text, place, xycoords=axes, va="center", annotation_clip=False)
     axis.set(xlabel="accuracy, unseen people (%)", ylabel="step: accumulates")
+    axis.set_ylim(0.5 - len(cells), 0.5)
     best = cells.loc[cells.accuracy.idxmax()]
     title = f"The highest accuracy, {100 * best.accuracy:.0f} %, comes with the step {best.cell!r}"
     return save(figure, "what_raises_accuracy", PEOPLE, title)
@@ -59,7 +60,7 @@ def histogram(utterances: pd.Series, accuracies: pd.Series) -> Figure:
         chances = stats.binom.pmf(right, n, share)
         expected += n_people * np.histogram(right / n, edges, weights=chances)[0]
     figure, axis = plt.subplots(figsize=(8, 3.6))
-    axis.hist(100 * accuracies, 100 * edges, color="C0", alpha=0.6, label="people")
+    axis.hist(100 * accuracies, (100 * edges).tolist(), color="C0", alpha=0.6, label="people")
     axis.stairs(expected, 100 * edges, color=INK, linewidth=2, label="if all were equally easy")
     axis.set(xlabel=f"accuracy of a person (%), with {accuracies.name!r}", ylabel="people")
     legend_above(axis)
@@ -79,13 +80,13 @@ def one_by_one(accuracies: pd.DataFrame) -> Figure:
     labels = ordered.index.astype(str)
     axis.hlines(labels, ordered.min(axis=1), ordered.max(axis=1), color="0.8", linewidth=1)
     for i, (name, values) in enumerate(ordered.items()):
-        filling = {"mfc": "white"} if i == 0 else {}
-        axis.plot(values, labels, MARKERS[i], color=f"C{i}", label=name, **filling)
+        filling = "white" if i == 0 else f"C{i}"
+        axis.plot(values, labels, MARKERS[i], color=f"C{i}", mfc=filling, label=name)
     axis.set(xlabel="accuracy for the unseen speaker (%)", ylabel="speaker")
     legend_above(axis)
     first, second = ordered.columns[:2]
     n_higher = (ordered[second] > ordered[first]).sum()
-    title = f"{second} is more accurate than {first} for {n_higher} of {len(ordered)} speakers"
+    title = f"For {n_higher} of {len(ordered)} speakers, {second} is more accurate than {first}"
     return save(figure, "speakers_one_by_one", SPEAKERS, title)
 
 
