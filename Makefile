@@ -79,7 +79,7 @@ $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 
 # what tests and linters need
 $(INSTALLED)-test: $(INSTALLED)
-	$(INSTALL) --no-compile -q -e '.[study,circuit,cluster,test]'
+	$(INSTALL) --no-compile -q -e '.[study,circuit,test]'
 	@touch $(INSTALLED)-circuit $(INSTALLED)-test
 
 study: $(INSTALLED)

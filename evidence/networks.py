@@ -14,7 +14,7 @@ from shd_corpus.files import atomic
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import networks_dir, runs_dir
 from shd_helpers.study import ensemble_of, load_network, read_run
-from shd_helpers.study.run_folder import Run, RunError, recipe_of
+from shd_helpers.study.run_folder import Run, RunError
 from shd_helpers.study.trained_network import MEMBERS, SHA256, check_own, content_hash
 
 _ABOUT = (
@@ -66,7 +66,7 @@ def save_ensemble(runs: Sequence[Run], path: Path, *, trust: bool = False) -> No
 
 def _about_run(run: Run) -> dict[str, Any]:
     """Return what a pretrained network keeps of a run; RunError if others can't build it."""
-    check_own(run.info, recipe_of(run.info), run.folder / "run.json")
+    check_own(run.info, run.folder / "run.json")
     about = {name: run.info[name] for name in _ABOUT}
     # The run may name the data set by its folder on this machine, which others don't have.
     about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}

@@ -48,7 +48,7 @@ DESCRIPTIONS = {
         "pool_threshold": "number of active entries from which a block becomes an event",
     },
     "Network": {
-        "network": "`spiking`, `convolutional` (without spikes), or your own as `file.py:name`. "
+        "network": "`spiking`, or your own as `file.py:name`. "
         "The last two ignore the other network settings, except `ensemble_size`",
         "n_hidden": "number of hidden neurons. With shared weights, the number for each window",
         "hidden": "neurons of several hidden layers, such as `128,64`. Replaces `n_hidden`",

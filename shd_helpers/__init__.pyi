@@ -5,7 +5,6 @@ from .events.downsampling import Downsampling as Downsampling
 from .events.downsampling import SpikesToFrames as SpikesToFrames
 from .events.event_lists import Events as Events
 from .events.loading import load_events as load_events
-from .figures.surrogate_plot import plot_surrogate as plot_surrogate
 from .hear import Listener as Listener
 from .network.config import NetworkConfig as NetworkConfig
 from .network.ensemble import Ensemble as Ensemble

@@ -175,8 +175,6 @@ def cases_by_version() -> dict[str, dict[str, Callable[[], CaseValues]]]:
     for engine in ENGINES:
         for name, network in NETWORKS.items():
             numerics[f"{name} ({engine})"] = partial(one_update, network, engine)
-    convolutional = {"network": "convolutional"}
-    numerics["convolutional network"] = partial(one_update, convolutional, "compiled")
     numerics["steps of 6 ms"] = partial(one_update, {"n_delays": 3}, "compiled", step_ms=6.0)
     numerics["training"] = training
     numerics["one cycle, weight decay"] = partial(training, schedule="one_cycle", weight_decay=0.5)
@@ -304,7 +302,7 @@ def measured_costs() -> CaseValues:
     events = _events()
     model = _model({"n_delays": 3})
     predictions = evaluate(model, events).predictions()
-    values = costs(model, predictions, events.n_steps, events.n_units)
+    values = costs(model, predictions, events.n_steps)
     return {name: [float(value)] for name, value in values.items()}
 
 

@@ -268,7 +268,7 @@ def train(folder: Path, dataset: Path, **settings):
     scores |= study.seen_and_unseen_accuracy(tested, run.info["seen_speakers"])
     predictions = tested.predictions()
     examples = study.record_examples(model, tested.events)
-    cost = network.costs(model, predictions, recipe.input.n_steps, recipe.input.n_units)
+    cost = network.costs(model, predictions, recipe.input.n_steps)
     run.finish(model, scores, predictions, examples, cost)
     return study.read_run(folder)
 

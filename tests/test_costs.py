@@ -58,7 +58,7 @@ class BatchFirst(torch.nn.Module):
 def test_counts_are_neurobench_s(trained):
     predictions = training.evaluate(trained, EVENTS).predictions()
     assert predictions.hidden_spikes.min() > 0
-    ours = costs(trained, predictions, EVENTS.n_steps, EVENTS.n_units)
+    ours = costs(trained, predictions, EVENTS.n_steps)
 
     plain = spread_out(trained)
     wrapped = SNNTorchModel(BatchFirst(plain), custom_forward=True)
@@ -103,7 +103,7 @@ def test_late_spikes_synapses_and_updates_are_counted_one_by_one(trained):
     assert max(wanted) > wanted[0] == 0
 
     predictions = training.evaluate(trained, events).predictions()
-    found = costs(trained, predictions, events.n_steps, events.n_units)
+    found = costs(trained, predictions, events.n_steps)
     assert found["late_spikes"] == pytest.approx(np.mean(wanted))
     assert found["neuron_updates"] == sum(m.numel() for m in (*states.hidden_mem, states.mem))
     synapses = [p for name, p in spread_out(trained).named_parameters() if "weight" in name]

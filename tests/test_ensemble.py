@@ -95,7 +95,6 @@ def test_members_are_no_parameters_of_their_own():
 
 APART = {
     "spike counts": {"readout": "spikes"},
-    "convolutions": {"network": "convolutional"},
     "adaptive neurons": {"neuron": "adaptive"},
     "two hidden layers": {"hidden": "6,5"},
     "delays of the hidden layer": {"hidden_delays": "2"},
@@ -121,7 +120,7 @@ def test_other_networks_are_averaged_as_they_are(changes):
     late = [one.predictions().late_spikes for one in alone]
     assert table.late_spikes.tolist() == sum(late).tolist()
     with pytest.raises(ValueError, match="can't be counted: it is an Ensemble"):
-        costs(ensemble, table, events.n_steps, events.n_units)
+        costs(ensemble, table, events.n_steps)
     assert record_examples(ensemble, events) == {}
 
 

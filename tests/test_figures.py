@@ -16,7 +16,7 @@ def closed():
 
 def test_the_look_comes_with_the_first_figure():
     assert plt.rcParams["axes.spines.top"] is False  # not matplotlib's
-    assert {"save", "plot_surrogate"} <= {*figures.__all__} <= {*dir(figures)}
+    assert {"save", "heat_map"} <= {*figures.__all__} <= {*dir(figures)}
     for name in figures.__all__:
         assert getattr(figures, name) is not None
 

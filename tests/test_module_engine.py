@@ -90,7 +90,7 @@ def test_its_table_has_no_columns_of_spikes_that_nobody_counted():
     assert wanted == {*table.columns}
     assert "not a LayeredNetwork" in uncounted_reason(Counts())
     with pytest.raises(ValueError, match="operations can't be counted"):
-        costs(Counts(), table, EVENTS.n_steps, EVENTS.n_units)
+        costs(Counts(), table, EVENTS.n_steps)
 
 
 def test_examples_are_recorded_by_a_method_of_its_own_or_not_at_all():

@@ -90,7 +90,6 @@ KINDS = {
     "two hidden layers": {"hidden": "9,7"},
     "hidden delays": {"hidden": "9,7", "hidden_delays": "3,2", "n_delays": 2},
     "ensemble of counts": {"ensemble_size": 2, "hidden": "9,7"},
-    "ensemble of convolutions": {"ensemble_size": 2, "network": "convolutional", "pool_units": 5},
     "own surrogate": {"surrogate": "mine.py:boxcar"},
     "own neuron": {"neuron": "mine.py:synaptic"},
     "own network": {"network": "mine.py:two_layers"},
@@ -124,7 +123,7 @@ def trained(folder, changes):
     predictions = evaluation.predictions()
     cost = {}
     if uncounted is None:
-        cost = costs(model, predictions, grid.n_steps, grid.n_units)
+        cost = costs(model, predictions, grid.n_steps)
     examples = record_examples(model, parts.validation)
     run.finish(model, {"validation": evaluation.accuracy}, predictions, examples, cost)
     return model, events, read_run(folder)
@@ -205,7 +204,7 @@ def test_costs_are_those_that_are_counted_one_by_one(kind):
             fc.weight[:, ::3] = 0
     evaluation = evaluate(model, EVENTS, batch_size=7)
     predictions = evaluation.predictions()
-    found = costs(model, predictions, GRID.n_steps, GRID.n_units)
+    found = costs(model, predictions, GRID.n_steps)
     states = model.record(torch.from_numpy(EVENTS.to_frames(range(len(EVENTS)))))
     met = np.zeros(len(EVENTS))
     inputs = [torch.from_numpy(EVENTS.to_frames(range(len(EVENTS)))), *states.hidden_spk]

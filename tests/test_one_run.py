@@ -1,6 +1,7 @@
 """The steps of a run in notebook 3, and how notebook 4 reads what they leave."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from shd_helpers.study import (
     list_utterances,
     read_spiking_run,
     score,
+    shown_accuracies,
     start_run,
 )
 from shd_helpers.study.run_folder import RunError
@@ -51,14 +53,58 @@ def test_a_run_is_scored_written_and_read(recipe):
     assert scored.accuracies["test"] == right.mean()
     assert scored.accuracies["test_seen"] == right[is_seen].mean()
     assert scored.accuracies["test_unseen"] == right[~is_seen].mean()
-    assert scored.table().data.shape == (1, 5)
-    sizes = finish_run(run, model, scored)
-    assert {"run.json", "weights.h5", "predictions.csv"} <= {*sizes}
-    assert all((run.folder / name).stat().st_size == 1e6 * size for name, size in sizes.items())
+    unseen = sorted({*parts.test.speakers} - {*parts.training.speakers})
+    assert [*scored.table().data] == [
+        "train",
+        "validation",
+        "test_seen",
+        *(f"unseen speaker {each}" for each in unseen),
+    ]
+    finish_run(run, model, scored)
     read = read_spiking_run("mine")
     assert read.info["scores"] == scored.accuracies
     assert read.info["costs"]["effective_acs"] > 0
     assert {*read.examples} == {*parts.test.class_names}
+
+
+def answers_of(right_by_speaker):
+    """Return predictions in which each speaker has ten utterances, some of them right."""
+    rows = [
+        (speaker, "one", "one" if number < n_right else "two")
+        for speaker, n_right in right_by_speaker.items()
+        for number in range(10)
+    ]
+    return pd.DataFrame(rows, columns=["speaker", "label", "predicted"])
+
+
+MEASURED = {"train": 0.99, "validation": 0.9, "test": 0.7, "test_seen": 0.8, "test_unseen": 0.6}
+
+
+def test_few_unseen_speakers_are_shown_one_by_one_without_any_mean():
+    predictions = answers_of({0: 8, 1: 8, 7: 9, 4: 3})
+    integer = {"integer_test": 0.5, "integer_test_unseen": 0.4, "integer_agreement": 0.9}
+    assert shown_accuracies(MEASURED | integer, predictions, seen=[0, 1]) == {
+        "train": 0.99,
+        "validation": 0.9,
+        "test_seen": 0.8,
+        "integer_agreement": 0.9,
+        "unseen speaker 4": 0.3,
+        "unseen speaker 7": 0.9,
+    }
+
+
+@pytest.mark.parametrize("n_unseen", [6, 7])
+def test_more_than_six_unseen_speakers_have_a_mean(n_unseen):
+    predictions = answers_of(dict.fromkeys(range(n_unseen), 5))
+    shown = shown_accuracies(MEASURED, predictions, seen=[9])
+    assert ("test_unseen" in shown) == ("test" in shown) == (n_unseen == 7)
+    assert ("unseen speaker 0" in shown) == (n_unseen == 6)
+
+
+def test_a_run_that_tests_nobody_shows_no_speaker():
+    nothing = dict.fromkeys(("test", "test_seen", "test_unseen"))
+    shown = shown_accuracies(MEASURED | nothing, answers_of({3: 5}), seen=[0])
+    assert shown == MEASURED | nothing
 
 
 def test_without_a_test_the_validation_utterances_are_predicted(recipe):
@@ -75,9 +121,10 @@ def test_notebook_4_refuses_what_it_cannot_show(recipe):
     with pytest.raises(RunError, match=r"run\.json: no such file"):
         read_spiking_run("mine")
     parts = recipe.load()
-    convolutional = Recipe.from_flat(recipe.flat() | {"network": "convolutional"})
-    model = network_of(convolutional, parts)
-    run = start_run(convolutional, parts, model)
+    reference = "evidence/convolutional.py:ConvolutionalNetwork"
+    without_spikes = Recipe.from_flat(recipe.flat() | {"network": reference})
+    model = network_of(without_spikes, parts)
+    run = start_run(without_spikes, parts, model)
     scored = score(model, parts)
     finish_run(run, model, scored)
     with pytest.raises(RunError, match="no spikes were recorded; train with network = 'spiking'"):

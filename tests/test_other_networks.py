@@ -15,7 +15,6 @@ from shd_circuit.quantize import integer_network
 from shd_corpus.files import sha256
 from shd_helpers.hear import Listener
 from shd_helpers.network import (
-    ConvolutionalNetwork,
     NetworkConfig,
     Quantization,
     SpikingNetwork,
@@ -82,7 +81,6 @@ OTHERS = {
     "changes",
     [
         {},
-        {"network": "convolutional"},
         {"readout": "membrane", "ensemble_size": 2, "learn_beta": True, "learn_threshold": True},
         {"kernel_size": 30, "stride": 9, "n_delays": 2, "surrogate": "atan", "slope": 3.0},
     ],
@@ -94,7 +92,7 @@ def test_the_studys_own_network_leaves_the_hash_as_it_was(tmp_path, changes):
     recipe = Recipe.from_flat(parameters)
     assert run.info["hash"] == run_hash(recipe.flat(), DATA)
     assert other_network(own(**changes), recipe, 10) is None
-    assert isinstance(load_network(run).network, SpikingNetwork | ConvolutionalNetwork)
+    assert isinstance(load_network(run).network, SpikingNetwork)
 
 
 @pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS.keys())
@@ -115,14 +113,11 @@ def test_another_network_has_another_hash_and_is_not_built(tmp_path, change):
     assert not (tmp_path / "pretrained.npz").exists()
 
 
-def test_the_refusal_names_the_class(tmp_path):
+def test_the_run_describes_the_network(tmp_path):
     model = own()
     OTHERS["a neuron with a second state"](model)
     run = written(tmp_path / "run", model)
     assert run.info["other_network"]["lif1"] == "tests.test_other_networks.Adaptive"
-    wanted = r"lif1 is tests\.test_other_networks\.Adaptive instead of snntorch\._neurons\."
-    with pytest.raises(RunError, match=wanted):
-        load_network(run)
 
 
 def test_two_other_networks_have_two_hashes(tmp_path):
@@ -184,7 +179,7 @@ def test_a_neuron_whose_states_are_not_counted_has_no_costs(kind):
     predictions = evaluation.predictions()
     assert "effective_acs" not in predictions and len(predictions) == len(EVENTS)
     with pytest.raises(ValueError, match=reason):
-        costs(model, predictions.assign(effective_acs=0.0), GRID.n_steps, GRID.n_units)
+        costs(model, predictions.assign(effective_acs=0.0), GRID.n_steps)
 
 
 REFUSED = {
@@ -279,7 +274,7 @@ def test_no_file_that_a_network_names_runs_unless_it_is_trusted(
     ):
         with pytest.raises(RunError, match=refused):
             load()
-    with pytest.raises(RunError, match=r"evil\.py:f"):
+    with pytest.raises(RunError, match="isn't the study's own" if is_other else r"evil\.py:f"):
         save_ensemble([run], tmp_path / "ensemble.npz")
     with contextlib.suppress(RunError):
         save_pretrained(run, tmp_path / "saved.npz")

@@ -29,7 +29,7 @@ def test_conda_environment_is_the_same_list():
     assert conda["channels"] == ["conda-forge"]
     *packages, pip = conda["dependencies"]
     wanted = [f"python{PROJECT['requires-python']}", *PROJECT["dependencies"], "pip"]
-    for extra in ("study", "circuit", "cluster", "test"):  # those of make test
+    for extra in ("study", "circuit", "test"):  # those of make test
         wanted += PROJECT["optional-dependencies"][extra]
     projects = {"-e ."}
     assert projects <= {*pip["pip"]}
@@ -42,7 +42,7 @@ def test_locked_versions_are_in_range_and_on_pypi():
     locked = {canonicalize_name(name): version for name, version in pairs}
     assert not any("+" in version for version in locked.values())  # PyPI has no local versions
     required = [*PROJECT["dependencies"]]
-    for extra in ("study", "cluster", "test"):
+    for extra in ("study", "test"):
         required += PROJECT["optional-dependencies"][extra]
     for requirement in map(Requirement, required):
         version = locked[canonicalize_name(requirement.name)]
@@ -66,7 +66,7 @@ BROUGHT = {
 OTHER_NAMES = {"espeakng_loader": "espeakng-loader", "lazy_loader": "lazy-loader"}
 OTHER_NAMES |= {"ruamel": "ruamel.yaml"}
 OF_EXTRAS = {
-    *("anywidget", "distributed", "ipywidgets", "nir", "papermill", "ruamel.yaml", "sounddevice"),
+    *("anywidget", "ipywidgets", "nir", "papermill", "ruamel.yaml", "sounddevice"),
 }
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,7 +12,7 @@ from evidence.networks_in_use import ENTRIES
 from shd_circuit.cost import memory
 from shd_circuit.folder import read_circuit
 from shd_corpus.class_names import ENGLISH
-from shd_helpers.paths import ROOT, runs_dir
+from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
 from shd_helpers.study import (
     load_pretrained,
     read_table,
@@ -632,17 +634,32 @@ def test_how_long_the_committed_runs_took():
     assert run_times.max() / 60 == pytest.approx(int(minutes), abs=1)
 
 
+def accuracies_of_notebook_3():
+    """Return the accuracies, as fractions, that the committed notebook shows in its last table."""
+    cells = nbformat.read(OF_A_RUN[2], as_version=4).cells
+    (cell,) = [cell for cell in cells if cell.source.endswith("scored.table()")]
+    table = cell.outputs[0].data["text/html"]
+    names = re.findall(r'class="col_heading[^>]*>([^<]+)<', table)
+    percent = re.findall(r'class="data[^>]*>([\d.]+)%<', table)
+    return {name: float(value) / 100 for name, value in zip(names, percent, strict=True)}
+
+
 def test_what_make_study_prints(monkeypatch):
-    """The default run is the first of the sweep `chosen`."""
+    """The default run is the first of the sweep `chosen`, and that of notebook 3."""
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("SHD_RUNS_DIR", raising=False)
     chosen = read_table("chosen_digits")
     five = 100 * chosen.test_accuracy
     run = chosen.query("seed == 0").iloc[0]
     assert f"from {five.min():.1f} to {five.max():.1f} % of all test utterances" in DOCS["tests"]
-    parts = ("train", "validation", "test", "test_seen", "test_unseen")
-    scores = {part: run[f"{part}_accuracy"] for part in parts}
-    printed = report(scores, "digits", ENGLISH, "english", 0)
+    shown = accuracies_of_notebook_3()
+    unseen = [
+        shown[f"unseen speaker {each}"] for each in (4, 8, 10, 11)
+    ]  # with 100 utterances each
+    assert np.mean(unseen) == pytest.approx(run.test_unseen_accuracy)
+    for part in ("train", "validation", "test_seen"):
+        assert shown[part] == pytest.approx(run[f"{part}_accuracy"], abs=5e-4)
+    printed = report(shown, "digits", ENGLISH, "english", 0)
     printed += "\n" + next_steps(runs_dir() / "digits")
     assert f"\n```\n{printed}\n```\n" in README
 

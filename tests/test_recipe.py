@@ -126,7 +126,7 @@ def test_any_value_is_refused_by_a_line_that_names_it_or_ends_in_finite_numbers(
         ({"seed": -1}, "seed -1: must be at least 0"),
         ({**BITS, "beta": 0.95}, "beta 0.9500 for one step: a leak by shift needs 1 - 2"),
         ({**BITS, "pool_steps": 4}, "beta 0.9175 for one step: a leak by shift"),
-        ({**BITS, "network": "convolutional"}, "network 'convolutional': a circuit"),
+        ({**BITS, "network": "mine.py:other"}, "network 'mine.py:other': a circuit"),
         (
             {**BITS, "learn_beta": True},
             "learn_beta True: a leak by shift is the same for all neurons",
@@ -188,7 +188,7 @@ def test_a_value_out_of_range_is_refused(name):
 
 
 def test_a_refusal_lists_every_reason():
-    wrong = {**BITS, "network": "convolutional"}
+    wrong = {**BITS, "network": "mine.py:other"}
     wrong |= {"beta": 0.95, "shift_units": 183}
     with pytest.raises(ValueError, match="shift_units 183") as told:
         Recipe.from_flat({**DEFAULTS, **wrong})

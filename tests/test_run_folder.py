@@ -173,29 +173,6 @@ def test_of_two_writers_at_once_one_wins_with_all_files(found):
     assert (written.exit == 0).all() and written.epochs.isin([1, 2]).all()
 
 
-def test_a_run_that_another_replaces_while_it_is_read_is_read_again(tmp_path, monkeypatch):
-    """Its predictions are then of the other one, whose accuracy differs."""
-    folder = tmp_path / "run"
-    real = run_folder.read_predictions
-    then = []
-    write_run(folder)
-
-    def read_predictions(*arguments):
-        if not then:
-            then.append(arguments)
-            run = RunWriter(folder, {"seed": 8}, {}, PARTS, network())
-            right = PREDICTIONS.assign(predicted=PREDICTIONS.label)
-            run.finish(network(), {"test": 1.0}, right, {}, {})
-        return real(*arguments)
-
-    monkeypatch.setattr(run_folder, "read_predictions", read_predictions)
-    run = read_run(folder)
-    assert run.info["seed"] == 8 and run.info["scores"] == {"test": 1.0}
-    (folder / "predictions.csv").write_text(PREDICTIONS.to_csv(index=False))
-    with pytest.raises(RunError, match=r"predictions\.csv: damaged .* isn't what the run wrote"):
-        read_run(folder)  # nobody writes now
-
-
 @pytest.mark.parametrize("name", ["weights.h5", "state_dict.pt", "examples.h5", "predictions.csv"])
 def test_one_changed_bit_is_reported(tmp_path, name):
     """PyTorch, HDF5 and pandas read on where a number is another one."""
@@ -356,7 +333,6 @@ def test_an_accuracy_without_utterances_is_none():
         {"learn_beta": True, "learn_threshold": True, "readout": "membrane"},
         {"n_delays": 3},
         {"kernel_size": 30, "stride": 9},
-        {"network": "convolutional"},
     ],
 )
 def test_network_of_a_run_folder_classifies_as_before(tmp_path, options):

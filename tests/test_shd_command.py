@@ -16,7 +16,7 @@ from tests.imports import loaded_by
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 # the modules of what the extras install
 NOT_IN_THE_CORE = (
-    *("IPython", "anywidget", "bokeh", "dask", "distributed", "ipykernel", "ipywidgets"),
+    *("IPython", "anywidget", "ipykernel", "ipywidgets"),
     *("jupyter_client", "jupyterlab", "nbformat", "papermill", "ruamel", "seaborn", "traitlets"),
 )
 
@@ -58,22 +58,22 @@ def test_a_command_reads_its_own_arguments(capsys, name):
 
 
 def test_a_missing_library_is_named_with_pips_command():
-    with pytest.raises(MissingExtraError) as error, from_extra("cluster"):
+    with pytest.raises(MissingExtraError) as error, from_extra("study"):
         import no_such_library.part  # noqa: F401
     assert "no_such_library isn't installed" in str(error.value)
     python = shlex.quote(sys.executable)
-    assert f"{python} -m pip install 'shd-downsizing-study[cluster]'" in str(error.value)
+    assert f"{python} -m pip install 'shd-downsizing-study[study]'" in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["ruamel", "ruamel.yaml", "ruamel.yaml.nodes"])
 def test_a_missing_yaml_library_is_named_as_pip_knows_it(name):
     """Its modules are in a namespace package, whose name alone is that of no library."""
-    with pytest.raises(MissingExtraError, match=r"ruamel\.yaml isn't"), from_extra("cluster"):
+    with pytest.raises(MissingExtraError, match=r"ruamel\.yaml isn't"), from_extra("study"):
         raise ModuleNotFoundError(f"No module named '{name}'", name=name)
 
 
 def test_a_mistake_in_this_package_is_no_missing_library():
-    with pytest.raises(ModuleNotFoundError), from_extra("cluster"):
+    with pytest.raises(ModuleNotFoundError), from_extra("study"):
         import shd_helpers.no_such_module  # noqa: F401
 
 
@@ -88,7 +88,7 @@ def test_the_core_needs_no_extra():
     ended = without_extras(
         "import shd_helpers.hear, shd_helpers.study.training, shd_helpers.study.tables",
         "import shd_judge, shd_corpus.heidelberg",
-        "import shd_corpus.speech, shd_helpers.figures.surrogate_plot, shd_helpers.network",
+        "import shd_corpus.speech, shd_course.figures.surrogate_plot, shd_helpers.network",
         "print(shd_helpers.hear.Listener('small'))",
     )
     assert ended.returncode == 0, ended.stderr
@@ -112,4 +112,4 @@ def test_without_its_extra_a_part_names_pips_command(code, extra):
 
 
 def test_extras_that_messages_name_exist():
-    assert {"study", "cluster", "microphone"} <= set(EXTRAS)
+    assert {"study", "circuit", "microphone"} <= set(EXTRAS)

@@ -14,7 +14,7 @@ from shd_corpus import waveform_augmentation
 from shd_corpus.cochlea import sound
 from shd_helpers import versions
 from shd_helpers.events import split
-from shd_helpers.network import config, convolutional, quantization
+from shd_helpers.network import config, quantization
 from shd_helpers.study import training
 from tests import ROOT, small_computations
 
@@ -97,7 +97,6 @@ def test_comments_docstrings_and_layout_do_not_count(changed, is_same):
         (config, "DELAY_MS", 27.0, "NUMERICS"),
         (config, "STUDY_STEP_MS", 2.9, "NUMERICS"),
         (quantization, "SPREAD", 2.0, "NUMERICS"),
-        (convolutional, "BLOCK", (3, 3), "NUMERICS"),
         (sound, "RMS", 0.3, "SPIKES"),
         (waveform_augmentation, "SPEED", (0.8, 1.22), "WAVEFORMS"),
     ],

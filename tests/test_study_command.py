@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 
 import nbformat
+import pandas as pd
 import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
@@ -18,7 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 from shd_corpus.class_names import ENGLISH
 from shd_corpus.speech import SpeechError
 from shd_helpers.paths import OF_A_RUN, TRAIN
-from shd_helpers.study import notebooks
+from shd_helpers.study import notebooks, shown_accuracies
 from shd_helpers.study.notebooks import (
     NotebookError,
     execute_run,
@@ -53,8 +54,10 @@ def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
     }
     assert "not tried yet" not in ended.stdout + ended.stderr
     folder = tmp_path / "runs here" / "a_b"
-    scores = json.loads(folder.joinpath("run.json").read_text())["scores"]
-    said = report(scores, "toy", ENGLISH, "english", 0).splitlines()
+    info = json.loads(folder.joinpath("run.json").read_text())
+    predictions = pd.read_csv(folder / "predictions.csv")
+    accuracies = shown_accuracies(info["scores"], predictions, info["seen_speakers"])
+    said = report(accuracies, "toy", ENGLISH, "english", 0).splitlines()
     assert lines[-len(said) - 3 : -3] == said
     assert any(line.startswith("4 notebooks were executed in") for line in lines)
     results = os.path.relpath(folder / "04_results_analysis.ipynb", tmp_path)
@@ -70,6 +73,21 @@ def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
     assert "surrogates.png" in figures
     assert {"accuracy_loss_plot.png", "weight_matrices.png"} <= figures
     assert "weights_SNN_change_over_epochs.png" in figures
+
+
+def test_the_summary_lists_few_unseen_speakers_and_a_mean_of_many():
+    measured = {"train": 0.99, "validation": 0.9, "test_seen": 0.875}
+    few = measured | {"unseen speaker 4": 0.625, "unseen speaker 11": 0.25}
+    assert report(few, "digits", ENGLISH, "english", 0).splitlines() == [
+        "Test accuracy on digits, english, seed 0:",
+        "   87.5%  seen speakers: with other utterances in the training set",
+        "   62.5%  unseen speaker 4: with none in the training set",
+        "   25.0%  unseen speaker 11: with none in the training set",
+        "   10.0%  chance: guessing one of 10 classes",
+        "Training accuracy 99.0%, validation 90.0%",
+    ]
+    many = report(measured | {"test_unseen": None}, "digits", ENGLISH, "english", 0)
+    assert "\n       -  unseen speakers: with none in the training set\n" in many
 
 
 @pytest.mark.parametrize("path", OF_A_RUN, ids=lambda path: path.stem)

@@ -9,28 +9,24 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-import joblib
 import nbformat
 import psutil
 import pytest
-from distributed import LocalCluster
 
 from shd_helpers.study.tables import collect_predictions
 from shd_helpers.sweeps import runner
-from shd_helpers.sweeps import workers as workers_module
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
-from shd_helpers.sweeps.workers import Shard, Workers, connect
-from tests.sweep_home import LONG_S, family, nothing_left, stopped, wait_until
+from shd_helpers.sweeps.workers import Shard, Workers
+from tests.sweep_home import LONG_S, family, nothing_left, wait_until
 from tests.toy import small_data
 
-pytestmark = pytest.mark.xdist_group("cluster")  # one scheduler for all
+pytestmark = pytest.mark.xdist_group("sweeps")  # they start many processes
 
 
 def call(monkeypatch, *arguments):
@@ -43,35 +39,17 @@ def call(monkeypatch, *arguments):
     return 0
 
 
-@pytest.fixture(scope="module")
-def scheduler(tmp_path_factory):
-    """A scheduler and two workers, started by hand; returns the address."""
-    folder = tmp_path_factory.mktemp("cluster")
-    file = folder / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    here = ["--host", "127.0.0.1", "--scheduler-file", str(file), "--no-dashboard"]
-    worker = [*dask, "worker", *here, "--nthreads", "1"]
-    commands = [
-        [*dask, "scheduler", *here, "--port", "0"],
-        *[[*worker, "--local-directory", str(folder / name)] for name in "ab"],
-    ]
-    processes = []
-    with stopped(processes):
-        for command in commands:
-            log = (folder / f"log{len(processes)}").open("w")
-            processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=folder))
-            wait_until(file.exists, "the scheduler has written its file")
-        yield json.loads(file.read_text())["address"]
+TWO = Workers(processes=2)
 
 
-def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, scheduler):
-    far = run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
-    assert far.status.tolist() == ["done"] * 4, far.error.max()
+def test_two_processes_and_a_command_that_goes_on_end_with_the_same_table(home):
+    table = run_sweep(home.yaml, workers=TWO)
+    assert table.status.tolist() == ["done"] * 4, table.error.max()
     assert home.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
     assert {seen for *_, seen in home.log()} == {"11-"}  # one thread for OpenMP and for numba
     first = home.table.read_text()
-    assert far.validation_accuracy.tolist() == [0.1, 0.11, 0.2, 0.2 + 0.01]
-    assert far.test_seen_accuracy.isna().all() and (far.test_accuracy == 0.5).all()
+    assert table.validation_accuracy.tolist() == [0.1, 0.11, 0.2, 0.2 + 0.01]
+    assert table.test_seen_accuracy.isna().all() and (table.test_accuracy == 0.5).all()
     for folder in home.runs.glob("x=*"):
         assert (folder / "stand_in.ipynb").is_file()
         if folder.name.startswith("x=2.0"):  # the others are done, which a table needn't say
@@ -87,48 +65,48 @@ def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, sched
     assert home.table.read_text() == first
     out = command.out.read_text()
     assert "trial 4/4 |" in out and "0 failed" in out
-    table = os.path.relpath(home.table)
-    reused = f"2 of 4 rows reused from {table} (2 of them from run folders)"
-    assert f"{reused}, 2 executed, 0 failed. Table: {table}\n" in out
+    file = os.path.relpath(home.table)
+    reused = f"2 of 4 rows reused from {file} (2 of them from run folders)"
+    assert f"{reused}, 2 executed, 0 failed. Table: {file}\n" in out
 
 
-def test_workers_take_the_sweep_s_environment_and_leave_it(home, scheduler, monkeypatch):
+def test_workers_take_the_sweep_s_environment_and_leave_it(home, monkeypatch):
     home.write(grid={"x": [1.0]})
     home.order(1.0, 0, "wait")
     home.order(1.0, 1, "wait")
     monkeypatch.setenv("SHD_MARK", "!")
     with ThreadPoolExecutor() as pool:
-        sweep = pool.submit(run_sweep, home.yaml, workers=Workers(scheduler=scheduler))
+        sweep = pool.submit(run_sweep, home.yaml, workers=TWO)
         wait_until(lambda: len(home.log()) == 2, "both workers are at it")
         home.order(1.0, 0, "")
         home.order(1.0, 1, "")
         assert (sweep.result(LONG_S).status == "done").all()
     monkeypatch.delenv("SHD_MARK")
     home.write(grid={"x": [2.0]})
-    run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
+    run_sweep(home.yaml, workers=TWO)
     assert [seen for *_, seen in home.log()] == ["11!", "11!", "11-", "11-"]
 
 
-def test_a_run_that_fails_does_not_stop_the_others(home, scheduler, monkeypatch, capsys):
+def test_a_run_that_fails_does_not_stop_the_others(home, monkeypatch, capsys):
     """Not even if its error only talks of a full disk."""
     home.order(1.0, 1, "fail")
-    assert call(monkeypatch, home.yaml, "--scheduler", scheduler) == 1
+    assert call(monkeypatch, home.yaml, "--workers", "2") == 1
     assert home.rows().status.tolist() == ["done", "failed", "done", "done"]
     error = home.rows().error[1]
     assert "Traceback" in error and "ZeroDivisionError" in error and "no luck" in error
     out, bar = capsys.readouterr()
     assert "ZeroDivisionError: no luck" in out and "trial 4/4 |" in bar and "1 failed" in bar
     home.order(1.0, 1, "")
-    assert call(monkeypatch, home.yaml, "--scheduler", scheduler) == 0
+    assert call(monkeypatch, home.yaml, "--workers", "2") == 0
     assert home.rows().status.tolist() == ["done"] * 4
     assert home.begun() == [(1.0, 0), (1.0, 1), (1.0, 1), (2.0, 0), (2.0, 1)]
 
 
-def test_the_timeout_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
+def test_the_timeout_is_for_the_whole_run_and_leaves_no_kernel(home):
     """Each of two cells stays below the limit, both together don't."""
     home.write(grid={"x": [1.0]}, seeds=[0])
     home.order(1.0, 0, "slow")
-    table = run_sweep(home.yaml, workers=Workers(scheduler=scheduler), timeout_s=3.5)
+    table = run_sweep(home.yaml, workers=TWO, timeout_s=3.5)
     assert table.status.tolist() == ["failed"]
     assert "time-out: more than 3.5 s" in table.error[0]
     nothing_left([pid for _, _, pid, _ in home.log()])
@@ -175,7 +153,7 @@ def test_a_killed_sweep_leaves_no_process_and_the_next_one_runs_what_is_missing(
     assert home.begun() == sorted([(1.0, 0), *[(1.0, 1), (2.0, 0)] * 2, (2.0, 1)])
 
 
-def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, scheduler, monkeypatch):
+def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, monkeypatch):
     home.write(seeds=[0])
     home.finish_all()
     run_sweep(home.yaml)
@@ -184,10 +162,10 @@ def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, schedul
     home.order(3.0, 0, "disk")
     monkeypatch.setattr(runner, "is_disk_full", lambda error, folder: "[Errno 28]" in error)
     with pytest.raises(SweepError, match=r"No space left on device.*are kept"):
-        run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
+        run_sweep(home.yaml, workers=TWO)
     assert home.table.read_text() == before
     home.order(3.0, 0, "")
-    assert (run_sweep(home.yaml, workers=Workers(scheduler=scheduler)).status == "done").all()
+    assert (run_sweep(home.yaml, workers=TWO).status == "done").all()
     assert home.begun() == [(3.0, 0)] * 2
 
 
@@ -207,44 +185,16 @@ def test_ctrl_c_ends_cleanly(home):
     assert home.rows().status.tolist() == ["done"]
 
 
-def test_a_sweep_without_workers_ends_with_a_reason(home, monkeypatch):
-    """Neither a number that makes none, nor a cluster that has lost them all, waits for ever."""
+def test_a_sweep_without_workers_ends_with_a_reason(home):
     for workers in (0, -1):
         with pytest.raises(SweepError, match=f"--workers {workers}: must be at least 1"):
             run_sweep(home.yaml, workers=Workers(processes=workers))
     assert home.log() == []
-    monkeypatch.setattr(workers_module, "NO_WORKER_S", 0.5)
-    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as empty:
-        address = empty.scheduler_address
-        with pytest.raises(SweepError, match=rf"--scheduler {address}: no answer, or no worker"):
-            run_sweep(home.yaml, workers=Workers(scheduler=address))
 
 
-def test_a_single_worker_of_a_scheduler_executes_the_runs():
-    """joblib would take this process instead, if it knew that there is only one."""
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-    ) as cluster:
-        with connect(Workers(scheduler=cluster.scheduler_address), 2) as parallel:
-            processes = {*parallel([joblib.delayed(os.getpid)()] * 2)}
-    assert len(processes) == 1 and os.getpid() not in processes
-
-
-def test_workers_with_several_threads_are_refused(home):
-    with LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
-    ) as cluster:
-        with pytest.raises(SweepError, match="a worker needs exactly one thread"):
-            run_sweep(home.yaml, workers=Workers(scheduler=cluster.scheduler_address))
-    assert home.log() == []
-
-
-def test_shards_run_every_nth_run_without_dask_and_fill_one_table(home, monkeypatch, capsys):
-    """The first in a process of its own, which can't import Dask."""
+def test_shards_run_every_nth_run_and_fill_one_table(home, monkeypatch, capsys):
     home.write(grid={"x": [1.0, 2.0, 3.0]})
-    code = "import sys; sys.modules['dask'] = sys.modules['distributed'] = None; "
-    code += "from shd_helpers.sweeps.runner import main; main()"
-    command = home.start(sys.executable, "-c", code, home.yaml, "--shard", "1/2", "--workers", "2")
+    command = home.command("--shard", "1/2", "--workers", "2")
     assert command.wait(LONG_S) == 0, command.out.read_text()
     first = [(1.0, 0), (2.0, 0), (3.0, 0)]
     assert home.begun() == first and home.rows().status.tolist() == ["done"] * 3
@@ -259,24 +209,24 @@ def test_shards_run_every_nth_run_without_dask_and_fill_one_table(home, monkeypa
     assert home.rows().seed.tolist() == [0, 1] * 3  # in the sweep's order
 
 
-def test_a_shard_s_share_does_not_depend_on_what_has_finished(home, scheduler):
+def test_a_shard_s_share_does_not_depend_on_what_has_finished(home):
     """So a task that starts again takes its own runs, and leaves the others to the other tasks."""
     home.write(grid={"x": [1.0, 2.0, 3.0]})
     home.finish(read_sweep(home.yaml).runs[0])
-    second = Workers(shard=Shard(2, 3), scheduler=scheduler)
+    second = Workers(processes=2, shard=Shard(2, 3))
     table = run_sweep(home.yaml, workers=second)
     assert list(zip(table.x, table.seed, strict=True)) == [(1.0, 1), (3.0, 0)]
     assert home.begun() == [(1.0, 1), (3.0, 0)]
     assert len(run_sweep(home.yaml, workers=second)) == 2 and len(home.begun()) == 2
 
 
-def test_a_shard_puts_off_a_run_that_another_process_is_at(home, scheduler):
+def test_a_shard_puts_off_a_run_that_another_process_is_at(home):
     """It does the rest first, and then takes the other's result."""
     home.write(seeds=[0])
     home.order(1.0, 0, "wait")
     environment = dict(os.environ)
     with ThreadPoolExecutor() as pool:
-        other = pool.submit(run_sweep, home.yaml, workers=Workers(scheduler=scheduler))
+        other = pool.submit(run_sweep, home.yaml, workers=TWO)
         wait_until(lambda: (1.0, 0) in home.begun(), "the other is at the first run")
         home.order(2.0, 0, "")
         command = home.command("--shard", "1/1")
@@ -324,7 +274,7 @@ def test_a_share_that_is_none_is_refused(home, text, monkeypatch):
 @pytest.mark.parametrize(
     ("notebook", "more"), [("03_model_training", {}), ("train", {"n_delays": 2})]
 )
-def test_a_sweep_of_a_notebook_that_trains(notebook, more, home, scheduler):
+def test_a_sweep_of_a_notebook_that_trains(notebook, more, home):
     home.write(
         notebook=notebook,
         fixed={"dataset": small_data(), "epochs": 2, "n_hidden": 16, "batch_size": 32, **more},
@@ -332,7 +282,7 @@ def test_a_sweep_of_a_notebook_that_trains(notebook, more, home, scheduler):
         seeds=[3],
         keep_predictions=True,
     )
-    table = run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
+    table = run_sweep(home.yaml, workers=TWO)
     assert table.status.tolist() == ["done"], table.error[0]
     assert table.dataset[0] == "toy" and table.seed[0] == 3 and table.lr[0] == 2e-3
     folder = home.runs.with_name("trial_toy") / "lr=0.002,seed=3"

@@ -8,7 +8,6 @@ import torch
 from shd_corpus.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.network.config import NetworkConfig
-from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import COMPILED, MODULE, SNNTORCH_LOOP, choose_engine, warn_once
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.training import (
@@ -177,7 +176,7 @@ def test_a_network_with_a_forward_of_its_own_is_run_by_that_loudly(toy, recwarn)
     net = network(toy)
     net.__class__ = OtherForward
     assert choose_engine("snntorch", net) is MODULE
-    for module in (ConvolutionalNetwork(2, torch.Generator()), torch.nn.Linear(2, 2)):
+    for module in (torch.nn.GRU(2, 2), torch.nn.Linear(2, 2)):
         assert choose_engine("compiled", module) is MODULE
     said = [str(warning.message) for warning in recwarn]
     assert not [text for text in said if "engine" in text], said

@@ -176,7 +176,7 @@ def train(training: Training, folder: Path) -> None:
             stored[f"{name}_speakers"] = events.speakers
             stored[f"{name}_labels"] = events.labels
             if name == "commands" and uncounted_reason(model) is None:
-                stored |= costs(model, tested.predictions(), n_steps, n_units)
+                stored |= costs(model, tested.predictions(), n_steps)
     stored["n_training"] = len(training_events)
     stored["training_s"] = time.perf_counter() - start_s
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The look of all figures, and the plot of a surrogate."""
+"""The look of all figures, and the heat map of a sweep."""
 
 from lazy_loader import attach
 
@@ -6,7 +6,6 @@ from shd_helpers.figures import style  # noqa: F401  # its import sets the look
 
 _MODULES = {
     "sweep_plot": ("heat_map",),
-    "surrogate_plot": ("plot_surrogate",),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "point_at", "save"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, {"style"}, _MODULES)

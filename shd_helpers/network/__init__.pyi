@@ -2,7 +2,6 @@
 from .build import build_network as build_network
 from .circuit_settings import Quantization as Quantization
 from .config import NetworkConfig as NetworkConfig
-from .convolutional import ConvolutionalNetwork as ConvolutionalNetwork
 from .engine import answers as answers
 from .engine import choose_engine as choose_engine
 from .ensemble import Ensemble as Ensemble

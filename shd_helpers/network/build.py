@@ -1,4 +1,4 @@
-"""Build a network from its settings: spiking, convolutional, an ensemble, or the user's own."""
+"""Build a network from its settings: spiking, an ensemble, or the user's own."""
 
 import warnings
 from dataclasses import replace
@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from shd_helpers.network.config import NetworkConfig
-from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.ensemble import Ensemble, build_ensemble
 from shd_helpers.network.neurons import with_seed
 from shd_helpers.network.spiking import SpikingNetwork
@@ -37,8 +36,6 @@ def _build_one(
         model = _foreign_network(config.network, n_units, n_classes, generator)
         warn_of_other_steps(model, step_ms, f"network {config.network}")
         return model
-    if config.network == "convolutional":
-        return ConvolutionalNetwork(n_classes, generator)
     sizes = (n_units, *config.hidden_sizes, n_classes)
     return SpikingNetwork(sizes, config, generator, step_ms)
 

@@ -9,7 +9,7 @@ from shd_helpers.user_code import is_reference
 
 STUDY_STEP_MS = 3.0  # the length of a step for which `beta` is given
 DELAY_MS = 30.0  # from one delayed copy of a layer's input to the next
-NETWORKS = ("spiking", "convolutional")
+NETWORKS = ("spiking",)
 NEURONS = ("leaky", "adaptive")
 SURROGATES = ("fast_sigmoid", "atan", "sigmoid")  # `network.surrogates` defines them
 MOST_NEURONS = 100_000  # of a layer
@@ -21,14 +21,14 @@ MOST_LAYERS = 20  # hidden ones
 class NetworkConfig:
     """A network's settings; the defaults are the study's.
 
-    Most settings describe the spiking network. With ``network="convolutional"``, or with a
-    reference to a function of the user's own, only `ensemble_size` has an effect beside `network`.
+    Most settings describe the spiking network. With a reference
+    to a function of the user's own, only `ensemble_size` has an effect beside `network`.
     `shd_helpers.user_code` describes such references, which look like ``mine.py:name``.
 
     Parameters
     ----------
     network : str
-        ``"spiking"``, ``"convolutional"``, or a reference to a function (n_units, n_classes) ->
+        ``"spiking"``, or a reference to a function (n_units, n_classes) ->
         Module.
     n_hidden : int
         The number of hidden neurons; with shared weights, of each window.

@@ -12,12 +12,10 @@ import numpy as np
 import torch
 from snntorch import Leaky
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from shd_engine.adaptive import AdaptiveLeaky
 from shd_engine.network import unfamiliar_component
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.spiking import SpikingNetwork
@@ -35,8 +33,6 @@ def uncounted_reason(model: nn.Module) -> str | None:
     Without this check, the counts would miss the updates of a second state and the synapses of an
     unknown kind of layer.
     """
-    if isinstance(model, ConvolutionalNetwork):
-        return None
     if isinstance(model, Ensemble):
         return "it is an Ensemble, whose members can be counted one by one"
     return unfamiliar_component(model, tuple(STATES))
@@ -113,8 +109,6 @@ def late_spikes(model: nn.Module, events: Events) -> np.ndarray:
     itself is not late.
     """
     late = np.zeros(len(events), np.int64)
-    if isinstance(model, ConvolutionalNetwork):
-        return late
     if isinstance(model, Ensemble):
         for member in model.members:
             late += late_spikes(member, events)
@@ -132,34 +126,18 @@ def late_spikes(model: nn.Module, events: Events) -> np.ndarray:
     return late
 
 
-def costs(model: nn.Module, predictions: "pd.DataFrame", n_steps: int, n_units: int) -> dict:
+def costs(model: nn.Module, predictions: "pd.DataFrame", n_steps: int) -> dict:
     """Return what a network costs, and what an utterance costs on average."""
     check_counted(model)
-    tensors = model.state_dict().values()
-    size = {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "footprint_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
-        "input_events": float(predictions.input_events.mean()),
-    }
-    if isinstance(model, ConvolutionalNetwork):
-        return size | {"macs": _multiply_accumulates(model, n_steps, n_units)}
     assert isinstance(model, SpikingNetwork)  # see `uncounted_reason`
-    return size | _spiking_costs(model, predictions, n_steps)
-
-
-def _multiply_accumulates(model: ConvolutionalNetwork, n_steps: int, n_units: int) -> int:
-    """Return how many multiply-accumulates an utterance takes."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(torch.zeros(n_steps, 1, n_units))
-    return counter.get_total_flops() // 2  # a product and its sum count as two
-
-
-def _spiking_costs(model: SpikingNetwork, predictions: "pd.DataFrame", n_steps: int) -> dict:
-    """Return what `costs` has for spiking networks alone."""
+    tensors = model.state_dict().values()
     spikes = predictions.hidden_spikes + predictions.output_spikes
     n_neurons = sum(fc.out_features for fc, _ in model.layers)
     n_states = sum(fc.out_features * STATES[type(lif)] for fc, lif in model.layers)
     return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "footprint_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        "input_events": float(predictions.input_events.mean()),
         "unrolled_synapses": sum(int(of_layer.sum()) for of_layer in model.synapse_counts()),
         "neuron_updates": n_steps * n_states,
         "effective_acs": float(predictions.effective_acs.mean()),

@@ -1,4 +1,4 @@
-"""Surrogates: the function that snntorch takes, its curve, its derivative and the kernel's number.
+"""Surrogates: the functions that snntorch takes as `spike_grad`.
 
 A spike is a step of the membrane's distance from the threshold, whose derivative is zero almost
 everywhere, so that no gradient would get through. A surrogate leaves the spike as it is. Only the
@@ -6,102 +6,27 @@ backward pass replaces the step's derivative by that of a smooth curve: Neftci, 
 (2019), "Surrogate Gradient Learning in Spiking Neural Networks", IEEE Signal Processing Magazine
 36(6).
 
-Any function that snntorch takes as `spike_grad` is a surrogate. The study's three are the entries
-of `TABLE`. Each of them has three parts, which the names below mean:
-
-* `spike_grad` is the function for snntorch, whose backward pass replaces the derivative;
-* `curve` is the smooth curve that replaces the step in the backward pass, by its formula;
-* `derivative` is the derivative of that curve, by its formula.
-
-A function of the user's own has no formula. Autograd gives its derivative (`autograd_derivative`),
-and the running integral of the derivative is its curve (`running_integral`).
+Any function that snntorch takes as `spike_grad` is a surrogate. The study's three are snntorch's
+own, in `TABLE`. `shd_engine.surrogates` has the formulas of their derivatives.
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from snntorch import surrogate
 
 from shd_corpus.checks import check_choice
-from shd_engine.surrogates import (
-    SpikeGrad,
-    atan_derivative,
-    autograd_derivative,
-    fast_sigmoid_derivative,
-    sigmoid_derivative,
-)
+from shd_engine.surrogates import SpikeGrad
 from shd_helpers.user_code import UserCodeError, is_reference, load_object
 
-Curve = Callable[[np.ndarray, float], np.ndarray]
 # At these distances from the threshold a user's function is tried.
 SAMPLED = np.linspace(-3, 3, 64)
-FINE = 1e-3  # distance of the points of a running integral
 
-
-@dataclass(frozen=True)
-class Surrogate:
-    """A surrogate: its spike function for snntorch, its curve and its derivative."""
-
-    # No curve has a default, so that a new surrogate can't get that of another one by mistake.
-    make_spike_grad: Callable[[float], SpikeGrad]
-    # The smooth curve at distances x from the threshold, for a slope: an array shaped as x.
-    curve: Curve
-    # The derivative of `curve` with respect to x, with the same arguments.
-    derivative: Curve
-
-
-def _fast_sigmoid(x: np.ndarray, slope: float) -> np.ndarray:
-    return x / (1 + slope * np.abs(x))
-
-
-def _atan(x: np.ndarray, slope: float) -> np.ndarray:
-    return np.arctan(np.pi * x * slope / 2) / np.pi
-
-
-def _sigmoid(x: np.ndarray, slope: float) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(slope * x / 2))  # the logistic function, without overflow
-
-
-# Another surrogate needs an entry here, and its name in `config.SURROGATES`.
+# Each takes a slope. Another surrogate needs an entry here, and its name in `config.SURROGATES`.
 TABLE = {
-    "fast_sigmoid": Surrogate(
-        make_spike_grad=surrogate.fast_sigmoid,
-        curve=_fast_sigmoid,
-        derivative=fast_sigmoid_derivative,
-    ),
-    "atan": Surrogate(
-        make_spike_grad=surrogate.atan,
-        curve=_atan,
-        derivative=atan_derivative,
-    ),
-    "sigmoid": Surrogate(
-        make_spike_grad=surrogate.sigmoid,
-        curve=_sigmoid,
-        derivative=sigmoid_derivative,
-    ),
+    "fast_sigmoid": surrogate.fast_sigmoid,
+    "atan": surrogate.atan,
+    "sigmoid": surrogate.sigmoid,
 }
-
-
-def surrogate_named(name: str) -> Surrogate:
-    """Return the surrogate of a name, or of a reference to the user's own."""
-    if is_reference(name):
-        return surrogate_of_function(load_object(name), name)
-    check_choice("surrogate", name, tuple(TABLE))
-    return TABLE[name]
-
-
-def surrogate_of_function(function: SpikeGrad, name: str = "the surrogate") -> Surrogate:
-    """Return a user's function as a `Surrogate`; the setting `slope` has no effect on it."""
-    check_function(function, name)
-    # Each takes a slope, too, because the study's surrogates do.
-    return Surrogate(
-        # A function can have attributes, which some callables can't.
-        make_spike_grad=lambda _slope: lambda x: function(x),
-        curve=lambda x, _slope: running_integral(function, x),
-        derivative=lambda x, _slope: autograd_derivative(function, x),
-    )
 
 
 def check_function(function: SpikeGrad, name: str) -> None:
@@ -147,37 +72,27 @@ def true_step(x: torch.Tensor) -> torch.Tensor:
 
 
 def spike_grad(name: str, slope: float) -> SpikeGrad:
-    """Return the function that snntorch takes as `spike_grad`, of the named surrogate."""
-    function = surrogate_named(name).make_spike_grad(slope)
+    """Return the function that snntorch takes as `spike_grad`.
+
+    It is the surrogate of a name or of a reference to the user's own, which needs no slope.
+    """
+    if is_reference(name):
+        function = _users_own(name)
+    else:
+        check_choice("surrogate", name, tuple(TABLE))
+        function = TABLE[name](slope)
     # snntorch hides both in a closure, and the description of a network names them.
     function.surrogate = name  # type: ignore[attr-defined]
     function.slope = slope  # type: ignore[attr-defined]
     return function
 
 
-def curve(name: str, x: np.ndarray, slope: float) -> np.ndarray:
-    """Return the smooth curve whose derivative replaces that of the step.
+def _users_own(reference: str) -> SpikeGrad:
+    """Return the surrogate that a reference means, as a function, which can have attributes."""
+    own = load_object(reference)
+    check_function(own, reference)
 
-    With slope k it is x / (1 + k |x|), arctan(pi x k / 2) / pi or 1 / (1 + exp(-k x)).
-    """
-    return surrogate_named(name).curve(x, slope)
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return own(x)
 
-
-def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
-    """Return the derivative of `curve`, by its formula."""
-    return surrogate_named(name).derivative(x, slope)
-
-
-def running_integral(function: SpikeGrad, x: np.ndarray) -> np.ndarray:
-    """Return the curve whose derivative a surrogate has: the running integral, 0 at the threshold.
-
-    It is added up by the trapezoidal rule in steps of 0.001, from the threshold to each side.
-    """
-    from scipy.integrate import cumulative_trapezoid  # not needed by `shd_helpers.hear`
-
-    farthest = max(float(np.abs(x).max(initial=0)), FINE)
-    n_points = int(np.ceil(farthest / FINE)) + 1
-    away = np.linspace(0, farthest, n_points)
-    above = cumulative_trapezoid(autograd_derivative(function, away), away, initial=0)
-    below = cumulative_trapezoid(autograd_derivative(function, -away), away, initial=0)
-    return np.where(x >= 0, np.interp(x, away, above), -np.interp(-x, away, below))
+    return function

@@ -12,10 +12,12 @@ _MODULES = {
         "one_thread",
         "record_examples",
         "seen_and_unseen_accuracy",
+        "shown_accuracies",
     ),
     "identity": ("obtain_and_identify",),
     "one_run": (
         "RunWriter",
+        "accuracy_table",
         "finish_run",
         "list_utterances",
         "read_spiking_run",

@@ -1,6 +1,6 @@
 """Evaluate a network: its answers to utterances, accuracies, and recorded examples."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional
 
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import (
     answers,
     choose_engine,
@@ -29,6 +28,8 @@ from shd_helpers.network.spiking import SpikingNetwork
 
 if TYPE_CHECKING:  # pandas takes a second to import, and `shd_helpers.hear` doesn't need it
     import pandas as pd
+
+FEW_SPEAKERS = 6  # so many have no useful mean, so each is shown
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,9 @@ class Evaluation:
                 "output_spikes": self.n_spikes[:, -1].astype(np.int64),
                 "late_spikes": late_spikes(self.model, self.events),
             }
-        if uncounted_reason(self.model) is None:
-            columns["effective_acs"] = self._accumulates()
+        model = self.model
+        if isinstance(model, SpikingNetwork) and uncounted_reason(model) is None:
+            columns["effective_acs"] = network_accumulates(model, self.events, self.n_spikes)
         return pd.DataFrame(columns)
 
     @property
@@ -116,17 +118,7 @@ class Evaluation:
         networks = [self.model]
         if isinstance(self.model, Ensemble):
             networks = list(self.model.members)
-        return all(
-            runs_in_loop(network) or isinstance(network, ConvolutionalNetwork)
-            for network in networks
-        )
-
-    def _accumulates(self) -> np.ndarray:
-        """Return how often a weight is added for each utterance's events, (utterances,)."""
-        model = self.model
-        if isinstance(model, SpikingNetwork):
-            return network_accumulates(model, self.events, self.n_spikes)
-        return np.zeros(len(self.events))  # a network without spikes has only products
+        return all(map(runs_in_loop, networks))
 
 
 def origin(events: Events) -> dict[str, np.ndarray]:
@@ -203,6 +195,23 @@ def seen_and_unseen_accuracy(
         "test_seen": _mean(is_correct[is_seen]),
         "test_unseen": _mean(is_correct[~is_seen]),
     }
+
+
+def shown_accuracies(
+    accuracies: Mapping[str, float | None], predictions: "pd.DataFrame", seen: Sequence[int]
+) -> dict[str, float | None]:
+    """Return a run's accuracies as they are shown: of few unseen speakers each, and no mean."""
+    unseen = predictions[~predictions.speaker.isin(seen)]
+    by_speaker = (unseen.label == unseen.predicted).groupby(unseen.speaker).mean()
+    if accuracies["test_unseen"] is None or len(by_speaker) > FEW_SPEAKERS:
+        return dict(accuracies)
+    # `test` is a mean over seen and unseen speakers
+    shown = {
+        name: accuracy
+        for name, accuracy in accuracies.items()
+        if not name.endswith(("test", "test_unseen"))
+    }
+    return shown | {f"unseen speaker {each}": value for each, value in by_speaker.items()}
 
 
 def _mean(is_correct: np.ndarray) -> float | None:

@@ -34,6 +34,7 @@ from shd_helpers.paths import (
     need_checkout,
     runs_dir,
 )
+from shd_helpers.study.evaluation import shown_accuracies
 from shd_helpers.study.identity import obtain_copies
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
@@ -45,23 +46,27 @@ TRAINING = NOTEBOOKS / "03_model_training.ipynb"
 
 
 def report(
-    scores: Mapping[str, float | None],
+    accuracies: Mapping[str, float | None],
     data: str,
     class_names: Sequence[str],
     language: str,
     seed: int,
 ) -> str:
-    """Return a run's scores as text: accuracy for seen and for unseen speakers, and chance."""
+    """Return a run's accuracies as text, from `shown_accuracies`, and that of guessing."""
     n_classes = len(class_names)
     classes = classes_in_words(class_names, language)
-    percent = {name: "-" if score is None else f"{score:.1%}" for name, score in scores.items()}
-    return f"""\
-Test accuracy on {data}, {classes}, seed {seed}:
-  {percent["test_seen"]:>6}  seen speakers: with other utterances in the training set
-  {percent["test_unseen"]:>6}  unseen speakers: with none in the training set
-  {1 / n_classes:>6.1%}  chance: guessing one of {n_classes} classes
-Accuracy by subset: training {percent["train"]}, validation {percent["validation"]}, \
-test {percent["test"]}"""
+    percent = {name: "-" if value is None else f"{value:.1%}" for name, value in accuracies.items()}
+    rows = [(percent["test_seen"], "seen speakers: with other utterances in the training set")]
+    for name, value in percent.items():
+        if name.startswith("unseen speaker"):
+            rows.append((value, f"{name}: with none in the training set"))
+    if "test_unseen" in percent:
+        rows.append((percent["test_unseen"], "unseen speakers: with none in the training set"))
+    rows.append((f"{1 / n_classes:.1%}", f"chance: guessing one of {n_classes} classes"))
+    lines = [f"Test accuracy on {data}, {classes}, seed {seed}:"]
+    lines += [f"  {value:>6}  {name}" for value, name in rows]
+    lines.append(f"Training accuracy {percent['train']}, validation {percent['validation']}")
+    return "\n".join(lines)
 
 
 def next_steps(folder: Path) -> str:
@@ -163,9 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"\nThe study stopped.\n{error}")
     minutes, seconds = divmod(round(time.monotonic() - start_s), 60)
     print(f"\n{len(OF_A_RUN)} notebooks were executed in {minutes}:{seconds:02} minutes.\n")
-    scores = run_of_study.info["scores"]
+    info = run_of_study.info
+    accuracies = shown_accuracies(info["scores"], run_of_study.predictions, info["seen_speakers"])
     class_names = run_of_study.class_names
-    print(report(scores, data, class_names, recipe.language, recipe.seed))
+    print(report(accuracies, data, class_names, recipe.language, recipe.seed))
     print(next_steps(folder))
 
 

@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,6 +39,7 @@ from shd_helpers.study.evaluation import (
     origin,
     record_examples,
     seen_and_unseen_accuracy,
+    shown_accuracies,
 )
 from shd_helpers.study.identity import obtain_and_identify, references, run_hash
 from shd_helpers.study.other_networks import other_network
@@ -296,10 +297,18 @@ class Scored:
 
     def table(self) -> "Styler":
         """Return the accuracies in percent, as a table of one row."""
-        import pandas as pd
+        return accuracy_table(self.accuracies, self.predictions, self.seen_speakers)
 
-        table = pd.DataFrame([self.accuracies], index=["accuracy"])
-        return table.style.format("{:.1%}", na_rep="-")
+
+def accuracy_table(
+    accuracies: Mapping[str, float | None], predictions: "pd.DataFrame", seen: Sequence[int]
+) -> "Styler":
+    """Return a run's accuracies in percent, as a table of one row; see `shown_accuracies`."""
+    import pandas as pd
+
+    shown = shown_accuracies(accuracies, predictions, seen)
+    table = pd.DataFrame([shown], index=["accuracy"])
+    return table.style.format("{:.1%}", na_rep="-")
 
 
 def list_utterances(recipe: Recipe, parts: Subsets) -> "Styler":
@@ -344,17 +353,15 @@ def score(model: nn.Module, parts: Subsets) -> Scored:
     return Scored(validated, tested, seen_speakers, accuracies, predictions)
 
 
-def finish_run(run: RunWriter, model: nn.Module, scored: Scored) -> dict[str, float]:
+def finish_run(run: RunWriter, model: nn.Module, scored: Scored) -> None:
     """Write the folder of a run whose network is trained and scored."""
     events = scored.last.events
     cost: Mapping[str, float] = {}
     if uncounted_reason(model) is None:
-        cost = costs(model, scored.predictions, events.n_steps, events.n_units)
+        cost = costs(model, scored.predictions, events.n_steps)
     examples = record_examples(model, events)
     class_scores = scored.last.class_scores
     run.finish(model, scored.accuracies, scored.predictions, examples, cost, class_scores)
-    files = ["run.json", *run.info["files"]]
-    return {name: (run.folder / name).stat().st_size / 1e6 for name in files}
 
 
 def read_spiking_run(run_name: str) -> Run:

@@ -1,4 +1,4 @@
-"""Notice networks that a run's settings don't build, and say in what they differ.
+"""Notice networks that a run's settings don't build.
 
 A run's hash contains its settings, and `build_network` builds the study's network from these. A
 user may train another network, such as one with a subclass of snntorch's `Leaky`. Its run then has
@@ -6,13 +6,10 @@ a description of the network in ``run.json``, and another hash than the settings
 takes its result for that of the study's network, and nothing builds the wrong network for it.
 """
 
-from collections.abc import Mapping
-
 import torch
 from snntorch import SpikingNeuron
 from torch import nn
 
-from shd_corpus.checks import listed
 from shd_engine.adaptive import AdaptiveLeaky
 from shd_helpers.events import Events
 from shd_helpers.network import SpikingNetwork, build_network
@@ -117,15 +114,3 @@ def other_network(model: nn.Module, recipe: Recipe, n_classes: int) -> dict[str,
     if description == described(own_network(recipe, n_classes)):
         return None
     return description
-
-
-def describe_differences(description: Mapping[str, str], recipe: Recipe, n_classes: int) -> str:
-    """Say in what a network differs from the one that a recipe builds."""
-    own = described(own_network(recipe, n_classes))
-    texts = []
-    for name in {**description, **own}:
-        if description.get(name) != own.get(name):
-            given = description.get(name, "missing")
-            wanted = own.get(name, "absent")
-            texts.append(f"{name} is {given} instead of {wanted}")
-    return listed(texts)

@@ -87,28 +87,17 @@ def read_run(folder: str | Path) -> Run:
     Returns
     -------
     Run
-        Its content. If another run replaces it meanwhile, all of it is the other run's.
+        Its content.
 
     Raises
     ------
     RunError
-        If there is no run in it, or one of its files is damaged.
+        If there is no run in it, or one of its files is damaged, perhaps because another process
+        was just replacing them.
     """
-    folder = Path(folder)
-    lock = run_lock(folder)
-    try:
-        return _read_files(folder)
-    except RunError:
-        if not Path(lock.lock_file).exists():  # nobody has written here
-            raise
-    with lock:  # perhaps another process was replacing the files
-        return _read_files(folder)
-
-
-def _read_files(folder: Path) -> Run:
-    """Return the content of a run folder."""
     import pandas as pd
 
+    folder = Path(folder)
     info = read_info(folder)
 
     with reading(folder / "run.json", RunError, f"{REMEDY} again."):

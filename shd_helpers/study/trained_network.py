@@ -21,17 +21,17 @@ import torch
 from snntorch import Leaky
 from torch import nn
 
-from shd_corpus.checks import DatasetError, check_choice, listed
+from shd_corpus.checks import DatasetError, check_choice
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.files import reading
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_helpers.data import fingerprint
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
-from shd_helpers.network import ConvolutionalNetwork, Ensemble, SpikingNetwork
+from shd_helpers.network import Ensemble, SpikingNetwork
 from shd_helpers.paths import IN_CHECKOUT, networks_dir
 from shd_helpers.study.identity import references
-from shd_helpers.study.other_networks import describe_differences, own_network
+from shd_helpers.study.other_networks import own_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import REMEDY, Run, RunError, class_names_of, recipe_of
 from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
@@ -160,8 +160,6 @@ def _output_modules(network: nn.Module) -> tuple[str, ...]:
                 return ()
             names += [f"members.{i}.{name}" for name in member_names]
         return tuple(names)
-    if isinstance(network, ConvolutionalNetwork):
-        return ("fc",)
     if isinstance(network, SpikingNetwork) and type(network.layers[-1][1]) is Leaky:
         return (f"fc{network.n_layers}", f"lif{network.n_layers}")
     return ()
@@ -233,7 +231,7 @@ def build_trained(
     recipe = recipe_of(about)
     if class_names is None:
         class_names = class_names_of(about)
-    check_own(about, recipe, file)
+    check_own(about, file)
     try:
         _check_user_code(about, file)
         network = own_network(recipe, len(class_names))
@@ -261,17 +259,13 @@ def _build_ensemble(
     return ensemble_of(members, file)._replace(about=about)
 
 
-def check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
+def check_own(about: Mapping[str, Any], file: Path) -> None:
     """Check that a run's network is the one that its parameters build."""
-    if other := about.get("other_network"):
-        # What it should be can't be built without running the file of such an object.
-        different = listed(list(references(about["parameters"]).values()))
-        if not different:
-            different = describe_differences(other, recipe, len(class_names_of(about)))
+    if "other_network" in about:
         raise RunError(
-            f"{file}: this run trained a network that isn't the study's own ({different}), so it "
-            "can't be built from the run's parameters. Build it with your own code, and load the "
-            "run's state_dict.pt into it."
+            f"{file}: this run trained a network that isn't the study's own (`other_network` "
+            "there describes it), so it can't be built from the run's parameters. Build it with "
+            "your own code, and load the run's state_dict.pt into it."
         )
 
 

@@ -79,9 +79,8 @@ def run_sweep(
     again : str, optional
         Also run those whose name contains this text, whether they are there or not.
     workers : Workers, optional
-        Which runs are executed, and by which processes. Default: all that are missing, by one
-        process for each core of this machine. Workers elsewhere see the same files under the same
-        paths.
+        Which runs are executed, and by how many processes. Default: all that are missing, by one
+        process for each core of this machine.
     timeout_s : float, optional
         Time that one run may take, seconds. Default: 6 hours.
 
@@ -96,9 +95,7 @@ def run_sweep(
     Raises
     ------
     SweepError, TableError, DatasetError
-        If the sweep can't start, a worker or the scheduler is lost, or the disk is full.
-    MissingExtraError
-        If a scheduler was named, and Dask isn't installed.
+        If the sweep can't start, a process is lost, or the disk is full.
     """
     sweep = read_sweep(name, overrides)
     workers = workers or Workers()
@@ -206,8 +203,8 @@ def _execute_all(
             smoothing=0,  # time left by the mean run
         ) as bar,
         _kept_environment(),
-        connect(workers, len(pending)) as parallel,
     ):
+        parallel = connect(workers, len(pending))
         for wait_s in (0.0, FOREVER_S):
             settings = (sweep.notebook, timeout_s, run_environment(), wait_s)
             busy = []
@@ -229,7 +226,7 @@ def _results(
 ) -> Iterator[tuple[int, RunResult | None]]:
     """Yield the number of each run that has ended, and its result; None if it is busy elsewhere.
 
-    SweepError, if the workers or their scheduler are lost.
+    SweepError, if a process is lost.
     """
     calls = [joblib.delayed(_numbered)(i, each, *settings) for i, each in enumerate(pending)]
     try:
@@ -239,8 +236,6 @@ def _results(
         raise SweepError(
             f"a process that executed a run was killed, perhaps for lack of memory. {RESUME}"
         ) from None
-    except Exception as error:
-        raise SweepError(f"the workers are lost ({error!r}). {RESUME}") from error
 
 
 def _numbered(number: int, *arguments: Any) -> tuple[int, RunResult | None]:
@@ -310,11 +305,9 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="S",
         help=f"stop a run that takes longer than S seconds (default: {RUN_S:g})",
     )
-    workers = parser.add_mutually_exclusive_group()
-    workers.add_argument(
+    parser.add_argument(
         "--workers", type=int, help="processes on this machine (default: one for each core)"
     )
-    workers.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
     parser.add_argument(
         "--shard",
         metavar="I/N",
@@ -338,7 +331,7 @@ def _overrides(texts: Sequence[str]) -> dict[str, object]:
 def _workers(arguments: argparse.Namespace) -> Workers:
     """Return the workers that a command line asks for, checked."""
     shard = None if arguments.shard is None else Shard.read(arguments.shard)
-    workers = Workers(arguments.workers, arguments.scheduler, shard)
+    workers = Workers(arguments.workers, shard)
     workers.check()
     return workers
 

@@ -1,9 +1,8 @@
 """Which runs of a sweep are executed here, by which processes, and how one run is executed.
 
 A sweep may be divided into shares, each for one task of a cluster's job array. joblib executes the
-runs: in this process one after the other, in several processes of this machine, or on the workers
-of a Dask scheduler that somebody runs. Only one process executes a run. Others wait until it has
-ended, and reuse its result.
+runs, in this process one after the other, or in several processes of this machine. Only one process
+executes a run. Others wait until it has ended, and reuse its result.
 """
 
 import os
@@ -12,18 +11,15 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import joblib
 from filelock import Timeout
-from joblib.parallel import get_active_backend
 
 from shd_corpus.checks import quoted
-from shd_helpers.extras import from_extra
 from shd_helpers.paths import folder_variables
 from shd_helpers.study.identity import identify_user_code, references, run_hash
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
@@ -32,11 +28,6 @@ from shd_helpers.sweeps.results import RunResult, finished_run
 from shd_helpers.sweeps.spec import PendingRun, RunSpec
 from shd_helpers.sweeps.sweep_file import SweepError
 
-if TYPE_CHECKING:
-    from distributed import Client
-
-CONNECT_S = 30.0  # most time for a scheduler's answer
-NO_WORKER_S = 120.0  # most time for its first worker
 IDLE_S = 10  # until a process without a run ends
 PARENT_S = 1.0  # between two looks whether the parent is there
 
@@ -107,23 +98,20 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class Workers:
-    """Which runs are executed, and by which processes; at most one of the first two is given.
+    """Which runs are executed, and by how many processes.
 
-    Without any of the three, all runs are executed by one process for each core of this machine.
+    Without an argument, all runs are executed by one process for each core of this machine.
 
     Parameters
     ----------
     processes : int, optional
         The number of processes on this machine.
-    scheduler : str, optional
-        The address of a Dask scheduler whose workers have one thread each.
     shard : Shard, optional
         The share of the runs that is executed. Without `processes`, its runs are executed one after
         the other.
     """
 
     processes: int | None = None
-    scheduler: str | None = None
     shard: Shard | None = None
 
     @property
@@ -164,30 +152,21 @@ class Workers:
             self.shard.check()
 
 
-@contextmanager
-def connect(workers: Workers, n_runs: int) -> Iterator[joblib.Parallel]:
-    """Yield what executes runs: called with joblib's delayed calls, it yields their results.
+def connect(workers: Workers, n_runs: int) -> joblib.Parallel:
+    """Return what executes runs: called with joblib's delayed calls, it yields their results.
 
     A result comes when its run has ended, in any order. Processes that are started end when they
     have had nothing to do for a while.
     """
-    if workers.scheduler is None:
-        yield joblib.Parallel(
-            min(workers.n_processes, n_runs),
-            return_as="generator_unordered",
-            batch_size=1,
-            pre_dispatch="n_jobs",
-            initializer=_follow,
-            initargs=(os.getpid(),),
-            idle_worker_timeout=IDLE_S,
-        )
-        return
-    with _client(workers.scheduler) as client, joblib.parallel_config("dask", client=client):
-        backend, _ = get_active_backend()
-        # With one worker, joblib would execute the runs in this process.
-        backend.effective_n_jobs = lambda n_jobs: 2
-        # all, so that workers that join later get some
-        yield joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
+    return joblib.Parallel(
+        min(workers.n_processes, n_runs),
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch="n_jobs",
+        initializer=_follow,
+        initargs=(os.getpid(),),
+        idle_worker_timeout=IDLE_S,
+    )
 
 
 def _follow(parent: int) -> None:
@@ -277,24 +256,3 @@ def check_unchanged(run: RunSpec) -> None:
     if identify_user_code(run.parameters).get(USER_CODE_SHA256) != run.data.get(USER_CODE_SHA256):
         files = ", ".join(references(run.parameters).values())
         raise RuntimeError(f"{files}: changed while the sweep ran. Start the sweep again.")
-
-
-def _client(scheduler: str) -> "Client":
-    """Return a client of a Dask scheduler whose workers have one thread each."""
-    with from_extra("cluster"):
-        from distributed import Client
-
-    try:
-        client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
-        client.wait_for_workers(1, timeout=NO_WORKER_S)
-    except (OSError, ValueError) as error:
-        raise SweepError(
-            f"--scheduler {scheduler}: no answer, or no worker ({error}). Check the address, and "
-            f"start workers: dask worker {scheduler} --nthreads 1"
-        ) from error
-    if max(client.nthreads().values()) > 1:
-        client.close()
-        raise SweepError(
-            f"--scheduler {scheduler}: a worker needs exactly one thread: dask worker --nthreads 1"
-        )
-    return client

@@ -39,6 +39,6 @@ def run_of(parameters, folder):
     scores |= seen_and_unseen_accuracy(tested, writer.info["seen_speakers"])
     predictions = tested.predictions()
     examples = record_examples(model, tested.events)
-    counted = costs(model, predictions, grid.n_steps, grid.n_units)
+    counted = costs(model, predictions, grid.n_steps)
     writer.finish(model, scores, predictions, examples, counted)
     return folder

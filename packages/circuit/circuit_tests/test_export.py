@@ -265,9 +265,9 @@ def test_vectors_are_the_raw_utterances(trained, toy_dir, tmp_path, monkeypatch,
 
 def test_other_networks_are_refused_with_all_reasons(trained, tmp_path):
     network = load_network(read_run(trained()))
-    changes = {"network": "convolutional", "learn_beta": True}
+    changes = {"network": "mine.py:other", "learn_beta": True}
     about = network.about | {"parameters": network.about["parameters"] | changes}
-    with pytest.raises(ExportError, match=r"network 'conv.*learn_beta True"):
+    with pytest.raises(ExportError, match=r"network 'mine.*learn_beta True"):
         export.export(network._replace(about=about), tmp_path / "out", "3-8-12")
     assert not list(tmp_path.iterdir())
 

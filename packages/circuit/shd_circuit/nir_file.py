@@ -24,7 +24,7 @@ from shd_circuit.quantize import unsupported_by_circuit
 from shd_corpus.files import atomic
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.network import ConvolutionalNetwork, NetworkConfig, SpikingNetwork
+from shd_helpers.network import NetworkConfig, SpikingNetwork
 
 STEP_S = 1e-4  # what a step is called: snntorch and SpikingJelly take every graph's to be this
 UPDATE = (
@@ -44,8 +44,6 @@ UNITS = (
 
 def unwritable_reasons(model: nn.Module) -> list[str]:
     """Return all reasons why a NIR file can't hold a network."""
-    if isinstance(model, ConvolutionalNetwork):
-        return ["network 'convolutional': it has no spikes"]
     if reason := unsupported_by_circuit(model):
         return [reason]
     assert isinstance(model, SpikingNetwork)

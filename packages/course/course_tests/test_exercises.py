@@ -37,7 +37,8 @@ def test_there_is_an_exercise_with_a_solution_in_each_notebook():
 
 
 @pytest.mark.parametrize("name", EXERCISES)
-def test_untouched_and_right(name, capsys):
+def test_untouched_and_right(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))  # a right function is kept there
     untouched = UNTOUCHED[name]
     solution = SOLUTIONS[name]
     for empty, verdict in (

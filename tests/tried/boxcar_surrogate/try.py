@@ -4,7 +4,8 @@ import soundfile
 from mine import boxcar
 
 from shd_corpus import encode_recordings, synthesize
-from shd_helpers import SpikingNetwork, judge, load_events, plot_surrogate
+from shd_course.figures import plot_surrogate
+from shd_helpers import SpikingNetwork, judge, load_events
 
 RATE_HZ = 24_000  # of what `synthesize` returns
 VOICES = {"anna": "en-us+f2", "bert": "en-us+m3", "carl": "en+m2", "dora": "en-gb-x-rp+f5"}

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
     | {"surrogate_visualization"},
     {
         "run_figures": ("RunFigures",),
+        "surrogate_plot": ("plot_surrogate",),
         "training": ("LiveCurve", "claim", "learning_rates_and_epochs"),
     },
 )

@@ -209,7 +209,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     Figure or None
         As `explore` does.
     """
-    from shd_helpers.network import surrogates
+    from shd_course.figures import surrogate_plot
 
     x = np.linspace(-2, 1, 601)
     median = float(np.median(distance))
@@ -233,17 +233,19 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
 
     def update(surrogate: str = surrogate, log2_slope: float = float(np.log2(slope))) -> str:
         slope = 2.0**log2_slope
-        slopes = surrogates.derivative(surrogate, x, slope)
-        smooth = surrogates.curve(surrogate, x, slope)
+        slopes = surrogate_plot.derivative(surrogate, x, slope)
+        smooth = surrogate_plot.curve(surrogate, x, slope)
         curve.set_ydata(smooth)
         derivative.set_ydata(slopes)
         low = min(0, smooth.min())
         high = max(1, smooth.max(), slopes.max())
         left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-        passed.set_data(heights * surrogates.derivative(surrogate, middle, slope))
-        of_bins = surrogates.derivative(surrogate, (fine_edges[1:] + fine_edges[:-1]) / 2, slope)
+        passed.set_data(heights * surrogate_plot.derivative(surrogate, middle, slope))
+        of_bins = surrogate_plot.derivative(
+            surrogate, (fine_edges[1:] + fine_edges[:-1]) / 2, slope
+        )
         mean = float(fine_counts @ of_bins) / distance.size
-        typical = float(surrogates.derivative(surrogate, np.array(median), slope))
+        typical = float(surrogate_plot.derivative(surrogate, np.array(median), slope))
         figure.suptitle(f"The median membrane passes on {typical:.4f} of the error", **TITLE)
         return (
             f"{surrogate}, slope {slope:.3g}: over {distance.size:,} membranes the mean derivative "

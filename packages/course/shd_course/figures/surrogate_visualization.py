@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from scipy.integrate import solve_ivp
 
+from shd_course.figures.surrogate_plot import curve, derivative
 from shd_engine.surrogates import autograd_derivative
 from shd_helpers.figures.style import INK, legend_above, legend_beside, point_at, save
 from shd_helpers.network.config import SURROGATES
-from shd_helpers.network.surrogates import curve, derivative, spike_grad
+from shd_helpers.network.surrogates import spike_grad
 
 DISTANCE = "membrane potential minus threshold"
 POTENTIAL = "membrane potential\n(in thresholds)"

@@ -1,12 +1,13 @@
 """A convolutional network without spikes, trained on the same input, for comparison.
 
 It has what the spiking network lacks: weights shared over units and steps, and real-valued
-activations. So its accuracy shows that the downsampled input has at least this much information. As
-any module that returns class scores, it is run by `network.module_engine`.
+activations. So its accuracy shows that the downsampled input has at least this much information.
+A sweep takes it as a network of one's own: ``network: "../convolutional.py:ConvolutionalNetwork"``.
 """
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 CHANNELS = (16, 32, 64)  # of the three convolutions
 BLOCK = (6, 3)  # steps x units whose mean is an input of the first convolution
@@ -20,13 +21,13 @@ class ConvolutionalNetwork(nn.Module):
     maximum adapts to the size of the input, and leaves 6 x 7 numbers of each channel.
     """
 
-    def __init__(self, n_classes: int, generator: torch.Generator) -> None:
+    def __init__(self, _n_units: int, n_classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.AvgPool2d(BLOCK)]
         n_in = 1
         for n_out in CHANNELS:
             convolution = nn.utils.skip_init(nn.Conv2d, n_in, n_out, 3, padding=1, bias=False)
-            nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu", generator=generator)
+            nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu")
             # On a CPU a training step takes half of the time with weights and input in this order.
             convolution.weight.data = convolution.weight.data.to(memory_format=torch.channels_last)
             layers.append(convolution)
@@ -38,7 +39,7 @@ class ConvolutionalNetwork(nn.Module):
         layers[-2] = nn.AdaptiveMaxPool2d(FINAL_SIZE)
         self.convolutions = nn.Sequential(*layers)
         self.fc = nn.utils.skip_init(nn.Linear, n_in * FINAL_SIZE[0] * FINAL_SIZE[1], n_classes)
-        nn.init.kaiming_uniform_(self.fc.weight, generator=generator)
+        nn.init.kaiming_uniform_(self.fc.weight)
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -47,3 +48,10 @@ class ConvolutionalNetwork(nn.Module):
         means = self.convolutions[0](images)
         means = means.contiguous(memory_format=torch.channels_last)
         return self.fc(self.convolutions[1:](means).flatten(1))
+
+
+def multiply_accumulates(model: ConvolutionalNetwork, n_steps: int, n_units: int) -> int:
+    """Return how many multiply-accumulates an utterance takes."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(torch.zeros(n_steps, 1, n_units))
+    return counter.get_total_flops() // 2  # a product and its sum count as two
