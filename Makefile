@@ -34,7 +34,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data compare sweep export rtl say hear lab bench bench-table test lint slow full browser slurm notebooks site lock clean
+.PHONY: help study data compare sweep export rtl say hear lab bench bench-table test lint slow full browser slurm wheels notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
@@ -61,6 +61,8 @@ help:
 	@echo "make full       run the tests at full size: as many utterances as SHD has, a hundred recordings in C"
 	@echo "make browser    test the notebooks in JupyterLab and the demo in a browser (needs chromium)"
 	@echo "make slurm      the job array of docs/clusters.md on a small SLURM (apt-get install slurm-wlm munge)"
+	@echo "make wheels     build the wheel of each package, and try it in a fresh environment;"
+	@echo "                PYTHON=python3.12 tries another version (gigabytes and minutes each)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
 	@echo "make site       README, documents, API and notebooks as pages with a search: build/site/index.html"
 	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
@@ -157,6 +159,9 @@ browser: $(INSTALLED)-test $(INSTALLED)-browser $(INSTALLED)-say
 slurm: $(INSTALLED)-test
 	$(PY) -m pytest -m slurm tests/test_slurm.py
 
+wheels:
+	$(PYTHON) tests/wheels.py
+
 notebooks: $(INSTALLED)-circuit
 	SHD_IMG_DIR=img $(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/0*.ipynb
 
@@ -168,7 +173,6 @@ $(INSTALLED)-site: $(INSTALLED)
 site: $(INSTALLED)-site $(INSTALLED)-say
 	$(PY) -m sphinx -W --keep-going -q -b html -c docs . build/site
 	@$(PY) -m shd_circuit.say --out build/site/say.html
-	@cp build/site/README.html build/site/index.html
 	@echo "Open build/site/index.html"
 
 # without local versions such as torch's +cpu, because PyPI has none

@@ -8,7 +8,7 @@ from sphinx.application import Sphinx
 
 project = "SHD downsizing study"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-root_doc = "README"  # the home page, to which `_add_contents` adds the tree of all pages
+root_doc = "README"  # to which `_add_contents` adds the tree of all pages
 include_patterns = [
     "README.md",
     "CHANGELOG.md",
@@ -30,6 +30,7 @@ autodoc_typehints = "none"  # the docstrings have types, with shapes and units
 napoleon_use_rtype = False
 html_theme = "furo"
 html_title = project
+html_extra_path = ["index.html"]  # the first page, which opens notebook 0
 templates_path = ["templates"]
 _parts = [f"sidebar/{part}.html" for part in ("brand", "search", "scroll-start", "navigation")]
 html_sidebars = {"**": [*_parts, "say.html", "sidebar/scroll-end.html"]}  # furo's, and the page

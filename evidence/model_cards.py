@@ -22,7 +22,7 @@ from shd_helpers.study.tables import collect_predictions, read_table
 from shd_judge import interval
 
 UNSEEN = (4, 5)  # the official training file has no utterance of these two speakers
-NOT_USED = (4, 5, 6, 7, 10, 11)  # in the selection of 2026-11-28: see results/README.md
+NOT_USED = (4, 5, 6, 7, 10, 11)  # in the selection of 2026-11-28: see evidence/README.md
 KIND = {"adaptive": "ensembles", "small": "networks"}
 SEEDS = {"adaptive": "class scores of three seeds averaged", "small": "three seeds"}
 OPTIMISTIC = {
@@ -171,7 +171,8 @@ and likewise `circuit` and `small`. For small_0 to small_4 the last word is \
 python -m evidence.networks adaptive 'sweeps/networks_hd/model=adaptive,*' --ensemble
 ```
 
-Their confidence thresholds were found on the [ten folds](../README.md), by \
+Their confidence thresholds were found on the \
+[ten folds](../../evidence/README.md#the-selection-on-ten-folds), by \
 `python -m scripts.fold_thresholds` at commit `fddb86fa`. \
 `python -m evidence.model_cards` writes this page.
 """
@@ -211,8 +212,8 @@ def held_out_accuracies(name: str) -> list[str]:
             ("seen", mean_with_interval(found, "test_seen_accuracy")),
             ("unseen, all twelve", mean_with_interval(found)),
             (
-                "unseen, the [six](../README.md#the-six-speakers) not used in the selection of "
-                "2026-11-28",
+                "unseen, the [six](../../evidence/README.md#the-six-speakers) not used in the "
+                "selection of 2026-11-28",
                 mean_with_interval(six),
             ),
         ]

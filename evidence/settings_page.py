@@ -23,8 +23,8 @@ A run has these settings. Those with a star are in notebook 3, where `lr_step` i
 are in [evidence/train.ipynb](../evidence/train.ipynb), which trains as notebook 3 does. \
 A [sweep](../sweeps/README.md) sets them with `notebook: train`. `make study ARGS="-p epochs 10"` \
 sets any of them, and executes that notebook if notebook 3 doesn't have one. The defaults are \
-not the [recipe of the results](results.md#the-studys-network). A value that is out of its range \
-is refused before anything is trained.
+not the [recipe of the results](../evidence/README.md#selected-recipes). A value that is out of \
+its range is refused before anything is trained.
 """
 CLOSING = """\
 `augmented_copies` adds [augmented recordings](data.md#augmented-recordings). \

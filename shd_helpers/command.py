@@ -11,6 +11,8 @@ from typing import NoReturn
 from shd_helpers.extras import MissingExtraError
 from shd_helpers.paths import check_checkout
 
+BROKEN_PIPE = 128 + 13  # the status of a program that SIGPIPE stops, which Windows doesn't have
+
 
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a command's main function, and end the process with its exit status.
@@ -34,7 +36,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except BrokenPipeError:
         # Python itself flushes standard output at its end, and would print another error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + signal.SIGPIPE
+        code = BROKEN_PIPE
     sys.exit(code)
 
 

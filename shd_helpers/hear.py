@@ -31,13 +31,17 @@ class Answer(NamedTuple):
 
     # Class name.
     digit: str
-    # 0 to 1: the digit's share in the softmax of the scores of the language's digits.
+    # 0 to 1: the digit's share in the softmax of the scores of the language's digits and, if the
+    # network has the class "other", of this class.
     confidence: float
-    # True if the confidence reaches the network's threshold and no digit of another language scores
-    # higher. None if the network has no threshold.
+    # True if the confidence reaches the network's threshold and no other class scores higher, such
+    # as a digit of another language. None if the network has no threshold and `is_digit` is True.
     accepted: bool | None
     # A sentence about the recording; empty for none.
     warning: str
+    # False if the network has the class "other", for sounds that are no digit, and this class
+    # scores highest.
+    is_digit: bool
 
 
 class Listener:
@@ -62,6 +66,7 @@ class Listener:
         self._network = load_pretrained(network)
         check_channels(self._network)
         self._classes = self._network.classes_of(language)
+        self._other_class = self._network.other_class
 
     def hear(self, path: str | Path) -> Answer:
         """Classify the digit in a sound file.
@@ -110,15 +115,18 @@ class Listener:
         model = self._network.network
         events = input_of(self._network, utterance.times, utterance.units)
         scores, _ = choose_engine("compiled", model).evaluate_batch(model, events, [0])
-        confidences = scores[0, self._classes].softmax(0)
+        shares = scores[0, self._classes + self._other_class].softmax(0)
+        confidences = shares[: len(self._classes)]
         best = self._classes[int(confidences.argmax())]
+        highest = int(scores[0].argmax())
+        is_digit = highest not in self._other_class
         threshold = self._network.about.get("confidence_threshold")
         confidence = float(confidences.max())
-        accepted = None
+        accepted = None if is_digit else False
         if threshold is not None:
-            accepted = confidence >= threshold and best == int(scores[0].argmax())
+            accepted = confidence >= threshold and best == highest
         digit = self._network.class_names[best]
-        return Answer(digit, round(confidence, 4), accepted, utterance.warning)
+        return Answer(digit, round(confidence, 4), accepted, utterance.warning, is_digit)
 
 
 def record() -> np.ndarray:
@@ -153,7 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Recognize the digit in each sound file or, without a file, from the "
         "microphone. The command prints the digit and the network's confidence. It marks an answer "
         "(not sure) if the confidence is below the network's threshold, or if a digit of another "
-        "language scores higher.",
+        "language scores higher. Some networks also recognize a sound that is no digit, and the "
+        "command prints: not a digit.",
     )
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="sound files, each with one spoken digit"
@@ -201,7 +210,8 @@ def _print_answer(answer: Answer, file: str | None, as_json: bool) -> None:
         print(json.dumps({"file": file} | answer._asdict()), flush=True)
     else:
         doubt = " (not sure)" if answer.accepted is False else ""
-        print(f"{prefix}{answer.digit}, {answer.confidence:.0%}{doubt}")
+        guess = f"{answer.digit}, {answer.confidence:.0%}{doubt}"
+        print(f"{prefix}{guess if answer.is_digit else 'not a digit'}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def test_the_documentation_is_short():
     pages = list((ROOT / "docs").glob("*.md"))
     n_words = sum(len(page.read_text(encoding="utf-8").split()) for page in pages)
     assert len(pages) <= 24
-    assert n_words <= 23_900
+    assert n_words <= 20_000
 
 
 def test_the_committed_settings_are_what_the_script_writes():

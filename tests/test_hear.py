@@ -16,6 +16,7 @@ from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers import hear
 from shd_helpers.events import Downsampling
 from shd_helpers.study import evaluate, input_of, load_pretrained
+from shd_helpers.study.trained_network import OTHER
 from tests.imports import loaded_by
 
 SEVEN = synthesize("seven", "en-us+m3")
@@ -80,6 +81,54 @@ def test_an_answer_whose_confidence_equals_the_threshold_is_accepted(monkeypatch
         assert (answer.confidence, answer.accepted) == (0.5, is_accepted)
 
 
+@pytest.fixture
+def scored(monkeypatch):
+    """Let a network with a class for other sounds answer scores: of three, of seven, of that class.
+
+    The scores are logarithms, so the softmax of three classes is their shares. All other classes
+    have none.
+    """
+    trained = load_pretrained("small")
+    names = (*LANGUAGES["both"], OTHER)
+    trained = trained._replace(class_names=names)
+    monkeypatch.setattr(hear, "load_pretrained", lambda _: trained)
+    monkeypatch.setattr(hear, "input_of", lambda *_: None)
+    utterance = RecordedUtterance(np.zeros(1), 48_000, np.zeros(1), np.zeros(1, int), "")
+
+    def answer(threshold, **shares):
+        scores = torch.full((1, len(names)), -torch.inf)
+        for name, share in shares.items():
+            scores[0, names.index(name)] = np.log(share)
+
+        class Engine:
+            def evaluate_batch(self, *_):
+                return scores, None
+
+        monkeypatch.setattr(hear, "choose_engine", lambda *_: Engine())
+        trained.about["confidence_threshold"] = threshold
+        return hear.Listener("small").answer(utterance)
+
+    return answer
+
+
+@pytest.mark.parametrize("threshold", [None, 0.0, 0.5])
+def test_a_sound_of_the_class_other_is_no_digit(scored, threshold, capsys):
+    heard = scored(threshold, three=0.1, seven=0.3, other=0.6)
+    assert heard == hear.Answer("seven", 0.3, False, "", False)
+    hear._print_answer(heard, "noise.wav", as_json=False)
+    assert capsys.readouterr().out == "noise.wav: not a digit\n"
+
+
+def test_the_share_of_the_class_other_lowers_the_confidence_of_a_digit(scored, capsys):
+    for threshold, accepted in ((None, None), (0.5, True), (0.8, False)):
+        heard = scored(threshold, three=0.3, seven=0.6, other=0.1)
+        assert heard == hear.Answer("seven", 0.6, accepted, "", True)
+    hear._print_answer(heard, None, as_json=False)
+    assert capsys.readouterr().out == "seven, 60% (not sure)\n"
+    # a German digit isn't expected, so it has no share
+    assert scored(0.5, seven=0.3, other=0.1, drei=0.6)[:3] == ("seven", 0.75, False)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_white_noise_that_fills_the_recording_is_not_accepted(seed):
     noise = 0.1 * np.random.default_rng(seed).standard_normal(hear.RATE_HZ)  # one second
@@ -98,7 +147,7 @@ def test_each_file_gets_an_answer_or_a_sentence_that_says_what_is_wrong(
     assert run(monkeypatch, "--json", *files) == 1
     out, err = capsys.readouterr()
     first, last = map(json.loads, out.splitlines())
-    assert list(first) == ["file", "digit", "confidence", "accepted", "warning"]
+    assert list(first) == ["file", "digit", "confidence", "accepted", "warning", "is_digit"]
     assert first["file"] == str(seven)
     assert first | {"file": 0} == last | {"file": 0}  # of stereo the mean counts
     missing, quiet, many = err.splitlines()

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
+import shd_helpers
 from shd_helpers.paths import NOTEBOOKS, ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -35,6 +36,16 @@ def test_conda_environment_is_the_same_list():
     assert projects <= {*pip["pip"]}
     only_pip = [name for name in pip["pip"] if name not in projects]
     assert dict(map(split, packages + only_pip)) == dict(map(split, wanted))
+
+
+def test_each_file_names_the_same_version():
+    version = shd_helpers.__version__
+    for path in (ROOT / "packages").glob("*/pyproject.toml"):
+        assert tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"] == version
+    citation = YAML(typ="safe", pure=True).load(ROOT / "CITATION.cff")
+    assert citation["version"] == version
+    newest = re.search(r"^## (\S+) \((\S+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest.groups() == (version, citation["date-released"].isoformat())
 
 
 def test_locked_versions_are_in_range_and_on_pypi():
@@ -104,10 +115,17 @@ def test_the_listed_packages_are_those_in_the_folder():
     for package in packages:
         for path in package.rglob("__init__.py"):
             found.add(".".join(path.parent.relative_to(package.parent).parts))
-    only_data = {"shd_circuit.sound"}
+    only_data = {"shd_circuit.sound", "shd_helpers.digits"}
     assert listed == found | mapped | only_data
     for name, folder in TOOLS["setuptools"]["package-dir"].items():
         assert name in listed and (ROOT / folder).is_dir()
+
+
+def test_the_repositorys_address_is_the_same_everywhere():
+    address = PROJECT["urls"]["Repository"]
+    for page in ("README.md", "docs/clusters.md", ".github/CONTRIBUTING.md"):
+        clones = re.findall(r"^git clone (\S+)", (ROOT / page).read_text(encoding="utf-8"), re.M)
+        assert clones == [address], page
 
 
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]

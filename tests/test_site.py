@@ -46,6 +46,7 @@ def test_the_site_is_whole(tmp_path):
     assert wanted <= {path.relative_to(site) for path in site.rglob("*.html")}
     loaded = {url for page in site.rglob("*.html") for url in re.findall(LOADED, page.read_text())}
     assert len(loaded) > 10 and not {url for url in loaded if re.match("https?:|//", url)}
+    assert "url=notebooks/00_first_look.html" in (site / "index.html").read_text()
     home = (site / "README.html").read_text()
     assert 'role="search"' in home and 'href="docs/api.html"' in home
     reference = (site / "docs" / "api.html").read_text()

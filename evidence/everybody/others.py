@@ -3,11 +3,12 @@
 ``python -m evidence.everybody.others`` makes `N_OF_EACH` sounds of each kind in `KINDS` and encodes
 them as `hear` does. The voices, words and programs of `evidence.non_digits`, which test how well a
 network rejects, occur nowhere here. Parts of digits and digits backward are made of recordings of
-`commands` by people who train.
+`commands` by people who train. A fifth of the voices and of the words occur only in the kind
+*held-out word*.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -25,15 +26,15 @@ from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_corpus.speech_commands import person_of, read_manifest, role_of
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import data_dir
+from shd_helpers.study.trained_network import OTHER
 
-NAME = "other"  # of the class
 N_OF_EACH = 600
 RATE_HZ = 48_000
 LONGEST_S = 1.5
 PAUSE_S = 0.3
 Rng = np.random.Generator
 
-TRAINING_VOICES = tuple(
+VOICES = tuple(
     f"{accent}+{variant}"
     for accent in ("en-us", "en-gb-x-rp", "en-gb-scotland", "de")
     for variant in (
@@ -41,7 +42,11 @@ TRAINING_VOICES = tuple(
         *("belinda", "boris", "ed", "f1", "f3", "grandma", "grandpa", "m1", "m6", "pablo"),
     )
 )
-TRAINING_WORDS = Path(__file__).with_name("words.txt").read_text(encoding="utf-8").split()
+WORDS = tuple(Path(__file__).with_name("words.txt").read_text(encoding="utf-8").split())
+HELD_OUT_VOICES = VOICES[::5]  # the same four variants of each accent
+HELD_OUT_WORDS = WORDS[::5]
+TRAINING_VOICES = tuple(voice for voice in VOICES if voice not in HELD_OUT_VOICES)
+TRAINING_WORDS = tuple(word for word in WORDS if word not in HELD_OUT_WORDS)
 
 
 def _noise(rng: Rng) -> np.ndarray:
@@ -117,10 +122,10 @@ def _part(recordings: list[Path], rng: Rng) -> np.ndarray:
     return wave[start : start + length]
 
 
-def _word(rng: Rng) -> np.ndarray:
+def _word(words: Sequence[str], voices: Sequence[str], rng: Rng) -> np.ndarray:
     """Return a word that is no digit, as eSpeak NG says it."""
-    word = TRAINING_WORDS[rng.integers(len(TRAINING_WORDS))]
-    voice = TRAINING_VOICES[rng.integers(len(TRAINING_VOICES))]
+    word = words[int(rng.integers(len(words)))]
+    voice = voices[int(rng.integers(len(voices)))]
     rate, pitch = int(rng.integers(130, 260)), int(rng.integers(20, 80))
     return at_48_khz(synthesize(word, voice, rate, pitch), SPEECH_RATE_HZ)
 
@@ -134,7 +139,8 @@ def kinds(recordings: list[Path]) -> dict[str, Callable[[Rng], np.ndarray]]:
         "silence": _silence,
         "backward": partial(_backward, recordings),
         "part": partial(_part, recordings),
-        "word": _word,
+        "word": partial(_word, TRAINING_WORDS, TRAINING_VOICES),
+        "held-out word": partial(_word, HELD_OUT_WORDS, HELD_OUT_VOICES),
     }
 
 
@@ -180,12 +186,11 @@ def main() -> None:
     encoded = encode_sounds([folder / name for name in names], N_OF_EACH)
     sounds, spikes = zip(*encoded, strict=True)
     times, units = zip(*spikes, strict=True)
-    out = data_dir() / "others"
-    out.mkdir(parents=True, exist_ok=True)
+    path = data_dir() / "others" / "others_train.h5"
+    path.parent.mkdir(parents=True, exist_ok=True)
     numbers = [list(kinds([])).index(sound.kind) for sound in sounds]
     texts = [f"{sound.kind}_{sound.number}" for sound in sounds]
-    path = out / "others_train.h5"
-    write_shd(path, times, units, [0] * len(sounds), numbers, (NAME,), {"file": texts})
+    write_shd(path, times, units, [0] * len(sounds), numbers, (OTHER,), {"file": texts})
     print(f"{path}: {len(sounds)} sounds")
 
 

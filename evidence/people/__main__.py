@@ -12,7 +12,7 @@ import joblib
 
 from evidence.people.plan import plan
 from evidence.people.tables import freeze, write_refused, write_tables
-from evidence.people.train import train_left
+from evidence.people.train import train_question
 from shd_helpers.command import run as run_command
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     if given.command == "train":
         end_s = time.monotonic() + 3600 * given.hours
         for question in given.questions:
-            train_left(question, given.workers, end_s)
+            train_question(question, given.workers, end_s)
         return
     if not given.frozen:
         write_refused()

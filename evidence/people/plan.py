@@ -1,71 +1,16 @@
 """Read ``plan.yaml``: the cells of each question, and the trainings that each cell needs."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from shd_helpers.versions import NUMERICS
+from evidence.trainings import Cell, Training
 
 PLAN = Path(__file__).with_name("plan.yaml")
-N_DIGITS = 12  # of a cell's hash
 SEED_STEP = 10  # from one repeat of a fold to the next
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One configuration: what is trained, on whose utterances, and who tests it besides a fold.
-
-    `thinned_to` holds settings of the input whose number of events remains. `train_people` and
-    `train_utterances` are how many of the training people and of their utterances train; 0 is all.
-    """
-
-    settings: Mapping[str, Any]
-    thinned_to: Mapping[str, Any] | None = None
-    train_on: str = "commands"
-    train_people: int = 0
-    train_utterances: int = 0
-    test_on: str = ""
-    n_seeds: int = 1  # networks for each fold
-
-    @property
-    def digest(self) -> str:
-        """Return a hash of all that changes the networks of this cell."""
-        values = asdict(self) | {"numerics": NUMERICS}
-        values.pop("n_seeds")
-        text = json.dumps(values, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]
-
-
-class Training(NamedTuple):
-    """One network: a cell, whose people are held out, and a seed.
-
-    Without a fold, all training people train and `role` says who tests it.
-    """
-
-    cell: Cell
-    fold: int | None
-    seed: int
-    role: str = "training"
-
-    def path(self, folder: Path) -> Path:
-        """Return the file of the network's scores."""
-        return folder / self.cell.digest / f"{self.tested_by}_seed_{self.seed}.npz"
-
-    @property
-    def tested_by(self) -> str:
-        """Return whose utterances test the network."""
-        return self.role if self.fold is None else f"fold_{self.fold}"
-
-    @property
-    def frozen_name(self) -> str:
-        """Return where the frozen file has the network."""
-        return f"networks/{self.cell.digest}/{self.tested_by}_{self.seed}"
 
 
 @cache

@@ -17,13 +17,15 @@ import re
 import select
 import struct
 import sys
-import termios
 import time
-import tty
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+
+if sys.platform != "win32":
+    import termios
+    import tty
 
 try:
     from shd_circuit import configure
@@ -86,6 +88,8 @@ class Board:
     def __init__(self, port: str, baud: int = 1_000_000, wait_s: float = 5.0) -> None:
         if not 0 < wait_s < math.inf:
             raise BoardError(f"--wait {wait_s:g}: must be seconds above 0, and finite")
+        if sys.platform == "win32":
+            raise BoardError(f"{port}: Windows' serial ports aren't supported. Use Linux or macOS.")
         self.port = port
         self.wait_s = wait_s
         try:
@@ -454,7 +458,8 @@ class Confidence:
         path = folder / "confidence.h"
         try:
             text = path.read_text(encoding="utf-8")
-            self.factor, self.limit = map(int, re.findall(r"#define CONFIDENCE_\w+ (\d+)", text))
+            numbers = map(int, re.findall(r"#define CONFIDENCE_\w+ (\d+)", text))
+            self.factor, self.limit, *self.other = numbers
             tables = re.findall(r"\[\d+\] = \{(.*?)\}", text)
             self.coarse, self.fine = ([int(n) for n in table.split(",")] for table in tables)
         except (OSError, ValueError) as error:
@@ -478,7 +483,8 @@ class Confidence:
             exponent = (max(scores) - score) * self.factor >> 24
             if exponent >> 8 < len(self.coarse):
                 total += self.coarse[exponent >> 8] * self.fine[exponent & 255] >> 15
-        return [1000 * 32768 // total, int(total <= self.limit)]
+        is_digit = scores.index(max(scores)) not in self.other
+        return [1000 * 32768 // total, int(is_digit and total <= self.limit)]
 
 
 def read_spikes(path: Path) -> list[list[tuple[int, int]]]:

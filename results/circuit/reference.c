@@ -13,7 +13,8 @@
    output neurons spike; of the first n utterances u, v: step, and membranes of hidden and output
    layer.
    -DACCEPT also prints, behind the scores, how confident the answer is, in thousandths, and 1 if that
-   is enough, else 0: the sound may be no digit. confidence.h has the threshold.
+   is enough and the class is a digit, else 0: the sound may be no digit. confidence.h has the
+   threshold.
    -DCOUNT also prints, on stderr at the end, what all utterances took together. */
 #include <stdint.h>
 #include <stdio.h>
@@ -21,6 +22,9 @@
 #include "network.h"
 #ifdef ACCEPT
 #include "confidence.h"
+#ifndef CONFIDENCE_OTHER
+#define CONFIDENCE_OTHER -1 /* no class is for sounds that are no digit */
+#endif
 #endif
 
 #define SLOTS (MAX_DELAY + 1) /* steps whose events are still needed */
@@ -173,7 +177,8 @@ static void print_confidence(int32_t best) {
     uint32_t total = 0;
     for (int32_t i = 0; i < N_CLASSES; i++)
         total += share((uint32_t)score[best] - (uint32_t)score[i]);
-    printf(" %ld %d", (long)(1000 * 32768L / total), total <= CONFIDENCE_LIMIT);
+    printf(" %ld %d", (long)(1000 * 32768L / total),
+           best != CONFIDENCE_OTHER && total <= CONFIDENCE_LIMIT);
 }
 #endif
 

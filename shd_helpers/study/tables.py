@@ -50,7 +50,7 @@ TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
 DATA = ("train_sha256", "test_sha256", "augmented_train_sha256", "augmented_test_sha256")
 USER_CODE_SHA256 = "user_code_sha256"  # of a user's own Python files; absent from most tables
-# How it is known that a run trained on these augmented recordings: see results/README.md.
+# How it is known that a run trained on these augmented recordings: see evidence/README.md.
 EVIDENCE = "augmented_evidence"
 RECORDED = "hashed when the run trained"
 # Where and with which code a run was made; rows that are older than these columns have none.

@@ -37,6 +37,7 @@ from shd_helpers.study.run_folder import REMEDY, Run, RunError, class_names_of, 
 from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
 
 MEMBERS = "members"  # in `about` of an ensemble of several runs: what is known about each of them
+OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
 SHARED = ("data", "seen_speakers", "class_names", "n_channels")  # by all members of an ensemble
 RESTORE = "Restore it: git checkout HEAD -- results."
 if not IN_CHECKOUT:
@@ -85,21 +86,21 @@ class TrainedNetwork(NamedTuple):
         ----------
         language : str
             ``english``, ``german`` or ``both``. It matters only to a network whose classes are all
-            digits of a language, or of both.
+            digits of a language, or of both, apart from a class *other* for all other
+            sounds.
 
         Returns
         -------
         list of int
             Indices into `class_names`, in the order of the digits; all of them if the classes
-            aren't all digits of a language.
+            aren't all digits of a language. A class *other* isn't among them.
 
         Raises
         ------
         ValueError
             If the network has no classes of the language, or it is none of these.
         """
-        has_languages = any(set(self.class_names) == set(names) for names in LANGUAGES.values())
-        if not has_languages:
+        if not self._has_digits:
             return list(range(len(self.class_names)))
         check_choice("language", language, tuple(LANGUAGES))
         digits = LANGUAGES[language]
@@ -110,6 +111,19 @@ class TrainedNetwork(NamedTuple):
                 "Choose another language or another network"
             )
         return [self.class_names.index(digit) for digit in digits]
+
+    @property
+    def _has_digits(self) -> bool:
+        """Whether the classes are all digits of a language or of both, perhaps with *other*."""
+        digits = set(self.class_names) - {OTHER}
+        return any(digits == set(names) for names in LANGUAGES.values())
+
+    @property
+    def other_class(self) -> list[int]:
+        """The index of the class *other*, if a network of digits has one."""
+        if not self._has_digits or OTHER not in self.class_names:
+            return []
+        return [self.class_names.index(OTHER)]
 
     def speaking(self, language: str) -> "TrainedNetwork":
         """Return the same network without the output neurons of other languages.
@@ -122,14 +136,15 @@ class TrainedNetwork(NamedTuple):
         Returns
         -------
         TrainedNetwork
-            A copy whose classes are the language's digits; the same classes if they aren't digits.
+            A copy whose classes are the language's digits, and *other* if the network has it; the
+            same classes if they aren't digits.
 
         Raises
         ------
         ValueError
             If the network has no classes of the language, or isn't one of the study's kinds.
         """
-        classes = self.classes_of(language)
+        classes = self.classes_of(language) + self.other_class
         if MEMBERS in self.about:
             members = [member.speaking(language) for member in self.members]
             ensemble = ensemble_of(members, self.file)
@@ -314,7 +329,8 @@ def load_utterances(trained: TrainedNetwork) -> Subsets:
             f"{folder}: not the data of {trained.file}. Restore that data, or train again."
         )
     subsets = load_subsets(files, recipe.input, recipe.language, recipe.split, recipe.seed)
-    names = trained.class_names
+    # A network may have a last class *other*, of which this data set has no utterances.
+    names = [name for name in trained.class_names if name in subsets.training.class_names]
     test = subsets.test
     if test is not None:
         test = test.of_classes(names)

@@ -367,7 +367,10 @@ def _run_all(arguments: argparse.Namespace) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run sweeps from the command line (``make sweep``, ``shd sweep``)."""
     given = _parsed(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32":
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, signal.default_int_handler)
     try:

@@ -8,6 +8,7 @@ executes a run. Others wait until it has ended, and reuse its result.
 import os
 import re
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -182,7 +183,8 @@ def _follow(parent: int) -> None:
         os._exit(1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 

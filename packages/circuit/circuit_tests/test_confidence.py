@@ -1,6 +1,8 @@
 """The circuit's confidence: in C, in Python and beside a board's answer the same decisions."""
 
+import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,6 +116,36 @@ def test_c_python_and_board_decide_alike_and_as_the_softmax_of_floats(trained, p
     is_clear = np.abs(in_floats - threshold) > 0.005
     assert (accepted == (in_floats >= threshold))[is_clear].all()
     assert n / 10 < accepted.sum() < n * 9 / 10
+
+
+@needs_gcc
+def test_c_python_and_board_never_accept_the_class_of_other_sounds(tmp_path):
+    """One digit is taken for that class, so only its answers change."""
+    confidence = replace(read_confidence(FOLDER), other=8)
+    (tmp_path / "confidence.h").write_text(confidence.header())
+    assert read_confidence(tmp_path) == confidence
+    for name in ("reference.c", "network.h"):
+        shutil.copy(FOLDER / name, tmp_path)
+    command = ["gcc", "-std=c99", "-O2", "-DACCEPT", "reference.c", "-o", "reference"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    circuit = read_circuit(FOLDER)
+    vectors = read_vectors(FOLDER)
+    scores = np.array([circuit.run(*utterance.spikes).scores for utterance in vectors])
+    _, found = of_c(tmp_path, events_text(vectors))
+    assert found == [OfBoard(tmp_path).of(row.tolist()) for row in scores]
+    assert found == [[confidence.per_mille(row), confidence.accepts(row)] for row in scores]
+    without = read_confidence(FOLDER)
+    changed = [without.accepts(row) != confidence.accepts(row) for row in scores]
+    assert changed == [without.accepts(row) and row.argmax() == 8 for row in scores]
+    assert any(changed)
+
+
+def test_the_circuit_of_a_network_with_a_class_for_other_sounds_never_accepts_it(trained):
+    network, bits = trained
+    circuit = circuit_of(network, bits)
+    assert confidence_of(network, bits, circuit).other is None
+    of_other_sounds = network._replace(class_names=(*LANGUAGES["english"], "other"))
+    assert confidence_of(of_other_sounds, bits, circuit).other == 10
 
 
 @needs_gcc

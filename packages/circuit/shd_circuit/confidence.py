@@ -3,7 +3,8 @@
 The confidence of a network of floats is the answer's share in the softmax of the class scores. For
 a circuit it is computed from the integer scores with two tables of e^-x: one for the whole part of
 x, the other for its fraction. `reference.c` does so with ``-DACCEPT``, `board.py` does so with the
-core's scores, and the demo page shows it. The threshold comes from the pretrained network's file.
+core's scores, and the demo page shows it. If the network has a class *other* for sounds that are no
+digit, this answer is never accepted. The threshold comes from the pretrained network's file.
 An exported folder has it in ``confidence.h``.
 """
 
@@ -35,6 +36,8 @@ class Confidence:
     factor: int
     # The largest `total` at which an answer is accepted: 2^15 divided by the confidence threshold.
     limit: int
+    # The class of sounds that are no digit, which is never accepted.
+    other: int | None = None
 
     @property
     def threshold(self) -> float:
@@ -57,8 +60,8 @@ class Confidence:
         return 1000 * ONE // self.total(scores)
 
     def accepts(self, scores: np.ndarray) -> bool:
-        """Check whether the confidence reaches the threshold."""
-        return self.total(scores) <= self.limit
+        """Check whether the confidence reaches the threshold, and the answer is a digit."""
+        return int(scores.argmax()) != self.other and self.total(scores) <= self.limit
 
     def header(self) -> str:
         """Write `confidence.h`, which `reference.c` includes with ``-DACCEPT``."""
@@ -69,6 +72,8 @@ class Confidence:
             f"#define CONFIDENCE_FACTOR {self.factor}",
             f"#define CONFIDENCE_LIMIT {self.limit}",
         ]
+        if self.other is not None:
+            lines.append(f"#define CONFIDENCE_OTHER {self.other}")
         for name, table in (("coarse", COARSE), ("fine", FINE)):
             numbers = ", ".join(map(str, table.tolist()))
             lines.append(f"static const uint32_t {name}[{len(table)}] = {{{numbers}}};")
@@ -86,15 +91,15 @@ def confidence_of(
     # The sum is at most `ONE` for each class, so a threshold near 0 needs no larger limit.
     largest = ONE * circuit.sizes[-1]
     limit = int(min(ONE / threshold, largest)) if threshold > 0 else largest
-    return Confidence(factor=round(factor), limit=limit)
+    return Confidence(round(factor), limit, *trained.other_class)
 
 
 def confidence_from(text: str) -> Confidence:
     """Read a confidence threshold from the text of a ``confidence.h``."""
     numbers = re.findall(r"#define CONFIDENCE_\w+ (\d+)\n", text)
-    if len(numbers) != 2:
+    if len(numbers) not in (2, 3):
         raise ValueError("it has no factor and limit")
-    confidence = Confidence(factor=int(numbers[0]), limit=int(numbers[1]))
+    confidence = Confidence(*map(int, numbers))
     if confidence.header() != text:
         raise ValueError("its tables or its comment were changed")
     return confidence

@@ -134,7 +134,7 @@ def describe(
     return Description(
         name=trained.name,
         origin=_origin(trained, bits),
-        class_names=events.class_names,
+        class_names=trained.class_names,
         data=f"the data set `{trained.about['data']['name']}`",
         scored=_comparison(trained, events, float_answers, integer_answers)
         + accuracies_of_seeds(trained, bits)

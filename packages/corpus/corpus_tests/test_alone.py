@@ -10,6 +10,9 @@ from shutil import copytree, ignore_patterns
 
 import pytest
 
+import shd_corpus
+
+CODE = Path(shd_corpus.__file__).parent
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parents[1]
 WITHOUT_OTHERS = """
@@ -53,7 +56,7 @@ def project(folder):
 def imported_packages():
     """Return the packages that the modules import, without Python's own and this one."""
     found = set()
-    for path in (PACKAGE / "shd_corpus").rglob("*.py"):
+    for path in CODE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}

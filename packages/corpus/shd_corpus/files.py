@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import stat
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -102,7 +103,12 @@ def _is_abandoned(unfinished: Path, writer: str, namespace: str) -> bool:
 
 
 def sync(path: Path) -> None:
-    """Bring a file's content, or the names in a folder, onto the disk."""
+    """Bring a file's content, or the names in a folder, onto the disk.
+
+    On Windows the system decides when, because a folder can't be opened there.
+    """
+    if sys.platform == "win32":
+        return
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)

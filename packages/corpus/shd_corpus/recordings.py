@@ -257,7 +257,7 @@ def _relative(path: Path, source: Path) -> str:
     """Return a recording's path relative to its folder, or to that of the CSV file."""
     folder = source.parent if source.is_file() else source
     # A CSV file may have absolute paths, which stay as they are.
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def encode_all(

@@ -10,6 +10,7 @@ import _ctypes
 import ctypes
 import io
 import json
+import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -105,7 +106,10 @@ def synthesize(
             _speak(espeak, text, voice, settings, collect)
         finally:
             espeak.espeak_Terminate()
-            _ctypes.dlclose(espeak._handle)
+            if sys.platform == "win32":
+                _ctypes.FreeLibrary(espeak._handle)
+            else:
+                _ctypes.dlclose(espeak._handle)
     wave = np.concatenate(chunks) if chunks else np.zeros(1)
     if not wave.any():
         raise SpeechError(

@@ -5,6 +5,7 @@ Only processor time counts, so a busy machine doesn't make a function too slow.
 
 import contextlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
     """Raise TooSlowError after some seconds, or at the end where Python can't be interrupted."""
     is_main = threading.current_thread() is threading.main_thread()
     start = time.process_time()
-    if is_main and hasattr(signal, "setitimer"):  # Windows has none
+    if is_main and sys.platform != "win32":  # which has no such signal
         before = signal.signal(signal.SIGPROF, _stop)
         try:
             signal.setitimer(signal.ITIMER_PROF, seconds)

@@ -11,6 +11,9 @@ from shutil import copytree, ignore_patterns
 
 import pytest
 
+import shd_engine
+
+CODE = Path(shd_engine.__file__).parent
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parents[1]
 WITHOUT_OTHERS = """
@@ -67,7 +70,7 @@ def check_readme(python, folder, environment):
 def test_the_lines_of_the_readme_train_a_network(tmp_path):
     environment = {"PYTHONPATH": str(PACKAGE), "HOME": str(Path.home())}
     file = check_readme(sys.executable, tmp_path, environment)
-    assert file == PACKAGE / "shd_engine" / "__init__.py"
+    assert file == CODE / "__init__.py"
 
 
 def project(folder):
@@ -78,7 +81,7 @@ def project(folder):
 def imported_packages():
     """Return the packages that the modules import, without Python's own and this one."""
     found = set()
-    for path in (PACKAGE / "shd_engine").rglob("*.py"):
+    for path in CODE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}

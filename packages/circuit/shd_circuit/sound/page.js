@@ -8,6 +8,7 @@ const CHANNELS = 700;
 const STEPS_PER_MS = RATE_HZ / 2000; // of the cochlea
 const PREVIEW_MS = 2000; // shown during a recording
 const LARGEST_BYTES = 20e6;
+const OTHER = "other"; // the class of sounds that are no digit
 const MARGIN = { left: 44, right: 4, top: 4, bottom: 18 }; // of a plot, for its axes
 const MESSAGES = {
   NotAllowedError: "The browser was not allowed to use the microphone. Allow it (the sign beside the address), or choose a sound file.",
@@ -135,11 +136,12 @@ function draw_scores(scores) {
   }));
 }
 
-function draw_confidence({ confidence, is_accepted }) {
+function draw_confidence({ best, confidence, is_accepted }) {
   at("confidence").hidden = confidence === null; // a network without a threshold has none
   document.body.classList.toggle("abstains", !is_accepted);
   if (confidence === null) return;
-  const outcome = is_accepted ? "reaches it, so the network answers" : "is below it, so the network abstains";
+  const compared = is_accepted ? "reaches it, so the network answers" : "is below it, so the network abstains";
+  const outcome = parts.digits[best] === OTHER ? "is that of other sounds, so the network abstains" : compared;
   const threshold = parts.threshold ?? 1;
   at("confidence-says").textContent = `Confidence: ${percent(confidence)}`;
   at("threshold-says").textContent = `The line is the threshold, ${percent(threshold)}. The confidence ${outcome}. It is the highest score's share in the softmax of all scores.`;
@@ -233,6 +235,7 @@ async function record() {
 // What to say about an answer. A network without a threshold never abstains.
 function verdict({ best, confidence, is_accepted }) {
   const digit = parts.digits[best];
+  if (digit === OTHER) return "The network abstains: the sound is no digit.";
   if (is_accepted) return `The network answers ${digit}.`;
   return `The network abstains: perhaps the sound is no digit. Its best guess is ${digit}, with a confidence of only ${percent(confidence)}.`;
 }

@@ -21,6 +21,7 @@ from shd_helpers.study.run_folder import Run
 
 LAYERS = ("fc1", "fc2")
 N_STRONGEST = 20  # neighboring input units among which the strongest weights are sought
+FINE_DPI = 220  # of the figure that README shows
 N_NEIGHBORS = 9  # units over which the thick lines of weights are averaged
 
 
@@ -259,26 +260,30 @@ class RunFigures:
         word = self._example()
         example = self._run.examples[word]
         utterance = int(example["utterance"][0])
-        with plt.rc_context({"font.size": 13, "axes.labelsize": 13}):
-            figure, axes = plt.subplots(1, 4, figsize=(10.6, 3.8))
-        channels, inputs, hidden, scores = axes
-        self._draw_channels(channels, predicted, utterance)
+        figure = plt.figure(figsize=(10, 5.6))
+        ((left, right),) = figure.subfigures(1, 2, squeeze=False, width_ratios=(2, 1))
+        channels, inputs, hidden = left.subplots(3, sharex=True)
+        end_ms = self._draw_channels(channels, predicted, utterance)
         self._draw_raster(inputs, example["input"], "input unit")
-        self._draw_raster(hidden, example["hidden"], "hidden neuron")
-        end_ms = len(example["input"]) * self._step_ms
-        for axis in axes[:-1]:
-            axis.set(xlabel="time (ms)", xlim=(0, end_ms))
-            axis.xaxis.set_major_locator(MaxNLocator(3))
+        n_steps = round(end_ms / self._step_ms)
+        self._draw_raster(hidden, example["hidden"][:n_steps], "hidden neuron")
+        for axis, color in zip((channels, inputs, hidden), ("C0", "C1", "C2"), strict=True):
+            axis.lines[0].set_color(color)
             axis.yaxis.set_major_locator(MaxNLocator(4))
-        self._draw_scores(scores, example["scores"], end_ms)
-        _point_at_end(inputs, self._step_ms * (1 + np.flatnonzero(example["input"].any(1)).max()))
+        hidden.set(xlabel="time (ms) until the recording ends", xlim=(0, end_ms))
+        scores = right.subplots()
+        self._draw_scores(scores, example["scores"], len(example["input"]) * self._step_ms)
         answer = self._classes[example["scores"].argmax()]
-        scores.set_title(answer, fontsize=14)
+        scores.set_title(f"the answer: {answer}")
         title = f"A spoken {word!r} is classified as {answer!r}: from the spikes to the digit"
-        return save(figure, "word_to_digit", self._source, title)
+        with plt.rc_context({"savefig.dpi": FINE_DPI}):
+            return save(figure, "word_to_digit", self._source, title)
 
-    def _draw_channels(self, axis: Axes, predicted: Events, utterance: int) -> None:
-        """Draw the spikes of the cochlea, from the data set's file."""
+    def _draw_channels(self, axis: Axes, predicted: Events, utterance: int) -> float:
+        """Draw the spikes of the cochlea, from the data set's file, and return the last one's time.
+
+        The cochlea emits spikes until the recording ends.
+        """
         parameters = self._run.info["parameters"]
         files = obtain(parameters["dataset"], parameters["language"])
         # A run's utterances always come from files.
@@ -288,7 +293,8 @@ class RunFigures:
         times, units = data.spikes(predicted.rows[utterance])
         axis.plot(times * 1000, units, **DOT)
         axis.set(ylabel="channel", ylim=(0, predicted.n_channels))
-        axis.set_title(f"{predicted.n_channels} channels →", fontsize=14)
+        axis.set_title(f"cochlea: {predicted.n_channels} channels, {len(times):,} spikes")
+        return float(1000 * times.max())
 
     def _draw_raster(self, axis: Axes, is_active: np.ndarray, label: str) -> None:
         """Draw one dot for each event or spike."""
@@ -296,12 +302,15 @@ class RunFigures:
         axis.plot(steps * self._step_ms, rows, **DOT | {"markersize": 2})
         n_steps, n_rows = is_active.shape
         axis.set(ylabel=label, ylim=(0, n_rows))
-        size = f"{n_rows} x {n_steps}" if label == "input unit" else f"{n_rows} neurons"
-        axis.set_title(f"{size} →", fontsize=14)
+        titles = {
+            "input unit": f"input: {n_rows} x {n_steps}, {len(steps):,} events",
+            "hidden neuron": f"hidden layer: {n_rows} neurons, {len(steps):,} spikes",
+        }
+        axis.set_title(titles[label])
 
     def _draw_scores(self, axis: Axes, scores: np.ndarray, end_ms: float) -> None:
-        """Draw a bar for each class, with the answer in black."""
-        colors = np.where(scores == scores.max(), INK, "0.75")
+        """Draw a bar for each class, with the answer in color."""
+        colors = np.where(scores == scores.max(), "C3", "0.75")
         axis.barh(self._classes, scores, color=colors)
         axis.tick_params("y", labelsize=11 if len(self._classes) <= 10 else 7)
         label_of = {
@@ -417,23 +426,6 @@ def _most_confused(counts: pd.DataFrame) -> str:
     n_spoken = counts.iloc[row].sum()
     spoken = counts.index[row]
     return f"{spoken!r} as {counts.columns[column]!r} ({errors[row, column]} of {n_spoken})"
-
-
-def _point_at_end(axis: Axes, last_ms: float) -> None:
-    """Point an arrow at the last input event."""
-    top = axis.get_ylim()[1]
-    right = axis.get_xlim()[1]
-    if last_ms > 0.5 * right:  # no room for the text
-        return
-    axis.annotate(
-        "input\nends",
-        (last_ms, 0.5 * top),
-        (0.75 * right, 0.5 * top),
-        arrowprops={"arrowstyle": "->", "color": INK},
-        ha="center",
-        va="center",
-        fontsize=11,
-    )
 
 
 def _speaker_intervals(rows: pd.DataFrame) -> pd.DataFrame:

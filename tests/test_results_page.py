@@ -1,0 +1,257 @@
+"""The numbers of docs/results.md and of the lists, computed from the committed tables."""
+
+import re
+import statistics
+from collections import defaultdict
+
+import pandas as pd
+import pytest
+
+from evidence import lists
+from evidence.people.plan import plan
+from shd_circuit.cost import memory
+from shd_circuit.folder import read_circuit
+from shd_corpus.speech_commands import person_of, read_manifest
+from shd_helpers.paths import ROOT
+from shd_helpers.study import speaker_accuracies
+from shd_helpers.study.tables import plan_of
+from shd_judge import contrasts, interval
+from tests import RESULTS
+from tests.builders.committed import predictions_of, rows_of
+
+PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CELLS = pd.read_csv(RESULTS / "people_cells.csv").set_index(["question", "cell"])
+CHANGES = pd.read_csv(RESULTS / "people_contrasts.csv").set_index(["first", "second"])
+UNSEEN = "test_unseen_accuracy"
+FULL = "700 x 1000"
+SMALL = "183 x 333, threshold 2"
+
+
+@pytest.mark.parametrize("page", lists.PAGES, ids=lambda path: path.stem)
+def test_lists_are_those_of_the_tables(page):
+    text = page.read_text(encoding="utf-8")
+    assert "<!-- list: " in text
+    assert text == lists.fill(text), "python -m evidence.lists writes it anew"
+
+
+@pytest.mark.parametrize(
+    ("page", "most"),
+    [("docs/results.md", 900), ("results/README.md", 1200), ("docs/tried.md", 900)],
+)
+def test_a_page_of_results_is_short(page, most):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert len(re.findall(r"\S*\w\S*", text)) <= most  # lines of tables and ± are no words
+
+
+def change(first, second, sign=""):
+    """Return a difference with its adjusted interval, to which its verdict belongs."""
+    row = CHANGES.loc[first, second]
+    return f"{row.difference:{sign}.1f} ± {row.ci95_adjusted:.1f}"
+
+
+def accuracy(question, cell):
+    row = CELLS.loc[question, cell]
+    return f"{100 * row.accuracy:.1f} ± {100 * row.ci95:.1f} %"
+
+
+def test_what_downsizing_costs_people():
+    thinned = "183 x 333, thinned"
+    assert {CHANGES.verdict[SMALL, other] for other in (FULL, thinned)} == {"shown"}
+    small, full = CELLS.loc["cost", SMALL], CELLS.loc["cost", FULL]
+    assert small.input_events / full.input_events == pytest.approx(1 / 4, abs=0.01)
+    assert small.people == full.people == 1435
+    lost = f"accuracy is {change(SMALL, thinned)} percentage points lower (*shown*)"
+    for page in (PAGE, README):
+        assert f"accuracy rises by {change(SMALL, FULL)} percentage points" in page
+        assert lost in page
+        assert "1,435 unseen people of [Speech Commands]" in page
+
+
+def test_how_small_the_input_can_be():
+    few, long, narrow = (CHANGES.loc[name, FULL] for name in ("77 x 333", "233 x 100", "30 x 333"))
+    assert few.verdict == "undecided"
+    assert {long.verdict, narrow.verdict} == {"shown"}
+    for part in (
+        f"700 x 1000 by {change('77 x 333', FULL, '+')} percentage points** (*undecided*; a loss "
+        f"above {few.excluded_loss:.1f} is excluded)",
+        f"233 x 100 loses {change('233 x 100', FULL).lstrip('-')} percentage points, and",
+        f"30 x 333 loses {change('30 x 333', FULL).lstrip('-')} (*shown*, both)",
+    ):
+        assert part in PAGE, part
+
+
+def test_what_raises_accuracy():
+    steps = list(plan()["questions"]["raise"])
+    pairs = dict(zip(steps[1:], steps[:-1], strict=True))
+    shown = ("recipe", "membrane readout", "delays")
+    recipe, readout, delays = (change(name, pairs[name]) for name in shown)
+    assert {CHANGES.verdict[name, pairs[name]] for name in shown} == {"shown"}
+    later = ("shared weights", "adaptation", "augmentation")
+    assert {CHANGES.verdict[name, pairs[name]] for name in later} == {"undecided"}
+    assert CHANGES.verdict["three networks averaged", "augmentation"] == "undecided"
+    best = accuracy("raise", "shared weights")
+    costs = ["parameters", "effective_acs"]
+    ratios = CELLS.loc[("raise", "shared weights"), costs] / CELLS.loc[("cost", SMALL), costs]
+    assert ratios.parameters == pytest.approx(1 / 3, abs=0.05)
+    assert round(ratios.effective_acs) == 9
+    for part in (
+        f"raises it most, by {recipe} percentage points at threshold 1** (*shown*)",
+        f"adds {readout} percentage points, and delays add {delays} (*shown*, both)",
+        f"(row 7), accuracy is {best}, with a third of the parameters and nine times the acc",
+    ):
+        assert part in PAGE, part
+
+
+def test_people_of_another_corpus():
+    first, second = "550 people, 4,000 utterances", "hd's twelve, 4,000 utterances"
+    rows = CHANGES.set_index("family", append=True)
+    of_people = rows.loc["hd", "commands", "corpora"]
+    of_twelve = rows.loc["commands", "hd", "corpora_hd"]
+    assert of_people.verdict == CHANGES.verdict[first, second] == "shown"
+    assert of_twelve.verdict == "undecided"
+    for part in (
+        f"train is {-of_people.difference:.1f} ± {of_people.ci95_adjusted:.1f} percentage points "
+        "less accurate than one that people of their own corpus train",
+        f"from 550 people, the difference is {change(first, second)} (*shown*)",
+        f"networks differ by {abs(of_twelve.difference):.1f} ± {of_twelve.ci95_adjusted:.1f} (*und",
+    ):
+        assert part in PAGE, part
+
+
+def test_limits():
+    refused = len(pd.read_csv(RESULTS / "people_refused.csv"))
+    cost = CELLS.loc["cost"]
+    lower = 100 * (cost.accuracy - cost.accuracy_refused_wrong)
+    assert (
+        f"refuses {refused} recordings. If they count as errors, accuracies are {lower.min():.1f} "
+        f"to {lower.max():.1f} percentage points lower"
+    ) in PAGE
+    counts = pd.Series([person_of(name) for name in read_manifest()]).value_counts()
+    assert counts.median() == 6 and "The median id has six utterances" in PAGE
+
+
+def rows_of_tables(text):
+    """Return the cells of each row of the tables in a text."""
+    return [line.strip("| ").split(" | ") for line in re.findall(r"^\| .*", text, re.MULTILINE)]
+
+
+def test_the_table_of_results():
+    heading, _, *rows = rows_of_tables(PAGE)
+    assert len(rows) >= 7 and [row[0] for row in rows] == [f"{n}" for n in range(1, len(rows) + 1)]
+    table = pd.DataFrame(rows, columns=heading).set_index("row")
+    for number, (question, cell) in {
+        "1": ("cost", FULL),
+        "2": ("cost", "183 x 333"),
+        "3": ("cost", SMALL),
+        "4": ("cost", "183 x 333, thinned"),
+        "5": ("size", "77 x 333"),
+    }.items():
+        found, row = CELLS.loc[question, cell], table.loc[number]
+        assert row.input == cell.partition(",")[0]
+        assert row.events == f"{found.input_events:,.0f}"
+        assert row["accumulates (million)"] == f"{found.effective_acs / 1e6:.2f}"
+        assert row.parameters == f"{found.parameters:,.0f}"
+        assert row["accuracy (%)"] + " %" == accuracy(question, cell)
+        assert row["worst tenth (%)"] == f"{100 * found.worst_tenth:.0f}"
+    assert table.threshold.tolist()[:5] == ["1", "1", "2", "1, thinned", "1"]
+    verdicts = table["difference, verdict"]
+    assert verdicts["3"] == f"{change(SMALL, FULL, '+')} against 1, *shown*"
+    assert verdicts["4"] == f"{change('183 x 333, thinned', '183 x 333')} against 2, *shown*"
+
+
+def test_the_table_of_readme():
+    better = "183 x 333, [better network](docs/results.md#what-raises-accuracy)"
+    for name, question, cell in (
+        (FULL, "cost", FULL),
+        ("183 x 333", "cost", SMALL),
+        ("77 x 333", "size", "77 x 333"),
+        (better, "raise", "shared weights"),
+    ):
+        found = CELLS.loc[question, cell]
+        cells = [name, f"{found.effective_acs / 1e6:.2f}", f"{found.parameters:,.0f}"]
+        cells.append(accuracy(question, cell))
+        cells.append(change(cell, FULL, "+") if (cell, FULL) in CHANGES.index else "-")
+        assert cells in rows_of_tables(README), cells
+
+
+# --- The twelve speakers ---------------------------------------------------------------------
+
+
+def test_what_downsizing_costs_the_twelve_speakers_by_plain_loops():
+    plan = plan_of("final")
+    inputs = {row["hash"]: (row["input"], row["seed"]) for row in rows_of("final_hd")}
+    right = defaultdict(list)
+    for row in predictions_of("final_hd"):
+        if row["seen"] == "False" and int(row["speaker"]) in plan["unseen_speakers"]:
+            key = *inputs[row["hash"]], row["speaker"]
+            right[key].append(row["label"] == row["predicted"])
+    means = {}
+    for name in plan["primary"]:
+        its = [statistics.mean(answers) for key, answers in right.items() if key[0] == name]
+        assert len(its) == 10 * 5
+        means[name] = 100 * statistics.mean(its)
+    page = (ROOT / "evidence" / "README.md").read_text(encoding="utf-8")
+    for name, mean in means.items():
+        (row,) = (row for row in rows_of_tables(page) if row[0] == name and row[5:6] == ["10 x 5"])
+        assert row[7].startswith(f"{mean:.1f} ± ")
+    small, full = plan["primary"]
+    loss = f"{means[full] - means[small]:.1f}"
+    assert f"this change costs {loss} ± 2.4 percentage points (*shown*)" in PAGE
+    assert f"in a studio, it falls by {loss} ± 2.4 percentage points (*shown*)" in README
+    assert f"\n| final | 183 x 333 against 700 x 1000 | -{loss} ± 2.4 | 0.004 | *shown* |\n" in page
+
+
+def test_how_much_better_small_is():
+    """By the method of the nested contrasts: over ten speakers only."""
+    ten = plan_of("screening")["speakers"]
+    study = speaker_accuracies("final_hd").query("input == '183 x 333' and seed < 3")
+    small = speaker_accuracies("reference_hd", "model").query("input == 'small'")
+    rows = pd.concat([study.assign(input="study"), small])
+    rows = rows[rows.speaker.isin(ten)]
+    means = rows.groupby(["input", "speaker"])[UNSEEN].mean().reset_index().assign(seed=0)
+    found = contrasts(means, [("small", "study")], UNSEEN).iloc[0]
+    assert found.verdict == "shown"
+    difference = f"{found['mean']:.1f} ± {found.ci95:.1f}"
+    assert f"is {difference} percentage points more accurate than 256 LIF neurons (post" in PAGE
+
+
+def test_the_circuit():
+    speakers = plan_of("reference")["unseen_speakers"]
+    table = pd.read_csv(RESULTS / "circuit_bits_small.csv")
+    six = table[table.speaker.isin(speakers)].copy()
+    six["loss"] = six.float_accuracy - six.accuracy
+
+    def over_six(column, alpha):
+        by_seed = 100 * six.pivot(index="speaker", columns="seed", values=column)
+        return interval(by_seed.to_numpy(), alpha)
+
+    loss, half = over_six("loss", 0.05 / 2)  # of notebook 8's two comparisons, the lower p
+    assert half > abs(loss)
+    board = pd.read_csv(RESULTS / "rtl.csv").query("folder == 'circuit' and device == 'UP5K'")
+    cells = board.value[board.quantity.str.startswith("logic cells")].item()
+    size = memory(read_circuit(RESULTS / "circuit")).bytes.sum() / 1000
+    for part in (
+        f"costs {loss:.1f} ± {half:.1f} percentage points** (*undecided*; six unseen speakers",
+        "rounded networks reach {:.1f} ± {:.1f} %.".format(*over_six("accuracy", 0.05)),
+        f"The circuit needs {size:.1f} kB for its integers.",
+        f"It takes {cells:,.0f} logic cells and all block RAMs of a small FPGA (iCE40 UP5K).",
+    ):
+        assert part in PAGE, part
+
+
+def test_other_microphones():
+    answers = pd.read_csv(RESULTS / "other_microphones.csv")
+    answers["right"] = 1.0 * (answers.label == answers.predicted)
+    people = answers.groupby(["network", "speaker"], as_index=False).right.mean().assign(seed=0)
+    found = contrasts(people.rename(columns={"network": "input"}), [("adaptive", "small")], "right")
+    assert found.verdict.tolist() == ["undecided"]
+    shares = people.set_index("network").right
+    adaptive, small = (
+        "{:.0f} ± {:.0f} %".format(*interval(100 * shares[[name]].to_frame().to_numpy()))
+        for name in ("adaptive", "small")
+    )
+    page = (ROOT / "docs" / "abstain.md").read_text(encoding="utf-8")
+    assert f"classifies {adaptive} of them correctly and *small* {small} (*undecided*" in page
+    accepted = pd.read_csv(RESULTS / "accepted.csv")
+    assert accepted.recording.nunique() == 100
