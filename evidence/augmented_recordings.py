@@ -15,7 +15,7 @@ import numpy as np
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_file, recording_seed
 from shd_corpus.waveform_augmentation import WaveformAugmentation
-from shd_course.figures.plots import CHANNEL
+from shd_course.figures.spike_axes import CHANNEL
 from shd_helpers.command import run
 from shd_helpers.figures.style import DOT, save
 

@@ -1,6 +1,6 @@
-"""Draw what the course explains: neuron, gradient, pooling, network, and an utterance's stages.
+"""Draw what the notebooks explain: neuron, gradient, pooling, network, an utterance, the circuit.
 
-``SHD_IMG_DIR=img python -m evidence.drawings`` makes all five. Numbers in them are the package's.
+``SHD_IMG_DIR=img python -m evidence.drawings`` makes all six. Numbers in them are the package's.
 """
 
 import argparse
@@ -15,20 +15,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 
+from shd_circuit.cost import memory
+from shd_circuit.folder import read_circuit
+from shd_circuit.integer import IntegerNetwork
 from shd_corpus.microphone import RecordedUtterance, encode_utterance
 from shd_corpus.shd_file import N_CHANNELS
 from shd_corpus.sound_file import read_wave
-from shd_course.figures.plots import CHANNEL
+from shd_course.figures.spike_axes import CHANNEL
 from shd_helpers.command import run
 from shd_helpers.data import DIGITS
 from shd_helpers.events import Downsampling
 from shd_helpers.figures.style import DOT, INK, save
 from shd_helpers.network import NetworkConfig, answers
+from shd_helpers.paths import ROOT
 from shd_helpers.study import input_of, load_pretrained, record_examples
 from shd_helpers.study.trained_network import TrainedNetwork
 
 RECORDING = DIGITS / "lang-english_speaker-01_trial-12_digit-3.flac"
 NETWORK = "study_0"
+CIRCUIT = ROOT / "results" / "circuit_study"
 SOURCE = f"data: {RECORDING.name}"
 SOURCE_AND_NETWORK = f"{SOURCE}; network {NETWORK}"
 Point = tuple[float, float]
@@ -307,6 +312,41 @@ def way(
     return figure
 
 
+def circuit(network: IntegerNetwork) -> Figure:
+    """Draw the blocks of the circuit, and how many numbers each memory has."""
+    figure, axis = canvas(12.8, 5.3)
+    grid = network.grid
+    stored = memory(network)
+    hidden, output, biases, membranes = (
+        f"{stored.numbers[name]:,} of {stored.bits[name]} bits"
+        for name in ("weights, layer 1", "weights, layer 2", "biases", "membranes")
+    )
+    _, n_hidden, n_classes = network.sizes
+    pooled = f"{grid.pool_units} x {grid.pool_steps} cells\nthreshold {grid.pool_threshold}"
+    for x, y, width, what, color in (
+        (3.1, 4.3, 2.2, f"pooling\n{pooled}", IN),
+        (6.9, 4.3, 2.4, "list\nof what is active\nin this step", IN),
+        (11.0, 4.3, 3.2, f"weights\n{hidden}\n{output}", RESET),
+        (11.0, 1.3, 3.2, f"adders\nbiases: {biases}", SPIKE),
+        (6.9, 1.3, 2.9, f"membranes\n{membranes}\nabove the threshold?", SPIKE),
+        (3.1, 1.3, 2.2, f"counters\n{n_classes} classes", SPIKE),
+    ):
+        _box(axis, (x, y), (width, 1.7), what, color)
+    for tail, head, x, y, what in (
+        ((0.1, 4.3), (2.0, 4.3), 0.9, 4.8, "spikes\n(ms, unit)"),
+        ((4.2, 4.3), (5.7, 4.3), 4.95, 4.6, "events"),
+        ((8.1, 4.3), (9.4, 4.3), 8.75, 4.6, "address"),
+        ((11.0, 3.45), (11.0, 2.15), 11.9, 2.8, "weights"),
+        ((9.4, 1.3), (8.35, 1.3), 8.9, 1.6, "sums"),
+        ((6.9, 2.15), (6.9, 3.45), 5.1, 2.8, f"spikes of {n_hidden} hidden neurons"),
+        ((5.45, 1.3), (4.2, 1.3), 4.85, 1.6, "votes"),
+        ((2.0, 1.3), (0.1, 1.3), 0.9, 1.6, "answer"),
+    ):
+        _arrow(axis, tail, head)
+        _text(axis, x, y, what, size=11)
+    return figure
+
+
 def drawings() -> dict[str, Figure]:
     """Draw all figures."""
     word = encode_utterance(*read_wave(RECORDING))
@@ -320,6 +360,7 @@ def drawings() -> dict[str, Figure]:
     figures["network"] = network(trained, example["scores"])
     figures["neuron"] = neuron()
     figures["unrolled"] = unrolled()
+    figures["circuit"] = circuit(read_circuit(CIRCUIT))
     return figures
 
 

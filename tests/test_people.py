@@ -177,7 +177,7 @@ def test_planned_power():
 
 
 @pytest.mark.skipif(not tables.FROZEN.exists(), reason="no network has been frozen yet")
-@pytest.mark.parametrize("name", ["networks", "cells", "contrasts", "final"])
+@pytest.mark.parametrize("name", ["networks", "cells", "accuracies", "contrasts", "final"])
 def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path):
     made_again = tmp_path / "again.csv"
     table = getattr(tables, f"{name}_table")()
@@ -187,6 +187,19 @@ def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path):
         return
     table.to_csv(made_again, index=False, float_format="%.6g")
     assert made_again.read_text() == committed.read_text()
+
+
+def test_the_mean_of_each_persons_accuracy_is_that_of_the_cell():
+    people = pd.read_csv(results_dir() / "people_accuracies.csv")
+    cells = pd.read_csv(results_dir() / "people_cells.csv").query("question == 'raise'")
+    assert [*people.columns[3:]] == [*cells.cell]
+    np.testing.assert_array_equal(fold_of(people.person.to_numpy()), people.fold)
+    assert people.person.is_unique
+    for cell in cells.itertuples():
+        assert len(people) == cell.people and people.utterances.sum() == cell.utterances
+        assert people[cell.cell].mean() == pytest.approx(cell.accuracy, abs=1e-5)
+        by_utterances = np.average(people[cell.cell], weights=people.utterances)
+        assert by_utterances == pytest.approx(cell.accuracy_utterances, abs=1e-5)
 
 
 @pytest.mark.parametrize("cell", ["183 x 333, threshold 2", "183 x 333", "700 x 1000"])

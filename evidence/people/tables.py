@@ -1,8 +1,8 @@
 """Freeze what the networks of ``plan.yaml`` predicted, and compute the tables of its questions.
 
 `freeze` adds the answers in ``runs/people`` to ``results/people_answers.h5``. From that file alone,
-`write_tables` computes ``people_networks.csv``, ``people_cells.csv`` and
-``people_contrasts.csv``.
+`write_tables` computes ``people_networks.csv``, ``people_cells.csv``, ``people_accuracies.csv``
+and ``people_contrasts.csv``.
 """
 
 import shutil
@@ -26,8 +26,9 @@ FROZEN = STUDY.frozen
 DATASETS = ("commands", "hd_cut")
 COSTS = ("parameters", "input_events", "effective_acs")
 SUMMED = ("parameters", "effective_acs", "training_s")  # of networks that are averaged
+RAISE = "raise"
 AVERAGED = "three networks averaged"
-AVERAGED_CELL = ("raise", "augmentation")  # whose networks are averaged
+AVERAGED_CELL = (RAISE, "augmentation")  # whose networks are averaged
 REFUSED = "people_refused.csv"
 PRIMARY = "cost"
 FEWEST_UTTERANCES = 5  # of a person who counts among the worst tenth
@@ -325,6 +326,18 @@ def cells_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def accuracies_table() -> pd.DataFrame:
+    """Return a row for each person, with a column for each cell of the question `raise`."""
+    cells = [*plan()["questions"][RAISE], AVERAGED]
+    found = {cell: by_person(RAISE, cell) for cell in cells}
+    columns = {cell: table.mean(axis=1) for cell, table in found.items() if len(table)}
+    one_cell = [each for each in read_networks() if (each.question, each.cell) == (RAISE, cells[0])]
+    utterances = pd.concat(each.right["commands"] for each in one_cell).groupby("person").size()
+    table = pd.DataFrame(columns).reset_index()
+    table.insert(2, "utterances", table.person.map(utterances))
+    return table
+
+
 def _families() -> Iterator[tuple[str, str, str, list[list[str]]]]:
     """Yield the name, the question, the data set and the pairs of each family of contrasts."""
     for question, written in plan()["contrasts"].items():
@@ -397,6 +410,7 @@ def write_tables() -> None:
     for name, table in (
         ("networks", networks_table()),
         ("cells", cells_table()),
+        ("accuracies", accuracies_table()),
         ("contrasts", contrasts_table()),
         ("final", final_table()),
     ):

@@ -11,24 +11,27 @@ import torch
 from scipy import stats
 
 from shd_course import exercises
-from shd_helpers.paths import OF_A_RUN
+from shd_helpers.paths import NOTEBOOKS
 
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 NAMES = {"np": np, "pd": pd, "snn": snn, "stats": stats, "torch": torch}
 
 
 def cells(tag):
-    """Return the code of all cells with this tag, by notebook."""
-    found = {path: nbformat.read(path, as_version=4).cells for path in OF_A_RUN}
-    return {
-        path.stem: [c.source for c in of if tag in c.metadata.get("tags", [])]
-        for path, of in found.items()
-    }
+    """Return the code of all cells with this tag, by notebook, if it has any."""
+    found = {}
+    for path in PATHS:
+        of_notebook = nbformat.read(path, as_version=4).cells
+        tagged = [cell.source for cell in of_notebook if tag in cell.metadata.get("tags", [])]
+        if tagged:
+            found[path.stem] = tagged
+    return found
 
 
 def imported():
     """Return the names that each notebook imports, of those in `NAMES`."""
     found = {}
-    for path in OF_A_RUN:
+    for path in PATHS:
         code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
         lines = re.findall(r"^(?:from|import) .*", code, re.MULTILINE)
         last_words = {line.split()[-1] for line in lines}

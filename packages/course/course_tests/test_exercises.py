@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from course_tests.solutions import NAMES, SOLUTIONS, UNTOUCHED, cells, check, defined
+from shd_circuit.integer import _run_layer
 from shd_course import (
     array_exercises,
     exercises,
@@ -25,7 +26,7 @@ def test_there_is_an_exercise_with_a_solution_in_each_notebook():
     assert [*SOLUTIONS] == [*UNTOUCHED] == [*MISTAKES]
     assert {*EXERCISES} == {*MISTAKES}
     numbers = {name[:2]: len(sources) for name, sources in cells("exercise").items()}
-    assert numbers == {"01": 1, "02": 3, "03": 2, "04": 1}
+    assert numbers == {"01": 1, "02": 3, "03": 2, "04": 1, "08": 1}
     for name, solution in SOLUTIONS.items():
         text, empty = (source_of(f) for f in (solution, UNTOUCHED[name]))
         lines = [line for line in text.splitlines() if line.strip() and '"""' not in line]
@@ -167,6 +168,39 @@ def test_a_function_that_is_slow_once_gets_a_second_chance(monkeypatch):
         return never_ends() if n_calls == 1 else argument
 
     assert time_limit.call_in_time(is_slow_once, abs, 1) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_integer_neuron_is_that_of_the_circuit(seed):
+    """Its sums spike often, go below zero, and saturate on both sides."""
+    sums = np.random.default_rng(seed).integers(-200, 230, 300)
+    neuron = {"bias": 3, "threshold": 41, "shift": 3, "highest": 127}
+    mem = np.zeros((len(sums) + 1, 1), np.int64)
+    in_step_t_input_t = np.arange(len(sums) + 1, dtype=np.int32)
+    _run_layer(
+        weights=sums[:, None],
+        bias=np.array([neuron["bias"]]),
+        threshold=np.array([neuron["threshold"]]),
+        high=neuron["highest"],
+        leaks=np.array([neuron["shift"]]),
+        factor_bits=0,
+        start=in_step_t_input_t,
+        inputs=in_step_t_input_t[:-1],
+        mem=mem,
+    )
+    membranes = SOLUTIONS["integer_neuron"](sums.tolist(), **neuron)
+    assert membranes == mem[1:, 0].tolist()
+    assert {-128, 127} < {*membranes} and 41 < np.median(mem[mem > 0])
+
+
+def test_a_neuron_that_rounds_to_zero_sees_the_smallest_input_and_the_right_membranes():
+    own = written_as("integer_neuron", "(mem >> shift)", "int(mem / 2**shift)")
+    assert feedback(own, SOLUTIONS["integer_neuron"]) == (
+        "not yet right: `>>` rounds down, also below zero: -19 >> 3 is -3.\n"
+        "The smallest input of the check that fails: sums = [-20, 0], bias = 1, threshold = 30, "
+        "shift = 3, highest = 127.\n"
+        "Right membranes: [-19, -15]. Yours: [-19, -16]."
+    )
 
 
 def returns_nothing(name):

@@ -129,3 +129,19 @@ def test_a_left_out_speaker_validates_and_what_has_no_room_is_told(pressed):
     figure = seen["figure"]
     assert len(figure.axes[0].lines) == experiments.MOST_RUNS
     assert overlaps(figure) == [] and unlabeled(figure) == [] and same_in_gray(figure) == []
+
+
+def test_a_rescue_compares_each_change_for_the_speaker_who_is_held_out(toy_dir, capsys):
+    assert experiments.rescue(1, []) is None
+    assert capsys.readouterr().out == "not tried yet.\n"
+    changes = ["slope 25", "beta 0.8, lr 0.002"]
+    table = experiments.rescue(1, changes, str(toy_dir), epochs=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == changes
+    assert all("Of the same 30 utterances" in line for line in lines)
+    assert [*table.index] == [experiments.THE_RECIPE, *changes]
+    (accuracies,) = (table[name] for name in table)
+    for change, line in zip(changes, lines, strict=True):
+        both = f"{accuracies[change]:.0f} % instead of {accuracies.iloc[0]:.0f} %"
+        assert both in line
+    assert plt.get_fignums() == []

@@ -1,4 +1,4 @@
-"""What an exercise is, and the exercises that need NumPy alone, of notebooks 1, 2 and 4.
+"""What an exercise is, and the exercises that need NumPy alone, of notebooks 1, 2, 4 and 8.
 
 An exercise's inputs begin with the smallest, so that the first one that fails is short enough to be
 shown.
@@ -103,6 +103,27 @@ def _interval_by_speaker(function: Callable, right: np.ndarray, speaker: np.ndar
     return [*np.atleast_1d(returned)]
 
 
+def _integer_neuron_cases() -> list[Case]:
+    """Return the inputs on which `integer_neuron` is checked, the smallest first."""
+    cases = [
+        [20, 0],  # leaks
+        [-20, 0],  # leaks below zero, where rounding down isn't rounding to zero
+        [29, 0],  # just at the threshold
+        [40, 0],  # a spike, and its reset
+        [40, 120],  # its reset brings the sum back into the range
+        [300, 0, -300, 0],  # saturates on both sides
+    ]
+    cases.append(np.random.default_rng(0).integers(-60, 70, 24).tolist())
+    rest = {"bias": 1, "threshold": 30, "shift": 3, "highest": 127}
+    return [Case({"sums": sums, **rest}) for sums in cases]
+
+
+def _integer_neuron(
+    function: Callable, sums: list[int], bias: int, threshold: int, shift: int, highest: int
+) -> list[Any]:
+    return [function(sums, bias, threshold, shift, highest)]
+
+
 EXERCISES = {
     "pool": Exercise(
         _pool_cases,
@@ -123,5 +144,11 @@ EXERCISES = {
         ["mean", "half of the interval"],
         "your interval equals that of the solution.",
         1e-4,
+    ),
+    "integer_neuron": Exercise(
+        _integer_neuron_cases,
+        _integer_neuron,
+        ["membranes"],
+        "your membranes equal those of the solution, bit for bit.",
     ),
 }

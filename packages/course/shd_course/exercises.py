@@ -1,4 +1,4 @@
-"""Check what the reader of notebooks 1 to 4 writes: right, or a hint that fits the mistake.
+"""Check what the reader of the notebooks writes: right, or a hint that fits the mistake.
 
 A common mistake is a change in the text of the notebook's own solution; exercises.yaml lists these
 changes, each with its hint. A check calls the reader's function, the solution, and then the changed

@@ -1,5 +1,6 @@
 """Change one setting, predict what it does, train for seconds, and compare the runs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -254,3 +255,38 @@ def experiment(recipe: Recipe, epochs: int = 10) -> Figure | None:
         own_value="",
         prediction=PREDICTIONS,
     )
+
+
+def rescue(
+    speaker: int, changes: Sequence[str], dataset: str = "digits", epochs: int = 10
+) -> pd.DataFrame | None:
+    """Train without a speaker, as the recipe is and with changes, and print what each change does.
+
+    Parameters
+    ----------
+    speaker : int
+        Of the training file, whose utterances validate.
+    changes : sequence of str
+        Each a setting and its value, such as ``"n_delays 8"``, or several with commas between them.
+    dataset : str
+        The name of a data set, or its folder.
+    epochs : int
+        Epochs of each run.
+
+    Returns
+    -------
+    DataFrame or None
+        A row for each run, with its accuracy for the speaker; None if there is nothing to try.
+    """
+    if not changes:
+        print("not tried yet.")
+        return None
+    settings = {"validation": "speaker", "validation_speakers": str(speaker)}
+    recipe = Recipe.from_flat({"dataset": dataset} | settings)
+    runs = Experiment(recipe, epochs)
+    accuracies = {THE_RECIPE: runs.train(THE_RECIPE, {})}
+    for change in changes:
+        accuracies[change] = runs.train(change, own_change(change, recipe.flat()))
+        print(runs.verdict(change))
+    plt.close(runs.figure)
+    return pd.DataFrame({f"accuracy for speaker {speaker} (%)": accuracies}).round(1)

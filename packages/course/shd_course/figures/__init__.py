@@ -6,10 +6,9 @@ from shd_helpers.figures import save  # noqa: F401  # its import sets the look
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    {"benchmark", "circuits", "data_preprocessing", "explorers", "people", "recipes"}
+    {"circuits", "data_preprocessing", "explorers", "people", "recipes", "speakers"}
     | {"surrogate_visualization"},
     {
-        "plots": ("paired_differences", "speakers_by_input"),
         "run_figures": ("RunFigures",),
         "surrogate_plot": ("plot_surrogate",),
         "training": ("LiveCurve", "claim", "learning_rates_and_epochs"),

@@ -1,13 +1,25 @@
-"""The figures of notebook 8: integers beside floats, rounding, and disturbances."""
+"""The figures of notebook 8: integers beside floats, a broken weight, and disturbances."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shd_helpers.figures.style import INK, legend_above
+from shd_course.figures.controls import explore
+from shd_helpers.figures.style import INK, TITLE, legend_above
+
+if TYPE_CHECKING:
+    from shd_circuit.folder import Utterance
+    from shd_circuit.integer import IntegerNetwork
+
+SIGN = 0x80  # the highest of 8 bits
+RIGHT: dict[str, Any] = {"marker": "o", "color": "C0", "linestyle": "none", "label": "right"}
+WRONG: dict[str, Any] = {"marker": "X", "color": "C1", "linestyle": "none", "label": "wrong"}
 
 UNTIL_MS = 200  # later than this, the two membranes can't be told apart in a figure
 # The kinds of disturbances in each panel; shapes repeat between panels, not within one.
@@ -23,10 +35,6 @@ PANELS = {
         "spurious events": "spurious events",
         "silent neurons": "silent neurons",
         "firing neurons": "firing neurons",
-    },
-    "a slower clock": {
-        "slower clock, leak by step": "leak as before in each step",
-        "slower clock, leak by time": "leak as before in time",
     },
 }
 
@@ -60,35 +68,89 @@ def membranes(traces: pd.DataFrame) -> Figure:
     return figure
 
 
-def rounding(circuits: pd.DataFrame, selected: str, limit: float) -> Figure:
-    """Draw what each circuit loses by rounding, one row for each.
+def flipped(weight: int, bit: int) -> int:
+    """Return a weight of 8 bits, in two's complement, with one of its bits flipped."""
+    pattern = (weight & 0xFF) ^ (1 << bit)
+    return pattern - 0x100 if pattern & SIGN else pattern
 
-    `circuits` has `loss` in percentage points, half its interval `ci95`, the weights' `kB`, and
-    `same`, the percentage of answers that rounding leaves as they are.
+
+def break_a_weight(
+    circuit: "IntegerNetwork",
+    utterances: Sequence["Utterance"],
+    names: Sequence[str],
+    digit: str,
+    hidden_neuron: int,
+    bit: int,
+    shown: int,
+) -> Figure | None:
+    """Show what a flipped bit of a weight of the output layer does to votes and answers.
+
+    `circuit` has weights of 8 bits there, and `names` are those of its classes. Controls begin
+    with a weight, by its digit and hidden neuron, with its bit, and with the utterance `shown`. See
+    `explore`.
     """
-    ordered = circuits.sort_values("kB")
-    labels = [f"{name}: {row.kB:.1f} kB, {row.same:.1f} % same" for name, row in ordered.iterrows()]
-    figure, axis = plt.subplots(figsize=(9, 3.8))
-    axis.errorbar(ordered.loss, labels, xerr=ordered.ci95, fmt="o", capsize=3, color="C0")
-    axis.axvline(0, color=INK, linewidth=1, linestyle="-")
-    label = f"limit of the selection: {limit:g}"
-    axis.axvline(limit, label=label, color="C3", linestyle="--", linewidth=1.4)
-    right = ordered.loss[selected] + ordered.ci95[selected]
-    at = right + 0.3, ordered.index.get_loc(selected)
-    arrow = {"arrowstyle": "->", "color": INK}
-    axis.annotate("selected", at, (right + 2.5, at[1]), va="center", arrowprops=arrow)
-    axis.set(xlabel="percentage points lost, ± 95 % over pairs and seeds")
-    axis.set(ylabel="circuit: memory of weights, answers")
-    legend_above(axis)
-    return figure
+    spoken = np.array([utterance.label for utterance in utterances])
+    said = [f"{i + 1}: {names[label]}" for i, label in enumerate(spoken)]
+    places = np.arange(len(names))
+    figure, (votes, answers) = plt.subplots(1, 2, figsize=(10, 4.2))
+    hidden, output = circuit.layers
+
+    def scores_of(network: "IntegerNetwork") -> np.ndarray:
+        return np.array([network.run(each.milliseconds, each.units).scores for each in utterances])
+
+    intact = scores_of(circuit)
+
+    def update(
+        digit: str = digit,
+        hidden_neuron: int = hidden_neuron,
+        bit: int = bit,
+        utterance: str = said[shown],
+    ) -> str:
+        k = list(names).index(digit)
+        weight = output.weight.copy()
+        weight[k, hidden_neuron] = flipped(int(weight[k, hidden_neuron]), bit)
+        broken = replace(circuit, layers=(hidden, replace(output, weight=weight)))
+        scores = scores_of(broken)
+        i = said.index(utterance)
+        votes.clear()
+        votes.bar(places - 0.2, intact[i], 0.4, color="0.75", label="intact")
+        votes.bar(places + 0.2, scores[i], 0.4, color="C1", hatch="//", label="broken")
+        votes.set(ylabel="votes", xlabel=f"class; utterance {utterance}")
+        votes.set_xticks(places, names, rotation=45)
+        legend_above(votes)
+        answers.clear()
+        answers.plot(places, places, color="0.75", linestyle="-")
+        answer = scores.argmax(axis=1)
+        is_right = answer == spoken
+        shift = [-0.15 if label in spoken[:j] else 0.15 for j, label in enumerate(spoken)]
+        for of_kind, look in ((is_right, RIGHT), (~is_right, WRONG)):
+            answers.plot((spoken + shift)[of_kind], answer[of_kind], **look)
+        answers.set_xticks(places, names, rotation=45)
+        answers.set_yticks(places, names)
+        answers.set(xlabel="spoken digit", ylabel="answer", ylim=(-0.5, len(names) - 0.5))
+        legend_above(answers)
+        numbers = f"{output.weight[k, hidden_neuron]} becomes {weight[k, hidden_neuron]}"
+        right = f"{is_right.sum()} of {len(spoken)} answers are right"
+        line = f"Bit {bit} of one weight is flipped, {numbers}: {right}"
+        figure.suptitle(line, **TITLE)
+        return line
+
+    return explore(
+        figure,
+        update,
+        digit=list(names),
+        hidden_neuron=(0, output.weight.shape[1] - 1),
+        bit=(0, 7),
+        utterance=said,
+    )
 
 
 def disturbances(accuracies: pd.Series, undisturbed: float, n_classes: int = 10) -> Figure:
-    """Draw accuracy over the strength of each disturbance, in three panels.
+    """Draw accuracy over the strength of each disturbance, in two panels.
 
     The accuracies are in percent, indexed by kind and strength, a fraction.
     """
-    figure, axes = plt.subplots(1, 3, figsize=(12, 4.4), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True)
     for axis, (title, kinds) in zip(axes, PANELS.items(), strict=True):
         _draw_kinds(axis, accuracies, kinds)
         axis.axhline(undisturbed, color="0.4", linewidth=1, linestyle="-")

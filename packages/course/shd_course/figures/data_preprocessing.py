@@ -13,8 +13,7 @@ from matplotlib.ticker import MultipleLocator
 
 from shd_corpus import cochlea
 from shd_corpus.shd_file import N_CHANNELS, Utterances
-from shd_course.figures.plots import CHANNEL
-from shd_course.figures.spike_axes import label_hz, last_ms
+from shd_course.figures.spike_axes import CHANNEL, label_hz, last_ms
 from shd_helpers.data import speaker_name
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures.style import DOT, INK, legend_above, point_at, save

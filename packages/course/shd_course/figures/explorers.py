@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 from shd_corpus.class_names import language_classes, used_classes
 from shd_corpus.shd_file import Utterances
 from shd_course.figures.controls import explore
-from shd_course.figures.plots import CHANNEL
-from shd_course.figures.spike_axes import draw_blocks, label_hz, last_ms
+from shd_course.figures.spike_axes import CHANNEL, draw_blocks, label_hz, last_ms
 from shd_helpers.data import speaker_name
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.events.event_lists import Events

@@ -13,8 +13,7 @@ from shd_corpus.cochlea import encode
 from shd_corpus.shd_file import N_CHANNELS
 from shd_corpus.sound_file import read_utterance
 from shd_course.figures.controls import explore
-from shd_course.figures.plots import CHANNEL
-from shd_course.figures.spike_axes import label_hz
+from shd_course.figures.spike_axes import CHANNEL, label_hz
 from shd_helpers.figures.style import DOT, INK, TITLE, describe
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.paths import ROOT

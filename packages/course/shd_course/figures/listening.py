@@ -13,7 +13,7 @@ from shd_corpus.shd_file import N_CHANNELS
 from shd_corpus.sound_file import RATE_HZ, read_wave
 from shd_course.figures.controls import explore, is_live
 from shd_course.figures.playback import Playback
-from shd_course.figures.plots import CHANNEL
+from shd_course.figures.spike_axes import CHANNEL
 from shd_helpers.data import DIGITS
 from shd_helpers.extras import from_extra
 from shd_helpers.figures.style import DOT, INK

@@ -9,6 +9,7 @@ from shd_corpus.cochlea import resonance_hz
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 
+CHANNEL = "unit (cochlea channel)"  # the label of their axes
 HZ = (200, 500, 1000, 2000, 5000, 10_000, 20_000)
 
 
