@@ -226,7 +226,7 @@ def test_the_circuit():
         by_seed = 100 * six.pivot(index="speaker", columns="seed", values=column)
         return interval(by_seed.to_numpy(), alpha)
 
-    loss, half = over_six("loss", 0.05 / 2)  # of notebook 8's two comparisons, the lower p
+    loss, half = over_six("loss", 0.05)
     assert half > abs(loss)
     board = pd.read_csv(RESULTS / "rtl.csv").query("folder == 'circuit' and device == 'UP5K'")
     cells = board.value[board.quantity.str.startswith("logic cells")].item()
