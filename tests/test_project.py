@@ -128,6 +128,16 @@ def test_the_repositorys_address_is_the_same_everywhere():
         assert clones == [address], page
 
 
+def test_a_package_that_is_installed_alone_has_its_files_that_are_no_code():
+    for path in (ROOT / "packages").glob("*/pyproject.toml"):
+        setuptools = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]["setuptools"]
+        for package in setuptools["packages"]:
+            shipped = ["*.py", *setuptools.get("package-data", {}).get(package, [])]
+            folder = path.parent / package.replace(".", "/")
+            files = [file for file in folder.iterdir() if file.is_file()]
+            assert [file for file in files if not any(map(file.match, shipped))] == []
+
+
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 PAGES += [
     ROOT / folder / "README.md"

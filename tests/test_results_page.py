@@ -127,6 +127,13 @@ def test_limits():
         f"refuses {refused} recordings. If they count as errors, accuracies are {lower.min():.1f} "
         f"to {lower.max():.1f} percentage points lower"
     ) in PAGE
+    final = pd.read_csv(RESULTS / "people_final.csv").groupby("cell").accuracy
+    low, high = 100 * final.min(), 100 * final.max()
+    assert (
+        f"183 x 333 with threshold 2 has {low[SMALL]:.0f} to {high[SMALL]:.0f} % (three networks), "
+        f"and 700 x 1000 has {low[FULL]:.0f} to {high[FULL]:.0f} %"
+    ) in PAGE
+    assert (final.count()[[SMALL, FULL]] == 3).all()
     counts = pd.Series([person_of(name) for name in read_manifest()]).value_counts()
     assert counts.median() == 6 and "The median id has six utterances" in PAGE
 

@@ -194,7 +194,7 @@ def _write_network(
     # In memory, because neither PyTorch nor HDF5 says that the disk is full when it writes a file.
     memory = io.BytesIO()
     torch.save(state, memory)
-    (folder / "state_dict.pt").write_bytes(memory.getbuffer())
+    (folder / "state_dict.pt").write_bytes(memory.getvalue())
     (folder / "weights.h5").write_bytes(_epochs_file(epoch_weights))
 
 
@@ -206,7 +206,7 @@ def _weights(model: nn.Module) -> dict[str, np.ndarray]:
     return weights
 
 
-def _examples_file(examples: Mapping[str, Mapping[str, np.ndarray]]) -> memoryview:
+def _examples_file(examples: Mapping[str, Mapping[str, np.ndarray]]) -> bytes:
     """Return the content of ``examples.h5``: a group for each class, with an array of each kind."""
     arrays = {}
     for class_name, class_arrays in examples.items():
@@ -215,7 +215,7 @@ def _examples_file(examples: Mapping[str, Mapping[str, np.ndarray]]) -> memoryvi
     return _hdf5_file(arrays, compression="gzip")
 
 
-def _epochs_file(weights: list[dict[str, np.ndarray]]) -> memoryview:
+def _epochs_file(weights: list[dict[str, np.ndarray]]) -> bytes:
     """Return the content of ``weights.h5``: each tensor with the epochs as its first axis."""
     arrays = {}
     for name in weights[0]:
@@ -223,13 +223,13 @@ def _epochs_file(weights: list[dict[str, np.ndarray]]) -> memoryview:
     return _hdf5_file(arrays)
 
 
-def _hdf5_file(arrays: Mapping[str, np.ndarray], compression: str | None = None) -> memoryview:
+def _hdf5_file(arrays: Mapping[str, np.ndarray], compression: str | None = None) -> bytes:
     """Return the content of an HDF5 file of arrays by their names."""
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array, compression=compression)
-    return memory.getbuffer()
+    return memory.getvalue()
 
 
 def _utterances(parts: Subsets) -> "pd.DataFrame":

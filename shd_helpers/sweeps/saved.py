@@ -69,7 +69,7 @@ class Store(Generic[Saved]):
     files: tuple[str, ...]  # of a run folder, from which it is made
     of_folder: Callable[[Path], Saved]
     read: Callable[[Path], dict[str, Saved]]  # by the runs' hashes; empty if there is no file
-    as_bytes: Callable[[Mapping[str, Saved]], bytes | memoryview]
+    as_bytes: Callable[[Mapping[str, Saved]], bytes]
 
     def save(self, path: Path, folders: Mapping[str, Path]) -> None:
         """Add what is in run folders, given by the runs' hashes, to a file.
@@ -141,7 +141,7 @@ def _class_scores_of(folder: Path) -> ClassScores:
     }
 
 
-def _class_scores_file(runs: Mapping[str, ClassScores]) -> memoryview:
+def _class_scores_file(runs: Mapping[str, ClassScores]) -> bytes:
     """Return the content of an HDF5 file with a group for each run."""
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
@@ -154,7 +154,7 @@ def _class_scores_file(runs: Mapping[str, ClassScores]) -> memoryview:
                     group.create_dataset(
                         column, data=values, compression="gzip", compression_opts=9, shuffle=True
                     )
-    return memory.getbuffer()
+    return memory.getvalue()
 
 
 def _read_class_scores_file(path: Path) -> dict[str, ClassScores]:

@@ -446,7 +446,8 @@ def write_shd(
         for name, column in texts.items():
             _write_texts(file, f"extra/{name}", cast(Sequence[str], column))
     with atomic(path) as unfinished:
-        unfinished.write_bytes(memory.getbuffer())
+        # not `getbuffer`, after which an error here makes Python 3.12.1 crash
+        unfinished.write_bytes(memory.getvalue())
 
 
 def _check_spikes(
