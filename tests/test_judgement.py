@@ -20,6 +20,7 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from scipy import stats
 from torch import nn
+from torch.nn import functional
 
 from shd_helpers.events import Augmentation, Events
 from shd_helpers.network import SpikingNetwork
@@ -35,6 +36,7 @@ N_STEPS = 10
 CLASSES = ("yes", "no", "stop")
 FAST = TrainConfig(epochs=2, lr=1e-2, lr_step=1)
 HERE = JudgeOptions(train_config=FAST, n_processes=1)
+OWN_LOSS = TrainOptions(loss=functools.partial(functional.cross_entropy, label_smoothing=0.1))
 
 
 def toy_events(n_speakers=3, takes=2, seed=0):
@@ -182,6 +184,7 @@ def test_a_finished_fold_is_used_again_and_a_damaged_one_is_not(events, capsys):
         lambda events: (toy_events(seed=1), {}),
         lambda events: (events.take([*range(16), 17, 16]), {}),  # the batch that is tried is equal
         lambda events: (events, {"options": JudgeOptions(TrainConfig(2, lr=2e-2), n_processes=1)}),
+        lambda events: (events, {"options": replace(HERE, train_options=OWN_LOSS)}),
     ],
 )
 def test_other_settings_or_events_are_other_folds(events, change):

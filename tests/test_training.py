@@ -197,3 +197,49 @@ def test_class_scores_that_are_nan_are_no_answers(toy, engine):
     message = "SpikingNetwork: class scores of 120 of 120 utterances are NaN. .* smaller lr"
     with pytest.raises(ValueError, match=message):
         evaluate(net, toy, engine)
+
+
+@both_engines
+def test_cross_entropy_of_ones_own_trains_as_the_default_loss_does(toy, engine):
+    trained = []
+    for loss in (None, torch.nn.functional.cross_entropy):
+        net = network(toy)
+        options = TrainOptions(engine=engine, loss=loss, print_epochs=False)
+        config = TrainConfig(epochs=2, batch_size=32)
+        history = fit(net, toy, None, config, torch.Generator().manual_seed(0), options=options)
+        trained.append((history[-1]["train_loss"], net.fc1.weight.detach()))
+    (loss, weight), (own_loss, own_weight) = trained
+    assert own_loss == pytest.approx(loss, rel=1e-4)
+    torch.testing.assert_close(own_weight, weight, rtol=1e-3, atol=1e-4)
+
+
+def test_a_loss_an_optimizer_and_a_schedule_of_ones_own(toy):
+    """By hand: the mean score of class 0 has the gradient 1 / batch, for each bias a step of lr."""
+
+    class Biases(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bias = torch.nn.Parameter(torch.zeros(len(toy.class_names)))
+
+        def forward(self, x):
+            return self.bias.expand(x.shape[1], -1)
+
+    def sgd(net):
+        return torch.optim.SGD(net.parameters(), lr=1.0)
+
+    def tenth(optimizer, n_epochs):
+        assert n_epochs == 3
+        return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1)
+
+    options = TrainOptions(
+        loss=lambda scores, labels: scores[:, 0].mean(),
+        optimizer=sgd,
+        schedule=tenth,
+        print_epochs=False,
+    )
+    net = Biases()
+    config = TrainConfig(epochs=3, batch_size=len(toy))
+    history = fit(net, toy, None, config, torch.Generator().manual_seed(0), options=options)
+    assert [row["lr"] for row in history] == pytest.approx([1, 0.1, 0.01])
+    assert net.bias[0].item() == pytest.approx(-1.11)
+    assert not net.bias[1:].any()

@@ -45,6 +45,8 @@ class Engine(NamedTuple):
     evaluate_batch: Callable[[Any, Events, Index], tuple[torch.Tensor, torch.Tensor]]
     # Returns spikes and membranes of all layers and steps.
     record: Callable[[Any, Events, Index], LayerStates]
+    # Returns class scores (batch, classes) with gradients, for any loss.
+    class_scores: Callable[[Any, Events, Index], torch.Tensor] = module_engine.class_scores
 
 
 def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
@@ -76,7 +78,13 @@ def _record(model: nn.Module, events: Events, index: Index) -> LayerStates:
         return _compiled(model).record(events, index)
 
 
-COMPILED = Engine("compiled", _forward_backward, _evaluate_batch, _record)
+def _class_scores(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
+    network = _compiled(model)
+    states = network.record(events, index, hidden=False)
+    return states.mem.mean(0) if network.readout == "membrane" else states.spk.sum(0)
+
+
+COMPILED = Engine("compiled", _forward_backward, _evaluate_batch, _record, _class_scores)
 SNNTORCH_LOOP = Engine(
     "snntorch",
     module_engine.forward_backward,

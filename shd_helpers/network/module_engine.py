@@ -25,7 +25,7 @@ def forward_backward(model: nn.Module, events: Events, index: Index) -> tuple[fl
     """Run a batch forward and backward; leave the gradients in the parameters' ``grad``."""
     model.train()
     model.zero_grad()
-    scores = _class_scores(model, events, index)
+    scores = class_scores(model, events, index)
     if not scores.requires_grad:
         raise TypeError(
             f"{_forward(model)} returned class scores without a gradient, so it can't be trained. "
@@ -43,7 +43,7 @@ def evaluate_batch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a batch forward."""
     model.eval()
-    scores = _class_scores(model, events, index)
+    scores = class_scores(model, events, index)
     return scores.cpu(), torch.zeros(len(index), 2, dtype=torch.int64)
 
 
@@ -99,7 +99,7 @@ def frames_for(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
     return torch.from_numpy(events.to_frames(index)).to(device_of(model))
 
 
-def _class_scores(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
+def class_scores(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
     """Run a batch forward, check what the network returns, and return it."""
     frames = frames_for(model, events, index)
     module = model.module if isinstance(model, CompiledNetwork) else model

@@ -392,8 +392,10 @@ def _training_settings(options: JudgeOptions) -> dict[str, object]:
     """Return the settings of the training; engine and device change only how sums are rounded."""
     return {
         **asdict(options.train_config),
-        "augmentation": options.train_options.augmentation,
-        "quantization": options.train_options.quantization,
+        **{
+            name: getattr(options.train_options, name)
+            for name in ("augmentation", "quantization", "loss", "optimizer", "schedule")
+        },
     }
 
 
@@ -521,8 +523,9 @@ def _identify(
     fitted = options.train_options
     reason = ""
     try:
+        own = (fitted.loss, fitted.optimizer, fitted.schedule)
         code = hash_of_object(
-            (make_model, fitted.augmentation, fitted.quantization, network.weights)
+            (make_model, fitted.augmentation, fitted.quantization, network.weights, *own)
         )
     except UnstableObjectError as error:
         code = uuid.uuid4().hex

@@ -14,7 +14,7 @@ from torch import nn
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network import Quantization, SpikingNetwork, answers
-from shd_helpers.network.engine import choose_engine, one_thread, threads_for
+from shd_helpers.network.engine import Engine, choose_engine, one_thread, threads_for
 from shd_helpers.network.ensemble import Ensemble, combine_members
 from shd_helpers.network.quantization import low_precision_weights, round_weights
 from shd_helpers.study.evaluation import batches, evaluate
@@ -25,7 +25,7 @@ LR_GAMMA = 0.5  # the factor by which the learning rate falls
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of `fit`: augmentation, quantization, engine and printing.
+    """Options of `fit`: augmentation, quantization, engine, a training of one's own, and printing.
 
     Parameters
     ----------
@@ -38,22 +38,41 @@ class TrainOptions:
         ``"compiled"``, the compiled engine, or ``"snntorch"``: see `choose_engine`.
     print_epochs : bool
         Whether a line is printed for each epoch, if there is no `on_epoch`.
+    loss : callable, optional
+        Takes class scores, (batch, classes), and labels, (batch,), and returns the loss of the
+        training, a number with a gradient. Default: `cross_entropy`.
+    optimizer : callable, optional
+        Takes the network and returns an optimizer of torch. Default: Adam with the rate `lr`, or
+        AdamW with `weight_decay`.
+    schedule : callable, optional
+        Takes the optimizer and the number of epochs, and returns a scheduler of torch, which
+        changes the rate after each epoch. Default: the `schedule` of the settings.
     """
 
     augmentation: Augmentation | None = None
     quantization: Quantization | None = None
     engine: str = "compiled"
     print_epochs: bool = True
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
+    schedule: (
+        Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler] | None
+    ) = None
 
 
 class ScheduledOptimizer:
     """An optimizer of a network's weights, with a learning rate that changes by a schedule."""
 
-    def __init__(self, network: nn.Module, config: TrainConfig, n_batches: int) -> None:
-        self._is_one_cycle = config.schedule == "one_cycle"
-        self._optimizer = _make_optimizer(network, config)
+    def __init__(
+        self, network: nn.Module, config: TrainConfig, n_batches: int, options: TrainOptions
+    ) -> None:
+        self._is_one_cycle = config.schedule == "one_cycle" and options.schedule is None
+        make_optimizer = options.optimizer or (lambda network: _make_optimizer(network, config))
+        self._optimizer = make_optimizer(network)
         self._scheduler: torch.optim.lr_scheduler.LRScheduler
-        if self._is_one_cycle:
+        if options.schedule:
+            self._scheduler = options.schedule(self._optimizer, config.epochs)
+        elif self._is_one_cycle:
             self._scheduler = torch.optim.lr_scheduler.OneCycleLR(
                 self._optimizer, config.lr, total_steps=config.epochs * n_batches
             )
@@ -109,20 +128,36 @@ def train_epoch(
     config: TrainConfig,
     generator: torch.Generator,
     quantization: Quantization | None = None,
-    engine: str = "compiled",
+    options: TrainOptions | None = None,
 ) -> Metrics:
     """Train a network for one epoch, with one update for each batch."""
-    run = choose_engine(engine, model)
+    options = options or TrainOptions()
+    run = choose_engine(options.engine, model)
     loss_sum = 0.0
     n_correct = 0
     for index in batches(len(events), config.batch_size, generator):
         with _precision(model, quantization), threads_for(run):
-            loss, class_scores = run.forward_backward(model, events, index)
+            if options.loss is None:
+                loss, class_scores = run.forward_backward(model, events, index)
+            else:
+                loss, class_scores = _by_own_loss(run, model, events, index, options.loss)
         with one_thread():
             optimizer.step()
         loss_sum += loss * len(index)  # the last batch may be smaller
         n_correct += np.sum(answers(class_scores) == events.labels[index])
     return Metrics(loss_sum / len(events), float(n_correct) / len(events))
+
+
+def _by_own_loss(
+    run: Engine, model: nn.Module, events: Events, index: np.ndarray, loss_of: Callable
+) -> tuple[float, torch.Tensor]:
+    """Do what an engine's `forward_backward` does, with a loss that the user gives."""
+    model.train()
+    model.zero_grad()
+    scores = run.class_scores(model, events, index)
+    loss = loss_of(scores, torch.from_numpy(events.labels[index]).to(scores.device))
+    loss.backward()
+    return loss.item(), scores.detach().cpu()
 
 
 def overfit(model: nn.Module, events: Events, updates: int) -> list[float]:
@@ -185,7 +220,7 @@ def fit(
     options = options or TrainOptions()
     networks = _networks_to_train(model)
     n_batches = math.ceil(len(training) / config.batch_size)
-    optimizers = [ScheduledOptimizer(network, config, n_batches) for network in networks]
+    optimizers = [ScheduledOptimizer(network, config, n_batches, options) for network in networks]
     quantization = None
     history = []
     for epoch in range(1, config.epochs + 1):
@@ -262,7 +297,7 @@ def _train_networks(
     for network, optimizer in zip(networks, optimizers, strict=True):
         events = augment(training, generator) if augment else training
         metrics.append(
-            train_epoch(network, events, optimizer, config, generator, quantization, options.engine)
+            train_epoch(network, events, optimizer, config, generator, quantization, options)
         )
     return Metrics(*np.mean(metrics, axis=0).tolist())
 
