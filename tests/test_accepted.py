@@ -13,7 +13,10 @@ from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.hear import Answer
 from tests import RESULTS
 
-ANSWERS = {"0_ann_1": Answer("zero", 0.9, True, ""), "7_bob_2": Answer("nine", 0.4, False, "")}
+ANSWERS = {
+    "0_ann_1": Answer("zero", 0.9, True, "", True),
+    "7_bob_2": Answer("nine", 0.4, False, "", True),
+}
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ STEPS = {
     ("183 x 333", "550 x 1000"): "pooling, threshold 1",
     ("183 x 333, threshold 2", "183 x 333"): "threshold 2 instead of 1",
     ("183 x 333, thinned", "183 x 333"): "as few events, drawn at random",
-    ("183 x 333, threshold 2", "183 x 333, thinned"): "threshold 2 instead of drawing",
+    ("183 x 333, threshold 2", "183 x 333, thinned"): "threshold 2 instead of random events",
 }
 # The frontier's points: the questions of each kind, and its look.
 KINDS: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
@@ -222,8 +222,8 @@ def smallest_input(cells: pd.DataFrame, contrasts: pd.DataFrame) -> Figure | Non
         axis.vlines(sizes, -table.bound, -table.loss, color="0.5", label="to the excluded loss")
         axis.plot(sizes, -table.loss, "o", color="0.5", label="an input")
         for name, form, filling, label in (
-            (by_interval, "sC0", "none", "smallest by the interval"),
-            (by_estimate, "*C1", "C1", "smallest by the estimate"),
+            (by_interval, "sC0", "none", "cheapest by the interval"),
+            (by_estimate, "*C1", "C1", "cheapest by the estimate"),
         ):
             at = (sizes[name], -table.loss[name])
             axis.plot(*at, form, mfc=filling, ms=17, mew=2, label=label)
@@ -238,7 +238,7 @@ def smallest_input(cells: pd.DataFrame, contrasts: pd.DataFrame) -> Figure | Non
         same = f"{by_estimate} by estimate and interval"
         differ = f"{by_estimate} by the estimate, {by_interval} by the interval"
         found = same if by_estimate == by_interval else differ
-        line = f"Accepted loss {accepted_loss:.1f}: {found}"
+        line = f"Accepted loss {accepted_loss:.1f} percentage points: {found}"
         figure.suptitle(line, **TITLE)
         points = {"name": table.index, "x": sizes, "y": -table.loss}
         points |= {"low": -table.bound, "high": -table.loss}

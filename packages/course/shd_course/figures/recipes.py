@@ -127,12 +127,9 @@ def luck(spread: float) -> Figure | None:
         axis.set(ylim=(-0.5, 1.5), xlim=(-4 * spread, 4 * spread))
         axis.set_xlabel("measured minus true accuracy (percentage points)")
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
-        line = (
-            f"The best of {recipes} equal recipes looks {ends[0]:.1f} percentage points too good "
-            f"(on average {mean:.1f})"
-        )
+        line = f"The best of {recipes} equal recipes looks {ends[0]:.1f} percentage points too good"
         figure.suptitle(line, **TITLE)
-        return f"{line}; with another seed: {ends[1]:+.1f}"
+        return f"{line}, and with another seed {ends[1]:+.1f}"
 
     return explore(figure, update, recipes=(1, 64), search=(1, 20))
 

@@ -1,4 +1,4 @@
-"""The figures of notebook 7: what raises accuracy, and who isn't understood."""
+"""The figures of notebook 7: what raises accuracy, and for whom it is low."""
 
 from collections.abc import Sequence
 
@@ -29,20 +29,20 @@ def steps(cells: pd.DataFrame, contrasts: pd.DataFrame) -> Figure:
     y = -np.arange(len(cells))
     axis.errorbar(100 * cells.accuracy, y, xerr=100 * cells.ci95, fmt="o", capsize=3, color="C0")
     costs = cells.effective_acs / 1e6
-    labels = [f"{name}: {cost:.2f} M" for name, cost in zip(cells.cell, costs, strict=True)]
+    labels = [f"{name}: {cost:.2f}" for name, cost in zip(cells.cell, costs, strict=True)]
     axis.set_yticks(y, labels)
     found = contrasts.set_index("first")
     for row, name in zip(y, cells.cell, strict=True):
         if name in found.index:
             change = found.loc[name]
-            text = f"{change.difference:+.1f} ± {change.ci95_adjusted:.1f}, {change.verdict}"
+            text = f"{round(change.difference, 1) + 0.0:+.1f} ± {change.ci95_adjusted:.1f}, {change.verdict}"
             place = (1.02, row)
             axes = ("axes fraction", "data")
             axis.annotate(text, place, xycoords=axes, va="center", annotation_clip=False)
-    axis.set(xlabel="accuracy, unseen people (%)", ylabel="step: accumulates")
+    axis.set(xlabel="accuracy, unseen people (%)", ylabel="step: millions of accumulates")
     axis.set_ylim(0.5 - len(cells), 0.5)
-    best = cells.loc[cells.accuracy.idxmax()]
-    title = f"The highest accuracy, {100 * best.accuracy:.0f} %, comes with the step {best.cell!r}"
+    first, best = 100 * cells.accuracy.iloc[0], 100 * cells.accuracy.max()
+    title = f"Step after step, accuracy rises from {first:.0f} to {best:.0f} %"
     return save(figure, "what_raises_accuracy", PEOPLE, title)
 
 
@@ -62,11 +62,11 @@ def histogram(utterances: pd.Series, accuracies: pd.Series) -> Figure:
     figure, axis = plt.subplots(figsize=(8, 3.6))
     axis.hist(100 * accuracies, (100 * edges).tolist(), color="C0", alpha=0.6, label="people")
     axis.stairs(expected, 100 * edges, color=INK, linewidth=2, label="if all were equally easy")
-    axis.set(xlabel=f"accuracy of a person (%), with {accuracies.name!r}", ylabel="people")
+    axis.set(xlabel=f"accuracy of a person (%), network: {accuracies.name}", ylabel="people")
     legend_above(axis)
     low = (accuracies < 0.5).sum()
     alike = expected[:5].sum()
-    title = f"Fewer than half are right for {low} people; for {alike:.0f} if all were equally easy"
+    title = f"{low} people are below half; by luck alone it would be {alike:.0f}"
     return save(figure, "accuracies_of_people", PEOPLE, title)
 
 
@@ -101,7 +101,14 @@ def digits(answers: pd.DataFrame, names: Sequence[str]) -> Figure:
     wrong = shares.where(~np.eye(len(names), dtype=bool), 0)
     figure, axis = plt.subplots(figsize=(8, 3.8))
     axis.bar(names, right, color="C0", label="classified correctly")
-    axis.bar(names, wrong.max(axis=1), bottom=right, color="C1", hatch="//", label="taken for ...")
+    axis.bar(
+        names,
+        wrong.max(axis=1),
+        bottom=right,
+        color="C1",
+        hatch="//",
+        label="most often taken for ...",
+    )
     for place, name in enumerate(names):
         if wrong.loc[name].max() >= 10:
             top = right[name] + wrong.loc[name].max()
@@ -109,7 +116,7 @@ def digits(answers: pd.DataFrame, names: Sequence[str]) -> Figure:
     axis.set(ylabel="share of the utterances (%)", xlabel="spoken digit", ylim=(0, 108))
     legend_above(axis)
     worst = right.sort_values().index[:3]
-    title = f"The digits that fail most are {worst[0]}, {worst[1]} and {worst[2]}"
+    title = f"This speaker's hardest digits are {worst[0]}, {worst[1]} and {worst[2]}"
     return save(figure, "digits_of_a_speaker", SPEAKERS, title)
 
 
