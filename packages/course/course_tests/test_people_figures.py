@@ -147,8 +147,8 @@ def test_the_slider_marks_the_smallest_input_whose_loss_is_accepted(
     (axis,) = slider["figure"].axes
     cells = table(ROWS).set_index("cell").effective_acs
     marked = {line.get_label(): line.get_xdata() for line in axis.lines}
-    assert marked["smallest by the estimate"] == [cells[estimate]]
-    assert marked["smallest by the interval"] == [cells[interval]]
+    assert marked["cheapest by the estimate"] == [cells[estimate]]
+    assert marked["cheapest by the interval"] == [cells[interval]]
 
 
 @pytest.mark.parametrize("accepted", [0.0, 6.4, 9.1])

@@ -35,11 +35,12 @@ def steps(cells: pd.DataFrame, contrasts: pd.DataFrame) -> Figure:
     for row, name in zip(y, cells.cell, strict=True):
         if name in found.index:
             change = found.loc[name]
-            text = f"{round(change.difference, 1) + 0.0:+.1f} ± {change.ci95_adjusted:.1f}, {change.verdict}"
+            difference = round(change.difference, 1) + 0.0  # not -0.0
+            text = f"{difference:+.1f} ± {change.ci95_adjusted:.1f}, {change.verdict}"
             place = (1.02, row)
             axes = ("axes fraction", "data")
             axis.annotate(text, place, xycoords=axes, va="center", annotation_clip=False)
-    axis.set(xlabel="accuracy, unseen people (%)", ylabel="step: millions of accumulates")
+    axis.set(xlabel="accuracy, unseen people (%)", ylabel="accumulates (million)")
     axis.set_ylim(0.5 - len(cells), 0.5)
     first, best = 100 * cells.accuracy.iloc[0], 100 * cells.accuracy.max()
     title = f"Step after step, accuracy rises from {first:.0f} to {best:.0f} %"
