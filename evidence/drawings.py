@@ -322,7 +322,7 @@ def circuit(network: IntegerNetwork) -> Figure:
         for name in ("weights, layer 1", "weights, layer 2", "biases", "membranes")
     )
     _, n_hidden, n_classes = network.sizes
-    pooled = f"{grid.pool_units} x {grid.pool_steps} cells\nthreshold {grid.pool_threshold}"
+    pooled = f"{grid.pool_units} x {grid.pool_steps} entries\nthreshold {grid.pool_threshold}"
     for x, y, width, what, color in (
         (3.1, 4.3, 2.2, f"pooling\n{pooled}", IN),
         (6.9, 4.3, 2.4, "list\nof what is active\nin this step", IN),
