@@ -61,7 +61,7 @@ def test_what_downsizing_costs_people():
     small, full = CELLS.loc["cost", SMALL], CELLS.loc["cost", FULL]
     assert small.input_events / full.input_events == pytest.approx(1 / 4, abs=0.01)
     assert small.people == full.people == 1435
-    lost = f"accuracy is {change(SMALL, thinned)} percentage points lower (*shown*)"
+    lost = f"accuracy is {change(SMALL, thinned)} percentage points below this (*shown*)"
     for page in (PAGE, README):
         assert f"accuracy rises by {change(SMALL, FULL)} percentage points" in page
         assert "A quarter of the events are left" in PAGE
@@ -100,9 +100,9 @@ def test_what_raises_accuracy():
     assert round(ratios.effective_acs) == 9
     for part in (
         f"raises it most: by {recipe} percentage points over the original recipe** (*shown*)",
-        f"recipe is {harm.lstrip('-')} worse than at threshold 2 (*shown*)",
-        f"adds {readout} percentage points, and delays add {delays} (*shown*, both)",
-        f"(row 7), accuracy is {best}. Row 3 has three times the parameters and a ninth of",
+        f"original recipe is {harm.lstrip('-')} worse there than at threshold 2 (*shown*)",
+        f"adds {readout} percentage points, and on top of that, delays add {delays} (*shown*, b",
+        f"(row 7), accuracy is {best}. Row 3 has three times its parameters and a ninth of",
     ):
         assert part in PAGE, part
 
@@ -213,7 +213,7 @@ def test_what_downsizing_costs_the_twelve_speakers_by_plain_loops():
     small, full = plan["primary"]
     loss = f"{means[full] - means[small]:.1f}"
     assert f"this change costs {loss} ± 2.4 percentage points (*shown*)" in PAGE
-    assert f"in a studio, it falls by {loss} ± 2.4 percentage points (*shown*)" in README
+    assert f"Heidelberg Digits, it falls by {loss} ± 2.4 percentage points (*shown*)" in README
     assert f"\n| final | 183 x 333 against 700 x 1000 | -{loss} ± 2.4 | 0.004 | *shown* |\n" in page
 
 
@@ -249,7 +249,7 @@ def test_the_circuit():
     for part in (
         f"loses {loss:.1f} ± {half:.1f} percentage points for six unseen speakers of `hd`** "
         f"(*undecided*, a loss above {loss + over_six('loss', 0.1)[1]:.1f} is excluded)",
-        "rounded networks reach {:.1f} ± {:.1f} %.".format(*over_six("accuracy", 0.05)),
+        "integer networks reach {:.1f} ± {:.1f} %.".format(*over_six("accuracy", 0.05)),
         f"The circuit needs {size:.1f} kB for its integers.",
         f"It takes {cells:,.0f} logic cells and all block RAMs of a small FPGA (iCE40 UP5K).",
     ):
