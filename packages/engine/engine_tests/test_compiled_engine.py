@@ -2,6 +2,8 @@
 
 import copy
 import inspect
+import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -574,3 +576,27 @@ def test_a_block_of_steps_gets_the_product_of_late_gradients_and_weights(n_rows)
                     wanted += gradients[arrival, :n_next].astype(float) @ of_copy
             np.testing.assert_allclose(spike_errors[slot], wanted, rtol=1e-5, atol=1e-5)
         assert np.isnan(spike_errors[4]).all()
+
+
+def n_threads():
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def test_torch_computes_as_before_after_its_waiting_threads_have_ended():
+    library = list((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    if not library:
+        pytest.skip("this torch brings no libgomp")
+    x = torch.rand(500, 500, generator=torch.Generator().manual_seed(0))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        wanted = x.exp()
+        before = n_threads()
+        assert compiled_engine.end_waiting_threads()
+        deadline = time.monotonic() + 10
+        while n_threads() >= before and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert n_threads() < before  # a thread of torch's has ended
+        assert torch.equal(x.exp(), wanted)
+    finally:
+        torch.set_num_threads(threads)

@@ -11,8 +11,11 @@ There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, 
 `torch.set_num_threads`. Nothing is set here, and no bit of a result depends on their number.
 """
 
+import ctypes
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -342,6 +345,8 @@ def compute(
 
 def in_threads(work: Callable[..., None], n_workers: int, *arguments: Any) -> None:
     """Let several threads do their shares of some work, one of them this thread."""
+    if n_workers > 1:
+        end_waiting_threads()
     with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
         others = [
             pool.submit(work, worker, n_workers, *arguments) for worker in range(1, n_workers)
@@ -349,6 +354,27 @@ def in_threads(work: Callable[..., None], n_workers: int, *arguments: Any) -> No
         work(0, n_workers, *arguments)
     for other in others:
         other.result()  # raises what the thread has raised
+
+
+SOFT_PAUSE = 1  # OpenMP's omp_pause_soft: what torch has set stays
+
+
+@cache
+def _openmp_of_torch() -> ctypes.CDLL | None:
+    """Return the OpenMP library that came with torch, which torch has loaded; None without one."""
+    for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
+        return ctypes.CDLL(str(path))
+    return None
+
+
+def end_waiting_threads() -> bool:
+    """End the threads of torch that wait for work; torch starts others when it needs them.
+
+    After each operation, such as a loss, they wait actively for some milliseconds, on cores that
+    the engine's threads need. Return whether they could be ended.
+    """
+    library = _openmp_of_torch()
+    return library is not None and library.omp_pause_resource_all(SOFT_PAUSE) == 0
 
 
 # The classes of neurons that the compiled engine supports. Subclasses are refused.
