@@ -197,6 +197,27 @@ def test_speed():
         assert shares == [f"{compiled[f'training step, {name}', b]:.0f}" for b in (128, 32)], name
 
 
+WAYS = {
+    "`loss_and_gradients`": ("own module", "loss_and_gradients"),
+    "any loss, lists of events": ("own module", "any loss"),
+    "any loss, dense input": ("own module", "any loss, dense input"),
+    "`scan`": ("scan", "scan"),
+    "`loss_and_gradients`, recurrent": ("own module, recurrent", "loss_and_gradients"),
+    "any loss, recurrent": ("own module, recurrent", "any loss"),
+    "`scan`, recurrent": ("scan, recurrent", "scan"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_speed_of_each_way_to_use_the_engine(way):
+    benchmark, variant = WAYS[way]
+    rows = BENCH[(BENCH.benchmark == f"training step, {benchmark}") & (BENCH.variant == variant)]
+    ratios = [rows.set_index("batch").ratio[batch] for batch in (128, 32, 8)]
+    cells = [f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}" for ratio in ratios]
+    page = (ROOT / "packages" / "engine" / "README.md").read_text(encoding="utf-8")
+    assert f"\n| {way} | {' | '.join(cells)} |\n" in page
+
+
 LIBRARIES = {
     "ours": "compiled",
     "snnTorch": "snntorch loop",

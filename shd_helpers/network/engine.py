@@ -29,7 +29,7 @@ from shd_helpers.network.ensemble import Ensemble
 
 # How many times as long as the compiled engine snntorch's loop takes for a training step of the
 # study's network, in batches of 128 and of 8 utterances: see results/bench.csv.
-SLOWDOWN = (38, 91)
+SLOWDOWN = (28, 96)
 
 
 class Engine(NamedTuple):
