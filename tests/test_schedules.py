@@ -66,7 +66,8 @@ def test_weight_decay_takes_its_share_of_the_weights_and_nothing_of_the_rest():
     """Without a gradient, Adam itself moves nothing."""
     model = network(neuron="adaptive")
     before = copy.deepcopy(model)
-    optimizer = ScheduledOptimizer(model, TrainConfig(lr=0.1, weight_decay=0.5), n_batches=1)
+    config = TrainConfig(lr=0.1, weight_decay=0.5)
+    optimizer = ScheduledOptimizer(model, config, n_batches=1, options=TrainOptions())
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
