@@ -74,7 +74,7 @@ def points(row: pd.Series) -> str:
 
 
 def results() -> str:
-    """List the main networks and inputs that 1,435 people tested, as far as they are trained."""
+    """List the main networks and inputs, tested on 1,435 people, as far as they are trained."""
     cells = pd.read_csv(results_dir() / "people_cells.csv").set_index(["question", "cell"])
     changes = pd.read_csv(results_dir() / "people_contrasts.csv").set_index(["first", "second"])
     present = [row for row in ROWS if row[:2] in cells.index]

@@ -360,10 +360,13 @@ SOFT_PAUSE = 1  # OpenMP's omp_pause_soft: what torch has set stays
 
 
 @cache
-def _openmp_of_torch() -> ctypes.CDLL | None:
-    """Return the OpenMP library that came with torch, which torch has loaded; None without one."""
-    for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
-        return ctypes.CDLL(str(path))
+def _openmps_pause() -> Callable[[int], int] | None:
+    """Return the function of torch's OpenMP library that ends threads.
+
+    None if torch came without such a library, or with one that is older than OpenMP 5.0.
+    """
+    for path in (Path(torch.__file__).parent / "lib").glob("libgomp*.so*"):
+        return getattr(ctypes.CDLL(str(path)), "omp_pause_resource_all", None)
     return None
 
 
@@ -373,8 +376,8 @@ def end_waiting_threads() -> bool:
     After each operation, such as a loss, they wait actively for some milliseconds, on cores that
     the engine's threads need. Return whether they could be ended.
     """
-    library = _openmp_of_torch()
-    return library is not None and library.omp_pause_resource_all(SOFT_PAUSE) == 0
+    pause = _openmps_pause()
+    return pause is not None and pause(SOFT_PAUSE) == 0
 
 
 # The classes of neurons that the compiled engine supports. Subclasses are refused.

@@ -361,7 +361,7 @@ def unfamiliar_layer(layers: Layers, neurons: tuple[type, ...]) -> str | None:
     """Say which module of some layers isn't one of this package's or of snntorch's own."""
     for i, (fc, lif) in enumerate(layers, start=1):
         if type(fc) not in (nn.Linear, ChannelConv1d, LearnedDelays):
-            return f"fc{i} is a {_class_name(fc)}, neither a plain Linear layer nor a ChannelConv1d"
+            return f"fc{i} is a {_class_name(fc)}, no plain Linear, ChannelConv1d or LearnedDelays"
         if type(lif) not in neurons:
             known = " or ".join(neuron.__name__ for neuron in neurons)
             return f"lif{i} is a {_class_name(lif)}, not snntorch's {known}"
