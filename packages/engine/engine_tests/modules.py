@@ -594,7 +594,7 @@ REFUSED = {
     "shared neurons": (SharedNeurons, "10 times for 5 steps. .* neurons of its own"),
     "shared weights": (SharedWeights, "two of its layers share a parameter"),
     "a single step": (OneStep, r"currents of shape \(5, 3, 5\) instead of \(batch, neurons\)"),
-    "a subclass of Linear": (OwnLinear, "neither a plain Linear layer"),
+    "a subclass of Linear": (OwnLinear, "no plain Linear, ChannelConv1d or LearnedDelays"),
     "a hook on a parameter": (Clipped, "a parameter of layer 1 has hooks"),
     "a hook": (Hooked, "lif1 has hooks"),
     "normalized weights": (WeightNormalized, "calls fc1.parametrizations.weight.0"),
