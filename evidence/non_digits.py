@@ -1,10 +1,10 @@
 """Count how many sounds that are no digit the committed networks and circuit accept.
 
 ``python -m evidence.non_digits`` gives synthetic sounds (`SOUNDS`) and English words (`WORDS`) to
-the pretrained networks *adaptive* and *small* and to the circuit in ``results/circuit``. Each sound
-is made anew for each of `N_DRAWS` recordings, and each word is spoken by each of `VOICES`. Once the
-sound fills the recording, and once silence surrounds it. ``results/non_digits.csv`` has one row for
-each network, sound and surroundings. Nothing was chosen with these sounds.
+the pretrained networks *everybody* and *small*, and to the circuit in ``results/circuit``. Each
+sound is made anew for each of `N_DRAWS` recordings, and each word is spoken by each of `VOICES`.
+Once the sound fills the recording, and once silence surrounds it. ``results/non_digits.csv`` has
+one row for each network, sound and surroundings. Nothing was chosen with these sounds.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import butter, lfilter, sosfilt
 
-from evidence.networks_in_use import NETWORKS
+from evidence.everybody.selection import EVERYBODY, SMALL
 from evidence.write_tables import write_csv
 from shd_circuit.folder import read_circuit, read_confidence
 from shd_corpus.class_names import LANGUAGES
@@ -37,6 +37,7 @@ PAUSE_S = 0.6  # before and after the sound
 RAMP_S = 0.01  # in which it fades in and out
 N_DRAWS = 60  # recordings of each sound that isn't a word
 CIRCUIT = "circuit"
+NETWORKS = (EVERYBODY, SMALL)
 TABLE = "non_digits.csv"
 FILLED = "none"  # the surroundings of a sound that fills the recording
 SURROUNDED = "silence"

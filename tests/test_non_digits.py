@@ -13,7 +13,7 @@ from shd_helpers.paths import ROOT
 from tests import RESULTS
 
 TABLE = RESULTS / "non_digits.csv"
-NETWORKS = ("small", "adaptive", "circuit")
+NETWORKS = ("circuit", "everybody", "small")
 with TABLE.open(encoding="utf-8") as opened:
     ROWS = {
         (row["network"], row["sound"], row["surroundings"]): row for row in csv.DictReader(opened)
