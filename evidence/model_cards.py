@@ -91,7 +91,7 @@ classifies a sound with one:
 ```python
 from shd_helpers import Listener
 
-print(Listener("small", language="english").hear("digit.wav"))
+print(Listener("everybody", language="english").hear("digit.wav"))
 ```
 
 @OVERVIEW@

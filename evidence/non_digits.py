@@ -20,8 +20,7 @@ from scipy.signal import butter, lfilter, sosfilt
 
 from evidence.everybody.selection import EVERYBODY, SMALL
 from evidence.write_tables import write_csv
-from shd_circuit.folder import read_circuit, read_confidence
-from shd_corpus.class_names import LANGUAGES
+from shd_circuit.folder import read_circuit, read_class_names, read_confidence
 from shd_corpus.microphone import RecordedUtterance, encode_utterance
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.sound_file import at_48_khz
@@ -225,6 +224,7 @@ def of_circuit(folder: Path) -> Classify:
     """Return what classifies an utterance by an exported circuit, in integers."""
     circuit = read_circuit(folder)
     confidence = read_confidence(folder)
+    names = read_class_names(folder)
 
     def classify(utterance: RecordedUtterance) -> tuple[str, float, bool]:
         # The C cochlea's steps are two samples long, and 24 of them are a millisecond.
@@ -232,7 +232,7 @@ def of_circuit(folder: Path) -> Classify:
         milliseconds = steps // 24
         scores = circuit.run(milliseconds, utterance.units).scores
         share = confidence.per_mille(scores) / 1000
-        return LANGUAGES["english"][int(scores.argmax())], share, confidence.accepts(scores)
+        return names[int(scores.argmax())], share, confidence.accepts(scores)
 
     return classify
 

@@ -30,7 +30,7 @@ HEARD = {*SOUNDS} - {"silence of 1 s"}  # no utterance is found in silence
 @pytest.fixture(scope="module")
 def trained():
     """The network of the committed folder, and its bits."""
-    return load_pretrained("small").speaking("english"), Quantization.named("5-8-16 product")
+    return load_pretrained("small").speaking("english"), Quantization.named("6-8-16 product")
 
 
 def disturbed(utterances, n):

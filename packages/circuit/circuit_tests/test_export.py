@@ -186,7 +186,7 @@ def committed(folder):
         kept = load_pretrained("circuit_0")
         return kept, circuit_of(kept)
     kept = load_pretrained("small").speaking("english")
-    return kept, circuit_of(kept, Quantization.named("5-8-16 product"))
+    return kept, circuit_of(kept, Quantization.named("6-8-16 product"))
 
 
 @needs_gcc
