@@ -41,8 +41,7 @@ FAULTY = (0.004, 0.01, 0.03, 0.1)  # share of the neurons; of 256 or 304 the lea
 DRAWS = 3  # of each random disturbance
 BITS = ("8-8-16", "6-8-16", "5-8-16", "4-8-16", "3-8-16", "4-6-16", "4-4-16", "4-8-14", "4-8-12")
 SMALL_CIRCUITS = tuple(f"{bits} product" for bits in BITS)  # to choose from, by validation speakers
-SMALL_CHOSEN = ("5-8-16 product",)  # for held-out speakers
-PRETRAINED = "6-8-16 product"  # of results/circuit
+SMALL_CHOSEN = ("5-8-16 product",)  # for held-out speakers, and for results/circuit
 
 
 def disturbances(trained: TrainedNetwork) -> pd.DataFrame:
@@ -73,7 +72,7 @@ def disturbances(trained: TrainedNetwork) -> pd.DataFrame:
 
 def faults(trained: TrainedNetwork) -> pd.DataFrame:
     """Score the low-precision circuit of a network with each fault."""
-    bits = export.quantization_of(trained, "" if trained.recipe.circuit else PRETRAINED)
+    bits = export.quantization_of(trained, "" if trained.recipe.circuit else SMALL_CHOSEN[0])
     circuit = circuit_of(trained, bits)
     events = load_utterances(trained).predicted
     cases = [("none", 0.0, 0)]
@@ -127,7 +126,7 @@ def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
 
 def people(trained: TrainedNetwork) -> pd.DataFrame:
     """Compare a network of floats with its circuit for each unseen person."""
-    circuit = circuit_of(trained, export.quantization_of(trained, PRETRAINED))
+    circuit = circuit_of(trained, export.quantization_of(trained, SMALL_CHOSEN[0]))
     events = load_utterances(trained).predicted
     is_seen = np.isin(events.speakers, trained.about["seen_speakers"])
     events = events.take(np.flatnonzero(~is_seen))

@@ -247,7 +247,8 @@ def test_the_circuit():
     cells = board.value[board.quantity.str.startswith("logic cells")].item()
     size = memory(read_circuit(RESULTS / "circuit")).bytes.sum() / 1000
     for part in (
-        f"loses {loss:.1f} ± {half:.1f} percentage points for 180 people who didn't train it** "
+        f"accuracy by {-loss:+.1f} ± {half:.1f} percentage points for 180 people who didn't train "
+        "it** "
         f"({verdict}).",
         f"The circuit classifies {reached} of their digits.",
         f"It needs {size:.1f} kB for its integers.",

@@ -251,7 +251,9 @@ def test_the_folder_leads_with_unseen_speakers():
     assert committed.index(unseen) < committed.index("This folder has")
     section = committed[committed.index("## How accurate") : committed.index("## Check it")]
     assert section.index(f"unseen speakers | | {unseen}") < section.index("exported | ")
-    mean, half = map(float, re.search(r"costs (.*?) ± (.*?) percentage points", section).groups())
+    mean, half = map(
+        float, re.search(r"accuracy by (.*?) ± (.*?) percentage points", section).groups()
+    )
     assert ("*undecided*" in section) == (abs(mean) < half)
 
 

@@ -92,6 +92,6 @@ def test_unseen_people_have_a_row_each(home, monkeypatch, capsys):
     trained = load_network(read_run(home / "runs" / "a"))
     events = load_utterances(trained).predicted
     own = events.take(np.flatnonzero(events.speakers == 3))
-    circuit = shd_circuit.circuit_of(trained, export.quantization_of(trained, "6-8-16 product"))
+    circuit = shd_circuit.circuit_of(trained, export.quantization_of(trained, "5-8-16 product"))
     right = circuit.evaluate(own)[0].argmax(1) == own.labels
     assert (row["utterances"], row["accuracy"]) == (len(own), pytest.approx(right.mean(), 1e-4))

@@ -138,7 +138,7 @@ def describe(
         class_names=trained.class_names,
         data=f"the data set `{trained.about['data']['name']}`",
         scored=_comparison(trained, events, float_answers, integer_answers)
-        + ("" if n_quantized_epochs else rounding_loss(before, after)),
+        + ("" if n_quantized_epochs else rounding_change(before, after)),
         accuracies={
             network_name: (int((float_answers == events.labels).sum()), len(events)),
             "integers, as exported": (int((integer_answers == events.labels).sum()), len(events)),
@@ -211,14 +211,15 @@ def accuracies_of_unseen(trained: TrainedNetwork, events: Events, found: np.ndar
     return 100 * is_right.groupby(events.speakers[is_unseen]).mean().to_numpy()
 
 
-def rounding_loss(before: np.ndarray, after: np.ndarray) -> str:
-    """Say what rounding costs unseen speakers, from their accuracies before and after it."""
+def rounding_change(before: np.ndarray, after: np.ndarray) -> str:
+    """Say how rounding changes the accuracy for unseen speakers."""
     if len(after) < FEWEST_SPEAKERS:
         return ""
-    mean, half = interval((before - after)[:, None])
+    mean, half = interval((after - before)[:, None])
     return (
-        f" Rounding costs {mean:.2f} ± {half:.2f} percentage points for unseen speakers (mean and "
-        f"95 % interval over {len(after)} speakers){', *undecided*' if abs(mean) < half else ''}."
+        f" Rounding changes accuracy by {mean:+.2f} ± {half:.2f} percentage points for unseen "
+        f"speakers (mean and 95 % interval over {len(after)} speakers)"
+        f"{', *undecided*' if abs(mean) < half else ''}."
     )
 
 
