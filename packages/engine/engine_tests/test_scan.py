@@ -200,6 +200,35 @@ def test_random_layers_have_the_gradients_of_the_equations(kind):
             assert off <= 1e-5 * (size if own.dim() else max(size, size_of_all)), seed
 
 
+@pytest.mark.parametrize(("v_reset", "mechanism"), [(None, "subtract"), (0.0, "zero")])
+def test_layers_with_a_reset_at_once_are_those_of_spikingjelly(v_reset, mechanism):
+    """Above twice the threshold, snnTorch would reset a neuron again in the next step."""
+    pytest.importorskip("spikingjelly")
+    from spikingjelly.activation_based import neuron as neurons
+    from spikingjelly.activation_based import surrogate as surrogates
+
+    rng = np.random.default_rng(0)
+    currents = torch.tensor(rng.uniform(-0.6, 1, (40, 5, 30)), dtype=torch.float32)
+    lif = neurons.LIFNode(
+        tau=10.0,
+        decay_input=False,
+        v_reset=v_reset,
+        surrogate_function=surrogates.ATan(2.0),
+        step_mode="m",
+        store_v_seq=True,
+    )
+    x = currents.clone().requires_grad_()
+    of_spikingjelly = lif(x), lif.v_seq
+    neuron = snn.Leaky(
+        0.9, spike_grad=surrogate.atan(2.0), reset_mechanism=mechanism, reset_delay=False
+    )
+    own = scan(currents.requires_grad_(), neuron)
+    assert torch.equal(own[0], of_spikingjelly[0]) and own[0].sum() > 300
+    torch.testing.assert_close(own[1], of_spikingjelly[1])
+    wanted = gradients(*of_spikingjelly, x, 0)
+    torch.testing.assert_close(gradients(*own, currents, 0), wanted, rtol=1e-4, atol=1e-4)
+
+
 class Convolutional(nn.Module):
     """Convolution, normalization and dropout between layers of neurons."""
 
