@@ -1,18 +1,14 @@
 """The networks of the examples, against loops over the steps."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch.nn import functional
 
 import shd_engine as engine
 
-pytest.importorskip("shd_helpers")
-sys.path.append(str(Path(__file__).parents[1] / "examples"))
-import recurrent_digits
-import se_adlif
+pytest.importorskip("shd_helpers")  # its data
+
+from engine_examples import recurrent_digits, se_adlif
 
 
 def test_the_recurrent_network_is_compiled():

@@ -6,8 +6,8 @@ networks". Input, layers, loss and optimizer are those of the authors' public co
 250 steps, so spikes after one second are cut off. An epoch's last, smaller batch trains, too. And
 no epoch is selected: the authors report the epoch that is best on the test file.
 
-Type ``python packages/engine/examples/se_adlif.py --epochs 5 --held-out 0`` in the checkout. With
-``--loop``, every step calls the neurons, without `scan`.
+Type ``python -m engine_examples.se_adlif --epochs 5 --held-out 0`` in the folder packages/engine.
+With ``--loop``, every step calls the neurons, without `scan`.
 """
 
 import argparse

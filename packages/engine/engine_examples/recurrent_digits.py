@@ -1,6 +1,6 @@
 """Train a recurrent network on the study's data set `digits`, and test it on unseen speakers.
 
-Type ``python packages/engine/examples/recurrent_digits.py`` in the checkout. With ``--loop``,
+Type ``python -m engine_examples.recurrent_digits`` in the folder packages/engine. With ``--loop``,
 snnTorch's own loop trains another epoch, to compare the times.
 """
 
