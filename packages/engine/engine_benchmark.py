@@ -589,9 +589,9 @@ def bytes_that_must_move(events: Utterances, batch: int) -> int:
 def floor(events: Utterances, step_s: float) -> list[dict]:
     """Compare the step at batch 128 with what its arithmetic and its bytes take at peak."""
     threads = torch.get_num_threads()
+    bytes_s = copied_bytes_s(threads)  # first, because torch's threads wait actively
     a = torch.randn(1024, 1024)
     flops = 2 * 1024**3 / clock(lambda: a @ a)  # the product uses all threads
-    bytes_s = copied_bytes_s(threads)
     batch = 128
     operations, traffic = least_work(events, batch)
     arithmetic_s = operations / flops

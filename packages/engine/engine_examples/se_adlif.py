@@ -12,10 +12,10 @@ With ``--loop``, every step calls the neurons, without `scan`.
 
 import argparse
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
+from snntorch import surrogate
 from torch import nn
 
 import shd_engine as engine
@@ -27,20 +27,9 @@ UNSCORED_STEPS = 10  # at the beginning of an utterance
 ALL_SPIKES = Downsampling(first_unit=0, pool_units=1, pool_steps=1, pool_threshold=1)
 
 
-class Exponential(torch.autograd.Function):
-    """The step function, whose derivative is taken to be exp(-5 |x|)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        """Return 1 where x is above 0, else 0."""
-        ctx.save_for_backward(x)
-        return (x > 0).float()
-
-    @staticmethod
-    def backward(ctx: Any, error: torch.Tensor) -> torch.Tensor:
-        """Return the gradient with respect to x."""
-        (x,) = ctx.saved_tensors
-        return error * torch.exp(-5 * x.abs())
+def exponential(x: torch.Tensor, error: torch.Tensor, spk: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of the spikes, whose derivative is taken to be exp(-5 |x|)."""
+    return error * torch.exp(-5 * x.abs())
 
 
 def loop(currents: torch.Tensor, neuron: engine.RSEAdLIF) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,10 +49,11 @@ class Published(nn.Module):
     def __init__(self, n_units: int, n_classes: int, n_hidden: int = 360, run=engine.scan) -> None:
         super().__init__()
         self.run = run
+        spike_grad = surrogate.custom_surrogate(exponential)
         self.fc1 = nn.Linear(n_units, n_hidden)
-        self.lif1 = engine.RSEAdLIF(n_hidden, spike_grad=Exponential.apply)
+        self.lif1 = engine.RSEAdLIF(n_hidden, spike_grad=spike_grad)
         self.fc2 = nn.Linear(n_hidden, n_hidden)
-        self.lif2 = engine.RSEAdLIF(n_hidden, spike_grad=Exponential.apply)
+        self.lif2 = engine.RSEAdLIF(n_hidden, spike_grad=spike_grad)
         self.out = nn.Linear(n_hidden, n_classes)
         self.dropout = nn.Dropout(0.15)
         for layer in (self.fc1, self.fc2, self.out):
@@ -71,11 +61,12 @@ class Published(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return class scores: how probable each class is, summed over the steps."""
-        spk, _ = self.run(self.fc1(x), self.lif1)
+        spk, _ = self.run(self.fc1(x), self.lif1)  # run is engine.scan
         spk, _ = self.run(self.fc2(self.dropout(spk)), self.lif2)
         left = np.exp(-1 / 15)  # of the integrators' membranes, after a step
         mem, mems = 0, []
-        for current in self.out(self.dropout(spk)):
+        currents = self.out(self.dropout(spk))
+        for current in currents:
             mem = left * mem + (1 - left) * current
             mems.append(mem)
         return torch.stack(mems[UNSCORED_STEPS:]).softmax(-1).sum(0)
