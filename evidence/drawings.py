@@ -1,6 +1,7 @@
 """Draw what the notebooks explain: neuron, gradient, pooling, network, an utterance, the circuit.
 
-``SHD_IMG_DIR=img python -m evidence.drawings`` makes all six. Numbers in them are the package's.
+And draw the engine's speed. ``SHD_IMG_DIR=img python -m evidence.drawings`` makes all seven.
+Numbers in them are the package's.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
@@ -27,7 +29,7 @@ from shd_helpers.data import DIGITS
 from shd_helpers.events import Downsampling
 from shd_helpers.figures.style import DOT, INK, save
 from shd_helpers.network import NetworkConfig, answers
-from shd_helpers.paths import ROOT
+from shd_helpers.paths import ROOT, results_dir
 from shd_helpers.study import input_of, load_pretrained, record_examples
 from shd_helpers.study.trained_network import TrainedNetwork
 
@@ -347,6 +349,26 @@ def circuit(network: IntegerNetwork) -> Figure:
     return figure
 
 
+def speed() -> Figure:
+    """Draw how many times as fast as snnTorch's loop each library trains."""
+    table = pd.read_csv(results_dir() / "bench.csv")
+    ratios = table[table.benchmark == "training step"].set_index(["batch", "variant"]).ratio
+    names = {"compiled": "shd_engine", "JAX scan, jit": "JAX, compiled scan"}
+    names |= {"SpikingJelly, multi-step": "SpikingJelly", "snntorch loop": "snnTorch's loop"}
+    names["Norse"] = "Norse"
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3), sharex=True, sharey=True)
+    for axis, batch in zip(axes, (128, 32, 8), strict=True):
+        lengths = ratios[batch][[*names]]
+        colors = [IN, *["0.75"] * (len(names) - 1)]
+        bars = axis.barh([*names.values()], lengths, color=colors)
+        texts = [f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}" for ratio in lengths]
+        axis.bar_label(bars, texts, padding=3)
+        axis.set(title=f"batches of {batch}", xlim=(0, 1.2 * ratios.max()))
+    axes[0].invert_yaxis()
+    axes[1].set_xlabel("times as fast as snnTorch's loop")
+    return figure
+
+
 def drawings() -> dict[str, Figure]:
     """Draw all figures."""
     word = encode_utterance(*read_wave(RECORDING))
@@ -361,6 +383,7 @@ def drawings() -> dict[str, Figure]:
     figures["neuron"] = neuron()
     figures["unrolled"] = unrolled()
     figures["circuit"] = circuit(read_circuit(CIRCUIT))
+    figures["speed"] = speed()
     return figures
 
 
@@ -368,6 +391,7 @@ def main() -> None:
     """Draw and save all."""
     argparse.ArgumentParser(prog="python -m evidence.drawings", description=__doc__).parse_args()
     sources = {"pooling": SOURCE, "network": SOURCE_AND_NETWORK, "way": SOURCE_AND_NETWORK}
+    sources["speed"] = "a training step of 183-256-10 neurons, 333 steps; data: results/bench.csv"
     for name, figure in drawings().items():
         save(figure, name, sources.get(name, ""))
 

@@ -23,10 +23,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import shd_corpus
+import shd_engine
+import shd_helpers
+import shd_judge
 from shd_corpus.checks import quoted
 from shd_helpers.paths import home
 
-_PACKAGE = Path(__file__).resolve().parent
+# of the study, which are in folders of their own in a checkout
+_PACKAGES = [
+    Path(package.__file__).resolve().parent  # type: ignore[arg-type]
+    for package in (shd_corpus, shd_engine, shd_helpers, shd_judge)
+]
 _STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"]).resolve()
 _MODULES = "shd_user_code_"  # how the names of the modules begin that files are imported as
 _N_DIGITS = 16  # of a file's hash in the name of its module
@@ -207,9 +215,9 @@ def hash_of_files(paths: Iterable[Path]) -> str:
 
 
 def is_installed(path: Path) -> bool:
-    """Tell whether a file belongs to Python, to an installed package or to this one."""
+    """Tell whether a file belongs to Python, to an installed package or to the study's."""
     path = path.resolve()
-    if path.is_relative_to(_PACKAGE) or path.is_relative_to(_STANDARD_LIBRARY):
+    if any(path.is_relative_to(folder) for folder in (*_PACKAGES, _STANDARD_LIBRARY)):
         return True
     return "site-packages" in path.parts or "dist-packages" in path.parts
 

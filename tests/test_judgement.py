@@ -464,6 +464,12 @@ def test_judgements_of_other_utterances_cannot_be_compared():
         first.compare(replace(first, table=first.table.assign(label="no")))
 
 
+@pytest.mark.parametrize("device", ["meta", "quantum"])
+def test_a_device_that_cannot_compute_is_refused(events, device):
+    with pytest.raises(RuntimeError, match=f"device '{device}': torch can't compute on it"):
+        judge(MeanThenLinear, events, epochs=1, device=device)
+
+
 def test_the_same_network_at_every_call_is_refused(events):
     network = MeanThenLinear(N_UNITS, 3)
     with pytest.raises(ValueError, match="lambda returned the same network at two calls"):

@@ -191,6 +191,9 @@ def test_speed():
     compiled = BENCH[BENCH.variant == "compiled"].set_index(["benchmark", "batch"]).ratio
     shares = " | ".join(f"1/{compiled['training step', batch]:.0f}" for batch in (128, 32, 8))
     assert f"\n| {shares} |\n" in DOCS["speed"]
+    floor = BENCH[BENCH.benchmark == "floor"].set_index("variant").ratio
+    assert f"takes 1/{floor['bytes that must move']:.0f} of its time" in DOCS["speed"]
+    assert f"its arithmetic 1/{floor.arithmetic:.1f} at" in DOCS["speed"]
     rows = re.findall(r"^\| ([a-z ]+) \| 1/(\d+) \| 1/(\d+) \|$", DOCS["speed"], re.M)
     assert len(rows) == 2
     for name, *shares in rows:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import shd_corpus
+import shd_engine.scanning
+import shd_judge
 from shd_helpers import user_code
 from shd_helpers.user_code import hash_of_files, is_installed, local_files
 
@@ -68,9 +71,9 @@ def test_all_files_that_python_imports_from_the_project_are_found(folder, name):
 
 def test_installed_packages_and_this_one_are_not_followed(folder):
     path = folder / "mine.py"
-    path.write_text("import numpy, shd_helpers, pathlib\n")
+    path.write_text("import numpy, shd_helpers, shd_engine, pathlib\n")
     assert local_files(path) == [path]
-    for module in (json, pytest, user_code):
+    for module in (json, pytest, user_code, shd_engine.scanning, shd_judge, shd_corpus):
         assert is_installed(Path(module.__file__))
     assert not is_installed(path)
 

@@ -582,7 +582,7 @@ REFUSED = {
     "a dictionary": (Dictionary, "returns a dict"),
     "noise": (Noise, "the input of lif1 in step 0 isn't the output of fc1"),
     "a skip connection": (Skip, "the input of fc2 in step 0 isn't the spikes of lif_mid"),
-    "a static image": (StaticImage, "must loop over the steps of its input"),
+    "a static image": (StaticImage, "For one image at all steps, use `scan`"),
     "detached recurrence": (DetachedRecurrence, "the state of lif1 is detached between steps"),
     "recurrence, reset to zero": (
         lambda: Recurrent(reset_mechanism="zero"),

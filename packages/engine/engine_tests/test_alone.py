@@ -57,7 +57,7 @@ def check_readme(python, folder, environment):
     """Run the README's lines where the study's other packages can't be imported."""
     page = (PACKAGE / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    first, module, as_events, fastest, recurrent, delayed = blocks
+    first, module, as_events, fastest, recurrent, delayed, *_ = blocks
     ways = module + DATA + first + as_events + fastest + CHECKS
     code = WITHOUT_OTHERS + ways + recurrent + SCAN + delayed + DELAYED
     (folder / "readme.py").write_text(code, encoding="utf-8")
@@ -71,6 +71,15 @@ def test_the_lines_of_the_readme_train_a_network(tmp_path):
     environment = {"PYTHONPATH": str(PACKAGE), "HOME": str(Path.home())}
     file = check_readme(sys.executable, tmp_path, environment)
     assert file == CODE / "__init__.py"
+
+
+@pytest.mark.parametrize("name", ["recurrent_digits", "se_adlif"])
+def test_the_readme_quotes_the_examples(name):
+    page = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    quoted = page.split(f"[{name}.py](engine_examples/{name}.py)")[1].split("```")[1]
+    code = (PACKAGE / "engine_examples" / f"{name}.py").read_text(encoding="utf-8")
+    lines = [line.strip() for line in code.splitlines()]
+    assert {*quoted.removeprefix("python\n").splitlines()} <= {*lines}
 
 
 def project(folder):

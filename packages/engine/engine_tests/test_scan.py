@@ -11,17 +11,19 @@ from snntorch import surrogate
 from torch import nn
 
 from engine_tests.modules import boxcar
-from shd_engine import AdaptiveLeaky, SEAdLIF, scan, scanning
+from shd_engine import AdaptiveLeaky, RSEAdLIF, SEAdLIF, scan, scanning
 
-N_NETWORKS = 240
+N_NETWORKS = 280
 KINDS = (
     "Leaky",
     "Synaptic",
     "AdaptiveLeaky",
     "SEAdLIF",
+    "RSEAdLIF",
     "RLeaky, one to one",
     "RLeaky, all to all",
 )
+ADDED_IN_ANOTHER_ORDER = ("RLeaky, all to all", "RSEAdLIF")  # products of recurrent weights
 SURROGATES = (
     surrogate.fast_sigmoid(5),
     surrogate.atan(2),
@@ -44,8 +46,9 @@ def random_neuron(kind, n, rng):
         "spike_grad": SURROGATES[rng.integers(len(SURROGATES))],
     }
     generator = torch.Generator().manual_seed(int(rng.integers(1000)))
-    if kind == "SEAdLIF":
-        neuron = SEAdLIF(n, step_ms=5, scale=5, generator=generator, **learned)
+    if kind in ("SEAdLIF", "RSEAdLIF"):
+        make = SEAdLIF if kind == "SEAdLIF" else RSEAdLIF
+        neuron = make(n, step_ms=5, scale=5, generator=generator, **learned)
         with torch.no_grad():
             neuron.a -= 0.2  # some count as 0
         return neuron
@@ -80,7 +83,7 @@ def loop(currents, neuron):
         spk, *state = neuron(current, *state)
         spks.append(spk)
         mems.append(state[-1])
-        if isinstance(neuron, snn.RLeaky):
+        if isinstance(neuron, (snn.RLeaky, RSEAdLIF)):
             state = [spk, *state]
     return torch.stack(spks), torch.stack(mems)
 
@@ -93,6 +96,8 @@ def equations(currents, neuron, spk, mem):
     spks = []
     mems = []
     for current, fired, is_reset in zip(currents, spk.bool(), was_above, strict=True):
+        if isinstance(neuron, (snn.RLeaky, RSEAdLIF)):
+            current = current + neuron.recurrent(sent)
         if isinstance(neuron, SEAdLIF):
             lasts = neuron.mem_share * 20 + 5  # milliseconds
             beta = torch.exp(-5 / lasts)
@@ -101,8 +106,6 @@ def equations(currents, neuron, spk, mem):
             beta = neuron.beta.clamp(0, 1)
             if isinstance(neuron, snn.Synaptic):
                 synapse = current = neuron.alpha * synapse + current
-            if isinstance(neuron, snn.RLeaky):
-                current = current + neuron.recurrent(sent)
             potential = reset(neuron, beta, old, current - adaptation, is_reset)
         smooth = neuron.spike_grad(potential - neuron.threshold)
         sent = fired.double() + smooth - smooth.detach()
@@ -169,7 +172,10 @@ def test_random_layers_have_the_spikes_and_membranes_of_the_loop(kind):
             spk, mem = scan(currents, neuron)
             own_spk, own_mem = loop(currents, neuron)
         assert torch.equal(spk, own_spk), seed  # true for these seeds if neurons are recurrent
-        if kind == "RLeaky, all to all":  # its products are added up in another order
+        if kind in (
+            "RLeaky, all to all",
+            "RSEAdLIF",
+        ):  # their products are added up in another order
             torch.testing.assert_close(mem, own_mem, rtol=1e-4, atol=1e-5)
         else:
             assert torch.equal(mem, own_mem), seed
@@ -192,6 +198,35 @@ def test_random_layers_have_the_gradients_of_the_equations(kind):
             size = torch.linalg.norm(of_equations)
             # The gradient of one number for all neurons is a sum, whose terms may cancel.
             assert off <= 1e-5 * (size if own.dim() else max(size, size_of_all)), seed
+
+
+@pytest.mark.parametrize(("v_reset", "mechanism"), [(None, "subtract"), (0.0, "zero")])
+def test_layers_with_a_reset_at_once_are_those_of_spikingjelly(v_reset, mechanism):
+    """Above twice the threshold, snnTorch would reset a neuron again in the next step."""
+    pytest.importorskip("spikingjelly")
+    from spikingjelly.activation_based import neuron as neurons
+    from spikingjelly.activation_based import surrogate as surrogates
+
+    rng = np.random.default_rng(0)
+    currents = torch.tensor(rng.uniform(-0.6, 1, (40, 5, 30)), dtype=torch.float32)
+    lif = neurons.LIFNode(
+        tau=10.0,
+        decay_input=False,
+        v_reset=v_reset,
+        surrogate_function=surrogates.ATan(2.0),
+        step_mode="m",
+        store_v_seq=True,
+    )
+    x = currents.clone().requires_grad_()
+    of_spikingjelly = lif(x), lif.v_seq
+    neuron = snn.Leaky(
+        0.9, spike_grad=surrogate.atan(2.0), reset_mechanism=mechanism, reset_delay=False
+    )
+    own = scan(currents.requires_grad_(), neuron)
+    assert torch.equal(own[0], of_spikingjelly[0]) and own[0].sum() > 300
+    torch.testing.assert_close(own[1], of_spikingjelly[1])
+    wanted = gradients(*of_spikingjelly, x, 0)
+    torch.testing.assert_close(gradients(*own, currents, 0), wanted, rtol=1e-4, atol=1e-4)
 
 
 class Convolutional(nn.Module):
@@ -227,7 +262,7 @@ def test_layers_of_torch_come_between_layers_of_neurons():
         torch.testing.assert_close(own, of_loop, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["AdaptiveLeaky", "RLeaky, all to all"])
+@pytest.mark.parametrize("kind", ["AdaptiveLeaky", "RLeaky, all to all", "RSEAdLIF"])
 def test_no_bit_depends_on_the_number_of_threads(kind, monkeypatch):
     """The batch has several blocks of utterances, the last of them smaller."""
     monkeypatch.setattr(scanning, "WORTH_A_THREAD", 1)
@@ -310,6 +345,7 @@ REFUSED = {
     "are graded": (CURRENTS, snn.Leaky(0.9, graded_spikes_factor=0.5)),
     "has no gradient": (CURRENTS, snn.Leaky(0.9, surrogate_disable=True)),
     "no nn.Linear": (CURRENTS, snn.RLeaky(0.9, conv2d_channels=1, kernel_size=3)),
+    "5 recurrent neurons": (CURRENTS, RSEAdLIF(5)),
     "3 recurrent neurons": (CURRENTS, snn.RLeaky(0.9, linear_features=3)),
 }
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shd_engine.adaptive import AdaptiveLeaky, SEAdLIF
+    from shd_engine.adaptive import AdaptiveLeaky, RSEAdLIF, SEAdLIF
     from shd_engine.compiling import CompiledNetwork, compile
     from shd_engine.event_lists import EventLists
     from shd_engine.learned_delays import LearnedDelays
@@ -25,6 +25,7 @@ _MODULES = {
     "LayeredNetwork": "network",
     "LearnedDelays": "learned_delays",
     "NotCompilableError": "tracing",
+    "RSEAdLIF": "adaptive",
     "SEAdLIF": "adaptive",
     "compile": "compiling",
     "scan": "scanning",
@@ -38,6 +39,7 @@ __all__ = [
     "LayeredNetwork",
     "LearnedDelays",
     "NotCompilableError",
+    "RSEAdLIF",
     "SEAdLIF",
     "compile",
     "scan",

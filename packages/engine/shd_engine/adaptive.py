@@ -211,7 +211,7 @@ class SEAdLIF(snn.SpikingNeuron):
         self.a = nn.Parameter(drawn[2])
         self.b = nn.Parameter(2 * drawn[3])
 
-    def reset_mem(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def reset_mem(self) -> tuple[torch.Tensor, ...]:
         """Return the states at rest, from which a recording starts.
 
         Returns
@@ -265,3 +265,68 @@ class SEAdLIF(snn.SpikingNeuron):
         mem = mem * (1 - spk.detach())
         adaptation = left * adaptation + (1 - left) * (from_mem * mem + from_spk * spk)
         return spk, adaptation, mem
+
+
+class RSEAdLIF(SEAdLIF):
+    r"""SE-adLIF with recurrent weights, as in the networks of Baronig et al.
+
+    Each neuron's current has the spikes of the layer's last step added, times learned weights that
+    start as an orthogonal matrix. The calling convention is that of snntorch's `RLeaky`::
+
+        spk, *state = lif.reset_mem()  # state is (adaptation, mem)
+        for cur in currents:
+            spk, *state = lif(cur, spk, *state)
+
+    Parameters
+    ----------
+    n : int
+        Neurons of the layer.
+    generator : torch.Generator, optional
+        Draws the first parameters; torch's global generator if it is left out.
+    **options : Any
+        Further arguments of `SEAdLIF`.
+
+    Attributes
+    ----------
+    recurrent : Linear
+        The recurrent weights, without biases.
+    """
+
+    all_to_all = True  # as `RLeaky` says where its weights go
+
+    def __init__(self, n: int, generator: torch.Generator | None = None, **options: Any) -> None:
+        super().__init__(n, generator=generator, **options)
+        self.recurrent = nn.Linear(n, n, bias=False)
+        nn.init.orthogonal_(self.recurrent.weight, generator=generator)
+
+    def reset_mem(self) -> tuple[torch.Tensor, ...]:
+        """Return spikes and states at rest, from which a recording starts.
+
+        Returns
+        -------
+        spk, adaptation, mem : Tensor
+            Empty. `forward` makes them fit the first current.
+        """
+        return torch.zeros(0), *super().reset_mem()
+
+    def forward(  # type: ignore[override]
+        self, cur: torch.Tensor, spk: torch.Tensor, adaptation: torch.Tensor, mem: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Take one step.
+
+        Parameters
+        ----------
+        cur : Tensor
+            The currents, (batch, n).
+        spk, adaptation, mem : Tensor
+            The spikes and the states after the step before, (batch, n) each, or those of
+            `reset_mem`.
+
+        Returns
+        -------
+        spk, adaptation, mem : Tensor
+            The spikes and the states after this step, (batch, n) each.
+        """
+        if spk.shape != cur.shape:
+            spk = torch.zeros_like(cur)
+        return super().forward(cur + self.recurrent(spk), adaptation, mem)

@@ -14,7 +14,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from shd_engine import kernels
-from shd_engine.adaptive import AdaptiveLeaky, SEAdLIF
+from shd_engine.adaptive import AdaptiveLeaky, RSEAdLIF, SEAdLIF
 from shd_engine.compiled_engine import (
     WORTH_A_THREAD,
     in_threads,
@@ -23,7 +23,7 @@ from shd_engine.compiled_engine import (
 )
 from shd_engine.surrogates import SpikeGrad, compiled_surrogate, derivative_at
 
-NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, AdaptiveLeaky, SEAdLIF)
+NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, AdaptiveLeaky, SEAdLIF, RSEAdLIF)
 _NOTHING = np.empty((0, 0), np.float32)
 COLUMNS_PER_BLOCK = 4096  # some rows of them stay in the cache
 RECURRENT_UTTERANCES = 8  # per block, if weights are recurrent; the kernels need whole pairs
@@ -44,7 +44,7 @@ def scan(currents: torch.Tensor, neuron: snn.SpikingNeuron) -> tuple[torch.Tenso
     currents : Tensor
         What goes into the neurons, (steps, batch, ...), in float32 on the CPU. After the batch come
         the neurons, or channels, height and width.
-    neuron : Leaky, Synaptic, RLeaky, AdaptiveLeaky, SEAdLIF
+    neuron : Leaky, Synaptic, RLeaky, AdaptiveLeaky, SEAdLIF, RSEAdLIF
         The neurons. Their parameters are numbers, or tensors that broadcast to one step's currents
         of one utterance.
 
@@ -75,7 +75,7 @@ def _unsupported(currents: torch.Tensor, neuron: Any) -> str | None:
     if type(neuron) not in NEURONS:
         known = ", ".join(known.__name__ for known in NEURONS)
         return f"its neuron is {type(neuron).__name__}, none of {known}"
-    if isinstance(neuron, snn.RLeaky):
+    if isinstance(neuron, (snn.RLeaky, RSEAdLIF)):
         if problem := unusual_recurrence(neuron):
             return f"its neuron {problem}"
         if neuron.all_to_all and currents.shape[2:] != (neuron.recurrent.in_features,):
@@ -102,7 +102,11 @@ def _described(
             kernels.FROM_MEM: from_mem,
             kernels.FROM_SPK: from_spk,
         }
-        return settings | {"early": kernels.ZERO_DETACHED, "adapts": 1}, rows, weight
+        settings |= {"early": kernels.ZERO_DETACHED, "adapts": 1}
+        if isinstance(neuron, RSEAdLIF):  # the kernels add to the membrane what arrives
+            settings["recurrence"] = kernels.ALL_TO_ALL
+            weight = (1 - beta)[:, None] * neuron.recurrent.weight
+        return settings, rows, weight
     rows = {kernels.BETAS: neuron.beta.clamp(0, 1), kernels.THRESHOLDS: neuron.threshold}
     settings["late"] = _LATE[neuron.state_function.__name__]
     if settings["late"] == kernels.ZERO_NEW and isinstance(neuron, snn.Leaky):
@@ -182,6 +186,8 @@ class _Scan(torch.autograd.Function):
         d_weight = None
         if ctx.needs_input_grad[2]:
             d_weight = d_currents[1:].flatten(0, 1).T @ spk[:-1].flatten(0, 1)
+            if layer.adapts:  # these currents are multiplied by the gains, the weights aren't
+                d_weight /= rows[kernels.GAINS][:, None]
         return d_currents, d_rows.sum((0, 2)), d_weight, None, None
 
 

@@ -109,7 +109,8 @@ def watched(  # noqa: C901
     def refuse(module: nn.Module, *_: Any) -> None:
         raise NotCompilableError(
             f"its forward calls {names[module]}, a {type(module).__name__}. Only nn.Linear, "
-            "snn.Leaky, snn.RLeaky and this package's layers can be compiled"
+            "snn.Leaky, snn.RLeaky and this package's layers can be compiled. "
+            "Around other layers, use `scan`"
         )
 
     handles = []
@@ -304,7 +305,7 @@ def _count_calls(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, in
         raise NotCompilableError(
             f"its neurons get currents of shape {tuple(currents.shape)} instead of (batch, "
             "neurons). Its forward must loop over the steps of its input, (steps, batch, units) or "
-            "(batch, steps, units)"
+            "(batch, steps, units). For one image at all steps, use `scan`"
         )
     return sum(call.module is of_neurons[0].module for call in of_neurons), len(currents)
 

@@ -1,0 +1,699 @@
+"""Time the engine beside snnTorch's loop and other frameworks, in one run.
+
+``make bench`` in this folder measures on random input, and prints a table in CSV. It needs this
+package, and times the frameworks that are installed (``pip install '.[bench]'``). They get their
+dense input ready-made, outside of the clock; the engine reads lists of events. Every round runs
+each variant once, and a ratio is the median over the rounds of snnTorch's time by the variant's.
+"""
+
+import argparse
+import csv
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import snntorch as snn
+import torch
+from snntorch import surrogate
+from torch import nn
+from torch.nn import functional as F
+
+import shd_engine as engine
+
+SIZES = (183, 256, 10)
+N_STEPS = 333
+Setup = tuple[Callable, Callable, str]  # a training step, an inference, and what is computed
+BATCHES = (128, 32, 8)
+BETA = 0.95
+SLOPE = 25.0
+SNNTORCH = "reset: subtracts the threshold one step later, detached; tie: no spike; surrogate 1/(k|x|+1)^2, k 25"  # noqa: E501
+
+
+@dataclass(frozen=True)
+class Utterances(engine.EventLists):
+    """Lists of events with labels."""
+
+    labels: np.ndarray
+
+    def to_frames(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return some utterances as dense input, (steps, batch, units)."""
+        frames = np.zeros((self.n_steps, len(index), self.n_units), np.float32)
+        for i, utterance in enumerate(index):
+            of_one = slice(*self.offsets[utterance : utterance + 2])
+            frames[self.steps[of_one], i, self.units[of_one]] = 1
+        return frames
+
+    def save(self, path: Path) -> None:
+        """Write a file for another process."""
+        np.savez(path, **vars(self))
+
+    @classmethod
+    def read(cls, path: Path) -> "Utterances":
+        """Read such a file."""
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+        sizes = {name: int(arrays.pop(name)) for name in ("n_steps", "n_units")}
+        return cls(**arrays, **sizes)
+
+
+def synthetic(n: int, n_steps: int = N_STEPS, density: float = 0.02, seed: int = 0) -> Utterances:
+    """Return n utterances of random events."""
+    rng = np.random.default_rng(seed)
+    frames = (rng.random((n_steps, n, SIZES[0])) < density).astype(np.float32)
+    lists = engine.EventLists.of(frames)
+    return Utterances(**vars(lists), labels=rng.integers(0, SIZES[2], n))
+
+
+def network(delays: Sequence[int] = (0,), fc1: nn.Module | None = None) -> engine.LayeredNetwork:
+    """Return the network, with a hidden rate of a few per cent."""
+    torch.manual_seed(0)
+    fc1 = fc1 or nn.Linear(SIZES[0] * len(delays), SIZES[1])
+    layers = []
+    for fc in (fc1, nn.Linear(fc1.out_features, SIZES[2])):
+        nn.init.xavier_uniform_(fc.weight)
+        nn.init.zeros_(fc.bias)
+        layers.append((fc, snn.Leaky(BETA, spike_grad=surrogate.fast_sigmoid(SLOPE))))
+    with torch.no_grad():
+        fc1.weight *= 2
+    return engine.LayeredNetwork(layers, layer_delays=[delays, (0,)])
+
+
+# --- the variants: each makes a training step and an inference of a batch -----------------------
+
+
+def backward(counts: torch.Tensor, y: torch.Tensor, parameters: list[nn.Parameter]) -> None:
+    """Do what all torch variants do after the forward pass."""
+    for parameter in parameters:
+        parameter.grad = None
+    F.cross_entropy(counts, y).backward()
+
+
+def by_torch(
+    forward: Callable, module: nn.Module, x: torch.Tensor, y: torch.Tensor
+) -> tuple[Callable, Callable]:
+    """Return training step and inference of a torch network that counts output spikes."""
+    parameters = list(module.parameters())
+    return lambda: backward(forward(x), y, parameters), torch.no_grad()(lambda: forward(x))
+
+
+def compiled(events: Utterances, index: np.ndarray) -> Setup:
+    """Set up the engine."""
+    fast = engine.compile(network(), strict=True)
+    return (
+        partial(fast.loss_and_gradients, events, events.labels[index], index),
+        partial(fast.evaluate, events, index),
+        SNNTORCH,
+    )
+
+
+def snntorch_loop(events: Utterances, index: np.ndarray) -> Setup:
+    """Set up the readable loop."""
+    model = network()
+    x, y = to_frames(events, index)
+    return *by_torch(model, model, x, y), SNNTORCH
+
+
+def snntorch_tuned(events: Utterances, index: np.ndarray) -> Setup:
+    """Set up snntorch's neurons layer by layer, each layer's products over all steps in one."""
+    model = network()
+    x, y = to_frames(events, index)
+
+    def forward(x):
+        for fc, lif in model.layers:
+            mem = None
+            spks = []
+            for cur in fc(x).unbind(0):
+                spk, mem = lif(cur, torch.zeros_like(cur) if mem is None else mem)
+                spks.append(spk)
+            x = torch.stack(spks)
+        return x.sum(0)
+
+    return *by_torch(forward, model, x, y), SNNTORCH
+
+
+def spikingjelly(events: Utterances, index: np.ndarray) -> Setup:
+    """Set up SpikingJelly's multi-step mode."""
+    from spikingjelly.activation_based import functional, layer, neuron, surrogate
+
+    layers = []
+    for fc, _ in network().layers:
+        linear = layer.Linear(fc.in_features, fc.out_features, step_mode="m")
+        linear.load_state_dict(fc.state_dict())
+        lif = neuron.LIFNode(
+            tau=1 / (1 - BETA), decay_input=False, v_threshold=1.0, v_reset=None,
+            surrogate_function=surrogate.ATan(alpha=2.0), detach_reset=True, step_mode="m",
+        )  # fmt: skip
+        layers += [linear, lif]
+    module = nn.Sequential(*layers)
+    (x, y) = to_frames(events, index)
+
+    def forward(x):
+        functional.reset_net(module)
+        return module(x).sum(0)
+
+    rule = "reset: subtracts the threshold at once, detached; tie: spike; surrogate (a/2)/(1+(pi a x/2)^2), a 2"  # noqa: E501
+    return *by_torch(forward, module, x, y), rule
+
+
+def norse(events: Utterances, index: np.ndarray) -> Setup:
+    """Set up Norse's current-free neuron, its inputs scaled to the same membranes."""
+    import norse.torch as nt
+    from norse.torch.functional.lif_box import LIFBoxParameters
+    from norse.torch.functional.reset import reset_subtract
+
+    p = LIFBoxParameters(
+        tau_mem_inv=torch.tensor((1 - BETA) / 1e-3), alpha=torch.tensor(SLOPE),
+        reset_method=reset_subtract,
+    )  # fmt: skip
+    module = network()
+    (x, y) = to_frames(events, index)
+    with torch.no_grad():
+        for fc, _ in module.layers:
+            fc.weight.div_(1 - BETA)
+            fc.bias.div_(1 - BETA)
+    cell = nt.LIFBoxCell(p)
+
+    def forward(x):
+        for fc, _ in module.layers:
+            state = None
+            spks = []
+            for cur in fc(x).unbind(0):  # norse.torch.Lift, by index, is quadratic in the steps
+                spk, state = cell(cur, state)
+                spks.append(spk)
+            x = torch.stack(spks)
+        return x.sum(0)
+
+    rule = "reset: subtracts the threshold at once, not detached; tie: no spike; surrogate 1/(k|x|+1)^2, k 25"  # noqa: E501
+    return *by_torch(forward, module, x, y), rule
+
+
+def jax_scan(events: Utterances, index: np.ndarray) -> Setup:
+    """Set up a scan over steps, compiled by XLA, products with the input outside of it."""
+    import jax
+    import jax.numpy as jnp
+
+    @jax.custom_jvp
+    def fire(x):
+        return (x > 0).astype(jnp.float32)
+
+    @fire.defjvp
+    def _(primals, tangents):
+        return fire(primals[0]), tangents[0] / (SLOPE * jnp.abs(primals[0]) + 1) ** 2
+
+    def lif(mem, cur):
+        mem = BETA * mem + cur - jax.lax.stop_gradient(fire(mem - 1))
+        return mem, fire(mem - 1)
+
+    def counts(parameters, x):
+        (w1, b1), (w2, b2) = parameters
+
+        def one(mems, cur):
+            mem1, spk1 = lif(mems[0], cur)
+            mem2, spk2 = lif(mems[1], spk1 @ w2.T + b2)
+            return (mem1, mem2), spk2
+
+        rest = tuple(jnp.zeros((x.shape[1], n)) for n in SIZES[1:])
+        return jax.lax.scan(one, rest, x @ w1.T + b1)[1].sum(0)
+
+    def loss(parameters, x, y):
+        log_p = jax.nn.log_softmax(counts(parameters, x))
+        return -log_p[jnp.arange(len(y)), y].mean()
+
+    parameters = [tuple(p.detach().numpy() for p in fc.parameters()) for fc, _ in network().layers]
+    x, y = (jnp.asarray(a.numpy()) for a in to_frames(events, index))
+    train = jax.jit(jax.value_and_grad(loss))
+    infer = jax.jit(counts)
+    return (
+        lambda: jax.block_until_ready(train(parameters, x, y)),
+        lambda: jax.block_until_ready(infer(parameters, x)),
+        SNNTORCH,
+    )
+
+
+def to_frames(events: Utterances, index: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return input (steps, batch, units) and labels (batch,)."""
+    return torch.from_numpy(events.to_frames(index)), torch.from_numpy(events.labels[index])
+
+
+VARIANTS = {
+    "compiled": (compiled, "numba"),
+    "snntorch loop": (snntorch_loop, "snntorch"),
+    "snntorch loop, products hoisted": (snntorch_tuned, "snntorch"),
+    "SpikingJelly, multi-step": (spikingjelly, "spikingjelly"),
+    "Norse": (norse, "norse"),
+    "JAX scan, jit": (jax_scan, "jax"),
+}
+
+# --- measurements -------------------------------------------------------------------------------
+
+
+def row(benchmark, variant, batch, median_s=None, ratio=None, note="") -> dict:
+    """Return one row of the table."""
+    return {
+        "benchmark": benchmark, "variant": variant, "batch": batch, "median_s": median_s,
+        "ratio": ratio, "note": note,
+    }  # fmt: skip
+
+
+def clock(action: Callable, at_least_s: float = 0.1) -> float:
+    """Return the median time of a call, after one untimed: the last variant left cold caches."""
+    action()
+    times: list[float] = []
+    while sum(times) < at_least_s:
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def pairwise(events: Utterances, batch: int, rounds: int) -> list[dict]:
+    """Time a training step and an inference with all variants, round by round."""
+    index = np.arange(batch)
+    ready = {}
+    out = []
+    for name, (make, package) in VARIANTS.items():
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            out.append(row("training step", name, batch, note="not installed"))
+            continue
+        ready[name] = make(events, index)
+    for which, benchmark in enumerate(["training step", "inference"]):
+        steps = {name: variant[which] for name, variant in ready.items()}
+        for name, measured in timed(steps, rounds).items():
+            out.append(row(benchmark, name, batch, *measured, ready[name][2]))
+    return out
+
+
+def timed(steps: dict[str, Callable], rounds: int) -> dict[str, tuple[float, float]]:
+    """Return each step's median time, and how many times as fast as snnTorch's loop it is."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            times[name].append(clock(step))  # the first call of all compiles, unseen
+    loop = times["snntorch loop"]
+    return {
+        name: (median(own), median(a / b for a, b in zip(loop, own, strict=True)))
+        for name, own in times.items()
+    }
+
+
+def larger(events: Utterances, rounds: int) -> list[dict]:
+    """Time a training step of larger networks, round by round."""
+    late = tuple(range(0, 80, 10))
+    shared = engine.ChannelConv1d(SIZES[0], len(late), n_channels=16, kernel_size=32, stride=8)
+    networks = {"eight delays": network(late), "shared weights": network(late, shared)}
+    out = []
+    for name, model in networks.items():
+        for batch in BATCHES[:2]:
+            index = np.arange(batch)
+            x, y = to_frames(events, index)
+            steps = {
+                "compiled": partial(step_of("compiled", model), events, index),
+                "snntorch loop": by_torch(model, model, x, y)[0],
+            }
+            for variant, measured in timed(steps, rounds).items():
+                out.append(row(f"training step, {name}", variant, batch, *measured))
+    return out
+
+
+def step_of(variant: str, model: nn.Module) -> Callable:
+    """Return a training step as a function of the events and the numbers of its utterances."""
+    if variant == "compiled":
+        fast = engine.compile(model, strict=True)
+        return lambda events, index: fast.loss_and_gradients(events, events.labels[index], index)
+
+    def by_loop(events: Utterances, index: np.ndarray) -> None:
+        x, y = to_frames(events, index)
+        backward(model(x), y, list(model.parameters()))
+
+    return by_loop
+
+
+class OwnModule(nn.Module):
+    """The study's network as a user of snntorch writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        (self.fc1, self.lif1), (self.fc2, self.lif2) = network().layers
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the output layer's spikes and membranes, (steps, batch, classes)."""
+        mem1 = self.lif1.reset_mem()
+        mem2 = self.lif2.reset_mem()
+        spks = []
+        mems = []
+        for step in x:
+            spk1, mem1 = self.lif1(self.fc1(step), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            spks.append(spk2)
+            mems.append(mem2)
+        return torch.stack(spks), torch.stack(mems)
+
+
+class Recurrent(OwnModule):
+    """The same network with recurrent hidden neurons."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        hidden = SIZES[1]
+        self.lif1 = snn.RLeaky(BETA, linear_features=hidden, spike_grad=self.lif2.spike_grad)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the output layer's spikes and membranes, (steps, batch, classes)."""
+        spk1, mem1 = self.lif1.reset_mem()
+        mem2 = self.lif2.reset_mem()
+        spks = []
+        mems = []
+        for step in x:
+            spk1, mem1 = self.lif1(self.fc1(step), spk1, mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            spks.append(spk2)
+            mems.append(mem2)
+        return torch.stack(spks), torch.stack(mems)
+
+
+def own_modules(events: Utterances, rounds: int) -> list[dict]:
+    """Time a training step of a user's modules, compiled and in their own loops, round by round."""
+    out = []
+    for name, module in (("own module", OwnModule()), ("own module, recurrent", Recurrent())):
+        fast = engine.compile(module, strict=True)
+        parameters = list(module.parameters())
+
+        def any_loss(net, y, *x, parameters=parameters):
+            backward(net(*x)[0].sum(0), y, parameters)
+
+        for batch in BATCHES:
+            index = np.arange(batch)
+            x, y = to_frames(events, index)
+            steps = {
+                "loss_and_gradients": partial(fast.loss_and_gradients, events, y, index),
+                "any loss": partial(any_loss, fast, y, events, index),
+                "any loss, dense input": partial(any_loss, fast, y, x),
+                "snntorch loop": partial(any_loss, module, y, x),
+            }
+            for variant, measured in timed(steps, rounds).items():
+                out.append(row(f"training step, {name}", variant, batch, *measured))
+    return out
+
+
+def scanned(events: Utterances, rounds: int) -> list[dict]:
+    """Time a training step whose layers of neurons are scanned, round by round.
+
+    Nothing that leaves the products to torch can be faster than the row "products alone".
+    """
+    out = []
+    for benchmark, module in (("scan", OwnModule()), ("scan, recurrent", Recurrent())):
+
+        def by_scan(x, net=module):
+            spk1, _ = engine.scan(net.fc1(x), net.lif1)
+            return engine.scan(net.fc2(spk1), net.lif2)[0].sum(0)
+
+        forwards = {
+            "scan": by_scan,
+            "products alone": lambda x, net=module: net.fc2(net.fc1(x)).sum(0),
+            "snntorch loop": lambda x, net=module: net(x)[0].sum(0),
+        }
+        for batch in BATCHES:
+            x, y = to_frames(events, np.arange(batch))
+            steps = {name: by_torch(each, module, x, y)[0] for name, each in forwards.items()}
+            for variant, measured in timed(steps, rounds).items():
+                out.append(row(f"training step, {benchmark}", variant, batch, *measured))
+    return out
+
+
+def growth(rounds: int) -> list[dict]:
+    """Time a step at four sizes each of steps, batch and events; the ratio is to the smallest."""
+    sizes = {
+        "steps": [(n, synthetic(64, n_steps=n), 64) for n in (83, 166, 332, 664)],
+        "batch": [(n, synthetic(256), n) for n in (32, 64, 128, 256)],
+        "events": [(d, synthetic(64, density=d / 100), 64) for d in (1, 2, 4, 8)],
+    }
+    out = []
+    step = step_of("compiled", network())
+    for what, cases in sizes.items():
+        times: list[list[float]] = [[] for _ in cases]
+        for _ in range(rounds):
+            for (_, events, batch), column in zip(cases, times, strict=True):
+                column.append(clock(partial(step, events, np.arange(batch))))
+        x = np.array([n for n, *_ in cases], float)
+        y = np.array([median(t) for t in times])
+        line = np.polyval(np.polyfit(x, y, 1, w=1 / y), x)
+        note = f"off a straight line by {np.max(np.abs(line / y - 1)):.0%} at most"
+        for (n, _, batch), seconds in zip(cases, y, strict=True):
+            variant = f"{n} {what}" if what != "events" else f"density {n} %"
+            out.append(row(f"growth with {what}", variant, batch, seconds, seconds / y[0], note))
+    return out
+
+
+# Run as `python -m engine_benchmark TASK`: what must have a process of its own.
+
+
+def task_memory(path: str, which: str) -> None:
+    """Print by how many bytes one step raises the process's peak."""
+    events = Utterances.read(Path(path))
+    step = step_of(which, network())
+    step(events, np.arange(2))
+
+    def status(key):
+        with open("/proc/self/status") as file:  # noqa: PTH123
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(key))
+
+    with open("/proc/self/clear_refs", "w") as file:  # noqa: PTH123
+        file.write("5")  # sets the peak back to what is in use now
+    before = status("VmRSS")
+    step(events, np.arange(BATCHES[0]))
+    print(status("VmHWM") - before)
+
+
+def task_first_call() -> None:
+    """Print how long the first step takes, and the next."""
+    events = synthetic(8)
+    model = network()
+    for _ in range(2):
+        start = time.perf_counter()
+        step_of("compiled", model)(events, np.arange(8))
+        print(time.perf_counter() - start)
+
+
+def task_worker(path: str, seconds: float = 4.0) -> None:
+    """Wait for a line, then print how many steps a second are done."""
+    events = Utterances.read(Path(path))
+    step = partial(step_of("compiled", network()), events, np.arange(BATCHES[0]))
+    step()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    start = time.perf_counter()
+    n = 0
+    while time.perf_counter() < start + seconds:
+        step()
+        n += 1
+    print(n / (time.perf_counter() - start), flush=True)
+
+
+TASKS = {"memory": task_memory, "first_call": task_first_call, "worker": task_worker}
+
+
+def spawn(*task: str, **environment: str) -> subprocess.Popen:
+    """Start a task."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "engine_benchmark", *task],
+        text=True,
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+def memory(path: str) -> list[dict]:
+    """Measure the peak memory of a step at batch 128, input included."""
+    if sys.platform != "linux":
+        return [row("peak memory", "compiled", 128, note="not measured: read from Linux's /proc")]
+    size = {
+        v: int(spawn("memory", path, v).communicate()[0]) for v in ("compiled", "snntorch loop")
+    }
+    return [
+        row("peak memory", v, 128, None, size["snntorch loop"] / size[v], f"{n / 1e6:.0f} MB")
+        for v, n in size.items()
+    ]
+
+
+def first_call() -> list[dict]:
+    """Time the first step of a process, without and with compiled code on disk."""
+    out = []
+    with tempfile.TemporaryDirectory() as cache:
+        for variant in ("empty cache", "warm cache"):
+            first, second = spawn("first_call", NUMBA_CACHE_DIR=cache).communicate()[0].split()
+            out.append(row("first call", variant, 8, float(first), None, f"then {second:.6} s"))
+    return out
+
+
+def processes(path: str) -> list[dict]:
+    """Compare the throughput of two processes of one thread each with that of one."""
+    out = []
+    rates = {}
+    for n in (1, 2):
+        workers = [spawn("worker", path, OMP_NUM_THREADS="1") for _ in range(n)]
+        pipes: list = [(worker.stdin, worker.stdout) for worker in workers]
+        for _, out_pipe in pipes:
+            out_pipe.readline()
+        for in_pipe, _ in pipes:
+            in_pipe.write("go\n")
+            in_pipe.flush()
+        rates[n] = sum(float(worker.communicate()[0]) for worker in workers)
+        variant = f"{n} process{'es' * (n > 1)} of 1 thread"
+        note = f"{rates[n]:.0f} steps a second in all"
+        out.append(row("sweep", variant, 128, 1 / rates[n], rates[n] / rates[1], note))
+    return out
+
+
+def least_work(events: Utterances, batch: int) -> tuple[int, int]:
+    """Return how many operations a training step needs at least, and how many bytes it moves."""
+    _, hidden, classes = SIZES
+    _, n_spikes = engine.compile(network(), strict=True).evaluate(events, np.arange(batch))
+    n_events = int(events.offsets[batch] - events.offsets[0])
+    cells = batch * events.n_steps * hidden
+    operations = (
+        2 * n_events * hidden  # weight rows forward, gradient rows back
+        + 2 * int(n_spikes[:, 0].sum()) * classes
+        + 2 * cells * classes  # the way back through the second layer's weights
+        + cells * (5 + 5 + 2 + 1)  # membrane and spike, surrogate, carry, bias
+    )
+    traffic = 4 * hidden * 2 * n_events + 4 * cells * 4  # those rows; membranes out, in; g out, in
+    return operations, traffic
+
+
+def bytes_that_must_move(events: Utterances, batch: int) -> int:
+    """Return how many bytes a training step stores and reads, whatever the algorithm."""
+    n_units, hidden, classes = SIZES
+    n_events = int(events.offsets[batch] - events.offsets[0])
+    states = batch * events.n_steps * (hidden + classes)  # one number of each neuron and step
+    weights = (n_units + 1) * hidden + (hidden + 1) * classes
+    # Events are read forward and backward, 16 bits each for step and unit. States are written
+    # forward and read backward. Weights are read, and their gradients are written.
+    return 2 * 4 * n_events + 2 * 4 * states + 2 * 4 * weights
+
+
+def floor(events: Utterances, step_s: float) -> list[dict]:
+    """Compare the step at batch 128 with what its arithmetic and its bytes take at peak."""
+    threads = torch.get_num_threads()
+    bytes_s = copied_bytes_s(threads)  # first, because torch's threads wait actively
+    a = torch.randn(1024, 1024)
+    flops = 2 * 1024**3 / clock(lambda: a @ a)  # the product uses all threads
+    batch = 128
+    operations, traffic = least_work(events, batch)
+    arithmetic_s = operations / flops
+    arithmetic = (
+        f"{operations / 1e6:.0f} million operations at {flops / 1e9:.0f} G/s (matrix product)"
+    )
+    traffic_s = traffic / bytes_s
+    copies = f"{traffic / 1e6:.0f} MB at {bytes_s / 1e9:.0f} GB/s (copy in the second cache)"
+    least = bytes_that_must_move(events, batch)
+    least_s = least / bytes_s
+    once = f"{least / 1e6:.0f} MB, each once, at the same rate"
+    return [
+        row("floor", "bytes that must move", batch, least_s, step_s / least_s, once),
+        row("floor", "arithmetic", batch, arithmetic_s, step_s / arithmetic_s, arithmetic),
+        row("floor", "memory traffic", batch, traffic_s, step_s / traffic_s, copies),
+    ]
+
+
+def copied_bytes_s(threads: int) -> float:
+    """Return how many bytes per second the threads copy in the second cache."""
+    pairs = [(np.ones(64 * 1024, np.float32), np.empty(64 * 1024, np.float32)) for _ in range(8)]
+
+    def copy(source, target):  # 256 KB each, so that both stay in the second cache
+        for _ in range(2000):
+            np.copyto(target, source)
+
+    def copy_in_threads():
+        jobs = [threading.Thread(target=copy, args=pair) for pair in pairs[:threads]]
+        for job in jobs:
+            job.start()
+        for job in jobs:
+            job.join()
+
+    n_jobs = min(threads, len(pairs))
+    return n_jobs * 2000 * 2 * pairs[0][0].nbytes / clock(copy_in_threads)
+
+
+def setting(text: str) -> str:
+    """Return machine, versions and input in one line."""
+    packages = ["torch", "snntorch", "numba", "numpy", "spikingjelly", "norse", "jax"]
+    versions = []
+    for package in packages:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return (
+        f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; "
+        f"Python {platform.python_version()}, {', '.join(versions)}; "
+        f"{'-'.join(map(str, SIZES))}, {N_STEPS} steps, {text}"
+    )
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    if sys.platform == "linux":
+        with open("/proc/cpuinfo") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":")[1].strip()
+    return platform.processor()
+
+
+def rows(events: Utterances, text: str, rounds: int = 7) -> list[dict]:
+    """Measure everything; a few minutes. The text says what the input is."""
+    table = [row("configuration", "", None, note=setting(text))]
+    for batch in BATCHES:
+        table += pairwise(events, batch, rounds)
+    step_s = next(
+        r["median_s"]
+        for r in table
+        if (r["benchmark"], r["variant"]) == ("training step", "compiled")
+    )
+    table += larger(events, rounds)
+    table += own_modules(events, rounds)
+    table += scanned(events, rounds)
+    table += growth(rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "events.npz")
+        events.save(path)
+        table += memory(str(path)) + processes(str(path))
+    return table + first_call() + floor(events, step_s)
+
+
+def main() -> None:
+    """Print the table, or do a task."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
+    if given.task:
+        name, *arguments = given.task
+        TASKS[name](*arguments)
+        return
+    density = 0.03
+    table = rows(
+        synthetic(BATCHES[0], density=density), f"random, density {density:.0%}", given.rounds
+    )
+    writer = csv.DictWriter(sys.stdout, table[0])
+    writer.writeheader()
+    writer.writerows(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Two networks that train with shd_engine on the study's data."""
