@@ -46,7 +46,10 @@ CARDS = (
         True,
         "Recognizing the digits that somebody says into a microphone, in English or German, where "
         "size doesn't matter. `make hear` and `Listener` use it by default.",
-        "@EVERYBODY@ 21 classes: twenty digits and *other*.",
+        "A single spiking network with two hidden layers: the same 16 adaptive neurons at each of "
+        "19 windows of 32 input units, then 64 adaptive neurons. It has delays before both layers, "
+        "learned per-neuron time constants and thresholds, and a readout from membrane potentials. "
+        "21 classes: twenty digits and *other*.",
         "It is larger than *small*, and has no circuit.",
     ),
     Card(
@@ -180,10 +183,9 @@ def numbers(card: Card) -> list[str]:
     model = card.name.split("_")[0]
     if card.is_for_use:
         return [
-            "English digits of people who didn't train the network. Each speaker of `hd` is "
-            "answered by a network with the same settings that trained without this speaker. "
-            "*Accuracy* is a mean over people, if the network answers everything. *Accepted* and "
-            "*of these right* are shares of utterances:",
+            "English digits of people who didn't train the network. *Accuracy* is a mean over "
+            "people, if the network answers everything. *Accepted* and *of these right* are shares "
+            "of utterances:",
             "",
             judged_accuracies(model),
             "",
