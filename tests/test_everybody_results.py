@@ -7,12 +7,14 @@ a network are.
 import functools
 import json
 import math
+import re
 
 import h5py
 import numpy as np
 import pytest
 
 from evidence.everybody.plan import candidates, plan
+from shd_helpers.paths import ROOT
 from tests import RESULTS
 from tests.builders.committed import mean, rows_of
 
@@ -158,3 +160,27 @@ def test_a_networks_threshold_is_that_of_the_plan(path):
     threshold = threshold_of(rows[0]["candidate"], n_networks)
     assert about["confidence_threshold"] == close(threshold)
     assert float(rows[0]["threshold"]) == close(threshold)
+
+
+def test_the_page_has_what_was_reached():
+    page = (ROOT / "evidence" / "everybody" / "README.md").read_text(encoding="utf-8")
+    judged = {row["network"]: row for row in JUDGED if row["tested_on"] == "commands"}
+
+    def percent(row, name):
+        return f"{100 * float(row[name]):.1f}"
+
+    for name, row in judged.items():
+        reached = f"{percent(row, 'accuracy')} ± {percent(row, 'ci95')} %"
+        assert re.search(
+            rf"^\| 180 test people, \*{name}\* .* \| {re.escape(reached)} \|$", page, re.M
+        )
+    row = judged["everybody"]
+    for what, column in (("test utterances that", "accepted"), ("right of", "right_of_accepted")):
+        assert re.search(rf"^\| {what} .* \| {percent(row, column)} % \|$", page, re.M)
+    rows = [row for row in rows_of("non_digits") if row["network"] == "everybody"]
+    many = [row for row in rows if int(row["accepted"]) > 0.05 * int(row["recordings"])]
+    assert f"| more than 5 % of {len(many)} of {len(rows)} |" in page
+    (average,) = [row for row in SELECTION if row["networks"] == "3"]
+    (own,) = [row for row in SELECTION if row["candidate"] == judged["everybody"]["candidate"]]
+    assert f"*{own['candidate']}* ({percent(own, 'accuracy')} % of validation people)" in page
+    assert f"average of three networks ({percent(average, 'accuracy')} %)" in page
