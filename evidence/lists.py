@@ -300,7 +300,7 @@ def accepted_sounds() -> str:
     """List of which sounds each network accepts more than two recordings."""
     sounds = pd.read_csv(results_dir() / "non_digits.csv", keep_default_na=False)
     columns = [*product(dict.fromkeys(sounds.network), dict.fromkeys(sounds.surroundings))]
-    by_sound = sounds.set_index(["network", "surroundings", "sound"])
+    by_sound = sounds.set_index(["network", "surroundings", "sound"]).sort_index()
     rows = []
     rare = []
     for name in SOUNDS:
