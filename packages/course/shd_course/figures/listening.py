@@ -188,6 +188,6 @@ def _chances() -> str:
     judged = pd.read_csv(COMMITTED / "everybody_judged.csv")
     of_people = judged.query("network == @NETWORK and tested_on == 'commands'").iloc[0]
     return (
-        f"{NETWORK} classifies {100 * of_people.accuracy:.0f} % of the digits of "
+        f"The network {NETWORK} classifies {100 * of_people.accuracy:.0f} % of the digits of "
         f"{of_people.people} people who didn't train it, at their own microphones."
     )
