@@ -8,11 +8,12 @@ import argparse
 import math
 import re
 from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
-from evidence.networks_in_use import ENTRIES
+from evidence.non_digits import SOUNDS, VOICES, WORDS
 from evidence.people.plan import plan as people_plan
 from shd_corpus.files import atomic
 from shd_helpers.command import run
@@ -243,8 +244,8 @@ def official_split() -> str:
     official = official.set_index(["what", "language", "speakers"])[["accuracy", "ci95"]]
     one = read_table("judged_official_hd")
     for what, name, n_networks in (
-        ("best single network", "one network of *adaptive*", 1),
-        ("winner", "*adaptive*, three networks", 3),
+        ("best single network", "one adaptive network", 1),
+        ("winner", "three adaptive networks as an ensemble", 3),
         ("its seeds as an ensemble", "five networks", 5),
     ):
         costs = [n_networks * one[column].mean() for column in ("parameters", "effective_acs")]
@@ -275,29 +276,50 @@ def official_spikes() -> str:
     return table([*heading.split(","), "those of `hd`"], rows)
 
 
+# --- The networks that are used --------------------------------------------------------------
+
+
 def accepted_answers() -> str:
-    """List how many utterances of held-out speakers two networks answer, and how many rightly."""
-    folds = pd.read_csv(results_dir() / "fold_thresholds.csv")
-    folds = folds.set_index(["network", "sound", "utterances"])
+    """List how many utterances two networks answer, and how many of these rightly."""
+    judged = pd.read_csv(results_dir() / "everybody_judged.csv")
+    sizes = judged.groupby("network").networks.max()
     rows = []
-    for name, *group in (
-        ("English, as recorded", "as recorded", "english"),
-        ("German, as recorded", "as recorded", "german"),
-        ("both languages, augmented", "augmented", "both languages"),
-        (
-            "German, when only English answers are accepted",
-            "as recorded",
-            "german, classified as english",
-        ),
-    ):
-        cells = []
-        for network in ("adaptive", "small"):
-            its = folds.loc[(ENTRIES[network], *group)]
-            for values in (its.accepted, its.correct):
-                cells.append(over(values) if values.any() else "none")
-        rows.append([name, *cells])
-    heading = "utterances,*adaptive* answers,of these right,*small* answers,of these right"
-    return table(heading.split(","), rows)
+    for row in judged.itertuples():
+        people = f"{row.people} people of `commands`"
+        if row.tested_on != "commands":
+            people = f"{row.people} speakers of `hd`, each held out"
+        network = (
+            f"*{row.network}*" if row.networks == sizes[row.network] else "one of its networks"
+        )
+        shares = [f"{100 * share:.1f}" for share in (row.accepted, row.right_of_accepted)]
+        rows.append([network, people, with_interval(100 * row.accuracy, 100 * row.ci95), *shares])
+    return table("network,people,accuracy,accepted,of these right".split(","), rows)
+
+
+def accepted_sounds() -> str:
+    """List of which sounds each network accepts more than two recordings."""
+    sounds = pd.read_csv(results_dir() / "non_digits.csv", keep_default_na=False)
+    columns = [*product(dict.fromkeys(sounds.network), dict.fromkeys(sounds.surroundings))]
+    by_sound = sounds.set_index(["network", "surroundings", "sound"]).sort_index()
+    rows = []
+    rare = []
+    for name in SOUNDS:
+        found = [by_sound.loc[(*column, name)] for column in columns]
+        if max(row.accepted for row in found) <= 2:
+            rare.append(name)
+        else:
+            rows.append([name, *map(accepted_of, found)])
+    words = [by_sound.loc[column].loc[[*WORDS]].accepted.sum() for column in columns]
+    rows.append([f"twenty English words (of {20 * len(VOICES)})", *map(str, words)])
+    names = {"none": "fills", "silence": "silence"}
+    heading = ["sound", *(f"{network}, {names[around]}" for network, around in columns)]
+    others = f"No network accepts more than two recordings of the others: {', '.join(rare)}."
+    return f"{table(heading, rows)}\n\n{others}"
+
+
+def accepted_of(row: pd.Series) -> str:
+    """Return how many recordings of a sound are accepted, and as which digit most often."""
+    return f"{row.accepted} ({row.answer})" if row.accepted else "0"
 
 
 # --- Sweeps and test evaluations -------------------------------------------------------------

@@ -1,10 +1,10 @@
 """Count how many sounds that are no digit the committed networks and circuit accept.
 
 ``python -m evidence.non_digits`` gives synthetic sounds (`SOUNDS`) and English words (`WORDS`) to
-the pretrained networks *adaptive* and *small* and to the circuit in ``results/circuit``. Each sound
-is made anew for each of `N_DRAWS` recordings, and each word is spoken by each of `VOICES`. Once the
-sound fills the recording, and once silence surrounds it. ``results/non_digits.csv`` has one row for
-each network, sound and surroundings. Nothing was chosen with these sounds.
+the pretrained networks *everybody* and *small*, and to the circuit in ``results/circuit``. Each
+sound is made anew for each of `N_DRAWS` recordings, and each word is spoken by each of `VOICES`.
+Once the sound fills the recording, and once silence surrounds it. ``results/non_digits.csv`` has
+one row for each network, sound and surroundings. Nothing was chosen with these sounds.
 """
 
 import argparse
@@ -18,10 +18,9 @@ import numpy as np
 import pandas as pd
 from scipy.signal import butter, lfilter, sosfilt
 
-from evidence.networks_in_use import NETWORKS
+from evidence.everybody.selection import EVERYBODY, SMALL
 from evidence.write_tables import write_csv
-from shd_circuit.folder import read_circuit, read_confidence
-from shd_corpus.class_names import LANGUAGES
+from shd_circuit.folder import read_circuit, read_class_names, read_confidence
 from shd_corpus.microphone import RecordedUtterance, encode_utterance
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.sound_file import at_48_khz
@@ -37,6 +36,7 @@ PAUSE_S = 0.6  # before and after the sound
 RAMP_S = 0.01  # in which it fades in and out
 N_DRAWS = 60  # recordings of each sound that isn't a word
 CIRCUIT = "circuit"
+NETWORKS = (EVERYBODY, SMALL)
 TABLE = "non_digits.csv"
 FILLED = "none"  # the surroundings of a sound that fills the recording
 SURROUNDED = "silence"
@@ -224,6 +224,7 @@ def of_circuit(folder: Path) -> Classify:
     """Return what classifies an utterance by an exported circuit, in integers."""
     circuit = read_circuit(folder)
     confidence = read_confidence(folder)
+    names = read_class_names(folder)
 
     def classify(utterance: RecordedUtterance) -> tuple[str, float, bool]:
         # The C cochlea's steps are two samples long, and 24 of them are a millisecond.
@@ -231,7 +232,7 @@ def of_circuit(folder: Path) -> Classify:
         milliseconds = steps // 24
         scores = circuit.run(milliseconds, utterance.units).scores
         share = confidence.per_mille(scores) / 1000
-        return LANGUAGES["english"][int(scores.argmax())], share, confidence.accepts(scores)
+        return names[int(scores.argmax())], share, confidence.accepts(scores)
 
     return classify
 

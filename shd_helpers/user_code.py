@@ -23,17 +23,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import shd_corpus
-import shd_engine
-import shd_helpers
-import shd_judge
 from shd_corpus.checks import quoted
 from shd_helpers.paths import home
 
 # of the study, which are in folders of their own in a checkout
 _PACKAGES = [
-    Path(package.__file__).resolve().parent  # type: ignore[arg-type]
-    for package in (shd_corpus, shd_engine, shd_helpers, shd_judge)
+    Path(importlib.util.find_spec(package).origin).resolve().parent  # type: ignore[union-attr, arg-type]
+    for package in ("shd_corpus", "shd_engine", "shd_helpers", "shd_judge")
 ]
 _STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"]).resolve()
 _MODULES = "shd_user_code_"  # how the names of the modules begin that files are imported as

@@ -13,7 +13,7 @@ from shd_helpers.paths import ROOT
 from tests import RESULTS
 
 TABLE = RESULTS / "non_digits.csv"
-NETWORKS = ("small", "adaptive", "circuit")
+NETWORKS = ("circuit", "everybody", "small")
 with TABLE.open(encoding="utf-8") as opened:
     ROWS = {
         (row["network"], row["sound"], row["surroundings"]): row for row in csv.DictReader(opened)
@@ -73,3 +73,10 @@ def test_the_document_lists_the_sounds_of_which_many_are_accepted():
     cells = [cell(network, WORDS, s) for network in NETWORKS for s in (FILLED, SURROUNDED)]
     row = f"| twenty English words (of {20 * len(VOICES)}) | {' | '.join(cells)} |\n"
     assert row in document, row
+    total = {network: 0 for network in NETWORKS}
+    for (network, _, _), row in ROWS.items():
+        total[network] += int(row["accepted"])
+    assert (
+        f"*everybody* accepts {total['everybody']}, *small* {total['small']} and the circuit "
+        f"{total['circuit']}." in document
+    )

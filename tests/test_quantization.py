@@ -69,6 +69,13 @@ def test_a_threshold_with_its_headroom_fits_into_the_membrane():
             assert 2 * layer.threshold.max() * HEADROOM > rule.high
 
 
+def test_a_membrane_holds_64_thresholds_if_betas_are_learned():
+    model, config, _ = network(learn_beta=True)
+    for layer in integer_network(model, config, GRID, Quantization.named("5-8-16 product")).layers:
+        assert 64 * layer.threshold.max() <= 2**15 + 64
+        assert 2 * 64 * layer.threshold.max() > 2**15
+
+
 @pytest.mark.parametrize("options", [{}, {"n_delays": 3}, {"learn_threshold": True}])
 def test_with_many_bits_the_circuit_does_what_the_floats_do(options):
     model, config, events = network(**options)

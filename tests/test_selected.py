@@ -157,8 +157,8 @@ def test_the_page_lists_every_entry_and_the_winners():
 
 
 JUDGED = {
-    "winner": "*adaptive*, three networks",
-    "best single network": "one network of *adaptive*",
+    "winner": "three adaptive networks as an ensemble",
+    "best single network": "one adaptive network",
     "its seeds as an ensemble": "five networks",
 }
 

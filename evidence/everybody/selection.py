@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from evidence.confidence_thresholds import confidence_threshold
 from evidence.everybody.plan import N_SPEAKERS, STAGES, candidates, plan
 from evidence.everybody.train import STUDY
 from evidence.trainings import Training, accuracy_by_person, stored_of
@@ -147,6 +146,20 @@ def answers(scores: np.ndarray) -> Answers:
     digits = shares.argmax(1)
     is_highest = exact.argmax(1) == digits
     return Answers(digits, np.where(is_highest, shares.max(1), 0.0))
+
+
+def confidence_threshold(confidence: np.ndarray, correct: np.ndarray, wanted: float) -> float:
+    """Return the lowest confidence at which at least a given share of accepted answers is correct.
+
+    Shapes: `confidence`, `correct` (utterances,).
+    """
+    levels, level_of_answer = np.unique(confidence, return_inverse=True)
+    n_answers = np.bincount(level_of_answer)
+    n_correct = np.bincount(level_of_answer, correct)
+    n_accepted = n_answers[::-1].cumsum()[::-1]  # at this level or a higher one
+    n_accepted_correct = n_correct[::-1].cumsum()[::-1]
+    thresholds = levels[n_accepted_correct >= wanted * n_accepted]
+    return float(thresholds[0]) if len(thresholds) else np.inf
 
 
 def threshold_of_sounds(confidences: np.ndarray, kinds: np.ndarray, accepted: float) -> float:

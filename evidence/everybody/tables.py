@@ -22,7 +22,7 @@ from evidence.everybody.selection import (
 )
 from evidence.everybody.train import STUDY, sounds_file
 from evidence.networks import write_pretrained
-from evidence.trainings import HD_SPEAKERS, VALIDATION_SPEAKERS, Training, load
+from evidence.trainings import HD_SPEAKERS, VALIDATION_SPEAKERS, Training, load, stored_of
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import N_CHANNELS
@@ -30,7 +30,7 @@ from shd_helpers.data import fingerprint, obtain
 from shd_helpers.paths import data_dir, networks_dir, results_dir
 from shd_helpers.study import ensemble_of
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.trained_network import OTHER, TrainedNetwork, build_trained
+from shd_helpers.study.trained_network import OTHER, OTHER_DATA, TrainedNetwork, build_trained
 from shd_judge import interval
 
 Table = list[dict[str, Any]]
@@ -76,6 +76,18 @@ def judged_row(
     }
 
 
+def costs_row(networks: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
+    """Return what networks that are averaged need for an utterance, if the test people said it.
+
+    They share the input, and their parameters and accumulates are added.
+    """
+    parameters, accumulates = (
+        float(sum(stored[name] for stored in networks)) for name in ("parameters", "effective_acs")
+    )
+    events = float(networks[0]["input_events"])
+    return {"parameters": parameters, "input_events": events, "accumulates": accumulates}
+
+
 def judged_table() -> pd.DataFrame:
     """Return a row for each selected network and each kind of people who have judged it.
 
@@ -99,6 +111,9 @@ def judged_table() -> pd.DataFrame:
                     "networks": len(seeds),
                 }
                 row |= {"tested_on": dataset, **judged_row(complete, dataset, threshold)}
+                if dataset == "commands":
+                    networks = [stored_of(STUDY, training) for training in trainings[0]]
+                    row |= costs_row([stored for stored in networks if stored is not None])
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -134,9 +149,10 @@ def _trained(training: Training) -> TrainedNetwork:
     people = np.unique(load("commands", grid).speakers)
     others = (*obtain(str(data_dir() / "hd_cut")), sounds_file())
     about = {
-        "parameters": settings,
+        "parameters": Recipe.from_flat(settings).flat(),
         "seed": training.seed,
         "data": fingerprint(obtain("commands"))
+        | {OTHER_DATA: ["hd"]}
         | {f"{path.stem}_sha256": content_hash(path) for path in others},
         "hash": training.cell.digest,
         "class_names": [*LANGUAGES["both"], OTHER],

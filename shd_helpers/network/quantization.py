@@ -29,7 +29,7 @@ from shd_helpers.network.spiking import SpikingNetwork
 # A membrane's range is at least this many thresholds, because strong input takes it beyond one.
 HEADROOM = 4.0
 # The same where betas are learned. Many become 1, and a membrane without a leak grows further.
-LEARNED_BETA_HEADROOM = 32.0
+LEARNED_BETA_HEADROOM = 64.0
 # The largest membrane potential that a readout could reach needs a spike in each step of all hidden
 # neurons whose weights have the same sign. That never happens, so the range of integers represents
 # this potential divided by WORST_CASE_SHARE.

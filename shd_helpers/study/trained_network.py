@@ -38,6 +38,7 @@ from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
 
 MEMBERS = "members"  # in `about` of an ensemble of several runs: what is known about each of them
 OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
+OTHER_DATA = "also"  # in `about["data"]`: the names of data sets that train but don't test
 SHARED = ("data", "seen_speakers", "class_names", "n_channels")  # by all members of an ensemble
 RESTORE = "Restore it: git checkout HEAD -- results."
 if not IN_CHECKOUT:

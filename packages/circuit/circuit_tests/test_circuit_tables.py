@@ -1,5 +1,6 @@
 """The circuit's tables: rows from run folders, and no run twice."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from run_builders import run_of
@@ -7,6 +8,7 @@ from run_builders import run_of
 import shd_circuit
 from evidence import circuit_tables as tables
 from evidence.networks import save_pretrained
+from shd_circuit import export
 from shd_helpers.study import load_network, load_utterances, read_run
 from shd_helpers.study.recipe import Recipe
 from tests.toy import write_toy
@@ -79,3 +81,17 @@ def test_circuits_of_more_bits_agree_more_often(home, monkeypatch, capsys):
     few = table.loc["2-8-16 product"]
     assert many.agreement > few.agreement and many.agreement > 0.9
     assert many.bytes - few.bytes == 183 * 16 * 6 / 8
+
+
+def test_unseen_people_have_a_row_each(home, monkeypatch, capsys):
+    make(monkeypatch, "people", "a")
+    (row,) = pd.read_csv(home / "results" / "circuit_people.csv").to_dict("records")
+    info = read_run(home / "runs" / "a").info
+    assert row["person"] == 3
+    assert row["float_accuracy"] == pytest.approx(info["scores"]["test_unseen"], rel=1e-4)
+    trained = load_network(read_run(home / "runs" / "a"))
+    events = load_utterances(trained).predicted
+    own = events.take(np.flatnonzero(events.speakers == 3))
+    circuit = shd_circuit.circuit_of(trained, export.quantization_of(trained, "5-8-16 product"))
+    right = circuit.evaluate(own)[0].argmax(1) == own.labels
+    assert (row["utterances"], row["accuracy"]) == (len(own), pytest.approx(right.mean(), 1e-4))

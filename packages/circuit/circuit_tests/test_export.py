@@ -1,11 +1,14 @@
 """A run's circuit as a folder, from training on toy data to gcc in an empty directory."""
 
+import functools
 import gzip
+import math
 import re
 import shutil
+import statistics
 import subprocess
 import sys
-from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -26,7 +29,7 @@ from shd_circuit.folder import (
 )
 from shd_circuit.hardware import hardware
 from shd_circuit.quantize import circuit_of
-from shd_circuit.readme import Description, readme
+from shd_circuit.readme import Description, notice, readme
 from shd_circuit.sources import (
     c_header,
     events_text,
@@ -43,7 +46,6 @@ from shd_helpers.study import (
     load_network,
     load_pretrained,
     read_run,
-    read_table,
 )
 from tests import RESULTS
 
@@ -58,7 +60,7 @@ FEW_BITS = {"beta": 0.9375, "circuit": "3-8-12 QAT", "n_delays": 2}
 def trained(toy_dir, tmp_path_factory):
     """Return a function that trains as notebook 3 does, and leaves a run folder."""
 
-    @cache
+    @functools.cache
     def train(**changes):
         folder = tmp_path_factory.mktemp("runs") / ("few_bits" if changes else "plain")
         parameters = Recipe().flat()
@@ -215,27 +217,66 @@ def test_committed_readmes_are_those_of_the_present_code(folder):
     additions, share = re.search(counts, text).groups()
     additions = float(additions.replace(",", ""))
     names = "low-precision.*|floats, before.*|integers, as.*"
+    unseen = re.findall(r"exported, unseen speakers \| \| (.*) \|", text)
     rows = re.findall(rf"^\| ({names}) \| (\d+) \| ([\d.]+)%", text, re.M)
     description = Description(
         name=kept.name,
         origin=re.search(r"Trained on .*? membranes of \d+\.", text)[0],
         class_names=kept.class_names,
-        data="the data set `hd`",
+        data=re.search(r"utterances of (the data set `\w+`):", text)[1],
         scored=re.search(r"^Over all .*", text, re.M)[0],
         accuracies={name: (round(float(x) * int(n) / 100), int(n)) for name, n, x in rows},
         operations=pd.Series(
             {"accumulates": additions, "effective_accumulates": additions * int(share) / 100}
         ),
         is_quantization_aware=is_study,
-        unseen_accuracy=export.unseen_accuracy(kept, Quantization.named("5-8-16 product")),
+        unseen_accuracy=unseen[0] if unseen else "",
     )
     vectors = run_vectors(network, read_vectors(RESULTS / folder))
     written = readme(network, vectors, description, has_graph=is_study, has_confidence=not is_study)
     assert written == text
     assert (RESULTS / folder / "classes.txt").read_text() == classes_text(kept.class_names)
-    if is_study:
-        rates = read_table("networks_hd").query("model == 'circuit'").integer_test_accuracy
-        assert ", ".join(f"{rate:.1%}" for rate in rates) in description.scored and len(rates) == 5
+    assert bool(unseen) != is_study  # the official test file has two unseen speakers only
+
+
+def test_unseen_speakers_are_counted_by_hand():
+    """Six unseen speakers with one to six utterances, of whom speaker k errs in its first one."""
+    speakers = np.repeat(range(7), range(1, 8))
+    labels = np.arange(len(speakers)) % 10
+    events = SimpleNamespace(speakers=speakers, labels=labels)
+    is_first = np.diff(speakers, prepend=-1) > 0
+    found = np.where(is_first, (labels + 1) % 10, labels)
+    trained = SimpleNamespace(about={"seen_speakers": [2]})
+    after = export.accuracies_of_unseen(trained, events, found)
+    by_hand = [100 * (n - 1) / n for n in (1, 2, 4, 5, 6, 7)]
+    np.testing.assert_allclose(after, by_hand)
+    mean = statistics.mean(by_hand)
+    half = 2.5706 * statistics.stdev(by_hand) / math.sqrt(6)  # a t table, 5 degrees of freedom
+    text = "(mean and 95 % interval over 6 speakers)"
+    assert export.unseen_accuracy(after) == f"{mean:.1f} ± {half:.1f} % {text}"
+    before = export.accuracies_of_unseen(trained, events, labels)
+    change = export.rounding_change(before, after)
+    assert f"accuracy by {mean - 100:+.2f} ± {half:.2f} percentage points" in change
+    assert ("*undecided*" in change) == (half > 100 - mean)
+    for few in (after[:4], after[:0]):
+        assert export.unseen_accuracy(few) == export.rounding_change(few, few) == ""
+
+
+def test_the_notice_names_the_source_of_each_data_set():
+    of = functools.partial(Description, "a", "b", ("zero",), "the data set `x`", "c", {}, None)
+    notices = {
+        datasets: notice(of(datasets=datasets))
+        for datasets in (("hd",), ("commands", "hd"), ("spoken",), ("mine",), ("shd", "mine"), ())
+    }
+    names = {"Cramer": "hd", "Warden": "commands", "eSpeak": "spoken", "Find out under": "mine"}
+    for datasets, text in notices.items():
+        of_them = {name for name in names if name in text}
+        expected = {name for name, dataset in names.items() if dataset in datasets}
+        if "commands" in datasets:
+            expected.add("Cramer")
+        if not datasets:
+            expected.add("Find out under")
+        assert of_them == expected, datasets
 
 
 def test_vectors_are_the_raw_utterances(trained, toy_dir, tmp_path, monkeypatch, capsys):

@@ -11,8 +11,9 @@ from circuits import exported
 
 from shd_circuit import say
 from shd_circuit.folder import ExportError
+from shd_helpers.paths import ROOT
 
-SOUND = say.ROOT / "packages" / "circuit" / "shd_circuit" / "sound"
+SOUND = ROOT / "packages" / "circuit" / "shd_circuit" / "sound"
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="apt install nodejs")
 

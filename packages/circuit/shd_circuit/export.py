@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +26,13 @@ from shd_helpers.command import run
 from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Quantization, answers
-from shd_helpers.paths import networks_dir, resolve, results_dir, runs_dir
+from shd_helpers.paths import networks_dir, resolve, runs_dir
 from shd_helpers.study import evaluate, load_network, load_pretrained, load_utterances, read_run
-from shd_helpers.study.identity import references
 from shd_helpers.study.run_folder import RunError, class_names_of, classes_in_words
-from shd_helpers.study.trained_network import TrainedNetwork
+from shd_helpers.study.trained_network import OTHER_DATA, TrainedNetwork
 from shd_judge import interval
 
-# the speakers who weren't used for model selection (sweeps/reference.yaml)
-UNSEEN_SPEAKERS = (4, 5, 6, 7, 10, 11)
+FEWEST_SPEAKERS = 5  # of whom a mean and its interval are reported
 
 
 def find(name: str) -> Path:
@@ -127,6 +125,9 @@ def describe(
     """Describe for its README where a circuit comes from, and how it compares with its network."""
     float_answers = evaluate(trained.network, events).answers
     integer_answers = answers(circuit.evaluate(events)[0])
+    before, after = (
+        accuracies_of_unseen(trained, events, found) for found in (float_answers, integer_answers)
+    )
     n_quantized_epochs = trained.recipe.circuit.quantized_epochs
     network_name = "floats, before rounding"
     if n_quantized_epochs:
@@ -137,17 +138,22 @@ def describe(
         class_names=trained.class_names,
         data=f"the data set `{trained.about['data']['name']}`",
         scored=_comparison(trained, events, float_answers, integer_answers)
-        + accuracies_of_seeds(trained, bits)
-        + rounding_loss(trained, bits),
+        + ("" if n_quantized_epochs else rounding_change(before, after)),
         accuracies={
             network_name: (int((float_answers == events.labels).sum()), len(events)),
             "integers, as exported": (int((integer_answers == events.labels).sum()), len(events)),
         },
         operations=cost.operations(circuit, events),
         is_quantization_aware=bool(n_quantized_epochs),
-        dataset=trained.about["data"]["name"],
-        unseen_accuracy=unseen_accuracy(trained, bits),
+        datasets=datasets_of(trained),
+        unseen_accuracy=unseen_accuracy(after),
     )
+
+
+def datasets_of(trained: TrainedNetwork) -> tuple[str, ...]:
+    """Return the names of the data sets that trained a network, that of its test first."""
+    data = trained.about["data"]
+    return (data["name"], *data.get(OTHER_DATA, ()))
 
 
 def _origin(trained: TrainedNetwork, bits: Quantization) -> str:
@@ -159,8 +165,9 @@ def _origin(trained: TrainedNetwork, bits: Quantization) -> str:
     quantized = ""
     if n_quantized_epochs:
         quantized = f"the last {n_quantized_epochs} of them with low-precision weights, "
+    datasets = " and ".join(datasets_of(trained))
     return (
-        f"Trained on {trained.about['data']['name']}, {languages}, for {parameters['epochs']} "
+        f"Trained on {datasets}, {languages}, for {parameters['epochs']} "
         f"epochs, {quantized}seed {parameters['seed']}; weights of {bits.fc1_bits} and "
         f"{bits.fc2_bits} bits, membranes of {bits.mem_bits}."
     )
@@ -197,88 +204,31 @@ def _comparison(
     return text
 
 
-def accuracies_of_seeds(trained: TrainedNetwork, bits: Quantization) -> str:
-    """Say how accurate the circuits of a recipe are on the official split, seed by seed."""
-    accuracies: dict[int, float] = {}
-    share_unseen = 0.0
-    for other in _of_all_seeds(trained):
-        events = load_utterances(other).predicted
-        circuit_answers = answers(circuit_of(other, bits).evaluate(events)[0])
-        accuracies[other.recipe.seed] = np.mean(circuit_answers == events.labels)
-        share_unseen = float(np.mean(~np.isin(events.speakers, other.about["seen_speakers"])))
-    if not accuracies:
-        return ""
-    seeds = ", ".join(map(str, accuracies))
-    rates = ", ".join(f"{accuracy:.1%}" for accuracy in accuracies.values())
-    mean = np.mean([*accuracies.values()])
-    return (
-        f" Circuits of this recipe with seeds {seeds}, trained on the official split, answer "
-        f"{rates} of its test utterances correctly, {mean:.1%} on average; {share_unseen:.0%} of "
-        "these utterances are by unseen speakers."
-    )
+def accuracies_of_unseen(trained: TrainedNetwork, events: Events, found: np.ndarray) -> np.ndarray:
+    """Return the accuracy for each unseen speaker in percent; shape (speakers,)."""
+    is_unseen = ~np.isin(events.speakers, trained.about["seen_speakers"])
+    is_right = pd.Series(found[is_unseen] == events.labels[is_unseen])
+    return 100 * is_right.groupby(events.speakers[is_unseen]).mean().to_numpy()
 
 
-def rounding_loss(trained: TrainedNetwork, bits: Quantization) -> str:
-    """Say what a circuit's bits cost for speakers who aren't in its network's training set."""
-    table = _of_held_out_speakers(trained, bits)
-    if table.empty:
+def rounding_change(before: np.ndarray, after: np.ndarray) -> str:
+    """Say how rounding changes the accuracy for unseen speakers."""
+    if len(after) < FEWEST_SPEAKERS:
         return ""
-    table["loss"] = 100 * (table.float_accuracy - table.accuracy)
-    by_speaker = table.pivot(index="speaker", columns="seed", values="loss")
-    mean, half = interval(by_speaker.to_numpy())
-    n_speakers, n_seeds = by_speaker.shape
+    mean, half = interval((after - before)[:, None])
     return (
-        f" Rounding to these bits costs such networks {mean:.2f} ± {half:.2f} percentage points "
-        "for speakers who aren't in their training sets (paired with the same networks in floats; "
-        f"mean and 95 % interval over {n_speakers} speakers and {n_seeds} seeds)"
+        f" Rounding changes accuracy by {mean:+.2f} ± {half:.2f} percentage points for unseen "
+        f"speakers (mean and 95 % interval over {len(after)} speakers)"
         f"{', *undecided*' if abs(mean) < half else ''}."
     )
 
 
-def unseen_accuracy(trained: TrainedNetwork, bits: Quantization) -> str:
-    """Return the accuracy of such circuits for unseen speakers as text; "" if it isn't known.
-
-    It is over `UNSEEN_SPEAKERS`, as in notebook 8.
-    """
-    table = _of_held_out_speakers(trained, bits)
-    table = table[table.speaker.isin(UNSEEN_SPEAKERS)]
-    if table.empty:
+def unseen_accuracy(accuracies: np.ndarray) -> str:
+    """Return the mean accuracy for unseen speakers as text; "" if there are too few of them."""
+    if len(accuracies) < FEWEST_SPEAKERS:
         return ""
-    by_speaker = table.pivot(index="speaker", columns="seed", values="accuracy")
-    mean, half = interval(100 * by_speaker.to_numpy())
-    n_speakers, n_seeds = by_speaker.shape
-    return (
-        f"{mean:.1f} ± {half:.1f} % (mean and 95 % interval over {n_speakers} speakers and "
-        f"{n_seeds} seeds)"
-    )
-
-
-def _of_held_out_speakers(trained: TrainedNetwork, bits: Quantization) -> pd.DataFrame:
-    """Return the rows of a network's recipe and bits in ``circuit_bits_small.csv``."""
-    path = results_dir() / "circuit_bits_small.csv"
-    if trained.file != networks_dir() / "small.npz" or not path.exists():
-        return pd.DataFrame({"speaker": []})
-    table = pd.read_csv(path)
-    return table[(table.circuit == bits.name) & (table.speaker >= 0)]
-
-
-def _of_all_seeds(trained: TrainedNetwork) -> Iterator[TrainedNetwork]:
-    """Yield the pretrained networks of the same recipe whose test is that of the official split."""
-    file = trained.file
-    # Networks with a user's own object are loaded only by callers who trust them.
-    if file.suffix != ".npz" or references(trained.about["parameters"]):
-        return
-    recipe_name = file.stem.rstrip("0123456789").rstrip("_")
-    for path in sorted(file.parent.glob(f"{recipe_name}_[0-9].npz")):
-        languages = [name for name, digits in LANGUAGES.items() if digits == trained.class_names]
-        other = load_pretrained(path)
-        if languages:  # otherwise the classes aren't digits
-            other = other.speaking(languages[0])
-        split = other.recipe.split
-        if split.protocol == "official" and split.score_test:
-            # the file names its data set, but not where this one is now
-            other.about["parameters"]["dataset"] = trained.about["parameters"]["dataset"]
-            yield other
+    mean, half = interval(accuracies[:, None])
+    return f"{mean:.1f} ± {half:.1f} % (mean and 95 % interval over {len(accuracies)} speakers)"
 
 
 def _graph_writer(model: nn.Module, grid: Downsampling) -> Callable[[Path], None] | None:

@@ -16,7 +16,7 @@ units of 2^-8, many learned betas would round to 1.
 with those of the other windows. Thresholds and factors aren't shared. A channel has one scale in
 all windows. As a rule its largest weight sets this scale.
 
-**Membrane range.** A membrane holds 4 thresholds, or 32 if betas are learned. Neurons that hardly
+**Membrane range.** A membrane holds 4 thresholds, or 64 if betas are learned. Neurons that hardly
 leak go far below 0 and must not saturate there.
 
 **Readout.** All classes have one scale, because their membranes are compared. Consider the

@@ -23,16 +23,27 @@ from shd_circuit.sources import (
 from shd_corpus.shd_file import N_CHANNELS
 
 TEMPLATE = "folder.md"
+# the sources of data sets that are under CC BY 4.0
+_PAPER = "https://doi.org/10.1109/TNNLS.2020.3044364"
 _HEIDELBERG = (
-    "The network was trained on the {name} (B. Cramer, Y. Stradmann, J. Schemmel and F. Zenke, "
-    "*The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking Neural Networks*, "
-    "IEEE TNNLS 33(7), 2022, https://doi.org/10.1109/TNNLS.2020.3044364), which are under the "
-    "Creative Commons Attribution 4.0 International license, CC BY 4.0 "
-    "(https://creativecommons.org/licenses/by/4.0/). You may use, change and share them, also "
-    "commercially, if you name this source, link this license, and say what you changed.\n\n"
+    "(B. Cramer, Y. Stradmann, J. Schemmel and F. Zenke, *The Heidelberg Spiking Data Sets for the "
+    f"Systematic Evaluation of Spiking Neural Networks*, IEEE TNNLS 33(7), 2022, {_PAPER})"
+)
+_SOURCES = {
+    "digits": f"the Heidelberg Digits {_HEIDELBERG}",
+    "hd": f"the Heidelberg Digits {_HEIDELBERG}",
+    "shd": f"the Spiking Heidelberg Digits {_HEIDELBERG}",
+    "commands": "Speech Commands (P. Warden, *Speech Commands: A Dataset for Limited-Vocabulary "
+    "Speech Recognition*, 2018, https://arxiv.org/abs/1804.03209)",
+}
+_CC_BY = (
+    "The network was trained on {sources}, under the Creative Commons Attribution 4.0 "
+    "International license, CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/). You may use, "
+    "change and share these data, also commercially, if you name their source, link this license, "
+    "and say what you changed.\n\n"
     "| files | what they have of these data |\n"
     "|---|---|\n"
-    "| `vectors.txt`, `labels.txt` | {vectors} |\n"
+    "| `vectors.txt`, `labels.txt` | spikes of {data}, in whole milliseconds{encoded} |\n"
     "| `edges.txt` | spikes of one recording, repeated or cut |\n"
     "| `expected.txt`, `edges_expected.txt`, `trace.txt.gz` | what the network makes of these |\n"
     "| `weight1.mem`, `weight2.mem`, `bias.mem`, `threshold.mem`, `leak.mem`, `network.h`, "
@@ -40,23 +51,10 @@ _HEIDELBERG = (
     "numbers of a network that was trained on them |\n\n"
     "If you pass these files on, pass this notice on with them."
 )
-_OF_RECORDINGS = _HEIDELBERG.replace("{name}", "Heidelberg Digits").replace(
-    "{vectors}",
-    "spikes of their recordings, made with the model of the inner ear of the same paper, in "
-    "whole milliseconds",
+_SYNTHETIC = (
+    "The network was trained on digits that the speech synthesizer eSpeak NG speaks. The "
+    "program is under the GPL 3; this folder has nothing of it."
 )
-# what is said of each data set's license
-_DATA_NOTICES = {
-    "digits": _OF_RECORDINGS,
-    "hd": _OF_RECORDINGS,
-    "shd": _HEIDELBERG.replace("{name}", "Spiking Heidelberg Digits").replace(
-        "{vectors}", "their spikes, in whole milliseconds"
-    ),
-    "spoken": (
-        "The network was trained on digits that the speech synthesizer eSpeak NG speaks. The "
-        "program is under the GPL 3; this folder has nothing of it."
-    ),
-}
 _OTHER_DATA = (
     "The network was trained on {data}, and `vectors.txt` has spikes of these recordings. Find "
     "out under which license they are before you pass this folder on."
@@ -69,6 +67,7 @@ CONFIDENCE_ROW = (
     "softmax, in thousandths), and 1 if that reaches the threshold, else 0. `board.py --accept` "
     "does the same with the core's scores |\n"
 )
+UNSEEN = "For speakers who aren't in its training set, this circuit reaches an accuracy of {}. "
 # placeholders that stand for any number of a table's rows
 _ROWS = ("{nir_row}{confidence_row}", "{memory_rows}", "{accuracy_rows}")
 
@@ -94,10 +93,9 @@ class Description:
     operations: pd.Series
     # Its network was trained with low-precision weights.
     is_quantization_aware: bool = False
-    # The name of the data set, whose license the folder must say.
-    dataset: str = ""
-    # Of circuits with the same settings for speakers who aren't in their training sets; "" if it
-    # isn't known.
+    # The names of the data sets, whose licenses the folder must say. Test vectors are of the first.
+    datasets: tuple[str, ...] = ()
+    # For speakers who aren't in the network's training set; "" if it isn't known.
     unseen_accuracy: str = ""
 
 
@@ -127,8 +125,19 @@ def readme(
 
 def notice(description: Description) -> str:
     """Write the notice of an exported folder: which license its files have."""
-    text = _DATA_NOTICES.get(description.dataset, _OTHER_DATA)
-    text = text.replace("{data}", description.data)
+    text = _OTHER_DATA
+    if set(description.datasets) == {"spoken"}:
+        text = _SYNTHETIC
+    elif description.datasets and set(description.datasets) <= set(_SOURCES):
+        text = _CC_BY
+    encoded = ""
+    if "shd" not in description.datasets:
+        encoded = f", made with the model of the inner ear of Cramer et al. (2022), {_PAPER}"
+    text = text.format(
+        sources=" and ".join(_SOURCES.get(name, "") for name in description.datasets),
+        data=description.data,
+        encoded=encoded,
+    )
     return source_text("notice.md").format(data_notice=text)
 
 
@@ -322,12 +331,8 @@ def _accuracy_values(description: Description) -> Values:
     ]
     unseen = ""
     if known := description.unseen_accuracy:
-        rows.insert(0, f"| circuits with these settings, unseen speakers | | {known} |")
-        unseen = (
-            f"For speakers who aren't in their training sets, circuits with these settings reach "
-            f"an accuracy of {known}. This circuit was trained on all of these speakers, so its "
-            "own accuracy for other people can't be measured. "
-        )
+        rows.insert(0, f"| integers, as exported, unseen speakers | | {known} |")
+        unseen = UNSEEN.format(known)
     return {
         "unseen": unseen,
         "n_scored": max(n for _, n in description.accuracies.values()),

@@ -19,14 +19,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from shd_circuit.folder import ExportError, check_header, read_class_names, read_confidence
+from shd_circuit.readme import UNSEEN
 from shd_corpus.files import atomic, reading
 from shd_helpers.command import run
-from shd_helpers.paths import ROOT, resolve, results_dir
-from shd_helpers.study.tables import plan_of
-from shd_judge import interval
+from shd_helpers.paths import resolve
 
 FOLDER = "results/circuit"
 ZIG = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-std=c99", "-s"]
@@ -40,11 +37,13 @@ COCHLEA = [
     "-mexec-model=reactor",  # a library without main
 ]
 NOTICE = (
-    "The network was trained on the "
+    "Our networks are trained on the "
     '<a href="https://doi.org/10.1109/TNNLS.2020.3044364">Heidelberg Digits</a> (B. Cramer, Y. '
-    "Stradmann, J. Schemmel, F. Zenke, 2022), recordings under "
-    '<a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>. The recorded digit is '
-    "one of them, unchanged. The model of the inner ear is by the same authors."
+    "Stradmann, J. Schemmel, F. Zenke, 2022) and on "
+    '<a href="https://arxiv.org/abs/1804.03209">Speech Commands</a> (P. Warden, 2018), recordings '
+    'under <a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>. The recorded '
+    "digit is one of the Heidelberg Digits, unchanged. The model of the inner ear is by the same "
+    "authors."
 )
 
 
@@ -65,19 +64,11 @@ def compile_c(file: Path, options: Sequence[str]) -> bytes:
 
 
 def accuracy(folder: Path) -> str:
-    """Write how accurate such a network is for speakers who aren't in its training set."""
-    if folder != ROOT / FOLDER:
-        return "How accurate this network is for speakers outside its training set isn't known."
-    table = pd.read_csv(results_dir() / "circuit_bits_small.csv")
-    table = table[table.speaker.isin(plan_of("reference")["unseen_speakers"])]
-    accuracies = table.pivot(index="speaker", columns="seed", values="accuracy")
-    mean, half = interval(100 * accuracies.to_numpy())
-    return (
-        "How accurate is such a network for a speaker outside its training set? It classified "
-        f"{mean:.0f} ± {half:.0f} % of the digits of {len(accuracies)} held-out speakers "
-        "correctly (mean and 95 % confidence interval). All speakers were recorded with the same "
-        "microphones. With yours, the accuracy may be lower."
-    )
+    """Return what a folder's README says of the accuracy for unseen speakers."""
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    if found := re.search(re.escape(UNSEEN).replace(r"\{\}", ".*?"), text):
+        return found[0].strip()
+    return "How accurate this network is for speakers outside its training set isn't known."
 
 
 def page(folder: Path) -> str:

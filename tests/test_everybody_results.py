@@ -1,0 +1,186 @@
+"""The networks for everybody: their tables and thresholds, computed again from frozen scores.
+
+The computing is plain Python and shares no code with evidence, which only says where the scores of
+a network are.
+"""
+
+import functools
+import json
+import math
+import re
+
+import h5py
+import numpy as np
+import pytest
+
+from evidence.everybody.plan import candidates, plan
+from shd_helpers.paths import ROOT
+from tests import RESULTS
+from tests.builders.committed import mean, rows_of
+
+SELECTION = rows_of("everybody_selection")
+JUDGED = rows_of("everybody_judged")
+
+
+def close(value):
+    """Tables have six digits."""
+    return pytest.approx(value, rel=1e-5)
+
+
+@functools.cache
+def stored(names, dataset):
+    """Return the mean scores, the labels and the people of some frozen networks' utterances."""
+    with h5py.File(RESULTS / "everybody_scores.h5") as file:
+        groups = [file[name] for name in names]
+        scores = sum(group[f"{dataset}_scores"][:].astype(float) for group in groups) / len(groups)
+        labels, people = (groups[0][f"{dataset}_{what}"][:] for what in ("labels", "speakers"))
+    return scores.tolist(), labels.tolist(), people.tolist()
+
+
+def names_of(trainings):
+    return tuple(training.frozen_name for training in trainings)
+
+
+def mean_over(people, right):
+    """Return the mean over people of the share that is right, and the lowest share."""
+    of_person = {}
+    for person, is_right in zip(people, right, strict=True):
+        of_person.setdefault(person, []).append(is_right)
+    shares = [mean(values) for values in of_person.values()]
+    return mean(shares), min(shares)
+
+
+def scored(candidate, n_networks):
+    """Return accuracy and share of rejected sounds, by which the plan selects."""
+    names = names_of(candidates()[candidate].for_validation(range(n_networks)))
+    found = []
+    for dataset in ("commands", "others"):
+        scores, labels, people = stored(names, dataset)
+        right = [row.index(max(row)) == label for row, label in zip(scores, labels, strict=True)]
+        found.append(mean_over(people, right)[0])
+    return found
+
+
+def test_each_candidate_has_the_score_of_its_answers():
+    singles = [row["candidate"] for row in SELECTION if row["networks"] == "1"]
+    assert singles == [*candidates()]
+    for row in SELECTION:
+        accuracy, rejected = scored(row["candidate"], int(row["networks"]))
+        assert float(row["accuracy"]) == close(accuracy)
+        assert float(row["rejected"]) == close(rejected)
+        assert float(row["score"]) == close(accuracy + rejected - 1)
+
+
+def test_the_networks_with_the_highest_scores_are_selected():
+    averages = [row for row in SELECTION if row["networks"] != "1"]
+    large = [row for row in SELECTION if row["group"] != "small" and row["networks"] == "1"]
+    (average,) = averages
+    assert average["candidate"] == max(large, key=lambda row: float(row["score"]))["candidate"]
+    competing = {
+        "small": [row for row in SELECTION if row["group"] == "small"],
+        "everybody": [row for row in large if row["group"] == "medium"] + averages,
+    }
+    for name, rows in competing.items():
+        best = max(rows, key=lambda row: float(row["score"]))
+        selected = {row["candidate"] for row in JUDGED if row["network"] == name}
+        assert selected == {best["candidate"]}
+        n_networks = max(int(row["networks"]) for row in JUDGED if row["network"] == name)
+        assert n_networks == int(best["networks"])
+
+
+def answer(scores):
+    """Return the English digit with the highest score, and its confidence if it may be accepted."""
+    others = [*scores[:10], scores[-1]]
+    digit = max(range(10), key=lambda k: scores[k])
+    share = 1 / sum(math.exp(score - scores[digit]) for score in others)
+    return digit, share if scores[digit] == max(scores) else None
+
+
+def lowest_level(confidences, is_enough):
+    """Return the lowest confidence from which on the accepted answers are good enough."""
+    for level in sorted({each for each in confidences if each is not None}):
+        if is_enough([each is not None and each >= level for each in confidences]):
+            return level
+    return math.inf
+
+
+@functools.cache
+def threshold_of(candidate, n_networks):
+    names = names_of(candidates()[candidate].for_validation(range(n_networks)))
+    scores, labels, _ = stored(names, "commands")
+    found = [answer(row) for row in scores]
+    right = [digit == label for (digit, _), label in zip(found, labels, strict=True)]
+
+    def mostly_right(accepted):
+        of_accepted = [is_right for is_right, has in zip(right, accepted, strict=True) if has]
+        return sum(of_accepted) >= plan()["right_of_accepted"] * len(of_accepted)
+
+    of_people = lowest_level([confidence for _, confidence in found], mostly_right)
+    scores, _, kinds = stored(names, "others")
+    of_sounds = lowest_level(
+        [answer(row)[1] for row in scores],
+        lambda accepted: mean_over(kinds, accepted)[0] <= plan()["accepted_sounds"],
+    )
+    return max(of_people, of_sounds)
+
+
+@pytest.mark.parametrize("row", JUDGED, ids=lambda row: f"{row['network']}_{row['tested_on']}")
+def test_what_is_judged_follows_from_the_scores(row):
+    candidate = candidates()[row["candidate"]]
+    seeds = range(int(row["networks"]))
+    tests = [candidate.for_test(seeds)]
+    if row["tested_on"] == "hd_cut":
+        tests = [candidate.for_speaker(speaker, seeds) for speaker in range(12)]
+    threshold = float(row["threshold"])
+    right, people, accepted = [], [], []
+    for trainings in tests:
+        scores, labels, speakers = stored(names_of(trainings), row["tested_on"])
+        for row_of_scores, label in zip(scores, labels, strict=True):
+            digit, confidence = answer(row_of_scores)
+            right.append(digit == label)
+            accepted.append(confidence is not None and confidence >= threshold)
+        people += speakers
+    accuracy, worst = mean_over(people, right)
+    assert (len(set(people)), len(people)) == (int(row["people"]), int(row["utterances"]))
+    assert (float(row["accuracy"]), float(row["worst"])) == (close(accuracy), close(worst))
+    assert float(row["accepted"]) == pytest.approx(mean(accepted), abs=2e-3)
+    of_accepted = [is_right for is_right, has in zip(right, accepted, strict=True) if has]
+    assert float(row["right_of_accepted"]) == pytest.approx(mean(of_accepted), abs=2e-3)
+
+
+@pytest.mark.parametrize("path", sorted((RESULTS / "networks").glob("*.npz")), ids=lambda p: p.stem)
+def test_a_networks_threshold_is_that_of_the_plan(path):
+    with np.load(path) as file:
+        about = json.loads(str(file["about"]))
+    rows = [row for row in JUDGED if row["network"] == path.stem]
+    if not rows:
+        assert "confidence_threshold" not in about
+        return
+    n_networks = max(int(row["networks"]) for row in rows)
+    threshold = threshold_of(rows[0]["candidate"], n_networks)
+    assert about["confidence_threshold"] == close(threshold)
+    assert float(rows[0]["threshold"]) == close(threshold)
+
+
+def test_the_page_has_what_was_reached():
+    page = (ROOT / "evidence" / "everybody" / "README.md").read_text(encoding="utf-8")
+    judged = {row["network"]: row for row in JUDGED if row["tested_on"] == "commands"}
+
+    def percent(row, name):
+        return f"{100 * float(row[name]):.1f}"
+
+    for name, row in judged.items():
+        reached = f"{percent(row, 'accuracy')} ± {percent(row, 'ci95')} %"
+        assert re.search(
+            rf"^\| 180 test people, \*{name}\* .* \| {re.escape(reached)} \|$", page, re.M
+        )
+    row = judged["everybody"]
+    for what, column in (("test utterances that", "accepted"), ("right of", "right_of_accepted")):
+        assert re.search(rf"^\| {what} .* \| {percent(row, column)} % \|$", page, re.M)
+    rows = [row for row in rows_of("non_digits") if row["network"] == "everybody"]
+    many = [row for row in rows if int(row["accepted"]) > 0.05 * int(row["recordings"])]
+    assert f"| more than 5 % of {len(many)} of {len(rows)} |" in page
+    (average,) = [row for row in SELECTION if row["networks"] == "3"]
+    (own,) = [row for row in SELECTION if row["candidate"] == judged["everybody"]["candidate"]]
+    assert f"*{own['candidate']}* ({percent(own, 'accuracy')} % of validation people)" in page
+    assert f"average of three networks ({percent(average, 'accuracy')} %)" in page
