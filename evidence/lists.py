@@ -8,12 +8,10 @@ import argparse
 import math
 import re
 from collections.abc import Iterable, Sequence
-from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
-from evidence.non_digits import SOUNDS, VOICES, WORDS
 from evidence.people.plan import plan as people_plan
 from shd_corpus.files import atomic
 from shd_helpers.command import run
@@ -281,45 +279,15 @@ def official_spikes() -> str:
 
 def accepted_answers() -> str:
     """List how many utterances two networks answer, and how many of these rightly."""
-    judged = pd.read_csv(results_dir() / "everybody_judged.csv")
-    sizes = judged.groupby("network").networks.max()
     rows = []
-    for row in judged.itertuples():
+    for row in pd.read_csv(results_dir() / "everybody_judged.csv").itertuples():
         people = f"{row.people} people of `commands`"
         if row.tested_on != "commands":
             people = f"{row.people} speakers of `hd`, each held out"
-        network = (
-            f"*{row.network}*" if row.networks == sizes[row.network] else "one of its networks"
-        )
         shares = [f"{100 * share:.1f}" for share in (row.accepted, row.right_of_accepted)]
-        rows.append([network, people, with_interval(100 * row.accuracy, 100 * row.ci95), *shares])
+        accuracy = with_interval(100 * row.accuracy, 100 * row.ci95)
+        rows.append([f"*{row.network}*", people, accuracy, *shares])
     return table("network,people,accuracy,accepted,of these right".split(","), rows)
-
-
-def accepted_sounds() -> str:
-    """List of which sounds each network accepts more than two recordings."""
-    sounds = pd.read_csv(results_dir() / "non_digits.csv", keep_default_na=False)
-    columns = [*product(dict.fromkeys(sounds.network), dict.fromkeys(sounds.surroundings))]
-    by_sound = sounds.set_index(["network", "surroundings", "sound"]).sort_index()
-    rows = []
-    rare = []
-    for name in SOUNDS:
-        found = [by_sound.loc[(*column, name)] for column in columns]
-        if max(row.accepted for row in found) <= 2:
-            rare.append(name)
-        else:
-            rows.append([name, *map(accepted_of, found)])
-    words = [by_sound.loc[column].loc[[*WORDS]].accepted.sum() for column in columns]
-    rows.append([f"twenty English words (of {20 * len(VOICES)})", *map(str, words)])
-    names = {"none": "fills", "silence": "silence"}
-    heading = ["sound", *(f"{network}, {names[around]}" for network, around in columns)]
-    others = f"No network accepts more than two recordings of the others: {', '.join(rare)}."
-    return f"{table(heading, rows)}\n\n{others}"
-
-
-def accepted_of(row: pd.Series) -> str:
-    """Return how many recordings of a sound are accepted, and as which digit most often."""
-    return f"{row.accepted} ({row.answer})" if row.accepted else "0"
 
 
 # --- Sweeps and test evaluations -------------------------------------------------------------

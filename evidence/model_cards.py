@@ -12,22 +12,10 @@ import pandas as pd
 from evidence.everybody.plan import plan
 from evidence.everybody.selection import EVERYBODY, SMALL
 from evidence.lists import table
-from evidence.non_digits import FILLED, SURROUNDED, TABLE, VOICES, WORDS
 from shd_corpus.files import atomic
 from shd_helpers.command import run
 from shd_helpers.paths import networks_dir, results_dir
 from shd_helpers.study.tables import read_table
-
-# The sounds that the cards list. The table has more.
-LISTED_SOUNDS = (
-    *("white noise of 0.5 s", "white noise of 1 s", "pink noise of 0.5 s", "pink noise of 1 s"),
-    *("mains hum", "clicks", "silence of 1 s"),
-)
-# Those that the cards begin with, in words
-SAID_SOUNDS = {
-    "white noise of 1 s": "white noises that fill a recording of one second at 48 kHz",
-    "clicks": "series of clicks",
-}
 
 
 class Card(NamedTuple):
@@ -101,7 +89,7 @@ print(Listener("everybody", language="english").hear("digit.wav"))
 
 The input has an event where a block of channels and steps has at least `pool_threshold` spikes. \
 Input events and [accumulates](../../docs/glossary.md#accumulate) are means for one utterance of \
-the test. The accumulates of averaged networks are added.
+the test.
 
 ## All networks
 
@@ -147,18 +135,15 @@ def judged(name: str) -> pd.DataFrame:
 
 
 def judged_accuracies(name: str) -> str:
-    """Return the table of how a network answers people who didn't train it."""
+    """Return the table of how a network answers unseen people."""
     rows = []
     for dataset, row in judged(name).iterrows():
         people = f"{row.people} people of `commands`, their own microphones"
         if dataset != "commands":
-            people = f"{row.people} speakers of `hd`, each held out in turn"
-            if row.networks < judged(name).networks.max():
-                people += f" ({row.networks} network)"
+            people = f"{row.people} speakers of `hd`, each held out (lowest: {percent(row.worst)})"
         accuracy = f"{100 * row.accuracy:.1f} ± {100 * row.ci95:.1f} %"
-        shares = row[["worst", "accepted", "right_of_accepted"]]
-        rows.append((people, accuracy, *map(percent, shares)))
-    return table(("people", "accuracy", "worst of them", "accepted", "of these right"), rows)
+        rows.append((people, accuracy, *map(percent, row[["accepted", "right_of_accepted"]])))
+    return table(("people", "accuracy", "accepted", "of these right"), rows)
 
 
 def split_accuracies(model: str) -> str:
@@ -183,17 +168,11 @@ def numbers(card: Card) -> list[str]:
     model = card.name.split("_")[0]
     if card.is_for_use:
         return [
-            "English digits of people who didn't train the network. *Accuracy* is a mean over "
+            "English digits of unseen people. *Accuracy* is a mean over "
             "people, if the network answers everything. *Accepted* and *of these right* are shares "
             "of utterances:",
             "",
             judged_accuracies(model),
-            "",
-            "How many sounds without a digit it accepts (and as which digit most often), if "
-            "`Listener` may answer English digits "
-            "([all sounds](../../docs/abstain.md#what-it-accepts)):",
-            "",
-            accepted_sounds(model),
         ]
     return ["Accuracy on English digits of the official test file:", "", split_accuracies(model)]
 
@@ -210,42 +189,12 @@ def costs_of(card: Card) -> pd.Series:
 
 
 def sounds_sentence(name: str) -> str:
-    """Say how often a network accepts the sounds of `SAID_SOUNDS` that fill the recording."""
-    rows = _of_sounds(name, FILLED)
-    parts = []
-    for sound, text in SAID_SOUNDS.items():
-        row = rows.loc[sound]
-        mostly = f", mostly as *{row.answer}*" if row.answer else ""
-        parts.append(f"{row.accepted} of {row.recordings} {text}{mostly}")
-    return f"It accepts {', and '.join(parts)}."
-
-
-def accepted_sounds(name: str) -> str:
-    """Return the table of sounds without a digit that a network accepts."""
-    groups = {sound: [sound] for sound in LISTED_SOUNDS}
-    groups[f"{len(WORDS)} English words, each by {len(VOICES)} synthetic voices"] = [*WORDS]
-    rows = []
-    for label, sounds in groups.items():
-        filled, surrounded = (
-            _accepted(_of_sounds(name, surroundings).loc[sounds])
-            for surroundings in (FILLED, SURROUNDED)
-        )
-        rows.append((label, filled, surrounded))
-    return table(("sound", "fills the recording", "silence around it"), rows)
-
-
-def _of_sounds(name: str, surroundings: str) -> pd.DataFrame:
-    """Return a network's rows of the table of sounds, by sound."""
-    sounds = pd.read_csv(results_dir() / TABLE, keep_default_na=False)
-    is_own = (sounds.network == name) & (sounds.surroundings == surroundings)
-    return sounds[is_own].set_index("sound")
-
-
-def _accepted(rows: pd.DataFrame) -> str:
-    """Return how many recordings are accepted and, of a single sound, the answer."""
-    counts = f"{rows.accepted.sum()} of {rows.recordings.sum()}"
-    answer = rows.answer.iloc[0]
-    return f"{counts} ({answer})" if len(rows) == 1 and answer else counts
+    """Say how many recordings without a digit a network accepts."""
+    found = pd.read_csv(results_dir() / "non_digits.csv").query("network == @name")
+    return (
+        f"It accepts {found.accepted.sum():,} of {found.recordings.sum():,} recordings of "
+        "[sounds and words](../../docs/abstain.md#what-it-accepts) that are no digit."
+    )
 
 
 def render() -> str:

@@ -13,9 +13,9 @@ from shd_corpus.checks import quoted
 from shd_corpus.files import atomic
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import networks_dir, runs_dir
-from shd_helpers.study import ensemble_of, load_network, read_run
+from shd_helpers.study import read_run
 from shd_helpers.study.run_folder import Run, RunError
-from shd_helpers.study.trained_network import MEMBERS, SHA256, check_own, content_hash
+from shd_helpers.study.trained_network import SHA256, check_own, content_hash
 
 _ABOUT = (
     "parameters",
@@ -47,21 +47,6 @@ def run_folders(patterns: Iterable[str]) -> list[Path]:
 def save_pretrained(run: Run, path: Path) -> None:
     """Save a run's trained network in one compressed file, which `load_pretrained` reads."""
     write_pretrained(path, _about_run(run), _arrays_of(run))
-
-
-def save_ensemble(runs: Sequence[Run], path: Path, *, trust: bool = False) -> None:
-    """Save the trained networks of several runs in one file, as an ensemble.
-
-    `load_pretrained` returns a network that averages the class scores of all of them. The networks
-    may be of different kinds.
-    """
-    abouts = [_about_run(run) for run in runs]
-    ensemble = ensemble_of([load_network(run, trust=trust) for run in runs], path)
-    arrays = {}
-    for number, run in enumerate(runs):
-        for name, values in _arrays_of(run).items():
-            arrays[f"{MEMBERS}.{number}.{name}"] = values
-    write_pretrained(path, ensemble.about | {MEMBERS: abouts}, arrays)
 
 
 def _about_run(run: Run) -> dict[str, Any]:
@@ -99,20 +84,9 @@ def main() -> None:
         nargs="+",
         help="patterns of run folders below runs/, such as 'sweeps/networks_hd/model=study,*'",
     )
-    parser.add_argument(
-        "--ensemble",
-        action="store_true",
-        help="save all runs in one file, as an ensemble, which averages their class scores; the "
-        "runs may be of different networks",
-    )
     arguments = parser.parse_args()
     try:
         runs = [read_run(folder) for folder in run_folders(arguments.runs)]
-        if arguments.ensemble:
-            path = networks_dir() / f"{arguments.name}.npz"
-            save_ensemble(runs, path)
-            print(path)
-            return
         seeds = [run.info["seed"] for run in runs]
         if not runs or len(set(seeds)) < len(seeds):
             parser.error(
@@ -138,8 +112,7 @@ def _paths(name: str, runs: Sequence[Run]) -> list[Path]:
         folders = ", ".join(str(run.folder) for run in runs)
         raise RunError(
             f"{folders}: more than one of these runs trains on all speakers (protocol "
-            f"'everybody'), and only one network can be {name}.npz. Name one run, or save them as "
-            "one network with --ensemble."
+            f"'everybody'), and only one network can be {name}.npz. Name one run."
         )
     return paths
 

@@ -56,10 +56,10 @@ def test_the_cards_have_the_rows_of_what_was_judged():
         card = card[: card.index("\n## ", 1)]
         percent = {
             name: f"{100 * float(row[name]):.1f}"
-            for name in ("accuracy", "ci95", "worst", "accepted", "right_of_accepted")
+            for name in ("accuracy", "ci95", "accepted", "right_of_accepted")
         }
         cells = (
             f"{percent['accuracy']} ± {percent['ci95']} %",
-            *(f"{percent[name]} %" for name in ("worst", "accepted", "right_of_accepted")),
+            *(f"{percent[name]} %" for name in ("accepted", "right_of_accepted")),
         )
         assert f" | {' | '.join(cells)} |\n" in card

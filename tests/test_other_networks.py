@@ -9,7 +9,7 @@ import pytest
 import snntorch as snn
 import torch
 
-from evidence.networks import save_ensemble, save_pretrained, write_pretrained
+from evidence.networks import save_pretrained, write_pretrained
 from shd_circuit.export import add_arguments, export_from
 from shd_circuit.quantize import integer_network
 from shd_corpus.files import sha256
@@ -274,8 +274,6 @@ def test_no_file_that_a_network_names_runs_unless_it_is_trusted(
     ):
         with pytest.raises(RunError, match=refused):
             load()
-    with pytest.raises(RunError, match="isn't the study's own" if is_other else r"evil\.py:f"):
-        save_ensemble([run], tmp_path / "ensemble.npz")
     with contextlib.suppress(RunError):
         save_pretrained(run, tmp_path / "saved.npz")
     assert not (tmp_path / "ran").exists()

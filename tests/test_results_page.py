@@ -247,8 +247,7 @@ def test_the_circuit():
     cells = board.value[board.quantity.str.startswith("logic cells")].item()
     size = memory(read_circuit(RESULTS / "circuit")).bytes.sum() / 1000
     for part in (
-        f"accuracy by {-loss:+.1f} ± {half:.1f} percentage points for 180 people who didn't train "
-        "it** "
+        f"accuracy by {-loss:+.1f} ± {half:.1f} percentage points for 180 unseen people** "
         f"({verdict}).",
         f"The circuit classifies {reached} of their digits.",
         f"It needs {size:.1f} kB for its integers.",
@@ -261,4 +260,4 @@ def test_the_network_for_everybody():
     judged = pd.read_csv(RESULTS / "everybody_judged.csv")
     row = judged.query("network == 'everybody' and tested_on == 'commands'").iloc[0]
     reached = f"{100 * row.accuracy:.1f} ± {100 * row.ci95:.1f} %"
-    assert f"It classifies {reached} of the digits of {row.people} people who" in PAGE
+    assert f"It classifies {reached} of the digits of {row.people} unseen people." in PAGE

@@ -28,7 +28,6 @@ from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.data import fingerprint, obtain
 from shd_helpers.paths import data_dir, networks_dir, results_dir
-from shd_helpers.study import ensemble_of
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.trained_network import OTHER, OTHER_DATA, TrainedNetwork, build_trained
 from shd_judge import interval
@@ -167,11 +166,9 @@ def ship() -> None:
     """Write the selected networks with their thresholds to ``results/networks``."""
     for name, each in selected().items():
         path = networks_dir() / f"{name}.npz"
-        members = [
-            _trained(training) for training in candidates()[each.candidate].for_test(each.seeds)
-        ]
-        whole = ensemble_of(members, path) if len(members) > 1 else members[0]
-        about = whole.about | {"confidence_threshold": threshold_of(each)}
-        state = whole.network.state_dict()
+        (training,) = candidates()[each.candidate].for_test(each.seeds)
+        trained = _trained(training)
+        about = trained.about | {"confidence_threshold": threshold_of(each)}
+        state = trained.network.state_dict()
         write_pretrained(path, about, {key: values.numpy() for key, values in state.items()})
         print(path)

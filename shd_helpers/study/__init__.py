@@ -32,7 +32,6 @@ _MODULES = {
     "tables": ("collect_predictions", "plan_of", "read_table", "results_dir", "speaker_accuracies"),
     "trained_network": (
         "TrainedNetwork",
-        "ensemble_of",
         "input_of",
         "load_network",
         "load_pretrained",

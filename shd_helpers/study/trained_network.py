@@ -4,10 +4,6 @@
 takes it from one ``.npz`` file with only what is needed to use the network: its weights by name,
 and the entry `about`. That is a text in JSON with the run's parameters, the hashes of its data, its
 scores, and the hash of all this. ``python -m evidence.networks`` saves such files.
-
-The networks of several runs can be saved in one file, as an ensemble. Then `about` has a list
-`members` with what is known about each run, and the names of the weights begin with ``members.0.``,
-``members.1.`` and so on.
 """
 
 import hashlib
@@ -36,10 +32,8 @@ from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import REMEDY, Run, RunError, class_names_of, recipe_of
 from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
 
-MEMBERS = "members"  # in `about` of an ensemble of several runs: what is known about each of them
 OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
 OTHER_DATA = "also"  # in `about["data"]`: the names of data sets that train but don't test
-SHARED = ("data", "seen_speakers", "class_names", "n_channels")  # by all members of an ensemble
 RESTORE = "Restore it: git checkout HEAD -- results."
 if not IN_CHECKOUT:
     RESTORE = "If it came with the package, install that again."
@@ -60,24 +54,8 @@ class TrainedNetwork(NamedTuple):
         return self.file.parent.name if self.file.name == "run.json" else self.file.stem
 
     @property
-    def members(self) -> tuple["TrainedNetwork", ...]:
-        """Return the networks of an ensemble of several runs; of a single run, the network."""
-        if MEMBERS not in self.about:
-            return (self,)
-        assert isinstance(self.network, Ensemble)
-        return tuple(
-            TrainedNetwork(network, self.grid, self.class_names, about, self.file)
-            for network, about in zip(self.network.members, self.about[MEMBERS], strict=True)
-        )
-
-    @property
     def recipe(self) -> Recipe:
-        """Return the run's settings; RunError for an ensemble of several runs."""
-        if MEMBERS in self.about:
-            raise RunError(
-                f"{self.file}: it is an ensemble of {len(self.about[MEMBERS])} networks with "
-                "settings of their own. Use one of its `members`."
-            )
+        """Return the run's settings."""
         return recipe_of(self.about)
 
     def classes_of(self, language: str) -> list[int]:
@@ -146,10 +124,6 @@ class TrainedNetwork(NamedTuple):
             If the network has no classes of the language, or isn't one of the study's kinds.
         """
         classes = self.classes_of(language) + self.other_class
-        if MEMBERS in self.about:
-            members = [member.speaking(language) for member in self.members]
-            ensemble = ensemble_of(members, self.file)
-            return ensemble._replace(about=self.about)
         output_modules = _output_modules(self.network)
         if not output_modules:
             raise ValueError(
@@ -181,47 +155,8 @@ def _output_modules(network: nn.Module) -> tuple[str, ...]:
     return ()
 
 
-def ensemble_of(members: Sequence[TrainedNetwork], file: Path) -> TrainedNetwork:
-    """Return an ensemble of trained networks, which averages their class scores.
-
-    The networks may be of different kinds, and their runs may have different settings. Their input,
-    classes, data and training speakers must be the same.
-    """
-    if not members:
-        raise RunError(f"{file}: an ensemble needs at least one network.")
-    first = members[0]
-    for number, member in enumerate(members, start=1):
-        if MEMBERS in member.about:
-            raise RunError(
-                f"{file}: network {number} is an ensemble of several runs. Give its `members`."
-            )
-        if different := _different_from(first, member):
-            raise RunError(
-                f"{file}: network {number} ({member.name}) has another {different} than the first "
-                f"one ({first.name}). Take networks that were trained alike."
-            )
-    about = {name: first.about[name] for name in SHARED if name in first.about}
-    about[MEMBERS] = [member.about for member in members]
-    ensemble = Ensemble([member.network for member in members])
-    return TrainedNetwork(ensemble, first.grid, first.class_names, about, file)
-
-
-def _different_from(first: TrainedNetwork, other: TrainedNetwork) -> str:
-    """Return what two networks don't share and an ensemble needs; empty if there is nothing."""
-    if other.grid != first.grid:
-        return "input"
-    if other.class_names != first.class_names:
-        return "order or number of classes"
-    data = [_content_of(trained.about["data"]) for trained in (first, other)]
-    if data[0] != data[1]:
-        return "data set"
-    if other.about["seen_speakers"] != first.about["seen_speakers"]:
-        return "set of training speakers"
-    return ""
-
-
 def _content_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the hashes of a run's original files: only some members train on augmented copies."""
+    """Return the hashes of a run's original files, without those of augmented copies."""
     return {name: data[name] for name in ("train_sha256", "test_sha256") if name in data}
 
 
@@ -234,8 +169,6 @@ def build_trained(
     trust: bool = False,
 ) -> TrainedNetwork:
     """Build the network of a run's parameters and load its weights."""
-    if MEMBERS in about:
-        return _build_ensemble(about, state, file, trust)
     named = references(about["parameters"])
     if named and not trust:
         name, text = next(iter(named.items()))
@@ -257,22 +190,6 @@ def build_trained(
         ) from error
     _load_weights(network, state, file)
     return TrainedNetwork(network, recipe.input, tuple(class_names), about, file)
-
-
-def _build_ensemble(
-    about: dict, state: Mapping[str, torch.Tensor], file: Path, trust: bool
-) -> TrainedNetwork:
-    """Return the ensemble of several runs; see `build_trained`."""
-    unused = dict(state)
-    members = []
-    for number, about_member in enumerate(about[MEMBERS]):
-        prefix = f"{MEMBERS}.{number}."
-        names = [name for name in unused if name.startswith(prefix)]
-        member_state = {name.removeprefix(prefix): unused.pop(name) for name in names}
-        members.append(build_trained(about_member, member_state, file, trust=trust))
-    if unused:
-        raise RunError(f"{file}: it has weights of no network: {', '.join(unused)}. {RESTORE}")
-    return ensemble_of(members, file)._replace(about=about)
 
 
 def check_own(about: Mapping[str, Any], file: Path) -> None:

@@ -191,8 +191,8 @@ def fit(
     ----------
     model : Module
         The network, or an ensemble. It is trained on its own device, such as after
-        ``model.to("cuda")``. We had no GPU, and tried with a device that only knows shapes that the
-        input goes there.
+        ``model.to("cuda")``. We had no GPU. A test with torch's device "meta" checks that the input
+        goes there.
     training : Events
         Utterances to learn from.
     validation : Events or None

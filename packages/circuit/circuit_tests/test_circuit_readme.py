@@ -144,7 +144,7 @@ def phrases(measured):
     return {
         "cycles": f"two counted utterances take {two / 1e3:.0f} k cycles in `circuit`. The mean "
         f"of all twenty is {mean / 1e3:.0f} k",
-        "accuracy": f"`commands`: {unseen_accuracy()} % (180 people who didn't train it) |",
+        "accuracy": f"`commands`: {unseen_accuracy()} % (180 unseen people) |",
         "size": f"| UP5K: {logic_cells:,g} logic cells, 30 block and 3 single-port RAMs |",
         "answer": f"| {answer_us:.0f} µs after its end, at 12 MHz (core alone) |",
         "official split": f"encoded anew: {official:.1f} % (five seeds)",
@@ -152,7 +152,7 @@ def phrases(measured):
 
 
 def unseen_accuracy():
-    """Return the mean accuracy and its interval for people who didn't train the circuit."""
+    """Return the mean accuracy and its interval for unseen people."""
     people = 100 * pd.read_csv(RESULTS / "circuit_people.csv")[["accuracy"]].to_numpy()
     return "{:.1f} ± {:.1f}".format(*interval(people))
 
@@ -247,7 +247,7 @@ def test_the_folder_leads_with_unseen_speakers():
     committed = (RESULTS / "circuit" / "README.md").read_text()
     unseen = re.search(r"reaches an accuracy of (.*? speakers\))", committed)[1]
     assert unseen.startswith(f"{unseen_accuracy()} %")
-    assert f"| {unseen_accuracy()} % for 180 people who didn't train it |" in DOCUMENT
+    assert f"| {unseen_accuracy()} % for 180 unseen people |" in DOCUMENT
     assert committed.index(unseen) < committed.index("This folder has")
     section = committed[committed.index("## How accurate") : committed.index("## Check it")]
     assert section.index(f"unseen speakers | | {unseen}") < section.index("exported | ")

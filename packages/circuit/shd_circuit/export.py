@@ -196,6 +196,8 @@ def _comparison(
         f". The network and its circuit give the same answer to {share_alike:.1%} of these "
         "utterances."
     )
+    if trained.other_class:
+        text += " An answer *other* counts as wrong."
     if is_quantization_aware:
         text += (
             " Both networks have low-precision weights, so this table doesn't show what low "

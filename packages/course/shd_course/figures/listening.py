@@ -184,10 +184,10 @@ def say_a_digit(own: TrainedNetwork) -> Figure | None:
 
 
 def _chances() -> str:
-    """Say how accurate the pretrained network is for people who didn't train it."""
+    """Say how accurate the pretrained network is for unseen people."""
     judged = pd.read_csv(COMMITTED / "everybody_judged.csv")
     of_people = judged.query("network == @NETWORK and tested_on == 'commands'").iloc[0]
     return (
         f"The network {NETWORK} classifies {100 * of_people.accuracy:.0f} % of the digits of "
-        f"{of_people.people} people who didn't train it, at their own microphones."
+        f"{of_people.people} unseen people, who spoke into their own microphones."
     )
