@@ -22,7 +22,7 @@ from evidence.everybody.selection import (
 )
 from evidence.everybody.train import STUDY, sounds_file
 from evidence.networks import write_pretrained
-from evidence.trainings import HD_SPEAKERS, VALIDATION_SPEAKERS, Training, load, stored_of
+from evidence.trainings import HD_SPEAKERS, VALIDATION_SPEAKERS, Training, load
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import N_CHANNELS
@@ -33,6 +33,12 @@ from shd_helpers.study.trained_network import OTHER, OTHER_DATA, TrainedNetwork,
 from shd_judge import interval
 
 Table = list[dict[str, Any]]
+# columns of everybody_judged.csv, and what is stored of a network
+COSTS = {
+    "parameters": "parameters",
+    "input_events": "input_events",
+    "accumulates": "effective_acs",
+}
 
 
 def selection_table() -> pd.DataFrame:
@@ -75,18 +81,6 @@ def judged_row(
     }
 
 
-def costs_row(networks: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
-    """Return what networks that are averaged need for an utterance, if the test people said it.
-
-    They share the input, and their parameters and accumulates are added.
-    """
-    parameters, accumulates = (
-        float(sum(stored[name] for stored in networks)) for name in ("parameters", "effective_acs")
-    )
-    events = float(networks[0]["input_events"])
-    return {"parameters": parameters, "input_events": events, "accumulates": accumulates}
-
-
 def judged_table() -> pd.DataFrame:
     """Return a row for each selected network and each kind of people who have judged it.
 
@@ -111,8 +105,7 @@ def judged_table() -> pd.DataFrame:
                 }
                 row |= {"tested_on": dataset, **judged_row(complete, dataset, threshold)}
                 if dataset == "commands":
-                    networks = [stored_of(STUDY, training) for training in trainings[0]]
-                    row |= costs_row([stored for stored in networks if stored is not None])
+                    row |= {name: float(complete[0][stored]) for name, stored in COSTS.items()}
                 rows.append(row)
     return pd.DataFrame(rows)
 
