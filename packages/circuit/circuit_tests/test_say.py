@@ -30,7 +30,7 @@ pytestmark = [*test_browser.pytestmark, pytest.mark.skipif(not HAS_ZIG, reason="
 DIGITS = LANGUAGES["english"]
 # far from the threshold, so that noise or another beginning doesn't change what the page says:
 # the first three are accepted, and the last is rejected
-SAID = [("five", "en-us+m3"), ("five", "en-us+f2"), ("eight", "en-us+f2"), ("six", "en-us+f2")]
+SAID = [("three", "en-us+m2"), ("five", "en-us+m1"), ("eight", "en-us+f4"), ("nine", "en-us+m2")]
 
 
 @pytest.fixture(scope="module")
@@ -128,24 +128,28 @@ def files(chromium, site, tmp_path_factory):
         server.shutdown()
 
 
+def check_as_in_python(files, wave):
+    """Both hear nearly the same spikes, and from the same spikes they compute the same scores."""
+    spikes = np.array(files.view.evaluate("utterance.spikes"))
+    assert len(np.setxor1d(spikes, of_python(wave)[0])) < 0.02 * len(spikes)
+    run = read_circuit(ROOT / FOLDER).run(spikes // 700 // 24, spikes % 700)
+    assert files.view.evaluate("utterance.counts") == run.scores.tolist()
+    assert files.view.evaluate("utterance.scores.at(-1)") == run.scores.tolist()
+    assert files.view.evaluate("utterance.best") == run.answer
+
+
 @pytest.mark.parametrize(("digit", "voice"), SAID)
-def test_spikes_and_scores_are_those_of_python(files, digit, voice):
-    spikes, run = of_python(said(digit, voice))
-    files.hear(said(digit, voice), verdict(run))
-    assert len(np.setxor1d(files.view.evaluate("utterance.spikes"), spikes)) < 0.02 * len(spikes)
-    apart = np.abs(np.array(files.view.evaluate("utterance.counts")) - run.scores).max()
-    assert apart < 0.02 * np.abs(run.scores).max()
-    assert files.view.evaluate("utterance.counts") == files.view.evaluate("utterance.scores.at(-1)")
+def test_spikes_scores_and_verdict_are_those_of_python(files, digit, voice):
+    wave = said(digit, voice)
+    files.hear(wave, verdict(of_python(wave)[1]))
+    check_as_in_python(files, wave)
 
 
-def test_of_a_hundred_utterances_ninety_nine_are_answered_as_in_python(files):
-    waves = recordings(100)
-    alike = 0
-    for wave in waves:
+def test_a_hundred_utterances_are_answered_as_in_python(files):
+    for wave in recordings(100):
         heard = with_noise(np.zeros(RATE // 2), wave, np.zeros(RATE))
         files.hear(heard, "The network a")
-        alike += files.view.evaluate("utterance.best") == of_python(heard)[1].answer
-    assert len(waves) - alike <= 1  # of at most a hundred
+        check_as_in_python(files, heard)
 
 
 def test_the_recorded_digit_is_recognized_without_a_microphone(files):
@@ -175,7 +179,7 @@ def test_the_recorded_digit_is_recognized_without_a_microphone(files):
     [
         pytest.param(recording("buzz"), "is that of other sounds", id="buzz"),
         pytest.param(recording("vowel of boot"), "is that of other sounds", id="vowel"),
-        pytest.param(said("six", "en-us+f2"), "is below it", id="unclear digit"),
+        pytest.param(said("nine", "en-us+m2"), "is below it", id="unclear digit"),
     ],
 )
 def test_it_abstains_on_other_sounds_and_unclear_digits(files, wave, why):
