@@ -25,14 +25,12 @@ def small_events():
 def answers_of(tmp_path, monkeypatch):
     """Return a function that trains fold 1 for some numbers of epochs, one after the other."""
 
-    def train(name, *epochs):
+    def train(name, *stops):
         monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / name))
-        for n_epochs in epochs:
-            monkeypatch.setitem(se_adlif.PLAN, "epochs", n_epochs)
-            se_adlif.path_of(1, "answers").with_suffix(".csv").unlink(missing_ok=True)
-            se_adlif.train(1, small_events())
-        weights = se_adlif.torch.load(se_adlif.path_of(1, "state"))["network"]
-        return pd.read_csv(se_adlif.path_of(1, "answers").with_suffix(".csv")), weights
+        for epochs in stops:
+            se_adlif.train(1, epochs, small_events())
+        weights = se_adlif.torch.load(se_adlif.state_of(1))["network"]
+        return pd.read_csv(se_adlif.answers_of(1, stops[-1])), weights
 
     return train
 
@@ -48,21 +46,32 @@ def test_an_interrupted_fold_goes_on_as_if_nothing_had_happened(answers_of):
 def test_the_row_has_the_mean_over_speakers(tmp_path, monkeypatch):
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
-    before = (ROOT / "results" / "published.csv").read_text(encoding="utf-8")
-    (tmp_path / "published.csv").write_text(before, encoding="utf-8")
+    before = pd.read_csv(ROOT / "results" / "published.csv", dtype=str)
+    before = before[before.network != se_adlif.NAME]
+    before.to_csv(tmp_path / "published.csv", index=False)
+    with pytest.raises(SystemExit, match="Train all folds first"):
+        se_adlif.write_row()
+    first, last = se_adlif.PLAN["epochs"]
     for fold in range(5):
-        path = se_adlif.path_of(fold, "answers").with_suffix(".csv")
+        path = se_adlif.answers_of(fold, first)
         path.parent.mkdir(exist_ok=True)
         speakers = [fold, fold, fold + 5]  # the second speaker of each fold has one utterance
         answers = {"speaker": speakers, "label": 0, "answer": [0, 1, 0]}
         pd.DataFrame(answers).to_csv(path, index=False)
+    # a fold alone changes nothing
+    pd.DataFrame(answers).to_csv(se_adlif.answers_of(0, last), index=False)
     se_adlif.write_row()
-    after = (tmp_path / "published.csv").read_text(encoding="utf-8")
-    assert after.startswith(before)
-    row = pd.read_csv(tmp_path / "published.csv").iloc[-1]
-    assert row.accuracy == 75 and row.parameters == 450_020
+    counts = pd.read_csv(tmp_path / "se_adlif.csv")
+    assert {*counts.epochs} == {first} and len(counts) == 10
+    assert counts.right.tolist() == [1] * 10 and counts.utterances.tolist() == [2, 1] * 5
+    after = pd.read_csv(tmp_path / "published.csv", dtype=str)
+    assert after[:-1].equals(before.reset_index(drop=True))
+    row = after.iloc[-1]
+    assert row.accuracy == "75.0" and row.parameters == "450020"
+    # ten speakers, deviation sqrt(10 * 25**2 / 9), Student's t of nine degrees of freedom
+    assert row.spread == f"{2.262157 * np.sqrt(10 * 25**2 / 9) / np.sqrt(10):.1f}"
     assert row.same_network_as == "adaptive LIF (Baronig et al. 2025)"
-    assert f"{se_adlif.PLAN['epochs']} epochs" in row.note
+    assert f"changed: {first} of 300 epochs" in row.note
 
 
 def test_spikes_are_counted_in_blocks_of_five_channels_and_four_ms():

@@ -195,9 +195,12 @@ def _derivatives(ctx: Any, rows: torch.Tensor) -> np.ndarray:
     """Return the derivatives of a surrogate that the kernels don't know."""
     if ctx.layer.surrogate != kernels.GIVEN:
         return _NOTHING
-    potentials = torch.from_numpy(ctx.states.potentials[1:]).reshape(-1, rows.shape[1])
-    derivatives = derivative_at(ctx.spike_grad, potentials - rows[kernels.THRESHOLDS])
-    return derivatives.reshape(ctx.states.spk.shape).numpy()
+    derivatives = np.empty_like(ctx.states.spk)
+    # step by step, so that what torch computes in between stays in the cache
+    for potentials, out in zip(ctx.states.potentials[1:], derivatives, strict=True):
+        distance = torch.from_numpy(potentials).view(-1, rows.shape[1]) - rows[kernels.THRESHOLDS]
+        out[:] = derivative_at(ctx.spike_grad, distance).flatten().numpy()
+    return derivatives
 
 
 def _layer(
