@@ -10,7 +10,7 @@ import torch
 from evidence import non_digits
 from evidence.everybody import others, selection, tables, train
 from evidence.everybody.plan import STAGES, candidates, plan
-from evidence.everybody.selection import Entry, MissingScoresError
+from evidence.everybody.selection import Entry, MissingScoresError, Thresholds
 from evidence.trainings import HD_SPEAKERS, Study, freeze, is_left, stored_of, train_left
 from shd_corpus.class_names import ENGLISH, LANGUAGES
 from shd_corpus.speech_commands import numbered_people, read_manifest, role_of
@@ -327,7 +327,7 @@ def test_a_shipped_network_answers_as_the_trained_one(short, monkeypatch, tmp_pa
     names = {"small": "small, steps", "everybody": "shared 64 neurons, steps"}
     chosen = {name: Entry(candidate, (0,), 1.0, 1.0) for name, candidate in names.items()}
     monkeypatch.setattr(tables, "selected", lambda: chosen)
-    monkeypatch.setattr(tables, "threshold_of", lambda _: 0.75)
+    monkeypatch.setattr(tables, "thresholds_of", lambda _: Thresholds(0.75, 0.9))
     monkeypatch.setattr(tables, "networks_dir", lambda: tmp_path)
     monkeypatch.setattr(tables, "obtain", lambda _: ())
     monkeypatch.setattr(tables, "content_hash", lambda _: "hash")

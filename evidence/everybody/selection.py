@@ -174,21 +174,39 @@ def threshold_of_sounds(confidences: np.ndarray, kinds: np.ndarray, accepted: fl
     return np.inf
 
 
-def threshold_of(selected_one: Entry) -> float:
-    """Return the confidence threshold of a selected network."""
+class Thresholds(NamedTuple):
+    """The confidence from which on a network's answers are accepted."""
+
+    of_people: float  # so that enough accepted answers of people are right
+    of_sounds: float  # so that few sounds of held-out kinds are accepted
+
+    @property
+    def planned(self) -> float:
+        """Return the threshold of the plan before its amendment."""
+        return max(self)
+
+    @property
+    def amended(self) -> float:
+        """Return the threshold of the shipped network."""
+        return self.of_people
+
+
+def thresholds_of(selected_one: Entry) -> Thresholds:
+    """Return the confidence thresholds of a selected network."""
     stored = scores_of(candidates()[selected_one.candidate].for_validation(selected_one.seeds))
     assert stored is not None
     people = answers(stored["commands_scores"])
     is_right = people.digits == stored["commands_labels"]
     may_be_accepted = people.confidences > 0
-    of_people = confidence_threshold(
-        people.confidences[may_be_accepted],
-        is_right[may_be_accepted],
-        plan()["right_of_accepted"],
+    return Thresholds(
+        confidence_threshold(
+            people.confidences[may_be_accepted],
+            is_right[may_be_accepted],
+            plan()["right_of_accepted"],
+        ),
+        threshold_of_sounds(
+            answers(stored["others_scores"]).confidences,
+            stored["others_speakers"],
+            plan()["accepted_sounds"],
+        ),
     )
-    of_sounds = threshold_of_sounds(
-        answers(stored["others_scores"]).confidences,
-        stored["others_speakers"],
-        plan()["accepted_sounds"],
-    )
-    return max(of_people, of_sounds)

@@ -14,11 +14,12 @@ import torch
 from evidence.everybody.plan import N_SPEAKERS, candidates
 from evidence.everybody.selection import (
     MissingScoresError,
+    Thresholds,
     all_entries,
     answers,
     scores_of,
     selected,
-    threshold_of,
+    thresholds_of,
 )
 from evidence.everybody.train import STUDY, sounds_file
 from evidence.networks import write_pretrained
@@ -58,7 +59,7 @@ def selection_table() -> pd.DataFrame:
 
 
 def judged_row(
-    by_file: Sequence[Mapping[str, np.ndarray]], dataset: str, threshold: float
+    by_file: Sequence[Mapping[str, np.ndarray]], dataset: str, thresholds: Thresholds
 ) -> dict[str, Any]:
     """Return how a network answers some people, whose scores may be in several files."""
     scores = np.concatenate([stored[f"{dataset}_scores"] for stored in by_file])
@@ -66,19 +67,21 @@ def judged_row(
     people = np.concatenate([stored[f"{dataset}_speakers"] for stored in by_file])
     found = answers(scores)
     is_right = found.digits == labels
-    is_accepted = found.confidences >= threshold
     of_people = pd.Series(is_right).groupby(people).mean()
     mean, half = interval(of_people.to_numpy()[:, None])
-    return {
+    row: dict[str, Any] = {
         "people": len(of_people),
         "utterances": len(labels),
         "accuracy": float(mean),
         "ci95": float(half),
         "worst": of_people.min(),
-        "accepted": is_accepted.mean(),
-        "right_of_accepted": is_right[is_accepted].mean(),
-        "threshold": threshold,
     }
+    for prefix, threshold in (("", thresholds.amended), ("planned_", thresholds.planned)):
+        is_accepted = found.confidences >= threshold
+        row[f"{prefix}threshold"] = threshold
+        row[f"{prefix}accepted"] = is_accepted.mean()
+        row[f"{prefix}right_of_accepted"] = is_right[is_accepted].mean()
+    return row
 
 
 def judged_table() -> pd.DataFrame:
@@ -89,7 +92,7 @@ def judged_table() -> pd.DataFrame:
     rows: Table = []
     for name, each in selected().items():
         candidate = candidates()[each.candidate]
-        threshold = threshold_of(each)
+        thresholds = thresholds_of(each)
         tests = [("commands", each.seeds), ("hd_cut", each.seeds), ("hd_cut", each.seeds[:1])]
         for dataset, seeds in dict.fromkeys(tests):
             trainings = [candidate.for_test(seeds)]
@@ -103,7 +106,7 @@ def judged_table() -> pd.DataFrame:
                     "candidate": each.candidate,
                     "networks": len(seeds),
                 }
-                row |= {"tested_on": dataset, **judged_row(complete, dataset, threshold)}
+                row |= {"tested_on": dataset, **judged_row(complete, dataset, thresholds)}
                 if dataset == "commands":
                     row |= {name: float(complete[0][stored]) for name, stored in COSTS.items()}
                 rows.append(row)
@@ -161,7 +164,7 @@ def ship() -> None:
         path = networks_dir() / f"{name}.npz"
         (training,) = candidates()[each.candidate].for_test(each.seeds)
         trained = _trained(training)
-        about = trained.about | {"confidence_threshold": threshold_of(each)}
+        about = trained.about | {"confidence_threshold": thresholds_of(each).amended}
         state = trained.network.state_dict()
         write_pretrained(path, about, {key: values.numpy() for key, values in state.items()})
         print(path)
