@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from evidence.networks import run_folders
 from shd_circuit import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export
+from shd_circuit.confidence import confidence_of
 from shd_circuit.folder import ExportError
 from shd_corpus.checks import DatasetError
 from shd_corpus.files import atomic
@@ -125,17 +126,27 @@ def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
 
 
 def people(trained: TrainedNetwork) -> pd.DataFrame:
-    """Compare a network of floats with its circuit for each unseen person."""
-    circuit = circuit_of(trained, export.quantization_of(trained, SMALL_CHOSEN[0]))
+    """Compare a network of floats with its circuit for each unseen person.
+
+    If the network has a confidence threshold, `accepted` is the share of utterances that the
+    circuit accepts, and `accepted_right` the share that it accepts and classifies correctly.
+    """
+    quantization = export.quantization_of(trained, SMALL_CHOSEN[0])
+    circuit = circuit_of(trained, quantization)
     events = load_utterances(trained).predicted
     is_seen = np.isin(events.speakers, trained.about["seen_speakers"])
     events = events.take(np.flatnonzero(~is_seen))
+    scores = circuit.evaluate(events)[0]
     found = {
         "float_accuracy": evaluate(trained.network, events).answers,
-        "accuracy": answers(circuit.evaluate(events)[0]),
+        "accuracy": answers(scores),
     }
     right = pd.DataFrame({name: answered == events.labels for name, answered in found.items()})
     right.insert(0, "utterances", 1)
+    confidence = confidence_of(trained, quantization, circuit)
+    if confidence is not None:
+        right["accepted"] = [confidence.accepts(each) for each in scores]
+        right["accepted_right"] = right.accepted & right.accuracy
     by_person = right.groupby(pd.Series(events.speakers, name="person"))
     means = by_person.mean().assign(utterances=by_person.utterances.sum())
     return means.reset_index()

@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from evidence.non_digits import CIRCUIT, NETWORKS, WORDS
 from evidence.people.plan import plan as people_plan
 from shd_corpus.files import atomic
 from shd_helpers.command import run
@@ -278,7 +280,7 @@ def official_spikes() -> str:
 
 
 def accepted_answers() -> str:
-    """List how many utterances two networks answer, and how many of these rightly."""
+    """List how many utterances two networks and a circuit answer, and how many rightly."""
     rows = []
     for row in pd.read_csv(results_dir() / "everybody_judged.csv").itertuples():
         people = f"{row.people} people of `commands`"
@@ -287,7 +289,26 @@ def accepted_answers() -> str:
         shares = [f"{100 * share:.1f}" for share in (row.accepted, row.right_of_accepted)]
         accuracy = with_interval(100 * row.accuracy, 100 * row.ci95)
         rows.append([f"*{row.network}*", people, accuracy, *shares])
+    people = pd.read_csv(results_dir() / "circuit_people.csv")
+    counts = people[["accepted", "accepted_right"]].mul(people.utterances, axis=0).sum()
+    shares = [counts.accepted / people.utterances.sum(), counts.accepted_right / counts.accepted]
+    accuracy = with_interval(*interval(100 * people[["accuracy"]].to_numpy()))
+    cells = [f"{len(people)} people of `commands`", accuracy]
+    rows.append(["circuit", *cells, *(f"{100 * share:.1f}" for share in shares)])
     return table("network,people,accuracy,accepted,of these right".split(","), rows)
+
+
+def accepted_sounds() -> str:
+    """List how many recordings without a digit two networks and a circuit accept."""
+    found = pd.read_csv(results_dir() / "non_digits.csv")
+    found["kind"] = np.where(found.sound.isin(WORDS), "words", "other sounds")
+    sums = found.groupby(["network", "kind"])[["accepted", "recordings"]].sum()
+    rows = []
+    for name in (*NETWORKS, CIRCUIT):
+        kinds = [sums.loc[(name, kind)] for kind in ("words", "other sounds")]
+        counts = [f"{kind.accepted:,} of {kind.recordings:,}" for kind in kinds]
+        rows.append([name if name == CIRCUIT else f"*{name}*", *counts])
+    return table(["network", "words", "other sounds"], rows)
 
 
 # --- Sweeps and test evaluations -------------------------------------------------------------

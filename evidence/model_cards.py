@@ -12,6 +12,7 @@ import pandas as pd
 from evidence.everybody.plan import plan
 from evidence.everybody.selection import EVERYBODY, SMALL
 from evidence.lists import table
+from evidence.non_digits import WORDS
 from shd_corpus.files import atomic
 from shd_helpers.command import run
 from shd_helpers.paths import networks_dir, results_dir
@@ -38,7 +39,7 @@ CARDS = (
         "19 windows of 32 input units, then 64 adaptive neurons. It has delays before both layers, "
         "learned per-neuron time constants and thresholds, and a readout from membrane potentials. "
         "21 classes: twenty digits and *other*.",
-        "It is larger than *small*, and has no circuit.",
+        "It has no circuit.",
     ),
     Card(
         SMALL,
@@ -48,7 +49,7 @@ CARDS = (
         "A single spiking network: the same 16 neurons at each of 19 windows of 32 input units, "
         "with delays, learned per-neuron time constants and thresholds, and a readout from "
         "membrane potentials. 21 classes: twenty digits and *other*.",
-        "It is less accurate than *everybody*.",
+        "",
     ),
     Card(
         "study_0 to study_4",
@@ -87,9 +88,9 @@ print(Listener("everybody", language="english").hear("digit.wav"))
 
 @OVERVIEW@
 
-The input has an event where a block of channels and steps has at least `pool_threshold` spikes. \
-Input events and [accumulates](../../docs/glossary.md#accumulate) are means for one utterance of \
-the test.
+The input has an event where a block of channels and steps has at least `pool_threshold` entries \
+with a spike. Input events and [accumulates](../../docs/glossary.md#accumulate) are means for one \
+utterance of the test.
 
 ## All networks
 
@@ -102,8 +103,8 @@ and the twelve also say German ones.
 * **Groups of speakers.** We report accuracy for unseen speakers. We don't use what the data sets \
 say about them, such as age and gender.
 * **Limits.** These networks can't recognize other words. A sound that is no digit also gets a \
-class, unless the network rejects it. Nobody who said German digits is in a test of *everybody* \
-and *small*. Don't use them where a wrong answer can harm somebody, or where a microphone is \
+class, unless the network rejects it. We didn't test *everybody* and *small* with German digits of \
+unseen speakers. Don't use them where a wrong answer can harm somebody, or where a microphone is \
 always on. [The data card](../../docs/data_card.md) lists other limits.
 * **License.** The weights have the study's [MIT license](../../LICENSE). The recordings are by \
 B. Cramer, Y. Stradmann, J. Schemmel and F. Zenke, [The Heidelberg Spiking Data \
@@ -191,9 +192,14 @@ def costs_of(card: Card) -> pd.Series:
 def sounds_sentence(name: str) -> str:
     """Say how many recordings without a digit a network accepts."""
     found = pd.read_csv(results_dir() / "non_digits.csv").query("network == @name")
+    is_word = found.sound.isin(WORDS)
+    counts = [
+        f"{some.accepted.sum():,} of {some.recordings.sum():,} recordings"
+        for some in (found[is_word], found[~is_word])
+    ]
     return (
-        f"It accepts {found.accepted.sum():,} of {found.recordings.sum():,} recordings of "
-        "[sounds and words](../../docs/abstain.md#what-it-accepts) that are no digit."
+        f"It accepts {counts[0]} of [words that are no digit]"
+        f"(../../docs/abstain.md#what-it-accepts), and {counts[1]} of other sounds."
     )
 
 
@@ -225,7 +231,7 @@ def render() -> str:
             "",
             f"* **Intended use.** {card.intended_use}",
             f"* **Network.** {card.network} {costs_of(card).parameters:,.0f} parameters.",
-            f"* **Limits.** {sounds}{card.limits}",
+            f"* **Limits.** {sounds}{card.limits}".rstrip(),
             "",
             *numbers(card),
             "",

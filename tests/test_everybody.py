@@ -270,15 +270,19 @@ def test_what_is_judged_is_counted_by_hand():
     scores = np.full((6, 11), -50.0)
     scores[range(6), digits] = [5, 5, 0, 5, 5, 5]
     scores[2, 10] = 1  # *other* scores higher, so a right answer isn't accepted
+    scores[4, 2] = 4  # a confidence of 1 / (1 + 1 / e), which is 0.73
     parts = [
         {"hd_scores": scores[rows], "hd_labels": np.ones(n), "hd_speakers": np.full(n, person)}
         for person, (rows, n) in enumerate([(slice(4), 4), (slice(4, 6), 2)])
     ]
-    row = tables.judged_row(parts, "hd", 0.5)
+    row = tables.judged_row(parts, "hd", Thresholds(0.5, 0.9))
     assert (row["people"], row["utterances"], row["worst"]) == (2, 6, 0.5)
     assert row["accuracy"] == pytest.approx((0.75 + 0.5) / 2)
     assert row["accepted"] == pytest.approx(5 / 6)
     assert row["right_of_accepted"] == pytest.approx(3 / 5)
+    assert row["planned_threshold"] == 0.9
+    assert row["planned_accepted"] == pytest.approx(4 / 6)
+    assert row["planned_right_of_accepted"] == pytest.approx(2 / 4)
 
 
 # --- The runner ------------------------------------------------------------------------------

@@ -124,15 +124,19 @@ def thresholds_of(candidate, n_networks):
     return of_people, max(of_people, of_sounds)
 
 
-@pytest.mark.parametrize("row", JUDGED, ids=lambda row: f"{row['network']}_{row['tested_on']}")
-def test_what_is_judged_follows_from_the_scores(row):
+def networks_of(row):
+    """Return the trainings whose networks are tested, those that are averaged together."""
     candidate = candidates()[row["candidate"]]
     seeds = range(int(row["networks"]))
-    tests = [candidate.for_test(seeds)]
     if row["tested_on"] == "hd_cut":
-        tests = [candidate.for_speaker(speaker, seeds) for speaker in range(12)]
+        return [candidate.for_speaker(speaker, seeds) for speaker in range(12)]
+    return [candidate.for_test(seeds)]
+
+
+@pytest.mark.parametrize("row", JUDGED, ids=lambda row: f"{row['network']}_{row['tested_on']}")
+def test_what_is_judged_follows_from_the_scores(row):
     right, people, confidences = [], [], []
-    for trainings in tests:
+    for trainings in networks_of(row):
         scores, labels, speakers = stored(names_of(trainings), row["tested_on"])
         for row_of_scores, label in zip(scores, labels, strict=True):
             digit, confidence = answer(row_of_scores)
@@ -146,8 +150,8 @@ def test_what_is_judged_follows_from_the_scores(row):
         accepted = [confidence >= float(row[f"{prefix}threshold"]) for confidence in confidences]
         assert float(row[f"{prefix}accepted"]) == pytest.approx(mean(accepted), abs=2e-3)
         of_accepted = [is_right for is_right, has in zip(right, accepted, strict=True) if has]
-        found = float(row[f"{prefix}right_of_accepted"])
-        assert found == pytest.approx(mean(of_accepted), abs=2e-3)
+        wanted = pytest.approx(mean(of_accepted), abs=2e-3)
+        assert float(row[f"{prefix}right_of_accepted"]) == wanted
 
 
 @pytest.mark.parametrize("path", sorted((RESULTS / "networks").glob("*.npz")), ids=lambda p: p.stem)
@@ -181,6 +185,14 @@ def test_the_page_has_what_was_reached():
     row = judged["everybody"]
     for what, column in (("test utterances that", "accepted"), ("right of", "right_of_accepted")):
         assert re.search(rf"^\| {what} .* \| {percent(row, column)} % \|$", page, re.M)
+    planned = [
+        percent(judged[name], f"planned_{column}")
+        for name in ("everybody", "small")
+        for column in ("accepted", "right_of_accepted")
+    ]
+    first = "only {} % of the test utterances ({} % right)".format(*planned[:2])
+    second = "and *small* {} % ({} %).".format(*planned[2:])
+    assert f"*everybody* accepted {first}, {second}" in page
     rows = [row for row in rows_of("non_digits") if row["network"] == "everybody"]
     many = [row for row in rows if int(row["accepted"]) > 0.05 * int(row["recordings"])]
     assert f"| more than 5 % of {len(many)} of {len(rows)} |" in page

@@ -13,9 +13,8 @@ from shd_circuit.cost import list_bits, memory
 from shd_circuit.folder import read_circuit
 from shd_corpus.speech_commands import person_of, read_manifest
 from shd_helpers.paths import ROOT
-from shd_helpers.study import speaker_accuracies
 from shd_helpers.study.tables import plan_of
-from shd_judge import contrasts, interval
+from shd_judge import interval
 from tests import RESULTS
 from tests.builders.committed import predictions_of, rows_of
 
@@ -223,7 +222,9 @@ def test_what_downsizing_costs_the_twelve_speakers_by_plain_loops():
 
 def test_how_much_better_small_is():
     page = (ROOT / "evidence" / "README.md").read_text(encoding="utf-8")
-    assert "\n| reference, others | small against study | +19.0 ± 20.5 | 0.065 | *undecided* |" in page
+    assert (
+        "\n| reference, others | small against study | +19.0 ± 20.5 | 0.065 | *undecided* |" in page
+    )
     assert "LIF neurons by [19.0 ± 20.5 percentage points](" in PAGE
 
 
