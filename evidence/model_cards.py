@@ -141,10 +141,12 @@ def judged_accuracies(name: str) -> str:
     for dataset, row in judged(name).iterrows():
         people = f"{row.people} people of `commands`, their own microphones"
         if dataset != "commands":
-            people = f"{row.people} speakers of `hd`, each held out (lowest: {percent(row.worst)})"
+            people = f"{row.people} speakers of `hd`, each held out"
         accuracy = f"{100 * row.accuracy:.1f} ± {100 * row.ci95:.1f} %"
-        rows.append((people, accuracy, *map(percent, row[["accepted", "right_of_accepted"]])))
-    return table(("people", "accuracy", "accepted", "of these right"), rows)
+        shares = row[["accuracy_utterances", "worst_tenth", "accepted", "right_of_accepted"]]
+        rows.append((people, accuracy, *map(percent, shares)))
+    heading = "people,accuracy,over utterances,lowest tenth,accepted,of these right"
+    return table(heading.split(","), rows)
 
 
 def split_accuracies(model: str) -> str:
@@ -169,9 +171,9 @@ def numbers(card: Card) -> list[str]:
     model = card.name.split("_")[0]
     if card.is_for_use:
         return [
-            "English digits of unseen people. *Accuracy* is a mean over "
-            "people, if the network answers everything. *Accepted* and *of these right* are shares "
-            "of utterances:",
+            "English digits of unseen people. *Accuracy* is a mean over people, if the network "
+            "answers everything. *Lowest tenth* is that of the tenth of the people with the lowest "
+            "accuracy (the lowest speaker of `hd`). The other columns are over utterances:",
             "",
             judged_accuracies(model),
         ]

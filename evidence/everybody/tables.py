@@ -23,7 +23,13 @@ from evidence.everybody.selection import (
 )
 from evidence.everybody.train import STUDY, sounds_file
 from evidence.networks import write_pretrained
-from evidence.trainings import HD_SPEAKERS, VALIDATION_SPEAKERS, Training, load
+from evidence.trainings import (
+    HD_SPEAKERS,
+    VALIDATION_SPEAKERS,
+    Training,
+    load,
+    lowest_tenth,
+)
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import N_CHANNELS
@@ -67,14 +73,16 @@ def judged_row(
     people = np.concatenate([stored[f"{dataset}_speakers"] for stored in by_file])
     found = answers(scores)
     is_right = found.digits == labels
-    of_people = pd.Series(is_right).groupby(people).mean()
+    right = pd.Series(is_right)
+    of_people = right.groupby(people).mean()
     mean, half = interval(of_people.to_numpy()[:, None])
     row: dict[str, Any] = {
         "people": len(of_people),
         "utterances": len(labels),
         "accuracy": float(mean),
         "ci95": float(half),
-        "worst": of_people.min(),
+        "accuracy_utterances": right.mean(),
+        "worst_tenth": lowest_tenth(right, people),
     }
     for prefix, threshold in (("", thresholds.amended), ("planned_", thresholds.planned)):
         is_accepted = found.confidences >= threshold

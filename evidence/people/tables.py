@@ -17,7 +17,7 @@ from scipy import stats
 
 from evidence.people.plan import SEED_STEP, cell_of, final_trainings, plan, trainings_of
 from evidence.people.train import STUDY, selected_recipes, wanted_trainings
-from evidence.trainings import Training, read_scores
+from evidence.trainings import Training, lowest_tenth, read_scores
 from shd_corpus.files import atomic
 from shd_helpers.paths import data_dir, results_dir
 from shd_judge.statistics import SHOWN, UNDECIDED, holm, holm_factors
@@ -31,8 +31,6 @@ AVERAGED = "three networks averaged"
 AVERAGED_CELL = (RAISE, "augmentation")  # whose networks are averaged
 REFUSED = "people_refused.csv"
 PRIMARY = "cost"
-FEWEST_UTTERANCES = 5  # of a person who counts among the worst tenth
-WORST_SHARE = 0.1
 NOT_TESTED = "not tested"  # because the primary contrast isn't shown
 SEEDS_FREEDOM = 20  # of the variance over seeds: two cells, five folds, three seeds
 
@@ -287,9 +285,7 @@ def worst_tenth(networks: Sequence[Network]) -> float:
     lowest = []
     for repeat in sorted({each.repeat for each in networks}):
         its = pd.concat(each.right["commands"] for each in networks if each.repeat == repeat)
-        people = its.groupby("person").right.agg(["mean", "size"])
-        often = people["mean"][people["size"] >= FEWEST_UTTERANCES]
-        lowest.append(often.nsmallest(round(WORST_SHARE * len(often))).mean())
+        lowest.append(lowest_tenth(its.right, its.person))
     return float(np.mean(lowest))
 
 
