@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import snntorch as snn
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from scipy import stats
 from torch import nn
 from torch.nn import functional
 
+from shd_engine import scan
 from shd_helpers.events import Augmentation, Events
 from shd_helpers.network import SpikingNetwork
 from shd_helpers.study import fold_training
@@ -69,6 +71,34 @@ class MeanThenLinear(nn.Module):
 
 def spiking(n_units, n_classes):
     return SpikingNetwork((n_units, 8, n_classes))
+
+
+class InALoop(nn.Module):
+    """A recurrent network, whose layer calls its neurons in each step."""
+
+    def __init__(self, n_units, n_classes):
+        super().__init__()
+        self.fc1 = nn.Linear(n_units, 8)
+        self.lif1 = snn.RLeaky(0.9, linear_features=8)
+        self.fc2 = nn.Linear(8, n_classes)
+
+    def spikes(self, currents):
+        spk, mem = self.lif1.reset_mem()
+        spks = []
+        for current in currents:
+            spk, mem = self.lif1(current, spk, mem)
+            spks.append(spk)
+        return torch.stack(spks)
+
+    def forward(self, frames):
+        return self.fc2(self.spikes(self.fc1(3 * frames))).sum(0)
+
+
+class Scanned(InALoop):
+    """The same network, whose layer is computed by `scan`."""
+
+    def spikes(self, currents):
+        return scan(currents, self.lif1)[0]
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +160,14 @@ def test_the_table_does_not_depend_on_the_number_of_processes(events):
     two = judge(lambda u, c: MeanThenLinear(u, c), events, seeds=(0, 1), options=parallel)
     assert one.table.equals(two.table)
     assert one.folder.parent != two.folder.parent
+
+
+def test_a_network_that_scans_is_judged_like_its_loop(events):
+    """Other processes judge it."""
+    loop = judge(InALoop, events, options=HERE)
+    scanned = judge(Scanned, events, options=JudgeOptions(train_config=FAST, n_processes=2))
+    assert np.abs(scores_of(loop)).max() > 0.1
+    np.testing.assert_allclose(scores_of(scanned), scores_of(loop), rtol=1e-4, atol=1e-5)
 
 
 def test_global_generators_go_on_as_if_nothing_had_happened(events):
