@@ -7,6 +7,7 @@ import torch
 from snntorch import surrogate, utils
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import prune
 
 from shd_engine import AdaptiveLeaky
 
@@ -527,6 +528,12 @@ class SharedWeights(Chain):
         self.weights[1].weight = self.weights[0].weight
 
 
+class Pruned(Pair):
+    def __init__(self):
+        super().__init__()
+        prune.random_unstructured(self.fc1, "weight", 0.5)
+
+
 class OtherNeurons(Pair):
     def __init__(self, *names):
         super().__init__()
@@ -612,13 +619,14 @@ REFUSED = {
     "a single step": (OneStep, r"currents of shape \(5, 3, 5\) instead of \(batch, neurons\)"),
     "a subclass of Linear": (OwnLinear, "no plain Linear, ChannelConv1d or LearnedDelays"),
     "a hook on a parameter": (Clipped, "a parameter of layer 1 has hooks"),
+    "pruned weights": (Pruned, "fc1 has hooks. Remove them, .* by prune.remove"),
     "a hook": (Hooked, "lif1 has hooks. Remove them"),
     "other neurons": (lambda: OtherNeurons("lif1"), "calls lif1, a Lapicque.* Lapicque either"),
     "other neurons alone": (
         lambda: OtherNeurons("lif1", "lif2"),
         "Its neurons are Lapicque. `engine.scan` doesn't compute Lapicque either",
     ),
-    "normalized weights": (WeightNormalized, "calls fc1.parametrizations.weight.0"),
+    "normalized weights": (WeightNormalized, "fc1 has parametrized weights. Fold them in by"),
     "float64": (lambda: Pair().double(), "parameters are torch.float64 on cpu"),
     "reset to zero": (lambda: Pair(reset_mechanism="zero"), "lif1 doesn't subtract its threshold"),
     "reset at once": (lambda: Pair(reset_delay=False), "lif1 doesn't subtract its threshold"),

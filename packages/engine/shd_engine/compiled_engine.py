@@ -484,24 +484,25 @@ def _unsupported_neurons(i: int, lif: Leaky) -> str | None:
 
 def unusual_call(module: nn.Module) -> str | None:
     """Say what a module's call does that no kernel does."""
+    for name, value in vars(module).items():
+        if callable(value) and hasattr(type(module), name) and not name.startswith("_"):
+            return f"has a {name} that was replaced. Remove it"
+    return added_to_call(module)
+
+
+def added_to_call(module: nn.Module) -> str | None:
+    """Say what a module's call does beside its forward."""
     if nn.utils.parametrize.is_parametrized(module):
         return (
             "has parametrized weights. Fold them in by "
             "torch.nn.utils.parametrize.remove_parametrizations"
         )
     if has_hooks(module):
-        return f"has hooks. {REMOVE_HOOKS}"
-    for name, value in vars(module).items():
-        if callable(value) and hasattr(type(module), name) and not name.startswith("_"):
-            return f"has a {name} that was replaced. Remove it"
+        return (  # pruning and older kinds of normalization compute weights in a hook
+            "has hooks. Remove them, those of torch.nn.utils by prune.remove, remove_weight_norm "
+            "or remove_spectral_norm"
+        )
     return None
-
-
-# Pruning and older kinds of normalization compute a weight in a hook.
-REMOVE_HOOKS = (
-    "Remove them, those of torch.nn.utils by prune.remove, remove_weight_norm or "
-    "remove_spectral_norm"
-)
 
 
 def has_hooks(module: nn.Module) -> bool:

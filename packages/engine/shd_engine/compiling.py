@@ -227,8 +227,10 @@ class CompiledNetwork(nn.Module):
         ------
         RuntimeError
             If the module has been changed since it was compiled.
+        TypeError
+            If the events are a tensor.
         ValueError
-            If there is no such readout.
+            If there is no such readout, or the labels don't fit.
         """
         self.check_unchanged()
         self._check_events(events)
@@ -365,8 +367,9 @@ def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
     those of the engine, in training and in evaluation mode. The module isn't changed.
 
     Parameters, betas, thresholds and ``requires_grad`` may change at any time. After any other
-    change of what ``forward`` computes, compile again. The engine notices replaced submodules and
-    changed attributes, but not a global variable.
+    change of what ``forward`` computes, compile again. The engine notices replaced submodules, and
+    changed numbers, texts and functions among the attributes, but not lists, dictionaries, tensors,
+    new attributes or global variables.
 
     Parameters
     ----------
@@ -387,6 +390,8 @@ def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
     ------
     NotCompilableError
         With `strict`, if the module can't be compiled. The message is the reason.
+    TypeError
+        If it is no module, but for example a class.
     """
     if isinstance(model, CompiledNetwork):
         return model
@@ -411,8 +416,9 @@ def _compiled(model: nn.Module) -> CompiledNetwork:
     watched = Watched(model)
     if isinstance(model, LayeredNetwork) and compiled_engine.unsupported(model) is None:
         return CompiledNetwork(model, model, None, watched)
-    if hooked := watched.changes(model):  # nothing can have changed yet but for hooks
-        raise NotCompilableError(f"{', '.join(hooked)}. {compiled_engine.REMOVE_HOOKS}")
+    for name, module in model.named_modules():
+        if problem := compiled_engine.added_to_call(module):
+            raise NotCompilableError(f"{name} {problem}".strip())
     with _unchanged(model), torch.enable_grad():
         return _compiled_module(model, watched)
 
