@@ -624,7 +624,7 @@ REFUSED = {
     "other neurons": (lambda: OtherNeurons("lif1"), "calls lif1, a Lapicque.* Lapicque either"),
     "other neurons alone": (
         lambda: OtherNeurons("lif1", "lif2"),
-        "Its neurons are Lapicque. `engine.scan` doesn't compute Lapicque either",
+        "It has Lapicque. `engine.scan` doesn't compute Lapicque either",
     ),
     "normalized weights": (WeightNormalized, "fc1 has parametrized weights. Fold them in by"),
     "float64": (lambda: Pair().double(), "parameters are torch.float64 on cpu"),
@@ -635,6 +635,6 @@ REFUSED = {
     "spikes without a gradient": (lambda: Pair(surrogate_disable=True), "lif1 has no gradient"),
     "no spiking neurons": (
         lambda: nn.Linear(3, 2),
-        "AdaptiveLeaky. Its neurons are no spiking ones. ",
+        "AdaptiveLeaky. It has no spiking neurons. ",
     ),
 }

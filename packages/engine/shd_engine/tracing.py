@@ -249,10 +249,10 @@ def find_chain(model: nn.Module) -> tuple[Layers, Form]:
 def _what_is_missing(model: nn.Module) -> str:
     """Say which neurons a network has, if it has no weights or neurons that can be compiled."""
     found = [each for each in model.modules() if isinstance(each, snn.SpikingNeuron)]
-    listed = ", ".join(sorted({type(each).__name__ for each in found})) or "no spiking ones"
+    listed = ", ".join(sorted({type(each).__name__ for each in found})) or "no spiking neurons"
     return (
-        "it must have nn.Linear, each followed by snn.Leaky, snn.RLeaky or AdaptiveLeaky. Its "
-        f"neurons are {listed}. {_advice(found)}"
+        "it must have nn.Linear, each followed by snn.Leaky, snn.RLeaky or AdaptiveLeaky. It "
+        f"has {listed}. {_advice(found)}"
     )
 
 
