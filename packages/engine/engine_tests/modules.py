@@ -7,6 +7,7 @@ import torch
 from snntorch import surrogate, utils
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import prune
 
 from shd_engine import AdaptiveLeaky
 
@@ -287,6 +288,14 @@ def boxcar(x):
     return Boxcar.apply(x)
 
 
+class SilentOutputs(MeanMembranes):
+    """Output neurons that only add up their currents."""
+
+    def __init__(self):
+        super().__init__()
+        self.lif2 = snn.Leaky(beta=0.9, threshold=torch.inf, reset_mechanism="none")
+
+
 COMPILED = {
     "spikes and membranes": Pair,
     "batch first": BatchFirst,
@@ -318,6 +327,7 @@ COMPILED = {
     "straight through": lambda: Pair(spike_grad=surrogate.straight_through_estimator()),
     "triangular": lambda: Pair(spike_grad=surrogate.triangular()),
     "sparse fast sigmoid": lambda: Pair(spike_grad=surrogate.SFS()),
+    "outputs that never spike": SilentOutputs,
     "a surrogate of one's own": lambda: Pair(spike_grad=boxcar, learn_threshold=True),
 }
 
@@ -518,6 +528,19 @@ class SharedWeights(Chain):
         self.weights[1].weight = self.weights[0].weight
 
 
+class Pruned(Pair):
+    def __init__(self):
+        super().__init__()
+        prune.random_unstructured(self.fc1, "weight", 0.5)
+
+
+class OtherNeurons(Pair):
+    def __init__(self, *names):
+        super().__init__()
+        for name in names:
+            setattr(self, name, snn.Lapicque(0.9, time_step=1.0, R=10.0))
+
+
 class OneStep(nn.Sequential):
     """A step, for a loop outside."""
 
@@ -582,13 +605,13 @@ REFUSED = {
     "a dictionary": (Dictionary, "returns a dict"),
     "noise": (Noise, "the input of lif1 in step 0 isn't the output of fc1"),
     "a skip connection": (Skip, "the input of fc2 in step 0 isn't the spikes of lif_mid"),
-    "a static image": (StaticImage, "For one image at all steps, use `scan`"),
+    "a static image": (StaticImage, r"or type engine.scan\(self.fc1\(image\).expand"),
     "detached recurrence": (DetachedRecurrence, "the state of lif1 is detached between steps"),
     "recurrence, reset to zero": (
         lambda: Recurrent(reset_mechanism="zero"),
         "lif1 doesn't subtract its threshold",
     ),
-    "a convolution": (Convolution, "calls conv, a Conv1d"),
+    "a convolution": (Convolution, "calls conv, a Conv1d.* `engine.scan` computes one layer"),
     "no neurons at the end": (WithoutNeuronsAtTheEnd, "must call nn.Linear, snn.Leaky, nn.Linear"),
     "two inputs": (TwoInputs, "raised TypeError: .*missing 1 required positional argument"),
     "shared neurons": (SharedNeurons, "10 times for 5 steps. .* neurons of its own"),
@@ -596,13 +619,22 @@ REFUSED = {
     "a single step": (OneStep, r"currents of shape \(5, 3, 5\) instead of \(batch, neurons\)"),
     "a subclass of Linear": (OwnLinear, "no plain Linear, ChannelConv1d or LearnedDelays"),
     "a hook on a parameter": (Clipped, "a parameter of layer 1 has hooks"),
-    "a hook": (Hooked, "lif1 has hooks"),
-    "normalized weights": (WeightNormalized, "calls fc1.parametrizations.weight.0"),
+    "pruned weights": (Pruned, "fc1 has hooks. Remove them, .* by prune.remove"),
+    "a hook": (Hooked, "lif1 has hooks. Remove them"),
+    "other neurons": (lambda: OtherNeurons("lif1"), "calls lif1, a Lapicque.* Lapicque either"),
+    "other neurons alone": (
+        lambda: OtherNeurons("lif1", "lif2"),
+        "It has Lapicque. `engine.scan` doesn't compute Lapicque either",
+    ),
+    "normalized weights": (WeightNormalized, "fc1 has parametrized weights. Fold them in by"),
     "float64": (lambda: Pair().double(), "parameters are torch.float64 on cpu"),
     "reset to zero": (lambda: Pair(reset_mechanism="zero"), "lif1 doesn't subtract its threshold"),
     "reset at once": (lambda: Pair(reset_delay=False), "lif1 doesn't subtract its threshold"),
     "graded spikes": (lambda: Pair(graded_spikes_factor=0.5), "graded"),
     "random spikes": (lambda: Pair(spike_grad=surrogate.SSO()), "the surrogate of lif1 doesn't"),
     "spikes without a gradient": (lambda: Pair(surrogate_disable=True), "lif1 has no gradient"),
-    "no spiking neurons": (lambda: nn.Linear(3, 2), "no nn.Linear, or no snn.Leaky"),
+    "no spiking neurons": (
+        lambda: nn.Linear(3, 2),
+        "AdaptiveLeaky. It has no spiking neurons. ",
+    ),
 }

@@ -29,10 +29,9 @@ class Block(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Block())
 """
-DATA = """
+SEED = """
+import torch
 torch.manual_seed(0)
-x = (torch.rand(50, 8, 183) < 0.05).float()
-labels = torch.arange(8)
 """
 CHECKS = """
 assert isinstance(fast, engine.CompiledNetwork)
@@ -57,8 +56,8 @@ def check_readme(python, folder, environment):
     """Run the README's lines where the study's other packages can't be imported."""
     page = (PACKAGE / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    first, module, as_events, fastest, recurrent, delayed, *_ = blocks
-    ways = module + DATA + first + as_events + fastest + CHECKS
+    module, first, as_events, fastest, recurrent, delayed, *_ = blocks
+    ways = SEED + module + first + as_events + fastest + CHECKS
     code = WITHOUT_OTHERS + ways + recurrent + SCAN + delayed + DELAYED
     (folder / "readme.py").write_text(code, encoding="utf-8")
     command = [python, "-W", "error::UserWarning:__main__", "readme.py"]

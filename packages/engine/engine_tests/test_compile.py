@@ -32,6 +32,7 @@ from engine_tests.modules import (
     LargestMembranes,
     MeanMembranes,
     Pair,
+    SilentOutputs,
     boxcar,
 )
 from engine_tests.networks import random_utterances
@@ -119,6 +120,32 @@ def test_loss_and_gradients_are_those_of_cross_entropy(readout, spike_grad):
     evaluated, n_spikes = fast.evaluate(DATA.events, INDEX, readout=readout)
     torch.testing.assert_close(evaluated, scores, rtol=1e-5, atol=1e-5)
     assert torch.equal(n_spikes[:, 1], spk.sum((0, 2)).long())
+
+
+def test_gradients_of_what_is_no_longer_trained_are_removed():
+    module = Pair()
+    module.unused = nn.Linear(2, 2)
+    fast = engine.compile(module, strict=True)
+    module.unused(torch.ones(2)).sum().backward()
+    fast.loss_and_gradients(DATA.events, DATA.labels)
+    assert module.unused.weight.grad is None and module.fc1.weight.grad.any()
+    module.fc1.requires_grad_(False)
+    fast.loss_and_gradients(DATA.events, DATA.labels)
+    assert module.fc1.weight.grad is None and module.fc2.weight.grad.any()
+
+
+def test_neurons_that_never_spike_have_no_numbers_of_spikes():
+    module = SilentOutputs()
+    layers = [(module.fc1, module.lif1), (module.fc2, module.lif2)]
+    fast = engine.compile(engine.LayeredNetwork(layers), strict=True)
+    assert not fast(FRAMES).any()
+    assert fast.evaluate(DATA.events, readout="membrane")[0].any()
+    for run in (
+        lambda: fast.evaluate(DATA.events),
+        lambda: fast.loss_and_gradients(DATA.events, DATA.labels),
+    ):
+        with pytest.raises(ValueError, match=r"never spikes.* Give readout='membrane'"):
+            run()
 
 
 def test_the_readout_of_a_module_is_what_it_returns():
@@ -421,6 +448,13 @@ def test_two_backward_passes_of_one_forward_are_the_same():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_second_derivatives_are_refused():
+    module = Pair()
+    spk, _ = engine.compile(module, strict=True)(DATA.events)
+    with pytest.raises(RuntimeError, match=r"no second derivatives.* use snnTorch's loop"):
+        torch.autograd.grad(spk.sum(), module.fc1.weight, create_graph=True)
+
+
 def test_no_bit_of_a_gradient_depends_on_the_number_of_threads():
     module = Chain([N_UNITS, 300, N_CLASSES], lambda _: snn.Leaky(beta=0.9))
     data = random_utterances(80, 100, N_UNITS, N_CLASSES, 0.1)
@@ -442,14 +476,13 @@ def test_no_bit_of_a_gradient_depends_on_the_number_of_threads():
 def test_an_input_that_is_no_list_of_events_runs_by_the_module_s_own_forward():
     module = Pair()
     fast = engine.compile(module, strict=True)
-    real = torch.rand_like(FRAMES)
-    for x, reason in ((real, "has numbers that aren't whole"), (FRAMES.clone(), "needs a grad")):
-        x.requires_grad_(x is not real)
-        fast = engine.compile(module, strict=True)
+    not_whole = "has numbers that are negative or not whole"
+    needs_gradient = FRAMES.clone().requires_grad_()
+    for x, reason in ((torch.rand_like(FRAMES), not_whole), (needs_gradient, "needs a grad")):
         with pytest.warns(UserWarning, match=f"own forward, because its input {reason}"):
             found = fast(x)
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # only the first time
+            warnings.simplefilter("error")  # once for each reason
             fast(x)
         for each, its in zip(found, module(x), strict=True):
             assert torch.equal(each, its)
@@ -497,9 +530,28 @@ def test_labels_and_units_that_do_not_fit_are_refused():
         fast.loss_and_gradients(DATA.events, [0, 1], INDEX)
     with pytest.raises(ValueError, match="the labels are from 0 to 5"):
         fast.loss_and_gradients(DATA.events, [0, 1, 5], INDEX)
+    with pytest.raises(ValueError, match="the labels are float32 instead of whole numbers"):
+        fast.loss_and_gradients(DATA.events, LABELS.float(), INDEX)
     other = random_utterances(2, N_STEPS, N_UNITS + 1, N_CLASSES, 0.3)
     with pytest.raises(ValueError, match="have 21 units, but the network was built for 20"):
         fast(other.events)
+
+
+def test_a_tensor_where_lists_of_events_belong_is_refused():
+    for module, x in ((Pair(), r"x\)"), (BatchFirst(), r"x.transpose\(0, 1\)\)")):
+        fast = engine.compile(module, strict=True)
+        message = rf"events: .* not a Tensor. Give EventLists.of\({x}"
+        with pytest.raises(TypeError, match=message):
+            fast.record(FRAMES)
+        with pytest.raises(TypeError, match=message):
+            fast.evaluate(FRAMES)
+        with pytest.raises(TypeError, match=message):
+            fast.loss_and_gradients(FRAMES, LABELS)
+
+
+def test_a_class_is_no_network():
+    with pytest.raises(TypeError, match="Give an instance"):
+        engine.compile(Pair)
 
 
 def test_lists_of_events_are_those_of_a_loop_over_the_frames():

@@ -455,6 +455,16 @@ def leaky(**kwargs):
     )
 
 
+def fires_otherwise(model):
+    model.lif1.fire = model.lif2.fire
+
+
+def hypernetwork(model):
+    weight = model.fc1.weight
+    del model.fc1.weight
+    model.fc1.weight = 2 * weight
+
+
 def hooked(model):
     model.fc1.register_forward_hook(lambda *_: None)
 
@@ -476,7 +486,9 @@ REFUSED = {
     "betas of another shape": (leaky(beta=torch.full((1, 9), 0.9)), "neither"),
     "other neuron": (lambda m: setattr(m, "lif1", snn.Lapicque(beta=0.9)), "Lapicque"),
     "hook": (hooked, "hooks"),
-    "pruned": (lambda m: prune.random_unstructured(m.fc1, "weight", 0.5), "plain"),
+    "pruned": (lambda m: prune.random_unstructured(m.fc1, "weight", 0.5), "prune.remove"),
+    "computed weights": (hypernetwork, "plain"),
+    "replaced method": (fires_otherwise, "lif1 has a fire that was replaced"),
     "other forward": (lambda m: setattr(m, "__class__", OtherNetwork), "forward"),
 }
 

@@ -1,5 +1,7 @@
 """Learned delays: the engine against autograd through the network's own loop."""
 
+import re
+
 import numpy as np
 import pytest
 import snntorch as snn
@@ -54,6 +56,25 @@ def test_positions_and_widths_have_the_gradients_of_autograd(way):
             compiled_engine.forward_backward(network, DATA.events, INDEX, labels)
     for name, gradient in gradients(network).items():
         torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-6)
+
+
+WRONG = {
+    "layer_delays: layer 1 has LearnedDelays, so its entry must be range(5)": {},
+    "layer_delays: has 1 entries for 2 layers": {"layer_delays": [range(5)]},
+    "layer 2 has weights from 9 inputs, but gets 2 x 9": {"layer_delays": [range(5), (0, 1)]},
+    "readout 'membranes': must be 'spikes' or": {
+        "layer_delays": [range(5), (0,)],
+        "readout": "membranes",
+    },
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_layers_that_do_not_fit_together_are_refused(message):
+    delayed = LearnedDelays(N_UNITS, N_HIDDEN, N_DELAYS)
+    layers = [(delayed, snn.Leaky(0.9)), (nn.Linear(N_HIDDEN, N_CLASSES), snn.Leaky(0.9))]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        LayeredNetwork(layers, **WRONG[message])
 
 
 def test_a_frozen_position_gets_no_gradient():

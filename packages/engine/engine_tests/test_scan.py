@@ -9,6 +9,7 @@ import snntorch as snn
 import torch
 from snntorch import surrogate
 from torch import nn
+from torch.nn.utils import parametrizations, prune, spectral_norm
 
 from engine_tests.modules import boxcar
 from shd_engine import AdaptiveLeaky, RSEAdLIF, SEAdLIF, scan, scanning
@@ -324,6 +325,25 @@ def test_a_result_that_was_changed_in_place_has_no_gradient():
         loss.backward()
 
 
+def test_second_derivatives_are_refused():
+    currents = torch.ones(3, 2, 4, requires_grad=True)
+    loss = scan(currents, snn.Leaky(0.9))[0].sum()  # whose own gradient is a constant
+    (first,) = torch.autograd.grad(loss, currents, retain_graph=True)
+    with pytest.raises(RuntimeError, match=r"no second derivatives.* use snnTorch's loop"):
+        torch.autograd.grad(loss, currents, create_graph=True)
+    loss.backward()
+    assert torch.equal(currents.grad, first) and first.any()
+
+
+def test_parameters_of_shape_1_n_are_those_of_n_neurons():
+    currents = torch.rand(9, 3, 4, generator=torch.Generator().manual_seed(0))
+    neuron = snn.Leaky(torch.linspace(0.5, 0.9, 4)[None], learn_beta=True)
+    mem, own_mem = scan(currents, neuron)[1], loop(currents, neuron)[1]
+    assert torch.equal(mem, own_mem)
+    found, wanted = (torch.autograd.grad(each.sum(), neuron.beta)[0] for each in (mem, own_mem))
+    torch.testing.assert_close(found, wanted)
+
+
 @pytest.mark.parametrize("shape", [(0, 2, 4), (3, 0, 4)])
 def test_there_may_be_no_steps_or_no_utterances(shape):
     currents = torch.ones(shape, requires_grad=True)
@@ -336,17 +356,59 @@ class OwnLeaky(snn.Leaky):
     """A neuron that may do anything."""
 
 
+def changed(neuron, change):
+    """Return neurons after a change that no kernel knows."""
+    change(neuron)
+    return neuron
+
+
+def recurrent(change):
+    """Return recurrent neurons after a change of the module that has their weights."""
+    neuron = snn.RLeaky(0.9, linear_features=4)
+    change(neuron.recurrent)
+    return neuron
+
+
 CURRENTS = torch.ones(3, 2, 4)
 REFUSED = {
     "is OwnLeaky": (CURRENTS, OwnLeaky(0.9)),
     "currents are torch.float64": (CURRENTS.double(), snn.Leaky(0.9)),
     "shape (2, 4)": (CURRENTS[0], snn.Leaky(0.9)),
-    "quantized states": (CURRENTS, snn.Leaky(0.9, state_quant=lambda mem: mem)),
-    "are graded": (CURRENTS, snn.Leaky(0.9, graded_spikes_factor=0.5)),
+    "option state_quant, which must be False": (
+        CURRENTS,
+        snn.Leaky(0.9, state_quant=lambda mem: mem),
+    ),
+    "are graded. Leave its graded_spikes_factor at 1": (
+        CURRENTS,
+        snn.Leaky(0.9, graded_spikes_factor=0.5),
+    ),
     "has no gradient": (CURRENTS, snn.Leaky(0.9, surrogate_disable=True)),
     "no nn.Linear": (CURRENTS, snn.RLeaky(0.9, conv2d_channels=1, kernel_size=3)),
     "5 recurrent neurons": (CURRENTS, RSEAdLIF(5)),
     "3 recurrent neurons": (CURRENTS, snn.RLeaky(0.9, linear_features=3)),
+    "whose module has hooks. Remove them, those of": (
+        CURRENTS,
+        recurrent(lambda fc: prune.random_unstructured(fc, "weight", 0.5)),
+    ),
+    "remove_spectral_norm": (CURRENTS, recurrent(spectral_norm)),
+    "parametrized weights. Fold them in": (CURRENTS, recurrent(parametrizations.weight_norm)),
+    "its neuron has hooks. Remove them": (
+        CURRENTS,
+        changed(snn.Leaky(0.9), lambda lif: lif.register_forward_hook(print)),
+    ),
+    "its neuron has hooks. Remove": (
+        CURRENTS,
+        changed(snn.Leaky(0.9), lambda lif: lif.register_forward_pre_hook(print)),
+    ),
+    "has a fire that was replaced": (
+        CURRENTS,
+        changed(snn.Leaky(0.9), lambda lif: setattr(lif, "fire", torch.sigmoid)),
+    ),
+    "beta of shape (1, 3) doesn't broadcast to neurons of shape (4,)": (
+        CURRENTS,
+        snn.Leaky(torch.full((1, 3), 0.9)),
+    ),
+    "its V of shape (3,)": (CURRENTS, snn.RLeaky(0.9, V=torch.ones(3), all_to_all=False)),
 }
 
 

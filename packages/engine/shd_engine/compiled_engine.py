@@ -53,9 +53,11 @@ def forward_backward(
     model: Layered, events: ReadsAsEvents, index: Index, labels: Any, readout: str = ""
 ) -> tuple[float, torch.Tensor]:
     """Take a batch forward and back: what zero_grad, the loop over steps and backward() do."""
-    readout = readout or model.readout
+    readout = checked_readout(model, readout)
     index = checked_index(model, events, index)
     labels = labels_to_train_with(labels, index, model.layers[-1][0].out_features)
+    if isinstance(model, nn.Module):
+        model.zero_grad()
     if not _kernels_know_the_loss(model, readout):
         return _forward_backward_by_autograd(model, events, index, labels, readout)
     layout = ParameterLayout.of(model, readout)
@@ -81,10 +83,6 @@ def fill_gradients(model: Layered, gradients: Sequence[torch.Tensor]) -> None:
         else:
             computed.append((tensor, gradient))
     if computed:
-        for fc, _ in model.layers:
-            if isinstance(fc, LearnedDelays):
-                for parameter in (fc.strength, fc.position, fc.width):
-                    parameter.grad = None
         weights, errors = zip(*computed, strict=True)
         torch.autograd.backward(weights, errors)
 
@@ -119,8 +117,8 @@ def evaluate_batch(
     model: Layered, events: ReadsAsEvents, index: Index, readout: str = ""
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a batch forward; return class scores (batch, classes) and spikes (batch, layers)."""
+    layout = ParameterLayout.of(model, checked_readout(model, readout))
     index = checked_index(model, events, index)
-    layout = ParameterLayout.of(model, readout or model.readout)
     batch = batch_of(events, index)
     n_workers = workers_for(batch, layout, n_groups=len(index))
     results = new_results(batch, layout, len(index), n_workers)
@@ -235,9 +233,30 @@ class _Recording(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *errors: torch.Tensor | None) -> Errors:
+        refuse_second_derivatives()
         if ctx.saved_tensors:  # raises an error if one was changed in place
             gradients = ctx.run.gradients(errors)
         return (None, *gradients)
+
+
+def refuse_second_derivatives() -> None:
+    """Raise RuntimeError in a backward pass that is itself to be differentiated."""
+    if torch.is_grad_enabled():  # as with create_graph=True, and only then
+        raise RuntimeError(
+            "create_graph=True: the compiled engine has no second derivatives. Leave it out, or "
+            "use snnTorch's loop over the steps"
+        )
+
+
+def checked_readout(model: Layered, readout: str) -> str:
+    """Return what class scores are made of, by default the network's, after checking it."""
+    readout = readout or model.readout
+    if readout == "spikes" and LayeredNetwork.accumulates_only(model.layers[-1][1]):
+        raise ValueError(
+            "readout 'spikes': the last layer never spikes, because its threshold is infinite. "
+            "Give readout='membrane'"
+        )
+    return readout
 
 
 def checked_index(model: Layered, events: ReadsAsEvents, index: Index) -> np.ndarray:
@@ -263,6 +282,8 @@ def labels_to_train_with(labels: Any, index: np.ndarray, n_classes: int) -> np.n
         problem = f"there are {labels.size} labels for {len(index)} utterances"
     elif len(labels) == 0:
         problem = "the batch has no utterances"
+    elif labels.dtype.kind not in "iu":
+        problem = f"the labels are {labels.dtype} instead of whole numbers"
     elif not 0 <= labels.min() <= labels.max() < n_classes:
         problem = f"the labels are from {labels.min()} to {labels.max()}"
     if problem:
@@ -403,22 +424,32 @@ def unsupported(model: Layered) -> str | None:
 def unsupported_layers(layers: Layers) -> str | None:
     """Say what in the layers of a network the kernels don't have."""
     for i, (fc, lif) in enumerate(layers, start=1):
-        if reason := _unsupported_weights(i, fc, lif) or _unsupported_neurons(i, lif):
+        if reason := (
+            _unsupported_modules(i, fc, lif)
+            or _unsupported_weights(i, fc, lif)
+            or _unsupported_neurons(i, lif)
+        ):
             return reason
     return None
 
 
-def _unsupported_weights(i: int, fc: Weights, lif: Leaky) -> str | None:
-    """Say what is unusual about the tensors of layer i, or about how it is called."""
+def _unsupported_modules(i: int, fc: Weights, lif: Leaky) -> str | None:
+    """Say what is unusual about how layer i is called."""
+    for module, name in ((fc, f"fc{i}"), (lif, f"lif{i}")):
+        if problem := unusual_call(module):
+            return f"{name} {problem}"
     if not isinstance(fc.weight, nn.Parameter) and not isinstance(fc, LearnedDelays):
         return f"fc{i} is not a plain Linear layer"
-    if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
-        return f"layer {i} has forward hooks"
+    return None
+
+
+def _unsupported_weights(i: int, fc: Weights, lif: Leaky) -> str | None:
+    """Say what is unusual about the tensors of layer i."""
     tensors = [fc.weight, lif.beta, lif.threshold, *lif.parameters()]
     if fc.bias is not None:
         tensors.append(fc.bias)
     if any(tensor._backward_hooks for tensor in tensors):
-        return f"a parameter of layer {i} has hooks"
+        return f"a parameter of layer {i} has hooks. Remove them"
     if any(tensor.device.type != "cpu" for tensor in tensors):
         return f"its parameters are on the device {fc.weight.device}"
     if isinstance(lif, AdaptiveLeaky):
@@ -439,7 +470,10 @@ def _unsupported_neurons(i: int, lif: Leaky) -> str | None:
     # Leaky's attribute reset_mechanism can be changed later, but that changes nothing in it.
     subtracts = lif.state_function.__name__ == "_base_sub"
     if not lif.reset_delay or (resets(lif) and not subtracts):
-        return f"lif{i} doesn't subtract its threshold one step after a spike"
+        return (
+            f"lif{i} doesn't subtract its threshold one step after a spike, as it does with "
+            "reset_mechanism='subtract' and reset_delay=True. `engine.scan` has all resets"
+        )
     if isinstance(lif, RLeaky):
         if problem := unusual_recurrence(lif):
             return f"lif{i} {problem}"
@@ -448,21 +482,54 @@ def _unsupported_neurons(i: int, lif: Leaky) -> str | None:
     return unusual_option(lif, f"lif{i}")
 
 
+def unusual_call(module: nn.Module) -> str | None:
+    """Say what a module's call does that no kernel does."""
+    for name, value in vars(module).items():
+        if callable(value) and hasattr(type(module), name) and not name.startswith("_"):
+            return f"has a {name} that was replaced. Remove it"
+    return added_to_call(module)
+
+
+def added_to_call(module: nn.Module) -> str | None:
+    """Say what a module's call does beside its forward."""
+    if nn.utils.parametrize.is_parametrized(module):
+        return (
+            "has parametrized weights. Fold them in by "
+            "torch.nn.utils.parametrize.remove_parametrizations"
+        )
+    if has_hooks(module):
+        return (  # pruning and older kinds of normalization compute weights in a hook
+            "has hooks. Remove them, those of torch.nn.utils by prune.remove, remove_weight_norm "
+            "or remove_spectral_norm"
+        )
+    return None
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Tell whether a module has hooks, which the engine wouldn't call."""
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
+
+
 def unusual_recurrence(lif: RLeaky) -> str | None:
     """Say which recurrent weights no kernel has."""
+    if problem := unusual_call(lif.recurrent):
+        return f"has recurrent weights, whose module {problem}"
     if lif.all_to_all and type(lif.recurrent) is not nn.Linear:
         return "has recurrent weights that are no nn.Linear"
-    if "forward" in vars(lif.recurrent) or lif.recurrent._forward_hooks:
-        return "has recurrent weights that were replaced"
     return None
 
 
 def unusual_option(lif: Any, name: str) -> str | None:
     """Say which option of snntorch's neurons no kernel has."""
-    if lif.inhibition or lif.state_quant:
-        return f"{name} has inhibition or quantized states"
+    for option in ("inhibition", "state_quant"):
+        if getattr(lif, option):
+            return f"{name} has the option {option}, which must be False"
     if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
-        return f"the spikes of {name} are graded"
+        return (
+            f"the spikes of {name} are graded. Leave its graded_spikes_factor at 1, and "
+            "learn_graded_spikes_factor at False"
+        )
     if problem := not_a_step(lif.spike_grad):
         return f"the surrogate of {name} {problem}"
     return None

@@ -19,11 +19,10 @@ from torch.nn import functional
 
 from shd_engine import compiled_engine
 from shd_engine.event_lists import EventLists, Index, ReadsAsEvents
-from shd_engine.network import Chain, LayeredNetwork, LayerStates
+from shd_engine.network import READOUTS, Chain, LayeredNetwork, LayerStates
 from shd_engine.parameter_layout import Layered, trained
 from shd_engine.tracing import Form, NotCompilableError, Traced, find_chain, trace
 
-READOUTS = ("spikes", "membrane")
 # A membrane that is closer to its threshold may be on the other side after rounding.
 TIE = 1e-5
 N_STEPS = 23  # of the compared utterances, unless a module has its own number
@@ -61,7 +60,7 @@ class Watched:
         found = []
         for (name, module), attributes in zip(now.items(), self.attributes, strict=True):
             values = vars(module)
-            if _has_hooks(module):
+            if compiled_engine.has_hooks(module):
                 found.append(f"{name} has hooks".strip())
             found += [
                 f"{name}.{attribute}".strip(".")
@@ -83,12 +82,6 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(map(_is_plain, value))
     return isinstance(value, int | float | str | None | FunctionType)
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    """Tell whether a module has hooks, which the engine wouldn't call."""
-    forward = module._forward_hooks or module._forward_pre_hooks
-    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
 
 
 class CompiledNetwork(nn.Module):
@@ -127,7 +120,7 @@ class CompiledNetwork(nn.Module):
         self._chain = (chain,)  # a tuple, so that torch doesn't take it for a submodule
         self._form = form
         self._watched = watched
-        self._has_warned = False
+        self._reasons_warned_of: set[str] = set()
 
     def forward(self, x: torch.Tensor | ReadsAsEvents, index: Index | None = None) -> Any:
         """Return what the module returns, with gradients for any loss.
@@ -197,7 +190,7 @@ class CompiledNetwork(nn.Module):
             If the module has been changed since it was compiled.
         """
         self.check_unchanged()
-        self._check_steps(events)
+        self._check_events(events)
         return compiled_engine.record(self.chain, events, _all_or(index, events), hidden)
 
     def loss_and_gradients(
@@ -234,13 +227,16 @@ class CompiledNetwork(nn.Module):
         ------
         RuntimeError
             If the module has been changed since it was compiled.
+        TypeError
+            If the events are a tensor.
         ValueError
-            If there is no such readout.
+            If there is no such readout, or the labels don't fit.
         """
         self.check_unchanged()
-        self._check_steps(events)
+        self._check_events(events)
         readout = self._checked_readout(readout)
         index = _all_or(index, events)
+        self.module.zero_grad()  # also of parameters that its layers don't have
         return compiled_engine.forward_backward(self.chain, events, index, labels, readout)
 
     def evaluate(
@@ -261,7 +257,7 @@ class CompiledNetwork(nn.Module):
             The number of spikes in each layer, (batch, layers).
         """
         self.check_unchanged()
-        self._check_steps(events)
+        self._check_events(events)
         readout = self._checked_readout(readout)
         return compiled_engine.evaluate_batch(self.chain, events, _all_or(index, events), readout)
 
@@ -307,16 +303,16 @@ class CompiledNetwork(nn.Module):
         try:
             events = EventLists.of(x.transpose(0, 1) if self._is_batch_first else x)
         except ValueError:
-            return None, "has numbers that aren't whole"
+            return None, "has numbers that are negative or not whole"
         n_steps = self._form and self._form.n_steps
         if n_steps not in (None, events.n_steps):
             return None, f"has {events.n_steps} steps, but its loop is over {n_steps}"
         return events, ""
 
     def _warn_of_own_forward(self, problem: str) -> None:
-        """Warn once that the module's own forward runs."""
-        if not self._has_warned:
-            self._has_warned = True
+        """Warn once of each reason that the module's own forward runs."""
+        if problem not in self._reasons_warned_of:
+            self._reasons_warned_of.add(problem)
             shape = "(batch, steps, units)" if self._is_batch_first else "(steps, batch, units)"
             warnings.warn(
                 f"{type(self.module).__name__} runs by its own forward, because its input "
@@ -324,8 +320,14 @@ class CompiledNetwork(nn.Module):
                 stacklevel=5,
             )
 
-    def _check_steps(self, events: ReadsAsEvents) -> None:
-        """Raise ValueError if the module's own loop has another number of steps."""
+    def _check_events(self, events: ReadsAsEvents) -> None:
+        """Raise an error if these aren't lists of events, or have other steps than its loop."""
+        if not hasattr(events, "offsets"):
+            x = "x.transpose(0, 1)" if self._is_batch_first else "x"
+            raise TypeError(
+                f"events: must be lists of events, not a {type(events).__name__}. Give "
+                f"EventLists.of({x})"
+            )
         n_steps = self._form and self._form.n_steps
         if n_steps and events.n_steps != n_steps:
             raise ValueError(
@@ -365,8 +367,9 @@ def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
     those of the engine, in training and in evaluation mode. The module isn't changed.
 
     Parameters, betas, thresholds and ``requires_grad`` may change at any time. After any other
-    change of what ``forward`` computes, compile again. The engine notices replaced submodules and
-    changed attributes, but not a global variable.
+    change of what ``forward`` computes, compile again. The engine notices replaced submodules, and
+    changed numbers, texts and functions among the attributes, but not lists, dictionaries, tensors,
+    new attributes or global variables.
 
     Parameters
     ----------
@@ -387,9 +390,15 @@ def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
     ------
     NotCompilableError
         With `strict`, if the module can't be compiled. The message is the reason.
+    TypeError
+        If it is no module, but for example a class.
     """
     if isinstance(model, CompiledNetwork):
         return model
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"model: must be a network, such as SNN(), but is {model}. Give an instance"
+        )
     try:
         return _compiled(model)
     except NotCompilableError as reason:
@@ -407,8 +416,9 @@ def _compiled(model: nn.Module) -> CompiledNetwork:
     watched = Watched(model)
     if isinstance(model, LayeredNetwork) and compiled_engine.unsupported(model) is None:
         return CompiledNetwork(model, model, None, watched)
-    if hooked := watched.changes(model):  # nothing can have changed yet but for hooks
-        raise NotCompilableError(", ".join(hooked))
+    for name, module in model.named_modules():
+        if problem := compiled_engine.added_to_call(module):
+            raise NotCompilableError(f"{name} {problem}".strip())
     with _unchanged(model), torch.enable_grad():
         return _compiled_module(model, watched)
 
@@ -528,7 +538,8 @@ def _different_loss(network: CompiledNetwork, events: EventLists, wanted: Traced
     """Say whether `loss_and_gradients` differs from cross-entropy by the module's own forward."""
     labels = torch.arange(N_UTTERANCES) % wanted.spk[-1].shape[2]
     learned = trained(network.chain)
-    for readout in READOUTS:
+    is_silent = LayeredNetwork.accumulates_only(network.chain.layers[-1][1])
+    for readout in READOUTS[is_silent:]:
         scores = wanted.spk[-1].sum(0) if readout == "spikes" else wanted.mem[-1].mean(0)
         if not scores.requires_grad:
             continue

@@ -109,7 +109,7 @@ class EventLists:
         at = np.flatnonzero(by_utterance)
         counts = by_utterance[at]
         if (counts < 0).any() or (counts % 1 != 0).any():
-            raise ValueError("frames: must be whole numbers, those of events")
+            raise ValueError("frames: has numbers that are negative or not whole")
         if (counts != 1).any():
             at = np.repeat(at, counts.astype(np.int64))
         utterance, cell = np.divmod(at, n_steps * n_units)

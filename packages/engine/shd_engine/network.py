@@ -150,6 +150,7 @@ def _check_shape(values: object, what: str, cur: torch.Tensor, called: str) -> N
     )
 
 
+READOUTS = ("spikes", "membrane")
 Weights = nn.Linear | ChannelConv1d | LearnedDelays
 Layers = Sequence[tuple[Weights, snn.Leaky]]
 
@@ -185,6 +186,11 @@ class LayeredNetwork(nn.Module):
     readout : str
         What the class scores are: ``"spikes"``, the number of spikes of each output neuron, or
         ``"membrane"``, the mean over the steps of its membrane potential.
+
+    Raises
+    ------
+    ValueError
+        If there is no such readout, or the layers and their delays don't fit together.
     """
 
     def __init__(
@@ -198,6 +204,9 @@ class LayeredNetwork(nn.Module):
         delays = [(0,)] * self.n_layers if layer_delays is None else layer_delays
         self.layer_delays = tuple(map(tuple, delays))
         self.readout = readout
+        if readout not in READOUTS:
+            raise ValueError(f"readout {readout!r}: must be 'spikes' or 'membrane'")
+        _check_sizes(layers, self.layer_delays)
         for i, (fc, lif) in enumerate(layers, start=1):
             self.add_module(f"fc{i}", fc)
             self.add_module(f"lif{i}", lif)
@@ -311,6 +320,28 @@ class LayeredNetwork(nn.Module):
         *hidden_spk, last_spk = [torch.stack(steps) for steps in spk_by_layer[recorded]]
         *hidden_mem, last_mem = [torch.stack(steps) for steps in mem_by_layer[recorded]]
         return LayerStates(last_spk, last_mem, tuple(hidden_spk), tuple(hidden_mem))
+
+
+def _check_sizes(layers: Layers, layer_delays: Sequence[Sequence[int]]) -> None:
+    """Raise ValueError if the layers of a network and their delays don't fit together."""
+    if len(layer_delays) != len(layers):
+        raise ValueError(
+            f"layer_delays: has {len(layer_delays)} entries for {len(layers)} layers. Give one for "
+            "each layer, (0,) for a layer without delays"
+        )
+    n_before = None
+    for i, ((fc, _), delays) in enumerate(zip(layers, layer_delays, strict=True), start=1):
+        if isinstance(fc, LearnedDelays) and len(delays) != fc.n_delays:
+            raise ValueError(
+                f"layer_delays: layer {i} has LearnedDelays, so its entry must be "
+                f"range({fc.n_delays})"
+            )
+        if n_before and fc.in_features != len(delays) * n_before:
+            raise ValueError(
+                f"layers: layer {i} has weights from {fc.in_features} inputs, but gets "
+                f"{len(delays)} x {n_before}, a copy of the layer before for each of its delays"
+            )
+        n_before = fc.out_features
 
 
 def _late_copies(steps: Sequence[torch.Tensor], delays: Sequence[int]) -> torch.Tensor:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import snntorch as snn
 import torch
-from torch.autograd.function import once_differentiable
 
 from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky, RSEAdLIF, SEAdLIF
 from shd_engine.compiled_engine import (
     WORTH_A_THREAD,
     in_threads,
+    refuse_second_derivatives,
+    unusual_call,
     unusual_option,
     unusual_recurrence,
 )
@@ -29,6 +30,12 @@ COLUMNS_PER_BLOCK = 4096  # some rows of them stay in the cache
 RECURRENT_UTTERANCES = 8  # per block, if weights are recurrent; the kernels need whole pairs
 # What snntorch's names of the resets are in the kernels. Only Leaky sets the old membrane to zero.
 _LATE = {"_base_sub": kernels.SUBTRACT, "_base_zero": kernels.ZERO_NEW, "_base_int": 0}
+_ROWS = {
+    kernels.BETAS: "beta",
+    kernels.THRESHOLDS: "threshold",
+    kernels.ALPHAS: "alpha",
+    kernels.TO_ITSELF: "V",
+}
 _EARLY = {0: kernels.SUBTRACT, 1: kernels.ZERO_NEW, 2: 0}  # by reset_mechanism_val
 
 
@@ -75,6 +82,8 @@ def _unsupported(currents: torch.Tensor, neuron: Any) -> str | None:
     if type(neuron) not in NEURONS:
         known = ", ".join(known.__name__ for known in NEURONS)
         return f"its neuron is {type(neuron).__name__}, none of {known}"
+    if problem := unusual_call(neuron):
+        return f"its neuron {problem}"
     if isinstance(neuron, (snn.RLeaky, RSEAdLIF)):
         if problem := unusual_recurrence(neuron):
             return f"its neuron {problem}"
@@ -137,7 +146,20 @@ def _stacked(rows: dict[int, torch.Tensor], shape: torch.Size) -> torch.Tensor:
     """Return rows of numbers as the kernels read them, (N_SCAN_ROWS, neurons)."""
     nothing = torch.zeros(())
     given = [rows.get(row, nothing).float() for row in range(kernels.N_SCAN_ROWS)]
-    return torch.stack([each.expand(shape).reshape(-1) for each in given])
+    return torch.stack([_expanded(each, row, shape) for row, each in enumerate(given)])
+
+
+def _expanded(values: torch.Tensor, row: int, shape: torch.Size) -> torch.Tensor:
+    """Return a row of numbers, one for each neuron."""
+    # Of shape (1, neurons), they would broadcast to the batch.
+    of_neurons = values[0] if values.dim() > len(shape) and len(values) == 1 else values
+    try:
+        return of_neurons.expand(shape).reshape(-1)
+    except RuntimeError as error:
+        raise ValueError(
+            f"scan can't compute this layer: its {_ROWS.get(row, 'adaptation')} of shape "
+            f"{tuple(values.shape)} doesn't broadcast to neurons of shape {tuple(shape)}"
+        ) from error
 
 
 class _Scan(torch.autograd.Function):
@@ -164,8 +186,8 @@ class _Scan(torch.autograd.Function):
         return spk, mem
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *errors: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        refuse_second_derivatives()
         currents, rows, _, spk, _ = ctx.saved_tensors  # raises an error if one was changed
         layer = ctx.layer
         states = ctx.states

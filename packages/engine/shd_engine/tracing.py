@@ -13,6 +13,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
+from shd_engine import scanning
 from shd_engine.adaptive import AdaptiveLeaky
 from shd_engine.network import ChannelConv1d, Layers
 
@@ -110,7 +111,7 @@ def watched(  # noqa: C901
         raise NotCompilableError(
             f"its forward calls {names[module]}, a {type(module).__name__}. Only nn.Linear, "
             "snn.Leaky, snn.RLeaky and this package's layers can be compiled. "
-            "Around other layers, use `scan`"
+            f"{_advice([module])}"
         )
 
     handles = []
@@ -220,7 +221,7 @@ def find_chain(model: nn.Module) -> tuple[Layers, Form]:
     weights = [module for module in outside_neurons(model) if isinstance(module, WEIGHTS)]
     neurons = [module for module in model.modules() if isinstance(module, NEURONS)]
     if not weights or not neurons:
-        raise NotCompilableError("it has no nn.Linear, or no snn.Leaky")
+        raise NotCompilableError(_what_is_missing(model))
     first = weights[0].weight
     if first.dtype != torch.float32 or first.device.type != "cpu":
         raise NotCompilableError(
@@ -243,6 +244,24 @@ def find_chain(model: nn.Module) -> tuple[Layers, Form]:
     if all(each.layer != len(traced.layers) - 1 for each in returned):
         raise NotCompilableError("its forward returns nothing of the last layer")
     return traced.layers, Form(is_batch_first, n_steps, returned, container)
+
+
+def _what_is_missing(model: nn.Module) -> str:
+    """Say which neurons a network has, if it has no weights or neurons that can be compiled."""
+    found = [each for each in model.modules() if isinstance(each, snn.SpikingNeuron)]
+    listed = ", ".join(sorted({type(each).__name__ for each in found})) or "no spiking neurons"
+    return (
+        "it must have nn.Linear, each followed by snn.Leaky, snn.RLeaky or AdaptiveLeaky. It "
+        f"has {listed}. {_advice(found)}"
+    )
+
+
+def _advice(modules: Sequence[nn.Module]) -> str:
+    """Say whether `scan` makes a network with modules that can't be compiled fast."""
+    for module in modules:
+        if isinstance(module, snn.SpikingNeuron) and type(module) not in scanning.NEURONS:
+            return f"`engine.scan` doesn't compute {type(module).__name__} either"
+    return "`engine.scan` computes one layer of neurons, between layers of any kind"
 
 
 def _largest_threshold(lif: snn.Leaky) -> float:
@@ -304,8 +323,8 @@ def _count_calls(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, in
     if currents.dim() != 2:
         raise NotCompilableError(
             f"its neurons get currents of shape {tuple(currents.shape)} instead of (batch, "
-            "neurons). Its forward must loop over the steps of its input, (steps, batch, units) or "
-            "(batch, steps, units). For one image at all steps, use `scan`"
+            "neurons): its forward takes one step, or one image. Loop over x in forward, or type "
+            "engine.scan(self.fc1(image).expand(25, -1, -1), self.lif1) for each layer"
         )
     return sum(call.module is of_neurons[0].module for call in of_neurons), len(currents)
 
