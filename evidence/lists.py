@@ -292,7 +292,8 @@ def accepted_answers() -> str:
     people = pd.read_csv(results_dir() / "circuit_people.csv")
     counts = people[["accepted", "accepted_right"]].mul(people.utterances, axis=0).sum()
     shares = [counts.accepted / people.utterances.sum(), counts.accepted_right / counts.accepted]
-    accuracy = with_interval(*interval(100 * people[["accuracy"]].to_numpy()))
+    mean, half = interval(100 * people[["accuracy"]].to_numpy())
+    accuracy = with_interval(float(mean), float(half))
     cells = [f"{len(people)} people of `commands`", accuracy]
     rows.append(["circuit", *cells, *(f"{100 * share:.1f}" for share in shares)])
     return table("network,people,accuracy,accepted,of these right".split(","), rows)
