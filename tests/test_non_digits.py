@@ -81,6 +81,20 @@ def test_the_documents_say_how_many_recordings_are_accepted():
             assert f"and {sounds} recordings of other sounds." in card
 
 
+def test_the_sounds_that_are_accepted_most():
+    document = (ROOT / "docs" / "abstain.md").read_text(encoding="utf-8")
+    trees = [ROWS["everybody", "tree", each] for each in (FILLED, SURROUNDED)]
+    accepted, recordings = (sum(int(row[it]) for row in trees) for it in ("accepted", "recordings"))
+    assert {row["answer"] for row in trees} == {"three"}
+    assert f"takes the word *tree* for *three* in {accepted} of {recordings} recordings" in document
+    small, circuit = (ROWS[name, "falling whistle", FILLED] for name in ("small", "circuit"))
+    assert small["answer"] == circuit["answer"] == "zero"
+    assert (
+        f"a falling whistle for *zero* in {small['accepted']} of {small['recordings']} recordings "
+        f"without pauses, and its circuit in {circuit['accepted']}." in document
+    )
+
+
 @pytest.mark.parametrize("network", ["everybody", "small"])
 def test_most_digits_of_a_speech_synthesizer_are_rejected(network):
     listener = Listener(network)
