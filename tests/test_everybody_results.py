@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from evidence.everybody.plan import candidates, plan
+from evidence.everybody.selection import EVERYBODY
 from shd_helpers.paths import ROOT
 from tests import RESULTS
 from tests.builders.committed import mean, rows_of
@@ -187,6 +188,15 @@ def test_the_page_has_what_was_reached():
     row = judged["everybody"]
     for what, column in (("test utterances that", "accepted"), ("right of", "right_of_accepted")):
         assert re.search(rf"^\| {what} .* \| {percent(row, column)} % \|$", page, re.M)
+    (row,) = [row for row in JUDGED if row["tested_on"] == "hd_cut" and row["network"] == EVERYBODY]
+    reached = f"{percent(row, 'accuracy')} ± {percent(row, 'ci95')} %"
+    for what, value in (
+        ("12 speakers", reached),
+        ("lowest of", f"{percent(row, 'worst_tenth')} %"),
+    ):
+        assert re.search(rf"^\| {what} .* \| {re.escape(value)} \|$", page, re.M)
+    shares = [percent(row, name) for name in ("accepted", "right_of_accepted")]
+    assert "accepts {} % of their utterances, and {} % of these are".format(*shares) in page
     planned = [
         percent(judged[name], f"planned_{column}")
         for name in ("everybody", "small")
