@@ -4,7 +4,8 @@
 the pretrained networks *everybody* and *small*, and to the circuit in ``results/circuit``. Each
 sound is made anew for each of `N_DRAWS` recordings, and each word is spoken by each of `VOICES`.
 Once the sound fills the recording, and once silence surrounds it. ``results/non_digits.csv`` has
-one row for each network, sound and surroundings. Nothing was chosen with these sounds.
+one row for each network, sound and surroundings. They chose no network,
+but led to the amendment of ``evidence/everybody/plan.yaml``.
 """
 
 import argparse

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from evidence.everybody.plan import candidates, plan
-from evidence.everybody.selection import EVERYBODY
 from shd_helpers.paths import ROOT
 from tests import RESULTS
 from tests.builders.committed import mean, rows_of
@@ -173,42 +172,71 @@ def test_a_networks_threshold_is_that_of_the_amended_plan(path):
         assert float(row["planned_threshold"]) == close(planned)
 
 
+PAGE = (ROOT / "evidence" / "everybody" / "README.md").read_text(encoding="utf-8")
+
+
+def judged_by(network, dataset):
+    """Return the shares in a row of the table, in percent."""
+    (row,) = [row for row in JUDGED if row["network"] == network and row["tested_on"] == dataset]
+    shares = {}
+    for name, value in row.items():
+        if name in {"accuracy", "ci95", "worst_tenth"} or name.endswith("accepted"):
+            shares[name] = f"{100 * float(value):.1f}"
+    return shares
+
+
 def test_the_page_has_what_was_reached():
-    page = (ROOT / "evidence" / "everybody" / "README.md").read_text(encoding="utf-8")
-    judged = {row["network"]: row for row in JUDGED if row["tested_on"] == "commands"}
+    def is_reached(what, value):
+        return re.search(rf"^\| {what} .* \| {re.escape(value)} \|$", PAGE, re.M)
 
-    def percent(row, name):
-        return f"{100 * float(row[name]):.1f}"
+    for name in ("everybody", "small"):
+        row = judged_by(name, "commands")
+        reached = f"{row['accuracy']} ± {row['ci95']} %"
+        assert is_reached(rf"180 test people, \*{name}\*", reached)
+    row = judged_by("everybody", "commands")
+    assert is_reached("test utterances that", f"{row['accepted']} %")
+    assert is_reached("right of", f"{row['right_of_accepted']} %")
+    row = judged_by("everybody", "hd_cut")
+    assert is_reached("12 speakers", f"{row['accuracy']} ± {row['ci95']} %")
+    assert is_reached("lowest of", f"{row['worst_tenth']} %")
 
-    for name, row in judged.items():
-        reached = f"{percent(row, 'accuracy')} ± {percent(row, 'ci95')} %"
-        assert re.search(
-            rf"^\| 180 test people, \*{name}\* .* \| {re.escape(reached)} \|$", page, re.M
-        )
-    row = judged["everybody"]
-    for what, column in (("test utterances that", "accepted"), ("right of", "right_of_accepted")):
-        assert re.search(rf"^\| {what} .* \| {percent(row, column)} % \|$", page, re.M)
-    (row,) = [row for row in JUDGED if row["tested_on"] == "hd_cut" and row["network"] == EVERYBODY]
-    reached = f"{percent(row, 'accuracy')} ± {percent(row, 'ci95')} %"
-    for what, value in (
-        ("12 speakers", reached),
-        ("lowest of", f"{percent(row, 'worst_tenth')} %"),
-    ):
-        assert re.search(rf"^\| {what} .* \| {re.escape(value)} \|$", page, re.M)
-    shares = [percent(row, name) for name in ("accepted", "right_of_accepted")]
-    assert "accepts {} % of their utterances, and {} % of these are".format(*shares) in page
-    planned = [
-        percent(judged[name], f"planned_{column}")
+
+def test_the_page_has_what_both_thresholds_accept():
+    names = ("planned_accepted", "planned_right_of_accepted")
+    first, second = (
+        [judged_by(network, "commands")[name] for name in names]
+        for network in ("everybody", "small")
+    )
+    first = "only {} % of the test utterances ({} % right)".format(*first)
+    assert f"*everybody* accepted {first}, and *small* {{}} % ({{}} %).".format(*second) in PAGE
+    row = judged_by("everybody", "hd_cut")
+    shares = [row[name] for name in ("accepted", "right_of_accepted", *names)]
+    text = "{} % of their utterances, and {} % of these are right (planned: {} and {} %)"
+    assert text.format(*shares) in PAGE
+
+
+def test_the_page_has_which_sounds_are_accepted():
+    rows, of_small = (
+        [row for row in rows_of("non_digits") if row["network"] == name]
         for name in ("everybody", "small")
-        for column in ("accepted", "right_of_accepted")
-    ]
-    first = "only {} % of the test utterances ({} % right)".format(*planned[:2])
-    second = "and *small* {} % ({} %).".format(*planned[2:])
-    assert f"*everybody* accepted {first}, {second}" in page
-    rows = [row for row in rows_of("non_digits") if row["network"] == "everybody"]
-    many = [row for row in rows if int(row["accepted"]) > 0.05 * int(row["recordings"])]
-    assert f"| more than 5 % of {len(many)} of {len(rows)} |" in page
+    )
+    shares = {
+        (row["sound"], row["surroundings"]): int(row["accepted"]) / int(row["recordings"])
+        for row in rows
+    }
+    highest = max(shares, key=lambda sound: shares[sound])
+    many = [share for share in shares.values() if share > 0.05]
+    assert (
+        f"| up to {100 * shares[highest]:.0f} % (*{highest[0]}*); more than 5 % of {len(many)} of "
+        f"{len(rows)} |" in PAGE
+    )
+    sums = [sum(int(row["accepted"]) for row in its) for its in (rows, of_small)]
+    assert "Now they accept {} and {}.".format(*sums) in PAGE
+
+
+def test_the_page_compares_the_selected_network_with_the_average():
     (average,) = [row for row in SELECTION if row["networks"] == "3"]
-    (own,) = [row for row in SELECTION if row["candidate"] == judged["everybody"]["candidate"]]
-    assert f"*{own['candidate']}* ({percent(own, 'accuracy')} % of validation people)" in page
-    assert f"average of three networks ({percent(average, 'accuracy')} %)" in page
+    (name,) = {row["candidate"] for row in JUDGED if row["network"] == "everybody"}
+    (own,) = [row for row in SELECTION if row["candidate"] == name]
+    assert f"*{name}* ({100 * float(own['accuracy']):.1f} % of validation people)" in PAGE
+    assert f"average of three networks ({100 * float(average['accuracy']):.1f} %)" in PAGE
