@@ -131,7 +131,7 @@ def write_row() -> None:
         "spread": f"{half:.1f}",
         "spread_is": "interval",
         "parameters": f"{sum(p.numel() for p in Published(140, 20).parameters())}",
-        "selected_on": "held-out speakers",
+        "selected_on": "nothing",
         "verified": "this study",
         "same_network_as": PUBLISHED,
         "note": f"evidence/se_adlif.yaml: five folds of two speakers, one seed, nothing selected; "
