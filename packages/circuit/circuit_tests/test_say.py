@@ -129,7 +129,7 @@ def files(chromium, site, tmp_path_factory):
 
 
 def check_as_in_python(files, wave):
-    """Both hear nearly the same spikes, and from the same spikes they compute the same scores."""
+    """Both encode nearly the same spikes, and from the same spikes they compute the same scores."""
     spikes = np.array(files.view.evaluate("utterance.spikes"))
     assert len(np.setxor1d(spikes, of_python(wave)[0])) < 0.02 * len(spikes)
     run = read_circuit(ROOT / FOLDER).run(spikes // 700 // 24, spikes % 700)

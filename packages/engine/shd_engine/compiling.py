@@ -538,8 +538,8 @@ def _different_loss(network: CompiledNetwork, events: EventLists, wanted: Traced
     """Say whether `loss_and_gradients` differs from cross-entropy by the module's own forward."""
     labels = torch.arange(N_UTTERANCES) % wanted.spk[-1].shape[2]
     learned = trained(network.chain)
-    is_silent = LayeredNetwork.accumulates_only(network.chain.layers[-1][1])
-    for readout in READOUTS[is_silent:]:
+    never_spikes = LayeredNetwork.accumulates_only(network.chain.layers[-1][1])
+    for readout in ("membrane",) if never_spikes else READOUTS:
         scores = wanted.spk[-1].sum(0) if readout == "spikes" else wanted.mem[-1].mean(0)
         if not scores.requires_grad:
             continue
