@@ -741,15 +741,21 @@ def recurrent_to_spikes(recurrent_by_neuron, mem, row, spike_errors, slot, total
     width = mem.shape[1]
     for j in range(width):
         spike_errors[total_slot, j] = spike_errors[slot, j]
-    for k in range(0, width, 4):  # four rows at a time, so that a sum is read and written once
+    for k in range(0, width, 8):  # eight rows for each pass through the sums
         a0 = mem[row + 1, k]
         a1 = mem[row + 1, k + 1]
         a2 = mem[row + 1, k + 2]
         a3 = mem[row + 1, k + 3]
+        a4 = mem[row + 1, k + 4]
+        a5 = mem[row + 1, k + 5]
+        a6 = mem[row + 1, k + 6]
+        a7 = mem[row + 1, k + 7]
         for j in range(width):
             first = a0 * recurrent_by_neuron[k, j] + a1 * recurrent_by_neuron[k + 1, j]
             second = a2 * recurrent_by_neuron[k + 2, j] + a3 * recurrent_by_neuron[k + 3, j]
-            spike_errors[total_slot, j] += first + second
+            third = a4 * recurrent_by_neuron[k + 4, j] + a5 * recurrent_by_neuron[k + 5, j]
+            fourth = a6 * recurrent_by_neuron[k + 6, j] + a7 * recurrent_by_neuron[k + 7, j]
+            spike_errors[total_slot, j] += (first + second) + (third + fourth)
 
 
 @compiled

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import snntorch as snn
 import torch
+from torch.nn import functional
 
 from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky, RSEAdLIF, SEAdLIF
@@ -234,11 +235,13 @@ def _layer(
 ) -> kernels.ScanLayer:
     """Return a layer as the kernels read it."""
     surrogate = compiled_surrogate(spike_grad)
-    matrix = weight.detach().numpy()
     n = rows.shape[1]
     n_utterances = max(1, COLUMNS_PER_BLOCK // n)
+    weights_from = weights_to = _NOTHING
     if settings["recurrence"] == kernels.ALL_TO_ALL:
         n_utterances = RECURRENT_UTTERANCES
+        weights_from = np.ascontiguousarray(_padded(weight, kernels.LANES).T)
+        weights_to = np.ascontiguousarray(_padded(weight, kernels.UNROLLED_ROWS))
     return kernels.ScanLayer(
         **settings,
         learns=int(learns),
@@ -247,14 +250,14 @@ def _layer(
         half_slope=np.float32(surrogate.half_slope),
         n_neurons=n,
         neurons=np.tile(rows.detach().numpy(), n_utterances),
-        weights_from=np.ascontiguousarray(_padded(matrix, kernels.LANES).T),
-        weights_to=np.ascontiguousarray(_padded(matrix, kernels.UNROLLED_ROWS)),
+        weights_from=weights_from,
+        weights_to=weights_to,
     )
 
 
-def _padded(matrix: np.ndarray, multiple: int) -> np.ndarray:
-    """Return a matrix with rows of zeros below, so that their number is a multiple."""
-    return np.pad(matrix, ((0, -len(matrix) % multiple), (0, 0)))
+def _padded(weight: torch.Tensor, multiple: int) -> np.ndarray:
+    """Return weights with rows of zeros below, so that their number is a multiple."""
+    return functional.pad(weight.detach(), (0, 0, 0, -len(weight) % multiple)).numpy()
 
 
 def _new_states(layer: kernels.ScanLayer, currents: np.ndarray) -> kernels.ScanStates:
