@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import prune
 
-from shd_engine import AdaptiveLeaky
+from shd_engine import AdaptiveLeaky, scan
 
 N_UNITS, N_HIDDEN, N_CLASSES, N_STEPS = 20, 17, 5, 25
 
@@ -569,6 +569,12 @@ class Clipped(Pair):
         self.fc1.weight.register_hook(lambda gradient: gradient.clamp(-1e-3, 1e-3))
 
 
+class Scanned(Pair):
+    def forward(self, x):
+        spk, _ = scan(self.fc1(x), self.lif1)
+        return scan(self.fc2(spk), self.lif2)
+
+
 class Hooked(Pair):
     def __init__(self):
         super().__init__()
@@ -620,6 +626,7 @@ REFUSED = {
     "a subclass of Linear": (OwnLinear, "no plain Linear, ChannelConv1d or LearnedDelays"),
     "a hook on a parameter": (Clipped, "a parameter of layer 1 has hooks"),
     "pruned weights": (Pruned, "fc1 has hooks. Remove them, .* by prune.remove"),
+    "scan": (Scanned, "calls scan, which is compiled already. Call the module itself"),
     "a hook": (Hooked, "lif1 has hooks. Remove them"),
     "other neurons": (lambda: OtherNeurons("lif1"), "calls lif1, a Lapicque.* Lapicque either"),
     "other neurons alone": (

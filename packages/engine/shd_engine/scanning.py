@@ -28,6 +28,7 @@ from shd_engine.surrogates import SpikeGrad, compiled_surrogate, derivative_at
 NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, AdaptiveLeaky, SEAdLIF, RSEAdLIF)
 _NOTHING = np.empty((0, 0), np.float32)
 COLUMNS_PER_BLOCK = 4096  # some rows of them stay in the cache
+REFUSAL = "scan can't compute this layer"
 RECURRENT_UTTERANCES = 8  # per block, if weights are recurrent; the kernels need whole pairs
 # What snntorch's names of the resets are in the kernels. Only Leaky sets the old membrane to zero.
 _LATE = {"_base_sub": kernels.SUBTRACT, "_base_zero": kernels.ZERO_NEW, "_base_int": 0}
@@ -67,7 +68,7 @@ def scan(currents: torch.Tensor, neuron: snn.SpikingNeuron) -> tuple[torch.Tenso
         If the currents or the neurons aren't of this kind.
     """
     if problem := _unsupported(currents, neuron):
-        raise ValueError(f"scan can't compute this layer: {problem}")
+        raise ValueError(f"{REFUSAL}: {problem}")
     settings, rows, weight = _described(neuron, currents)
     stacked = _stacked(rows, currents.shape[2:])
     return _Scan.apply(currents, stacked, weight, settings, neuron.spike_grad)
@@ -158,7 +159,7 @@ def _expanded(values: torch.Tensor, row: int, shape: torch.Size) -> torch.Tensor
         return of_neurons.expand(shape).reshape(-1)
     except RuntimeError as error:
         raise ValueError(
-            f"scan can't compute this layer: its {_ROWS.get(row, 'adaptation')} of shape "
+            f"{REFUSAL}: its {_ROWS.get(row, 'adaptation')} of shape "
             f"{tuple(values.shape)} doesn't broadcast to neurons of shape {tuple(shape)}"
         ) from error
 

@@ -312,6 +312,10 @@ def _count_calls(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, in
         raise
     except Exception as error:
         first_line = (str(error).splitlines() or [""])[0]
+        if first_line.startswith(scanning.REFUSAL):  # because `watched` adds hooks to the neurons
+            raise NotCompilableError(
+                "its forward calls scan, which is compiled already. Call the module itself"
+            ) from error
         raise NotCompilableError(
             f"its forward raised {type(error).__name__}: {first_line}. It was called with an input "
             f"of shape {shape}, (steps, batch, units), and nothing else"
