@@ -304,3 +304,6 @@ def test_the_row_of_the_network_that_was_trained_here():
     page = (ROOT / "packages" / "engine" / "README.md").read_text(encoding="utf-8")
     assert f"Trained for {last.epochs.iloc[0]} of its 300 epochs" in page
     assert f"{row.accuracy:.1f} ± {row.spread:.1f} % of the utterances of held-out speakers" in page
+    (published,) = papers[papers.network == row.same_network_as].itertuples()
+    assert published.selected_on == "test file"
+    assert f"Published are {published.accuracy:.1f} % of the official test file" in page
