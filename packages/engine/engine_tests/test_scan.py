@@ -416,3 +416,17 @@ REFUSED = {
 def test_what_it_cannot_compute_is_refused(reason):
     with pytest.raises(ValueError, match=re.escape(reason)):
         scan(*REFUSED[reason])
+
+
+def test_torch_compile_leaves_it_out():
+    lif = snn.Leaky(0.9)
+    left_out = torch.compiler.disable(scan)
+    compiled = torch.compile(lambda x: 2 * left_out(3 * x, lif)[1].sum(0), backend="eager")
+    results = []
+    for function in (compiled, lambda x: 2 * scan(3 * x, lif)[1].sum(0)):
+        x = torch.rand(6, 2, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+        out = function(x)
+        out.sum().backward()
+        results.append((out, x.grad))
+    for found, wanted in zip(*results, strict=True):
+        assert torch.equal(found, wanted) and wanted.abs().sum() > 0
