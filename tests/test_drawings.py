@@ -17,7 +17,7 @@ SAID = {
     "pooling": ["units: 700 - 150 = 550 = 183 x 3 + 1\nms: 1000 = 333 x 3 + 1;"],
     "network": ["183 x 256 = 46,848 weights", "256 x 10 = 2,560 weights", "49,674 parameters"],
     "circuit": ["pooling\n3 x 3 entries", "weights\n46,848 of 3 bits\n2,560 of 8 bits"],
-    "speed": ["28", "53", "96", "batches of 128"],
+    "speed": ["26", "49", "89", "batches of 128"],
     "way": ["3. 183 x 333: ", "6. most votes: three"],
 }
 

@@ -29,7 +29,7 @@ from shd_helpers.network.ensemble import Ensemble
 
 # How many times as long as the compiled engine snntorch's loop takes for a training step of the
 # study's network, in batches of 128 and of 8 utterances: see results/bench.csv.
-SLOWDOWN = (28, 96)
+SLOWDOWN = (26, 89)
 
 
 class Engine(NamedTuple):
