@@ -232,6 +232,14 @@ def test_the_speed_of_each_way_to_use_the_engine(way):
     assert f"\n| {way} | {' | '.join(cells)} |\n" in page
 
 
+def test_how_fast_scan_could_be_with_the_products_alone():
+    rows = BENCH[(BENCH.benchmark == "training step, scan") & (BENCH.variant == "products alone")]
+    ratios = rows.set_index("batch").ratio
+    page = (ROOT / "packages" / "engine" / "README.md").read_text(encoding="utf-8")
+    said = f"which alone are {ratios[128]:.1f}, {ratios[32]:.1f} and {ratios[8]:.0f} times as fast"
+    assert said in page
+
+
 LIBRARIES = {
     "ours": "compiled",
     "snnTorch": "snntorch loop",
