@@ -1,7 +1,5 @@
 """The study's networks in the compiled engine, and in snntorch's loop."""
 
-import csv
-
 import numpy as np
 import pytest
 import snntorch as snn
@@ -14,7 +12,6 @@ from shd_helpers.network import NetworkConfig, engine, module_engine
 from shd_helpers.network.engine import COMPILED
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
-from tests import RESULTS
 from tests.builders.events import random_events
 
 SIZES = (20, 30, 17, 6)
@@ -79,14 +76,6 @@ def test_circuits_refuse_what_the_engine_has_beyond_them():
     network.fc1 = torch.nn.Linear(20, 17)
     network.lif1 = snn.Leaky(beta=0.9, reset_mechanism="none")
     assert "lif1 doesn't subtract" in unsupported_by_circuit(network)
-
-
-def test_the_slowdown_that_the_warning_names_is_the_committed_one():
-    with (RESULTS / "bench.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["benchmark"] == "training step"]
-    compiled = [row for row in rows if row["variant"] == "compiled"]
-    ratios = {int(row["batch"]): float(row["ratio"]) for row in compiled}
-    assert (round(ratios[128]), round(ratios[8])) == engine.SLOWDOWN
 
 
 class OwnModule(nn.Module):

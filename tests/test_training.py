@@ -8,14 +8,7 @@ import torch
 from shd_corpus.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.network.config import NetworkConfig
-from shd_helpers.network.engine import (
-    COMPILED,
-    MODULE,
-    SLOWDOWN,
-    SNNTORCH_LOOP,
-    choose_engine,
-    warn_once,
-)
+from shd_helpers.network.engine import COMPILED, MODULE, SNNTORCH_LOOP, choose_engine, warn_once
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.training import (
     TrainConfig,
@@ -165,8 +158,7 @@ def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
         assert choose_engine("compiled", net) is SNNTORCH_LOOP
     (warning,) = warned  # once, not in every epoch
     assert "lif1 doesn't subtract its threshold" in str(warning.message)
-    fewest, most = SLOWDOWN
-    assert f"{fewest} to {most} times as long (docs/speed.md)" in str(warning.message)
+    assert "many times as long (docs/speed.md)" in str(warning.message)
     assert warning.filename == __file__
     with pytest.raises(ValueError, match="engine 'jax': must be one of compiled"):
         choose_engine("jax", net)

@@ -27,10 +27,6 @@ from shd_helpers.events.event_lists import Events
 from shd_helpers.network import module_engine
 from shd_helpers.network.ensemble import Ensemble
 
-# How many times as long as the compiled engine snntorch's loop takes for a training step of the
-# study's network, in batches of 128 and of 8 utterances: see results/bench.csv.
-SLOWDOWN = (26, 89)
-
 
 class Engine(NamedTuple):
     """The functions that run a network on batches; they are the same in each engine.
@@ -154,10 +150,9 @@ def choose_engine(name: str, model: nn.Module) -> Engine:
     except NotCompilableError as error:
         reason = error
     what = "snntorch's loop" if engine is SNNTORCH_LOOP else "the network's own forward"
-    fewest, most = SLOWDOWN
     warn_once(
-        f"The network runs in {what} instead of the compiled engine: {reason}. For the "
-        f"study's network, snntorch's loop takes {fewest} to {most} times as long (docs/speed.md)."
+        f"The network runs in {what} instead of the compiled engine: {reason}. This takes many "
+        "times as long (docs/speed.md)."
     )
     return engine
 
