@@ -18,6 +18,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from shd_corpus.files import atomic
@@ -58,12 +59,14 @@ class Cell:
     train_utterances: int = 0
     test_on: str = ""
     n_seeds: int = 1  # networks for each fold
+    scored_after: tuple[int, ...] = ()  # epochs, beside the last one
 
     @property
     def digest(self) -> str:
         """Return a hash of all that changes the networks of this cell."""
         values = asdict(self) | {"numerics": NUMERICS}
-        values.pop("n_seeds")
+        for name in ("n_seeds", "scored_after"):
+            values.pop(name)
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]
 
@@ -157,10 +160,27 @@ def train(study: Study, training: Training) -> None:
     n_classes = len(training_events.class_names)
     generator = torch.Generator().manual_seed(training.seed)
     stored: dict[str, Any] = {}
+
+    def score_epoch(model: nn.Module, metrics: Mapping[str, float]) -> None:
+        epoch = metrics["epoch"]
+        if epoch in training.cell.scored_after:
+            for name, events in tests.items():
+                stored[f"{name}_answers_{epoch}"] = evaluate(model, events).answers
+
     with one_thread():
         model = build_network(recipe.network, n_units, n_classes, recipe.input.step_ms, generator)
-        options = TrainOptions(recipe.augmentation, print_epochs=False)
-        fit(model, training_events, None, recipe.training, generator, options=options)
+        options = TrainOptions(recipe.augmentation)
+        history = fit(
+            model,
+            training_events,
+            None,
+            recipe.training,
+            generator,
+            options=options,
+            on_epoch=score_epoch,
+        )
+        for name in ("train_loss", "train_accuracy"):
+            stored[name] = np.array([metrics[name] for metrics in history])
         for name, events in tests.items():
             tested = evaluate(model, events)
             stored[f"{name}_scores"] = behind_the_winner(tested.class_scores.numpy())
