@@ -6,9 +6,10 @@
 """
 
 import argparse
+import itertools
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import h5py
 import joblib
 import numpy as np
+import pandas as pd
 import yaml  # type: ignore[import-untyped]
 
 from evidence.people.plan import SEED_STEP
@@ -32,13 +34,16 @@ from evidence.trainings import (
 )
 from shd_corpus.files import atomic
 from shd_helpers.command import run as run_command
+from shd_helpers.events import Events
 from shd_helpers.events.split import N_FOLDS
 from shd_helpers.paths import results_dir
 from shd_helpers.study.recipe import Recipe
 
 PLANS = Path(__file__).with_name("plans")
 DATASET = "commands"
-VALIDATION = "validation"  # the name of the utterances by validation people
+HELD_OUT = DATASET  # the name of the utterances by held-out people, of the data set that trains
+VALIDATION = "validation"  # the name of those by validation people
+AVERAGED = "averaged"  # class scores of all draws of a recording
 CURVES = ("train_loss", "train_accuracy")
 # Networks of an earlier plan, which trained some of the same cells
 EARLIER = results_dir() / "people_answers.h5"
@@ -50,6 +55,8 @@ class Planned(NamedTuple):
     question: str
     input: str
     recipe: str
+    data: str
+    draws: int
     repeat: int
     training: Training
 
@@ -63,30 +70,52 @@ def read_plan(name: str) -> dict[str, Any]:
 def networks_of(plan: Mapping[str, Any]) -> Iterator[Planned]:
     """Yield the networks of all questions; within a question, those of fold 0 come first."""
     for question, written in plan["questions"].items():
-        for fold in range(N_FOLDS):
-            for repeat in range(written.get("seeds", 1)):
-                for recipe in written["recipes"]:
-                    for name in written["inputs"]:
-                        cell = _cell(plan, written, name, recipe)
-                        training = Training(cell, fold, repeat * SEED_STEP + fold)
-                        yield Planned(question, name, recipe, repeat, training)
-
-
-def _cell(plan: Mapping[str, Any], question: Mapping[str, Any], name: str, recipe: str) -> Cell:
-    """Return the cell of an input and a recipe."""
-    settings = {"dataset": DATASET} | plan["base"] | plan["inputs"][name] | plan["recipes"][recipe]
-    longer = question.get("longer", 1)
-    settings |= {each: longer * settings[each] for each in ("epochs", "lr_step")}
-    return Cell(settings, scored_after=tuple(question.get("scored_after", ())))
+        factors = itertools.product(
+            range(N_FOLDS),
+            range(written.get("seeds", 1)),
+            written["recipes"],
+            written.get("data", [DATASET]),
+            written.get("draws", [1]),
+            written["inputs"],
+        )
+        for fold, repeat, recipe, data, draws, name in factors:
+            settings = {"dataset": data} | plan["base"] | plan["inputs"][name]
+            settings |= plan["recipes"][recipe]
+            longer = written.get("longer", 1)
+            settings |= {each: longer * settings[each] for each in ("epochs", "lr_step")}
+            cell = Cell(
+                settings,
+                scored_after=tuple(written.get("scored_after", ())),
+                also_scored=tuple(written.get("also_scored", {}).get(data, ())),
+                draws=draws,
+            )
+            training = Training(cell, fold, repeat * SEED_STEP + fold)
+            yield Planned(question, name, recipe, data, draws, repeat, training)
 
 
 def utterances(training: Training) -> Utterances:
-    """Return the utterances that train a network, and those of its fold and validation people."""
-    events = load(DATASET, Recipe.from_flat(training.cell.settings).input)
-    folds = fold_of(events.speakers)
-    trains = np.flatnonzero((folds >= 0) & (folds != training.fold))
-    tests = {DATASET: np.flatnonzero(folds == training.fold), VALIDATION: np.flatnonzero(folds < 0)}
-    return events.take(trains), {name: events.take(rows) for name, rows in tests.items()}
+    """Return the utterances that train a network, and those of its fold and validation people.
+
+    The folds are those of all people of `commands`, also where a data set has only some of them.
+    """
+    cell = training.cell
+    grid = Recipe.from_flat(cell.settings).input
+    everyone = load(DATASET, grid).speakers
+    fold_by_person = pd.Series(fold_of(everyone), everyone).groupby(level=0).first()
+
+    def of_folds(data: str, chosen: Callable[[np.ndarray], np.ndarray]) -> Events:
+        events = load(data, grid)
+        folds = fold_by_person[events.speakers].to_numpy()
+        return events.take(np.flatnonzero(chosen(folds)))
+
+    data = cell.settings["dataset"]
+    tests = {HELD_OUT: of_folds(data, lambda folds: folds == training.fold)}
+    validating = of_folds(data, lambda folds: folds < 0)
+    if len(validating):
+        tests[VALIDATION] = validating
+    for other in cell.also_scored:
+        tests[other] = of_folds(other, lambda folds: folds == training.fold)
+    return of_folds(data, lambda folds: (folds >= 0) & (folds != training.fold)), tests
 
 
 def study(plan: Mapping[str, Any]) -> Study:
@@ -125,20 +154,52 @@ def _freeze_network(file: h5py.File, training: Training, path: Path) -> None:
         network.attrs["training_s"] = float(stored["training_s"])
         for key in CURVES:
             _write(network, key, stored[key].astype(np.float32))
-        for dataset in (DATASET, VALIDATION):
-            answers = stored[f"{dataset}_scores"].argmax(1)
-            _write(network, dataset, answers.astype(np.uint8))
-            for epoch in training.cell.scored_after:
-                answers = stored[f"{dataset}_answers_{epoch}"]
-                _write(network, f"{dataset}_after_{epoch}", answers.astype(np.uint8))
-            where = f"utterances/{training.tested_by}/{dataset}"
-            if where not in file:
-                for what in ("labels", "speakers"):
-                    _write(file, f"{where}/{what}", stored[f"{dataset}_{what}"].astype(np.uint16))
-    elif not training.cell.scored_after and EARLIER.exists():
+        for tested, answers in _answers(stored, training.cell.scored_after).items():
+            _write(network, tested, answers.astype(np.uint8))
+        for tested in _tested(stored):
+            columns = {what: stored[f"{tested}_{what}"] for what in ("labels", "speakers")}
+            _write_utterances(file, utterances_name(training, tested), columns)
+    elif training.cell.scored_after or training.cell.also_scored or not EARLIER.exists():
+        return
+    else:
         with h5py.File(EARLIER) as earlier:
             if name in earlier:
-                _write(file.create_group(name), DATASET, earlier[name][DATASET][:])
+                _write(file.create_group(name), HELD_OUT, earlier[name][HELD_OUT][:])
+                columns = earlier[f"utterances/{DATASET}/{training.tested_by}"]
+                columns = {what: values[:] for what, values in columns.items()}
+                _write_utterances(file, utterances_name(training, HELD_OUT), columns)
+
+
+def _tested(stored: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the names of the utterances that tested a network."""
+    return [key.removesuffix("_scores") for key in stored if key.endswith("_scores")]
+
+
+def _answers(stored: Mapping[str, np.ndarray], epochs: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return a network's answers by what tested it, also after some epochs and over all draws."""
+    answers = {}
+    for tested in _tested(stored):
+        answers[tested] = stored[f"{tested}_scores"].argmax(1)
+        for epoch in epochs:
+            answers[f"{tested}_after_{epoch}"] = stored[f"{tested}_answers_{epoch}"]
+    draws = [stored[f"{each}_scores"].astype(float) for each in answers if "_draw_" in each]
+    if draws:
+        answers[AVERAGED] = np.mean(draws, axis=0).argmax(1)
+    return answers
+
+
+def utterances_name(training: Training, tested: str) -> str:
+    """Return where the frozen file has the labels and speakers of what tested a network."""
+    if tested == AVERAGED:
+        tested = next(each for each in training.cell.also_scored if "_draw_" in each)
+    return f"utterances/{training.cell.settings['dataset']}/{training.tested_by}/{tested}"
+
+
+def _write_utterances(file: h5py.File, name: str, columns: Mapping[str, np.ndarray]) -> None:
+    """Write labels and speakers, which all networks of a fold have in common."""
+    if name not in file:
+        for what, values in columns.items():
+            _write(file, f"{name}/{what}", values.astype(np.uint16))
 
 
 def _write(group: h5py.Group, name: str, values: np.ndarray) -> None:

@@ -3,7 +3,7 @@
 The plan's text says what is estimated, and what each interval is over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import h5py
@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from evidence.planned import CURVES, DATASET, VALIDATION, networks_of, study
+from evidence.planned import CURVES, HELD_OUT, VALIDATION, networks_of, study, utterances_name
 from shd_helpers.events.split import N_FOLDS
 from shd_helpers.paths import results_dir
 from shd_judge.statistics import SHOWN, UNDECIDED, holm, holm_factors
 
-KEYS = ["question", "input", "recipe"]
+KEYS = ["question", "input", "recipe", "data", "draws"]
 LAST = "last"
 
 
@@ -100,14 +100,19 @@ def chosen_estimate(
     return _estimate(columns[0] - columns[1], one)
 
 
-def seeds_estimate(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
-    """Return the difference of two cells, (people, seeds), each with its own variance of seeds."""
+def seeds_estimate(plus: Sequence[pd.DataFrame], minus: Sequence[pd.DataFrame]) -> Estimate:
+    """Return a sum of cells minus others, (people, seeds), each with its own variance of seeds."""
     parts = []
-    for accuracies in (first, second):
+    for accuracies in (*plus, *minus):
         by_fold = accuracies.groupby("fold").mean()
         freedom = len(by_fold) * (len(by_fold.columns) - 1)
         parts.append(Variance(by_fold.var(axis=1, ddof=1).mean() / by_fold.size, freedom))
-    return _estimate(first.mean(axis=1) - second.mean(axis=1), *parts)
+    return _estimate(difference(plus, minus).mean(axis=1), *parts)
+
+
+def difference(plus: Sequence[pd.DataFrame], minus: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return a sum of tables minus others, over the people that all of them have."""
+    return (sum(plus[1:], plus[0]) - sum(minus[1:], minus[0])).dropna()
 
 
 # --- Reading the frozen answers -----------------------------------------------------------------
@@ -116,7 +121,7 @@ def seeds_estimate(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
 def read_answers(plan: Mapping[str, Any]) -> pd.DataFrame:
     """Return a row for each network and person, with the accuracy after each scored epoch.
 
-    `people` says whether the person is of the fold that is held out, or validates.
+    `tested` says which utterances the accuracy is of.
     """
     tables = []
     with h5py.File(study(plan).frozen) as file:
@@ -125,29 +130,32 @@ def read_answers(plan: Mapping[str, Any]) -> pd.DataFrame:
             if training.frozen_name not in file:
                 continue
             network = file[training.frozen_name]
-            for people in (DATASET, VALIDATION):
-                if people not in network:
+            for tested in network:
+                if tested in CURVES or "_after_" in tested:
                     continue
-                tested = file[f"utterances/{training.tested_by}/{people}"]
-                labels = tested["labels"][:]
-                columns = {"person": tested["speakers"][:], LAST: network[people][:] == labels}
-                for name in network:
-                    if name.startswith(f"{people}_after_"):
-                        columns[name.rpartition("_")[2]] = network[name][:] == labels
+                utterances = file[utterances_name(training, tested)]
+                labels = utterances["labels"][:]
+                columns = {"person": utterances["speakers"][:]}
+                columns[LAST] = network[tested][:] == labels
+                for epoch in training.cell.scored_after:
+                    columns[str(epoch)] = network[f"{tested}_after_{epoch}"][:] == labels
                 table = pd.DataFrame(columns).groupby("person", as_index=False).mean()
-                where = dict(zip(KEYS, each[:3], strict=True))
-                where |= {"fold": training.fold, "repeat": each.repeat, "people": people}
+                where: dict[str, Any] = dict(zip(KEYS, each[: len(KEYS)], strict=True))
+                where |= {"fold": training.fold, "repeat": each.repeat, "tested": tested}
                 tables.append(table.assign(**where))
     return pd.concat(tables, ignore_index=True)
 
 
-def accuracies_of(answers: pd.DataFrame, question: str, name: str, by: str) -> pd.DataFrame:
-    """Return the accuracies of an input, with a row for each fold and held-out person.
+def accuracies_of(answers: pd.DataFrame, question: str, term: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the accuracies of a term: a row for each fold and person, a column for each network.
 
-    `by` says what the columns are, such as recipes. The table is empty while networks are left.
+    The columns are recipes if there are several, otherwise repeats. The table is empty while
+    networks are left.
     """
-    its = answers[(answers.question == question) & (answers.input == name)]
-    its = its[its.people == DATASET]
+    its = answers[answers.question == question]
+    for name, value in ({"tested": HELD_OUT} | dict(term)).items():
+        its = its[its[name] == value]
+    by = "recipe" if its.recipe.nunique() > 1 else "repeat"
     table = its.pivot(index=["fold", "person"], columns=by, values=LAST)
     is_whole = its.fold.nunique() == N_FOLDS and not table.isna().to_numpy().any()
     return table if is_whole else table.iloc[:0]
@@ -160,15 +168,15 @@ def networks_table(plan: Mapping[str, Any], answers: pd.DataFrame) -> pd.DataFra
     """Return a row for each network: its accuracies as means over people, and its last loss."""
     by = [*KEYS, "fold", "repeat"]
     scores = [name for name in answers if name == LAST or str(name).isdigit()]
-    means = answers.groupby([*by, "people"], sort=False)[scores].mean()
-    table = means.xs(DATASET, level="people").add_prefix("accuracy_after_")
-    validation = means.xs(VALIDATION, level="people")[LAST]
-    table["validation_accuracy"] = validation
+    means = answers.groupby([*by, "tested"], sort=False)[scores].mean()
+    table = means.xs(HELD_OUT, level="tested").add_prefix("accuracy_after_")
+    if VALIDATION in means.index.get_level_values("tested"):
+        table["validation_accuracy"] = means.xs(VALIDATION, level="tested")[LAST]
     with h5py.File(study(plan).frozen) as file:
         for each in networks_of(plan):
             if each.training.frozen_name in file:
                 network = file[each.training.frozen_name]
-                row = (*each[:3], each.training.fold, each.repeat)
+                row = (*each[: len(KEYS)], each.training.fold, each.repeat)
                 for name in CURVES:
                     table.loc[row, name] = network[name][-1] if name in network else np.nan
     return table.reset_index()
@@ -182,7 +190,7 @@ def curves_table(plan: Mapping[str, Any]) -> pd.DataFrame:
             network = file.get(each.training.frozen_name)
             if network is not None and CURVES[0] in network:
                 curves = pd.DataFrame({name: network[name][:] for name in CURVES})
-                where = dict(zip(KEYS, each[:3], strict=True))
+                where: dict[str, Any] = dict(zip(KEYS, each[: len(KEYS)], strict=True))
                 parts.append(curves.assign(epoch=curves.index + 1, **where))
     table = pd.concat(parts).groupby([*KEYS, "epoch"], sort=False)
     return table.mean().assign(networks=table.size()).reset_index()
@@ -196,42 +204,45 @@ def contrasts_table(plan: Mapping[str, Any], answers: pd.DataFrame) -> pd.DataFr
     """
     tables = []
     for family, contrast in plan["contrasts"].items():
-        question = contrast["question"]
-        crossed = len(plan["questions"][question]["recipes"]) > 1
         rows = []
-        for first, second in contrast["differences"]:
-            pair = [
-                accuracies_of(answers, question, name, "recipe" if crossed else "repeat")
-                for name in (first, second)
+        for name, written in contrast["differences"].items():
+            terms = [
+                [accuracies_of(answers, contrast["question"], term) for term in written[sign]]
+                for sign in ("plus", "minus")
             ]
-            if not (len(pair[0]) and len(pair[1])):
-                continue
-            if crossed:
-                found = _crossed(answers, question, (first, second), pair)
-            else:
-                found = {"mean": seeds_estimate(*pair)}
-            for name, each in found.items():
-                row = {"family": family, "first": first, "second": second, "of": name}
-                rows.append(row | {"found": each})
+            if all(len(table) for table in (*terms[0], *terms[1])):
+                for of, found in _estimates(answers, contrast["question"], written, *terms).items():
+                    rows.append({"family": family, "difference_of": name, "of": of, "found": found})
         if rows:
             tables.append(_with_verdicts(pd.DataFrame(rows)))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _crossed(
-    answers: pd.DataFrame, question: str, names: tuple[str, str], pair: list[pd.DataFrame]
+def _estimates(
+    answers: pd.DataFrame,
+    question: str,
+    written: Mapping[str, Any],
+    plus: Sequence[pd.DataFrame],
+    minus: Sequence[pd.DataFrame],
 ) -> dict[str, Estimate]:
-    """Return the estimates of a panel of recipes, and of the choice by validation people."""
-    differences = pair[0] - pair[1]
-    validation = {}
-    for which, name in zip(("first", "second"), names, strict=True):
-        its = answers[(answers.question == question) & (answers.input == name)]
-        its = its[its.people == VALIDATION]
-        validation[which] = its.pivot_table(index="fold", columns="recipe", values=LAST)
-    residual = residual_mean_square(differences.groupby("fold").mean())
-    one = Variance(residual.value / N_FOLDS, residual.freedom)
-    chosen = chosen_estimate(pair[0], pair[1], validation, one)
-    return crossed_estimates(differences) | {"chosen by validation people": chosen}
+    """Return the estimates of a difference: of seeds, or of a panel of recipes."""
+    if plus[0].columns.name == "repeat":
+        return {"mean": seeds_estimate(plus, minus)}
+    differences = difference(plus, minus)
+    found = crossed_estimates(differences)
+    if len(plus) == len(minus) == 1:
+        validation = {}
+        for which, sign in (("first", "plus"), ("second", "minus")):
+            term = written[sign][0] | {"tested": VALIDATION}
+            its = accuracies_of(answers, question, term)
+            if not len(its):
+                return found
+            validation[which] = its.groupby("fold").mean()
+        residual = residual_mean_square(differences.groupby("fold").mean())
+        one = Variance(residual.value / N_FOLDS, residual.freedom)
+        chosen = chosen_estimate(plus[0], minus[0], validation, one)
+        found["chosen by validation people"] = chosen
+    return found
 
 
 def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:

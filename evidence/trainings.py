@@ -4,6 +4,7 @@ Each network's scores are a file of their own, so training that was stopped goes
 """
 
 import hashlib
+import itertools
 import json
 import shutil
 import time
@@ -22,7 +23,7 @@ from torch import nn
 from tqdm import tqdm
 
 from shd_corpus.files import atomic
-from shd_helpers.data import obtain
+from shd_helpers.data import NAMED, obtain
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.events.event_lists import concatenate
 from shd_helpers.events.loading import TEST_FILE, TRAINING_FILE, load_file
@@ -60,13 +61,17 @@ class Cell:
     test_on: str = ""
     n_seeds: int = 1  # networks for each fold
     scored_after: tuple[int, ...] = ()  # epochs, beside the last one
+    also_scored: tuple[str, ...] = ()  # data sets, beside the one that trains
+    draws: int = 1  # of each training utterance, which replace each other by epoch
 
     @property
     def digest(self) -> str:
         """Return a hash of all that changes the networks of this cell."""
         values = asdict(self) | {"numerics": NUMERICS}
-        for name in ("n_seeds", "scored_after"):
+        for name in ("n_seeds", "scored_after", "also_scored"):
             values.pop(name)
+        if self.draws == 1:
+            values.pop("draws")
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]
 
@@ -124,9 +129,12 @@ class Study(NamedTuple):
 
 @lru_cache(maxsize=2)
 def _load(dataset: str, grid: Downsampling, file_number: int, language: str) -> Events:
-    """Return the utterances of a file of a data set."""
-    name = str(data_dir() / dataset) if dataset == "hd_cut" else dataset
-    events = load_file(obtain(name)[file_number], file_number, grid, language)
+    """Return the utterances of a file of a data set; one without a name is below ``data/``."""
+    if dataset in NAMED:
+        path = obtain(dataset)[file_number]
+    else:
+        path = data_dir() / dataset / f"{dataset}_{('train', 'test')[file_number]}.h5"
+    events = load_file(path, file_number, grid, language)
     if dataset == "hd_cut":
         events = replace(events, speakers=events.speakers + HD_SPEAKERS)
     return events
@@ -169,7 +177,7 @@ def train(study: Study, training: Training) -> None:
 
     with one_thread():
         model = build_network(recipe.network, n_units, n_classes, recipe.input.step_ms, generator)
-        options = TrainOptions(recipe.augmentation)
+        options = TrainOptions(_by_epoch(study, training, training_events) or recipe.augmentation)
         history = fit(
             model,
             training_events,
@@ -197,6 +205,18 @@ def train(study: Study, training: Training) -> None:
         torch.save(model.state_dict(), path.with_suffix(".pt"))
     with atomic(path) as unfinished, unfinished.open("wb") as file:
         np.savez_compressed(file, **stored)
+
+
+def _by_epoch(study: Study, training: Training, first: Events) -> Any:
+    """Return what replaces the training utterances by other draws, one in each epoch, if any do."""
+    cell = training.cell
+    events = [first]
+    for draw in range(1, cell.draws):
+        settings = dict(cell.settings) | {"dataset": f"{cell.settings['dataset']}_draw_{draw}"}
+        other = training._replace(cell=replace(cell, settings=settings, also_scored=()))
+        events.append(study.utterances(other)[0])
+    turn = itertools.cycle(events)
+    return (lambda _events, _generator: next(turn)) if cell.draws > 1 else None
 
 
 @cache

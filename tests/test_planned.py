@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evidence import planned, planned_tables
-from evidence.planned import DATASET, VALIDATION, networks_of, read_plan
+from evidence import planned, planned_tables, trainings
+from evidence.planned import HELD_OUT, VALIDATION, networks_of, read_plan
 from evidence.planned_tables import Variance, crossed_estimates, seeds_estimate
 from evidence.trainings import VALIDATION as VALIDATION_PEOPLE
 from evidence.trainings import train_left
@@ -17,6 +17,7 @@ from shd_helpers.events import Downsampling, Events
 GRID = Downsampling()
 INPUT = {"first_unit": 150, "pool_units": 3, "pool_steps": 3}
 RECIPE = {"lr": 0.02, "batch_size": 8, "lr_step": 1, "n_hidden": 16, "readout": "membrane"}
+FEW_MINUS_MANY = {"plus": [{"input": "few"}], "minus": [{"input": "many"}]}
 TINY = {
     "name": "tiny",
     "base": {"epochs": 1},
@@ -35,8 +36,8 @@ TINY = {
         "again": {"inputs": ["few", "many"], "recipes": ["fast"], "seeds": 2},
     },
     "contrasts": {
-        "primary": {"question": "panel", "differences": [["few", "many"]]},
-        "seeds": {"question": "again", "differences": [["few", "many"]]},
+        "primary": {"question": "panel", "differences": {"few minus many": FEW_MINUS_MANY}},
+        "seeds": {"question": "again", "differences": {"few minus many": FEW_MINUS_MANY}},
     },
 }
 
@@ -98,7 +99,7 @@ def test_each_cell_has_the_variance_of_its_own_seeds():
     rng = np.random.default_rng(3)
     first = differences(rng)
     second = differences(rng) * 0.1
-    found = seeds_estimate(first, second)
+    found = seeds_estimate([first], [second])
     squared = np.var(first.mean(axis=1) - second.mean(axis=1), ddof=1) / 40
     for table in (first, second):
         variances = [np.var(part.mean(), ddof=1) for _, part in table.groupby("fold")]
@@ -164,9 +165,9 @@ def trained(tmp_path_factory):
         patch.setenv("SHD_RESULTS_DIR", str(folder))
         patch.setattr(planned, "load", load)
         patch.setattr(planned, "EARLIER", folder / "none.h5")
-        trainings = [each.training for each in networks_of(TINY)]
-        assert planned.n_left(TINY) == len(trainings) == 40
-        for part in (trainings[:7], trainings):  # the second call goes on where the first ended
+        wanted = [each.training for each in networks_of(TINY)]
+        assert planned.n_left(TINY) == len(wanted) == 40
+        for part in (wanted[:7], wanted):  # the second call goes on where the first ended
             train_left(planned.study(TINY), part, 1, np.inf, "tiny")
             planned.freeze(TINY)
         planned_tables.write_tables(TINY)
@@ -177,7 +178,7 @@ def test_nobody_who_tests_a_network_trains_it(trained):
     tested_people = []
     for each in networks_of(TINY):
         training, tests = planned.utterances(each.training)
-        tested = {*tests[DATASET].speakers.tolist()}
+        tested = {*tests[HELD_OUT].speakers.tolist()}
         validating = {*tests[VALIDATION].speakers.tolist()}
         trains = {*training.speakers.tolist()}
         assert validating == {*VALIDATION_PEOPLE[:4]}
@@ -218,6 +219,90 @@ def test_a_contrast_waits_for_its_networks(trained):
         left = answers[(answers.question != "panel") | (answers.fold < 4)]
         table = planned_tables.contrasts_table(TINY, left)
     assert {*table.family} == {"seeds"}
+
+
+NOISE = {
+    **{key: TINY[key] for key in ("base", "inputs", "recipes")},
+    "name": "noise",
+    "questions": {
+        "interaction": {
+            "inputs": ["many"],
+            "recipes": ["fast"],
+            "data": ["commands", "commands_same"],
+            "also_scored": {"commands": ["few_draw_0", "few_draw_1"]},
+        },
+        "draws": {"inputs": ["many"], "recipes": ["fast"], "draws": [3], "longer": 4},
+    },
+}
+
+
+def test_draws_replace_each_other_and_are_averaged(tmp_path, monkeypatch):
+    loaded = []
+
+    def load(dataset, grid):
+        loaded.append(dataset)
+        people = np.arange(3, 8) if dataset.startswith("few") else np.arange(20)
+        return made(people, np.random.default_rng(len(dataset) + int(dataset[-1] == "1")))
+
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
+    monkeypatch.setattr(planned, "load", load)
+    trained_on = []
+    fit = trainings.fit
+
+    def fit_and_look(model, events, *arguments, options, **others):
+        if options.augmentation:
+            turns = [options.augmentation(events, None) for _ in range(4)]
+            trained_on.append([int(turn.steps.sum()) for turn in turns])
+        return fit(model, events, *arguments, options=options, **others)
+
+    monkeypatch.setattr(trainings, "fit", fit_and_look)
+    of_fold_3 = [each for each in networks_of(NOISE) if each.training.fold == 3]
+    train_left(planned.study(NOISE), [each.training for each in of_fold_3], 1, np.inf, "noise")
+    planned.freeze(NOISE)
+    first, second, third, again = trained_on[-1]
+    assert len({first, second, third}) == 3 and again == first
+    assert {"commands_draw_1", "commands_draw_2"} < {*loaded}
+    answers = planned_tables.read_answers(NOISE)
+    fresh = answers[(answers.question == "interaction") & (answers.data == "commands")]
+    assert {*fresh.tested} == {HELD_OUT, "few_draw_0", "few_draw_1", planned.AVERAGED}
+    # of fold 3 are the people 3, 8, 13 and 18, of whom the small data sets have the first
+    assert {*fresh[fresh.tested == HELD_OUT].person} == {3, 8, 13, 18}
+    assert {*fresh[fresh.tested == planned.AVERAGED].person} == {3}
+
+
+def test_averaged_answers_are_those_of_the_mean_scores():
+    stored = {
+        "few_draw_0_scores": np.array([[0.0, -1.0], [0.0, -1.0]]),
+        "few_draw_1_scores": np.array([[-3.0, 0.0], [-0.5, 0.0]]),
+        "commands_scores": np.array([[0.0, -9.0]]),
+    }
+    found = planned._answers(stored, ())
+    assert found[planned.AVERAGED].tolist() == [1, 0] and found[HELD_OUT].tolist() == [0]
+
+
+def test_each_term_of_a_plan_names_networks():
+    paths = sorted(planned.PLANS.glob("*.yaml"))
+    assert len(paths) >= 2
+    for path in paths:
+        plan = read_plan(path.stem)
+        networks = list(networks_of(plan))
+        for contrast in plan["contrasts"].values():
+            for written in contrast["differences"].values():
+                for term in (*written["plus"], *written["minus"]):
+                    wanted = {key: value for key, value in term.items() if key != "tested"}
+                    its = [
+                        each
+                        for each in networks
+                        if each.question == contrast["question"]
+                        and all(getattr(each, key) == value for key, value in wanted.items())
+                    ]
+                    assert {each.training.fold for each in its} == {*range(5)}
+                    cells = {(each.input, each.data, each.draws) for each in its}
+                    assert len(cells) == 1
+                    tested = term.get("tested", HELD_OUT)
+                    scored = {*its[0].training.cell.also_scored, HELD_OUT, planned.AVERAGED}
+                    assert tested in scored
 
 
 def test_the_small_recipe_s_first_seed_is_that_of_the_earlier_plan():
