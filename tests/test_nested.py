@@ -7,10 +7,9 @@ import pytest
 from scipy.stats import t as student
 
 from shd_helpers.study.tables import plan_of
-from tests import RESULTS, ROOT
+from tests import RESULTS
 from tests.builders.committed import rows_of
 
-PAGE = (ROOT / "evidence" / "README.md").read_text(encoding="utf-8")
 ENSEMBLES = plan_of("selection")["ensembles"]
 PLAN = plan_of("screening")
 
@@ -125,32 +124,3 @@ def test_the_contrasts_are_paired_by_speaker_and_adjusted_together():
         is_level = abs(float(row["mean"])) + float(row["ci_holm"]) <= PLAN["contrasts_margin"]
         verdict = "shown" if p_value < 0.05 else "level" if is_level else "undecided"
         assert row["verdict"] == verdict
-        difference = f"{float(row['mean']):+.1f} ± {float(row['ci_holm']):.1f}"
-        comparison = f"screening | nested against {row['against']}"
-        line = f"| {comparison} | {difference} | {p_value:.3f} | *{verdict}* |"
-        assert f"\n{line}\n" in PAGE, line
-
-
-def test_the_page_says_how_accurate_the_selection_is_for_unseen_speakers():
-    worst = min(NESTED, key=NESTED.get)
-    nested = f"{statistics.mean(NESTED.values()):.1f} ± {half_interval([*NESTED.values()]):.1f} %"
-    winner = f"{statistics.mean(WINNER.values()):.1f} ± {half_interval([*WINNER.values()]):.1f} %"
-    for sentence in (
-        f"The nested accuracy is {nested}, and {NESTED[worst]:.1f} % for the worst speaker, "
-        f"{worst} (",
-        f"*adaptive* reaches {winner} (",
-        f"speakers 4 and 5, have {WINNER[4]:.1f} % and {WINNER[5]:.1f} %.",
-    ):
-        assert sentence in PAGE, sentence
-
-
-def test_the_page_of_the_looks_names_the_ensemble_that_it_doesn_t_count():
-    ten = [accuracy for speaker, accuracy in WINNER.items() if speaker not in (8, 9)]
-    assert f"the selected ensemble ({statistics.mean(ten):.1f} % on the same ten speakers)" in PAGE
-    of_all = {
-        row["what"]: f"{float(row['accuracy']):.1f}"
-        for row in rows_of("official")
-        if (row["language"], row["speakers"]) == ("both", "all")
-    }
-    own = f"{of_all['winner']}, {of_all['its seeds as an ensemble']}"
-    assert f"on the test file ensembles of {own} and 94.3 %." in PAGE

@@ -1,18 +1,14 @@
 """What the ten folds have selected, computed again from the committed tables by plain loops."""
 
-import re
-import statistics
-
 import h5py
 import pytest
 
 from shd_corpus.class_names import LANGUAGES
 from shd_helpers.study.tables import plan_of
-from tests import RESULTS, ROOT
+from tests import RESULTS
 from tests.builders.committed import mean, predictions_of, rows_of
 
 PLAN = plan_of("screening")
-PAGE = (ROOT / "evidence" / "README.md").read_text(encoding="utf-8")
 
 
 ROWS = rows_of("selection")
@@ -147,49 +143,6 @@ def test_the_official_accuracy_of_the_winner_is_that_of_its_mean_scores():
         assert told[language, "4 and 5"] == pytest.approx(accuracy_in(of_two, language), abs=0.1)
 
 
-def test_the_page_lists_every_entry_and_the_winners():
-    for entry, size in SIZES.items():
-        cost = f"{accumulates(entry) / 1e6:.2f} million"
-        row = f"| {entry} | {size:,} | {cost} | {mean(accuracies(entry).values()):.1f} % |"
-        assert row in PAGE, row
-    for what, entry in SELECTED.items():
-        assert re.search(rf"\*\*{what}\*\*[^.*]*\*{re.escape(entry)}\*", PAGE, re.IGNORECASE), what
-
-
-JUDGED = {
-    "winner": "three adaptive networks as an ensemble",
-    "best single network": "one adaptive network",
-    "its seeds as an ensemble": "five networks",
-}
-
-
-@pytest.mark.parametrize("what", JUDGED)
-def test_the_page_says_how_accurate_the_winner_is_on_the_official_split(what):
-    page = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
-    found = {}
-    for row in rows_of("official"):
-        if row["what"] == what:
-            spread = f" ± {float(row['ci95']):.1f}" if row["ci95"] else ""
-            key = row["language"], row["speakers"]
-            found[key] = f"{float(row['accuracy']):.1f}{spread}"
-    columns = [found["both", "all"], found["english", "all"], found["german", "all"]]
-    columns.append(found["both", "mean of twelve"])
-    n_networks = {"winner": 3, "best single network": 1, "its seeds as an ensemble": 5}[what]
-    of_one = mean([float(row["effective_acs"]) for row in rows_of("judged_official_hd")])
-    size = n_networks * SIZES["adaptive, augmented recordings"]
-    cost = f"{size:,} | {n_networks * of_one / 1e6:.2f}"
-    assert f"| {JUDGED[what]} | {cost} | {' | '.join(columns)} |" in page
-
-
-def test_the_page_names_the_speakers_for_whom_the_folds_select_otherwise():
-    others = {speaker for speaker, name in WITHOUT.items() if name != SELECTED["winner"]}
-    (sentence,) = re.findall(r"except for speakers (\d+) and (\d+)\. For these two", PAGE)
-    assert {*map(int, sentence)} == others
-    (other,) = {WITHOUT[speaker] for speaker in others}
-    first, second = other.removeprefix("three seeds of ").split(" and two of ")
-    assert f"three seeds of *{first}* and two of *{second}*" in PAGE
-
-
 def test_official_accuracies_are_those_of_the_committed_answers():
     """The seeds of one network, counted from the answers that the sweep has stored."""
     by_run = {}
@@ -222,55 +175,3 @@ def test_the_mean_of_twelve_speakers_is_that_of_the_small_networks_answers():
     ]
     counted = mean([100 * mean(answers) for answers in right.values()])
     assert float(told["accuracy"]) == pytest.approx(counted)
-
-
-STUDENT_T_9 = 2.262157  # quantile for a 95 % interval over ten speakers
-BASELINES = {
-    "small": "small",
-    "reference": "reference",
-    "one adaptive network": "adaptive, augmented recordings",
-    "three adaptive networks as an ensemble": SELECTED["winner"],
-}
-
-
-def baseline(label, size, accumulates, of_column):
-    """Return a row of the table of baselines; `of_column` has accuracies by speaker."""
-    values = [*of_column["accuracy"].values()]
-    assert len(values) == 10
-    half = STUDENT_T_9 * statistics.stdev(values) / 10**0.5
-    worst = min(of_column["accuracy"], key=of_column["accuracy"].get)
-    languages = [f"{mean(of_column[name].values()):.1f} %" for name in ("english", "german")]
-    cells = [label, size, accumulates, f"{mean(values):.1f} ± {half:.1f} %", *languages]
-    return f"| {' | '.join(cells)} | {of_column['accuracy'][worst]:.0f} % (speaker {worst}) |"
-
-
-def accumulates(entry):
-    """Return the accumulates of all networks of an entry, for one utterance."""
-    of_candidate = {}
-    for table in ("selection_hd", "selection_today_hd", "selection_small_hd"):
-        for row in rows_of(table):
-            of_candidate.setdefault(row["candidate"], []).append(float(row["effective_acs"]))
-    networks = ENSEMBLES.get(entry, {entry: [0]})
-    return sum(len(seeds) * mean(of_candidate[name]) for name, seeds in networks.items())
-
-
-def test_the_page_of_the_folds_has_our_accuracies_as_baselines():
-    page = (ROOT / "docs" / "folds.md").read_text(encoding="utf-8")
-    columns = ("accuracy", "english", "german")
-    for label, entry in BASELINES.items():
-        of_column = {column: accuracies(entry, column=column) for column in columns}
-        cost = f"{accumulates(entry) / 1e6:.2f} million"
-        row = baseline(label, f"{SIZES[entry]:,}", cost, of_column)
-        assert f"\n{row}\n" in page, row
-    nested = {
-        column: {
-            speaker: accuracies(entry, column=column)[speaker] for speaker, entry in WITHOUT.items()
-        }
-        for column in columns
-    }
-    largest = max(SIZES[entry] for entry in WITHOUT.values())
-    most = max(accumulates(entry) for entry in WITHOUT.values())
-    cost = f"at most {most / 1e6:.2f} million"
-    label = "what the other nine folds select (nested)"
-    row = baseline(label, f"at most {largest:,}", cost, nested)
-    assert f"\n{row}\n" in page, row
