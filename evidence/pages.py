@@ -420,7 +420,7 @@ def official_split() -> str:
 def published() -> str:
     """List published results by what they were selected on."""
     epochs = read("se_adlif").epochs.max()
-    here = f"nothing (trained by us for {epochs} of 300 epochs, tested on held-out speakers)"
+    here = f"nothing (*partial*: by us for {epochs} of 300 epochs, tested on held-out speakers)"
     names = {
         "held-out speakers": "speakers held out from training",
         "random utterances held out": "utterances held out from training",
