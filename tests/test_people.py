@@ -159,6 +159,41 @@ def test_interval_contains_the_true_difference_as_often_as_it_says():
     assert hits[0.0] < 870
 
 
+def networks_of_folds(rng, luck, n_networks):
+    """Return the accuracies of 1,000 people in five folds, for networks of which luck differs."""
+    index = pd.MultiIndex.from_product([range(5), range(200)], names=["fold", "person"])
+    hardness = np.repeat(rng.normal(0, 0.03, 5), 200) + rng.normal(0, 0.2, 1000)
+    of_folds = np.repeat(rng.normal(0, luck, (5, n_networks)), 200, axis=0)
+    values = hardness[:, None] + of_folds + rng.normal(0, 0.25, (1000, n_networks))
+    return pd.DataFrame(values, index)
+
+
+@pytest.mark.parametrize(("luck", "least", "most"), [(0.02, 0.02, 0.08), (0.08, 0.75, 1)])
+def test_the_test_of_folds_rejects_as_often_as_it_should(luck, least, most):
+    """Hard folds are hard for all networks, so they aren't taken for luck."""
+    rng = np.random.default_rng(0)
+    rejected = []
+    for _ in range(200):
+        networks = networks_of_folds(rng, np.array([luck, *[0.02] * 4]), 5)
+        # A variance over seeds is estimated with as many degrees of freedom
+        variance = 0.02**2 * rng.chisquare(tables.SEEDS_FREEDOM) / tables.SEEDS_FREEDOM
+        test = tables.spread_of_folds(networks[0], networks.drop(columns=0), variance)
+        rejected.append(test["p"] < 0.05)
+    assert least <= np.mean(rejected) <= most
+
+
+def test_an_interval_over_folds_allows_for_networks_that_differ_more():
+    rng = np.random.default_rng(0)
+    hits = {None: 0, 0.02**2: 0}
+    for _ in range(200):
+        networks = networks_of_folds(rng, np.array([0.08, 0.02]), 2)
+        for variance in hits:
+            found = contrast(networks[[0]], networks[[1]], variance)
+            hits[variance] += abs(found.mean) < found.half()
+    assert 182 <= hits[None] <= 196  # of 200
+    assert hits[0.02**2] < 140
+
+
 def test_mean_over_people_gives_each_the_same_weight():
     values = pd.Series([0.5] * 90 + [1.0] * 10)
     found = estimate(values, [5], 0.0)
@@ -177,7 +212,7 @@ def test_planned_power():
 
 
 @pytest.mark.skipif(not tables.FROZEN.exists(), reason="no network has been frozen yet")
-@pytest.mark.parametrize("name", ["networks", "cells", "accuracies", "contrasts", "final"])
+@pytest.mark.parametrize("name", ["networks", "cells", "accuracies", "variances", "contrasts", "final"])
 def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path):
     made_again = tmp_path / "again.csv"
     table = getattr(tables, f"{name}_table")()
@@ -202,30 +237,28 @@ def test_the_mean_of_each_persons_accuracy_is_that_of_the_cell():
         assert by_utterances == pytest.approx(cell.accuracy_utterances, abs=1e-5)
 
 
-@pytest.mark.parametrize("cell", ["183 x 333, threshold 2", "183 x 333", "700 x 1000"])
-def test_worst_tenth_by_plain_loops(cell):
-    """The accuracies of each seed are ranked by themselves, and the seeds are averaged last."""
-    right_of = {}  # by seed and person
+@pytest.mark.parametrize("cell", ["183 x 333, threshold 2", "700 x 1000"])
+def test_ties_by_plain_loops(cell):
+    """The highest of the class scores, as spike counts, are often those of two classes or more."""
+    n_tied, fair = [], {}
     with h5py.File(tables.FROZEN) as file:
         for training in trainings_of("cost", cell, selected_recipes()):
             utterances = file[f"utterances/commands/{training.tested_by}"]
             rows = zip(
                 utterances["speakers"][:].tolist(),
                 utterances["labels"][:].tolist(),
-                file[training.frozen_name]["commands"][:].tolist(),
+                file[training.frozen_name]["commands_scores"][:].tolist(),
                 strict=True,
             )
-            for person, label, answer in rows:
-                by_person = right_of.setdefault(training.seed // 10, {})
-                by_person.setdefault(person, []).append(label == answer)
-    means = []
-    for by_person in right_of.values():
-        shares = sorted(sum(each) / len(each) for each in by_person.values() if len(each) >= 5)
-        lowest = shares[: round(len(shares) / 10)]
-        means.append(sum(lowest) / len(lowest))
+            for person, label, scores in rows:
+                best = [k for k, score in enumerate(scores) if score == max(scores)]
+                n_tied.append(len(best) > 1)
+                fair.setdefault(person, []).append((label in best) / len(best))
     table = pd.read_csv(results_dir() / "people_cells.csv").set_index(["question", "cell"])
-    assert len(means) == table.networks["cost", cell] / 5
-    assert table.worst_tenth["cost", cell] == pytest.approx(sum(means) / len(means), abs=1e-6)
+    found = table.loc[("cost", cell)]
+    assert found.tied == pytest.approx(sum(n_tied) / len(n_tied), abs=1e-6)
+    means = [sum(each) / len(each) for each in fair.values()]
+    assert found.accuracy_fair_ties == pytest.approx(sum(means) / len(means), abs=1e-6)
 
 
 @pytest.mark.skipif(not SELECTED.exists(), reason="no recipe has been selected yet")

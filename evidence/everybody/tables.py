@@ -28,7 +28,6 @@ from evidence.trainings import (
     VALIDATION_SPEAKERS,
     Training,
     load,
-    lowest_tenth,
 )
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.packed_file import content_hash
@@ -73,23 +72,39 @@ def judged_row(
     people = np.concatenate([stored[f"{dataset}_speakers"] for stored in by_file])
     found = answers(scores)
     is_right = found.digits == labels
-    right = pd.Series(is_right)
+    right = pd.DataFrame({"english": is_right, "any": scores.argmax(1) == labels})
     of_people = right.groupby(people).mean()
-    mean, half = interval(of_people.to_numpy()[:, None])
+    mean, half = interval(of_people[["english"]].to_numpy())
     row: dict[str, Any] = {
         "people": len(of_people),
         "utterances": len(labels),
         "accuracy": float(mean),
         "ci95": float(half),
-        "accuracy_utterances": right.mean(),
-        "worst_tenth": lowest_tenth(right, people),
+        "accuracy_utterances": is_right.mean(),
+        "accuracy_all_classes": of_people["any"].mean(),
     }
+    if dataset == "hd_cut":
+        row["lowest"] = of_people.english.min()
     for prefix, threshold in (("", thresholds.amended), ("planned_", thresholds.planned)):
         is_accepted = found.confidences >= threshold
         row[f"{prefix}threshold"] = threshold
         row[f"{prefix}accepted"] = is_accepted.mean()
-        row[f"{prefix}right_of_accepted"] = is_right[is_accepted].mean()
+        counts = pd.DataFrame({"right": is_accepted & is_right, "all": is_accepted})
+        share, half = share_of(counts.groupby(people).sum())
+        row[f"{prefix}right_of_accepted"] = share
+        row[f"{prefix}right_of_accepted_ci95"] = half
     return row
+
+
+def share_of(counts: pd.DataFrame) -> tuple[float, float]:
+    """Return the share of `right` in `all` over the counts of people, and half its interval.
+
+    People have different numbers of answers, so the interval is that of a ratio of two means, by
+    its linear approximation.
+    """
+    share = counts.right.sum() / counts["all"].sum()
+    residuals = (counts.right - share * counts["all"]) / counts["all"].mean()
+    return float(share), float(interval(residuals.to_frame().to_numpy())[1])
 
 
 def judged_table() -> pd.DataFrame:
