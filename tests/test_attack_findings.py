@@ -32,7 +32,7 @@ from shd_corpus.sound_file import read_sound
 from shd_helpers.paths import ROOT
 from shd_helpers.study import notebooks
 from shd_helpers.study.run_folder import RunError
-from tests import RESULTS
+from tests import RESULTS, found
 
 COMMITTED = RESULTS / "circuit"
 
@@ -364,11 +364,11 @@ def test_every_command_is_run_by_the_same_function():
     The programs of an exported circuit have none of it, because they run without the package.
     """
     alone = ("board.py", "configure.py")
-    for folder in ("shd_helpers", "circuit", "evidence"):
-        for path in (ROOT / folder).rglob("*.py"):
-            _, main, text = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":')
-            if main and "benchmarks" not in path.parts and path.name not in alone:
-                assert re.search(r"^ +run(_command)?\(_?main\)$", text, re.MULTILINE), path
+    folders = ("shd_helpers", "packages/circuit/shd_*", "packages/course/shd_*", "evidence")
+    for path in found(*(f"{folder}/**/*.py" for folder in folders)):
+        _, main, text = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":')
+        if main and "benchmarks" not in path.parts and path.name not in alone:
+            assert re.search(r"^ +run(_command)?\(_?main\)$", text, re.MULTILINE), path
 
 
 PRINTS = "from shd_helpers.command import run; run(lambda: print('F\\xf6hn'))"

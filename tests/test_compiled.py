@@ -9,18 +9,18 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 
 from shd_corpus.compiled import compiled
-from shd_helpers.paths import ROOT
+from tests import found
 
 FOLDERS = {
     path.parent.name: path.parents[1]
-    for base in ("", "packages/circuit", "packages/corpus", "packages/engine")
-    for path in (ROOT / base).glob("*/__init__.py")
+    for base in (".", "packages/circuit", "packages/corpus", "packages/engine")
+    for path in found(f"{base}/*/__init__.py")
 }
 PACKAGES = sorted(FOLDERS)
 MODULES = sorted(
     ".".join(path.relative_to(FOLDERS[package]).with_suffix("").parts)
     for package in PACKAGES
-    for path in (FOLDERS[package] / package).rglob("*.py")
+    for path in found("**/*.py", folder=FOLDERS[package] / package)
     if re.search(r"^\s*@(numba\.)?(compiled|njit|jit|vectorize)\b", path.read_text(), re.MULTILINE)
 )
 

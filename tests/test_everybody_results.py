@@ -137,7 +137,7 @@ T_95 = {180: 1.973305, 12: 2.200985}  # of Student's t, by the number of people
 
 
 def share_without_each(people, accepted, right):
-    """Return half the interval of the share of accepted answers that are right, by the jackknife."""
+    """Return half the interval of the share that is right of what is accepted, by the jackknife."""
     counts = {person: [0, 0] for person in people}
     for person, is_accepted, is_right in zip(people, accepted, right, strict=True):
         counts[person][0] += is_accepted and is_right

@@ -212,7 +212,9 @@ def test_planned_power():
 
 
 @pytest.mark.skipif(not tables.FROZEN.exists(), reason="no network has been frozen yet")
-@pytest.mark.parametrize("name", ["networks", "cells", "accuracies", "variances", "contrasts", "final"])
+@pytest.mark.parametrize(
+    "name", ["networks", "cells", "accuracies", "variances", "contrasts", "final"]
+)
 def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path):
     made_again = tmp_path / "again.csv"
     table = getattr(tables, f"{name}_table")()

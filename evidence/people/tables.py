@@ -99,8 +99,8 @@ class Network(NamedTuple):
     fold: int | None  # None: the test people
     repeat: int
     attrs: dict[str, Any]
-    # By data set: `person` and `right` of each utterance, and if its class scores are stored, whether
-    # the highest ones are `tied`, and the share of these that are right (`fair`)
+    # By data set: `person` and `right` of each utterance, and if class scores are stored, whether the
+    # highest ones are `tied`, and the share of these that are right (`fair`)
     right: dict[str, pd.DataFrame]
 
 
@@ -243,9 +243,7 @@ def _n_networks(accuracies: pd.DataFrame) -> int:
     return n_folds * len(accuracies.columns)
 
 
-def contrast(
-    first: pd.DataFrame, second: pd.DataFrame, seeds_variance: float | None
-) -> Estimate:
+def contrast(first: pd.DataFrame, second: pd.DataFrame, seeds_variance: float | None) -> Estimate:
     """Return the difference of two cells over the people whom both were tested on."""
     common = first.index.intersection(second.index)
     first, second = first.loc[common], second.loc[common]
