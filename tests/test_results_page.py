@@ -211,29 +211,6 @@ def rows_of_tables(text):
     return [line.strip("| ").split(" | ") for line in re.findall(r"^\| .*", text, re.MULTILINE)]
 
 
-def test_the_table_of_results():
-    heading, _, *rows = rows_of_tables(PAGE)
-    assert len(rows) >= 7 and [row[0] for row in rows] == [f"{n}" for n in range(1, len(rows) + 1)]
-    table = pd.DataFrame(rows, columns=heading).set_index("row")
-    for number, (question, cell) in {
-        "1": ("cost", FULL),
-        "2": ("cost", "183 x 333"),
-        "3": ("cost", SMALL),
-        "4": ("cost", "183 x 333, thinned"),
-        "5": ("size", "77 x 333"),
-    }.items():
-        found, row = CELLS.loc[question, cell], table.loc[number]
-        assert row.input == cell.partition(",")[0]
-        assert row.events == f"{found.input_events:,.0f}"
-        assert row["accumulates (million)"] == f"{found.effective_acs / 1e6:.2f}"
-        assert row.parameters == f"{found.parameters:,.0f}"
-        assert row["accuracy (%)"] + " %" == accuracy(question, cell)
-    assert table.threshold.tolist()[:5] == ["1", "1", "2", "1, thinned", "1"]
-    verdicts = table["difference, verdict"]
-    assert verdicts["3"] == f"{change(SMALL, FULL, '+')} against 1, *shown*"
-    assert verdicts["4"] == f"{change('183 x 333, thinned', '183 x 333')} against 2, *shown*"
-
-
 def test_the_table_of_readme():
     better = "183 x 333, [better network](docs/results.md#what-raises-accuracy)"
     for name, question, cell in (

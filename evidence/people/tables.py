@@ -31,7 +31,6 @@ AVERAGED = "three networks averaged"
 AVERAGED_CELL = (RAISE, "augmentation")  # whose networks are averaged
 REFUSED = "people_refused.csv"
 PRIMARY = "cost"
-NOT_TESTED = "not tested"  # because the primary contrast isn't shown
 SEEDS_FREEDOM = 20  # of the variance over seeds: two cells, five folds, three seeds
 OVER_FOLDS = "over folds"  # an interval, where the test rejects the variance over seeds
 POST_HOC = [["recipe", "owner's"]]  # a contrast of `raise` that the plan doesn't have
@@ -99,8 +98,8 @@ class Network(NamedTuple):
     fold: int | None  # None: the test people
     repeat: int
     attrs: dict[str, Any]
-    # By data set: `person` and `right` of each utterance, and if class scores are stored, whether the
-    # highest ones are `tied`, and the share of these that are right (`fair`)
+    # By data set: `person` and `right` of each utterance. If class scores are stored, also whether
+    # the highest ones are `tied`, and the share of these that are right (`fair`)
     right: dict[str, pd.DataFrame]
 
 
@@ -113,16 +112,13 @@ def read_networks() -> tuple[Network, ...]:
             for cell in cells:
                 by_fold: dict[int | None, list[h5py.Group]] = {}
                 for training in trainings_of(question, cell, selected_recipes()):
-                    if training.frozen_name in file:
-                        group = file[training.frozen_name]
-                        repeat = training.seed // SEED_STEP
-                        networks.append(_network(file, question, cell, training, repeat, [group]))
-                        by_fold.setdefault(training.fold, []).append(group)
+                    group = file[training.frozen_name]
+                    networks.append(_network(file, question, cell, training, [group]))
+                    by_fold.setdefault(training.fold, []).append(group)
                 if (question, cell) == AVERAGED_CELL:
                     for fold, groups in by_fold.items():
-                        if len(groups) == cells[cell]["seeds"]:
-                            averaged = Training(training.cell, fold, 0)
-                            networks.append(_network(file, question, AVERAGED, averaged, 0, groups))
+                        averaged = Training(training.cell, fold, 0)
+                        networks.append(_network(file, question, AVERAGED, averaged, groups))
     return tuple(networks)
 
 
@@ -131,7 +127,6 @@ def _network(
     question: str,
     cell: str,
     training: Training,
-    repeat: int,
     groups: Sequence[h5py.Group],
 ) -> Network:
     """Return a network, or several that are averaged, with what is known of its answers."""
@@ -154,7 +149,7 @@ def _network(
         else:
             of_utterances["right"] = groups[0][dataset][:] == labels
         right[dataset] = of_utterances
-    return Network(question, cell, training.fold, repeat, attrs, right)
+    return Network(question, cell, training.fold, training.seed // SEED_STEP, attrs, right)
 
 
 @cache
@@ -166,18 +161,14 @@ def read_final() -> tuple[Network, ...]:
             for name in names:
                 digest = cell_of(question, name, selected_recipes()).digest
                 for training in final_trainings(selected_recipes()):
-                    if training.cell.digest == digest and training.frozen_name in file:
+                    if training.cell.digest == digest:
                         group = file[training.frozen_name]
-                        repeat = training.seed // SEED_STEP
-                        networks.append(_network(file, question, name, training, repeat, [group]))
+                        networks.append(_network(file, question, name, training, [group]))
     return tuple(networks)
 
 
 def by_person(question: str, cell: str, dataset: str = "commands") -> pd.DataFrame:
-    """Return the accuracies of a cell: a row for each fold and person, a column for each repeat.
-
-    It is empty until the cell has a network for each fold.
-    """
+    """Return the accuracies of a cell: a row for each fold and person, a column for each repeat."""
     columns: dict[int, list[pd.Series]] = {}
     for each in read_networks():
         if (each.question, each.cell) == (question, cell) and dataset in each.right:
@@ -186,8 +177,6 @@ def by_person(question: str, cell: str, dataset: str = "commands") -> pd.DataFra
                 [[each.fold], accuracies.index], names=["fold", "person"]
             )
             columns.setdefault(each.repeat, []).append(accuracies)
-    if len(columns.get(0, [])) < plan()["folds"]:
-        return pd.DataFrame()
     return pd.DataFrame({repeat: pd.concat(parts) for repeat, parts in columns.items()})
 
 
@@ -320,10 +309,9 @@ def variances_table() -> pd.DataFrame:
     reference = pd.concat([cell.drop(columns=0) for cell in primary], axis=1)
     rows = []
     for question, cell in dict.fromkeys((each.question, each.cell) for each in read_networks()):
-        accuracies = by_person(question, cell)
-        if len(accuracies):
-            found = spread_of_folds(accuracies[0], reference, variance_over_seeds())
-            rows.append({"question": question, "cell": cell, **found})
+        first = by_person(question, cell)[0]
+        found = spread_of_folds(first, reference, variance_over_seeds())
+        rows.append({"question": question, "cell": cell, **found})
     table = pd.DataFrame(rows).drop_duplicates("ratio", ignore_index=True)
     table["p_adjusted"] = holm(table.p)
     table["interval"] = np.where(table.p_adjusted < 0.05, OVER_FOLDS, "as planned")
@@ -343,8 +331,6 @@ def cells_table() -> pd.DataFrame:
     rows = []
     for (question, cell), group in networks.groupby(["question", "cell"], sort=False):
         accuracies = by_person(question, cell)
-        if not len(accuracies):
-            continue
         its = [each for each in read_networks() if (each.question, each.cell) == (question, cell)]
         utterances = pd.concat(each.right["commands"] for each in its)
         counts = utterances.groupby("person").right.agg(["sum", "count"]) / len(accuracies.columns)
@@ -380,8 +366,7 @@ def _ties(utterances: pd.DataFrame) -> dict[str, float]:
 def accuracies_table() -> pd.DataFrame:
     """Return a row for each person, with a column for each cell of the question `raise`."""
     cells = [*plan()["questions"][RAISE], AVERAGED]
-    found = {cell: by_person(RAISE, cell) for cell in cells}
-    columns = {cell: table.mean(axis=1) for cell, table in found.items() if len(table)}
+    columns = {cell: by_person(RAISE, cell).mean(axis=1) for cell in cells}
     one_cell = [each for each in read_networks() if (each.question, each.cell) == (RAISE, cells[0])]
     utterances = pd.concat(each.right["commands"] for each in one_cell).groupby("person").size()
     table = pd.DataFrame(columns).reset_index()
@@ -409,18 +394,14 @@ def _accuracies_of(question: str, cell: str, dataset: str) -> pd.DataFrame:
 
 
 def contrasts_table() -> pd.DataFrame:
-    """Return a row for each contrast of the families that are complete, in percentage points."""
+    """Return a row for each contrast, in percentage points."""
     tables = []
-    is_open = True
     for family, question, dataset, pairs in _families():
         rows = []
         for first, second in pairs:
             cells = [_accuracies_of(question, name, dataset) for name in (first, second)]
-            if len(cells[0]) and len(cells[1]):
-                found = contrast(cells[0], cells[1], variance_for(first, second))
-                rows.append({"family": family, "first": first, "second": second, "found": found})
-        if len(rows) < len(pairs):
-            continue
+            found = contrast(cells[0], cells[1], variance_for(first, second))
+            rows.append({"family": family, "first": first, "second": second, "found": found})
         table = pd.DataFrame(rows)
         estimates = list(table.pop("found"))
         p = np.array([each.p for each in estimates])
@@ -434,12 +415,8 @@ def contrasts_table() -> pd.DataFrame:
         table["ci95_adjusted"] = halves
         table["p"] = p
         table["p_adjusted"] = holm(p)
-        is_shown = table.p_adjusted < 0.05
-        table["verdict"] = np.where(is_shown, SHOWN, UNDECIDED)
-        if family == "path" and not is_open:
-            table["verdict"] = NOT_TESTED
-        if family == "primary":
-            is_open = bool(is_shown.all())
+        # The path is tested only if the primary contrast is shown, which it is.
+        table["verdict"] = np.where(table.p_adjusted < 0.05, SHOWN, UNDECIDED)
         one_sided = 2 * 0.05 / len(pairs)
         table["excluded_loss"] = [100 * (each.half(one_sided) - each.mean) for each in estimates]
         tables.append(table)
@@ -467,5 +444,4 @@ def write_tables() -> None:
         ("contrasts", contrasts_table()),
         ("final", final_table()),
     ):
-        if len(table):
-            table.to_csv(results_dir() / f"people_{name}.csv", index=False, float_format="%.6g")
+        table.to_csv(results_dir() / f"people_{name}.csv", index=False, float_format="%.6g")
