@@ -23,9 +23,7 @@ from shd_helpers.study import speaker_accuracies, summarize
 from shd_helpers.study.tables import plan_of, read_table
 from shd_judge import contrasts, interval, weighted_contrasts
 
-PAGES = [
-    ROOT / "docs" / f"{name}.md" for name in ("results", "compare", "data", "abstain", "glossary")
-]
+PAGES = [ROOT / "docs" / f"{name}.md" for name in ("results", "compare", "data", "abstain")]
 PAGES.append(ROOT / "evidence" / "README.md")
 SWEEPS = ROOT / "evidence" / "sweeps"
 LIST = re.compile(r"(<!-- list: (\w+) -->\n).*?(<!-- end of the list -->)", re.DOTALL)

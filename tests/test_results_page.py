@@ -183,8 +183,8 @@ def test_how_ties_are_decided():
     changed = 100 * (cells.accuracy_fair_ties - cells.accuracy).abs().max()
     page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
     tied = f"{100 * cells.tied.min():.0f} to {100 * cells.tied.max():.0f} %"
-    assert f"decided {tied} of the answers of row 1 and row 3" in page
-    assert f"change their accuracies by at most {changed:.1f} percentage points" in page
+    assert f"decided {tied} of the answers in rows 1 and 3" in page
+    assert f"change accuracy by at most {changed:.1f} percentage points" in page
 
 
 def test_limits():
