@@ -26,7 +26,7 @@ COMPUTING_CODE = "133752ca6a059444"
 
 # The modules that turn spikes into class scores, by package
 MODULES = {
-    "shd_corpus": ("class_names.py", "compiled.py", "shd_file.py"),
+    "shd_corpus": ("class_names.py", "compiled.py", "shd_file.py", "shd_layout.py"),
     "shd_engine": ("*.py",),
     "shd_helpers": (
         "events/*.py",
