@@ -6,9 +6,10 @@ import re
 from importlib import import_module
 
 import pytest
+from numba import njit
 from numba.core.dispatcher import Dispatcher
 
-from shd_corpus.compiled import compiled
+from shd_corpus.compiled import FIRST_START, announce_compilation, compiled
 from tests import found
 
 FOLDERS = {
@@ -77,3 +78,10 @@ def test_a_function_runs_where_its_code_cannot_be_kept_and_the_remedy_is_named()
     with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR to a folder"):
         double = compiled(there["double"])
     assert double(3) == 6
+
+
+def test_the_first_compilation_of_a_command_prints_one_line(capsys):
+    announce_compilation()
+    for _ in range(2):
+        njit(lambda x: x + 1)(1)
+    assert capsys.readouterr().err == f"{FIRST_START}\n"
