@@ -211,7 +211,10 @@ def compute_events(folder: Path, case: dict[str, Any]) -> None:
     """Give lists of events to the engine and to the study, the arrays changed before or later."""
     from shd_helpers.network import SpikingNetwork, choose_engine  # with torch
 
-    arrays = {name: np.array(*case[name]) for name in ("steps", "units", "offsets")}
+    arrays = {}
+    for name in ("steps", "units", "offsets"):
+        values, dtype = case[name]
+        arrays[name] = np.array(values, np.int64).astype(dtype)
     n = max(0, len(arrays["offsets"]) - 1) if arrays["offsets"].ndim else 0
     labels = np.zeros(n, np.int64)
     events = Events(**arrays, labels=labels, speakers=labels, class_names=("a",), **case["sizes"])
