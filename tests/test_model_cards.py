@@ -1,7 +1,4 @@
-"""The cards of the pretrained networks: the committed page, and its numbers counted again.
-
-The counting is plain Python and shares no code with the script that writes the page.
-"""
+"""The cards of the pretrained networks: one for each, as the script writes them."""
 
 import re
 
