@@ -14,7 +14,6 @@ from shd_helpers.study import identity, tables
 from shd_helpers.study.tables import (
     COSTS,
     DATA,
-    EVIDENCE,
     INTEGER,
     PROVENANCE,
     SCORES,
@@ -63,7 +62,7 @@ def test_the_table_has_a_row_for_each_run(home):
     home.finish_all(validation=0.1 + 0.2)
     table = run_sweep(home.yaml)
     wanted = {"x", "kind", "word", "seed", "configuration", "run_name", "hash", "status", "error"}
-    wanted |= {*SCORES, *INTEGER, *COSTS, "training_s", "total_s", *PROVENANCE, *DATA, EVIDENCE}
+    wanted |= {*SCORES, *INTEGER, *COSTS, "training_s", "total_s", *PROVENANCE, *DATA}
     assert set(table.columns) == wanted
     assert table.configuration[:2].tolist() == ["x=1.0,kind=low-one", "x=1.0,kind=high"]
     assert table.kind.tolist() == ["low one", "high"] * 2

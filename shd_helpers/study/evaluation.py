@@ -17,7 +17,6 @@ from shd_helpers.network.engine import (
     runs_in_loop,
     threads_for,
 )
-from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.module_engine import can_record
 from shd_helpers.network.operation_counts import (
     late_spikes,
@@ -115,10 +114,7 @@ class Evaluation:
     @property
     def _has_known_spikes(self) -> bool:
         """Whether `n_spikes` are counts, and not the zeros of a module that can't count them."""
-        networks = [self.model]
-        if isinstance(self.model, Ensemble):
-            networks = list(self.model.members)
-        return all(map(runs_in_loop, networks))
+        return runs_in_loop(self.model)
 
 
 def origin(events: Events) -> dict[str, np.ndarray]:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,6 @@ from shd_helpers.paths import (
     runs_dir,
 )
 from shd_helpers.study.evaluation import shown_accuracies
-from shd_helpers.study.identity import obtain_copies
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
 from shd_helpers.study.run_folder import RunError, classes_in_words, read_run
@@ -108,16 +106,12 @@ def _parameters(given: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], Recip
 
 
 def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:
-    """Print how many utterances a data set has, how many spikes come too late, and where it is.
-
-    Before, make the augmented recordings that the settings ask for.
-    """
-    copies = obtain_copies(recipe.dataset, files, recipe.flat())
+    """Print how many utterances a data set has, how many spikes come too late, and where it is."""
     training, test = load_pair(files, recipe.input, recipe.language)
     classes = classes_in_words(training.class_names, recipe.language)
     print(f"{classes}: {len(training)} training and {len(test)} test utterances.")
     print(f"{cut_sentence(concatenate([training, test]), recipe.input)}.\nFiles:")
-    for path in chain(files, *copies.values()):
+    for path in files:
         print(os.path.relpath(path))
 
 

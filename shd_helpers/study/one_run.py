@@ -242,7 +242,7 @@ def _utterances(parts: Subsets) -> "pd.DataFrame":
             labels = np.array(events.class_names)[events.labels]
             columns = {**origin(events), "speaker": events.speakers, "label": labels}
             tables.append(pd.DataFrame(columns).assign(role=role))
-    return pd.concat(tables).drop_duplicates()  # augmented copies have the same rows
+    return pd.concat(tables)
 
 
 def _processor() -> str:

@@ -48,11 +48,10 @@ COSTS = (
 )
 TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
-DATA = ("train_sha256", "test_sha256", "augmented_train_sha256", "augmented_test_sha256")
+DATA = ("train_sha256", "test_sha256")
 USER_CODE_SHA256 = "user_code_sha256"  # of a user's own Python files; absent from most tables
-# How it is known that a run trained on these augmented recordings: see evidence/README.md.
-EVIDENCE = "augmented_evidence"
-RECORDED = "hashed when the run trained"
+# Of runs with augmented recordings, in frozen tables: see evidence/README.md.
+AUGMENTED = ("augmented_train_sha256", "augmented_test_sha256", "augmented_evidence")
 # Where and with which code a run was made; rows that are older than these columns have none.
 PROVENANCE = ("processor", "versions", "commit")
 # All columns that a row adds to a run's parameters. An axis or a parameter of such a name would be
@@ -63,7 +62,6 @@ COLUMNS = frozenset(
         *MEASURED,
         *DATA,
         USER_CODE_SHA256,
-        EVIDENCE,
         *PROVENANCE,
         "hash",
         "status",
@@ -80,7 +78,7 @@ _TEXTS = (
     "run_name",
     *DATA,
     USER_CODE_SHA256,
-    EVIDENCE,
+    *AUGMENTED,
     *PROVENANCE,
     "hash",
     "status",

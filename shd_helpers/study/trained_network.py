@@ -24,7 +24,7 @@ from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_helpers.data import fingerprint
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
-from shd_helpers.network import Ensemble, SpikingNetwork
+from shd_helpers.network import SpikingNetwork
 from shd_helpers.paths import IN_CHECKOUT, networks_dir
 from shd_helpers.study.identity import references
 from shd_helpers.study.other_networks import own_network
@@ -142,21 +142,13 @@ class TrainedNetwork(NamedTuple):
 
 def _output_modules(network: nn.Module) -> tuple[str, ...]:
     """Return the names of the modules that have a row for each class; empty if unknown."""
-    if isinstance(network, Ensemble):
-        names: list[str] = []
-        for i, member in enumerate(network.members):
-            member_names = _output_modules(member)
-            if not member_names:
-                return ()
-            names += [f"members.{i}.{name}" for name in member_names]
-        return tuple(names)
     if isinstance(network, SpikingNetwork) and type(network.layers[-1][1]) is Leaky:
         return (f"fc{network.n_layers}", f"lif{network.n_layers}")
     return ()
 
 
 def _content_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the hashes of a run's original files, without those of augmented copies."""
+    """Return the hashes of a run's files."""
     return {name: data[name] for name in ("train_sha256", "test_sha256") if name in data}
 
 
@@ -234,10 +226,7 @@ def _load_weights(network: nn.Module, state: Mapping[str, torch.Tensor], file: P
 
 
 def load_utterances(trained: TrainedNetwork) -> Subsets:
-    """Load the utterances that a network was trained, validated and tested with.
-
-    Augmented copies aren't among them.
-    """
+    """Load the utterances that a network was trained, validated and tested with."""
     recipe = trained.recipe
     files = recipe.obtain_files()
     # The hashes decide, because the data set's name may have changed.

@@ -24,10 +24,8 @@ from shd_helpers.study.run_folder import read_info
 from shd_helpers.study.tables import (
     AGREEMENT,
     DATA,
-    EVIDENCE,
     MEASURED,
     PROVENANCE,
-    RECORDED,
     TIMES,
     USER_CODE_SHA256,
     locked,
@@ -101,8 +99,6 @@ def _row(run: RunSpec, result: RunResult) -> dict[str, object]:
     else:
         row |= result.measured
     row |= {name: run.data.get(name, "") for name in DATA}
-    is_augmented = any(name.startswith("augmented_") for name in run.data)
-    row[EVIDENCE] = RECORDED if is_augmented else ""
     row |= {name: row.get(name, "") for name in PROVENANCE}
     row["hash"] = run.hash
     row["status"] = "failed" if result.has_failed else "done"

@@ -1,8 +1,8 @@
 """Save what a sweep's runs predicted beside its table, in files that hold all runs by their hashes.
 
 A sweep with ``keep_predictions: true`` saves one row for each utterance of each run, which
-`study.tables` reads. One with ``keep_scores: true`` saves the scores of all classes, because
-an ensemble averages them. These are in one HDF5 file, which has a group for each run, under the
+`study.tables` reads. One with ``keep_scores: true`` saves the scores of all classes, of
+which averages over networks can be made. These are in one HDF5 file, which has a group for each run, under the
 run's hash::
 
     scores   (utterances, classes) float16: by how much each class is behind the winner
@@ -15,7 +15,7 @@ and the attribute ``class_names``, (classes,).
 
 **What is stored.** Each utterance's highest score is subtracted from its scores, so the winner has
 0 and all others have negative numbers. This changes no answer and no confidence, of a network or
-of an ensemble, because only differences between classes count there.
+of such an average, because only differences between classes count there.
 
 **What float16 loses.** A number keeps three digits. The smaller it is, the smaller its error, so
 classes that nearly won are the most exact. A class that is more than 65,504 behind, beyond the

@@ -11,7 +11,7 @@ from torch import nn
 from shd_engine.network import LayerStates
 from shd_helpers.events.event_lists import Events
 from shd_helpers.figures.style import DOT
-from shd_helpers.network import Ensemble, answers
+from shd_helpers.network import answers
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.spiking import SpikingNetwork
 
@@ -19,7 +19,6 @@ from shd_helpers.network.spiking import SpikingNetwork
 class Playback:
     """Panels with input, hidden spikes, output membranes, and class scores up to a given time.
 
-    Of an ensemble, all hidden neurons are shown, and means of output membranes and class scores.
     `size` has units and steps, `colors` those of the legend by their meaning. Empty columns of
     panels at the left are in `beside`.
     """
@@ -118,9 +117,6 @@ class Playback:
 
 
 def _members_of(network: nn.Module) -> list[SpikingNetwork]:
-    """Return the networks whose scores are averaged: the members of an ensemble, or the network."""
-    members = []
-    for member in network.members if isinstance(network, Ensemble) else [network]:
-        assert isinstance(member, SpikingNetwork)  # another network has no scores at each step
-        members.append(member)
-    return members
+    """Return the network, as a list."""
+    assert isinstance(network, SpikingNetwork)  # another network has no scores at each step
+    return [network]
