@@ -293,11 +293,3 @@ def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
         run_sweep(home.yaml)
     assert home.table.read_text() == before
     assert sorted(path.name for path in home.table.parent.iterdir()) == [".lock", "trial.csv"]
-
-
-def test_a_new_setting_has_its_default_in_older_rows(home, monkeypatch):
-    store(home, {0: measured(home, 0.5)})
-    monkeypatch.setitem(results.DEFAULTS, "more", 7)
-    row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "1,seed=1"}
-    results.merge_rows(home.table, [row | {"status": "done"}])
-    assert read_rows(home.table).more.tolist() == [8, 7]

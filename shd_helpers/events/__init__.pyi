@@ -12,4 +12,3 @@ from .split import Split as Split
 from .split import Subsets as Subsets
 from .split import languages as languages
 from .split import load_subsets as load_subsets
-from .torch_dataset import EventsDataset as EventsDataset

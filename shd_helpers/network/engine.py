@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from snntorch import Leaky
 from torch import nn
@@ -42,11 +41,6 @@ class Engine(NamedTuple):
     record: Callable[[Any, Events, Index], LayerStates]
     # Returns class scores (batch, classes) with gradients, for any loss.
     class_scores: Callable[[Any, Events, Index], torch.Tensor] = module_engine.class_scores
-
-
-def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
-    """Return the classes with the highest scores, the lowest of several with equally high ones."""
-    return np.asarray(scores).argmax(-1)
 
 
 @lru_cache(maxsize=8)  # a module is compiled once, though an engine is chosen for every epoch

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.engine import (
-    answers,
     choose_engine,
     one_thread,
     runs_in_loop,
@@ -60,8 +59,11 @@ class Evaluation:
 
     @property
     def answers(self) -> np.ndarray:
-        """Return the class with the highest score of each utterance, (utterances,), int64."""
-        return answers(self.class_scores)
+        """Return the class with the highest score of each utterance, (utterances,), int64.
+
+        Of several with equally high scores, it is the first one.
+        """
+        return self.class_scores.numpy().argmax(1)
 
     @property
     def confidence(self) -> np.ndarray:

@@ -84,6 +84,19 @@ _TEXTS = (
     "status",
     "error",
 )
+# The columns of a file of predictions, and their types.
+_TYPES = {
+    "hash": str,  # of the run
+    "file": str,  # of the utterance: train or test
+    "row": int,  # in that file
+    "speaker": int,
+    "seen": bool,  # whether the speaker was in the run's training set
+    "label": str,
+    "predicted": str,
+}
+# Some frozen tables have no confidence, and runs without a circuit no integer_predicted.
+_OPTIONAL = {"confidence": float, "integer_predicted": str}
+PREDICTED = (*_TYPES, *_OPTIONAL)  # the columns of predictions
 # Numbers as Python writes them; a longer whole number than that can't be read.
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,999})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?")
@@ -205,21 +218,6 @@ def plan_of(sweep: str) -> dict[str, Any]:
         there = ", ".join(name for name, plan in plans.items() if plan)
         raise TableError(f"{sweep}: {PLANS} has no such sweep. These have a plan: {there}.")
     return plans[sweep]
-
-
-# The columns that each file has, and their types.
-_TYPES = {
-    "hash": str,  # of the run
-    "file": str,  # of the utterance: train or test
-    "row": int,  # in that file
-    "speaker": int,
-    "seen": bool,  # whether the speaker was in the run's training set
-    "label": str,
-    "predicted": str,
-}
-# Older runs have no confidence, and runs without a circuit no integer_predicted.
-_OPTIONAL = {"confidence": float, "integer_predicted": str}
-PREDICTED = (*_TYPES, *_OPTIONAL)  # the columns of predictions
 
 
 def predictions_path(table: Path) -> Path:

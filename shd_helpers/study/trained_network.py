@@ -33,6 +33,7 @@ from shd_helpers.study.run_folder import REMEDY, Run, RunError, class_names_of, 
 from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
 
 OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
+SHA256 = "sha256"  # in `about`: the hash of all else in the file
 OTHER_DATA = "also"  # in `about["data"]`: the names of data sets that train but don't test
 RESTORE = "Restore it: git checkout HEAD -- results."
 if not IN_CHECKOUT:
@@ -275,9 +276,6 @@ def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> E
             f"Most of the sound comes after {trained.grid.duration_s:g} s, where the network's "
             "input ends. Say the digit faster."
         ) from error
-
-
-SHA256 = "sha256"  # in `about`: the hash of all else in the file
 
 
 def load_network(run: Run, *, trust: bool = False) -> TrainedNetwork:

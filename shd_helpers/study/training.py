@@ -12,7 +12,7 @@ from torch import nn
 
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network import Quantization, answers
+from shd_helpers.network import Quantization
 from shd_helpers.network.engine import Engine, choose_engine, one_thread, threads_for
 from shd_helpers.network.quantization import low_precision_weights, round_weights
 from shd_helpers.study.evaluation import batches, evaluate
@@ -97,7 +97,7 @@ def train_epoch(
         with one_thread():
             optimizer.step()
         loss_sum += loss * len(index)  # the last batch may be smaller
-        n_correct += np.sum(answers(class_scores) == events.labels[index])
+        n_correct += np.sum(class_scores.numpy().argmax(1) == events.labels[index])
     return Metrics(loss_sum / len(events), float(n_correct) / len(events))
 
 
