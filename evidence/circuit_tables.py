@@ -22,7 +22,6 @@ from shd_circuit.folder import ExportError
 from shd_corpus.checks import DatasetError
 from shd_corpus.files import atomic
 from shd_helpers.command import run
-from shd_helpers.network import answers
 from shd_helpers.paths import networks_dir, results_dir, runs_dir
 from shd_helpers.study import (
     evaluate,
@@ -86,7 +85,7 @@ def faults(trained: TrainedNetwork) -> pd.DataFrame:
         disturbed = events
         if strength:
             faulty, disturbed = disturb(circuit, events, kind, strength, draw)
-        is_right = answers(faulty.evaluate(disturbed)[0]) == disturbed.labels
+        is_right = np.asarray(faulty.evaluate(disturbed)[0]).argmax(-1) == disturbed.labels
         rows.append({"kind": kind, "strength": strength, "draw": draw, "accuracy": is_right.mean()})
     table = pd.DataFrame(rows)
     table.insert(0, "circuit", f"{trained.name}: {bits.name}")
@@ -110,7 +109,7 @@ def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
     rows = []
     for name in tqdm(circuits, desc=trained.name, leave=False):
         circuit = circuit_of(trained, export.quantization_of(trained, name))
-        answered = answers(circuit.evaluate(events)[0])
+        answered = np.asarray(circuit.evaluate(events)[0]).argmax(-1)
         stored = cost.memory(circuit).bytes
         rows.append(
             {
@@ -139,7 +138,7 @@ def people(trained: TrainedNetwork) -> pd.DataFrame:
     scores = circuit.evaluate(events)[0]
     found = {
         "float_accuracy": evaluate(trained.network, events).answers,
-        "accuracy": answers(scores),
+        "accuracy": np.asarray(scores).argmax(-1),
     }
     right = pd.DataFrame({name: answered == events.labels for name, answered in found.items()})
     right.insert(0, "utterances", 1)

@@ -28,7 +28,7 @@ from shd_helpers.command import run
 from shd_helpers.data import DIGITS
 from shd_helpers.events import Downsampling
 from shd_helpers.figures.style import DOT, INK, save
-from shd_helpers.network import NetworkConfig, answers
+from shd_helpers.network import NetworkConfig
 from shd_helpers.paths import ROOT, results_dir
 from shd_helpers.study import input_of, load_pretrained, record_examples
 from shd_helpers.study.trained_network import TrainedNetwork
@@ -309,7 +309,7 @@ def way(
     for axis in (sound, channels, pooled, hidden, output):
         axis.set(xlabel="time (ms)", xlim=(0, 1000 * trained.grid.duration_s))
     votes.barh(rows, scores, color=np.where(scores == scores.max(), INK, "0.75"))
-    votes.set(xlabel="votes", title=f"6. most votes: {names[int(answers(scores))]}")
+    votes.set(xlabel="votes", title=f"6. most votes: {names[int(np.asarray(scores).argmax(-1))]}")
     plt.setp((output, votes), yticks=rows, yticklabels=names, ylim=(len(names) - 0.4, -0.6))
     return figure
 

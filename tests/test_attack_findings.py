@@ -358,19 +358,6 @@ def run(code, stdout=subprocess.PIPE, **environment):
     )
 
 
-def test_every_command_is_run_by_the_same_function():
-    """In its own process each takes seconds to import; so the function is tested alone, below.
-
-    The programs of an exported circuit have none of it, because they run without the package.
-    """
-    alone = ("board.py", "configure.py")
-    for folder in ("shd_helpers", "circuit", "evidence"):
-        for path in (ROOT / folder).rglob("*.py"):
-            _, main, text = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":')
-            if main and "benchmarks" not in path.parts and path.name not in alone:
-                assert re.search(r"^ +run(_command)?\(_?main\)$", text, re.MULTILINE), path
-
-
 PRINTS = "from shd_helpers.command import run; run(lambda: print('F\\xf6hn'))"
 HELPS = "from shd_helpers.command import run; from argparse import ArgumentParser as Parser; "
 HELPS += "run(lambda: Parser().parse_args(['--help']))"

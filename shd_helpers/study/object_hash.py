@@ -34,8 +34,6 @@ _SKIPPED = {
     "__weakref__",
     "_abc_impl",
 }
-
-
 # What decides what compiled code does: all but its file and its lines.
 _OF_CODE = (
     "co_code", "co_consts", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_argcount",

@@ -25,7 +25,6 @@ from shd_corpus.files import atomic
 from shd_corpus.packed_file import file_version, named_errors, opened_hdf5
 
 FILES = ("train", "test")  # the training file is number 0 of a data set, the test file number 1
-MOST_COPIES = 10  # augmented copies of a recording
 N_CHANNELS = 700  # of SHD's files, and of the model of the inner ear
 MOST_NUMBERS = 2**16  # of labels and of speakers, because they are stored in 16 bits
 MOST_CHANNELS = 2**16  # because units are stored in 16 bits
@@ -43,14 +42,6 @@ FINE = "float32"
 # some rows at their fill value.
 MOST_BYTES_OF_ONE = 1032
 MOST_UNWRITTEN_BYTES = 10**6
-
-
-def copy_name(name: str, copy: int) -> str:
-    """Return what the file names of a data set's augmented copy begin with.
-
-    Copies are numbered from 1, and 0 is the data set itself.
-    """
-    return f"{name}_augmented{copy}" if copy else name
 
 
 @dataclass(frozen=True)
