@@ -3,8 +3,5 @@
 from shd_helpers.paths import ROOT
 
 RESULTS = ROOT / "results"
-FROZEN_SWEEPS = ROOT / "evidence" / "sweeps"  # of tables that no command writes again
-# The files of all sweeps of the study, by their names.
-SWEEP_FILES = {
-    path.stem: path for folder in (ROOT / "sweeps", FROZEN_SWEEPS) for path in folder.glob("*.yaml")
-}
+# The files of the study's sweeps, by their names.
+SWEEP_FILES = {path.stem: path for path in (ROOT / "sweeps").glob("*.yaml")}

@@ -68,10 +68,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _why_missing(path: Path) -> str:
     """Return the message about a file that isn't there, which may be that of a frozen table."""
     if path.parent == SWEEPS and path.stem in read_plans():
-        return (
-            f"{path.stem}: its table is frozen (results/README.md says how it was made). To run "
-            f"it on other data, name its file: evidence/sweeps/{path.name}"
-        )
+        return f"{path.stem}: its table is frozen (results/README.md says how it was made)"
     there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
     return f"{path}: no such file. In sweeps/ there are {there}"
 
