@@ -27,6 +27,7 @@ from shd_circuit.folder import (
 from shd_circuit.quantize import circuit_of
 from shd_circuit.readme import Description, notice
 from shd_circuit.sources import (
+    answers_text,
     events_text,
     memories,
     verilog_parameters,
@@ -191,7 +192,7 @@ def test_a_circuit_of_the_study_is_written_whole_without_its_data(name, tmp_path
 
 
 def test_a_circuit_of_the_study_takes_no_other_bits(monkeypatch, capsys):
-    with pytest.raises(SystemExit, match="circuit: is exported as it is.*RUN=small"):
+    with pytest.raises(SystemExit, match=r"circuit: is exported as it is.*RUN=small"):
         exported(monkeypatch, capsys, "circuit", "--utterances", 3)
 
 
