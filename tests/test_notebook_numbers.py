@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from shd_circuit.cost import memory
-from shd_circuit.folder import read_circuit
+from shd_circuit.export import study_circuit
 from shd_helpers.study import collect_predictions, read_table, speaker_accuracies
 from shd_helpers.study.tables import plan_of
 from shd_judge import contrasts, interval
@@ -123,7 +123,7 @@ def test_what_notebook_8_says_of_rounding():
 
 
 def test_what_notebook_8_says_of_memory():
-    study, small = (memory(read_circuit(RESULTS / name)).bytes for name in CIRCUITS)
+    study, small = (memory(study_circuit(name)).bytes for name in CIRCUITS)
     first = 100 * study["weights, layer 1"] / study.sum()
     for part in (
         f"The first layer's weights take {first:.0f} %",
