@@ -29,7 +29,6 @@ from shd_helpers.study import (
     load_pretrained,
     load_utterances,
     record_examples,
-    run_folder,
     seen_and_unseen_accuracy,
     training,
 )
@@ -198,15 +197,6 @@ def test_a_run_folder_that_cannot_be_made_is_named_before_training(tmp_path):
     (tmp_path / "run").write_text("a file")
     with pytest.raises(RunError, match=r"run: can't be made .*Choose another run_name"):
         RunWriter(tmp_path / "run", {"seed": 9}, {}, PARTS, network())
-
-
-def test_class_scores_of_an_earlier_run_are_not_taken_for_those_of_the_next(tmp_path):
-    for class_scores in (torch.zeros(4, 2), None):
-        run = RunWriter(tmp_path / "run", {"seed": 0}, {}, PARTS, network())
-        run.finish(network(), {}, PREDICTIONS, {}, {}, class_scores)
-    info = read_run(tmp_path / "run").info
-    with pytest.raises(RunError, match=r"class_scores\.h5: not a file of this run"):
-        run_folder.read_class_scores(tmp_path / "run", info)
 
 
 def test_numbers_that_are_not_finite_are_no_run(tmp_path):

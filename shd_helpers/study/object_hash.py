@@ -185,7 +185,6 @@ class _Hasher:
 
 
 def _joined(parts: Iterable[str]) -> str:
-    """Return a hash of texts."""
     return hashlib.sha256(repr(list(parts)).encode(errors="surrogatepass")).hexdigest()
 
 

@@ -166,8 +166,3 @@ def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
         # The German digit "null" is a word, not a missing value.
         table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
         return table.astype({"speaker": np.int64})
-
-
-def read_class_scores(folder: Path, info: Mapping[str, Any]) -> np.ndarray:
-    """Read the class scores of the utterances that a run predicted."""
-    return _arrays(folder / CLASS_SCORES, info)["scores"]

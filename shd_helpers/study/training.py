@@ -58,7 +58,6 @@ class TrainOptions:
 
 
 def _adam_with(config: TrainConfig) -> MakeOptimizer:
-    """Return a function that makes the optimizer of the settings."""
     return lambda model: torch.optim.Adam(model.parameters(), lr=config.lr)
 
 
@@ -234,7 +233,6 @@ def _check_finite(model: nn.Module, metrics: Mapping[str, float]) -> None:
 
 
 def _print_epoch(metrics: Mapping[str, float], n_epochs: int) -> None:
-    """Print the line of an epoch."""
     text = (
         f"epoch {metrics['epoch']:3d}/{n_epochs}  loss {metrics['train_loss']:.3f}  "
         f"training {metrics['train_accuracy']:6.1%}  "

@@ -267,7 +267,6 @@ def with_absolute_paths(path: Path, parameters: Mapping[str, Any]) -> dict[str, 
 
 
 def _check_value(where: str, key: str, value: Any, defaults: Mapping[str, object]) -> Any:
-    """Return a value of a parameter, checked as `_check_values` does."""
     (checked,) = _check_values(where, key, [value], defaults)
     return checked
 
