@@ -40,8 +40,6 @@ from shd_helpers.versions import NUMERICS
 N_DIGITS = 12  # of a cell's hash
 VALIDATION_SPEAKERS = "1436-1620"  # of `commands`, in the form of a setting
 VALIDATION = Split(validation="speaker", validation_speakers=VALIDATION_SPEAKERS).speakers()
-FEWEST_UTTERANCES = 5  # of a person who counts among the tenth with the lowest accuracies
-LOWEST_SHARE = 0.1
 HD_SPEAKERS = 10_000  # is added to the numbers of `hd`, so that no person of `commands` has them
 
 
@@ -230,16 +228,6 @@ def accuracy_by_person(stored: Mapping[str, np.ndarray], dataset: str = "command
     """Return the share of right answers of each person who tested a network."""
     right = stored[f"{dataset}_scores"].argmax(1) == stored[f"{dataset}_labels"]
     return pd.Series(right).groupby(stored[f"{dataset}_speakers"]).mean()
-
-
-def lowest_tenth(right: pd.Series, people: pd.Series | np.ndarray) -> float:
-    """Return the mean accuracy of the tenth of the people with the lowest accuracies.
-
-    Only people with enough utterances count.
-    """
-    of_people = right.groupby(people).agg(["mean", "size"])
-    often = of_people["mean"][of_people["size"] >= FEWEST_UTTERANCES]
-    return float(often.nsmallest(round(LOWEST_SHARE * len(often))).mean())
 
 
 def train_left(

@@ -26,6 +26,7 @@ from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.network import build_network
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import Recipe, evaluate, input_of, load_pretrained
+from tests import found
 from tests.builders.browsers import CHROMIUM, microphone
 from tests.toy import with_small_data
 
@@ -45,7 +46,7 @@ def lab(tmp_path_factory):
     """Start JupyterLab on a copy of the notebooks, and stop it with all that it started."""
     home = tmp_path_factory.mktemp("a student")
     (home / "notebooks").mkdir()
-    for path in NOTEBOOKS.glob("*.ipynb"):
+    for path in found("*.ipynb", folder=NOTEBOOKS):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if cell.cell_type == "code":  # what is there afterwards was made here

@@ -155,7 +155,8 @@ def contrasts_say():
     return [
         f"{total.people:,} unseen people",
         f"Accuracy rises by {change(total, '')} percentage points (*shown*)",
-        f"A loss above {bound:.1f} percentage points is excluded for each (one-sided, 95 %)",
+        f"A loss above {bound:.1f} percentage points is excluded for each "
+        "(one-sided, 95 %, adjusted)",
         f"Accuracy falls by {change(drawn).lstrip('-')} percentage points (*shown*)",
         f"Threshold 2 is {change(kept, '')} better than random events (*shown*)",
         f"233 x 100 loses {change(longer).lstrip('-')} percentage points (*shown*)",

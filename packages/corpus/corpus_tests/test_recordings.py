@@ -84,7 +84,7 @@ def test_wav_of_telephones_is_read(tmp_path):
     assert np.corrcoef(read, wave)[0, 1] > 0.95
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 44_100, 48_000])
+@pytest.mark.parametrize("rate_hz", [8000, 44_100, 48_000, 767_999])
 def test_stereo_is_averaged_and_any_rate_becomes_48_khz(rate_hz, tmp_path):
     path = tmp_path / "x.wav"
     left = sound(2, rate_hz, noise=0)
@@ -105,6 +105,11 @@ def of(wave, rate_hz=24_000, **settings):
     return lambda path: soundfile.write(path, wave, rate_hz, **settings)
 
 
+def cut_ogg(path: Path) -> None:
+    soundfile.write(path, noise(1.0, 0.1), RATE, format="OGG")
+    os.truncate(path, path.stat().st_size - 1)
+
+
 NOISE = np.random.default_rng(0).standard_normal(2400)
 CLICK = np.where(np.arange(2400) == 1000, 0.9, 0.0)
 NO_SPEECH = "no sound between 100 Hz and 8000 Hz"
@@ -112,7 +117,10 @@ BAD = {
     "nearly silence": (of(1e-4 * sound(0), subtype="FLOAT"), "silent"),
     "two sides that cancel": (of(np.outer(sound(0), [1, -1]), subtype="FLOAT"), "silent .*mean"),
     "not a number": (of(np.full(800, np.nan), subtype="FLOAT"), "not finite"),
-    "nothing": (of(np.zeros(0)), "takes 0 s"),
+    "nothing": (of(np.zeros(0)), "has no samples, or its header .* Export it as wav"),
+    "AIFF": (of(sound(0), format="AIFF"), r"is AIFF .*, but only wav, flac, ogg and mp3 are read"),
+    "65 channels": (of(np.ones((800, 65))), "65 channels, where .* at most 64. Export it in mono"),
+    "an ogg without an end": (cut_ogg, "ends earlier than it says at its beginning. Copy it"),
     "20 minutes": (of(np.zeros(20 * 60 * 8000), 8000), "An utterance takes .* Cut longer"),
     "a text": (lambda path: path.write_bytes(b"no audio at all"), "no audio that can be read"),
     "a pipe": (os.mkfifo, "no audio that can be read .not a file"),
