@@ -55,7 +55,7 @@ def few_people(names: Sequence[str], seed: int = 0) -> set[str]:
 
 def seed_of(path: Path, draw: int) -> int:
     """Return the seed of a draw of a recording; draw 0 is that of `commands`."""
-    return int(recording_seed(path, draw, 0)[:16], 16)
+    return int(recording_seed(path, draw)[:16], 16)
 
 
 def nerves_of(path: Path, is_few: bool) -> dict[str, Nerve]:

@@ -105,41 +105,10 @@ def test_the_core_has_few_dependencies_and_needs_each():
     assert OF_EXTRAS <= {Requirement(line).name for line in extras}
 
 
-def test_the_listed_packages_are_those_in_the_folder():
-    """Setuptools finds no package by itself where one has its files elsewhere."""
-    listed = set(TOOLS["setuptools"]["packages"])
-    mapped = set(TOOLS["setuptools"]["package-dir"])
-    present = set()
-    for package in found("shd_helpers", "packages/*/shd_*"):
-        for path in found("**/__init__.py", folder=package):
-            present.add(".".join(path.parent.relative_to(package.parent).parts))
-    only_data = {"shd_circuit.sound", "shd_helpers.digits"}
-    assert listed == present | mapped | only_data
-    for name, folder in TOOLS["setuptools"]["package-dir"].items():
-        assert name in listed and (ROOT / folder).is_dir()
-
-
-def test_the_repositorys_address_is_the_same_everywhere():
-    address = PROJECT["urls"]["Repository"]
-    for page in ("README.md", "docs/clusters.md", ".github/CONTRIBUTING.md"):
-        clones = re.findall(r"^git clone (\S+)", (ROOT / page).read_text(encoding="utf-8"), re.M)
-        assert clones == [address], page
-
-
-def test_a_package_that_is_installed_alone_has_its_files_that_are_no_code():
-    for path in found("packages/*/pyproject.toml"):
-        setuptools = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]["setuptools"]
-        for package in setuptools["packages"]:
-            shipped = ["*.py", *setuptools.get("package-data", {}).get(package, [])]
-            folder = path.parent / package.replace(".", "/")
-            files = [file for file in folder.iterdir() if file.is_file()]
-            assert [file for file in files if not any(map(file.match, shipped))] == []
-
-
 INDEXED = found("*.md", "docs/*.md", ".github/[A-Z]*.md", "packages/*/README.md")
 INDEXED += found("evidence/README.md", "sweeps/README.md", "results/README.md")
 INDEXED += found("results/networks/README.md")
-PAGES = [*INDEXED, *found("evidence/*/README.md", "results/circuit*/*.md", "tests/tried/*.md")]
+PAGES = [*INDEXED, *found("evidence/*/README.md")]
 
 
 def test_the_index_names_every_notebook_and_every_page():

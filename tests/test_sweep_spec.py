@@ -181,8 +181,6 @@ def test_the_settings_of_every_run_are_checked(home):
     [
         ("03_model_training", {"lr": 5}),
         ("train", {"circuit": "nonsense"}),
-        ("train", {"augmented_copies": 11}),
-        ("own.ipynb", {"augmented_copies": 11}),
     ],
 )
 def test_settings_are_checked_before_data_are_made(

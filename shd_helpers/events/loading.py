@@ -37,8 +37,8 @@ def load_events(
     """Load all utterances of a data set, downsampled to lists of events.
 
     Start with this function in code of your own. `judge` takes what it returns, and
-    `Events.dataset` makes a PyTorch data set of it. One line is printed: what was loaded, and which
-    share of the spikes came after ``downsampling.duration_s``.
+    `Events.batch` makes batches of it for a loop of your own. One line is printed: what was loaded,
+    and which share of the spikes came after ``downsampling.duration_s``.
 
     Parameters
     ----------

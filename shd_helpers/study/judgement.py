@@ -27,7 +27,6 @@ from shd_corpus.checks import check_choice, check_whole, listed, quoted
 from shd_corpus.files import atomic
 from shd_helpers.events import Events, load_events
 from shd_helpers.events.loading import TRAINING_FILE
-from shd_helpers.network.engine import answers
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.fold_training import (
     FoldError,
@@ -643,7 +642,7 @@ def _table(tasks: Sequence[FoldTask], scores: Sequence[np.ndarray]) -> pd.DataFr
             "speaker": events.speakers[test],
             "seed": task.seed,
             "label": class_names[events.labels[test]],
-            "answer": class_names[answers(of_fold)],
+            "answer": class_names[of_fold.argmax(1)],
         }
         for label, name in enumerate(events.class_names):
             columns[f"{SCORE}{name}"] = of_fold[:, label]

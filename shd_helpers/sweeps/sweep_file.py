@@ -34,8 +34,8 @@ _REQUIRED: dict[str, Any] = {
     "grid": dict,
     "seeds": (list, dict),
 }
-_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "keep_scores": bool, "plan": dict}
-_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "keep_scores": False, "plan": {}}
+_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "plan": dict}
+_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "plan": {}}
 _TYPE_NAMES: dict[Any, str] = {
     str: "a string",
     dict: "a mapping",
@@ -267,7 +267,6 @@ def with_absolute_paths(path: Path, parameters: Mapping[str, Any]) -> dict[str, 
 
 
 def _check_value(where: str, key: str, value: Any, defaults: Mapping[str, object]) -> Any:
-    """Return a value of a parameter, checked as `_check_values` does."""
     (checked,) = _check_values(where, key, [value], defaults)
     return checked
 

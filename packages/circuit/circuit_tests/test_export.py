@@ -41,9 +41,9 @@ from shd_helpers.study import (
 from tests import RESULTS
 
 N_UTTERANCES = 6
-SMALL = {"readout": "membrane", "learn_beta": True, "learn_threshold": True, "n_hidden": 4}
+SMALL = {"readout": "membrane", "learn_beta": True, "learn_threshold": True, "n_hidden": 8}
 SMALL |= {"kernel_size": 64, "stride": 16, "n_delays": 3, "pool_threshold": 1}
-SMALL |= {"circuit": "4-8-16 product QAT", "ensemble_size": 2}
+SMALL |= {"circuit": "4-8-16 product QAT"}
 FEW_BITS = {"beta": 0.9375, "circuit": "3-8-12 QAT", "n_delays": 2}
 
 
@@ -105,7 +105,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
 def test_the_small_network_s_folder_describes_all_that_it_has(
     trained, tmp_path, monkeypatch, capsys
 ):
-    """An ensemble of two, shared weights, own leaks, membranes: the folder describes all of it."""
+    """Shared weights, own leaks, membranes: the folder describes all of it."""
     run = trained(**SMALL)
     out = tmp_path / "exported"
     said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_UTTERANCES)

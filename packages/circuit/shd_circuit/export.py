@@ -33,7 +33,7 @@ from shd_corpus.shd_file import read_shd
 from shd_helpers.command import run
 from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, Events
-from shd_helpers.network import Quantization, answers
+from shd_helpers.network import Quantization
 from shd_helpers.paths import networks_dir, resolve, results_dir, runs_dir
 from shd_helpers.study import evaluate, load_network, load_pretrained, load_utterances, read_run
 from shd_helpers.study.run_folder import RunError, class_names_of, classes_in_words
@@ -203,7 +203,7 @@ def describe(
 ) -> Description:
     """Describe for its README where a circuit comes from, and how it compares with its network."""
     float_answers = evaluate(trained.network, events).answers
-    integer_answers = answers(circuit.evaluate(events)[0])
+    integer_answers = circuit.evaluate(events)[0].argmax(1)
     before, after = (
         accuracies_of_unseen(trained, events, found) for found in (float_answers, integer_answers)
     )

@@ -216,7 +216,7 @@ def test_what_stops_it_leaves_no_mixed_pair(folder, quick, monkeypatch):
     assert set(read_shd(pair[1]).speakers) == {0}
 
 
-@pytest.mark.parametrize("done", [2, 6])
+@pytest.mark.parametrize("done", [0, 3])
 def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypatch, done):
     """As after a kill; what a kill leaves half-written is among the damages above."""
     encode = recordings.encode
@@ -232,44 +232,33 @@ def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(recordings, "encode", stops)
         with pytest.raises(KeyboardInterrupt):
-            write(folder, tmp_path / "out", augmented_copies=1)
-    assert len(list(tmp_path.glob("out/*.h5"))) == (0 if done < 4 else 2)
+            write(folder, tmp_path / "out")
+    assert list(tmp_path.glob("out/*.h5")) == []
     assert len(quick) == done
-    write(folder, tmp_path / "out", augmented_copies=1)
-    assert len(quick) == 8 == len({*quick})
-    write(folder, tmp_path / "clean", augmented_copies=1)
+    write(folder, tmp_path / "out")
+    assert len(quick) == 4 == len({*quick})
+    write(folder, tmp_path / "clean")
     resumed, clean = (sorted(tmp_path.glob(f"{x}/*.h5")) for x in ("out", "clean"))
     assert [p.read_bytes() for p in resumed] == [p.read_bytes() for p in clean]
-    assert len(clean) == 4
+    assert len(clean) == 2
 
 
-def test_augmented_copies_have_the_recordings_in_the_same_rows(folder, tmp_path):
-    """Spikes follow from file, seed and copy alone, not from the other recordings."""
-    files = write(folder, tmp_path, augmented_copies=2, seed=1)
+def test_recordings_are_in_the_rows_of_their_names_and_have_spikes_of_their_own(folder, tmp_path):
+    """Spikes follow from file and seed alone, not from the other recordings."""
+    files = write(folder, tmp_path, seed=1)
     train, test = map(read_shd, files)
     assert [train.keys[label] for label in train.labels] == ["one", "two"]
     assert [test.keys[label] for label in test.labels] == ["two", "one"]
     assert train.speakers.tolist() == [0, 0] and test.speakers.tolist() == [1, 1]
-    left = {path.name for path in tmp_path.iterdir() if "augmented" not in path.name}
+    left = {path.name for path in tmp_path.iterdir()}
     assert left == {".mine.lock", "mine_test.h5", "mine_train.h5", "recorded"}
     listed = [["one_ann_0.wav", "two_ann_0.flac"], ["2_bob_0.WAV", "one_bob_1.wav"]]
-    for file_number, original in enumerate((train, test)):
-        part = ("train", "test")[file_number]
-        copies = [tmp_path / f"mine_augmented{k}_{part}.h5" for k in (1, 2)]
-        for k, copy in enumerate((original, *map(read_shd, copies))):
-            assert copy.labels.tolist() == original.labels.tolist()
-            assert copy.speakers.tolist() == original.speakers.tolist()
-            for row, name in enumerate(listed[file_number]):
-                times, units = encode_file(folder / name, 1, k)
-                np.testing.assert_array_equal(copy.spikes(row), (times, units))
-                assert len(times) > 50
-                assert k == 0 or len(times) != len(original.spikes(row)[0])
-        other_seed = encode_file(folder / name, 0)
-        assert not np.array_equal(other_seed[1], original.spikes(row)[1])
-    with pytest.raises(ValueError, match=r"^augmented_copies 11: "):
-        write(folder, tmp_path, augmented_copies=11)
-    write(folder, tmp_path, test_speakers=["ann"])  # and none is left that goes with other rows
-    assert not list(tmp_path.glob("*augmented*"))
+    for read, file_names in zip((train, test), listed, strict=True):
+        for row, name in enumerate(file_names):
+            times, units = encode_file(folder / name, 1)
+            np.testing.assert_array_equal(read.spikes(row), (times, units))
+            assert len(times) > 50
+            assert not np.array_equal(encode_file(folder / name, 0)[1], units)
 
 
 @pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.full)], ids=["some", "all"])
@@ -321,7 +310,7 @@ def test_cut_utterance_has_the_spikes_of_its_sound_alone(tmp_path):
     soundfile.write(path, wave, RATE, subtype="FLOAT")
     _, whole = encode_file(path)
     times, units = encode_file(path, cut=True)
-    heard = encode_utterance_file(path, int(recording_seed(path, 0, 0)[:16], 16))
+    heard = encode_utterance_file(path, int(recording_seed(path, 0)[:16], 16))
     np.testing.assert_array_equal(units, heard.units)
     assert times[-1] < 0.36  # 40 ms before and 110 ms after the tone
     assert len(units) < len(whole)

@@ -200,7 +200,7 @@ def test_a_file_without_utterances_may_have_no_names_of_recordings(tmp_path):
 
 
 def test_the_hashes_of_many_files_are_remembered(tmp_path, monkeypatch):
-    """Leave-one-speaker-out with eight augmented copies reads 18 files again and again."""
+    """A sweep with leave-one-speaker-out asks for those of its files again and again."""
     paths = [write(tmp_path / f"{number}.h5") for number in range(40)]
     first = [content_hash(path) for path in paths]
     monkeypatch.setattr(packed_file, "_opened", lambda _: pytest.fail("read again"))

@@ -33,7 +33,6 @@ from shd_corpus.shd_layout import (
 )
 
 FILES = ("train", "test")  # the training file is number 0 of a data set, the test file number 1
-MOST_COPIES = 10  # augmented copies of a recording
 N_CHANNELS = 700  # of SHD's files, and of the model of the inner ear
 MOST_NUMBERS = 2**16  # of labels and of speakers, because they are stored in 16 bits
 MOST_CHANNELS = 2**16  # because units are stored in 16 bits
@@ -41,14 +40,6 @@ LONGEST_S = 10.0  # no utterance takes longer, so a later time is not in seconds
 ROWS_AT_ONCE = 512  # that are read: h5py is slow for one row at a time
 ROWS_OF_A_SLICE = 8 * ROWS_AT_ONCE  # that `read_in_slices` returns; with SHD's spikes 130 MB
 FINE = "float32"  # the precision of times that a file may name
-
-
-def copy_name(name: str, copy: int) -> str:
-    """Return what the file names of a data set's augmented copy begin with.
-
-    Copies are numbered from 1, and 0 is the data set itself.
-    """
-    return f"{name}_augmented{copy}" if copy else name
 
 
 @dataclass(frozen=True)
