@@ -92,9 +92,9 @@ class Settings(NamedTuple):
     span: int
     threshold: int
     fall_shift: int
-    rise: int  # 1/16 units, and so `attack`
+    rise: int  # 1/16 units, and so `attack` and `decay`
     attack: int
-    most_excess: int
+    decay: int
     on: int
     off: int
     most_risen: int  # 1/16 units, over all channels
@@ -158,12 +158,12 @@ class FilterBank:
             span=96,
             threshold=96,
             fall_shift=2 if self.step_ms < 6 else 1,
-            rise=round(2 * n / 47),
+            rise=round(4 * n / 47),
             attack=round(96 * n / 47),
-            most_excess=64,
-            on=6 * self.n_channels,
-            off=3 * self.n_channels,
-            most_risen=160 * self.n_channels,
+            decay=round(2 * n / 47),
+            on=12 * self.n_channels,
+            off=8 * self.n_channels,
+            most_risen=384 * self.n_channels,
             start_steps=steps(12),
             replay_steps=steps(51),
             hold_steps=steps(150),

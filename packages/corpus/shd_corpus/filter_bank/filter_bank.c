@@ -79,7 +79,7 @@ static int32_t encode(filter_bank *bank) {
         if (bank->settling) {
             distance = shifted(distance, 1);
         } else {
-            excess += limited(above_floor, 0, MOST_EXCESS);
+            excess += limited(above_floor, 0, 255);
             int32_t drive = above_floor < above_peak ? above_floor : above_peak;
             int32_t potential = limited(bank->potential[k] + limited(drive, 0, 255), 0, 2 * THRESHOLD - 1);
             if (potential >= THRESHOLD) {
@@ -93,7 +93,7 @@ static int32_t encode(filter_bank *bank) {
         bank->floors += bank->floor[k];
     }
     int32_t distance = 16 * loudest - bank->peak;
-    bank->peak = (uint16_t)(bank->peak + (bank->settling ? distance : limited(distance, -RISE, ATTACK)));
+    bank->peak = (uint16_t)(bank->peak + (bank->settling ? distance : limited(distance, -DECAY, ATTACK)));
     return excess;
 }
 

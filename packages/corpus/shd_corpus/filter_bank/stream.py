@@ -204,7 +204,7 @@ def _encode(settings, constants, channels, state, levels, events):
         else:
             above_floor = level - (floor >> 4) - settings.margin
             above_peak = level - (state.peak >> 4) + settings.span
-            excess += min(max(above_floor, 0), settings.most_excess)
+            excess += max(above_floor, 0)
             potential = channels.potential[k] + max(min(above_floor, above_peak), 0)
             potential = min(potential, 2 * settings.threshold - 1)
             events[k] = potential >= settings.threshold
@@ -215,7 +215,7 @@ def _encode(settings, constants, channels, state, levels, events):
         state.floors += floor
     distance = 16 * loudest - state.peak
     if state.settling == 0:
-        distance = min(max(distance, -settings.rise), settings.attack)
+        distance = min(max(distance, -settings.decay), settings.attack)
     state.peak += distance
     return excess
 
