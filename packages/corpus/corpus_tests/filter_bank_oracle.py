@@ -33,25 +33,20 @@ def towards_zero(product):
     return abs(product) // 2**15 * (1 if product > 0 else -1)
 
 
-def sums(samples, n_channels, n_samples):
-    """Return the sum of magnitudes of each step and channel, a list of lists."""
-    by_channel = []
-    for k in range(n_channels):
-        c, s, g1, g2, _ = coefficients(k, n_channels, n_samples)
-        u1 = v1 = u2 = v2 = before = total = 0
-        of_steps = []
-        for i, sample in enumerate(int(x) for x in samples):
-            d = 64 * (sample - before)
-            before = sample
-            u1, v1 = towards_zero(c * u1 - s * v1 + g1 * d), towards_zero(s * u1 + c * v1)
-            u2, v2 = towards_zero(c * u2 - s * v2 + g2 * u1), towards_zero(s * u2 + c * v2)
-            smaller, larger = sorted((abs(u2), abs(v2)))
-            total += larger + smaller // 2
-            if (i + 1) % n_samples == 0:
-                of_steps.append(total)
-                total = 0
-        by_channel.append(of_steps)
-    return [list(step) for step in zip(*by_channel, strict=True)]
+def sums(samples, k, bank):
+    """Return a channel's sum of magnitudes in each step."""
+    n = bank.settings.step_samples
+    c, s, g1, g2, _ = coefficients(k, bank.n_channels, n)
+    u1 = v1 = u2 = v2 = before = 0
+    magnitudes = []
+    for sample in samples.tolist():
+        d = 64 * (sample - before)
+        before = sample
+        u1, v1 = towards_zero(c * u1 - s * v1 + g1 * d), towards_zero(s * u1 + c * v1)
+        u2, v2 = towards_zero(c * u2 - s * v2 + g2 * u1), towards_zero(s * u2 + c * v2)
+        smaller, larger = sorted((abs(u2), abs(v2)))
+        magnitudes.append(larger + smaller // 2)
+    return [sum(magnitudes[i : i + n]) for i in range(0, len(samples) - n + 1, n)]
 
 
 def level(total, offset):
@@ -61,81 +56,91 @@ def level(total, offset):
     return max(0, min(255, logarithm - offset))
 
 
-class Background:
-    """Floors and peak, in 1/16 units."""
+class Encoder:
+    """Floors, peak and potentials."""
 
     def __init__(self, bank):
+        self.numbers = bank.settings
         self.floors = [0] * bank.n_channels
+        self.potentials = [0] * bank.n_channels
         self.peak = 0
-        self.bank = bank
+
+    def events(self, levels):
+        """Return which channels have an event, and the excess."""
+        found = []
+        for k, of_channel in enumerate(levels):
+            base = max(self.floors[k] // 16 + 16, self.peak // 16 - 96)
+            potential = min(191, self.potentials[k] + max(0, of_channel - base))
+            found.append(potential >= 96)
+            self.potentials[k] = potential - 96 * found[-1]
+        pairs = zip(levels, self.floors, strict=True)
+        return found, sum(max(0, of_channel - floor // 16 - 16) for of_channel, floor in pairs)
 
     def follow(self, levels, is_settling):
-        """End a step with these levels."""
-        numbers = self.bank.settings
+        """Let floors and peak follow the levels of a step that ends."""
         for k, of_channel in enumerate(levels):
             up = 16 * of_channel - self.floors[k]
             if is_settling:
                 self.floors[k] += up // 2
+            elif up > 0:
+                self.floors[k] += min(up, self.numbers.rise)
             else:
-                self.floors[k] += min(up, numbers.rise) if up > 0 else up // 2**numbers.fall_shift
+                self.floors[k] += up // 2**self.numbers.fall_shift
         up = 16 * max(levels) - self.peak
-        self.peak += up if is_settling else max(-numbers.decay, min(numbers.attack, up))
+        self.peak += up if is_settling else max(-self.numbers.decay, min(self.numbers.attack, up))
+
+
+class Detector:
+    """Start and end of utterances."""
+
+    def __init__(self, bank):
+        self.numbers = bank.settings
+        self.settling = self.numbers.settling_steps
+        self.excesses = []  # since it may have begun
+        self.is_found = False
+
+    def step(self, excess, floors):
+        """Return what a step is to an utterance, given the sum of all floors after it."""
+        if self.settling:
+            self.settling -= 1
+            return "idle"
+        if not (self.is_found or excess >= self.numbers.on):
+            self.excesses = []
+            return "idle"
+        self.excesses.append(excess)
+        if len(self.excesses) == 1:
+            self.floors_before = floors
+        if not self.is_found:
+            self.is_found = len(self.excesses) == self.numbers.start_steps
+            return "begins" if self.is_found else "idle"
+        is_loud = [each >= self.numbers.off for each in self.excesses]
+        is_loud[: self.numbers.start_steps] = [True] * self.numbers.start_steps
+        pause = is_loud[::-1].index(True)
+        is_over = pause == self.numbers.hold_steps
+        if not is_over and len(is_loud) < self.numbers.longest_steps:
+            return "goes on"
+        self.excesses = []
+        self.is_found = False
+        if not is_over:
+            self.settling = self.numbers.settling_steps
+        is_short = len(is_loud) - pause < self.numbers.shortest_steps
+        is_louder = floors - self.floors_before > self.numbers.most_risen
+        return "is dropped" if not is_over or is_short or is_louder else "ends"
 
 
 def run(samples, bank):
     """Return levels, events and status of each step, as `EventStream.advance` does."""
-    numbers = bank.settings
-    offsets = [
-        coefficients(k, bank.n_channels, numbers.step_samples)[-1] for k in range(bank.n_channels)
-    ]
-    background = Background(bank)
-    potentials = [0] * bank.n_channels
-    settling = numbers.settling_steps
-    excesses = []  # of the steps in which an utterance may begin
-    found = None  # the number of floors before an utterance, and the excesses since it began
+    offsets = bank.constants.offsets.tolist()
+    totals = zip(*(sums(samples, k, bank) for k in range(bank.n_channels)), strict=True)
+    encoder, detector = Encoder(bank), Detector(bank)
     all_levels, all_events, status = [], [], []
-    for totals in sums(samples, bank.n_channels, numbers.step_samples):
-        levels = [level(total, offset) for total, offset in zip(totals, offsets, strict=True)]
-        events = [False] * bank.n_channels
-        excess = 0
-        for k in range(bank.n_channels):
-            if not settling:
-                above = levels[k] - background.floors[k] // 16 - 16
-                base = max(background.floors[k] // 16 + 16, background.peak // 16 - 96)
-                excess += max(0, above)
-                potentials[k] = min(191, potentials[k] + max(0, levels[k] - base))
-                events[k] = potentials[k] >= 96
-                potentials[k] -= 96 * events[k]
-        background.follow(levels, settling > 0)
+    for of_step in totals:
+        levels = [level(total, offset) for total, offset in zip(of_step, offsets, strict=True)]
+        is_settling = detector.settling > 0
+        events, excess = ([False] * len(levels), 0) if is_settling else encoder.events(levels)
+        encoder.follow(levels, is_settling)
         all_levels.append(levels)
         all_events.append(events)
-        risen = sum(background.floors)
-        if settling:
-            settling -= 1
-            status.append("idle")
-        elif found is None:
-            excesses = [*excesses, excess] if excess >= numbers.on else []
-            if len(excesses) == 1:
-                floors_before = risen
-            is_start = len(excesses) == numbers.start_steps
-            found = (floors_before, excesses) if is_start else None
-            status.append("begins" if is_start else "idle")
-            excesses = [] if is_start else excesses
-        else:
-            found[1].append(excess)
-            pause = 0
-            for each in found[1][numbers.start_steps:]:
-                pause = 0 if each >= numbers.off else pause + 1
-            if pause == numbers.hold_steps:
-                is_short = len(found[1]) - pause < numbers.shortest_steps
-                is_louder = risen - found[0] > numbers.most_risen
-                status.append("is dropped" if is_short or is_louder else "ends")
-                found = None
-            elif len(found[1]) == numbers.longest_steps:
-                status.append("is dropped")
-                settling = numbers.settling_steps
-                found = None
-            else:
-                status.append("goes on")
+        status.append(detector.step(excess, sum(encoder.floors)))
     names = ["idle", "begins", "goes on", "ends", "is dropped"]
     return np.array(all_levels), np.array(all_events), np.array([*map(names.index, status)])

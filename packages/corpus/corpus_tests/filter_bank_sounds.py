@@ -41,17 +41,14 @@ def adversarial(bank, seed):
     """
     rng = np.random.default_rng(seed)
     channel = seed % bank.n_channels
-    c, s = bank.constants.cosines[channel] / 2**15, bank.constants.sines[channel] / 2**15
+    pole = (bank.constants.cosines[channel] + 1j * bank.constants.sines[channel]) / 2**15
     n = np.arange(6000)
-    of_first = np.diff((c + 1j * s) ** n)
-    of_second = np.convolve(of_first.real, (c + 1j * s) ** n)[: len(n)]
-    response = (of_first.real, of_first.imag, of_second.real, of_second.imag)[seed % 4]
-    extremes = np.where(response[::-1] >= 0, 1, -1)
-    hz = 10 ** rng.uniform(1.8, 3.9)
-    square = np.where(np.sin(2 * np.pi * hz * n / RATE_HZ) >= 0, 1, -1)
+    first = np.diff(pole**n)
+    second = np.convolve(first.real, pole**n)[: len(n)]
+    response = (first.real, first.imag, second.real, second.imag)[seed % 4]
+    square = np.sin(2 * np.pi * 10 ** rng.uniform(1.8, 3.9) * n / RATE_HZ)
+    loud = rng.normal(size=rng.integers(0, 8000))
     silence = np.zeros(rng.integers(0, 8000))
-    loud = np.where(rng.random(rng.integers(0, 8000)) < 0.5, 1, -1)
-    parts = [extremes, silence, loud, square, -extremes, silence]
-    order = [0, *(1 + rng.permutation(len(parts) - 1))]
-    whole = np.concatenate([parts[i] for i in order]) * 2.0**15
-    return np.clip(whole, -(2**15), 2**15 - 1).astype(np.int16)
+    rest = [silence, loud, square, -response[::-1], silence]
+    parts = [response[::-1], *(rest[i] for i in rng.permutation(len(rest)))]
+    return np.clip(np.sign(np.concatenate(parts)) * 2**15, -(2**15), 2**15 - 1).astype(np.int16)

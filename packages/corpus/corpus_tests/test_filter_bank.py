@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from corpus_tests import filter_bank_oracle as oracle
-from corpus_tests.filter_bank_sounds import adversarial, noise, spoken, with_background
 from scipy import signal
 
+from corpus_tests import filter_bank_oracle as oracle
+from corpus_tests.filter_bank_sounds import noise, spoken, with_background
 from shd_corpus.filter_bank import EventStream, FilterBank, stream, to_samples
 
 RATE_HZ = 15_625
@@ -37,9 +37,7 @@ def test_every_step_is_that_of_the_definition(n_channels, step_ms):
 @pytest.mark.parametrize("bank", BANKS)
 def test_constants_are_those_of_the_definition(bank):
     n_samples = bank.settings.step_samples
-    expected = [
-        oracle.coefficients(k, bank.n_channels, n_samples) for k in range(bank.n_channels)
-    ]
+    expected = [oracle.coefficients(k, bank.n_channels, n_samples) for k in range(bank.n_channels)]
     np.testing.assert_array_equal(np.transpose(bank.constants), expected)
 
 
@@ -165,7 +163,9 @@ def test_the_number_of_events_is_the_drive_over_the_threshold(place):
     n_events = np.zeros(16, int)
     for _ in range(500):
         listener._channels.sum[:] = 2**place
-        stream._encode(settings, bank.constants, listener._channels, listener._state, levels, events)
+        stream._encode(
+            settings, bank.constants, listener._channels, listener._state, levels, events
+        )
         n_events += events
     drive = 16 * place - bank.constants.offsets - 16
     assert drive.max() <= 96  # so that the peak takes no part
@@ -175,10 +175,10 @@ def test_the_number_of_events_is_the_drive_over_the_threshold(place):
 @pytest.mark.parametrize("step_ms", [3, 10])
 def test_utterances_are_found_alike_in_blocks_of_any_size(step_ms):
     bank = FilterBank(30, step_ms)
-    samples = with_background(*spoken(3))
+    samples = with_background(*spoken(2))
     whole = EventStream(bank)
     found = whole.process(samples) + whole.flush()
-    assert len(found) == 3
+    assert len(found) == 2
     rng = np.random.default_rng(1)
     for sizes in (np.full(len(samples), 1), rng.integers(0, 3000, 1000)):
         listener = EventStream(bank)
@@ -205,3 +205,73 @@ def test_an_utterance_has_its_start_its_end_and_what_came_before():
     assert abs(found.first_step * ms_per_step - (500 - 51)) < 15
     assert abs((found.first_step + found.n_steps) * ms_per_step - (1000 + 150)) < 25
     assert found.n_steps > found.steps.max() and found.channels.max() < 30
+
+
+def heard(*sounds, level=20):
+    """Return the status of all steps of some sounds with pauses and noise."""
+    return EventStream(FilterBank(30)).advance(with_background(*sounds, level=level)).status
+
+
+def click(size):
+    return np.concatenate([np.zeros(100), [size], np.zeros(RATE_HZ // 4)])
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        click(2**15 - 1),
+        noise(0.05, 3000),  # too short
+        noise(1.5, 3000),  # too long
+        np.full(RATE_HZ, 3000.0),  # an offset that comes and goes
+        np.zeros(RATE_HZ),
+    ],
+    ids=["click", "short", "long", "offset", "nothing"],
+)
+def test_what_is_no_utterance_is_not_reported(sound):
+    assert stream.ENDS not in heard(sound)
+
+
+@pytest.mark.parametrize("level", [100, 300, 1000, 5000])
+def test_a_background_that_becomes_louder_is_no_utterance_and_the_next_one_is_found(level):
+    quiet, louder, (digit,) = noise(0.5, 10), noise(2, level), spoken(1)
+    samples = np.concatenate([quiet, louder, noise(len(digit) / RATE_HZ, level) + digit, louder])
+    samples = np.clip(samples, -(2**15), 2**15 - 1).astype(np.int16)
+    listener = EventStream(FilterBank(30))
+    found = listener.process(samples) + listener.flush()
+    assert all(0.003 * utterance.first_step > 2.3 for utterance in found)
+    assert len(found) == (level <= 1000)
+
+
+def test_a_click_takes_few_events_from_what_follows():
+    (digit,) = spoken(1)
+    counts = []
+    for size in (0, 2**15 - 1):
+        samples = with_background(click(size), digit)
+        (found,) = EventStream(FilterBank()).process(samples)
+        counts.append(len(found.steps))
+    assert counts[1] > 0.95 * counts[0]
+
+
+def test_a_digit_at_the_end_of_a_sound_is_found_by_flushing():
+    (digit,) = spoken(1)
+    samples = with_background(digit)[: RATE_HZ // 2 + len(digit) - 500]
+    listener = EventStream(FilterBank(30))
+    assert not listener.process(samples)
+    (found,) = listener.flush()
+    assert len(found.steps) > 200
+    assert not listener.flush()
+
+
+def test_recordings_are_resampled_and_clipped():
+    hz, seconds = 440, np.arange(16_000) / 16_000
+    samples = to_samples(0.5 * np.sin(2 * np.pi * hz * seconds), 16_000)
+    expected = 2**14 * np.sin(2 * np.pi * hz * np.arange(RATE_HZ) / RATE_HZ)
+    assert len(samples) == RATE_HZ and samples.dtype == np.int16
+    np.testing.assert_allclose(samples[100:-100], expected[100:-100], atol=20)
+    assert to_samples(np.full(1000, 3.0), RATE_HZ).max() == 2**15 - 1
+
+
+@pytest.mark.parametrize(("n_channels", "step_ms"), [(15, 3), (129, 3), (77, 1), (77, 13)])
+def test_what_the_bounds_do_not_hold_for_is_refused(n_channels, step_ms):
+    with pytest.raises(ValueError, match="a filter bank has 16 to 128 channels"):
+        FilterBank(n_channels, step_ms)

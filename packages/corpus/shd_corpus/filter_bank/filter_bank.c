@@ -14,7 +14,7 @@
 
    filter_bank_events() has a step's events: channel k is bit k % 8 of byte k / 8. Age 0 is the step
    that has just ended, and REPLAYED - 1 the oldest. At the end of the sound, filter_bank_flush()
-   returns ENDS if an utterance was complete but for the silence behind it. */
+   returns ENDS if it ends in an utterance, and else IDLE. */
 #include "filter_bank.h"
 
 #include <string.h>
@@ -97,11 +97,8 @@ static int32_t encode(filter_bank *bank) {
     return excess;
 }
 
-/* Whether what was found is reported: it was long enough, and the background is what it was. */
-static filter_bank_status ended(filter_bank *bank) {
-    bank->in_utterance = 0;
-    int is_long = bank->length - bank->n_quiet >= SHORTEST_STEPS;
-    return is_long && bank->floors - bank->floors_before <= MOST_RISEN ? ENDS : IS_DROPPED;
+static int is_long(const filter_bank *bank) {
+    return bank->length - bank->n_quiet >= SHORTEST_STEPS; /* without the pause behind it */
 }
 
 static filter_bank_status detect(filter_bank *bank, int32_t excess) {
@@ -122,13 +119,14 @@ static filter_bank_status detect(filter_bank *bank, int32_t excess) {
     }
     bank->length++;
     bank->n_quiet = excess >= OFF ? 0 : bank->n_quiet + 1;
-    if (bank->n_quiet == HOLD_STEPS)
-        return ended(bank);
-    if (bank->length < LONGEST_STEPS)
+    int is_over = bank->n_quiet == HOLD_STEPS;
+    if (!is_over && bank->length < LONGEST_STEPS)
         return GOES_ON;
     bank->in_utterance = 0;
-    bank->settling = SETTLING_STEPS;
-    return IS_DROPPED;
+    if (!is_over)
+        bank->settling = SETTLING_STEPS;
+    int is_gone = bank->floors - bank->floors_before <= MOST_RISEN;
+    return is_over && is_gone && is_long(bank) ? ENDS : IS_DROPPED;
 }
 
 void filter_bank_start(filter_bank *bank) {
@@ -145,7 +143,9 @@ filter_bank_status filter_bank_sample(filter_bank *bank, int16_t sample) {
 }
 
 filter_bank_status filter_bank_flush(filter_bank *bank) {
-    return bank->in_utterance ? ended(bank) : IDLE;
+    int is_found = bank->in_utterance && is_long(bank);
+    bank->in_utterance = 0;
+    return is_found ? ENDS : IDLE;
 }
 
 const uint8_t *filter_bank_events(const filter_bank *bank, int age) {

@@ -133,10 +133,10 @@ class EventStream:
         return found
 
     def flush(self) -> list[StreamUtterance]:
-        """End the stream. An utterance that only lacks the pause behind it is returned."""
-        if self._state.in_utterance and _end(self.bank.settings, self._state) == ENDS:
-            return [self._utterance()]
-        return []
+        """End the stream, and return the utterance in which it ends, if there is one."""
+        is_found = bool(self._state.in_utterance) and _is_long(self.bank.settings, self._state)
+        self._state.in_utterance = 0
+        return [self._utterance()] if is_found else []
 
     def _utterance(self) -> StreamUtterance:
         """Return the utterance of the steps that were stored."""
@@ -221,12 +221,9 @@ def _encode(settings, constants, channels, state, levels, events):
 
 
 @compiled
-def _end(settings, state):
-    """End an utterance; return whether it is one."""
-    state.in_utterance = 0
-    is_long = state.length - state.n_quiet >= settings.shortest_steps
-    is_gone = state.floors - state.floors_before <= settings.most_risen
-    return ENDS if is_long and is_gone else IS_DROPPED
+def _is_long(settings, state):
+    """Return whether the utterance is long enough without the pause behind it."""
+    return state.length - state.n_quiet >= settings.shortest_steps
 
 
 @compiled
@@ -248,13 +245,14 @@ def _detect(settings, state, excess):
         return BEGINS
     state.length += 1
     state.n_quiet = 0 if excess >= settings.off else state.n_quiet + 1
-    if state.n_quiet == settings.hold_steps:
-        return _end(settings, state)
-    if state.length < settings.longest_steps:
+    is_over = state.n_quiet == settings.hold_steps
+    if not is_over and state.length < settings.longest_steps:
         return GOES_ON
     state.in_utterance = 0
-    state.settling = settings.settling_steps
-    return IS_DROPPED
+    if not is_over:
+        state.settling = settings.settling_steps
+    is_gone = state.floors - state.floors_before <= settings.most_risen
+    return ENDS if is_over and is_gone and _is_long(settings, state) else IS_DROPPED
 
 
 @compiled
