@@ -26,9 +26,13 @@ static int32_t truncated(int64_t product) {
 
 /* Turn and shrink the state (u, v) of a resonator, and add its input. */
 static void resonate(int32_t *u, int32_t *v, int k, int64_t input) {
-    int64_t c = cosines[k], s = sines[k], before = *u;
-    *u = truncated(c * before - s * *v + input);
-    *v = truncated(s * before + c * *v);
+    int64_t c = cosines[k], s = sines[k], u_before = *u, v_before = *v;
+    *u = truncated(c * u_before - s * v_before + input);
+    *v = truncated(s * u_before + c * v_before);
+}
+
+static uint32_t magnitude(int32_t v) {
+    return (uint32_t)(v < 0 ? -v : v);
 }
 
 static void filter(filter_bank *bank, int16_t sample) {
@@ -37,9 +41,9 @@ static void filter(filter_bank *bank, int16_t sample) {
     for (int k = 0; k < N_CHANNELS; k++) {
         resonate(&bank->u1[k], &bank->v1[k], k, (int64_t)first_gains[k] * difference);
         resonate(&bank->u2[k], &bank->v2[k], k, (int64_t)second_gains[k] * bank->u1[k]);
-        uint32_t u = bank->u2[k] < 0 ? -bank->u2[k] : bank->u2[k];
-        uint32_t v = bank->v2[k] < 0 ? -bank->v2[k] : bank->v2[k];
-        bank->sum[k] += u > v ? u + v / 2 : v + u / 2;
+        uint32_t u = magnitude(bank->u2[k]), v = magnitude(bank->v2[k]);
+        uint32_t larger = u > v ? u : v;
+        bank->sum[k] += larger + (u + v - larger) / 2;
     }
 }
 
