@@ -4,6 +4,8 @@ from math import cos, exp, floor, log2, log10, pi, sin
 
 import numpy as np
 
+STATUS = ["idle", "begins", "goes on", "ends", "is dropped"]
+
 
 def center_hz(k, n_channels):
     """Return a channel's center: at equal distances on the ERB scale, from 7 kHz to 100 Hz."""
@@ -56,91 +58,63 @@ def level(total, offset):
     return max(0, min(255, logarithm - offset))
 
 
-class Encoder:
-    """Floors, peak and potentials."""
-
-    def __init__(self, bank):
-        self.numbers = bank.settings
-        self.floors = [0] * bank.n_channels
-        self.potentials = [0] * bank.n_channels
-        self.peak = 0
-
-    def events(self, levels):
-        """Return which channels have an event, and the excess."""
-        found = []
-        for k, of_channel in enumerate(levels):
-            base = max(self.floors[k] // 16 + 16, self.peak // 16 - 96)
-            potential = min(191, self.potentials[k] + max(0, of_channel - base))
-            found.append(potential >= 96)
-            self.potentials[k] = potential - 96 * found[-1]
-        pairs = zip(levels, self.floors, strict=True)
-        return found, sum(max(0, of_channel - floor // 16 - 16) for of_channel, floor in pairs)
-
-    def follow(self, levels, is_settling):
-        """Let floors and peak follow the levels of a step that ends."""
-        for k, of_channel in enumerate(levels):
-            up = 16 * of_channel - self.floors[k]
-            if is_settling:
-                self.floors[k] += up // 2
-            elif up > 0:
-                self.floors[k] += min(up, self.numbers.rise)
-            else:
-                self.floors[k] += up // 2**self.numbers.fall_shift
-        up = 16 * max(levels) - self.peak
-        self.peak += up if is_settling else max(-self.numbers.decay, min(self.numbers.attack, up))
-
-
 class Detector:
     """Start and end of utterances."""
 
     def __init__(self, bank):
         self.numbers = bank.settings
         self.settling = self.numbers.settling_steps
-        self.excesses = []  # since it may have begun
-        self.is_found = False
+        self.is_loud = []  # each step since an utterance may have begun
+        self.floors_before = 0
 
     def step(self, excess, floors):
         """Return what a step is to an utterance, given the sum of all floors after it."""
-        if self.settling:
-            self.settling -= 1
+        numbers = self.numbers
+        before = len(self.is_loud)
+        is_found = before >= numbers.start_steps
+        if self.settling or not (is_found or excess >= numbers.on):
+            self.settling = max(0, self.settling - 1)
+            self.is_loud = []
             return "idle"
-        if not (self.is_found or excess >= self.numbers.on):
-            self.excesses = []
-            return "idle"
-        self.excesses.append(excess)
-        if len(self.excesses) == 1:
-            self.floors_before = floors
-        if not self.is_found:
-            self.is_found = len(self.excesses) == self.numbers.start_steps
-            return "begins" if self.is_found else "idle"
-        is_loud = [each >= self.numbers.off for each in self.excesses]
-        is_loud[: self.numbers.start_steps] = [True] * self.numbers.start_steps
-        pause = is_loud[::-1].index(True)
-        is_over = pause == self.numbers.hold_steps
-        if not is_over and len(is_loud) < self.numbers.longest_steps:
+        self.floors_before = self.floors_before if before else floors
+        self.is_loud.append(not is_found or excess >= numbers.off)
+        length = before + 1
+        if not is_found:
+            return "begins" if length == numbers.start_steps else "idle"
+        pause = self.is_loud[::-1].index(True)
+        is_over = pause == numbers.hold_steps
+        if not is_over and length < numbers.longest_steps:
             return "goes on"
-        self.excesses = []
-        self.is_found = False
-        if not is_over:
-            self.settling = self.numbers.settling_steps
-        is_short = len(is_loud) - pause < self.numbers.shortest_steps
-        is_louder = floors - self.floors_before > self.numbers.most_risen
+        self.is_loud = []
+        self.settling = 0 if is_over else numbers.settling_steps
+        is_short = length - pause < numbers.shortest_steps
+        is_louder = floors - self.floors_before > numbers.most_risen
         return "is dropped" if not is_over or is_short or is_louder else "ends"
 
 
 def run(samples, bank):
     """Return levels, events and status of each step, as `EventStream.advance` does."""
-    offsets = bank.constants.offsets.tolist()
+    numbers, offsets = bank.settings, bank.constants.offsets.tolist()
     totals = zip(*(sums(samples, k, bank) for k in range(bank.n_channels)), strict=True)
-    encoder, detector = Encoder(bank), Detector(bank)
-    all_levels, all_events, status = [], [], []
+    floors, potentials = np.zeros((2, bank.n_channels), int)
+    peak = 0
+    detector = Detector(bank)
+    rows = []
     for of_step in totals:
-        levels = [level(total, offset) for total, offset in zip(of_step, offsets, strict=True)]
-        is_settling = detector.settling > 0
-        events, excess = ([False] * len(levels), 0) if is_settling else encoder.events(levels)
-        encoder.follow(levels, is_settling)
-        all_levels.append(levels)
-        all_events.append(events)
-        status.append(detector.step(excess, sum(encoder.floors)))
-    names = ["idle", "begins", "goes on", "ends", "is dropped"]
-    return np.array(all_levels), np.array(all_events), np.array([*map(names.index, status)])
+        levels = np.array([level(*each) for each in zip(of_step, offsets, strict=True)])
+        above_floors = levels - floors // 16 - 16
+        drive = np.maximum(np.minimum(above_floors, levels - (peak // 16 - 96)), 0)
+        up = 16 * levels - floors
+        if detector.settling:
+            events = np.zeros(len(levels), bool)
+            floors += up // 2
+            peak = 16 * levels.max()
+        else:
+            potentials = np.minimum(potentials + drive, 191)
+            events = potentials >= 96
+            potentials = potentials - 96 * events
+            floors += np.where(up > 0, np.minimum(up, numbers.rise), up // 2**numbers.fall_shift)
+            peak += np.clip(16 * levels.max() - peak, -numbers.decay, numbers.attack)
+        status = detector.step(np.maximum(above_floors, 0).sum(), floors.sum())
+        rows.append((levels, events, STATUS.index(status)))
+    return [np.array(column) for column in zip(*rows, strict=True)]

@@ -1,6 +1,9 @@
 """Samples for the filter bank: synthetic digits, noise, and what drives its registers to bounds."""
 
+from functools import cache
+
 import numpy as np
+from scipy import signal
 
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.filter_bank import to_samples
@@ -32,23 +35,41 @@ def with_background(*sounds, level=20):
     return np.clip(np.rint(whole), -(2**15), 2**15 - 1).astype(np.int16)
 
 
-def adversarial(bank, seed):
-    """Return a signal that drives a register of the filter bank to its bound, (samples,) int16.
+@cache
+def bounds(bank):
+    """Return the largest magnitude that each state can have, (4, channels), and where it is.
 
-    The signs of a state's impulse response, last first, bring the state to its bound. The same in
-    every step brings the sum there. Full-scale noise, silence and square waves follow, so that
-    levels, floors, peak and potentials go from 0 to their bounds and back.
+    With it come, for each, the signs of the samples, last first, that bring it there.
+    """
+    n = 4000  # after which the lowest channel's impulse response is below 2^-60
+    impulse = np.zeros(n)
+    impulse[0] = 1
+    limits, signs = [], []
+    for c, s, g1, g2, _ in np.transpose(bank.constants) / 2**15:
+        pole = c + 1j * s
+        first = 64 * signal.lfilter([g1, -g1], [1, -pole], impulse)
+        second = signal.lfilter([g2], [1, -pole], first.real)
+        rounding = np.sqrt(2) / (1 - abs(pole))
+        rounding_of_second = rounding + rounding * g2 / (1 - abs(pole))
+        parts = np.array([first.real, first.imag, second.real, second.imag])
+        errors = np.array([rounding, rounding, rounding_of_second, rounding_of_second])
+        limits.append(2**15 * np.abs(parts).sum(1) + errors)
+        signs.append(np.sign(parts))
+    return np.transpose(limits), np.swapaxes(signs, 0, 1)
+
+
+def adversarial(bank, seed):
+    """Return a signal that drives a state to its bound, and all registers from 0 to full scale.
+
+    The state goes to its bound twice, with either sign. Full-scale noise, a square wave and two
+    silences are before, between or behind.
     """
     rng = np.random.default_rng(seed)
-    channel = seed % bank.n_channels
-    pole = (bank.constants.cosines[channel] + 1j * bank.constants.sines[channel]) / 2**15
-    n = np.arange(6000)
-    first = np.diff(pole**n)
-    second = np.convolve(first.real, pole**n)[: len(n)]
-    response = (first.real, first.imag, second.real, second.imag)[seed % 4]
-    square = np.sin(2 * np.pi * 10 ** rng.uniform(1.8, 3.9) * n / RATE_HZ)
+    _, signs = bounds(bank)
+    extreme = signs[seed % 4, seed % bank.n_channels, ::-1]
+    square = np.sin(2 * np.pi * 10 ** rng.uniform(1.8, 3.9) * np.arange(6000) / RATE_HZ)
     loud = rng.normal(size=rng.integers(0, 8000))
     silence = np.zeros(rng.integers(0, 8000))
-    rest = [silence, loud, square, -response[::-1], silence]
-    parts = [response[::-1], *(rest[i] for i in rng.permutation(len(rest)))]
+    rest = [silence, loud, square, -extreme, silence]
+    parts = [extreme, *(rest[i] for i in rng.permutation(len(rest)))]
     return np.clip(np.sign(np.concatenate(parts)) * 2**15, -(2**15), 2**15 - 1).astype(np.int16)

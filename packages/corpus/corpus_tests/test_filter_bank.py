@@ -5,7 +5,7 @@ import pytest
 from scipy import signal
 
 from corpus_tests import filter_bank_oracle as oracle
-from corpus_tests.filter_bank_sounds import noise, spoken, with_background
+from corpus_tests.filter_bank_sounds import bounds, noise, spoken, with_background
 from shd_corpus.filter_bank import EventStream, FilterBank, stream, to_samples
 
 RATE_HZ = 15_625
@@ -86,28 +86,6 @@ def test_channels_are_as_wide_as_the_ear_s_and_leave_no_gaps(n_channels):
         half = 24.7 * (1 + 0.00437 * center) * max(1, distance) / 2
         low, middle, high = gains_db(center + np.array([-half, 0, half]))[k]
         np.testing.assert_allclose([low - middle, high - middle], -3, atol=1)
-
-
-def bounds(bank):
-    """Return the largest magnitude that each state can have, (4, channels), and where it is.
-
-    With it come, for each, the signs of the samples, last first, that bring it there.
-    """
-    n = 4000  # after which the lowest channel's impulse response is below 2^-60
-    impulse = np.zeros(n)
-    impulse[0] = 1
-    limits, signs = [], []
-    for c, s, g1, g2, _ in np.transpose(bank.constants) / 2**15:
-        pole = c + 1j * s
-        first = 64 * signal.lfilter([g1, -g1], [1, -pole], impulse)
-        second = signal.lfilter([g2], [1, -pole], first.real)
-        rounding = np.sqrt(2) / (1 - abs(pole))
-        rounding_of_second = rounding + rounding * g2 / (1 - abs(pole))
-        parts = np.array([first.real, first.imag, second.real, second.imag])
-        errors = np.array([rounding, rounding, rounding_of_second, rounding_of_second])
-        limits.append(2**15 * np.abs(parts).sum(1) + errors)
-        signs.append(np.sign(parts))
-    return np.transpose(limits), np.swapaxes(signs, 0, 1)
 
 
 @pytest.mark.parametrize("bank", BANKS)
@@ -269,6 +247,8 @@ def test_recordings_are_resampled_and_clipped():
     assert len(samples) == RATE_HZ and samples.dtype == np.int16
     np.testing.assert_allclose(samples[100:-100], expected[100:-100], atol=20)
     assert to_samples(np.full(1000, 3.0), RATE_HZ).max() == 2**15 - 1
+    with pytest.raises(TypeError, match="convert the sound to int16"):
+        EventStream(FilterBank()).process(np.zeros(100))
 
 
 @pytest.mark.parametrize(("n_channels", "step_ms"), [(15, 3), (129, 3), (77, 1), (77, 13)])

@@ -12,23 +12,10 @@ from shd_corpus.filter_bank.bank import FilterBank
 
 # What a step is to an utterance
 IDLE, BEGINS, GOES_ON, ENDS, IS_DROPPED = range(5)
-_STATE = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            "previous",
-            "n_samples",
-            "peak",
-            "settling",
-            "in_utterance",
-            "n_loud",
-            "length",
-            "n_quiet",
-            "floors",
-            "floors_before",
-        )
-    ]
+_NUMBERS = (
+    "previous n_samples peak settling in_utterance n_loud length n_quiet floors floors_before"
 )
+_STATE = np.dtype([(name, np.int64) for name in _NUMBERS.split()])
 
 
 class _Channels(NamedTuple):
@@ -111,6 +98,8 @@ class EventStream:
 
     def advance(self, block: np.ndarray) -> Steps:
         """Take samples (samples,) int16, and return the steps that they complete."""
+        if block.dtype != np.int16:
+            raise TypeError(f"{block.dtype} samples: convert the sound to int16 with `to_samples`")
         bank = self.bank
         n = (int(self._state.n_samples) + len(block)) // bank.settings.step_samples
         shape = (n, bank.n_channels)
