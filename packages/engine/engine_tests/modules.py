@@ -38,7 +38,7 @@ class Pair(nn.Module):
         mems = []
         for step in self.steps(x):
             out = self.lif1(self.currents(step), *map(self.kept, state1))
-            state1 = out if isinstance(self.lif1, snn.RLeaky) else out[1:]
+            state1 = out if isinstance(self.lif1, snn.RLeaky | snn.RSynaptic) else out[1:]
             spk2, mem2 = self.lif2(self.fc2(self.between(out[0])), mem2)
             spks.append(spk2)
             mems.append(mem2)
@@ -431,6 +431,13 @@ class WeightNormalized(Pair):
         self.fc1 = nn.utils.parametrizations.weight_norm(self.fc1)
 
 
+class Tired(snn.Leaky):
+    """Neurons whose currents count half."""
+
+    def forward(self, input_, mem):
+        return super().forward(0.5 * input_, mem)
+
+
 class AllStates(nn.Module):
     """The synaptic currents are part of the result."""
 
@@ -512,6 +519,8 @@ BY_PROGRAM = {
     "reset at once": lambda: Pair(reset_delay=False),
     "graded spikes": lambda: Pair(graded_spikes_factor=0.5),
     "Alpha": lambda: Pair(snn.Alpha(0.9, 0.8)),
+    "RSynaptic": lambda: Pair(snn.RSynaptic(0.9, 0.8, linear_features=N_HIDDEN)),
+    "neurons of one's own": lambda: Pair(Tired(0.9)),
     "all states": AllStates,
     "operations in place": InPlace,
     "the last step alone": variant(

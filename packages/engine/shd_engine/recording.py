@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from shd_engine.network import ChannelConv1d
 
-STATES = ("syn_exc", "syn_inh", "syn", "spk", "mem")  # in which neurons keep their states
+STATES = ("spk", "syn_exc", "syn_inh", "syn", "mem")  # in which neurons keep their states
 _SELECTIONS = ("__getitem__", "unbind", "select", "split", "chunk")
 _ADDITIONS = ("add", "add_", "__add__", "__radd__", "__iadd__")
 _STACKING = ("stack", "cat", "concat", "concatenate", "vstack")
