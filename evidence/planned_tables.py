@@ -146,7 +146,9 @@ def read_answers(plan: Mapping[str, Any]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def accuracies_of(answers: pd.DataFrame, question: str, term: Mapping[str, Any]) -> pd.DataFrame:
+def accuracies_of(
+    plan: Mapping[str, Any], answers: pd.DataFrame, question: str, term: Mapping[str, Any]
+) -> pd.DataFrame:
     """Return the accuracies of a term: a row for each fold and person, a column for each network.
 
     The columns are recipes if there are several, otherwise repeats. The table is empty while
@@ -155,10 +157,12 @@ def accuracies_of(answers: pd.DataFrame, question: str, term: Mapping[str, Any])
     its = answers[answers.question == question]
     for name, value in ({"tested": HELD_OUT} | dict(term)).items():
         its = its[its[name] == value]
-    by = "recipe" if its.recipe.nunique() > 1 else "repeat"
+    written = plan["questions"][question]
+    n_recipes = len(written["recipes"])
+    by, n_columns = ("recipe", n_recipes) if n_recipes > 1 else ("repeat", written.get("seeds", 1))
     table = its.pivot(index=["fold", "person"], columns=by, values=LAST)
-    is_whole = its.fold.nunique() == N_FOLDS and not table.isna().to_numpy().any()
-    return table if is_whole else table.iloc[:0]
+    is_whole = its.fold.nunique() == N_FOLDS and len(table.columns) == n_columns
+    return table if is_whole and not table.isna().to_numpy().any() else table.iloc[:0]
 
 
 # --- Tables -------------------------------------------------------------------------------------
@@ -207,11 +211,13 @@ def contrasts_table(plan: Mapping[str, Any], answers: pd.DataFrame) -> pd.DataFr
         rows = []
         for name, written in contrast["differences"].items():
             terms = [
-                [accuracies_of(answers, contrast["question"], term) for term in written[sign]]
+                [accuracies_of(plan, answers, contrast["question"], term) for term in written[sign]]
                 for sign in ("plus", "minus")
             ]
             if all(len(table) for table in (*terms[0], *terms[1])):
-                for of, found in _estimates(answers, contrast["question"], written, *terms).items():
+                for of, found in _estimates(
+                    plan, answers, contrast["question"], written, *terms
+                ).items():
                     rows.append({"family": family, "difference_of": name, "of": of, "found": found})
         if rows:
             tables.append(_with_verdicts(pd.DataFrame(rows)))
@@ -219,6 +225,7 @@ def contrasts_table(plan: Mapping[str, Any], answers: pd.DataFrame) -> pd.DataFr
 
 
 def _estimates(
+    plan: Mapping[str, Any],
     answers: pd.DataFrame,
     question: str,
     written: Mapping[str, Any],
@@ -234,7 +241,7 @@ def _estimates(
         validation = {}
         for which, sign in (("first", "plus"), ("second", "minus")):
             term = written[sign][0] | {"tested": VALIDATION}
-            its = accuracies_of(answers, question, term)
+            its = accuracies_of(plan, answers, question, term)
             if not len(its):
                 return found
             validation[which] = its.groupby("fold").mean()
@@ -253,7 +260,7 @@ def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
     """
     found = list(table.pop("found"))
     p = np.array([each.p for each in found])
-    is_judged = (table.of == "mean").to_numpy()
+    is_judged = (table.of == "mean").to_numpy(copy=True)
     if is_judged.sum() > 1:
         is_judged |= (table.of == "chosen by validation people").to_numpy()
     factors = np.ones(len(p))
@@ -282,8 +289,9 @@ def write_tables(plan: Mapping[str, Any]) -> None:
         ("curves", curves_table(plan)),
         ("contrasts", contrasts_table(plan, answers)),
     ):
-        path = results_dir() / f"{plan['name']}_{name}.csv"
-        table.to_csv(path, index=False, float_format="%.6g")
+        if len(table):
+            path = results_dir() / f"{plan['name']}_{name}.csv"
+            table.to_csv(path, index=False, float_format="%.6g")
 
 
 # --- What the plan expects ----------------------------------------------------------------------

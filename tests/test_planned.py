@@ -212,13 +212,15 @@ def test_all_networks_are_frozen_and_the_tables_have_them(trained):
     assert found == pytest.approx(100 * (by_input["few"] - by_input["many"]), abs=1e-3)
 
 
-def test_a_contrast_waits_for_its_networks(trained):
+@pytest.mark.parametrize("column, value", [("fold", 4), ("repeat", 1), ("recipe", "slow")])
+def test_a_contrast_waits_for_its_networks(trained, column, value):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHD_RESULTS_DIR", str(trained))
         answers = planned_tables.read_answers(TINY)
-        left = answers[(answers.question != "panel") | (answers.fold < 4)]
-        table = planned_tables.contrasts_table(TINY, left)
-    assert {*table.family} == {"seeds"}
+        question = "again" if column == "repeat" else "panel"
+        is_left = (answers.question == question) & (answers[column] == value)
+        table = planned_tables.contrasts_table(TINY, answers[~is_left])
+    assert {*table.family} == ({"primary"} if question == "again" else {"seeds"})
 
 
 NOISE = {
