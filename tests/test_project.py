@@ -123,7 +123,7 @@ def test_the_listed_packages_are_those_in_the_folder():
 
 def test_the_repositorys_address_is_the_same_everywhere():
     address = PROJECT["urls"]["Repository"]
-    for page in ("README.md", "docs/clusters.md", ".github/CONTRIBUTING.md"):
+    for page in ("README.md", "sweeps/clusters.md", ".github/CONTRIBUTING.md"):
         clones = re.findall(r"^git clone (\S+)", (ROOT / page).read_text(encoding="utf-8"), re.M)
         assert clones == [address], page
 
@@ -143,7 +143,8 @@ PAGES += [
     ROOT / folder / "README.md"
     for folder in ("packages/circuit", "packages/judge", "evidence", "sweeps", "results")
 ]
-PAGES += [ROOT / "results" / "networks" / "README.md"]
+PAGES += [ROOT / "results" / "networks" / "README.md", ROOT / "sweeps" / "clusters.md"]
+PAGES += [ROOT / "packages" / "corpus" / "cochlea.md"]
 PAGES += [ROOT / "CHANGELOG.md", *(ROOT / ".github").glob("[A-Z]*.md")]
 
 
