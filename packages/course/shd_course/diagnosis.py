@@ -83,14 +83,13 @@ class Trial:
 
     def __str__(self) -> str:
         """Return the accuracy, and whether that is learning."""
-        accuracy = f"{100 * self.n_right / self.n_validation:.0f} %"
-        guessing = f"{100 / self.n_classes:.0f} %"
-        verdict = "it learns" if self.learns else "it doesn't learn"
-        return (
-            f"{accuracy} of {self.n_validation} validation utterances with a loss of "
-            f"{self.validation_loss[-1]:.2f}, where guessing has {guessing} and "
-            f"{np.log(self.n_classes):.2f}: {verdict}"
-        )
+        guessing, loss = np.log(self.n_classes), self.validation_loss[-1]
+        accuracy = f"{100 * self.n_right / self.n_validation:.0f} % right, loss {loss:.2f}"
+        if self.learns:
+            return f"{accuracy}: it learns"
+        if loss < guessing:
+            return f"{accuracy}: no better than guessing"
+        return f"{accuracy}, above the {guessing:.2f} of guessing: it is sure of wrong answers"
 
 
 def train(settings: Settings, training: Events, validation: Events, seed: int = 0) -> Trial:

@@ -1,4 +1,4 @@
-"""The figures of notebook 3: a curve that grows with the training, and the project's claim."""
+"""The figures of notebook 3: a curve that grows with the training, and the original accuracy."""
 
 from typing import Any
 
@@ -10,13 +10,12 @@ from matplotlib.ticker import MaxNLocator
 import shd_judge
 from shd_course.figures.controls import is_live
 from shd_helpers.figures.style import INK, TITLE, describe, legend_above, save
-from shd_helpers.figures.sweep_plot import heat_map
 from shd_helpers.paths import ROOT
-from shd_helpers.study import read_table, speaker_accuracies
+from shd_helpers.study import speaker_accuracies
 
 COMMITTED = ROOT / "results"  # whatever $SHD_RESULTS_DIR is
 
-REPORTED = 79.0  # percent after 30 epochs, by the project's repository
+REPORTED = 79.0  # percent after 30 epochs, from the original study's figure
 REPORTED_BEST = 85.0
 
 
@@ -64,19 +63,8 @@ class LiveCurve:
         return figure
 
 
-def learning_rates_and_epochs() -> Figure:
-    """Draw the heat map of the sweep `learning_rate_epochs`.
-
-    Returns
-    -------
-    Figure
-        Of the committed table, or of the reader's own.
-    """
-    return heat_map(read_table("learning_rate_epochs_digits"), "lr", "epochs")
-
-
 def claim() -> Figure:
-    """Draw what the project reported beside the same recipe for seen and for unseen speakers.
+    """Draw the original accuracy beside the same recipe for seen and for unseen speakers.
 
     Returns
     -------
