@@ -111,7 +111,7 @@ def results() -> str:
 
 
 def recipes() -> str:
-    """List the recipes of the owner's network that were selected, by people and by speakers."""
+    """List the recipes of the original network that were selected, by people and by speakers."""
     accuracies = pd.read_csv(results_dir() / "people_recipes.csv")
     best = accuracies.loc[accuracies.groupby("input", sort=False).accuracy.idxmax()]
     owner = accuracies[accuracies.recipe == "owner"].set_index("input").accuracy
@@ -122,7 +122,7 @@ def recipes() -> str:
         shares = [f"{100 * share:.1f} %" for share in (row.accuracy, owner[row.input])]
         rows.append([row.input, row.recipe, *values, *shares])
     names = [f"`{name}`" for name in people_plan()["recipes"]["owner"]]
-    return table(["input", "recipe", *names, "accuracy", "with the owner's recipe"], rows)
+    return table(["input", "recipe", *names, "accuracy", "with the original recipe"], rows)
 
 
 # --- The twelve speakers of hd ---------------------------------------------------------------

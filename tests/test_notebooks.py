@@ -20,7 +20,7 @@ PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 WITHOUT_SETTINGS = ("00_", "05_", "06_", "07_", "08_")
 EXPERIMENTS = (5, 6, 7, 8)
 MOST_WORDS = 660
-MOST_LINES = 80  # of code, without blank lines and comments
+MOST_LINES = 95  # of code, without blank lines and comments
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
@@ -146,7 +146,7 @@ def names_of_the_packages(notebook):
 @pytest.mark.parametrize("number", range(1, 9))
 def test_a_notebook_uses_few_names_of_the_packages(number):
     names = names_of_the_packages(numbered(number))
-    assert 5 < len(names) <= 16, sorted(names)
+    assert 5 < len(names) <= 19, sorted(names)
 
 
 @pytest.mark.parametrize("number", EXPERIMENTS)

@@ -5,16 +5,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from shd_corpus.class_names import ENGLISH
 from shd_course.figures.run_figures import RunFigures
 from shd_helpers.data import obtain
 from shd_helpers.events import load_events
-from shd_helpers.network import build_network
 from shd_helpers.study import Recipe
 from shd_helpers.study.run_folder import Run
-from tests.builders.events import random_events
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
 N_EPOCHS = 4
@@ -86,23 +83,6 @@ def test_a_neuron_is_drawn_for_the_class_it_votes_for_most(run):
     smooth = {line.get_label(): line.get_ydata() for line in panel.lines}["after"]
     assert smooth[90] == pytest.approx(single[86:95].mean())
     assert smooth[0] == pytest.approx(single[:5].mean())
-
-
-def test_hidden_spikes_before_the_training_are_those_of_the_initial_weights(run):
-    """The trained network has one hidden neuron that always spikes, the initial one has none."""
-    generator = torch.Generator().manual_seed(0)
-    network = build_network(Recipe().network, 183, 10, 3.0, generator)
-    for name, parameter in network.named_parameters():
-        parameter.data.zero_()
-        run.weights[name.replace(".", "/")] = np.zeros((N_EPOCHS + 1, *parameter.shape), np.float32)
-    network.fc1.bias.data[7] = 1.5
-    run.examples["seven"] = {"utterance": np.array([0]), "scores": np.eye(10)[7]}
-    events = random_events(1, 40, 183, 10, 0.05)
-    figure = RunFigures(run).hidden_rasters(network, events)
-    assert overlaps(figure) == [] and unlabeled(figure) == []
-    before, after = (axis.lines[0].get_ydata() for axis in figure.axes)
-    assert len(before) == 0 and len(after) == 40 and set(after) == {7}
-    assert figure.get_suptitle() == ("The same 'seven': 0 hidden spikes before training, 40 after")
 
 
 @pytest.mark.parametrize(("right", "drawn"), [("nine", "nine"), ("none", "five")])

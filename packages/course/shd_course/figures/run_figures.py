@@ -1,11 +1,8 @@
 """The figures of one run, for notebook 4."""
 
-import copy
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -15,8 +12,6 @@ from shd_corpus.shd_file import read_shd
 from shd_helpers.data import obtain, speaker_name
 from shd_helpers.events import Events
 from shd_helpers.figures.style import DOT, INK, legend_above, save
-from shd_helpers.network import SpikingNetwork
-from shd_helpers.network.engine import choose_engine
 from shd_helpers.study.run_folder import Run
 
 FINE_DPI = 220  # of the figure that README shows
@@ -89,43 +84,6 @@ class RunFigures:
         axes[0, 2].legend(loc="upper right")
         title = "After training, neighboring input units excite or inhibit a neuron together"
         return save(figure, "six_neurons", self._run.source, title)
-
-    def hidden_rasters(self, network: SpikingNetwork, predicted: Events) -> Figure:
-        """Draw the hidden spikes of one utterance, before the training and after it.
-
-        Parameters
-        ----------
-        network : SpikingNetwork
-            The trained network.
-        predicted : Events
-            The utterances of the run's predictions.
-
-        Returns
-        -------
-        Figure
-            Before at the left, after at the right.
-        """
-        untrained = copy.deepcopy(network)
-        with torch.no_grad():
-            for name, parameter in untrained.named_parameters():
-                first = self._run.weights[name.replace(".", "/")][0]
-                parameter.copy_(torch.from_numpy(first))
-        word = self._example()
-        utterance = int(self._run.examples[word]["utterance"][0])
-        figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
-        counts = []
-        for axis, each, when in zip(
-            axes, (untrained, network), ("before training", "after training"), strict=True
-        ):
-            recorded = choose_engine("compiled", each).record(each, predicted, [utterance])
-            spikes = recorded.hidden_spk[-1][:, 0].numpy()
-            counts.append(f"{int(spikes.sum()):,}")
-            self._draw_raster(axis, spikes, "hidden neuron")
-            axis.set_title(f"{when}: {counts[-1]} spikes")
-            axis.set(xlabel="time (ms)", xlim=(0, len(spikes) * self._step_ms))
-        axes[1].set_ylabel("")
-        title = f"The same {word!r}: {counts[0]} hidden spikes before training, {counts[1]} after"
-        return save(figure, "hidden_rasters", self._source, title)
 
     def _example(self) -> str:
         """Return the class whose recorded example is drawn, one with a right answer if possible."""
