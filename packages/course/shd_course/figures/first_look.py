@@ -1,7 +1,6 @@
 """The figures of notebook 0: a spoken digit becomes spikes, and a network votes."""
 
 import io
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -161,7 +160,7 @@ def four_sizes(path: Path) -> Figure | None:
     def update(size: str = "700 x 1000") -> str:
         first_unit, *block = SIZES[size]
         grid = Downsampling(first_unit, 1.0, *block)
-        events = input_of(replace(trained, grid=grid), times, units)
+        events = input_of(trained._replace(grid=grid), times, units)
         draw_blocks(left, events.to_frames([0])[:, 0], grid)
         left.set(xlabel="time (ms)", ylabel=CHANNEL, ylim=(0, N_CHANNELS), aspect="auto")
         right.clear()
