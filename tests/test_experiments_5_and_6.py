@@ -134,7 +134,7 @@ def slopes_say():
     assert (lost.unstack().idxmax(axis=1) == "sigmoid").all()
     return [
         "its slope of 25",
-        "suffers most from slope 25?",
+        "suffers most from slope 25",
         f"from slope 2 to 25, it drops from {sigmoid[2.0]:.0f} % to {sigmoid[25.0]:.0f} %",
         f"from {fast[2.0]:.0f} % to {fast[25.0]:.0f} %, each ± {half:.0f} percentage points",
     ]

@@ -2,6 +2,7 @@
 
 import runpy
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -19,7 +20,9 @@ def names(tmp_path_factory):
         folder = tmp_path_factory.mktemp("study")
         patched.chdir(folder)
         patched.setattr("sys.argv", ["study.py", "2"])
-        return runpy.run_path(str(PROGRAM), run_name="__main__") | {"folder": folder}
+        found = runpy.run_path(str(PROGRAM), run_name="__main__") | {"folder": folder}
+    plt.close("all")
+    return found
 
 
 def test_it_is_short():

@@ -23,8 +23,10 @@ def test_no_broken_network_learns(broken):
     assert [*broken.trials] == [*FAULTS]
     for trial in broken.trials.values():
         assert not trial.learns
-    of = {name: str(trial) for name, trial in broken.trials.items()}
-    assert all(", above the 2.30 of guessing: it is sure of wrong" in of[name] for name in "ABD")
+        too_sure = "its loss is above that of guessing, 2.30"
+        ends = too_sure if trial.beats_guessing else "no better than guessing"
+        assert str(trial).endswith(ends)
+    assert not broken.trials["B"].beats_guessing
 
 
 def test_each_shows_its_own_symptom(broken):

@@ -40,7 +40,7 @@ def test_ten_files_are_ten_utterances_of_five_digits_and_can_be_learned(folder, 
     spikes = encode_utterance_file(folder / NAMES[7])
     one = input_of(trained, spikes.times, spikes.units)
     np.testing.assert_array_equal(ten.to_frames([7]), one.to_frames([0]))
-    config = TrainConfig(epochs=20, batch_size=5, lr=1e-3, lr_step=10)
+    config = TrainConfig(epochs=60, batch_size=5, lr=1e-3, lr_step=30)
     fit(trained.network, ten.take(range(5)), None, config, torch.Generator().manual_seed(0))
     assert [*evaluate(trained.network, ten.take(range(5))).answers] == [*range(5)]
 

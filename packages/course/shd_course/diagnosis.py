@@ -74,12 +74,17 @@ class Trial:
     step_ms: float
 
     @property
-    def learns(self) -> bool:
-        """Whether the network is better than guessing, by its accuracy and by its loss."""
+    def beats_guessing(self) -> bool:
+        """Whether guessing would rarely be right as often."""
         test = stats.binomtest(
             self.n_right, self.n_validation, 1 / self.n_classes, alternative="greater"
         )
-        return bool(test.pvalue < SHOWN_P and self.validation_loss[-1] < np.log(self.n_classes))
+        return bool(test.pvalue < SHOWN_P)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the network is better than guessing, by its accuracy and by its loss."""
+        return self.beats_guessing and bool(self.validation_loss[-1] < np.log(self.n_classes))
 
     def __str__(self) -> str:
         """Return the accuracy, and whether that is learning."""
@@ -87,9 +92,12 @@ class Trial:
         accuracy = f"{100 * self.n_right / self.n_validation:.0f} % right, loss {loss:.2f}"
         if self.learns:
             return f"{accuracy}: it learns"
-        if loss < guessing:
+        if not self.beats_guessing:
             return f"{accuracy}: no better than guessing"
-        return f"{accuracy}, above the {guessing:.2f} of guessing: it is sure of wrong answers"
+        return (
+            f"{accuracy}: right more often than by guessing, but so sure of its wrong answers that "
+            f"its loss is above that of guessing, {guessing:.2f}"
+        )
 
 
 def train(settings: Settings, training: Events, validation: Events, seed: int = 0) -> Trial:

@@ -133,7 +133,7 @@ def main() -> None:
     print(
         f"Start with {COPIES.name}/00_first_look.ipynb, or with 01_data_preprocessing.ipynb, where "
         "the exercises begin. Run cell by cell (Shift+Enter). "
-        f"{NOTEBOOKS.name}/ has the same notebooks with all outputs, for comparison."
+        f"{NOTEBOOKS.name}/ has the same notebooks with all outputs and solutions, for comparison."
     )
 
 

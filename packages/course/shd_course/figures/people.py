@@ -123,10 +123,12 @@ def _label_simply(axis: Axes, form: str) -> None:
 
 def _number_points(axis: Axes, names: pd.Series, x: pd.Series, y: pd.Series) -> None:
     """Write a number beside each point, from the highest down, and the names in a list."""
-    axis.figure.draw_without_rendering()
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
     order = np.argsort(-y.to_numpy(), kind="stable")
     points = axis.transData.transform(np.transpose([x.iloc[order], y.iloc[order]]))
-    points *= 72 / axis.figure.dpi
+    points *= 72 / figure.dpi
     taken = [*points]
     for number, (i, point) in enumerate(zip(order, points, strict=True), 1):
         far = [
@@ -134,8 +136,9 @@ def _number_points(axis: Axes, names: pd.Series, x: pd.Series, y: pd.Series) -> 
         ]
         shift = AT[int(np.minimum(far, 0.99).argmax())]
         taken.append(point + shift)
-        text = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 9}
-        axis.annotate(f"{number}", (x.iloc[i], y.iloc[i]), shift, color=INK, **text)
+        at = (x.iloc[i], y.iloc[i])
+        text = axis.annotate(f"{number}", at, shift, textcoords="offset points", fontsize=9)
+        text.set(ha="center", va="center", color=INK)
     names = names.iloc[order]
     listed = "\n".join(f"{number}  {name}" for number, name in enumerate(names, 1))
     axis.text(1.02, 1, listed, transform=axis.transAxes, va="top", fontsize=9, color=INK)
