@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from evidence.everybody.tables import share_of
 from evidence.non_digits import CIRCUIT, NETWORKS, WORDS
 from evidence.people.plan import plan as people_plan
 from shd_corpus.files import atomic
@@ -102,12 +103,24 @@ def results() -> str:
                 million(found.effective_acs),
                 f"{found.parameters:,.0f}",
                 with_interval(100 * found.accuracy, 100 * found.ci95),
-                f"{100 * found.worst_tenth:.0f}",
                 verdicts[0] if verdicts else "-",
             )
         )
-    heading = "row,network,input,threshold,events,accumulates (million),parameters,accuracy (%),"
-    return table([*(heading + "worst tenth (%)").split(","), "difference, verdict"], rows)
+    heading = "row,network,input,threshold,events,accumulates (million),parameters,accuracy (%)"
+    return table([*heading.split(","), "difference, verdict"], rows)
+
+
+def small_networks() -> str:
+    """List how many parameters *small* has, by the channels of its input and by its classes."""
+    cells = pd.read_csv(results_dir() / "people_cells.csv").query("question == 'small'")
+    of_input = cells.groupby("parameters").cell.first().str.extract(r"(\d+) x", expand=False)
+    rows = [(channels, "10", parameters) for parameters, channels in of_input.items()]
+    on_hd = read_table("reference_hd").query("model == 'small, 700 x 1000'")
+    rows.append(("700, in windows of 96 (`hd`)", "10", on_hd.parameters.iloc[0]))
+    rows.append((SMALL.split()[0], "20", read_table("selection_small_hd").parameters.iloc[0]))
+    judged = pd.read_csv(results_dir() / "everybody_judged.csv").query("network == 'small'")
+    rows.append((SMALL.split()[0], "21 (pretrained)", judged.parameters.iloc[0]))
+    return table(("channels", "classes", "parameters"), [(*row, f"{n:,.0f}") for *row, n in rows])
 
 
 def recipes() -> str:
@@ -286,16 +299,16 @@ def accepted_answers() -> str:
         people = f"{row.people} people of `commands`"
         if row.tested_on != "commands":
             people = f"{row.people} speakers of `hd`, each held out"
-        shares = [f"{100 * share:.1f}" for share in (row.accepted, row.right_of_accepted)]
         accuracy = with_interval(100 * row.accuracy, 100 * row.ci95)
-        rows.append([f"*{row.network}*", people, accuracy, *shares])
+        right = with_interval(100 * row.right_of_accepted, 100 * row.right_of_accepted_ci95)
+        rows.append([f"*{row.network}*", people, accuracy, f"{100 * row.accepted:.1f}", right])
     people = pd.read_csv(results_dir() / "circuit_people.csv")
-    counts = people[["accepted", "accepted_right"]].mul(people.utterances, axis=0).sum()
-    shares = [counts.accepted / people.utterances.sum(), counts.accepted_right / counts.accepted]
-    mean, half = interval(100 * people[["accuracy"]].to_numpy())
-    accuracy = with_interval(float(mean), float(half))
-    cells = [f"{len(people)} people of `commands`", accuracy]
-    rows.append(["circuit", *cells, *(f"{100 * share:.1f}" for share in shares)])
+    counts = people[["accepted", "accepted_right"]].mul(people.utterances, axis=0)
+    counts.columns = ["all", "right"]
+    accepted = f"{100 * counts['all'].sum() / people.utterances.sum():.1f}"
+    right = with_interval(*(100 * each for each in share_of(counts)))
+    cells = [f"{len(people)} people of `commands`", over(people.accuracy), accepted, right]
+    rows.append(["circuit", *cells])
     return table("network,people,accuracy,accepted,of these right".split(","), rows)
 
 

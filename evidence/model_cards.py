@@ -143,9 +143,10 @@ def judged_accuracies(name: str) -> str:
         if dataset != "commands":
             people = f"{row.people} speakers of `hd`, each held out"
         accuracy = f"{100 * row.accuracy:.1f} ± {100 * row.ci95:.1f} %"
-        shares = row[["accuracy_utterances", "worst_tenth", "accepted", "right_of_accepted"]]
-        rows.append((people, accuracy, *map(percent, shares)))
-    heading = "people,accuracy,over utterances,lowest tenth,accepted,of these right"
+        shares = row[["accuracy_all_classes", "accuracy_utterances", "accepted"]]
+        right = f"{100 * row.right_of_accepted:.1f} ± {100 * row.right_of_accepted_ci95:.1f} %"
+        rows.append((people, accuracy, *map(percent, shares), right))
+    heading = "people,accuracy,of all classes,over utterances,accepted,of these right"
     return table(heading.split(","), rows)
 
 
@@ -172,8 +173,8 @@ def numbers(card: Card) -> list[str]:
     if card.is_for_use:
         return [
             "English digits of unseen people. *Accuracy* is a mean over people, if the network "
-            "answers everything. *Lowest tenth* is that of the tenth of the people with the lowest "
-            "accuracy (the lowest speaker of `hd`). The other columns are over utterances:",
+            "answers everything and chooses among the ten English digits. *Of all classes* is the "
+            "same without this choice. The other columns are over utterances:",
             "",
             judged_accuracies(model),
             "",

@@ -27,7 +27,6 @@ not the [recipe of the results](../evidence/README.md#selected-recipes). A value
 its range is refused before anything is trained.
 """
 CLOSING = """\
-`augmented_copies` adds [augmented recordings](data.md#augmented-recordings). \
 [data.md](data.md#training-validation-and-test) explains the protocols.
 
 This page is generated: `python -m evidence.settings_page`.
@@ -48,8 +47,8 @@ DESCRIPTIONS = {
         "pool_threshold": "number of active entries from which a block becomes an event",
     },
     "Network": {
-        "network": "`spiking`, or your own as `file.py:name`. "
-        "The last two ignore the other network settings, except `ensemble_size`",
+        "network": "`spiking`, or your own as `file.py:name`, which ignores the other network "
+        "settings",
         "n_hidden": "number of hidden neurons. With shared weights, the number for each window",
         "hidden": "neurons of several hidden layers, such as `128,64`. Replaces `n_hidden`",
         "neuron": "`leaky`, `adaptive` (for hidden neurons), or your own as `file.py:name`",
@@ -65,17 +64,12 @@ DESCRIPTIONS = {
         "kernel_size": "width of a window with shared weights, in units. 0: no shared weights",
         "stride": "units from one window to the next",
         "readout": "class scores are numbers of spikes, or mean membrane potentials",
-        "ensemble_size": "number of networks whose scores are averaged",
     },
     "Training": {
         "epochs": "passes over the training utterances",
         "batch_size": "utterances in a batch",
         "lr": "learning rate of Adam",
-        "schedule": "halve the learning rate after every `lr_step` epochs, or raise and then "
-        "lower it once, with `lr` as its maximum",
-        "lr_step": "with `step`: epochs after which the learning rate is halved",
-        "weight_decay": "AdamW multiplies the weights by 1 - `lr` x `weight_decay` in each update",
-        "augmented_copies": "augmented copies of each training recording",
+        "lr_step": "epochs after which the learning rate is halved",
         "shift_units": "largest shift of an utterance, in units",
         "shift_ms": "largest shift of an utterance, in ms",
         "stretch": "an utterance becomes longer or shorter by at most this fraction",

@@ -4,6 +4,7 @@ Each network's scores are a file of their own, so training that was stopped goes
 """
 
 import hashlib
+import itertools
 import json
 import shutil
 import time
@@ -18,10 +19,11 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from shd_corpus.files import atomic
-from shd_helpers.data import obtain
+from shd_helpers.data import NAMED, obtain
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.events.event_lists import concatenate
 from shd_helpers.events.loading import TEST_FILE, TRAINING_FILE, load_file
@@ -38,8 +40,6 @@ from shd_helpers.versions import NUMERICS
 N_DIGITS = 12  # of a cell's hash
 VALIDATION_SPEAKERS = "1436-1620"  # of `commands`, in the form of a setting
 VALIDATION = Split(validation="speaker", validation_speakers=VALIDATION_SPEAKERS).speakers()
-FEWEST_UTTERANCES = 5  # of a person who counts among the tenth with the lowest accuracies
-LOWEST_SHARE = 0.1
 HD_SPEAKERS = 10_000  # is added to the numbers of `hd`, so that no person of `commands` has them
 
 
@@ -58,12 +58,18 @@ class Cell:
     train_utterances: int = 0
     test_on: str = ""
     n_seeds: int = 1  # networks for each fold
+    scored_after: tuple[int, ...] = ()  # epochs, beside the last one
+    also_scored: tuple[str, ...] = ()  # data sets, beside the one that trains
+    draws: int = 1  # of each training utterance, which replace each other by epoch
 
     @property
     def digest(self) -> str:
         """Return a hash of all that changes the networks of this cell."""
         values = asdict(self) | {"numerics": NUMERICS}
-        values.pop("n_seeds")
+        for name in ("n_seeds", "scored_after", "also_scored"):
+            values.pop(name)
+        if self.draws == 1:
+            values.pop("draws")
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]
 
@@ -121,9 +127,12 @@ class Study(NamedTuple):
 
 @lru_cache(maxsize=2)
 def _load(dataset: str, grid: Downsampling, file_number: int, language: str) -> Events:
-    """Return the utterances of a file of a data set."""
-    name = str(data_dir() / dataset) if dataset == "hd_cut" else dataset
-    events = load_file(obtain(name)[file_number], file_number, grid, language)
+    """Return the utterances of a file of a data set; one without a name is below ``data/``."""
+    if dataset in NAMED:
+        path = obtain(dataset)[file_number]
+    else:
+        path = data_dir() / dataset / f"{dataset}_{('train', 'test')[file_number]}.h5"
+    events = load_file(path, file_number, grid, language)
     if dataset == "hd_cut":
         events = replace(events, speakers=events.speakers + HD_SPEAKERS)
     return events
@@ -157,10 +166,27 @@ def train(study: Study, training: Training) -> None:
     n_classes = len(training_events.class_names)
     generator = torch.Generator().manual_seed(training.seed)
     stored: dict[str, Any] = {}
+
+    def score_epoch(model: nn.Module, metrics: Mapping[str, float]) -> None:
+        epoch = metrics["epoch"]
+        if epoch in training.cell.scored_after:
+            for name, events in tests.items():
+                stored[f"{name}_answers_{epoch}"] = evaluate(model, events).answers
+
     with one_thread():
         model = build_network(recipe.network, n_units, n_classes, recipe.input.step_ms, generator)
-        options = TrainOptions(recipe.augmentation, print_epochs=False)
-        fit(model, training_events, None, recipe.training, generator, options=options)
+        options = TrainOptions(_by_epoch(study, training, training_events) or recipe.augmentation)
+        history = fit(
+            model,
+            training_events,
+            None,
+            recipe.training,
+            generator,
+            options=options,
+            on_epoch=score_epoch,
+        )
+        for name in ("train_loss", "train_accuracy"):
+            stored[name] = np.array([metrics[name] for metrics in history])
         for name, events in tests.items():
             tested = evaluate(model, events)
             stored[f"{name}_scores"] = behind_the_winner(tested.class_scores.numpy())
@@ -179,6 +205,18 @@ def train(study: Study, training: Training) -> None:
         np.savez_compressed(file, **stored)
 
 
+def _by_epoch(study: Study, training: Training, first: Events) -> Any:
+    """Return what replaces the training utterances by other draws, one in each epoch, if any do."""
+    cell = training.cell
+    events = [first]
+    for draw in range(1, cell.draws):
+        settings = dict(cell.settings) | {"dataset": f"{cell.settings['dataset']}_draw_{draw}"}
+        other = training._replace(cell=replace(cell, settings=settings, also_scored=()))
+        events.append(study.utterances(other)[0])
+    turn = itertools.cycle(events)
+    return (lambda _events, _generator: next(turn)) if cell.draws > 1 else None
+
+
 @cache
 def read_scores(path: Path) -> dict[str, np.ndarray]:
     """Return what is stored of a network."""
@@ -190,16 +228,6 @@ def accuracy_by_person(stored: Mapping[str, np.ndarray], dataset: str = "command
     """Return the share of right answers of each person who tested a network."""
     right = stored[f"{dataset}_scores"].argmax(1) == stored[f"{dataset}_labels"]
     return pd.Series(right).groupby(stored[f"{dataset}_speakers"]).mean()
-
-
-def lowest_tenth(right: pd.Series, people: pd.Series | np.ndarray) -> float:
-    """Return the mean accuracy of the tenth of the people with the lowest accuracies.
-
-    Only people with enough utterances count.
-    """
-    of_people = right.groupby(people).agg(["mean", "size"])
-    often = of_people["mean"][of_people["size"] >= FEWEST_UTTERANCES]
-    return float(often.nsmallest(round(LOWEST_SHARE * len(often))).mean())
 
 
 def train_left(

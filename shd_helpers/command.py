@@ -5,11 +5,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 from shd_helpers.extras import MissingExtraError
-from shd_helpers.paths import check_checkout
 
 BROKEN_PIPE = 128 + 13  # the status of a program that SIGPIPE stops, which Windows doesn't have
 
@@ -20,7 +18,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     Characters that the terminal's encoding doesn't have, such as an umlaut in a file's name, are
     printed as escapes. The process ends with a sentence instead of a traceback in these cases:
 
-    * The working directory is another checkout than that of this package.
     * A library is missing. The sentence has pip's command that installs it.
     * Ctrl-C interrupts the command. The exit status is that of a program that SIGINT stops.
     * The program that reads the output has ended (``| head``). Then the process ends without a
@@ -42,10 +39,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 def _exit_code(main: Callable[[], int | None]) -> int | str | None:
     """Return what a command ends with, as `sys.exit` takes it: an exit status or a message."""
-    try:
-        check_checkout(Path.cwd())
-    except ImportError as error:
-        return str(error)
     try:
         return main()
     except MissingExtraError as error:

@@ -6,7 +6,6 @@ the test file. `obtain` returns their paths and `fingerprint` identifies their c
 
 import json
 import string
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from shd_corpus.download import download
 from shd_corpus.files import exclusive, made_once, sha256
 from shd_corpus.packed_events import PackedEvents, read_packed
 from shd_corpus.packed_file import content_hash
-from shd_corpus.shd_file import FILES, MOST_COPIES, N_CHANNELS, channels_of, copy_name, write_shd
+from shd_corpus.shd_file import FILES, N_CHANNELS, channels_of, write_shd
 from shd_helpers.paths import PACKAGE, data_dir, resolve
 
 # MD5 of the official HDF5 files, and of the zip files that hold them, as public loaders check them.
@@ -70,10 +69,8 @@ def _only_pair(folder: Path) -> tuple[Path, Path]:
             "<name>_train.h5 and <name>_test.h5. A relative path counts from the repository root."
         )
     names = {path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")}
-    numbers = range(1, MOST_COPIES + 1)
-    copies = {copy_name(name, copy) for name in names for copy in numbers}
     pairs = []
-    for name in sorted(names - copies):
+    for name in sorted(names):
         train = _packed_or_not(folder / f"{name}_train")
         test = _packed_or_not(folder / f"{name}_test")
         if train and test:
@@ -103,35 +100,6 @@ def _why_no_pair(folder: Path) -> str:
     )
 
 
-def obtain_augmented(
-    dataset: str, files: tuple[Path, Path], file_number: int, copies: int
-) -> list[Path]:
-    """Find the augmented copies of a data set's training file or test file, or make them.
-
-    Each copy is a file of its own. Row by row it has the recordings of the original file, augmented
-    as `WaveformAugmentation` draws it.
-    """
-    numbers = range(1, copies + 1)
-    if dataset == "hd":
-        from shd_corpus.heidelberg import download_heidelberg
-
-        folder = data_dir() / "hd"
-        return [download_heidelberg(folder, copy, [file_number])[0] for copy in numbers]
-    paths = []
-    for copy in numbers:
-        name = f"{copy_name(dataset_name(files), copy)}_{FILES[file_number]}"
-        wanted = files[file_number].with_name(name)
-        path = _packed_or_not(wanted)
-        if path is None:
-            raise DatasetError(
-                f"{wanted}.h5: no such file. Make it from the recordings with "
-                f"encode_recordings(..., augmented_copies={copies}), or set `augmented_copies` to "
-                "0, as it must be with digits, spoken and shd."
-            )
-        paths.append(path)
-    return paths
-
-
 def dataset_name(files: tuple[Path, Path]) -> str:
     """Return the name of a data set for figures and tables."""
     return files[0].name.rpartition("_train")[0]
@@ -143,23 +111,17 @@ def speaker_name(dataset: str, speaker: int) -> str:
     return letters[speaker] if dataset == "spoken" and speaker < len(letters) else str(speaker)
 
 
-def fingerprint(
-    files: tuple[Path, Path], augmented: Mapping[int, Sequence[Path]] | None = None
-) -> dict[str, str]:
+def fingerprint(files: tuple[Path, Path]) -> dict[str, str]:
     """Return a data set's name and the SHA-256 of its files, which identify what a run trains on.
 
     Only the bytes of the HDF5 files count. Packing them as ``.gz`` or ``.zip`` changes nothing.
     """
     train, test = files
-    entries = {
+    return {
         "name": dataset_name(files),
         "train_sha256": content_hash(train),
         "test_sha256": content_hash(test),
     }
-    for file_number, copies in (augmented or {}).items():
-        hashes = " ".join(map(content_hash, copies))
-        entries[f"augmented_{FILES[file_number]}_sha256"] = hashes
-    return entries
 
 
 def _unpacked(folder: Path) -> tuple[Path, Path]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shd_corpus.class_names import LANGUAGES
+from shd_corpus.compiled import announce_compilation
 from shd_corpus.microphone import RecordedUtterance, encode_utterance, encode_utterance_file
 from shd_corpus.recording_list import RecordingError
 from shd_helpers.command import run
@@ -182,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if "" in given.files:  # such as "$FILE" where FILE isn't set
         parser.error("FILE is empty. Name a sound file, or give no file to use the microphone.")
+    announce_compilation()
     try:
         listener = Listener(given.network, given.language)
     except ValueError as error:

@@ -28,7 +28,6 @@ class CheckoutError(ValueError):
 
 
 def _is_checkout(folder: Path) -> bool:
-    """Return whether a folder is a checkout of the study."""
     has_project = (folder / "pyproject.toml").is_file()
     return has_project and (folder / "shd_helpers").is_dir() and (folder / "notebooks").is_dir()
 

@@ -17,6 +17,7 @@ import hashlib
 import importlib.util
 import sys
 import sysconfig
+import time
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,6 +35,7 @@ _PACKAGES = [
 _STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"]).resolve()
 _MODULES = "shd_user_code_"  # how the names of the modules begin that files are imported as
 _N_DIGITS = 16  # of a file's hash in the name of its module
+LOADED_S = time.time()  # when this program started, nearly
 
 
 class UserCodeError(ValueError):
@@ -182,6 +184,32 @@ def reference_sha256(text: str) -> str:
     except OSError as error:
         raise _unreadable(file, error) from error
     return f"{file.name} {digest}"
+
+
+class UnidentifiedError(ValueError):
+    """A function or class can't be recognized later; the message is a clause that says why."""
+
+
+def identity_of(thing: object) -> str:
+    """Return the name of a function or class, and the hash of its file and what that imports.
+
+    Two calls in which it is equal do the same, unless the file takes values from elsewhere, such as
+    the command line. Something installed, or of the study, is identified by its full name.
+    """
+    name = getattr(thing, "__qualname__", "")
+    module = sys.modules.get(getattr(thing, "__module__", ""))
+    if getattr(module, name, None) is not thing:
+        raise UnidentifiedError("it isn't a function or a class at the top level of a file")
+    file = Path(getattr(module, "__file__", None) or "")
+    if not file.is_file():
+        raise UnidentifiedError("it isn't in a file")
+    if is_installed(file):
+        return f"{thing.__module__}.{name}"
+    files = local_files(file)
+    # Python may still have what was in a file before somebody changed it.
+    if max(each.stat().st_mtime for each in files) > LOADED_S:
+        raise UnidentifiedError(f"{file.name} has changed since this program started")
+    return f"{name} {hash_of_files(files)}"
 
 
 def local_files(path: Path) -> list[Path]:

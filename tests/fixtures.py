@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from shd_corpus import heidelberg, speech
-from shd_corpus.shd_file import FILES, copy_name
+from shd_corpus.shd_file import FILES
 from shd_helpers import data as datasets
 from shd_helpers.sweeps import results
 from shd_helpers.versions import code_hash
@@ -67,13 +67,12 @@ def data_dir(tmp_path, monkeypatch):
 def small_data_sets(monkeypatch):
     """Take the small data set in place of those that would be made or downloaded."""
 
-    def make(_folder, copy=0, file_numbers=(0, 1), **_options):
-        name = copy_name("toy", copy) if copy else "toy"
-        return [Path(small_data()) / f"{name}_{FILES[number]}.h5" for number in file_numbers]
+    def make(_folder, **_options):
+        return [Path(small_data()) / f"toy_{name}.h5" for name in FILES]
 
     monkeypatch.setattr(heidelberg, "download_heidelberg", make)
     monkeypatch.setattr(speech, "make_spoken", make)
-    monkeypatch.setattr(datasets, "_official", lambda name: make("", 0, [name == "shd_test"])[0])
+    monkeypatch.setattr(datasets, "_official", lambda name: make("")[name == "shd_test"])
 
 
 @pytest.fixture

@@ -57,7 +57,6 @@ NETWORKS: dict[str, dict] = {
     "learned thresholds": {"learn_threshold": True},
     "delays": {"n_delays": 3},
     "shared weights": {"kernel_size": 8, "stride": 5, "n_hidden": 6},
-    "ensemble": {"ensemble_size": 2, "readout": "membrane"},
     "adaptive neurons": {"neuron": "adaptive"},
     "two hidden layers": {"hidden": "12,8", "hidden_delays": "2,2"},
 }
@@ -177,7 +176,6 @@ def cases_by_version() -> dict[str, dict[str, Callable[[], CaseValues]]]:
             numerics[f"{name} ({engine})"] = partial(one_update, network, engine)
     numerics["steps of 6 ms"] = partial(one_update, {"n_delays": 3}, "compiled", step_ms=6.0)
     numerics["training"] = training
-    numerics["one cycle, weight decay"] = partial(training, schedule="one_cycle", weight_decay=0.5)
     numerics["augmentation"] = partial(training, augmentation=AUGMENTATION)
     numerics["quantization-aware training"] = partial(training, quantization=LOW_PRECISION)
     numerics["costs"] = measured_costs
@@ -252,15 +250,11 @@ def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> CaseValue
     model = _model(network, step_ms)
     index = np.arange(len(events))
     chosen = choose_engine(engine, model)
-    networks = getattr(model, "ensemble_members", ()) or (model,)
-    values: dict[str, list[float] | str] = {}
-    for i, single in enumerate(networks):
-        loss, scores = chosen.forward_backward(single, events, index)
-        values[f"loss {i}"] = [loss]
-        values[f"scores {i}"] = _summary(scores)
-        for name, parameter in single.named_parameters():
-            if parameter.grad is not None:
-                values[f"gradient of {name} {i}"] = _summary(parameter.grad)
+    loss, scores = chosen.forward_backward(model, events, index)
+    values: dict[str, list[float] | str] = {"loss": [loss], "training scores": _summary(scores)}
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            values[f"gradient of {name}"] = _summary(parameter.grad)
     scores, n_spikes = chosen.evaluate_batch(model, events, index)
     values["scores"] = _summary(scores)
     values["spikes"] = _summary(n_spikes.double().sum(0))
@@ -268,15 +262,12 @@ def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> CaseValue
 
 
 def training(
-    augmentation: Augmentation | None = None,
-    quantization: Quantization | None = None,
-    schedule: str = "step",
-    weight_decay: float = 0.0,
+    augmentation: Augmentation | None = None, quantization: Quantization | None = None
 ) -> CaseValues:
     """Train a small network for three epochs with a learning rate that changes."""
     events = _events()
     model = _model({"n_hidden": 12})
-    config = TrainConfig(3, 4, 0.01, lr_step=1, schedule=schedule, weight_decay=weight_decay)
+    config = TrainConfig(3, 4, 0.01, lr_step=1)
     generator = torch.Generator().manual_seed(6)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints a line for each epoch
         history = fit(
@@ -353,22 +344,13 @@ def _events(step_ms: float = 3.0) -> Events:
 
 
 def _model(network: Mapping, step_ms: float = 3.0) -> nn.Module:
-    """Return a small network that spikes often enough for gradients everywhere.
-
-    The weights of the combined network of an ensemble are scaled separately from those of its
-    members: by a ramp over the hidden neurons of all members together, while each member has a ramp
-    of its own. So this combined network isn't the mean of its members, as `combine_members` would
-    make it. The case checks what the combined network computes and what its members compute, each
-    by itself. That the one is the mean of the others is checked in tests/test_ensemble.py.
-    """
+    """Return a small network that spikes often enough for gradients everywhere."""
     config = NetworkConfig(**{"n_hidden": 20, **network})
     generator = torch.Generator().manual_seed(5)
     model = build_network(config, N_UNITS, N_CLASSES, step_ms, generator)
     with torch.no_grad():
-        for network_with_weights in (model, *getattr(model, "ensemble_members", ())):
-            for name, parameter in network_with_weights.named_parameters():
-                if name == "fc1.weight":  # neurons differ as much as after training
-                    parameter *= torch.linspace(0.5, 4, len(parameter))[:, None]
+        first = model.get_parameter("fc1.weight")
+        first *= torch.linspace(0.5, 4, len(first))[:, None]  # neurons differ as after training
     return model
 
 

@@ -9,9 +9,7 @@ import subprocess
 import sys
 import time
 
-import h5py
 import nbformat
-import numpy as np
 import pandas as pd
 import psutil
 from nbformat.v4 import new_code_cell, new_notebook
@@ -120,7 +118,6 @@ class Home:
         self.runs = folder / "runs" / "sweeps" / "trial"
         self.table = folder / "results" / "trial.csv"
         self.predictions = self.table.with_name("trial_predictions.csv.gz")
-        self.scores = self.table.with_name("trial_scores.h5")
         self.yaml = folder / "a sweep.yaml"
         self.write()
 
@@ -144,7 +141,7 @@ class Home:
     def rows(self):
         return pd.read_csv(self.table) if self.table.exists() else pd.DataFrame()
 
-    def finish(self, run, validation=0.5, predicted=(), scores=None, **more):
+    def finish(self, run, validation=0.5, predicted=(), **more):
         """Leave a finished run folder without running anything; words are "one" and "two"."""
         run.folder.mkdir(parents=True, exist_ok=True)
         info = {"complete": True, "parameters": run.parameters, "data": run.data}
@@ -155,9 +152,6 @@ class Home:
             columns |= {"label": ["one", "two"], "predicted": predicted, "input_events": 7}
             columns |= more
             pd.DataFrame(columns).to_csv(run.folder / "predictions.csv", index=False)
-        if scores is not None:
-            with h5py.File(run.folder / "class_scores.h5", "w") as file:
-                file["scores"] = np.asarray(scores, np.float32)
         info |= {"files": {path.name: sha256(path) for path in run.folder.iterdir()}}
         (run.folder / "run.json").write_text(json.dumps(info))
 

@@ -247,6 +247,16 @@ def test_the_share_that_is_cut_is_counted_and_warned_of(tmp_path, data_dir):
     assert events.cut_share == np.mean(times >= 0.79) > 0
 
 
+def test_channels_without_events_are_told(tmp_path, data_dir):
+    """The files don't say that they have 100 channels, so 700 are assumed."""
+    write_ridges(tmp_path, 100)
+    for path in tmp_path.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            del file["extra/n_channels"]
+    with pytest.warns(UserWarning, match=r"all events are in the first \d+ of 700 units"):
+        load_events(str(tmp_path), downsampling=Downsampling(0, 1.0, 1))
+
+
 # --- A run -----------------------------------------------------------------------------------
 
 

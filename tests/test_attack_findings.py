@@ -6,36 +6,23 @@ import platform
 import re
 import signal
 import stat
-import struct
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager
 
-import h5py
-import numpy as np
 import pytest
 import soundfile
 from jupyter_client.kernelspec import KernelSpecManager
 
 from corpus_tests.loopback import serve
 from corpus_tests.made_recordings import expect, pack, sound
-from shd_circuit.board import Board, BoardError, main
-from shd_circuit.folder import ExportError, check_folder, read_circuit
-from shd_circuit.readme import own_line
 from shd_corpus import download, heidelberg
 from shd_corpus.checks import DatasetError
 from shd_corpus.files import atomic
-from shd_corpus.recording_list import RecordingError
-from shd_corpus.shd_file import read_shd
 from shd_corpus.sound_file import read_sound
 from shd_helpers.paths import ROOT
 from shd_helpers.study import notebooks
 from shd_helpers.study.run_folder import RunError
-from tests import RESULTS
-
-COMMITTED = RESULTS / "circuit"
-
+from tests import found
 
 # --- tables and networks --------------------------------------------------------------------------
 
@@ -111,32 +98,12 @@ def test_another_container_of_the_same_name_loses_nothing(tmp_path, monkeypatch)
 # --- recordings -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [1e300, 1e10, -1e300])
-def test_a_sound_louder_than_any_is_refused(tmp_path, value):
-    path = tmp_path / "loud.wav"
-    wave = sound(0, 24_000, 0.3)
-    wave[5000] = value
-    soundfile.write(path, wave, 24_000, subtype="DOUBLE")
-    with pytest.raises(RecordingError, match=r"loud\.wav.*full scale"):
-        read_sound(path, 60.0)
-
-
 def test_a_name_that_the_locale_doesn_t_have_is_read(tmp_path):
     """As soundfile encodes names, it would end in a UnicodeEncodeError."""
     path = tmp_path / os.fsdecode(b"f\xf6hn.wav")
     soundfile.write(tmp_path / "a.wav", sound(0, 24_000, 0.5), 24_000)
     (tmp_path / "a.wav").rename(path)
     assert len(read_sound(path, 60.0)[0]) == 12_000
-
-
-@pytest.mark.parametrize("ending", ["wav", "flac"])
-def test_half_a_file_is_refused(tmp_path, ending):
-    path = tmp_path / f"half.{ending}"
-    soundfile.write(path, sound(0, 24_000, 1.0), 24_000)
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(RecordingError, match=rf"half\.{ending}.*[Cc]opy"):
-        read_sound(path, 60.0)
 
 
 def test_a_wav_whose_writer_didn_t_know_its_length_is_read(tmp_path):
@@ -154,28 +121,6 @@ def test_a_wav_whose_writer_didn_t_know_its_length_is_read(tmp_path):
 
 
 # --- data sets ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("labels", np.array([b"one"] * 12)),
-        ("extra/speaker", np.array([b"ann"] * 12)),
-        ("labels", np.zeros((12, 2), np.int64)),
-        ("labels", np.array([1 + 1j] * 12)),
-        ("spikes/times", np.zeros(12)),
-        ("spikes/units", np.array([b"x"] * 12)),
-    ],
-)
-def test_columns_of_another_kind_are_refused(tmp_path, toy_dir, name, values):
-    path = tmp_path / "mine_train.h5"
-    path.write_bytes((toy_dir / "toy_train.h5").read_bytes())
-    with h5py.File(path, "r+") as file:
-        n = len(file["labels"])
-        del file[name]
-        file[name] = np.resize(values, (n, *values.shape[1:]))
-    with pytest.raises(DatasetError, match=rf"mine_train\.h5.*{name}"):
-        read_shd(path)
 
 
 def test_a_secret_in_the_address_is_not_printed(tmp_path, monkeypatch, capfd):
@@ -225,93 +170,6 @@ def test_an_archive_of_too_many_files_is_refused_before_it_is_unpacked(data_dir,
     with pytest.raises(DatasetError, match=r"hd_audio\.tar\.gz.*more than.*Remove hd_audio"):
         heidelberg.download_heidelberg(folder)
     assert not [*folder.rglob("*.flac")]
-
-
-# --- the board ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def answering(*answers):
-    """Yield the port of a board that gives these answers, one to each question."""
-    board, computer = os.openpty()
-    import tty
-
-    tty.setraw(computer)
-
-    def run():
-        for answer in answers:
-            os.read(board, 1)
-            os.write(board, answer)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield os.ttyname(computer)
-    finally:
-        thread.join(5)
-        os.close(board)
-        os.close(computer)
-
-
-def test_a_board_without_lanes_is_refused():
-    answer = bytes([ord("i"), 0, 4, 183, 0, 24, 0, 10])
-    with answering(answer) as port, pytest.raises(BoardError, match=f"{port}.*0 lanes"):
-        Board(port, wait_s=5.0)
-
-
-@pytest.mark.parametrize(
-    ("lanes", "word_bytes", "why"), [(3, 255, "must divide"), (2, 1, "memory words of 8")]
-)
-def test_lanes_that_the_folder_s_network_can_t_have_are_refused(lanes, word_bytes, why):
-    sizes = read_circuit(COMMITTED).sizes
-    answer = struct.pack("<cBBHHB", b"i", lanes, word_bytes, *sizes)
-    with answering(answer) as port:
-        board = Board(port, wait_s=5.0)
-        with pytest.raises(BoardError, match=f"{COMMITTED}.*{why}"):
-            board.load(COMMITTED)
-        board.close()
-
-
-@pytest.mark.parametrize("wait", ["inf", "nan", "0", "-1"])
-def test_a_board_is_not_waited_for_without_an_end(tmp_path, wait):
-    (tmp_path / "vectors.txt").write_text("1 2\n\n")
-    with pytest.raises(SystemExit) as ended:
-        main(["/dev/null", str(tmp_path / "vectors.txt"), "--wait", wait])
-    assert "--wait" in str(ended.value.code)
-    assert "seconds" in str(ended.value.code)
-
-
-# --- exported folders -----------------------------------------------------------------------------
-
-
-def test_notes_in_the_readme_of_an_export_are_kept(tmp_path, monkeypatch):
-    out = tmp_path / "mine"
-    out.mkdir()
-    text = (COMMITTED / "README.md").read_text(encoding="utf-8")
-    (out / "README.md").write_text(text + "\nSoldered on Monday.\n", encoding="utf-8")
-    for at in range(1, text.count("\n") + 1):  # wherever a line is added
-        lines = text.splitlines()
-        lines.insert(at, "Soldered on Monday.")
-        assert own_line("\n".join(lines)) != "", at
-    with pytest.raises(ExportError, match=r"README\.md.*Soldered on Monday.*[Mm]ove"):
-        check_folder(out)
-    (out / "README.md").write_text(text, encoding="utf-8")
-    check_folder(out)
-
-
-def test_what_nfs_leaves_is_no_stranger_in_an_export(tmp_path):
-    out = tmp_path / "mine"
-    out.mkdir()
-    (out / "README.md").write_bytes((COMMITTED / "README.md").read_bytes())
-    (out / ".nfs0001").write_text("")
-    check_folder(out)
-
-
-@pytest.mark.parametrize("name", ["circuit", "circuit_study"])
-def test_committed_readmes_have_no_line_of_their_own(name):
-    """They are of networks with and without windows and tables' rows."""
-    text = (RESULTS / name / "README.md").read_text(encoding="utf-8")
-    assert own_line(text) == ""
 
 
 # --- kernels, commands ----------------------------------------------------------------------------
@@ -364,11 +222,11 @@ def test_every_command_is_run_by_the_same_function():
     The programs of an exported circuit have none of it, because they run without the package.
     """
     alone = ("board.py", "configure.py")
-    for folder in ("shd_helpers", "circuit", "evidence"):
-        for path in (ROOT / folder).rglob("*.py"):
-            _, main, text = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":')
-            if main and "benchmarks" not in path.parts and path.name not in alone:
-                assert re.search(r"^ +run(_command)?\(_?main\)$", text, re.MULTILINE), path
+    folders = ("shd_helpers", "packages/circuit/shd_*", "packages/course/shd_*", "evidence")
+    for path in found(*(f"{folder}/**/*.py" for folder in folders)):
+        _, main, text = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":')
+        if main and "benchmarks" not in path.parts and path.name not in alone:
+            assert re.search(r"^ +run(_command)?\(_?main\)$", text, re.MULTILINE), path
 
 
 PRINTS = "from shd_helpers.command import run; run(lambda: print('F\\xf6hn'))"

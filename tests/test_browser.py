@@ -27,6 +27,7 @@ from shd_course.predictions import QUESTIONS
 from shd_course.student_copy import student_copy
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import evaluate, input_of, load_pretrained
+from tests import found
 from tests.builders.browsers import CHROMIUM, microphone
 from tests.toy import with_small_data
 
@@ -46,7 +47,7 @@ def lab(tmp_path_factory):
     """Start JupyterLab on a copy of the notebooks, and stop it with all that it started."""
     home = tmp_path_factory.mktemp("a student")
     (home / "notebooks").mkdir()
-    for path in NOTEBOOKS.glob("*.ipynb"):
+    for path in found("*.ipynb", folder=NOTEBOOKS):
         notebook = nbformat.reads(student_copy(path), as_version=4)
         for cell in notebook.cells:
             if not SCREENSHOTS:

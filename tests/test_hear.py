@@ -143,14 +143,17 @@ def test_each_file_gets_an_answer_or_a_sentence_that_says_what_is_wrong(
     soundfile.write(silent, np.zeros(RATE), RATE)
     pause = np.zeros(RATE // 3)
     soundfile.write(two, np.concatenate([SEVEN, pause, SEVEN]), RATE)
-    files = [seven, tmp_path / "none.wav", silent, two, stereo]
+    raw = tmp_path / "seven.raw"
+    raw.write_bytes(np.int16(SEVEN * 2**15).tobytes())
+    files = [seven, tmp_path / "none.wav", silent, two, raw, stereo]
     assert run(monkeypatch, "--json", *files) == 1
     out, err = capsys.readouterr()
     first, last = map(json.loads, out.splitlines())
     assert list(first) == ["file", "digit", "confidence", "accepted", "warning", "is_digit"]
     assert first["file"] == str(seven)
     assert first | {"file": 0} == last | {"file": 0}  # of stereo the mean counts
-    missing, quiet, many = err.splitlines()
+    missing, quiet, many, unknown = err.splitlines()[-4:]  # a first start says that it compiles
+    assert unknown.startswith(f"{raw}: no audio that can be read (Format not recognised.). Export")
     assert missing == f"{files[1]}: no such file. Check the path."
     assert quiet == f"{silent}: Silence: is the microphone muted, or another one chosen?"
     assert (

@@ -196,29 +196,6 @@ def test_the_command_lists_its_commands_and_hears(user, seven):
     assert status == 0 and out.startswith(f"{seven}: {Listener().hear(seven).digit}, ")
 
 
-def test_a_network_is_judged_on_synthetic_speech(user):
-    """Two words by two voices, through cochlea, downsampling, training and test."""
-    for word in ("yes", "no"):
-        folder = user.work / "my_wavs" / word
-        folder.mkdir(parents=True)
-        for speaker, voice in {"anna": "en-us+f2", "bert": "en-us+m3"}.items():
-            for take in range(2):
-                wave = synthesize(word, voice, rate_wpm=150 + 30 * take)
-                soundfile.write(folder / f"{speaker}_{take}.wav", 0.5 * wave, SPEECH_RATE_HZ)
-    code = [
-        "from shd_corpus import encode_recordings",
-        "from shd_helpers import SpikingNetwork, judge, load_events",
-        "events = load_events(encode_recordings('my_wavs'))",
-        "make = lambda n_units, n_classes: SpikingNetwork((n_units, 8, n_classes))",
-        "print(judge(make, events, epochs=1))",
-    ]
-    printed = user.python(*code)
-    assert printed[0] == "my_wavs: 8 recordings; speakers 0 anna, 1 bert"
-    assert "my_wavs: 8 utterances, 2 classes, 2 speakers" in printed[1]
-    assert any(line.startswith("tested on: 8 utterances of 2 classes") for line in printed)
-    assert (user.work / "runs" / "judge").is_dir()
-
-
 def test_a_sweep_of_one_s_own_runs_and_leaves_its_table_and_runs_in_the_working_directory(user):
     """Though its notebook's kernel has another working directory."""
     folder = user.work / "mine"

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import itertools
 import os
 import random
 import signal
@@ -23,15 +24,16 @@ from scipy import stats
 from torch import nn
 from torch.nn import functional
 
+from shd_corpus.shd_file import write_shd
 from shd_engine import scan
 from shd_helpers.events import Augmentation, Events
 from shd_helpers.network import SpikingNetwork
-from shd_helpers.study import fold_training
+from shd_helpers.study import evaluate, fit, fold_training
 from shd_helpers.study.fold_training import FoldTask, try_network
 from shd_helpers.study.judgement import Judgement, JudgeOptions, judge
 from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.user_code import load_object
-from shd_judge import interval, speaker_folds
+from shd_judge import compare, interval, speaker_folds
 
 N_UNITS = 12
 N_STEPS = 10
@@ -201,6 +203,50 @@ def test_speakers_restricts_who_is_held_out_and_the_others_still_train(events):
     assert some.folder == everybody.folder
 
 
+def test_five_folds_hold_out_a_fifth_of_the_training_file_s_speakers(tmp_path):
+    everyone = toy_events(n_speakers=12, takes=1)
+    is_test = everyone.speakers >= 10
+    events = replace(everyone, file=is_test.astype(np.uint8), rows=np.arange(len(everyone)))
+    result = judge(MeanThenLinear, events, protocol="five_folds", seeds=2, options=HERE)
+    assert result.accuracies.shape == (10, 2)
+    held_out = result.table.groupby("fold").speaker.unique()
+    assert [sorted(speakers) for speakers in held_out] == [[k, k + 5] for k in range(5)]
+    tested = result.table[result.table.seed == 1].row
+    assert sorted(tested) == np.flatnonzero(~is_test).tolist()
+    training = events.take(np.flatnonzero(~is_test & ~np.isin(events.speakers, (3, 8))))
+    with fold_training.seeded(1, "cpu"):
+        model = MeanThenLinear(N_UNITS, 3)
+        fit(model, training, None, FAST, torch.Generator().manual_seed(1))
+    of_fold = result.table[(result.table.fold == "fold 3") & (result.table.seed == 1)]
+    expected = evaluate(model, events.take(of_fold.row.to_numpy())).class_scores
+    np.testing.assert_allclose(of_fold[[f"score_{name}" for name in CLASSES]], expected, rtol=1e-5)
+    result.to_csv("table.csv", "scores.csv")
+    assert compare("table.csv", "table.csv").mean == 0
+    assert len(pd.read_csv("scores.csv")) == 2 * 30
+
+
+def test_a_data_set_may_be_named(tmp_path):
+    write_data_set(tmp_path / "moves", toy_events(n_speakers=10))
+    named = judge(MeanThenLinear, "moves", protocol="five_folds", options=HERE)
+    assert len(named.accuracies) == 9  # without the test file's speaker
+
+
+def write_data_set(folder, events):
+    """Write events as a data set in SHD layout, with the last speaker in the test file."""
+    folder.mkdir()
+    last = events.speakers.max()
+    for name, chosen in (("train", events.speakers < last), ("test", events.speakers == last)):
+        its = events.take(np.flatnonzero(chosen))
+        parts = []
+        for first, stop in itertools.pairwise(its.offsets):  # two spikes make an event
+            steps = np.repeat(its.steps[first:stop], 2)
+            units = np.repeat(its.units[first:stop], 2)
+            parts.append((0.003 * steps + 0.0015, 150 + 3 * units + np.arange(len(units)) % 2))
+        times, units = zip(*parts, strict=True)
+        path = folder / f"moves_{name}.h5"
+        write_shd(path, times, units, its.labels, its.speakers, CLASSES)
+
+
 def test_a_finished_fold_is_used_again_and_a_damaged_one_is_not(events, capsys):
     first = judge(MeanThenLinear, events, options=HERE)
     paths = sorted(first.folder.glob("*.npz"))
@@ -232,6 +278,12 @@ def test_other_settings_or_events_are_other_folds(events, change):
     assert other.folder != first.folder
 
 
+def write_before(path, text):
+    """Write a file as if that had been before this program started."""
+    path.write_text(text)
+    os.utime(path, (0, 0))
+
+
 FILE = """
 import torch
 
@@ -253,29 +305,28 @@ def make(scale=1.0):
 
 def test_a_file_that_changed_makes_other_folds(events, working_directory):
     path = working_directory / "mine.py"
-    path.write_text(FILE)
+    write_before(path, FILE)
     options = JudgeOptions(train_config=FAST, n_processes=2)  # other processes can't import it
     first = judge(load_object("mine.py:Scaled"), events, options=options)
     assert first.is_reusable
     assert judge(load_object("mine.py:Scaled"), events, options=options).folder == first.folder
-    path.write_text(f"# a comment\n{FILE}")
+    write_before(path, f"# a comment\n{FILE}")
     assert judge(load_object("mine.py:Scaled"), events, options=HERE).folder != first.folder
 
 
-def test_what_cannot_be_compared_is_trained_at_each_call(events, capsys):
-    lock = threading.Lock()
+def test_what_cannot_be_recognized_is_trained_at_each_call(events, capsys):
+    def local(n_units, n_classes):
+        return MeanThenLinear(n_units, n_classes)
 
-    def locked(n_units, n_classes):
-        with lock:
-            return MeanThenLinear(n_units, n_classes)
-
-    first = judge(locked, events, options=HERE)
+    first = judge(local, events, options=HERE)
     assert not first.is_reusable and "not reusable" in str(first)
-    second = judge(locked, events, options=HERE)
+    second = judge(local, events, options=HERE)
     out = capsys.readouterr().out
     assert out.count("0 of them finished before") == 2
-    assert "Each call trains all folds of locked, because it uses an object of type _thread" in out
+    assert "folds of local. local can't be recognized: it isn't a function or a class at the" in out
     assert second.table.equals(first.table) and second.folder != first.folder
+    own_loss = JudgeOptions(FAST, TrainOptions(loss=lambda scores, _: scores.sum()), 1)
+    assert not judge(MeanThenLinear, events, options=own_loss).is_reusable
 
 
 def normalized(momentum):
@@ -448,7 +499,7 @@ def test_the_interval_over_speakers_only_is_student_s():
     assert result.chance == pytest.approx(50)  # half of the utterances are "yes"
     text = str(result)
     assert f"72.5 ± {(high - low) / 2:.1f} %" in text
-    assert "over speakers only; one seed" in text and "worst speaker: 0, 50.0%" in text
+    assert "over speakers only; one seed" in text and "lowest accuracy: speaker 0, 50.0%" in text
     assert "40 utterances of 3 classes" in text
 
 
@@ -505,7 +556,7 @@ def test_judgements_of_other_utterances_cannot_be_compared():
 @pytest.mark.parametrize("device", ["meta", "quantum"])
 def test_a_device_that_cannot_compute_is_refused(events, device):
     with pytest.raises(RuntimeError, match=f"device '{device}': torch can't compute on it"):
-        judge(MeanThenLinear, events, epochs=1, device=device)
+        judge(MeanThenLinear, events, epochs=1, options=JudgeOptions(device=device))
 
 
 def test_the_same_network_at_every_call_is_refused(events):
@@ -717,7 +768,7 @@ def test_networks_may_need_the_real_numbers_of_steps_and_classes(events):
         def forward(self, frames):
             return self.fc(frames.transpose(0, 1).reshape(-1, N_STEPS * N_UNITS))
 
-    assert judge(Fixed, events, options=HERE).is_reusable
+    assert len(judge(Fixed, events, options=HERE).accuracies) == 3
 
 
 def without(events, speaker, name):
@@ -767,7 +818,10 @@ def test_a_speaker_without_a_class_is_told_and_judged_on_the_others(events):
         ({"speakers": ("Ann", "Bob")}, "whole numbers. `encode_recordings` numbers speakers"),
         ({"seeds": ()}, "seeds: is empty"),
         ({"seeds": (3, 3)}, "seeds 3: is named more than once"),
-        ({"seeds": 3}, "seeds 3: give several"),
+        ({"seeds": 0}, "seeds: is empty"),
+        ({"seeds": "3"}, "seeds '3': give several"),
+        ({"protocol": "six_folds"}, "protocol 'six_folds'"),
+        ({"protocol": "five_folds"}, "five folds need at least five"),
         ({"seeds": (0.5,)}, "seeds 0.5: must be whole numbers"),
         ({"seeds": (-1,)}, "seeds -1: must be at least 0"),
         ({"epochs": 0}, "epochs 0"),

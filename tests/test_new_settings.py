@@ -89,7 +89,6 @@ KINDS = {
     "adaptive, membrane": {"neuron": "adaptive", "readout": "membrane", "learn_threshold": True},
     "two hidden layers": {"hidden": "9,7"},
     "hidden delays": {"hidden": "9,7", "hidden_delays": "3,2", "n_delays": 2},
-    "ensemble of counts": {"ensemble_size": 2, "hidden": "9,7"},
     "own surrogate": {"surrogate": "mine.py:boxcar"},
     "own neuron": {"neuron": "mine.py:synaptic"},
     "own network": {"network": "mine.py:two_layers"},
@@ -235,7 +234,6 @@ WITHOUT_CIRCUIT = {
     "own neuron": ("neuron 'mine.py:synaptic': a circuit has leaky", "RSynaptic"),
     "own network": ("network 'mine.py:two_layers': a circuit needs", "RSynaptic"),
     "own module": ("network 'mine.py:Means': a circuit needs", "Means"),
-    "ensemble of counts": ("ensemble_size 2: a circuit is an ensemble only of", "Ensemble"),
 }
 
 

@@ -121,7 +121,7 @@ def test_notebook_4_refuses_what_it_cannot_show(recipe):
     with pytest.raises(RunError, match=r"run\.json: no such file"):
         read_spiking_run("mine")
     parts = recipe.load()
-    reference = "evidence/convolutional.py:ConvolutionalNetwork"
+    reference = "tests/tried/own_module/gru.py:SmallGRU"
     without_spikes = Recipe.from_flat(recipe.flat() | {"network": reference})
     model = network_of(without_spikes, parts)
     run = start_run(without_spikes, parts, model)

@@ -81,7 +81,7 @@ OTHERS = {
     "changes",
     [
         {},
-        {"readout": "membrane", "ensemble_size": 2, "learn_beta": True, "learn_threshold": True},
+        {"readout": "membrane", "learn_beta": True, "learn_threshold": True},
         {"kernel_size": 30, "stride": 9, "n_delays": 2, "surrogate": "atan", "slope": 3.0},
     ],
 )
@@ -244,11 +244,8 @@ pathlib.Path(__file__).with_name("ran").touch()
 
 
 @pytest.mark.parametrize("setting", ["network", "neuron", "surrogate"])
-@pytest.mark.parametrize("is_ensemble", [False, True])
 @pytest.mark.parametrize("is_other", [False, True], ids=["as its settings say", "another one"])
-def test_no_file_that_a_network_names_runs_unless_it_is_trusted(
-    tmp_path, setting, is_ensemble, is_other
-):
+def test_no_file_that_a_network_names_runs_unless_it_is_trusted(tmp_path, setting, is_other):
     """Neither that of a pretrained network, nor that of a run folder."""
     exporting = argparse.ArgumentParser()
     add_arguments(exporting)
@@ -259,8 +256,6 @@ def test_no_file_that_a_network_names_runs_unless_it_is_trusted(
     run.info["parameters"] |= {setting: f"{tmp_path}/evil.py:f"}
     run.info["hash"] = run_hash(run.info["parameters"], DATA)
     about = {name: value for name, value in run.info.items() if name != "files"}
-    if is_ensemble:
-        about = about | {"members": [about]}
     path = tmp_path / "pretrained.npz"
     write_pretrained(path, about, {"fc1.bias": np.zeros(12, np.float32)})
     refused = (

@@ -4,10 +4,9 @@ import pandas as pd
 import pytest
 
 from shd_helpers.study import collect_predictions, speaker_accuracies
-from shd_helpers.study.tables import TableError
+from shd_helpers.study.tables import TableError, predictions_path
 from shd_helpers.sweeps.results import store_predictions
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.saved import PREDICTIONS
 from shd_helpers.sweeps.spec import read_sweep
 
 
@@ -39,11 +38,11 @@ def test_predictions_are_collected_with_the_settings_of_their_runs(table):
 
 
 def test_a_run_without_predictions_is_reported(table):
-    kept = pd.read_csv(PREDICTIONS.path(table))
-    kept[kept["hash"] == kept["hash"][0]].to_csv(PREDICTIONS.path(table), index=False)
+    kept = pd.read_csv(predictions_path(table))
+    kept[kept["hash"] == kept["hash"][0]].to_csv(predictions_path(table), index=False)
     with pytest.raises(TableError, match=r"gz: 1 runs are missing\. Run the sweep again"):
         collect_predictions(table)
-    kept.drop(columns="hash").to_csv(PREDICTIONS.path(table), index=False)
+    kept.drop(columns="hash").to_csv(predictions_path(table), index=False)
     with pytest.raises(TableError, match=r"predictions\.csv\.gz: damaged.*'hash' not found"):
         collect_predictions(table)
 
@@ -68,7 +67,7 @@ def test_each_speaker_is_unseen_once_and_seen_in_all_other_runs(tmp_path):
         for word in ["one"] * right + ["two"] * wrong
     ]
     names = ["hash", "file", "row", "speaker", "seen", "label", "predicted"]
-    pd.DataFrame(rows, columns=names).to_csv(PREDICTIONS.path(table), index=False)
+    pd.DataFrame(rows, columns=names).to_csv(predictions_path(table), index=False)
     found = speaker_accuracies(table).set_index("speaker").sort_index()
     assert found.input.unique() == ["small"] and found.seed.unique() == [4]
     assert found.test_unseen_accuracy.tolist() == [1 / 2, 2 / 4, 0]

@@ -11,7 +11,8 @@ from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 import shd_helpers
-from shd_helpers.paths import NOTEBOOKS, ROOT
+from shd_helpers.paths import ROOT
+from tests import found
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
@@ -40,7 +41,7 @@ def test_conda_environment_is_the_same_list():
 
 def test_each_file_names_the_same_version():
     version = shd_helpers.__version__
-    for path in (ROOT / "packages").glob("*/pyproject.toml"):
+    for path in found("packages/*/pyproject.toml"):
         assert tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"] == version
     citation = YAML(typ="safe", pure=True).load(ROOT / "CITATION.cff")
     assert citation["version"] == version
@@ -84,8 +85,7 @@ OF_EXTRAS = {
 def imported_libraries():
     """Return the libraries that the package imports anywhere, but Python's own."""
     modules = set()
-    folders = [ROOT / "shd_helpers", *(ROOT / "packages").glob("*/shd_*")]
-    for path in (path for folder in folders for path in folder.rglob("*.py")):
+    for path in found("shd_helpers/**/*.py", "packages/*/shd_*/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
@@ -106,46 +106,10 @@ def test_the_core_has_few_dependencies_and_needs_each():
     assert OF_EXTRAS <= {Requirement(line).name for line in extras}
 
 
-def test_the_listed_packages_are_those_in_the_folder():
-    """Setuptools finds no package by itself where one has its files elsewhere."""
-    listed = set(TOOLS["setuptools"]["packages"])
-    mapped = set(TOOLS["setuptools"]["package-dir"])
-    packages = [ROOT / "shd_helpers", *(ROOT / "packages").glob("*/shd_*")]
-    found = set()
-    for package in packages:
-        for path in package.rglob("__init__.py"):
-            found.add(".".join(path.parent.relative_to(package.parent).parts))
-    only_data = {"shd_circuit.sound", "shd_helpers.digits"}
-    assert listed == found | mapped | only_data
-    for name, folder in TOOLS["setuptools"]["package-dir"].items():
-        assert name in listed and (ROOT / folder).is_dir()
-
-
-def test_the_repositorys_address_is_the_same_everywhere():
-    address = PROJECT["urls"]["Repository"]
-    for page in ("README.md", "sweeps/clusters.md", ".github/CONTRIBUTING.md"):
-        clones = re.findall(r"^git clone (\S+)", (ROOT / page).read_text(encoding="utf-8"), re.M)
-        assert clones == [address], page
-
-
-def test_a_package_that_is_installed_alone_has_its_files_that_are_no_code():
-    for path in (ROOT / "packages").glob("*/pyproject.toml"):
-        setuptools = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]["setuptools"]
-        for package in setuptools["packages"]:
-            shipped = ["*.py", *setuptools.get("package-data", {}).get(package, [])]
-            folder = path.parent / package.replace(".", "/")
-            files = [file for file in folder.iterdir() if file.is_file()]
-            assert [file for file in files if not any(map(file.match, shipped))] == []
-
-
-PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-PAGES += [
-    ROOT / folder / "README.md"
-    for folder in ("packages/circuit", "packages/judge", "evidence", "sweeps", "results")
-]
-PAGES += [ROOT / "results" / "networks" / "README.md", ROOT / "sweeps" / "clusters.md"]
-PAGES += [ROOT / "packages" / "corpus" / "cochlea.md"]
-PAGES += [ROOT / "CHANGELOG.md", *(ROOT / ".github").glob("[A-Z]*.md")]
+INDEXED = found("*.md", "docs/*.md", ".github/[A-Z]*.md", "packages/*/README.md")
+INDEXED += found("evidence/README.md", "sweeps/README.md", "results/README.md")
+INDEXED += found("results/networks/README.md", "sweeps/clusters.md", "packages/corpus/cochlea.md")
+PAGES = [*INDEXED, *found("evidence/*/README.md")]
 
 
 def test_the_index_names_every_notebook_and_every_page():
@@ -153,7 +117,7 @@ def test_the_index_names_every_notebook_and_every_page():
     index = docs / "README.md"
     links = re.findall(r"\]\(([^)#]*)\)", index.read_text())
     named = {(docs / link).resolve() for link in links}
-    assert {path.resolve() for path in [*NOTEBOOKS.glob("*.ipynb"), *PAGES]} - {index} <= named
+    assert {*found("notebooks/*.ipynb"), *INDEXED} - {index} <= named
     assert "](docs/README.md)" in (ROOT / "README.md").read_text()
 
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import traceback
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -30,13 +29,11 @@ from shd_helpers.study import (
     load_pretrained,
     load_utterances,
     record_examples,
-    run_folder,
     seen_and_unseen_accuracy,
     training,
 )
 from shd_helpers.study.one_run import RunWriter
 from shd_helpers.study.run_folder import RunError, read_run
-from shd_helpers.sweeps.runner import is_disk_full
 from tests.builders.events import random_events
 from tests.builders.run_folders import EPOCH, PARTS, PREDICTIONS, network, write_run
 from tests.toy import write_toy
@@ -200,76 +197,6 @@ def test_a_run_folder_that_cannot_be_made_is_named_before_training(tmp_path):
     (tmp_path / "run").write_text("a file")
     with pytest.raises(RunError, match=r"run: can't be made .*Choose another run_name"):
         RunWriter(tmp_path / "run", {"seed": 9}, {}, PARTS, network())
-
-
-def mounted(options, place, code, *arguments):
-    """Run Python code in a process that alone sees what is mounted on a folder."""
-    alone = ["unshare", "--map-root-user", "--mount"]
-    if not shutil.which("unshare") or subprocess.run([*alone, "true"], check=False).returncode:
-        pytest.skip("nothing can be mounted here")
-    script = 'mount $1 "$2" && shift 2 && exec "$@"'
-    command = [*alone, "sh", "-c", script, "sh", options, place, sys.executable, "-c", code]
-    command += arguments
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def fill_disk(folder):
-    """Write a run on a small disk with more and more room; print each error's last line."""
-    write_run(folder)
-    n_left = 0
-    is_written = False
-    while not is_written:
-        filler = folder.with_name("filler")
-        page = os.statvfs(folder).f_frsize
-        filler.write_bytes(bytes((os.statvfs(folder).f_bavail - n_left) * page))
-        try:
-            write_run(folder, epochs=2)
-            is_written = True
-        except Exception:
-            text = traceback.format_exc()
-            assert is_disk_full(text, folder.parent), text
-            assert epochs_of(folder) == 1
-            print(text.splitlines()[-1])
-        filler.unlink()
-        n_left += 1
-    assert epochs_of(folder) == 2
-
-
-ON_A_SMALL_DISK = """
-import shutil, sys
-from pathlib import Path
-import tests.test_run_folder as t
-
-disk = Path(sys.argv[1])
-t.fill_disk(disk / "run")
-shutil.rmtree(disk / "run")
-t.write_run(disk)
-assert t.epochs_of(disk) == 1
-"""
-
-
-def test_a_full_disk_is_recognized_and_a_run_folder_that_is_a_mount_is_written(tmp_path):
-    """A disk of 512 kB, of which more and more pages are free, until there is room for a run."""
-    ended = mounted("-t tmpfs -o size=512k tmpfs", tmp_path, ON_A_SMALL_DISK, tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    assert len(ended.stdout.splitlines()) > 3
-
-
-def test_class_scores_of_an_earlier_run_are_not_taken_for_those_of_the_next(tmp_path):
-    for class_scores in (torch.zeros(4, 2), None):
-        run = RunWriter(tmp_path / "run", {"seed": 0}, {}, PARTS, network())
-        run.finish(network(), {}, PREDICTIONS, {}, {}, class_scores)
-    info = read_run(tmp_path / "run").info
-    with pytest.raises(RunError, match=r"class_scores\.h5: not a file of this run"):
-        run_folder.read_class_scores(tmp_path / "run", info)
-
-
-def test_a_run_with_a_value_that_is_no_number_is_read(tmp_path):
-    """Older runs may have NaN. It isn't equal to itself, but `json` returns one object for all."""
-    write_run(tmp_path)
-    path = tmp_path / "run.json"
-    path.write_text(path.read_text().replace('"test_seen": ', '"other": NaN, "test_seen": '))
-    assert np.isnan(read_run(tmp_path).info["scores"]["other"])
 
 
 def test_numbers_that_are_not_finite_are_no_run(tmp_path):

@@ -13,8 +13,8 @@ from shd_helpers.study.training import TrainConfig
 def test_numbers_of_numpy_s_become_python_s():
     """A run's JSON can't store numpy's."""
     reduction = Downsampling(pool_steps=np.int64(3))
-    config = TrainConfig(epochs=np.uint8(2), lr=np.float32(0.5), schedule=np.str_("step"))
-    assert config == TrainConfig(epochs=2, lr=0.5, schedule="step")
+    config = TrainConfig(epochs=np.uint8(2), lr=np.float32(0.5))
+    assert config == TrainConfig(epochs=2, lr=0.5)
     assert json.loads(json.dumps(asdict(config))) == asdict(config)
     assert type(reduction.pool_steps) is int
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import shd_helpers
-from shd_helpers.paths import NOTEBOOKS, ROOT
+from shd_helpers.paths import ROOT
+from tests import found
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -41,8 +42,8 @@ def test_the_site_is_whole(tmp_path):
     wanted |= {
         Path(f"{name}.html") for name in ("CHANGELOG", ".github/CONTRIBUTING", ".github/SECURITY")
     }
-    wanted |= {Path("notebooks", f"{path.stem}.html") for path in NOTEBOOKS.glob("*.ipynb")}
-    wanted |= {Path("docs", f"{path.stem}.html") for path in (ROOT / "docs").glob("*.md")}
+    wanted |= {Path("notebooks", f"{path.stem}.html") for path in found("notebooks/*.ipynb")}
+    wanted |= {Path("docs", f"{path.stem}.html") for path in found("docs/*.md")}
     assert wanted <= {path.relative_to(site) for path in site.rglob("*.html")}
     loaded = {url for page in site.rglob("*.html") for url in re.findall(LOADED, page.read_text())}
     assert len(loaded) > 10 and not {url for url in loaded if re.match("https?:|//", url)}

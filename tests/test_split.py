@@ -8,13 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd_corpus.checks import DatasetError
 from shd_corpus.shd_file import read_shd
 from shd_helpers.events import Downsampling, Events, load_pair
-from shd_helpers.events.loading import load_file
 from shd_helpers.events.split import (
     Split,
-    add_augmented_copies,
     concatenate,
     languages,
     load_subsets,
@@ -22,7 +19,6 @@ from shd_helpers.events.split import (
     split_validation,
 )
 from shd_judge import five_folds
-from tests.toy import write_toy
 
 
 def labeled(labels, speakers):
@@ -156,52 +152,6 @@ def test_concatenated_events_are_those_of_the_files(files, data_dir):
         file, k = (train, i) if i < len(train) else (test, i - len(train))
         np.testing.assert_array_equal(both.to_frames([i]), file.to_frames([k]))
         assert (both.rows[i], both.labels[i]) == (file.rows[k], file.labels[k])
-
-
-@pytest.mark.parametrize(
-    "split",
-    [
-        Split(),
-        Split(validation="speaker", validation_speakers="1"),
-        Split(protocol="leave_one_speaker_out", held_out=2),
-        Split("leave_one_speaker_out", 4, validation="speaker", validation_speakers="0,3"),
-    ],
-)
-def test_augmented_copies_are_of_training_utterances_only(files, tmp_path, data_dir, split):
-    """The copies' files have the same utterances, speaker by speaker, with other spikes."""
-    for k in (1, 2):
-        (tmp_path / f"{k}").mkdir()
-        write_toy(tmp_path / f"{k}", seed=k)
-    asked = set()
-
-    def copies(file):
-        asked.add(file)
-        return [tmp_path / f"{k}" / files[file].name for k in (1, 2)]
-
-    subsets = load_subsets(files, COARSE, "english", split, 5)
-    training = subsets.training
-    n = len(training)
-    augmented = add_augmented_copies(training, copies, COARSE, "english")
-    assert asked == ({0} if split.protocol == "official" else {0, 1})
-    assert len(augmented) == 3 * n
-    held_back = rows(subsets.validation) | rows(subsets.test)
-    assert rows(augmented) == rows(training) and not rows(augmented) & held_back
-    assert set(augmented.speakers) == set(training.speakers)
-    np.testing.assert_array_equal(augmented.to_frames(range(n)), training.to_frames(range(n)))
-    first = n
-    for file in sorted(asked):
-        originals = training.take(np.flatnonzero(training.file == file))
-        for path in copies(file):
-            copy = load_file(path, file, COARSE)
-            index_of = {row: i for i, row in enumerate(copy.rows)}
-            wanted = copy.to_frames([index_of[row] for row in originals.rows])
-            added = augmented.take(range(first, first + len(originals)))
-            first += len(originals)
-            np.testing.assert_array_equal(added.to_frames(range(len(originals))), wanted)
-            assert added.labels.tolist() == originals.labels.tolist()
-            assert added.speakers.tolist() == originals.speakers.tolist()
-    with pytest.raises(DatasetError, match=r"_test.h5: its rows do not match the original"):
-        add_augmented_copies(training, lambda _: [files[1]], COARSE, "english")
 
 
 def test_a_test_file_that_is_not_scored_is_not_read(files, tmp_path, data_dir):

@@ -1,47 +1,13 @@
-"""Workflows and the data card say what is so."""
-
-import re
-import tomllib
+"""The data card says what is so."""
 
 import pandas as pd
-from ruamel.yaml import YAML
 
 from shd_corpus import heidelberg, speech
 from shd_corpus.class_names import LANGUAGES
 from shd_helpers.paths import ROOT
 from tests import RESULTS
 
-GITHUB = ROOT / ".github"
-WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 CARD = (ROOT / "docs" / "data_card.md").read_text(encoding="utf-8")
-
-
-def load(path):
-    """Read a YAML file, in which a key that appears twice is an error."""
-    return YAML(typ="safe", pure=True).load(path)
-
-
-def test_each_action_is_pinned_by_its_commit_with_the_version_beside_it():
-    """A tag can be moved to other code. Dependabot updates hash and version together."""
-    pins = {}
-    for path in WORKFLOWS:
-        for line in re.findall(r"uses: *(.*)", path.read_text(encoding="utf-8")):
-            action, commit = re.fullmatch(r"(\S+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+", line).groups()
-            assert line == pins.setdefault(action, line), "one action has one version"
-            assert len(set(commit)) > 4
-    assert "actions/checkout" in pins
-
-
-def test_the_supported_versions_of_python_are_those_that_are_tested():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    named = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
-    fast, weekly = (load(GITHUB / "workflows" / f"{name}.yml")["jobs"] for name in ("ci", "weekly"))
-    for job in (fast["linux"], weekly["newest"]):
-        assert job["strategy"]["matrix"]["python"] == named
-    assert project["requires-python"].split(",")[0] == f">={named[0]}"
-    contributing = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert f"Python {named[0]} to {named[-1]} on Linux are supported" in contributing
-    assert f"| {', '.join(named)} |" in contributing
 
 
 def test_the_data_card_counts_the_utterances_of_hd():

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -278,25 +277,6 @@ def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, mon
     with pytest.raises(RuntimeError, match="Kernel died"):
         execute_run({path: {} for path in OF_A_RUN}, tmp_path / "run")
     assert calls == [path.name for path in (first, first, second, third, third)]
-
-
-def test_data_only_also_prepares_augmented_recordings(
-    tmp_path, toy_dir, monkeypatch, data_dir, capsys
-):
-    """The files that a run with the same settings trains on. Those of `hd` are made."""
-    folder = tmp_path / "with copies"
-    shutil.copytree(toy_dir, folder)
-    asked = ["--data-only", "-p", "dataset", str(folder), "-p", "augmented_copies", "1"]
-    with pytest.raises(SystemExit, match=r"toy_augmented1_train\.h5: no such file"):
-        main(asked)
-    for part in ("train", "test"):
-        shutil.copy(folder / f"toy_{part}.h5", folder / f"toy_augmented1_{part}.h5")
-    capsys.readouterr()
-    main(asked)
-    printed = capsys.readouterr().out
-    assert "toy_augmented1_train.h5" in printed and "toy_augmented1_test.h5" not in printed
-    main([*asked, "-p", "protocol", "leave_one_speaker_out", "-p", "held_out", "0"])
-    assert "toy_augmented1_test.h5" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("error", [SpeechError("no voice"), RuntimeError("Kernel died")])

@@ -181,8 +181,6 @@ def test_the_settings_of_every_run_are_checked(home):
     [
         ("03_model_training", {"lr": 5}),
         ("train", {"circuit": "nonsense"}),
-        ("train", {"augmented_copies": 11}),
-        ("own.ipynb", {"augmented_copies": 11}),
     ],
 )
 def test_settings_are_checked_before_data_are_made(
@@ -217,7 +215,7 @@ def test_a_sweep_s_file_may_end_with_yml(home):
 
 
 def test_a_sweep_with_a_frozen_table_says_so_before_anything_is_downloaded():
-    with pytest.raises(SweepError, match=r"^final: its table is frozen .*evidence/sweeps/final"):
+    with pytest.raises(SweepError, match=r"^final: its table is frozen .*results/README"):
         read_sweep("final")
 
 
@@ -242,23 +240,13 @@ def test_a_sweep_is_read_and_checked_without_papermill_which_takes_seconds_to_im
     assert loaded_by(code, {"papermill", "torch"}) == {"torch"}
 
 
-# without the one that has a readout which was removed
-STUDY = [name for name in SWEEP_FILES if name != "screening"]
-CHOOSE = {
-    *("search", "finalists", "surrogates", "learning_rate_epochs", "original"),
-    "learning_rate_epochs_hd",
-    *("circuit_bits_validation", "small_validation", "ablations"),
-    *("screening", "selection", "selection_small", "selection_today"),
-}
-
-
-@pytest.mark.parametrize("name", STUDY)
+@pytest.mark.parametrize("name", SWEEP_FILES)
 def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir, small_data_sets):
     """The toy data have the speakers that validate."""
     sweep = read_sweep(SWEEP_FILES[name])
     kinds = {}
     data = YAML(typ="safe").load(SWEEP_FILES[name])["fixed"]["dataset"]
-    assert sweep.name == f"{name.removesuffix('_hd')}_{data}"
+    assert sweep.name == f"{name}_{data}"
     for run in sweep.runs:
         recipe = Recipe.from_flat(run.parameters)
         kinds.setdefault(recipe.split, recipe)
@@ -269,9 +257,9 @@ def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir, small_dat
         ).training
 
 
-@pytest.mark.parametrize("name", STUDY)
+@pytest.mark.parametrize("name", SWEEP_FILES)
 def test_a_sweep_that_chooses_reads_no_test_utterances(name, home, small_data_sets):
     """Each run, by the parameter that its notebook gets; where everybody trains, nobody tests."""
     runs = [run.parameters for run in read_sweep(SWEEP_FILES[name]).runs]
     scored = {p["score_test"] for p in runs if p.get("protocol") != "everybody"}
-    assert scored == {name not in CHOOSE}
+    assert scored == {name not in ("surrogates", "learning_rate_epochs")}

@@ -14,7 +14,6 @@ from shd_helpers.study import identity, tables
 from shd_helpers.study.tables import (
     COSTS,
     DATA,
-    EVIDENCE,
     INTEGER,
     PROVENANCE,
     SCORES,
@@ -63,7 +62,7 @@ def test_the_table_has_a_row_for_each_run(home):
     home.finish_all(validation=0.1 + 0.2)
     table = run_sweep(home.yaml)
     wanted = {"x", "kind", "word", "seed", "configuration", "run_name", "hash", "status", "error"}
-    wanted |= {*SCORES, *INTEGER, *COSTS, "training_s", "total_s", *PROVENANCE, *DATA, EVIDENCE}
+    wanted |= {*SCORES, *INTEGER, *COSTS, "training_s", "total_s", *PROVENANCE, *DATA}
     assert set(table.columns) == wanted
     assert table.configuration[:2].tolist() == ["x=1.0,kind=low-one", "x=1.0,kind=high"]
     assert table.kind.tolist() == ["low one", "high"] * 2
@@ -294,11 +293,3 @@ def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
         run_sweep(home.yaml)
     assert home.table.read_text() == before
     assert sorted(path.name for path in home.table.parent.iterdir()) == [".lock", "trial.csv"]
-
-
-def test_a_new_setting_has_its_default_in_older_rows(home, monkeypatch):
-    store(home, {0: measured(home, 0.5)})
-    monkeypatch.setitem(results.DEFAULTS, "more", 7)
-    row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "1,seed=1"}
-    results.merge_rows(home.table, [row | {"status": "done"}])
-    assert read_rows(home.table).more.tolist() == [8, 7]

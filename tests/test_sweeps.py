@@ -23,6 +23,7 @@ from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
 from shd_helpers.sweeps.workers import Shard, Workers
+from tests import found
 from tests.sweep_home import LONG_S, family, nothing_left, wait_until
 from tests.toy import small_data
 
@@ -50,7 +51,7 @@ def test_two_processes_and_a_command_that_goes_on_end_with_the_same_table(home):
     first = home.table.read_text()
     assert table.validation_accuracy.tolist() == [0.1, 0.11, 0.2, 0.2 + 0.01]
     assert table.test_seen_accuracy.isna().all() and (table.test_accuracy == 0.5).all()
-    for folder in home.runs.glob("x=*"):
+    for folder in found("x=*", folder=home.runs):
         assert (folder / "stand_in.ipynb").is_file()
         if folder.name.startswith("x=2.0"):  # the others are done, which a table needn't say
             (folder / "run.json").unlink()

@@ -15,12 +15,10 @@ from shd_helpers.study.tables import (
     SCORES,
     TableError,
     plan_of,
-    read_plans,
     read_rows,
     read_table,
 )
-from shd_helpers.sweeps.sweep_file import read_yaml
-from tests import FROZEN_SWEEPS, RESULTS
+from tests import RESULTS
 
 SWEEPS = sorted(
     path.stem for path in RESULTS.glob("*.csv") if "hash" in path.read_text().splitlines()[0]
@@ -58,11 +56,6 @@ def test_each_table_says_what_it_answers():
     present = sorted(path.name for path in RESULTS.glob("*.csv"))
     assert sorted(named) == present
     assert not {*planned} & {*present}, "say what the table answers now"
-
-
-def test_the_plans_of_frozen_tables_are_those_in_the_sweeps_files():
-    plans = {path.stem: read_yaml(path)["plan"] for path in FROZEN_SWEEPS.glob("*.yaml")}
-    assert read_plans() == plans
 
 
 def test_a_plan_that_is_not_there_is_named():

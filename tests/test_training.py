@@ -1,9 +1,12 @@
 """Training: batches, learning rate, determinism, and the choice of the engine."""
 
+import copy
+
 import numpy as np
 import pytest
 import snntorch as snn
 import torch
+from torch.nn import functional
 
 from shd_corpus.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
@@ -19,6 +22,7 @@ from shd_helpers.study.training import (
     overfit,
     train_epoch,
 )
+from tests.builders.events import random_events
 from tests.networks import spiking_network
 
 both_engines = pytest.mark.parametrize("engine", ["compiled", "snntorch"])
@@ -243,3 +247,28 @@ def test_a_loss_an_optimizer_and_a_schedule_of_ones_own(toy):
     assert [row["lr"] for row in history] == pytest.approx([1, 0.1, 0.01])
     assert net.bias[0].item() == pytest.approx(-1.11)
     assert not net.bias[1:].any()
+
+
+def test_the_default_is_adam_with_a_rate_that_halves():
+    """To the last bit, every `lr_step` epochs."""
+    events = random_events(22, 12, 6, 4, 0.3, seed=2)  # 22 utterances: three updates in an epoch
+    config = NetworkConfig(learn_beta=True, learn_threshold=True, readout="membrane")
+    model = SpikingNetwork((6, 5, 4), config, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        model.fc1.weight += 0.3
+    by_hand = copy.deepcopy(model)
+    optimizer = torch.optim.Adam(by_hand.parameters(), lr=0.02)
+    generator = torch.Generator().manual_seed(0)
+    for epoch in range(3):
+        optimizer.param_groups[0]["lr"] = 0.02 * 0.5 ** (epoch // 2)
+        for index in batches(len(events), 8, generator):
+            scores = by_hand(torch.from_numpy(events.to_frames(index)))
+            loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    settings = TrainConfig(epochs=3, batch_size=8, lr=0.02, lr_step=2)
+    options = TrainOptions(engine="snntorch", print_epochs=False)
+    fit(model, events, None, settings, torch.Generator().manual_seed(0), options=options)
+    for name, parameter in by_hand.named_parameters():
+        assert torch.equal(model.get_parameter(name), parameter), name

@@ -1,4 +1,4 @@
-"""Events as a PyTorch data set, and downsampling as a transform, against nested loops."""
+"""Batches of a PyTorch loop, and downsampling as a transform, against nested loops."""
 
 import numpy as np
 import pytest
@@ -75,28 +75,10 @@ def test_what_cannot_be_spikes_is_refused(spikes, message):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_data_loader_makes_the_frames_of_the_events(workers):
     events = random_events(7, 5, 4, 3, 0.3)
-    data = events.dataset()
-    loader = DataLoader(data, batch_size=3, collate_fn=data.collate, num_workers=workers)
-    first = 0
-    for frames, labels in loader:
-        index = range(first, first + len(labels))
+    chosen = np.array([6, 0, 3, 2])
+    loader = DataLoader(chosen, batch_size=3, collate_fn=events.batch, num_workers=workers)
+    batches = [[6, 0, 3], [2]]
+    for (frames, labels), index in zip(loader, batches, strict=True):
         assert frames.dtype == torch.float32 and labels.dtype == torch.int64
         np.testing.assert_array_equal(frames, events.to_frames(index))
-        assert labels.tolist() == events.labels[list(index)].tolist()
-        first += len(labels)
-    assert first == len(data) == 7
-
-
-def test_an_item_is_steps_units_and_label():
-    events = random_events(3, 5, 4, 3, 0.3)
-    data = events.dataset()
-    for i in range(3):
-        steps, units, label = data[i]
-        cells = np.argwhere(events.to_frames([i])[:, 0])
-        assert list(zip(steps.tolist(), units.tolist(), strict=True)) == [tuple(c) for c in cells]
-        assert label == events.labels[i] and isinstance(label, int)
-    assert torch.equal(data[-1][0], data[2][0])
-    for beyond in (3, -4):
-        with pytest.raises(IndexError, match="there are only 3"):
-            data[beyond]
-    assert len(list(data)) == 3
+        assert labels.tolist() == events.labels[index].tolist()

@@ -1,17 +1,27 @@
 """Which files a user's code consists of, against what Python imports, and the hash of them."""
 
+import functools
+import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import shd_corpus
 import shd_engine.scanning
 import shd_judge
 from shd_helpers import user_code
-from shd_helpers.user_code import hash_of_files, is_installed, local_files
+from shd_helpers.user_code import (
+    UnidentifiedError,
+    hash_of_files,
+    identity_of,
+    is_installed,
+    local_files,
+)
 
 FILES = {
     "mine.py": "import math\nimport beside\nfrom nets import deep\nfrom nets.wide import make\n",
@@ -94,3 +104,47 @@ def test_the_hash_depends_on_names_and_bytes_alone(folder):
     assert hash_of_files(local_files(moved / "mine.py")) == before
     (moved / "nets" / "shared.py").write_text("# changed")
     assert hash_of_files(local_files(moved / "mine.py")) != before
+
+
+@pytest.fixture
+def module(folder, monkeypatch):
+    """A module of the project, whose files are older than this program."""
+    for file in folder.rglob("*.py"):
+        os.utime(file, (0, 0))
+    monkeypatch.syspath_prepend(folder)
+    for name in [name for name in sys.modules if name.split(".")[0] in ("nets", "beside", "mine")]:
+        monkeypatch.delitem(sys.modules, name)
+    return importlib.import_module("mine")
+
+
+def test_a_function_is_identified_by_its_name_and_its_files(module, folder):
+    first = identity_of(module.make)
+    assert first == identity_of(module.make)
+    neuron = folder / "nets" / "inner" / "neuron.py"  # which nets/wide.py imports
+    neuron.write_text(f"{neuron.read_text()}# a comment\n")
+    os.utime(neuron, (0, 0))
+    assert identity_of(module.make) != first
+
+
+@pytest.mark.parametrize(
+    ("thing", "why"),
+    [
+        (lambda: 0, "at the top level"),
+        (functools.partial(len), "at the top level"),
+        (3, "at the top level"),
+    ],
+)
+def test_what_is_not_at_the_top_level_of_a_file_is_not_identified(thing, why):
+    with pytest.raises(UnidentifiedError, match=why):
+        identity_of(thing)
+
+
+def test_a_file_that_changed_after_the_program_started_identifies_nothing(module, folder):
+    (folder / "nets" / "inner" / "neuron.py").write_text("Neuron = 2\n")  # its time is now
+    with pytest.raises(UnidentifiedError, match="changed since this program started"):
+        identity_of(module.make)
+
+
+def test_installed_things_are_identified_by_their_names():
+    assert identity_of(torch.nn.functional.cross_entropy) == "torch.nn.functional.cross_entropy"
+    assert identity_of(shd_judge.compare) == "shd_judge.comparison.compare"

@@ -11,20 +11,18 @@ import numpy as np
 from nbformat import NotebookNode
 
 from shd_corpus.class_names import ENGLISH, GERMAN
-from shd_corpus.shd_file import copy_name, write_shd
+from shd_corpus.shd_file import write_shd
 
 
 @cache
 def small_data() -> str:
     """Return the folder of the data set on which tests run notebooks and sweeps.
 
-    It has the speakers that any sweep of the study names, 0 to 11, and one augmented copy, because
-    some sweeps train on augmented recordings. Each process writes its own.
+    It has the speakers that any sweep of the study names, 0 to 11. Each process writes its own.
     """
     folder = Path(tempfile.mkdtemp(prefix="shd_small_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_toy(folder, seed=0, takes=1, speakers=16)
-    write_toy(folder, seed=1, takes=1, speakers=16, name=copy_name("toy", 1))
     return str(folder)
 
 

@@ -4,7 +4,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from evidence.benchmarks.bench_cochlea import seconds
+from evidence.benchmarks.bench_training import seconds
 from shd_circuit import circuit_of, read_vectors
 from shd_helpers.paths import ROOT
 from shd_helpers.study import load_pretrained

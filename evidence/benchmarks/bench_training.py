@@ -1,15 +1,17 @@
 """Time an epoch with and without augmentation, and one speaker left out after the other."""
 
 import json
+import os
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 import torch
 
-from evidence.benchmarks.bench_cochlea import seconds
 from evidence.benchmarks.bench_engine import speech
-from evidence.benchmarks.bench_sweeps import environment
 from shd_helpers.data import obtain
 from shd_helpers.events import Augmentation, Downsampling, Split, load_subsets
 from shd_helpers.network import NetworkConfig, build_network
@@ -21,6 +23,28 @@ from shd_helpers.sweeps.workers import Workers
 AUGMENTATION = Augmentation(shift_units=8, shift_ms=60.0, stretch=0.2, dropout=0.2)
 WORKERS = 2
 EPOCHS = 30
+
+
+def seconds(action: Callable[[], object], repeats: int) -> float:
+    """Return the median time of an action."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set environment variables for a while; workers inherit them."""
+    before = dict(os.environ)
+    os.environ |= values
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def rows(repeats: int = 5) -> list[dict]:

@@ -12,7 +12,7 @@ from shd_corpus.files import atomic
 from shd_helpers.paths import ROOT, results_dir
 
 # imported when their turn comes, because a sweep's workers import this file, too
-BENCHMARKS = tuple("data engine cochlea say explorers sweeps circuit training study".split())
+BENCHMARKS = ("engine", "circuit", "training", "study")
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Freeze what the networks of ``plan.yaml`` predicted, and compute the tables of its questions.
 
 `freeze` adds the answers in ``runs/people`` to ``results/people_answers.h5``. From that file alone,
-`write_tables` computes ``people_networks.csv``, ``people_cells.csv``, ``people_accuracies.csv``
-and ``people_contrasts.csv``.
+`write_tables` computes ``people_networks.csv``, ``people_cells.csv``, ``people_accuracies.csv``,
+``people_variances.csv`` and ``people_contrasts.csv``.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from scipy import stats
 
 from evidence.people.plan import SEED_STEP, cell_of, final_trainings, plan, trainings_of
 from evidence.people.train import STUDY, selected_recipes, wanted_trainings
-from evidence.trainings import Training, lowest_tenth, read_scores
+from evidence.trainings import Training, read_scores
 from shd_corpus.files import atomic
 from shd_helpers.paths import data_dir, results_dir
 from shd_judge.statistics import SHOWN, UNDECIDED, holm, holm_factors
@@ -31,8 +31,9 @@ AVERAGED = "three networks averaged"
 AVERAGED_CELL = (RAISE, "augmentation")  # whose networks are averaged
 REFUSED = "people_refused.csv"
 PRIMARY = "cost"
-NOT_TESTED = "not tested"  # because the primary contrast isn't shown
 SEEDS_FREEDOM = 20  # of the variance over seeds: two cells, five folds, three seeds
+OVER_FOLDS = "over folds"  # an interval, where the test rejects the variance over seeds
+POST_HOC = [["recipe", "owner's"]]  # a contrast of `raise` that the plan doesn't have
 
 
 # --- Freezing --------------------------------------------------------------------------------
@@ -97,7 +98,9 @@ class Network(NamedTuple):
     fold: int | None  # None: the test people
     repeat: int
     attrs: dict[str, Any]
-    right: dict[str, pd.DataFrame]  # by data set: `person` and `right` of each utterance
+    # By data set: `person` and `right` of each utterance. If class scores are stored, also whether
+    # the highest ones are `tied`, and the share of these that are right (`fair`)
+    right: dict[str, pd.DataFrame]
 
 
 @cache
@@ -109,16 +112,13 @@ def read_networks() -> tuple[Network, ...]:
             for cell in cells:
                 by_fold: dict[int | None, list[h5py.Group]] = {}
                 for training in trainings_of(question, cell, selected_recipes()):
-                    if training.frozen_name in file:
-                        group = file[training.frozen_name]
-                        repeat = training.seed // SEED_STEP
-                        networks.append(_network(file, question, cell, training, repeat, [group]))
-                        by_fold.setdefault(training.fold, []).append(group)
+                    group = file[training.frozen_name]
+                    networks.append(_network(file, question, cell, training, [group]))
+                    by_fold.setdefault(training.fold, []).append(group)
                 if (question, cell) == AVERAGED_CELL:
                     for fold, groups in by_fold.items():
-                        if len(groups) == cells[cell]["seeds"]:
-                            averaged = Training(training.cell, fold, 0)
-                            networks.append(_network(file, question, AVERAGED, averaged, 0, groups))
+                        averaged = Training(training.cell, fold, 0)
+                        networks.append(_network(file, question, AVERAGED, averaged, groups))
     return tuple(networks)
 
 
@@ -127,7 +127,6 @@ def _network(
     question: str,
     cell: str,
     training: Training,
-    repeat: int,
     groups: Sequence[h5py.Group],
 ) -> Network:
     """Return a network, or several that are averaged, with what is known of its answers."""
@@ -138,13 +137,19 @@ def _network(
         if dataset not in groups[0]:
             continue
         utterances = file[f"utterances/{dataset}/{training.tested_by}"]
-        answers = groups[0][dataset][:]
-        if len(groups) > 1:
-            scores = [group[f"{dataset}_scores"][:].astype(np.float64) for group in groups]
-            answers = np.mean(scores, axis=0).argmax(1)
-        is_right = answers == utterances["labels"][:]
-        right[dataset] = pd.DataFrame({"person": utterances["speakers"][:], "right": is_right})
-    return Network(question, cell, training.fold, repeat, attrs, right)
+        labels = utterances["labels"][:]
+        of_utterances = pd.DataFrame({"person": utterances["speakers"][:]})
+        if f"{dataset}_scores" in groups[0]:
+            every = [group[f"{dataset}_scores"][:].astype(np.float64) for group in groups]
+            scores = np.mean(every, axis=0)
+            is_best = scores == scores.max(1, keepdims=True)
+            of_utterances["right"] = scores.argmax(1) == labels
+            of_utterances["tied"] = is_best.sum(1) > 1
+            of_utterances["fair"] = is_best[np.arange(len(labels)), labels] / is_best.sum(1)
+        else:
+            of_utterances["right"] = groups[0][dataset][:] == labels
+        right[dataset] = of_utterances
+    return Network(question, cell, training.fold, training.seed // SEED_STEP, attrs, right)
 
 
 @cache
@@ -156,18 +161,14 @@ def read_final() -> tuple[Network, ...]:
             for name in names:
                 digest = cell_of(question, name, selected_recipes()).digest
                 for training in final_trainings(selected_recipes()):
-                    if training.cell.digest == digest and training.frozen_name in file:
+                    if training.cell.digest == digest:
                         group = file[training.frozen_name]
-                        repeat = training.seed // SEED_STEP
-                        networks.append(_network(file, question, name, training, repeat, [group]))
+                        networks.append(_network(file, question, name, training, [group]))
     return tuple(networks)
 
 
 def by_person(question: str, cell: str, dataset: str = "commands") -> pd.DataFrame:
-    """Return the accuracies of a cell: a row for each fold and person, a column for each repeat.
-
-    It is empty until the cell has a network for each fold.
-    """
+    """Return the accuracies of a cell: a row for each fold and person, a column for each repeat."""
     columns: dict[int, list[pd.Series]] = {}
     for each in read_networks():
         if (each.question, each.cell) == (question, cell) and dataset in each.right:
@@ -176,26 +177,17 @@ def by_person(question: str, cell: str, dataset: str = "commands") -> pd.DataFra
                 [[each.fold], accuracies.index], names=["fold", "person"]
             )
             columns.setdefault(each.repeat, []).append(accuracies)
-    if len(columns.get(0, [])) < plan()["folds"]:
-        return pd.DataFrame()
     return pd.DataFrame({repeat: pd.concat(parts) for repeat, parts in columns.items()})
 
 
 # --- Statistics ------------------------------------------------------------------------------
 
 
+@cache
 def variance_over_seeds() -> float:
-    """Return the variance of a fold's mean accuracy over seeds, from the primary cells.
-
-    NaN before these have three seeds.
-    """
-    variances = []
-    for name in plan()["contrasts"][PRIMARY]["primary"]:
-        accuracies = by_person(PRIMARY, name)
-        if len(accuracies.columns) < 2:
-            return float("nan")
-        variances.append(accuracies.groupby("fold").mean().var(axis=1, ddof=1).mean())
-    return float(np.mean(variances))
+    """Return the variance of a fold's mean accuracy over seeds, from the primary cells."""
+    cells = [by_person(PRIMARY, name) for name in plan()["contrasts"][PRIMARY]["primary"]]
+    return float(np.mean([cell.groupby("fold").mean().var(axis=1, ddof=1) for cell in cells]))
 
 
 class Estimate(NamedTuple):
@@ -216,12 +208,18 @@ class Estimate(NamedTuple):
         return float(2 * stats.t.sf(abs(self.mean) / self.error, self.freedom))
 
 
-def estimate(values: pd.Series, n_networks: Sequence[int], seeds_variance: float) -> Estimate:
+def estimate(
+    values: pd.Series, n_networks: Sequence[int], seeds_variance: float | None
+) -> Estimate:
     """Return the mean over people, with the error that the plan describes.
 
     `n_networks` has the number of networks of each cell that the values are of: one cell for an
-    accuracy, two for a difference.
+    accuracy, two for a difference. Without a variance over seeds, the error is that of the folds'
+    means, as in a t-test of five values.
     """
+    if seeds_variance is None:
+        folds = values.groupby("fold").mean()
+        return Estimate(float(values.mean()), float(folds.sem()), len(folds) - 1, len(values))
     of_people = values.var(ddof=1) / len(values)
     of_seeds = seeds_variance * sum(1 / n for n in n_networks)
     variance = of_people + of_seeds
@@ -234,12 +232,37 @@ def _n_networks(accuracies: pd.DataFrame) -> int:
     return n_folds * len(accuracies.columns)
 
 
-def contrast(first: pd.DataFrame, second: pd.DataFrame, seeds_variance: float) -> Estimate:
+def contrast(first: pd.DataFrame, second: pd.DataFrame, seeds_variance: float | None) -> Estimate:
     """Return the difference of two cells over the people whom both were tested on."""
     common = first.index.intersection(second.index)
     first, second = first.loc[common], second.loc[common]
     values = first.mean(axis=1) - second.mean(axis=1)
     return estimate(values, [_n_networks(first), _n_networks(second)], seeds_variance)
+
+
+def spread_of_folds(
+    first: pd.Series, reference: pd.DataFrame, seeds_variance: float
+) -> dict[str, float]:
+    """Test whether the folds of a cell differ by more than the variance over seeds explains.
+
+    All networks of a fold are tested on the same people. So the test is of the difference between
+    the cell's `first` network and other networks of the fold, the `reference`. The variance of the
+    folds' means comes from people and from both kinds of networks. Its ratio to what is expected
+    has an F-distribution if networks vary as those of the primary cells do.
+    """
+    differences = (first - reference.mean(axis=1)).groupby("fold")
+    of_folds = differences.mean().var(ddof=1)
+    of_people = (differences.var(ddof=1) / differences.size()).mean()
+    of_seeds = seeds_variance * (1 + 1 / reference.shape[1])
+    expected = of_people + of_seeds
+    freedom = SEEDS_FREEDOM * (expected / of_seeds) ** 2
+    ratio = of_folds / expected
+    return {
+        "sd_folds": 100 * of_folds**0.5,
+        "sd_expected": 100 * expected**0.5,
+        "ratio": ratio,
+        "p": stats.f.sf(ratio, differences.ngroups - 1, freedom),
+    }
 
 
 # --- Tables ----------------------------------------------------------------------------------
@@ -276,32 +299,42 @@ def refused_people() -> pd.Series:
     return pd.read_csv(results_dir() / REFUSED).groupby("number").size()
 
 
-def worst_tenth(networks: Sequence[Network]) -> float:
-    """Return the mean accuracy of the tenth of the people who are classified worst.
+@cache
+def variances_table() -> pd.DataFrame:
+    """Return for each cell whether its folds allow the variance over seeds of the primary cells.
 
-    Only people with enough utterances count. Each repeat has its own tenth, and the mean is over
-    repeats: accuracies that are averaged over repeats first differ less between people.
+    Where several questions have the same networks, only the first one has a row.
     """
-    lowest = []
-    for repeat in sorted({each.repeat for each in networks}):
-        its = pd.concat(each.right["commands"] for each in networks if each.repeat == repeat)
-        lowest.append(lowest_tenth(its.right, its.person))
-    return float(np.mean(lowest))
+    primary = [by_person(PRIMARY, name) for name in plan()["contrasts"][PRIMARY]["primary"]]
+    reference = pd.concat([cell.drop(columns=0) for cell in primary], axis=1)
+    rows = []
+    for question, cell in dict.fromkeys((each.question, each.cell) for each in read_networks()):
+        first = by_person(question, cell)[0]
+        found = spread_of_folds(first, reference, variance_over_seeds())
+        rows.append({"question": question, "cell": cell, **found})
+    table = pd.DataFrame(rows).drop_duplicates("ratio", ignore_index=True)
+    table["p_adjusted"] = holm(table.p)
+    table["interval"] = np.where(table.p_adjusted < 0.05, OVER_FOLDS, "as planned")
+    return table
+
+
+def variance_for(*cells: str) -> float | None:
+    """Return the variance over seeds; None if the test rejects it for one of the cells."""
+    table = variances_table()
+    rejected = table.cell[table.interval == OVER_FOLDS]
+    return None if {*cells} & {*rejected} else variance_over_seeds()
 
 
 def cells_table() -> pd.DataFrame:
-    """Return a row for each cell: costs, accuracy for people and utterances, the worst tenth."""
-    seeds_variance = variance_over_seeds()
+    """Return a row for each cell: costs, accuracy for people and utterances, and ties."""
     networks = networks_table()
     rows = []
     for (question, cell), group in networks.groupby(["question", "cell"], sort=False):
         accuracies = by_person(question, cell)
-        if not len(accuracies):
-            continue
         its = [each for each in read_networks() if (each.question, each.cell) == (question, cell)]
         utterances = pd.concat(each.right["commands"] for each in its)
         counts = utterances.groupby("person").right.agg(["sum", "count"]) / len(accuracies.columns)
-        found = estimate(accuracies.mean(axis=1), [_n_networks(accuracies)], seeds_variance)
+        found = estimate(accuracies.mean(axis=1), [_n_networks(accuracies)], variance_for(cell))
         n_refused = refused_people().reindex(counts.index).fillna(0)
         rows.append(
             {
@@ -315,18 +348,25 @@ def cells_table() -> pd.DataFrame:
                 "ci95": found.half(),
                 "accuracy_utterances": counts["sum"].sum() / counts["count"].sum(),
                 "accuracy_refused_wrong": (counts["sum"] / (counts["count"] + n_refused)).mean(),
-                "worst_tenth": worst_tenth(its),
                 "hd_accuracy": group.hd_cut_accuracy.mean() if "hd_cut_accuracy" in group else None,
+                **_ties(utterances),
             }
         )
     return pd.DataFrame(rows)
 
 
+def _ties(utterances: pd.DataFrame) -> dict[str, float]:
+    """Return how many answers are tied, and the accuracy if lots were drawn among these classes."""
+    if "tied" not in utterances:
+        return {}
+    fair = utterances.groupby("person").fair.mean().mean()
+    return {"tied": utterances.tied.mean(), "accuracy_fair_ties": fair}
+
+
 def accuracies_table() -> pd.DataFrame:
     """Return a row for each person, with a column for each cell of the question `raise`."""
     cells = [*plan()["questions"][RAISE], AVERAGED]
-    found = {cell: by_person(RAISE, cell) for cell in cells}
-    columns = {cell: table.mean(axis=1) for cell, table in found.items() if len(table)}
+    columns = {cell: by_person(RAISE, cell).mean(axis=1) for cell in cells}
     one_cell = [each for each in read_networks() if (each.question, each.cell) == (RAISE, cells[0])]
     utterances = pd.concat(each.right["commands"] for each in one_cell).groupby("person").size()
     table = pd.DataFrame(columns).reset_index()
@@ -344,6 +384,7 @@ def _families() -> Iterator[tuple[str, str, str, list[list[str]]]]:
             yield question, "corpora", "hd_cut", written
         else:
             yield question, question, "commands", written
+    yield "post hoc", RAISE, "commands", POST_HOC
 
 
 def _accuracies_of(question: str, cell: str, dataset: str) -> pd.DataFrame:
@@ -353,19 +394,14 @@ def _accuracies_of(question: str, cell: str, dataset: str) -> pd.DataFrame:
 
 
 def contrasts_table() -> pd.DataFrame:
-    """Return a row for each contrast of the families that are complete, in percentage points."""
-    seeds_variance = variance_over_seeds()
+    """Return a row for each contrast, in percentage points."""
     tables = []
-    is_open = True
     for family, question, dataset, pairs in _families():
         rows = []
         for first, second in pairs:
             cells = [_accuracies_of(question, name, dataset) for name in (first, second)]
-            if len(cells[0]) and len(cells[1]):
-                found = contrast(cells[0], cells[1], seeds_variance)
-                rows.append({"family": family, "first": first, "second": second, "found": found})
-        if len(rows) < len(pairs):
-            continue
+            found = contrast(cells[0], cells[1], variance_for(first, second))
+            rows.append({"family": family, "first": first, "second": second, "found": found})
         table = pd.DataFrame(rows)
         estimates = list(table.pop("found"))
         p = np.array([each.p for each in estimates])
@@ -379,13 +415,10 @@ def contrasts_table() -> pd.DataFrame:
         table["ci95_adjusted"] = halves
         table["p"] = p
         table["p_adjusted"] = holm(p)
-        is_shown = table.p_adjusted < 0.05
-        table["verdict"] = np.where(is_shown, SHOWN, UNDECIDED)
-        if family == "path" and not is_open:
-            table["verdict"] = NOT_TESTED
-        if family == "primary":
-            is_open = bool(is_shown.all())
-        table["excluded_loss"] = [100 * (each.half(0.1) - each.mean) for each in estimates]
+        # The path is tested only if the primary contrast is shown, which it is.
+        table["verdict"] = np.where(table.p_adjusted < 0.05, SHOWN, UNDECIDED)
+        one_sided = 2 * 0.05 / len(pairs)
+        table["excluded_loss"] = [100 * (each.half(one_sided) - each.mean) for each in estimates]
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
@@ -407,8 +440,8 @@ def write_tables() -> None:
         ("networks", networks_table()),
         ("cells", cells_table()),
         ("accuracies", accuracies_table()),
+        ("variances", variances_table()),
         ("contrasts", contrasts_table()),
         ("final", final_table()),
     ):
-        if len(table):
-            table.to_csv(results_dir() / f"people_{name}.csv", index=False, float_format="%.6g")
+        table.to_csv(results_dir() / f"people_{name}.csv", index=False, float_format="%.6g")

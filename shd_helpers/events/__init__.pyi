@@ -10,7 +10,5 @@ from .loading import load_events as load_events
 from .loading import load_pair as load_pair
 from .split import Split as Split
 from .split import Subsets as Subsets
-from .split import add_augmented_copies as add_augmented_copies
 from .split import languages as languages
 from .split import load_subsets as load_subsets
-from .torch_dataset import EventsDataset as EventsDataset

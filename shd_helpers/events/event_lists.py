@@ -12,7 +12,7 @@ from shd_corpus.shd_file import N_CHANNELS
 from shd_engine.event_lists import check_offsets, check_values, checked_utterances
 
 if TYPE_CHECKING:
-    from shd_helpers.events.torch_dataset import EventsDataset
+    import torch
 
 
 @dataclass(frozen=True)
@@ -152,18 +152,24 @@ class Events:
             file=None if self.file is None else self.file[index],
         )
 
-    def dataset(self) -> "EventsDataset":
-        """Return the utterances as a PyTorch data set, for a `DataLoader`.
+    def batch(self, index: Sequence[int] | np.ndarray) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Make a batch of some utterances: the `collate_fn` of a `DataLoader` over their indices.
+
+        Parameters
+        ----------
+        index : sequence of int
+            The utterances, shape (batch,), as for `to_frames`.
 
         Returns
         -------
-        EventsDataset
-            Its `collate` makes the frames of a batch.
+        frames : Tensor
+            float32, shape (steps, batch, units).
+        labels : Tensor
+            int64, shape (batch,).
         """
-        # Whoever only reads and downsamples spikes doesn't need torch.
-        from shd_helpers.events.torch_dataset import EventsDataset
+        import torch  # whoever only reads and downsamples spikes doesn't need it
 
-        return EventsDataset(self)
+        return torch.from_numpy(self.to_frames(index)), torch.from_numpy(self.labels[index])
 
     def of_classes(self, names: Sequence[str]) -> "Events":
         """Return the utterances of some classes.

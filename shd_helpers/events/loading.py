@@ -24,6 +24,7 @@ from shd_helpers.versions import code_hash
 
 TRAINING_FILE = 0  # numbers of a data set's two files, as in `Events.file`
 TEST_FILE = 1
+USED_SHARE = 0.5  # of the units: if all events are in fewer, whoever loads them is warned
 LARGE_CUT_SHARE = 0.05  # of the spikes: if `duration_s` cuts more, whoever loads them is warned
 _NUMBERS = ("n_steps", "n_units", "step_ms", "n_channels", "source_spikes", "cut_spikes")
 
@@ -36,8 +37,8 @@ def load_events(
     """Load all utterances of a data set, downsampled to lists of events.
 
     Start with this function in code of your own. `judge` takes what it returns, and
-    `Events.dataset` makes a PyTorch data set of it. One line is printed: what was loaded, and which
-    share of the spikes came after ``downsampling.duration_s``.
+    `Events.batch` makes batches of it for a loop of your own. One line is printed: what was loaded,
+    and which share of the spikes came after ``downsampling.duration_s``.
 
     Parameters
     ----------
@@ -190,6 +191,13 @@ def load_file(
         raise DatasetError(
             f"{path}: downsampling leaves no event. Check the file, and lower "
             "`pool_threshold` or `first_unit`."
+        )
+    n_used = int(events.units.max()) + 1
+    if n_used < USED_SHARE * events.n_units:
+        warnings.warn(
+            f"{path}: all events are in the first {n_used} of {events.n_units} units. If it has "
+            f"fewer than {events.n_channels} channels, write their number into extra/n_channels.",
+            stacklevel=2,
         )
     if events.cut_share > LARGE_CUT_SHARE:
         warnings.warn(

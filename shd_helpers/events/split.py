@@ -1,17 +1,16 @@
 """Which utterances train, validate and test: protocols over the two files of a data set."""
 
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from shd_corpus.checks import DatasetError, quoted
+from shd_corpus.checks import quoted
 from shd_corpus.class_names import LANGUAGES
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
+from shd_helpers.events.event_lists import Events, concatenate
 from shd_helpers.events.loading import TRAINING_FILE, load_file, load_pair
 from shd_helpers.settings import check_settings, setting
 
@@ -200,29 +199,6 @@ def _check_speakers(name: str, wanted: list[int], events: Events) -> None:
             f"{name} {', '.join(map(str, absent))}: no such speaker here, only "
             f"{', '.join(map(str, present))}"
         )
-
-
-def add_augmented_copies(
-    training: Events, copies: Callable[[int], Iterable[Path]], grid: Downsampling, language: str
-) -> Events:
-    """Return training utterances, followed by their augmented copies.
-
-    Copies of utterances that validate or test are left out, although their files have them.
-    """
-    result = training
-    assert training.file is not None
-    for file_number in np.unique(training.file).tolist():
-        originals = training.take(np.flatnonzero(training.file == file_number))
-        for path in copies(file_number):
-            copy = load_file(path, file_number, grid, language)
-            assert copy.rows is not None and originals.rows is not None
-            copy = copy.take(np.flatnonzero(np.isin(copy.rows, originals.rows)))
-            if not have_equal_arrays(copy, originals, ("rows", "labels", "speakers")):
-                raise DatasetError(
-                    f"{path}: its rows do not match the original recordings. Make it again."
-                )
-            result = concatenate([result, copy])
-    return result
 
 
 def languages(events: Events) -> np.ndarray:

@@ -10,17 +10,8 @@ from shd_helpers.figures.style import TITLE, describe
 def heat_map(rows: pd.DataFrame, x: str, y: str) -> Figure:
     """Draw the validation accuracy of each combination of two settings, as a mean over seeds.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        A row for each run, as a sweep's table has them.
-    x, y : str
-        The two settings, which are columns of the table.
-
-    Returns
-    -------
-    Figure
-        Closed, so that a notebook shows it once.
+    `rows` has a row for each run, as a sweep's table has them, and `x` and `y` are columns of it.
+    The figure is closed, so that a notebook shows it once.
     """
     accuracies = rows.astype({"validation_accuracy": float})
     means = 100 * accuracies.pivot_table("validation_accuracy", index=y, columns=x)

@@ -1,4 +1,4 @@
-"""Networks: a spiking one with its engines and costs, ensembles, and the user's own.
+"""Networks: a spiking one with its engines and costs, and the user's own.
 
 The public names are listed in ``__init__.pyi``. Each is imported when it is asked for, so that
 settings can be read and checked without torch.

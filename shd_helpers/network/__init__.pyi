@@ -2,9 +2,7 @@
 from .build import build_network as build_network
 from .circuit_settings import Quantization as Quantization
 from .config import NetworkConfig as NetworkConfig
-from .engine import answers as answers
 from .engine import choose_engine as choose_engine
-from .ensemble import Ensemble as Ensemble
 from .operation_counts import costs as costs
 from .operation_counts import uncounted_reason as uncounted_reason
 from .spiking import SpikingNetwork as SpikingNetwork

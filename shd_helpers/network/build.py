@@ -1,13 +1,11 @@
-"""Build a network from its settings: spiking, an ensemble, or the user's own."""
+"""Build a network from its settings: spiking, or the user's own."""
 
 import warnings
-from dataclasses import replace
 
 import torch
 from torch import nn
 
 from shd_helpers.network.config import NetworkConfig
-from shd_helpers.network.ensemble import Ensemble, build_ensemble
 from shd_helpers.network.neurons import with_seed
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.user_code import UserCodeError, is_reference, load_object
@@ -17,21 +15,6 @@ def build_network(
     config: NetworkConfig, n_units: int, n_classes: int, step_ms: float, generator: torch.Generator
 ) -> nn.Module:
     """Return an untrained network with the given settings."""
-    if config.is_combined:
-        sizes = (n_units, *config.hidden_sizes, n_classes)
-        return build_ensemble(sizes, config, generator, step_ms)
-    single = replace(config, ensemble_size=1)
-    networks = [
-        _build_one(single, n_units, n_classes, step_ms, generator)
-        for _ in range(config.ensemble_size)
-    ]
-    return Ensemble(networks) if len(networks) > 1 else networks[0]
-
-
-def _build_one(
-    config: NetworkConfig, n_units: int, n_classes: int, step_ms: float, generator: torch.Generator
-) -> nn.Module:
-    """Return one untrained network; see `build_network`."""
     if is_reference(config.network):
         model = _foreign_network(config.network, n_units, n_classes, generator)
         warn_of_other_steps(model, step_ms, f"network {config.network}")

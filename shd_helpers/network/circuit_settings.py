@@ -68,11 +68,6 @@ class Quantization:
     def refusals(self, config: NetworkConfig, grid: Downsampling) -> list[str]:
         """Return all reasons why no circuit can be made of a network."""
         reasons = _unknown_to_circuits(config)
-        if config.ensemble_size > 1 and not config.is_combined:
-            reasons.append(
-                f"ensemble_size {config.ensemble_size}: a circuit is an ensemble only of networks "
-                "with the readout 'membrane' and one hidden layer"
-            )
         if grid.n_channels != N_CHANNELS:
             reasons.append(
                 f"circuit: a circuit needs data of {N_CHANNELS} channels, but the data set has "

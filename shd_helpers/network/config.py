@@ -21,9 +21,9 @@ MOST_LAYERS = 20  # hidden ones
 class NetworkConfig:
     """A network's settings; the defaults are the study's.
 
-    Most settings describe the spiking network. With a reference
-    to a function of the user's own, only `ensemble_size` has an effect beside `network`.
-    `shd_helpers.user_code` describes such references, which look like ``mine.py:name``.
+    They describe the spiking network. With a reference to a function of the user's own, only
+    `network` has an effect. `shd_helpers.user_code` describes such references, which look like
+    ``mine.py:name``.
 
     Parameters
     ----------
@@ -53,8 +53,6 @@ class NetworkConfig:
         for no windows.
     stride : int
         The number of units from window to window.
-    ensemble_size : int
-        The number of networks that are trained apart, and whose scores are averaged.
     neuron : str
         ``"leaky"``, ``"adaptive"`` (hidden neurons only), or a reference to a function: see
         `network.neurons`.
@@ -84,7 +82,6 @@ class NetworkConfig:
     n_delays: int = setting(1, (1, MOST_COPIES))
     kernel_size: int = setting(0, (0, 700))
     stride: int = setting(8, (1, 700))
-    ensemble_size: int = setting(1, (1, 100))
     neuron: str = "leaky"
     adapt_ms: float = setting(100.0, (0.1, 60_000))
     hidden: str = ""
@@ -153,18 +150,6 @@ class NetworkConfig:
         """How many copies of each hidden layer's spikes the next layer receives."""
         given = _numbers("hidden_delays", self.hidden_delays, MOST_COPIES)
         return given or len(self.hidden_sizes) * (1,)
-
-    @property
-    def is_combined(self) -> bool:
-        """Whether an ensemble is computed as one network: see `network.ensemble`."""
-        has_one_plain_hidden_layer = self.hidden_copies == (1,)  # its spikes aren't delayed
-        return (
-            self.ensemble_size > 1
-            and self.network == "spiking"
-            and self.readout == "membrane"
-            and self.neuron == "leaky"
-            and has_one_plain_hidden_layer
-        )
 
     def step_beta(self, step_ms: float) -> float:
         """Return the share of the membrane potential that is left after one step.

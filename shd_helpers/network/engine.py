@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from snntorch import Leaky
 from torch import nn
@@ -25,7 +24,6 @@ from shd_engine import CompiledNetwork, LayeredNetwork, LayerStates, NotCompilab
 from shd_engine.event_lists import Index
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network import module_engine
-from shd_helpers.network.ensemble import Ensemble
 
 
 class Engine(NamedTuple):
@@ -43,11 +41,6 @@ class Engine(NamedTuple):
     record: Callable[[Any, Events, Index], LayerStates]
     # Returns class scores (batch, classes) with gradients, for any loss.
     class_scores: Callable[[Any, Events, Index], torch.Tensor] = module_engine.class_scores
-
-
-def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
-    """Return the classes with the highest scores, the lowest of several with equally high ones."""
-    return np.asarray(scores).argmax(-1)
 
 
 @lru_cache(maxsize=8)  # a module is compiled once, though an engine is chosen for every epoch
@@ -96,32 +89,6 @@ MODULE = Engine(
 ENGINES = (COMPILED.name, SNNTORCH_LOOP.name)  # the values of the setting `engine`
 
 
-def _engine_of_members(name: str, ensemble: Ensemble) -> Engine:
-    """Return the engine of an ensemble, which evaluates each member with an engine of its own."""
-    engines = [choose_engine(name, member) for member in ensemble.members]
-
-    def evaluate_members(
-        model: Ensemble, events: Events, index: Index
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        scores = []
-        n_spikes = torch.zeros(len(index), 2, dtype=torch.int64)  # of hidden and output layers
-        for engine, member in zip(engines, model.members, strict=True):
-            of_member, spikes = engine.evaluate_batch(member, events, index)
-            scores.append(of_member)
-            n_spikes[:, 0] += spikes[:, :-1].sum(1).long()
-            n_spikes[:, 1] += spikes[:, -1].long()
-        return torch.stack(scores).mean(0), n_spikes
-
-    # snntorch's loop takes one thread, and so does an ensemble that needs it
-    runs_loop = any(engine.name == SNNTORCH_LOOP.name for engine in engines)
-    return Engine(
-        SNNTORCH_LOOP.name if runs_loop else "ensemble",
-        module_engine.forward_backward,
-        evaluate_members,
-        module_engine.record,
-    )
-
-
 def runs_in_loop(model: nn.Module) -> bool:
     """Tell whether a network is a `LayeredNetwork` whose ``forward`` is that of this class."""
     if not isinstance(model, LayeredNetwork):
@@ -136,8 +103,6 @@ def choose_engine(name: str, model: nn.Module) -> Engine:
         raise TypeError(
             f"a network must be a torch.nn.Module, not an object of type {type(model).__name__}"
         )
-    if isinstance(model, Ensemble):
-        return _engine_of_members(name, model)
     engine = SNNTORCH_LOOP if runs_in_loop(model) else MODULE
     is_spiking = any(isinstance(module, Leaky) for module in model.modules())
     if name == SNNTORCH_LOOP.name or not is_spiking:

@@ -36,16 +36,13 @@ def own_neurons(
     """Return a layer of the study's own neurons: `Leaky` or, in hidden layers, `AdaptiveLeaky`."""
     accumulates_only = is_last and config.has_silent_outputs
     threshold = float("inf") if accumulates_only else 1.0
-    # The output neurons of an ensemble's members need the same beta: see `network.ensemble`.
-    is_member_output = accumulates_only and config.ensemble_size > 1
-    learn_beta = config.learn_beta and not is_member_output
     learn_threshold = config.learn_threshold and not accumulates_only
     beta = config.step_beta(step_ms)
     per_neuron = torch.ones(n)
     options: dict[str, Any] = {
-        "beta": beta * per_neuron if learn_beta else beta,
+        "beta": beta * per_neuron if config.learn_beta else beta,
         "threshold": threshold * per_neuron if learn_threshold else threshold,
-        "learn_beta": learn_beta,
+        "learn_beta": config.learn_beta,
         "learn_threshold": learn_threshold,
         "reset_mechanism": "none" if accumulates_only else "subtract",
         "spike_grad": spike_grad,

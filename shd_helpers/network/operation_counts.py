@@ -17,7 +17,6 @@ from shd_engine.adaptive import AdaptiveLeaky
 from shd_engine.network import unfamiliar_component
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.engine import choose_engine
-from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.spiking import SpikingNetwork
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ def uncounted_reason(model: nn.Module) -> str | None:
     Without this check, the counts would miss the updates of a second state and the synapses of an
     unknown kind of layer.
     """
-    if isinstance(model, Ensemble):
-        return "it is an Ensemble, whose members can be counted one by one"
     return unfamiliar_component(model, tuple(STATES))
 
 
@@ -109,10 +106,6 @@ def late_spikes(model: nn.Module, events: Events) -> np.ndarray:
     itself is not late.
     """
     late = np.zeros(len(events), np.int64)
-    if isinstance(model, Ensemble):
-        for member in model.members:
-            late += late_spikes(member, events)
-        return late
     last_step = np.full(len(events), -1)  # an utterance without events is over before it begins
     has_events = np.flatnonzero(np.diff(events.offsets))
     last_step[has_events] = events.steps[events.offsets[has_events + 1] - 1]

@@ -34,8 +34,8 @@ class SpikingNetwork(LayeredNetwork):
         Inputs, hidden neurons (a number for each hidden layer), classes. With shared weights
         (`kernel_size`), the number for the first layer is that of each window: see `ChannelConv1d`.
     config : NetworkConfig, optional
-        Neurons, surrogate, readout, delays and windows; default: the study's. `n_hidden`, `hidden`,
-        `ensemble_size` and `network` are for `build_network`.
+        Neurons, surrogate, readout, delays and windows; default: the study's. `n_hidden`, `hidden`
+        and `network` are for `build_network`.
     generator : torch.Generator, optional
         Draws the Xavier-uniform weights. Default: one whose seed torch's global generator draws.
         Biases start at zero.
@@ -61,9 +61,6 @@ class SpikingNetwork(LayeredNetwork):
         Length of a time step, in milliseconds.
     layer_delays : tuple of tuple of int
         For each layer, the steps by which each copy of its inputs is late.
-    ensemble_members : tuple of SpikingNetwork
-        The networks whose mean this one computes; empty if it is no ensemble. They are no
-        submodules: see `network.ensemble`.
 
     Raises
     ------
@@ -117,7 +114,6 @@ class SpikingNetwork(LayeredNetwork):
         super().__init__(layers, layer_delays, config.readout)
         self.config = config
         self.step_ms = step_ms
-        self.ensemble_members: tuple[SpikingNetwork, ...] = ()
 
     def synapse_counts(self) -> list[np.ndarray]:
         """Count for each layer how many weights that aren't 0 each of its inputs has.
@@ -186,9 +182,7 @@ def _check_given_once(
             raise ValueError(
                 f"{name}: given twice, as an argument and as {value!r} in the config. Leave one out"
             )
-    # An ensemble that is computed as one network has the hidden neurons of all members.
-    is_alone = config.ensemble_size == 1
-    if is_alone and config.hidden and config.hidden_sizes != tuple(sizes)[1:-1]:
+    if config.hidden and config.hidden_sizes != tuple(sizes)[1:-1]:
         raise ValueError(
             f"sizes {list(sizes)}: the config has other hidden layers, {config.hidden!r}. Leave "
             "`hidden` out of it, or make both equal"

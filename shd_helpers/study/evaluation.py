@@ -11,13 +11,11 @@ from torch.nn import functional
 
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.engine import (
-    answers,
     choose_engine,
     one_thread,
     runs_in_loop,
     threads_for,
 )
-from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.module_engine import can_record
 from shd_helpers.network.operation_counts import (
     late_spikes,
@@ -61,8 +59,11 @@ class Evaluation:
 
     @property
     def answers(self) -> np.ndarray:
-        """Return the class with the highest score of each utterance, (utterances,), int64."""
-        return answers(self.class_scores)
+        """Return the class with the highest score of each utterance, (utterances,), int64.
+
+        Of several with equally high scores, it is the first one.
+        """
+        return self.class_scores.numpy().argmax(1)
 
     @property
     def confidence(self) -> np.ndarray:
@@ -115,10 +116,7 @@ class Evaluation:
     @property
     def _has_known_spikes(self) -> bool:
         """Whether `n_spikes` are counts, and not the zeros of a module that can't count them."""
-        networks = [self.model]
-        if isinstance(self.model, Ensemble):
-            networks = list(self.model.members)
-        return all(map(runs_in_loop, networks))
+        return runs_in_loop(self.model)
 
 
 def origin(events: Events) -> dict[str, np.ndarray]:

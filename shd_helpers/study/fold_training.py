@@ -73,8 +73,8 @@ class TriedNetwork:
     weights: list[torch.Tensor]  # those of seed 0 before training, which may be from a file
 
 
-def name_of(make_model: MakeModel) -> str:
-    """Return what messages call a function that makes networks."""
+def name_of(make_model: Callable) -> str:
+    """Return what messages call a function of the user's."""
     function = getattr(make_model, "func", make_model)  # of a partial
     name = getattr(function, "__name__", type(function).__name__)
     return "lambda" if name == "<lambda>" else name

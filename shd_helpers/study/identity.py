@@ -11,9 +11,9 @@ of the code doesn't count, so a comment or a moved function outdates no result.
 1. The settings that aren't at their defaults. The name of the run folder and the location of the
    data set don't count. A setting that refers to an object in a user's file, such as
    ``my folder/mine.py:boxcar``, counts without the folder.
-2. The content of the data: the SHA-256 of each file that the run reads, among them files of
-   augmented recordings, the user's own Python files, and the modules beside these that they import.
-   The data set's name doesn't count.
+2. The content of the data: the SHA-256 of each file that the run reads, among them the
+   user's own Python files, and the modules beside these that they import. The data set's name
+   doesn't count.
 3. `NUMERICS`, the version of what the code computes. Whoever changes a default increases it, too.
 4. The description of the network, if it isn't the one that the settings build.
 
@@ -35,11 +35,9 @@ at the end is `NUMERICS`.
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from shd_corpus.checks import check_whole
-from shd_helpers.data import MOST_COPIES, fingerprint, obtain, obtain_augmented
+from shd_helpers.data import fingerprint, obtain
 from shd_helpers.study.recipe import DEFAULTS
 from shd_helpers.user_code import is_reference, label_of, reference_sha256
 from shd_helpers.versions import NUMERICS
@@ -53,29 +51,10 @@ def obtain_and_identify(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return the name and the hashes of all files that a run with these parameters reads.
 
     Python files of the user's own are among them: see `identify_user_code`.
-
-    Augmented recordings are made where they are missing and can be made: their content is part of
-    the run's identity.
     """
     objects = identify_user_code(parameters)
-    dataset = parameters["dataset"]
-    files = obtain(dataset, parameters.get("language", "english"))
-    copies = obtain_copies(dataset, files, parameters)
-    return fingerprint(files, copies) | objects
-
-
-def obtain_copies(
-    dataset: str, files: tuple[Path, Path], parameters: Mapping[str, Any]
-) -> dict[int, list[Path]]:
-    """Find the augmented recordings that a run trains on, or make them."""
-    n_copies = parameters.get("augmented_copies", 0)
-    check_whole("augmented_copies", n_copies, 0, MOST_COPIES)
-    if n_copies == 0:
-        return {}
-    # The official protocol trains on utterances of the training file alone.
-    is_official = parameters.get("protocol", "official") == "official"
-    file_numbers = (0,) if is_official else (0, 1)
-    return {number: obtain_augmented(dataset, files, number, n_copies) for number in file_numbers}
+    files = obtain(parameters["dataset"], parameters.get("language", "english"))
+    return fingerprint(files) | objects
 
 
 def references(parameters: Mapping[str, Any]) -> dict[str, str]:

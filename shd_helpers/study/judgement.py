@@ -11,7 +11,7 @@ import json
 import operator
 import uuid
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from shd_corpus.checks import check_whole, listed, quoted
+from shd_corpus.checks import check_choice, check_whole, listed, quoted
 from shd_corpus.files import atomic
-from shd_helpers.events import Events
-from shd_helpers.network.engine import answers
+from shd_helpers.events import Events, load_events
+from shd_helpers.events.loading import TRAINING_FILE
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.fold_training import (
     FoldError,
@@ -38,15 +38,16 @@ from shd_helpers.study.fold_training import (
     train_folds,
     try_network,
 )
-from shd_helpers.study.object_hash import UnstableObjectError, hash_of_object
 from shd_helpers.study.parameters import as_run_name
 from shd_helpers.study.training import TrainConfig, TrainOptions
+from shd_helpers.user_code import UnidentifiedError, identity_of
 from shd_helpers.versions import NUMERICS
-from shd_judge import Comparison, Fold, compare, interval, speaker_folds
+from shd_judge import Comparison, Fold, compare, five_folds, interval, speaker_folds
 
 SCORE = "score_"  # begins the name of the column with a class's scores
 SPEAKERS_HINT = ". `encode_recordings` numbers speakers in alphabetical order, from 0"
 N_DIGITS = 12  # of a call's hash in the name of its folder
+PROTOCOLS = ("speakers", "five_folds")
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,16 @@ class JudgeOptions:
         How many processes train at the same time; 0 for one on each core.
     folder : str or Path
         The folder of finished folds, relative to the working directory.
+    device : str
+        Where the networks are trained, such as ``"cuda"``. On a GPU one fold is trained after the
+        other. We had no GPU to try this on.
     """
 
     train_config: TrainConfig = field(default_factory=TrainConfig)
     train_options: TrainOptions = field(default_factory=TrainOptions)
     n_processes: int = 0
     folder: str | Path = "runs/judge"
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         """Check the number of processes."""
@@ -86,8 +91,8 @@ class Judgement:
     ----------
     table : DataFrame
         A row for each utterance and seed: `utterance` (its index in the events), `file` and `row`
-        where they are known, `speaker`, `seed`, `label` and `answer` (class names), and the class
-        scores in a column for each class, named after it: `score_yes`.
+        where they are known, `fold`, `speaker`, `seed`, `label` and `answer` (class names), and
+        the class scores in a column for each class, named after it: `score_yes`.
     class_names : tuple of str
         The names of the classes.
     name : str
@@ -119,6 +124,23 @@ class Judgement:
         """Return the fraction of correct answers, by speaker (rows) and seed (columns)."""
         is_correct = self.table.label == self.table.answer
         return is_correct.groupby([self.table.speaker, self.table.seed]).mean().unstack("seed")
+
+    def to_csv(self, table: str | Path, scores: str | Path | None = None) -> None:
+        """Write the accuracies, and the answers behind them, as `shd_judge` reads them.
+
+        ``python -m shd_judge check TABLE SCORES`` checks both against the protocol for SHD.
+
+        Parameters
+        ----------
+        table : str or Path
+            The CSV file to write with a row for each speaker and seed: `speaker`, `seed`,
+            `accuracy`.
+        scores : str or Path, optional
+            The CSV file to write with `table`, a row for each utterance and seed.
+        """
+        self._runs().to_csv(table, index=False)
+        if scores is not None:
+            self.table.to_csv(scores, index=False)
 
     @property
     def mean(self) -> float:
@@ -167,7 +189,7 @@ class Judgement:
         lines = [
             f"{self.name} classifies {first} correctly",
             over,
-            f"worst speaker: {worst}, {accuracies.loc[worst].mean():.1%}",
+            f"lowest accuracy: speaker {worst}, {accuracies.loc[worst].mean():.1%}",
             f"chance level: {self.chance:.1f} %",
             f"tested on: {n_utterances} utterances of {len(self.class_names)} classes",
             f"trained: {self.trained}",
@@ -254,12 +276,12 @@ class Judgement:
 
 def judge(
     make_model: MakeModel,
-    events: Events,
+    events: Events | str | Path,
     *,
+    protocol: str = "speakers",
     epochs: int | None = None,
-    seeds: Sequence[int] = (0,),
+    seeds: int | Sequence[int] = (0,),
     speakers: Sequence[int] | None = None,
-    device: str = "cpu",
     options: JudgeOptions | None = None,
 ) -> Judgement:
     """Train a network with each speaker held out in turn, and test it on that speaker.
@@ -275,19 +297,22 @@ def judge(
         classes. It returns a new, untrained network, which maps frames (steps, batch, units) to
         class scores (batch, classes). It draws its weights from torch's global generator, which is
         seeded.
-    events : Events
-        The utterances, from `load_events` or made by hand.
+    events : Events, str or Path
+        The utterances, from `load_events` or made by hand, or the name or folder of a data set,
+        which `load_events` reads.
+    protocol : str
+        ``"speakers"`` holds out one speaker after the other. ``"five_folds"`` holds out a fifth of
+        the speakers of the training file at a time, and leaves the test file out. On SHD this is
+        the cheap variant of the protocol "SHD speakers, version 1".
     epochs : int, optional
         Passes over the training utterances. Default: 30, or those of the options.
-    seeds : sequence of int
-        The network is trained once for each, with other weights and another order of utterances.
-        One seed shows no difference between networks: see `Comparison.verdict`.
+    seeds : int or sequence of int
+        How many seeds, or which. The network is trained once for each, with other weights and
+        another order of utterances. One seed shows no difference between networks: see
+        `Comparison.verdict`.
     speakers : sequence of int, optional
-        Who is held out in turn. Default: every speaker. Speakers who aren't named train in every
-        fold, so a fold is the same as without this argument.
-    device : str
-        Where the networks are trained, such as ``"cuda"``. On a GPU one fold is trained after the
-        other. We had no GPU to try this on.
+        Who is held out in turn, not with five folds. Default: every speaker. Speakers who aren't
+        named train in every fold, so a fold is the same as without this argument.
     options : JudgeOptions, optional
         Batch size, learning rate, augmentation, number of processes, folder.
 
@@ -320,13 +345,13 @@ def judge(
     also uses finished folds. Remove the folder to train again.
 
     **When a fold is used again.** The events, the settings, the speaker and the seed must be the
-    same, and the code of `make_model`: its file, and the files beside it that this imports. So keep
-    networks in a file of their own, because every change of these files, even of a comment, trains
-    them anew. The values in closures, arguments, attributes and globals that it uses count, too, as
-    does the code that Python has loaded. So a file that was edited is imported again before its
-    change has an effect. A function in a notebook has no file, and is compared by the rest. If it
-    uses something that can't be compared, such as an open file, each call trains it, and says why.
-    Installed packages don't count, and files with data count only if weights come from them.
+    same, and so must the name of `make_model` and the content of its file and of the files beside
+    it that this imports. So keep networks in a file of their own, because every change of these
+    files, even of a comment, trains them anew. The weights before training count, too. Values that
+    the file takes from elsewhere, such as the command line, don't, and neither do installed
+    packages. Nothing is used again for a function in a notebook, one within another function, a
+    lambda function, or one whose file has changed since the program started. The printed lines say
+    so. The same holds for a loss, an optimizer and a schedule of your own.
 
     **What is refused.** One batch is tried before anything is trained, so class scores of the wrong
     shape are reported at once. Also refused are events of one speaker or one class, a class with
@@ -341,10 +366,19 @@ def judge(
     options = options or JudgeOptions()
     if epochs is not None:
         options = replace(options, train_config=replace(options.train_config, epochs=epochs))
+    check_choice("protocol", protocol, PROTOCOLS)
+    if isinstance(events, str | Path):
+        events = load_events(events)
     _check_arguments(make_model, events)
-    seeds = _whole_numbers("seeds", seeds)
-    folds = _checked_folds(events, speakers)
-    network = _tried(make_model, events, options, device)
+    seeds = _whole_numbers("seeds", range(seeds) if isinstance(seeds, int) else seeds)
+    if protocol == "five_folds":
+        if speakers is not None:
+            raise ValueError("speakers: five folds hold out all of them. Leave it away.")
+        if events.file is not None:
+            events = events.take(np.flatnonzero(events.file == TRAINING_FILE))
+    folds = _folds(events, protocol, speakers)
+    _check_folds(events, folds)
+    network = _tried(make_model, events, options)
     if len(seeds) > 1 and not network.has_random_weights:
         warnings.warn(
             f"make_model: {name_of(make_model)} draws the same weights for every seed. It must "
@@ -352,7 +386,7 @@ def judge(
             stacklevel=2,
         )
     data_hash = _hash_of(events)
-    identity, reason = _identify(make_model, network, data_hash, options, device)
+    identity, reason = _identify(make_model, network, data_hash, options)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:N_DIGITS]
     folder = Path(options.folder).expanduser() / f"{as_run_name(name_of(make_model))}-{digest}"
     tasks = [
@@ -363,7 +397,7 @@ def judge(
             seed=seed,
             config=options.train_config,
             options=options.train_options,
-            device=device,
+            device=options.device,
             identity=identity,
             folder=folder.absolute(),
         )
@@ -373,7 +407,7 @@ def judge(
     with atomic(folder / "settings.json") as unfinished:
         unfinished.write_text(f"{identity}\n", encoding="utf-8")
     n_processes = options.n_processes or joblib.cpu_count()
-    if torch.device(device).type != "cpu":
+    if torch.device(options.device).type != "cpu":
         n_processes = 1  # on a GPU, one fold after the other
     scores = _train_missing(tasks, n_processes, reason)
     return Judgement(
@@ -444,12 +478,18 @@ def _whole_numbers(name: str, values: Sequence[int], hint: str = "") -> list[int
     return numbers
 
 
-def _checked_folds(events: Events, speakers: Sequence[int] | None) -> list[Fold]:
-    """Return the folds; ValueError if one of them has a class in the test only."""
+def _folds(events: Events, protocol: str, speakers: Sequence[int] | None) -> list[Fold]:
+    """Return the folds of a protocol."""
+    if protocol == "five_folds":
+        return five_folds(events.speakers)
     chosen = None
     if speakers is not None:
         chosen = sorted(_whole_numbers("speakers", speakers, SPEAKERS_HINT))
-    folds = speaker_folds(events.speakers, chosen)
+    return speaker_folds(events.speakers, chosen)
+
+
+def _check_folds(events: Events, folds: Sequence[Fold]) -> None:
+    """Raise ValueError if a fold has a class in the test only; warn if it lacks one there."""
     counts = np.bincount(events.labels, minlength=len(events.class_names))
     if len(counts) < 2:
         raise ValueError(
@@ -482,15 +522,12 @@ def _checked_folds(events: Events, speakers: Sequence[int] | None) -> list[Fold]
             "the other classes.",
             stacklevel=3,
         )
-    return folds
 
 
-def _tried(
-    make_model: MakeModel, events: Events, options: JudgeOptions, device: str
-) -> TriedNetwork:
+def _tried(make_model: MakeModel, events: Events, options: JudgeOptions) -> TriedNetwork:
     """Try a batch; an exception in the user's code has a traceback that begins there."""
     try:
-        return try_network(make_model, events, options.train_options, device)
+        return try_network(make_model, events, options.train_options, options.device)
     except Exception as error:
         package = Path(__file__).parents[1]
         position = error.__traceback__
@@ -514,32 +551,44 @@ def _identify(
     network: TriedNetwork,
     data_hash: str,
     options: JudgeOptions,
-    device: str,
 ) -> tuple[str, str]:
     """Return what makes a call the same as an earlier one, as JSON, and why none can be the same.
 
-    The latter is empty for functions whose code and values can be compared.
+    The latter is empty if `identity_of` recognizes all functions of the user's.
     """
     fitted = options.train_options
+    code = {}
     reason = ""
-    try:
-        own = (fitted.loss, fitted.optimizer, fitted.schedule)
-        code = hash_of_object(
-            (make_model, fitted.augmentation, fitted.quantization, network.weights, *own)
-        )
-    except UnstableObjectError as error:
-        code = uuid.uuid4().hex
-        reason = str(error)
+    functions: dict[str, Callable | None] = {"make_model": make_model}
+    functions |= {name: getattr(fitted, name) for name in ("loss", "optimizer", "schedule")}
+    for name, function in functions.items():
+        if function is not None:
+            try:
+                code[name] = identity_of(function)
+            except UnidentifiedError as error:
+                code[name] = uuid.uuid4().hex
+                reason = f"{name_of(function)} can't be recognized: {error}"
     identity = {
-        "make_model": name_of(make_model),
         "code": code,
+        "weights": _hash_of_weights(network.weights),
         "events": data_hash,
         "training": asdict(options.train_config),
+        "augmentation": repr(fitted.augmentation),
+        "quantization": repr(fitted.quantization),
         "engine": fitted.engine,
-        "device": torch.device(device).type,
+        "device": torch.device(options.device).type,
         "numerics": NUMERICS,
     }
     return json.dumps(identity, indent=2), reason
+
+
+def _hash_of_weights(weights: Sequence[torch.Tensor]) -> str:
+    """Return a hash of the weights before training, which may come from anywhere."""
+    digest = hashlib.sha256()
+    for each in weights:
+        digest.update(f"{each.dtype} {tuple(each.shape)}".encode())
+        digest.update(each.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:N_DIGITS]
 
 
 def _train_missing(tasks: Sequence[FoldTask], n_processes: int, reason: str) -> list[np.ndarray]:
@@ -558,7 +607,7 @@ def _train_missing(tasks: Sequence[FoldTask], n_processes: int, reason: str) -> 
     print(f"{len(tasks)} folds, {n_kept} of them finished before, kept in {folder}")
     if reason:
         name = name_of(tasks[0].make_model)
-        print(f"Each call trains all folds of {name}, because {reason}.")
+        print(f"Each call trains all folds of {name}. {reason}.")
     bar = tqdm(
         desc="folds",
         total=len(tasks),
@@ -589,10 +638,11 @@ def _table(tasks: Sequence[FoldTask], scores: Sequence[np.ndarray]) -> pd.DataFr
         columns: dict[str, Any] = {"utterance": test}
         columns |= {name: values[test] for name, values in places.items()}
         columns |= {
+            "fold": task.fold.name,
             "speaker": events.speakers[test],
             "seed": task.seed,
             "label": class_names[events.labels[test]],
-            "answer": class_names[answers(of_fold)],
+            "answer": class_names[of_fold.argmax(1)],
         }
         for label, name in enumerate(events.class_names):
             columns[f"{SCORE}{name}"] = of_fold[:, label]

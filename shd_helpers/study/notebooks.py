@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -28,21 +27,25 @@ from shd_helpers.extras import from_extra
 from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
-    ROOT,
     TRAIN,
     folder_variables,
     need_checkout,
     runs_dir,
 )
 from shd_helpers.study.evaluation import shown_accuracies
-from shd_helpers.study.identity import obtain_copies
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
 from shd_helpers.study.run_folder import RunError, classes_in_words, read_run
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 # Notebooks of a run that the others need nothing of. They are executed at the same time.
 INDEPENDENT = ("01_data_preprocessing", "02_surrogate_visualization")
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"
+KERNEL = "python3"  # Jupyter's name of the kernel of its own environment
+N_STARTS = 3  # of a kernel that dies before it has begun
+ParametersByNotebook = Mapping[Path, Mapping[str, object]]  # in the order of execution
 
 
 def report(
@@ -108,16 +111,12 @@ def _parameters(given: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], Recip
 
 
 def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:
-    """Print how many utterances a data set has, how many spikes come too late, and where it is.
-
-    Before, make the augmented recordings that the settings ask for.
-    """
-    copies = obtain_copies(recipe.dataset, files, recipe.flat())
+    """Print how many utterances a data set has, how many spikes come too late, and where it is."""
     training, test = load_pair(files, recipe.input, recipe.language)
     classes = classes_in_words(training.class_names, recipe.language)
     print(f"{classes}: {len(training)} training and {len(test)} test utterances.")
     print(f"{cut_sentence(concatenate([training, test]), recipe.input)}.\nFiles:")
-    for path in chain(files, *copies.values()):
+    for path in files:
         print(os.path.relpath(path))
 
 
@@ -175,14 +174,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(next_steps(folder))
 
 
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
-KERNEL = "python3"  # Jupyter's name of the kernel of its own environment
-N_STARTS = 3  # of a kernel that dies before it has begun
-ParametersByNotebook = Mapping[Path, Mapping[str, object]]  # in the order of execution
-
-
 class NotebookError(Exception):
     """A notebook's cell failed; the message names the cell, its error and the traceback's file."""
 
@@ -208,9 +199,9 @@ def execute_run(
 ) -> None:
     """Execute notebooks by papermill, and move them to their run folder.
 
-    Each notebook gets a kernel of its own, in its own folder, with this checkout's package, and
-    values for its parameters cell. Until all have ended well, they and their figures are in
-    ``.<name>.notebooks`` beside the run folder, whose `execution_lock` the caller holds.
+    Each notebook gets a kernel of its own, in its own folder, and values for its parameters cell.
+    Until all have ended well, they and their figures are in ``.<name>.notebooks`` beside the run
+    folder, whose `execution_lock` the caller holds.
     """
     _check_kernel()
     unfinished = folder.with_name(f".{folder.name}.notebooks")
@@ -249,16 +240,8 @@ def execute_run(
 
 
 def _set_kernel_environment(unfinished: Path) -> None:
-    """Set the variables that kernels inherit: where files go, and which packages are imported.
-
-    In a copied checkout the packages that are installed are another checkout's.
-    """
+    """Set the variables that kernels inherit, which say where files go."""
     os.environ["SHD_IMG_DIR"] = str(unfinished / "img")
-    paths = [str(ROOT), *map(str, sorted((ROOT / "packages").glob("*")))]
-    for path in os.environ.get("PYTHONPATH", "").split(os.pathsep):
-        if path and path not in paths:
-            paths.append(path)
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     os.environ.update(folder_variables())
 
 

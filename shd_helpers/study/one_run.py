@@ -58,6 +58,7 @@ from shd_helpers.user_code import find_file
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
+    from pandas.io.formats.style import Styler
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")  # whose versions are recorded
 
@@ -144,7 +145,7 @@ class RunWriter:
                     file = find_file(text)
                     (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
                 self._write_info(unfinished)
-        except OSError as error:  # it names no file; `files.is_disk_full` looks for its text
+        except OSError as error:  # it names no file; `runner.is_disk_full` looks for its text
             raise RunError(
                 f"{self.folder}: can't be written ({error}). Free some space there, or name a "
                 "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
@@ -242,7 +243,7 @@ def _utterances(parts: Subsets) -> "pd.DataFrame":
             labels = np.array(events.class_names)[events.labels]
             columns = {**origin(events), "speaker": events.speakers, "label": labels}
             tables.append(pd.DataFrame(columns).assign(role=role))
-    return pd.concat(tables).drop_duplicates()  # augmented copies have the same rows
+    return pd.concat(tables)
 
 
 def _processor() -> str:
@@ -268,11 +269,6 @@ def _git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from pandas.io.formats.style import Styler
 
 
 @dataclass

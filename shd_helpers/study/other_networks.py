@@ -30,27 +30,10 @@ def own_network(recipe: Recipe, n_classes: int) -> nn.Module:
 def with_layers_of(module: nn.Module, recipe: Recipe, events: Events) -> SpikingNetwork:
     """Return the study's network that consists of a module's own layers.
 
-    The two share their weights, so whoever trains the module trains the network. A run folder can
-    keep the network, and other notebooks can draw its spikes.
-
-    Parameters
-    ----------
-    module : Module
-        It has the layers `fc1`, `lif1`, `fc2` and `lif2`, and returns output spikes and membranes.
-    recipe : Recipe
-        The settings with which the layers were made.
-    events : Events
-        A few of these utterances go through both, which must give the same class scores.
-
-    Returns
-    -------
-    SpikingNetwork
-        The network.
-
-    Raises
-    ------
-    RunError
-        If the class scores differ.
+    The module has the layers `fc1`, `lif1`, `fc2` and `lif2`, and returns output spikes and
+    membranes. The two share their weights, so whoever trains the module trains the network. A run
+    folder can keep the network, and other notebooks can draw its spikes. Some of the utterances go
+    through both: RunError, if the class scores differ.
     """
     network = own_network(recipe, len(events.class_names))
     assert isinstance(network, SpikingNetwork)

@@ -14,44 +14,6 @@ from shd_helpers.paths import TRAIN, check_checkout
 
 _NAME = r"(?!\.)[\w.,=+-]+"  # of a folder: no dot at the beginning, which would hide it
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill inserts
-# What papers and libraries call these parameters. Similar spelling wouldn't find them: by its
-# letters, learning_rate is closest to learn_beta.
-_USUAL_NAMES = {
-    "dataset": ("data", "data_set", "corpus"),
-    "language": ("lang",),
-    "n_hidden": (
-        "hidden_size", "hidden_units", "hidden_neurons", "num_hidden", "nb_hidden", "n_neurons",
-        "width",
-    ),
-    "beta": ("decay", "leak", "tau", "tau_mem"),
-    "surrogate": ("spike_grad", "surrogate_gradient", "surrogate_function"),
-    "slope": ("surrogate_slope", "grad_slope"),
-    "epochs": ("epoch", "n_epochs", "nb_epochs", "num_epochs", "max_epochs", "n_epoch"),
-    "batch_size": ("batch", "bs", "minibatch", "minibatch_size", "nb_batch", "n_batch"),
-    "lr": ("learning_rate", "lrate", "eta", "step_size"),
-    "lr_step": ("lr_step_size", "scheduler_step", "lr_decay_step", "decay_every"),
-    "schedule": ("scheduler", "lr_schedule", "lr_scheduler"),
-    "weight_decay": ("decay_weights", "wd", "l2"),
-    "seed": ("random_seed", "rng_seed", "random_state", "rng", "manual_seed"),
-    "network": ("model", "architecture", "net"),
-    "n_delays": ("delays", "num_delays", "nb_delays"),
-    "neuron": ("neurons", "neuron_model", "neuron_type", "cell", "lif"),
-    "adapt_ms": ("tau_adapt", "tau_adaptation", "adaptation", "adaptation_ms"),
-    "hidden": ("hidden_sizes", "hidden_layers", "layers", "sizes", "layer_sizes"),
-    "hidden_delays": ("layer_delays",),
-    "kernel_size": ("kernel", "window", "filter_size"),
-    "ensemble_size": ("members", "n_members", "ensemble", "n_networks", "n_ensemble"),
-    "augmented_copies": ("changed", "copies", "n_copies", "augmented", "augment"),
-    "dropout": ("dropout_rate", "p_dropout", "drop", "event_dropout"),
-    "circuit": ("bits", "n_bits", "quantization", "quantisation"),
-    "held_out": ("test_speaker", "left_out", "leave_out"),
-    "validation_fraction": ("val_fraction", "val_split", "validation_split", "valid_fraction"),
-    "validation_speakers": ("val_speakers",),
-    "run_name": ("name", "run", "run_id", "out", "output"),
-    "own_epochs": ("my_epochs",),
-    "updates": ("n_updates", "steps", "n_steps", "iterations"),
-}  # fmt: skip
-_PARAMETERS = {usual: name for name, others in _USUAL_NAMES.items() for usual in others}
 _TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string"}
 
 
@@ -145,12 +107,8 @@ def check_injected() -> None:
 
 def suggestion(name: object, names: Iterable[str]) -> str | None:
     """Find the name that was probably meant."""
-    there = list(names)
     written = str(name).lower().replace("-", "_")  # a key of a YAML file may be a number
-    meant = _PARAMETERS.get(written)
-    if meant in there:
-        return meant
-    return next(iter(difflib.get_close_matches(written, there, 1)), None)
+    return next(iter(difflib.get_close_matches(written, list(names), 1)), None)
 
 
 def _why_unknown(name: str, names: Iterable[str]) -> str:

@@ -2,22 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from shd_corpus.checks import quoted
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.shd_file import N_CHANNELS
-from shd_helpers.data import MOST_COPIES, NAMED, n_channels_of, obtain, obtain_augmented
-from shd_helpers.events import (
-    Augmentation,
-    Downsampling,
-    Split,
-    Subsets,
-    add_augmented_copies,
-    load_subsets,
-)
+from shd_helpers.data import NAMED, n_channels_of, obtain
+from shd_helpers.events import Augmentation, Downsampling, Split, Subsets, load_subsets
 from shd_helpers.network import NetworkConfig, Quantization
 from shd_helpers.settings import check_settings, setting, setting_names
 from shd_helpers.study.parameters import check_run_name
@@ -29,16 +21,6 @@ class TrainConfig:
 
     The defaults are the study's.
 
-    With the schedule ``"one_cycle"`` the learning rate changes after every update. In the first
-    30 % of all updates it rises from lr / 25 to lr. Then it falls to almost zero, so that the
-    number of epochs must be fixed in advance. Adam's first beta falls from 0.95 to 0.85 and rises
-    again. Smith and Topin (2019), "Super-convergence", describe it, and PyTorch's `OneCycleLR`
-    computes it.
-
-    With a weight decay above 0, PyTorch's `AdamW` replaces Adam. In each update it
-    multiplies the weights by 1 - learning rate x `weight_decay`. Biases, betas, thresholds and
-    adaptation aren't decayed, because zero is not a natural value for them.
-
     Parameters
     ----------
     epochs : int
@@ -46,14 +28,9 @@ class TrainConfig:
     batch_size : int
         The number of utterances in a batch.
     lr : float
-        The learning rate of Adam; with the schedule ``"one_cycle"`` the highest one.
+        The learning rate of Adam.
     lr_step : int
-        The number of epochs after which the learning rate falls to half. It has no effect with
-        ``"one_cycle"``.
-    schedule : str
-        How the learning rate changes: ``"step"`` or ``"one_cycle"``.
-    weight_decay : float
-        The share of the weights, times the learning rate, that each update takes off.
+        The number of epochs after which the learning rate falls to half.
 
     Raises
     ------
@@ -65,8 +42,6 @@ class TrainConfig:
     batch_size: int = setting(8, (1, 100_000))
     lr: float = setting(1e-3, (1e-9, 1))
     lr_step: int = setting(10, (1, 100_000))
-    schedule: str = setting("step", ("step", "one_cycle"))
-    weight_decay: float = setting(0.0, (0, 10))
 
     def __post_init__(self) -> None:
         """Check that each value is in its range."""
@@ -92,7 +67,6 @@ class Recipe:
     input: Downsampling = field(default_factory=Downsampling)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
-    augmented_copies: int = setting(0, (0, MOST_COPIES))  # of each training recording
     augmentation: Augmentation = field(default_factory=Augmentation)
     circuit: Quantization = field(default_factory=Quantization)
     split: Split = field(default_factory=Split)
@@ -212,7 +186,7 @@ class Recipe:
         return obtain(self.dataset, self.language)
 
     def load(self) -> Subsets:
-        """Load the utterances that train (with their augmented copies), validate and test.
+        """Load the utterances that train, validate and test.
 
         Returns
         -------
@@ -224,13 +198,7 @@ class Recipe:
         DatasetError
             If the data can't be used; the message names file and remedy.
         """
-        files = self.obtain_files()
-        parts = load_subsets(files, self.input, self.language, self.split, self.seed)
-        if self.augmented_copies:
-            copies = partial(obtain_augmented, self.dataset, files, copies=self.augmented_copies)
-            training = add_augmented_copies(parts.training, copies, self.input, self.language)
-            parts = parts._replace(training=training)
-        return parts
+        return load_subsets(self.obtain_files(), self.input, self.language, self.split, self.seed)
 
     def _too_large_for_units(self) -> list[str]:
         """Return which settings are too large for the number of input units, each with a reason."""

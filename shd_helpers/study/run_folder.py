@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.files import reading, sha256
-from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.recipe import SETTINGS, Recipe
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
@@ -66,7 +66,9 @@ def class_names_of(info: Mapping[str, Any]) -> tuple[str, ...]:
 
 def recipe_of(info: Mapping[str, Any]) -> Recipe:
     """Return the settings of a run, for the channels that its data set has."""
-    return Recipe.from_flat(info["parameters"], info["n_channels"])
+    # Pretrained networks name settings that are no more, and have their defaults.
+    named = {name: value for name, value in info["parameters"].items() if name in SETTINGS}
+    return Recipe.from_flat(named, info["n_channels"])
 
 
 def classes_in_words(class_names: Sequence[str], language: str) -> str:
@@ -164,8 +166,3 @@ def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
         # The German digit "null" is a word, not a missing value.
         table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
         return table.astype({"speaker": np.int64})
-
-
-def read_class_scores(folder: Path, info: Mapping[str, Any]) -> np.ndarray:
-    """Read the class scores of the utterances that a run predicted."""
-    return _arrays(folder / CLASS_SCORES, info)["scores"]

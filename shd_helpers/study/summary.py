@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from shd_helpers.study.tables import COSTS, DATA, EVIDENCE, MEASURED, PROVENANCE, SCORES, TIMES
+from shd_helpers.study.tables import AUGMENTED, COSTS, DATA, MEASURED, PROVENANCE, SCORES, TIMES
 from shd_judge import interval
 from shd_judge.statistics import crossed, unit_and_seed
 
@@ -18,7 +18,7 @@ _ABOUT_RUNS = {
     "hash",
     "status",
     "error",
-    EVIDENCE,
+    *AUGMENTED,
     *DATA,
     *PROVENANCE,
     *MEASURED,

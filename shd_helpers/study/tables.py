@@ -48,11 +48,10 @@ COSTS = (
 )
 TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
-DATA = ("train_sha256", "test_sha256", "augmented_train_sha256", "augmented_test_sha256")
+DATA = ("train_sha256", "test_sha256")
 USER_CODE_SHA256 = "user_code_sha256"  # of a user's own Python files; absent from most tables
-# How it is known that a run trained on these augmented recordings: see evidence/README.md.
-EVIDENCE = "augmented_evidence"
-RECORDED = "hashed when the run trained"
+# Of runs with augmented recordings, in frozen tables: see evidence/README.md.
+AUGMENTED = ("augmented_train_sha256", "augmented_test_sha256", "augmented_evidence")
 # Where and with which code a run was made; rows that are older than these columns have none.
 PROVENANCE = ("processor", "versions", "commit")
 # All columns that a row adds to a run's parameters. An axis or a parameter of such a name would be
@@ -63,7 +62,6 @@ COLUMNS = frozenset(
         *MEASURED,
         *DATA,
         USER_CODE_SHA256,
-        EVIDENCE,
         *PROVENANCE,
         "hash",
         "status",
@@ -80,12 +78,25 @@ _TEXTS = (
     "run_name",
     *DATA,
     USER_CODE_SHA256,
-    EVIDENCE,
+    *AUGMENTED,
     *PROVENANCE,
     "hash",
     "status",
     "error",
 )
+# The columns of a file of predictions, and their types.
+_TYPES = {
+    "hash": str,  # of the run
+    "file": str,  # of the utterance: train or test
+    "row": int,  # in that file
+    "speaker": int,
+    "seen": bool,  # whether the speaker was in the run's training set
+    "label": str,
+    "predicted": str,
+}
+# Some frozen tables have no confidence, and runs without a circuit no integer_predicted.
+_OPTIONAL = {"confidence": float, "integer_predicted": str}
+PREDICTED = (*_TYPES, *_OPTIONAL)  # the columns of predictions
 # Numbers as Python writes them; a longer whole number than that can't be read.
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,999})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?")
@@ -207,21 +218,6 @@ def plan_of(sweep: str) -> dict[str, Any]:
         there = ", ".join(name for name, plan in plans.items() if plan)
         raise TableError(f"{sweep}: {PLANS} has no such sweep. These have a plan: {there}.")
     return plans[sweep]
-
-
-# The columns that each file has, and their types.
-_TYPES = {
-    "hash": str,  # of the run
-    "file": str,  # of the utterance: train or test
-    "row": int,  # in that file
-    "speaker": int,
-    "seen": bool,  # whether the speaker was in the run's training set
-    "label": str,
-    "predicted": str,
-}
-# Older runs have no confidence, and runs without a circuit no integer_predicted.
-_OPTIONAL = {"confidence": float, "integer_predicted": str}
-PREDICTED = (*_TYPES, *_OPTIONAL)  # the columns of predictions
 
 
 def predictions_path(table: Path) -> Path:

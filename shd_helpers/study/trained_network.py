@@ -24,7 +24,7 @@ from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_helpers.data import fingerprint
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
-from shd_helpers.network import Ensemble, SpikingNetwork
+from shd_helpers.network import SpikingNetwork
 from shd_helpers.paths import IN_CHECKOUT, networks_dir
 from shd_helpers.study.identity import references
 from shd_helpers.study.other_networks import own_network
@@ -33,6 +33,7 @@ from shd_helpers.study.run_folder import REMEDY, Run, RunError, class_names_of, 
 from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
 
 OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
+SHA256 = "sha256"  # in `about`: the hash of all else in the file
 OTHER_DATA = "also"  # in `about["data"]`: the names of data sets that train but don't test
 RESTORE = "Restore it: git checkout HEAD -- results."
 if not IN_CHECKOUT:
@@ -142,21 +143,13 @@ class TrainedNetwork(NamedTuple):
 
 def _output_modules(network: nn.Module) -> tuple[str, ...]:
     """Return the names of the modules that have a row for each class; empty if unknown."""
-    if isinstance(network, Ensemble):
-        names: list[str] = []
-        for i, member in enumerate(network.members):
-            member_names = _output_modules(member)
-            if not member_names:
-                return ()
-            names += [f"members.{i}.{name}" for name in member_names]
-        return tuple(names)
     if isinstance(network, SpikingNetwork) and type(network.layers[-1][1]) is Leaky:
         return (f"fc{network.n_layers}", f"lif{network.n_layers}")
     return ()
 
 
 def _content_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the hashes of a run's original files, without those of augmented copies."""
+    """Return the hashes of a run's files."""
     return {name: data[name] for name in ("train_sha256", "test_sha256") if name in data}
 
 
@@ -234,10 +227,7 @@ def _load_weights(network: nn.Module, state: Mapping[str, torch.Tensor], file: P
 
 
 def load_utterances(trained: TrainedNetwork) -> Subsets:
-    """Load the utterances that a network was trained, validated and tested with.
-
-    Augmented copies aren't among them.
-    """
+    """Load the utterances that a network was trained, validated and tested with."""
     recipe = trained.recipe
     files = recipe.obtain_files()
     # The hashes decide, because the data set's name may have changed.
@@ -286,9 +276,6 @@ def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> E
             f"Most of the sound comes after {trained.grid.duration_s:g} s, where the network's "
             "input ends. Say the digit faster."
         ) from error
-
-
-SHA256 = "sha256"  # in `about`: the hash of all else in the file
 
 
 def load_network(run: Run, *, trust: bool = False) -> TrainedNetwork:

@@ -1,8 +1,7 @@
 """Train a network: one epoch (`train_epoch`), or all of them with validation (`fit`)."""
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,14 +12,15 @@ from torch import nn
 
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network import Quantization, SpikingNetwork, answers
+from shd_helpers.network import Quantization
 from shd_helpers.network.engine import Engine, choose_engine, one_thread, threads_for
-from shd_helpers.network.ensemble import Ensemble, combine_members
 from shd_helpers.network.quantization import low_precision_weights, round_weights
 from shd_helpers.study.evaluation import batches, evaluate
 from shd_helpers.study.recipe import TrainConfig
 
 LR_GAMMA = 0.5  # the factor by which the learning rate falls
+MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
+MakeSchedule = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,10 @@ class TrainOptions:
         Takes class scores, (batch, classes), and labels, (batch,), and returns the loss of the
         training, a number with a gradient. Default: `cross_entropy`.
     optimizer : callable, optional
-        Takes the network and returns an optimizer of torch. Default: Adam with the rate `lr`, or
-        AdamW with `weight_decay`.
+        Takes the network and returns an optimizer of torch. Default: Adam with the rate `lr`.
     schedule : callable, optional
         Takes the optimizer and the number of epochs, and returns a scheduler of torch, which
-        changes the rate after each epoch. Default: the `schedule` of the settings.
+        changes the rate after each epoch. Default: it falls to half after every `lr_step` epochs.
     """
 
     augmentation: Augmentation | None = None
@@ -54,64 +53,17 @@ class TrainOptions:
     engine: str = "compiled"
     print_epochs: bool = True
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
-    optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
-    schedule: (
-        Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler] | None
-    ) = None
+    optimizer: MakeOptimizer | None = None
+    schedule: MakeSchedule | None = None
 
 
-class ScheduledOptimizer:
-    """An optimizer of a network's weights, with a learning rate that changes by a schedule."""
-
-    def __init__(
-        self, network: nn.Module, config: TrainConfig, n_batches: int, options: TrainOptions
-    ) -> None:
-        self._is_one_cycle = config.schedule == "one_cycle" and options.schedule is None
-        make_optimizer = options.optimizer or (lambda network: _make_optimizer(network, config))
-        self._optimizer = make_optimizer(network)
-        self._scheduler: torch.optim.lr_scheduler.LRScheduler
-        if options.schedule:
-            self._scheduler = options.schedule(self._optimizer, config.epochs)
-        elif self._is_one_cycle:
-            self._scheduler = torch.optim.lr_scheduler.OneCycleLR(
-                self._optimizer, config.lr, total_steps=config.epochs * n_batches
-            )
-        else:
-            self._scheduler = torch.optim.lr_scheduler.StepLR(
-                self._optimizer, config.lr_step, LR_GAMMA
-            )
-        self._n_updates_left = config.epochs * n_batches
-
-    @property
-    def rate(self) -> float:
-        """The learning rate of the next update."""
-        return float(self._scheduler.get_last_lr()[0])
-
-    def step(self) -> None:
-        """Update the weights once; called after each batch."""
-        self._optimizer.step()
-        self._n_updates_left -= 1
-        # The schedule has no rate after the last update.
-        if self._is_one_cycle and self._n_updates_left > 0:
-            self._scheduler.step()
-
-    def end_epoch(self) -> None:
-        """Change a learning rate that changes from epoch to epoch."""
-        if not self._is_one_cycle:
-            self._scheduler.step()
+def _adam_with(config: TrainConfig) -> MakeOptimizer:
+    return lambda model: torch.optim.Adam(model.parameters(), lr=config.lr)
 
 
-def _make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return an optimizer of a network: Adam, or AdamW if weights are decayed."""
-    if config.weight_decay == 0:
-        return torch.optim.Adam(network.parameters(), lr=config.lr)
-    weights = [parameter for parameter in network.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
-    groups = [
-        {"params": weights, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr)
+def _steps_of(config: TrainConfig) -> MakeSchedule:
+    """Return a function that makes the schedule of the settings, which halves the rate."""
+    return lambda optimizer, _: torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, LR_GAMMA)
 
 
 class Metrics(NamedTuple):
@@ -124,7 +76,7 @@ class Metrics(NamedTuple):
 def train_epoch(
     model: nn.Module,
     events: Events,
-    optimizer: torch.optim.Optimizer | ScheduledOptimizer,
+    optimizer: torch.optim.Optimizer,
     config: TrainConfig,
     generator: torch.Generator,
     quantization: Quantization | None = None,
@@ -144,7 +96,7 @@ def train_epoch(
         with one_thread():
             optimizer.step()
         loss_sum += loss * len(index)  # the last batch may be smaller
-        n_correct += np.sum(answers(class_scores) == events.labels[index])
+        n_correct += np.sum(class_scores.numpy().argmax(1) == events.labels[index])
     return Metrics(loss_sum / len(events), float(n_correct) / len(events))
 
 
@@ -184,15 +136,11 @@ def fit(
 ) -> list[dict]:
     """Train a network in place, and print a line for each epoch.
 
-    The members of an ensemble are trained one after the other in each epoch, each with its own
-    order of the utterances.
-
     Parameters
     ----------
     model : Module
-        The network, or an ensemble. It is trained on its own device, such as after
-        ``model.to("cuda")``. We had no GPU. A test with torch's device "meta" checks that the input
-        goes there.
+        The network. It is trained on its own device, such as after ``model.to("cuda")``. We had no
+        GPU. A test with torch's device "meta" checks that the input goes there.
     training : Events
         Utterances to learn from.
     validation : Events or None
@@ -209,7 +157,7 @@ def fit(
     Returns
     -------
     list of dict
-        The metrics of each epoch: `epoch` (from 1), `lr` (of its first update), `train_loss`,
+        The metrics of each epoch: `epoch` (from 1), `lr`, `train_loss`,
         `train_accuracy`, `validation_loss` and `validation_accuracy` unless there is no validation,
         and `wall_s`.
         Losses are in nats, accuracies fractions.
@@ -220,20 +168,18 @@ def fit(
         If a loss or a weight becomes infinite or NaN; the message names epoch and cause.
     """
     options = options or TrainOptions()
-    networks = _networks_to_train(model)
-    n_batches = math.ceil(len(training) / config.batch_size)
-    optimizers = [ScheduledOptimizer(network, config, n_batches, options) for network in networks]
+    make_optimizer = options.optimizer or _adam_with(config)
+    optimizer = make_optimizer(model)
+    make_schedule = options.schedule or _steps_of(config)
+    schedule = make_schedule(optimizer, config.epochs)
     quantization = None
     history = []
     for epoch in range(1, config.epochs + 1):
         start_s = time.perf_counter()
-        learning_rate = optimizers[0].rate
+        learning_rate = float(schedule.get_last_lr()[0])
         quantization = _quantization_in(epoch, config.epochs, options)
-        trained = _train_networks(
-            networks, optimizers, training, config, generator, options, quantization
-        )
-        if isinstance(model, SpikingNetwork) and model.ensemble_members:
-            combine_members(model)
+        events = options.augmentation(training, generator) if options.augmentation else training
+        trained = train_epoch(model, events, optimizer, config, generator, quantization, options)
         metrics = {
             "epoch": epoch,
             "lr": learning_rate,
@@ -246,8 +192,7 @@ def fit(
                 validated = evaluate(model, validation, options.engine)
             metrics["validation_loss"] = validated.loss
             metrics["validation_accuracy"] = validated.accuracy
-        for optimizer in optimizers:
-            optimizer.end_epoch()
+        schedule.step()
         metrics["wall_s"] = time.perf_counter() - start_s
         history.append(metrics)
         if on_epoch:
@@ -258,15 +203,6 @@ def fit(
     if quantization:  # that of the last epoch
         round_weights(quantization, model)
     return history
-
-
-def _networks_to_train(model: nn.Module) -> tuple[nn.Module, ...]:
-    """Return the members of an ensemble, which are trained separately, or the network itself."""
-    if isinstance(model, Ensemble):
-        return tuple(model.members)
-    if isinstance(model, SpikingNetwork) and model.ensemble_members:
-        return model.ensemble_members
-    return (model,)
 
 
 def _quantization_in(epoch: int, n_epochs: int, options: TrainOptions) -> Quantization | None:
@@ -284,26 +220,6 @@ def _precision(model: nn.Module, quantization: Quantization | None) -> AbstractC
     return nullcontext()
 
 
-def _train_networks(
-    networks: Sequence[nn.Module],
-    optimizers: Sequence[ScheduledOptimizer],
-    training: Events,
-    config: TrainConfig,
-    generator: torch.Generator,
-    options: TrainOptions,
-    quantization: Quantization | None,
-) -> Metrics:
-    """Train each network for one epoch; return the means of their metrics."""
-    augment = options.augmentation
-    metrics = []
-    for network, optimizer in zip(networks, optimizers, strict=True):
-        events = augment(training, generator) if augment else training
-        metrics.append(
-            train_epoch(network, events, optimizer, config, generator, quantization, options)
-        )
-    return Metrics(*np.mean(metrics, axis=0).tolist())
-
-
 def _check_finite(model: nn.Module, metrics: Mapping[str, float]) -> None:
     """Raise ValueError if the loss of an epoch, or a weight after it, is infinite or NaN."""
     for values in (torch.tensor(metrics["train_loss"]), *model.parameters()):
@@ -317,7 +233,6 @@ def _check_finite(model: nn.Module, metrics: Mapping[str, float]) -> None:
 
 
 def _print_epoch(metrics: Mapping[str, float], n_epochs: int) -> None:
-    """Print the line of an epoch."""
     text = (
         f"epoch {metrics['epoch']:3d}/{n_epochs}  loss {metrics['train_loss']:.3f}  "
         f"training {metrics['train_accuracy']:6.1%}  "

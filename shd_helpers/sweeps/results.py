@@ -19,27 +19,32 @@ import pandas as pd
 from shd_corpus.files import atomic
 from shd_helpers.data import NAMED
 from shd_helpers.study.identity import references, run_hash
-from shd_helpers.study.recipe import DEFAULTS
 from shd_helpers.study.run_folder import read_info
 from shd_helpers.study.tables import (
     AGREEMENT,
     DATA,
-    EVIDENCE,
     MEASURED,
     PROVENANCE,
-    RECORDED,
     TIMES,
     USER_CODE_SHA256,
     locked,
+    predictions_path,
     read_rows,
+    read_runs,
     read_texts,
 )
+from shd_helpers.sweeps.saved import save_predictions
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
 from shd_helpers.sweeps.sweep_file import SweepError, named
 from shd_helpers.user_code import label_of, load_object
 from shd_helpers.versions import COMPUTING_CODE, code_hash
 
 RESUME = "Runs that have ended are kept: the same command runs only the rest."
+CHANGED_CODE = (
+    "the code that turns spikes into class scores has changed, so no earlier result is reused "
+    "until python -m tests.small_computations has checked the code and recorded its hash."
+)
+FILE_HASHES = ("train_sha256", "test_sha256")  # the columns that identify a run's data set
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,12 @@ def store(sweep: Sweep, results: Mapping[RunSpec, RunResult]) -> None:
 
 
 def store_predictions(sweep: Sweep, done: Iterable[RunSpec]) -> None:
-    """Save predictions and class scores of runs that ended well, if the sweep asks for them."""
-    folders = {run.hash: run.folder for run in done}
-    for kept in sweep.stores:
-        path = kept.path(sweep.table)
-        with as_sweep_error(path):
-            kept.save(path, folders)
+    """Save the predictions of runs that ended well, if the sweep asks for them."""
+    if not sweep.keeps_predictions:
+        return
+    path = predictions_path(sweep.table)
+    with as_sweep_error(path):
+        save_predictions(path, {run.hash: run.folder for run in done})
 
 
 @contextmanager
@@ -101,8 +106,6 @@ def _row(run: RunSpec, result: RunResult) -> dict[str, object]:
     else:
         row |= result.measured
     row |= {name: run.data.get(name, "") for name in DATA}
-    is_augmented = any(name.startswith("augmented_") for name in run.data)
-    row[EVIDENCE] = RECORDED if is_augmented else ""
     row |= {name: row.get(name, "") for name in PROVENANCE}
     row["hash"] = run.hash
     row["status"] = "failed" if result.has_failed else "done"
@@ -186,9 +189,6 @@ def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable
         done = old.run_name[old.status == "done"]
         new = new[(new.status == "done") | ~new.run_name.isin(done)]
         merged = _replace_rows(old, new)
-        # A setting that was added after a row was written had its default in that run. Columns of
-        # what is measured stay empty.
-        merged = merged.fillna({name: _as_text(DEFAULTS.get(name)) for name in merged.columns})
         merged = _sort_by_run_name(merged, order)
         with atomic(path) as unfinished:
             merged.to_csv(unfinished, index=False)
@@ -217,13 +217,6 @@ def _as_text(value: object) -> str:
     return "" if value is None or is_nan else str(value)
 
 
-CHANGED_CODE = (
-    "the code that turns spikes into class scores has changed, so no earlier result is reused "
-    "until python -m tests.small_computations has checked the code and recorded its hash."
-)
-FILE_HASHES = ("train_sha256", "test_sha256")  # the columns that identify a run's data set
-
-
 class FoundRuns(NamedTuple):
     """Where the results of a sweep's runs are: in the table, only in a run folder, or nowhere."""
 
@@ -242,10 +235,7 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
     rows = read_rows(sweep.table)
     done_rows = rows[rows.status == "done"]
     in_table = set(zip(done_rows.run_name, done_rows.hash, strict=True))
-    # of runs of which all is saved that the sweep saves beside its table
-    saved = [{*kept.read(kept.path(sweep.table))} for kept in sweep.stores]
-    saved_hashes = set.intersection(*saved) if saved else None
-    needed_files = [name for each in sweep.stores for name in each.files]
+    saved_hashes = {*read_runs(predictions_path(sweep.table))} if sweep.keeps_predictions else None
     is_changed = code_has_changed()
     n_in_table = 0
     only_in_folders: dict[RunSpec, RunResult] = {}
@@ -263,10 +253,10 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
         if measured is None:
             # another sweep may finish this folder before its turn, and then the result is used
             pending.append(PendingRun(run, ignore_finished_folder=False))
-        elif all((run.folder / name).is_file() for name in needed_files):
+        elif saved_hashes is None or (run.folder / "predictions.csv").is_file():
             only_in_folders[run] = RunResult(measured)
         else:
-            # the folder is finished, but lacks the predictions or the class scores
+            # the folder is finished, but lacks the predictions
             pending.append(PendingRun(run, ignore_finished_folder=True))
     pending.sort(key=lambda each: each.run.parameters["seed"])
     return FoundRuns(n_in_table, only_in_folders, pending)

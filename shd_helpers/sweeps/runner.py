@@ -1,8 +1,8 @@
 """Run a sweep: one notebook for every combination of values and every seed.
 
 `run_sweep` reads the sweep's file, and finds out which runs are missing from its table and the run
-folders (`sweeps.results`). joblib executes these (`sweeps.workers`), each by papermill
-(`sweeps.workers`). As runs end, this puts them into the table (`sweeps.results`).
+folders (`sweeps.results`). joblib executes these, each by papermill (`sweeps.workers`). As runs
+end, this puts them into the table.
 sweeps/README.md says what happens when something goes wrong.
 """
 

@@ -12,7 +12,7 @@ Such a file, ``sweeps/widths.yaml``, says so (YAML 1.2, so ``5e-4`` is a number 
         narrow: {n_hidden: 64}
         wide: {n_hidden: 512, lr: 5e-4}
     seeds: {wide: [0, 1], others: [0]}       # or one list for all
-    keep_predictions: true                   # may be left out, as `keep_scores` and `plan` may
+    keep_predictions: true                   # may be left out, as `plan` may
 
 Each combination of values is a *configuration*, and each configuration with a seed is a run:
 
@@ -54,7 +54,6 @@ from shd_helpers.study.identity import obtain_and_identify, run_hash
 from shd_helpers.study.parameters import as_run_name, notebook_parameters
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.tables import COLUMNS
-from shd_helpers.sweeps.saved import PREDICTIONS, SCORES, Store
 from shd_helpers.sweeps.sweep_file import (
     SWEEPS,
     AxisValue,
@@ -71,7 +70,6 @@ from shd_helpers.sweeps.sweep_file import (
 from shd_helpers.user_code import is_reference, label_of
 
 FROZEN = "frozen.csv"  # beside tables: which of them stay as they are, and of which commit
-_STORES: dict[str, Store] = {"keep_predictions": PREDICTIONS, "keep_scores": SCORES}
 
 
 # Runs are keys of dictionaries. Without `eq=False`, Python would compute a run's hash from all its
@@ -110,7 +108,7 @@ class Sweep:
     notebook: Path
     runs: list[RunSpec]
     table: Path
-    stores: tuple[Store, ...] = ()  # what is kept of the runs beside the table
+    keeps_predictions: bool = False  # beside the table
 
 
 def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) -> Sweep:
@@ -142,7 +140,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         notebook,
         runs,
         table,
-        stores=tuple(store for key, store in _STORES.items() if content[key]),
+        keeps_predictions=content["keep_predictions"],
     )
 
 

@@ -34,8 +34,8 @@ _REQUIRED: dict[str, Any] = {
     "grid": dict,
     "seeds": (list, dict),
 }
-_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "keep_scores": bool, "plan": dict}
-_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "keep_scores": False, "plan": {}}
+_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "plan": dict}
+_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "plan": {}}
 _TYPE_NAMES: dict[Any, str] = {
     str: "a string",
     dict: "a mapping",
@@ -68,10 +68,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _why_missing(path: Path) -> str:
     """Return the message about a file that isn't there, which may be that of a frozen table."""
     if path.parent == SWEEPS and path.stem in read_plans():
-        return (
-            f"{path.stem}: its table is frozen (results/README.md says how it was made). To run "
-            f"it on other data, name its file: evidence/sweeps/{path.name}"
-        )
+        return f"{path.stem}: its table is frozen (results/README.md says how it was made)"
     there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
     return f"{path}: no such file. In sweeps/ there are {there}"
 
@@ -270,7 +267,6 @@ def with_absolute_paths(path: Path, parameters: Mapping[str, Any]) -> dict[str, 
 
 
 def _check_value(where: str, key: str, value: Any, defaults: Mapping[str, object]) -> Any:
-    """Return a value of a parameter, checked as `_check_values` does."""
     (checked,) = _check_values(where, key, [value], defaults)
     return checked
 

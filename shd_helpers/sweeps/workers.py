@@ -31,6 +31,23 @@ from shd_helpers.sweeps.sweep_file import SweepError
 
 IDLE_S = 10  # until a process without a run ends
 PARENT_S = 1.0  # between two looks whether the parent is there
+FOREVER_S = -1.0  # of a lock: it waits as long as it takes
+_NO_RESULT = (
+    "The notebook ran to its end, but didn't leave the expected run. Its run.json is missing or "
+    "damaged, or describes other parameters, other data or another network. Check that the "
+    "notebook passes all its parameters to start_run."
+)
+# Each run has one process with one thread. So the runs share the cores well, and no result depends
+# on how many cores a machine has.
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+}
+# By default glibc returns the memory of large arrays to the system at every step, and asks for it
+# again. That took half of the time of the inputs' comparison.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 
 
 class Shard(NamedTuple):
@@ -186,25 +203,6 @@ def _follow(parent: int) -> None:
     if sys.platform != "win32":
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-FOREVER_S = -1.0  # of a lock: it waits as long as it takes
-_NO_RESULT = (
-    "The notebook ran to its end, but didn't leave the expected run. Its run.json is missing or "
-    "damaged, or describes other parameters, other data or another network. Check that the "
-    "notebook passes all its parameters to start_run."
-)
-# Each run has one process with one thread. So the runs share the cores well, and no result depends
-# on how many cores a machine has.
-_ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-}
-# By default glibc returns the memory of large arrays to the system at every step, and asks for it
-# again. That took half of the time of the inputs' comparison.
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 
 
 def run_environment() -> dict[str, str]:

@@ -1,13 +1,17 @@
 """Small circuits of random integers, utterances for them, and their folders; nothing is trained."""
 
+import atexit
+import functools
 import importlib.util
 import shutil
+import tempfile
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from shd_circuit.export import write_study_circuit
 from shd_circuit.folder import write_folder
 from shd_circuit.integer import IntegerLayer, IntegerNetwork
 from shd_circuit.readme import Description
@@ -141,9 +145,17 @@ def exported_circuit(folder, network, utterances, class_names=tuple("abcde")):
         data="noise",
         scored="None.",
         accuracies={"integers": (0, 1)},
-        operations=pd.Series({"accumulates": 1.0, "effective_accumulates": 1.0}),
+        operations={"accumulates": 1.0, "effective_accumulates": 1.0},
     )
     write_folder(folder, network, utterances, description, n_membranes=2)
+
+
+@functools.cache
+def study_folder(name):
+    """Return the folder of a circuit of the study, which no test may change."""
+    home = tempfile.TemporaryDirectory()
+    atexit.register(home.cleanup)
+    return write_study_circuit(name, Path(home.name) / name)
 
 
 def with_ticks(network, utterance):

@@ -1,17 +1,19 @@
 """Sounds of spoken digits."""
 
+import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
 from corpus_tests.made_recordings import AUDIO, RATE
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
+from tests import found
 
 
 def recordings(n):
     """Return n sounds of 48 kHz: recordings if they are there, else synthetic speech."""
     if AUDIO.is_dir():
-        paths = sorted(AUDIO.glob("*.flac"))
+        paths = found("*.flac", folder=AUDIO)
         return [soundfile.read(path)[0] for path in paths[:: max(1, len(paths) // n)]]
     voices = [f"en-us+{kind}{i}" for kind in "mf" for i in range(1, 6)]
     spoken = [(digit, voice) for voice in voices for digit in LANGUAGES["english"]]
@@ -19,3 +21,14 @@ def recordings(n):
         resample_poly(synthesize(digit, voice), RATE, SPEECH_RATE_HZ)
         for digit, voice in spoken[:: 100 // n]
     ]
+
+
+def buzz():
+    """Return a sawtooth wave of 120 Hz between pauses, with a microphone's noise."""
+    rng = np.random.default_rng([0, 0])
+    wave = 2 * ((120 * np.arange(RATE // 2) / RATE + rng.random()) % 1) - 1
+    ramp = np.linspace(0, 1, RATE // 100)
+    wave[: len(ramp)] *= ramp
+    wave[-len(ramp) :] *= ramp[::-1]
+    wave = np.pad(0.3 * wave / np.abs(wave).max(), round(0.6 * RATE))
+    return wave + 1e-3 * rng.standard_normal(len(wave))

@@ -7,19 +7,15 @@ import tomllib
 import nbformat
 
 import shd_circuit
-from shd_helpers.paths import NOTEBOOKS, ROOT, TRAIN
+from shd_helpers.paths import ROOT, TRAIN
+from tests import found
 
 PACKAGE = ROOT / "packages" / "circuit" / "shd_circuit"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def sources(pattern):
-    """Return the package's files that were written, without what Python and numba keep there."""
-    return [path for path in PACKAGE.rglob(pattern) if "__pycache__" not in path.parts]
-
-
 def test_extras_that_messages_and_commands_name_exist():
-    texts = [path.read_text() for path in sources("*.py")]
+    texts = [path.read_text() for path in found("**/*.py", folder=PACKAGE)]
     texts.append((ROOT / "Makefile").read_text())
     named = {name for text in texts for name in re.findall(r"'\.\[(\w+)\]'", text)}
     assert {"circuit", "demo", "fpga"} <= named <= set(PROJECT["optional-dependencies"])
@@ -42,10 +38,9 @@ def test_the_training_notebook_needs_it_only_where_a_circuit_is_asked_for():
 
 
 def test_names_that_notebooks_and_scripts_take_from_it_exist():
-    texts = [path.read_text() for path in (TRAIN, *NOTEBOOKS.glob("*.ipynb"))]
-    texts += [path.read_text() for path in (ROOT / "evidence").rglob("*.py")]
+    texts = [path.read_text() for path in (TRAIN, *found("notebooks/*.ipynb", "evidence/**/*.py"))]
     taken = {name for text in texts for name in re.findall(r"\bshd_circuit\.(\w+)", text)}
-    modules = {path.stem for path in sources("*.py")} | {"rtl"}
+    modules = {path.stem for path in found("**/*.py", folder=PACKAGE)} | {"rtl"}
     assert {"integer_network", "circuit_scores", "circuit_predictions"} <= taken
     assert taken <= {*shd_circuit.__all__} | modules
 

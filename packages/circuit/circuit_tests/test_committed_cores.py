@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benches import in_verilator, rough_sends
-from circuits import needs_gcc, needs_verilator, needs_yosys, outcomes
+from circuits import needs_gcc, needs_verilator, needs_yosys, outcomes, study_folder
 
 from shd_circuit.folder import build_folder, read_circuit, read_vectors
 from shd_circuit.rtl import FAMILIES, simulate
@@ -26,7 +26,6 @@ from shd_circuit.sources import (
     events_text,
     trace_text,
 )
-from tests import RESULTS
 
 pytestmark = [pytest.mark.slow, needs_gcc, needs_verilator, needs_yosys]
 N_UTTERANCES = int(os.environ.get("SHD_UTTERANCES", "24"))
@@ -51,7 +50,7 @@ def shifted_and_stretched(utterances, n):
 def committed(request, tmp_path):
     """A copy of a committed folder with other test vectors; its circuit; these vectors."""
     folder = tmp_path / "circuit"
-    shutil.copytree(RESULTS / request.param, folder)
+    shutil.copytree(study_folder(request.param), folder)
     network = read_circuit(folder)
     own = read_vectors(folder)
     utterances = list(edge_cases(network, own).values())

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from circuits import needs_gcc
+from circuits import needs_gcc, study_folder
+from sounds import buzz, recordings
 
-from evidence.non_digits import RATE_HZ, SOUNDS, of_circuit, recording
+from corpus_tests.made_recordings import RATE, noise
 from shd_circuit.board import BoardError
 from shd_circuit.board import Confidence as OfBoard
 from shd_circuit.confidence import confidence_of
@@ -26,11 +27,8 @@ from shd_corpus.microphone import encode_utterance
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
 from shd_helpers.study import load_pretrained
-from tests import RESULTS
 
-FOLDER = RESULTS / "circuit"
 SOUND = ROOT / "packages" / "circuit" / "shd_circuit" / "sound"
-HEARD = {*SOUNDS} - {"silence of 1 s"}  # no utterance is found in silence
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +55,8 @@ def disturbed(utterances, n):
 def test_the_committed_threshold_is_that_of_the_network_s_file(trained):
     network, bits = trained
     confidence = confidence_of(network, bits, circuit_of(network, bits))
-    assert (FOLDER / "confidence.h").read_text() == confidence.header()
-    assert read_confidence(FOLDER) == confidence
+    assert (study_folder("circuit") / "confidence.h").read_text() == confidence.header()
+    assert read_confidence(study_folder("circuit")) == confidence
     assert confidence.threshold == pytest.approx(network.about["confidence_threshold"], abs=1e-4)
 
 
@@ -87,7 +85,10 @@ def test_a_network_without_a_threshold_has_no_confidence(trained):
 def programs(tmp_path_factory):
     """Compile the program that finds an utterance, and the reference that prints confidences."""
     folder = tmp_path_factory.mktemp("programs")
-    for source, options in ((SOUND / "hear.c", ["-O3"]), (FOLDER / "reference.c", ["-DACCEPT"])):
+    for source, options in (
+        (SOUND / "hear.c", ["-O3"]),
+        (study_folder("circuit") / "reference.c", ["-DACCEPT"]),
+    ):
         command = ["gcc", "-std=c99", "-O2", *options, source, "-lm", "-o", folder / source.stem]
         subprocess.run(command, check=True)
     return folder
@@ -105,11 +106,14 @@ def of_c(folder, spikes):
 def test_c_python_and_board_decide_alike_and_as_the_softmax_of_floats(trained, programs, n):
     """On utterances from clear ones to noise."""
     network, bits = trained
-    circuit, confidence = read_circuit(FOLDER), read_confidence(FOLDER)
-    utterances = disturbed(read_vectors(FOLDER), n)
+    circuit, confidence = (
+        read_circuit(study_folder("circuit")),
+        read_confidence(study_folder("circuit")),
+    )
+    utterances = disturbed(read_vectors(study_folder("circuit")), n)
     scores = np.array([circuit.run(*utterance.spikes).scores for utterance in utterances])
     scores_of_c, found = of_c(programs, events_text(utterances))
-    of_board = OfBoard(FOLDER)
+    of_board = OfBoard(study_folder("circuit"))
     assert scores_of_c == scores.tolist()
     assert found == [of_board.of(row.tolist()) for row in scores]
     assert found == [[confidence.per_mille(row), confidence.accepts(row)] for row in scores]
@@ -126,20 +130,20 @@ def test_c_python_and_board_decide_alike_and_as_the_softmax_of_floats(trained, p
 @needs_gcc
 def test_c_python_and_board_never_accept_the_class_of_other_sounds(tmp_path):
     """One digit is taken for that class, so only its answers change."""
-    confidence = replace(read_confidence(FOLDER), other=8)
+    confidence = replace(read_confidence(study_folder("circuit")), other=8)
     (tmp_path / "confidence.h").write_text(confidence.header())
     assert read_confidence(tmp_path) == confidence
     for name in ("reference.c", "network.h"):
-        shutil.copy(FOLDER / name, tmp_path)
+        shutil.copy(study_folder("circuit") / name, tmp_path)
     command = ["gcc", "-std=c99", "-O2", "-DACCEPT", "reference.c", "-o", "reference"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    circuit = read_circuit(FOLDER)
-    vectors = read_vectors(FOLDER)
+    circuit = read_circuit(study_folder("circuit"))
+    vectors = read_vectors(study_folder("circuit"))
     scores = np.array([circuit.run(*utterance.spikes).scores for utterance in vectors])
     _, found = of_c(tmp_path, events_text(vectors))
     assert found == [OfBoard(tmp_path).of(row.tolist()) for row in scores]
     assert found == [[confidence.per_mille(row), confidence.accepts(row)] for row in scores]
-    without = read_confidence(FOLDER)
+    without = read_confidence(study_folder("circuit"))
     changed = [without.accepts(row) != confidence.accepts(row) for row in scores]
     assert changed == [without.accepts(row) and row.argmax() == 8 for row in scores]
     assert any(changed)
@@ -153,36 +157,42 @@ def test_the_circuit_of_a_network_with_a_class_for_other_sounds_never_accepts_it
     assert confidence_of(of_eleven_digits, bits, circuit).other is None
 
 
+def of_python(wave):
+    """Return the digit, and confidence and decision as the reference prints them."""
+    folder = study_folder("circuit")
+    utterance = encode_utterance(wave, RATE)
+    # The C cochlea's steps are two samples long, and 24 of them are a millisecond.
+    milliseconds = np.rint(utterance.times * RATE / 2).astype(int) // 24
+    scores = read_circuit(folder).run(milliseconds, utterance.units).scores
+    confidence = read_confidence(folder)
+    digit = read_class_names(folder)[int(scores.argmax())]
+    return digit, [confidence.per_mille(scores), confidence.accepts(scores)]
+
+
 @needs_gcc
-@pytest.mark.parametrize(
-    "names", [["buzz", "clicks"], pytest.param(sorted(HEARD), marks=pytest.mark.full)]
-)
-def test_from_sound_to_decision_c_and_board_agree_with_python_on_what_is_no_digit(programs, names):
-    classify = of_circuit(FOLDER)
-    of_board = OfBoard(FOLDER)
-    for name in names:
-        wave = recording(name).astype(np.float32)
-        command = [programs / "hear"]
-        found = subprocess.run(command, input=wave.tobytes(), capture_output=True, check=True)
+def test_from_sound_to_decision_c_and_board_agree_with_python(programs):
+    pause = noise(0.5, 1e-4)
+    for wave in (buzz(), *(np.concatenate([pause, each, pause]) for each in recordings(2))):
+        sound = wave.astype(np.float32).tobytes()
+        found = subprocess.run([programs / "hear"], input=sound, capture_output=True, check=True)
         (scores,), (decision,) = of_c(programs, found.stdout.decode())
-        assert decision == of_board.of(scores)
-        digit, confidence, is_accepted = classify(encode_utterance(recording(name), RATE_HZ))
-        assert read_class_names(FOLDER)[int(np.argmax(scores))] == digit
-        assert decision == [round(1000 * confidence), is_accepted]
+        folder = study_folder("circuit")
+        assert decision == OfBoard(folder).of(scores)
+        names = read_class_names(folder)
+        assert (names[int(np.argmax(scores))], decision) == of_python(wave)
 
 
 def test_the_document_has_the_line_of_a_buzz():
     document = (ROOT / "docs" / "abstain.md").read_text()
-    utterance = encode_utterance(recording("buzz"), RATE_HZ)
-    digit, confidence, is_accepted = of_circuit(FOLDER)(utterance)
+    digit, (per_mille, is_accepted) = of_python(buzz())
     assert (digit, is_accepted) == ("other", False)
-    assert f"the line `10 ... {1000 * confidence:.0f} 0` means that *other*" in document
-    assert f"with a confidence of {100 * confidence:.1f} %" in document
+    assert f"the line `10 ... {per_mille} 0` means that *other*" in document
+    assert f"with a confidence of {per_mille / 10:.1f} %" in document
 
 
 def test_a_folder_without_a_threshold_is_named():
     with pytest.raises(BoardError, match=r"confidence\.h: has no threshold.*--accept"):
-        OfBoard(RESULTS / "circuit_study")
+        OfBoard(study_folder("circuit_study"))
 
 
 @pytest.mark.parametrize("damage", ["", "no threshold", "#define CONFIDENCE_LIMIT 1\n"])

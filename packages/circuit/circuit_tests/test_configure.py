@@ -14,6 +14,7 @@ from circuits import (
     needs_icarus,
     needs_verilator,
     needs_yosys,
+    study_folder,
 )
 
 from shd_circuit import configure
@@ -21,7 +22,6 @@ from shd_circuit.folder import ExportError
 from shd_circuit.hardware import PARAMETERS
 from shd_circuit.rtl.tools import run_yosys
 from shd_circuit.sources import memories, source_text, verilog_values
-from tests import RESULTS
 
 
 @pytest.mark.parametrize(("name", "lanes"), [("study", 5), ("small", 4), ("narrow windows", 3)])
@@ -266,7 +266,7 @@ def test_the_study_s_network_and_the_small_one_are_in_one_design(tmp_path):
     sources = ["two.v"]
     for name, prefix, lanes in (("circuit", "", 16), ("circuit_study", "study_", 8)):
         folder = tmp_path / name
-        shutil.copytree(RESULTS / name, folder)
+        shutil.copytree(study_folder(name), folder)
         configure.configure(folder, prefix=prefix, LANES=lanes, MEM_PATH=f"{name}/")
         sources += [f"{name}/core.v", f"{name}/bench.v"]
     (tmp_path / "two.v").write_text(TWO)

@@ -11,48 +11,39 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
-from circuits import needs_gcc
+from circuits import needs_gcc, study_folder
 from run_builders import run_of
 
 from evidence.networks import save_pretrained
 from shd_circuit import export, say
 from shd_circuit.folder import (
-    SOURCES,
     ExportError,
     build_folder,
-    classes_text,
     read_circuit,
     read_class_names,
     read_vectors,
 )
-from shd_circuit.hardware import hardware
 from shd_circuit.quantize import circuit_of
-from shd_circuit.readme import Description, notice, readme
+from shd_circuit.readme import Description, notice
 from shd_circuit.sources import (
-    c_header,
+    answers_text,
     events_text,
     memories,
-    run_vectors,
-    source_text,
     verilog_parameters,
 )
 from shd_corpus.shd_file import read_shd
-from shd_helpers.network import Quantization
-from shd_helpers.paths import ROOT
 from shd_helpers.study import (
     Recipe,
     load_network,
-    load_pretrained,
     read_run,
 )
 from tests import RESULTS
 
 N_UTTERANCES = 6
-SMALL = {"readout": "membrane", "learn_beta": True, "learn_threshold": True, "n_hidden": 4}
+SMALL = {"readout": "membrane", "learn_beta": True, "learn_threshold": True, "n_hidden": 8}
 SMALL |= {"kernel_size": 64, "stride": 16, "n_delays": 3, "pool_threshold": 1}
-SMALL |= {"circuit": "4-8-16 product QAT", "ensemble_size": 2}
+SMALL |= {"circuit": "4-8-16 product QAT"}
 FEW_BITS = {"beta": 0.9375, "circuit": "3-8-12 QAT", "n_delays": 2}
 
 
@@ -114,7 +105,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
 def test_the_small_network_s_folder_describes_all_that_it_has(
     trained, tmp_path, monkeypatch, capsys
 ):
-    """An ensemble of two, shared weights, own leaks, membranes: the folder describes all of it."""
+    """Shared weights, own leaks, membranes: the folder describes all of it."""
     run = trained(**SMALL)
     out = tmp_path / "exported"
     said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_UTTERANCES)
@@ -143,7 +134,7 @@ def test_the_small_network_s_folder_describes_all_that_it_has(
 def test_a_header_of_another_circuit_makes_no_page(tmp_path, monkeypatch, old, new, message):
     monkeypatch.setattr(say, "compile_c", None)  # it isn't reached
     folder = tmp_path / "circuit"
-    shutil.copytree(ROOT / say.FOLDER, folder)
+    shutil.copytree(study_folder("circuit"), folder)
     text = (folder / "network.h").read_text()
     changed = re.sub(old, new, text, count=1)
     assert changed != text
@@ -180,63 +171,29 @@ def follow_readme(folder):
     assert lines[1] == lines[3] == lines[4] == "same\n"
 
 
-def committed(folder):
-    """Return the pretrained network that a committed folder is of, and its circuit."""
-    if folder == "circuit_study":
-        kept = load_pretrained("circuit_0")
-        return kept, circuit_of(kept)
-    kept = load_pretrained("small").speaking("english")
-    return kept, circuit_of(kept, Quantization.named("5-8-16 product"))
-
-
 @needs_gcc
-@pytest.mark.parametrize("folder", ["circuit", "circuit_study"])
-def test_committed_folders_are_those_of_the_present_code(folder, tmp_path):
-    """They are of committed networks, of the present sources, and do what their README says."""
-    there = RESULTS / folder
-    _, network = committed(folder)
-    assert (there / "network.h").read_text() == c_header(network)
-    assert (there / "network.vh").read_text() == verilog_parameters(network)
-    assert (there / "HARDWARE.md").read_text() == hardware(network)
-    for name, text in memories(network).items():
-        assert (there / name).read_text() == text
-    for name in SOURCES:
-        assert (there / name.rpartition("/")[2]).read_text() == source_text(name)
-    alone = tmp_path / "a folder"
-    shutil.copytree(there, alone)
-    follow_readme(alone)
+@pytest.mark.parametrize("name", export.STUDY_CIRCUITS)
+def test_a_circuit_of_the_study_is_written_whole_without_its_data(name, tmp_path, capsys):
+    """It is that of the committed network and utterances, and does what its README says."""
+    folder = tmp_path / "a folder"
+    shutil.copytree(study_folder(name), folder)
+    for kept in (RESULTS / name).iterdir():
+        assert (folder / kept.name).read_bytes() == kept.read_bytes(), kept.name
+    network = read_circuit(folder)
+    labels = [utterance.label for utterance in read_vectors(folder)]
+    assert len(labels) == 20 and set(labels) == {*range(10)}
+    runs = [network.run(*utterance.spikes) for utterance in read_vectors(folder)]
+    assert (folder / "expected.txt").read_text() == answers_text(runs)
+    assert verilog_parameters(network) == verilog_parameters(export.study_circuit(name))
+    assert memories(network) == memories(export.study_circuit(name))
+    follow_readme(folder)
+    assert (folder / "network.nir").exists() == (name == "circuit_study")
+    assert (folder / "confidence.h").exists() == (name == "circuit")
 
 
-@pytest.mark.parametrize("folder", ["circuit", "circuit_study"])
-def test_committed_readmes_are_those_of_the_present_code(folder):
-    """They are what the present code writes; what needs the data is their own."""
-    is_study = folder == "circuit_study"
-    text = (RESULTS / folder / "README.md").read_text()
-    kept, network = committed(folder)
-    counts = r"average, ([\d,]+) weights are added.* added weights, (\d+)% aren't 0"
-    additions, share = re.search(counts, text).groups()
-    additions = float(additions.replace(",", ""))
-    names = "low-precision.*|floats, before.*|integers, as.*"
-    unseen = re.findall(r"exported, unseen speakers \| \| (.*) \|", text)
-    rows = re.findall(rf"^\| ({names}) \| (\d+) \| ([\d.]+)%", text, re.M)
-    description = Description(
-        name=kept.name,
-        origin=re.search(r"Trained on .*? membranes of \d+\.", text)[0],
-        class_names=kept.class_names,
-        data=re.search(r"utterances of (the data set `\w+`):", text)[1],
-        scored=re.search(r"^Over all .*", text, re.M)[0],
-        accuracies={name: (round(float(x) * int(n) / 100), int(n)) for name, n, x in rows},
-        operations=pd.Series(
-            {"accumulates": additions, "effective_accumulates": additions * int(share) / 100}
-        ),
-        is_quantization_aware=is_study,
-        unseen_accuracy=unseen[0] if unseen else "",
-    )
-    vectors = run_vectors(network, read_vectors(RESULTS / folder))
-    written = readme(network, vectors, description, has_graph=is_study, has_confidence=not is_study)
-    assert written == text
-    assert (RESULTS / folder / "classes.txt").read_text() == classes_text(kept.class_names)
-    assert bool(unseen) != is_study  # the official test file has two unseen speakers only
+def test_a_circuit_of_the_study_takes_no_other_bits(monkeypatch, capsys):
+    with pytest.raises(SystemExit, match=r"circuit: is exported as it is.*RUN=small"):
+        exported(monkeypatch, capsys, "circuit", "--utterances", 3)
 
 
 def test_unseen_speakers_are_counted_by_hand():

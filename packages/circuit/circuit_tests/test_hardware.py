@@ -6,13 +6,12 @@ import subprocess
 
 import pytest
 from benches import write_core
-from circuits import named, needs_icarus, random_utterances
+from circuits import named, needs_icarus, random_utterances, study_folder
 
 from shd_circuit import configure
 from shd_circuit.folder import read_circuit
 from shd_circuit.hardware import hardware
 from shd_circuit.sources import source_text
-from tests import RESULTS
 
 TEXT = source_text("hardware.md")
 
@@ -48,7 +47,7 @@ def test_ports_and_parameters_are_the_module_s(module):
 def test_the_examples_of_the_memory_maps_are_in_the_memories(tmp_path):
     """The addresses lead to the weights, in files that `configure.py` packs for four lanes."""
     folder = tmp_path / "circuit"
-    shutil.copytree(RESULTS / "circuit", folder)
+    shutil.copytree(study_folder("circuit"), folder)
     network = read_circuit(folder)
     configure.configure(folder, LANES=4)
     text = (folder / "HARDWARE.md").read_text()
@@ -82,7 +81,7 @@ def test_the_fusesoc_file_has_only_sections_that_fusesoc_2_4_knows():
     sections = re.findall(r"^(\w+):", text, re.MULTILINE)
     assert sections == ["name", "description", "filesets", "targets"]
     files = re.findall(r"^      - (?:tool_verilator\? \()?([\w.]+)", text, re.MULTILINE)
-    assert set(files) <= {path.name for path in (RESULTS / "circuit").iterdir()}
+    assert set(files) <= {path.name for path in (study_folder("circuit")).iterdir()}
 
 
 # --- timing diagrams ------------------------------------------------------------------------------

@@ -129,15 +129,14 @@ def test_what_the_file_cannot_hold_is_refused_with_the_reason(tmp_path, what):
     assert not list(tmp_path.iterdir())
 
 
-OTHERS = {"network": "evidence/convolutional.py:ConvolutionalNetwork", "n_hidden": 7, "beta": 0.8}
+OTHERS = {"network": "tests/tried/own_module/gru.py:SmallGRU", "n_hidden": 7, "beta": 0.8}
 OTHERS |= {"surrogate": "sigmoid", "slope": 5.0, "readout": "membrane", "learn_beta": True}
 OTHERS |= {"learn_threshold": True, "n_delays": 3, "kernel_size": 4, "stride": 2}
-OTHERS |= {"ensemble_size": 2, "neuron": "adaptive", "hidden": "9,7", "hidden_delays": "2"}
+OTHERS |= {"neuron": "adaptive", "hidden": "9,7", "hidden_delays": "2"}
 REFUSED = {
-    "network": "it is a .*ConvolutionalNetwork",
+    "network": "it is a .*SmallGRU",
     "readout": "readout 'membrane'",
     "kernel_size": "kernel_size 4",
-    "ensemble_size": "it is a shd_helpers.network.ensemble.Ensemble",
     "neuron": "lif1 is a shd_engine.adaptive.AdaptiveLeaky",
     "hidden": "the file holds one hidden layer",
     "hidden_delays": "layer 2 gets copies",

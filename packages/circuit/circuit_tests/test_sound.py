@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from circuits import needs_gcc
+from circuits import exported, needs_gcc, study_folder
 from sounds import recordings
 
 from corpus_tests.made_recordings import NOT_WORDS, RATE, noise
@@ -19,7 +19,6 @@ from shd_corpus.recording_list import RecordingError
 from shd_helpers.paths import ROOT
 
 SOUND = ROOT / "packages" / "circuit" / "shd_circuit" / "sound"
-CIRCUIT = ROOT / "results" / "circuit"
 GCC = "gcc -std=c99 -O3 -Wall -Wextra -Werror -pedantic -Wno-unused-function -lm".split()
 LIBRARY = """
 #include "cochlea.c"
@@ -79,7 +78,7 @@ def counts_of_blocks(steps, units):
 @pytest.mark.parametrize("n", [8, pytest.param(100, marks=pytest.mark.full)])
 def test_in_float_spikes_differ_less_than_two_draws_and_answers_agree(tmp_path, n):
     encoded = c_cochlea(tmp_path, "-DFLOAT", "-DMAX_SAMPLES=80000")
-    circuit = read_circuit(CIRCUIT)
+    circuit = read_circuit(study_folder("circuit"))
     waves = recordings(n)
     n_answered_alike = 0
     for wave in waves:
@@ -98,7 +97,7 @@ def test_in_float_spikes_differ_less_than_two_draws_and_answers_agree(tmp_path, 
 def program(tmp_path_factory):
     """From a sound to its spikes, and to its digit."""
     folder = tmp_path_factory.mktemp("program")
-    for source in (SOUND / "hear.c", CIRCUIT / "reference.c"):
+    for source in (SOUND / "hear.c", study_folder("circuit") / "reference.c"):
         subprocess.run([GCC[0], source, *GCC[1:], "-lm", "-o", folder / source.stem], check=True)
 
     def answered(wave):
@@ -113,7 +112,7 @@ def program(tmp_path_factory):
 @needs_gcc
 @pytest.mark.parametrize("gain", [1, 40])
 def test_an_utterance_is_found_and_answered_as_in_python(program, gain):
-    circuit = read_circuit(CIRCUIT)
+    circuit = read_circuit(study_folder("circuit"))
     for wave in recordings(2):
         wave = gain * np.concatenate([noise(0.5, 1e-4), wave, noise(0.5, 1e-4)])
         wave = np.clip(wave, -1, 1).astype(np.float32)
@@ -135,10 +134,11 @@ def test_what_is_no_utterance_is_refused_with_the_same_message(program, wave):
 
 
 def test_the_accuracy_on_the_page_is_that_of_the_readme(tmp_path):
-    readme = (CIRCUIT / "README.md").read_text()
-    assert accuracy(CIRCUIT).endswith(" speakers).") and accuracy(CIRCUIT) in readme
-    (tmp_path / "README.md").write_text("# a circuit of too few speakers")
-    assert accuracy(tmp_path).endswith("isn't known.")
+    folder = study_folder("circuit")
+    said = accuracy(folder)
+    assert said.endswith(" speakers).") and said in (folder / "README.md").read_text()
+    exported(tmp_path / "few", "small", 1)
+    assert accuracy(tmp_path / "few").endswith("isn't known.")
 
 
 def hear(program_folder, sound):

@@ -8,6 +8,7 @@ from lazy_loader import attach
 _MODULES = {
     "cost": ("answer_cycles", "step_cycles", "total_cycles"),
     "disturbances": ("DISTURBANCES", "FAULTS", "disturb"),
+    "export": ("study_circuit", "write_study_circuit"),
     "folder": ("read_vectors",),
     "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "whole_milliseconds"),
     "nir_file": ("read_nir", "write_nir"),

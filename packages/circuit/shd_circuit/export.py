@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,13 @@ from torch import nn
 
 from shd_circuit import cost
 from shd_circuit.confidence import confidence_of
-from shd_circuit.folder import ExportError, check_folder, write_folder
+from shd_circuit.folder import (
+    ExportError,
+    check_folder,
+    read_description,
+    read_vectors,
+    write_folder,
+)
 from shd_circuit.integer import IntegerNetwork, whole_milliseconds
 from shd_circuit.nir_file import unwritable_reasons, write_nir
 from shd_circuit.quantize import circuit_of
@@ -25,14 +31,17 @@ from shd_corpus.shd_file import read_shd
 from shd_helpers.command import run
 from shd_helpers.data import obtain
 from shd_helpers.events import Downsampling, Events
-from shd_helpers.network import Quantization, answers
-from shd_helpers.paths import networks_dir, resolve, runs_dir
+from shd_helpers.network import Quantization
+from shd_helpers.paths import networks_dir, resolve, results_dir, runs_dir
 from shd_helpers.study import evaluate, load_network, load_pretrained, load_utterances, read_run
 from shd_helpers.study.run_folder import RunError, class_names_of, classes_in_words
 from shd_helpers.study.trained_network import OTHER_DATA, TrainedNetwork
 from shd_judge import interval
 
 FEWEST_SPEAKERS = 5  # of whom a mean and its interval are reported
+# The study's circuits: the pretrained network of each, and its bits, or those of its training. Of
+# the data set, ``results/`` keeps what a folder needs, so each is exported without it.
+STUDY_CIRCUITS = {"circuit": ("small", "5-8-16 product"), "circuit_study": ("circuit_0", "")}
 
 
 def find(name: str) -> Path:
@@ -104,19 +113,86 @@ def export(
         raise ExportError(f"--membranes {n_membranes}: must be at least 0")
     if n_utterances < 1:
         raise ExportError(f"--utterances {n_utterances}: must be at least 1")
-    quantization = quantization_of(trained, circuit)
-    try:
-        network = circuit_of(trained, quantization)
-    except ValueError as error:
-        raise ExportError(f"{trained.file}: can't be exported: {error}") from error
+    quantization, network = _rounded(trained, circuit)
     events = load_utterances(trained).predicted
     chosen = choose(events.labels, n_utterances)
     description = describe(trained, quantization, network, events)
     utterances = read_utterances(trained.about["parameters"], events, chosen)
+    _write(out, trained, quantization, network, utterances, description, n_membranes)
+    return description
+
+
+def _rounded(trained: TrainedNetwork, circuit: str) -> tuple[Quantization, IntegerNetwork]:
+    """Round a network to the bits that are wanted."""
+    quantization = quantization_of(trained, circuit)
+    try:
+        return quantization, circuit_of(trained, quantization)
+    except ValueError as error:
+        raise ExportError(f"{trained.file}: can't be exported: {error}") from error
+
+
+def _write(
+    out: Path,
+    trained: TrainedNetwork,
+    quantization: Quantization,
+    network: IntegerNetwork,
+    utterances: Sequence[Utterance],
+    description: Description,
+    n_membranes: int = 1,
+) -> None:
+    """Write a network's folder, when all that needs the data set is known."""
     write_graph = _graph_writer(trained.network, network.grid)
     confidence = confidence_of(trained, quantization, network)
     write_folder(out, network, utterances, description, n_membranes, write_graph, confidence)
-    return description
+
+
+def _of_study(name: str) -> tuple[TrainedNetwork, str]:
+    """Return the pretrained network of one of the study's circuits, and its bits."""
+    network, circuit = STUDY_CIRCUITS[name]
+    return load_pretrained(network).speaking("english"), circuit
+
+
+def study_circuit(name: str) -> IntegerNetwork:
+    """Round the network of one of the study's circuits.
+
+    Parameters
+    ----------
+    name : str
+        ``circuit``, which is the network *small*, or ``circuit_study``, the original network.
+
+    Returns
+    -------
+    IntegerNetwork
+        The circuit.
+    """
+    return _rounded(*_of_study(name))[1]
+
+
+def write_study_circuit(name: str, out: Path) -> Path:
+    """Write the folder of one of the study's circuits, without its data set.
+
+    Parameters
+    ----------
+    name : str
+        ``circuit`` or ``circuit_study``, as for `study_circuit`.
+    out : Path
+        The folder to write. An earlier export there is replaced.
+
+    Returns
+    -------
+    Path
+        The same folder.
+
+    Raises
+    ------
+    ExportError
+        If the folder has something else, or can't be written.
+    """
+    kept = results_dir() / name
+    trained, circuit = _of_study(name)
+    rounded = _rounded(trained, circuit)
+    _write(out, trained, *rounded, read_vectors(kept), read_description(kept))
+    return out
 
 
 def describe(
@@ -124,7 +200,7 @@ def describe(
 ) -> Description:
     """Describe for its README where a circuit comes from, and how it compares with its network."""
     float_answers = evaluate(trained.network, events).answers
-    integer_answers = answers(circuit.evaluate(events)[0])
+    integer_answers = circuit.evaluate(events)[0].argmax(1)
     before, after = (
         accuracies_of_unseen(trained, events, found) for found in (float_answers, integer_answers)
     )
@@ -143,7 +219,7 @@ def describe(
             network_name: (int((float_answers == events.labels).sum()), len(events)),
             "integers, as exported": (int((integer_answers == events.labels).sum()), len(events)),
         },
-        operations=cost.operations(circuit, events),
+        operations=cost.operations(circuit, events).to_dict(),
         is_quantization_aware=bool(n_quantized_epochs),
         datasets=datasets_of(trained),
         unseen_accuracy=unseen_accuracy(after),
@@ -265,13 +341,13 @@ def add_arguments(parser: argparse.ArgumentParser, takes_folder: bool = False) -
     or_folder = ", or an exported folder" if takes_folder else ""
     parser.add_argument(
         "run",
-        help="a run's name below runs/, or its folder, or a network of results/networks/"
-        + or_folder,
+        help="a run's name below runs/, or its folder, or a network of results/networks/, or a "
+        "circuit of the study: circuit or circuit_study" + or_folder,
     )
     parser.add_argument(
         "--out",
-        help="folder to write (default: circuit/ in the run's folder; required for a pretrained "
-        "network)",
+        help="folder to write (default: circuit/ in the run's folder, build/circuit for the "
+        "circuit of the study; required for a pretrained network)",
     )
     parser.add_argument(
         "--dataset",
@@ -308,6 +384,8 @@ def out_folder(arguments: argparse.Namespace) -> Path:
     """Return the folder that the arguments name: an export, there already or not."""
     if arguments.out:
         return resolve(arguments.out)
+    if arguments.run in STUDY_CIRCUITS:
+        return resolve("build") / arguments.run
     if (resolve(arguments.run) / "core.v").is_file():
         return resolve(arguments.run)
     file = find(arguments.run)
@@ -334,6 +412,13 @@ def changes_export(arguments: argparse.Namespace) -> bool:
 def export_from(arguments: argparse.Namespace) -> None:
     """Export as the arguments say, and print the accuracies."""
     out = out_folder(arguments)
+    if arguments.run in STUDY_CIRCUITS:
+        if changes_export(arguments):
+            network, _ = STUDY_CIRCUITS[arguments.run]
+            raise ExportError(f"{arguments.run}: is exported as it is. For another: RUN={network}")
+        write_study_circuit(arguments.run, out)
+        print(f"Exported: {os.path.relpath(out)}; begin with README.md there")
+        return
     file = find(arguments.run)
     is_run = file.name == "run.json"
     trained = load_network(read_run(file.parent)) if is_run else load_pretrained(file)

@@ -1,10 +1,12 @@
 """The folder that an engineer gets: the circuit in C and Verilog, test vectors, and a README."""
 
 import gzip
+import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from shd_circuit import board, configure
 from shd_circuit.confidence import Confidence, confidence_from
 from shd_circuit.hardware import hardware
 from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
-from shd_circuit.readme import Description, is_readme, notice, own_line, readme
+from shd_circuit.readme import Description, is_readme, notice, readme
 from shd_circuit.sources import (
     MEMORIES,
     Utterance,
@@ -27,7 +29,7 @@ from shd_circuit.sources import (
     trace_text,
     verilog_parameters,
 )
-from shd_corpus.checks import check_whole, quoted
+from shd_corpus.checks import check_whole
 from shd_corpus.files import reading
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events import Downsampling
@@ -60,6 +62,7 @@ _EXPORTED = {
     "vectors.txt",
     "labels.txt",
     "classes.txt",
+    "description.json",
     "expected.txt",
     "edges.txt",
     "edges_expected.txt",
@@ -140,6 +143,7 @@ def write_folder(
         network, vectors, description, n_membranes, has_graph, confidence is not None
     )
     texts["classes.txt"] = classes_text(description.class_names)
+    texts["description.json"] = f"{json.dumps(asdict(description), indent=1, ensure_ascii=False)}\n"
     texts["HARDWARE.md"] = hardware(network)
     if confidence is not None:
         texts["confidence.h"] = confidence.header()
@@ -237,11 +241,6 @@ def check_folder(folder: Path) -> None:
                 f"{other}: wasn't written by an export, and an export would delete it. Choose "
                 "another folder: OUT=..."
             )
-    if is_export and (line := own_line(path.read_text(encoding="utf-8", errors="replace"))):
-        raise ExportError(
-            f"{path}: contains a line that wasn't written by this version ({quoted(line)}) and "
-            "would be lost. Move your notes elsewhere, or choose another folder: OUT=..."
-        )
 
 
 def read_vectors(folder: Path) -> list[Utterance]:
@@ -270,6 +269,13 @@ def read_vectors(folder: Path) -> list[Utterance]:
             Utterance(milliseconds, units, label)
             for (milliseconds, units), label in zip(spikes, labels, strict=True)
         ]
+
+
+def read_description(folder: Path) -> Description:
+    """Read what an export says of its network from ``description.json``."""
+    path = folder / "description.json"
+    with reading(path, ExportError, _REMEDY):
+        return Description(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def read_spikes(path: Path) -> list[np.ndarray]:

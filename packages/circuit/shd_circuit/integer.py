@@ -50,7 +50,6 @@ from shd_corpus.compiled import compiled
 from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network.engine import answers
 
 FACTOR_BITS = 8  # of a leak by product: beta is about leak_factor / 2^8
 OWN_FACTOR_BITS = 12  # where every neuron has a factor of its own: many learn a beta close to 1
@@ -108,7 +107,7 @@ class IntegerRun(NamedTuple):
     @property
     def answer(self) -> int:
         """Return the class: the highest score, the lowest of those with equally high ones."""
-        return int(answers(self.scores))
+        return int(self.scores.argmax())
 
 
 @dataclass(frozen=True)

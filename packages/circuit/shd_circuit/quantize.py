@@ -39,7 +39,7 @@ from shd_engine.compiled_engine import unsupported_layers
 from shd_engine.network import ChannelConv1d, resets, unfamiliar_component
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network import NetworkConfig, Quantization, SpikingNetwork, answers
+from shd_helpers.network import NetworkConfig, Quantization, SpikingNetwork
 from shd_helpers.network.quantization import layer_integers, membrane_range
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.study.trained_network import TrainedNetwork
@@ -247,7 +247,7 @@ def circuit_predictions(circuit: IntegerNetwork, events: Events) -> np.ndarray:
         Names of classes, shape (utterances,).
     """
     scores, _ = circuit.evaluate(events)
-    return np.array(events.class_names)[answers(scores)]
+    return np.array(events.class_names)[scores.argmax(1)]
 
 
 def circuit_scores(

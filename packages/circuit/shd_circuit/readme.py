@@ -3,12 +3,10 @@
 Each function below computes the values of one section of the template, by their names there.
 """
 
-import itertools
-import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from shd_circuit import cost
 from shd_circuit.hardware import BOARD_LANES
@@ -68,8 +66,6 @@ CONFIDENCE_ROW = (
     "does the same with the core's scores |\n"
 )
 UNSEEN = "For speakers who aren't in its training set, this circuit reaches an accuracy of {}. "
-# placeholders that stand for any number of a table's rows
-_ROWS = ("{nir_row}{confidence_row}", "{memory_rows}", "{accuracy_rows}")
 
 
 @dataclass(frozen=True)
@@ -81,20 +77,20 @@ class Description:
     # A sentence or two: where the network comes from.
     origin: str
     # Of the classes, in order.
-    class_names: tuple[str, ...]
+    class_names: Sequence[str]
     # Of which data the test vectors and the accuracies are.
     data: str
     # A sentence: over which utterances the accuracies are.
     scored: str
     # Of the network before rounding, and of the circuit: how many utterances are classified
     # correctly, and of how many.
-    accuracies: dict[str, tuple[int, int]]
+    accuracies: Mapping[str, Sequence[int]]
     # From `cost.operations`.
-    operations: pd.Series
+    operations: Mapping[str, float]
     # Its network was trained with low-precision weights.
     is_quantization_aware: bool = False
     # The names of the data sets, whose licenses the folder must say. Test vectors are of the first.
-    datasets: tuple[str, ...] = ()
+    datasets: Sequence[str] = ()
     # For speakers who aren't in the network's training set; "" if it isn't known.
     unseen_accuracy: str = ""
 
@@ -309,16 +305,16 @@ def _memory_values(network: IntegerNetwork) -> Values:
 
 def _operation_values(network: IntegerNetwork, description: Description) -> Values:
     """Return the values of the paragraph on operations."""
-    counted = description.operations
+    accumulates = description.operations["accumulates"]
+    effective = description.operations["effective_accumulates"] / max(accumulates, 1)
     _, n_hidden, n_classes = network.sizes
     n_neurons = n_hidden + n_classes
-    n_updates = float(counted.get("neuron_updates", network.grid.n_steps * n_neurons))
-    effective = counted.effective_accumulates / max(counted.accumulates, 1)
+    n_updates = network.grid.n_steps * n_neurons
     return {
         "neuron_updates": f"{n_updates:,.0f}",
         "updates_a_step": n_neurons,
-        "accumulates": f"{counted.accumulates:,.0f}",
-        "accumulates_a_step": f"{counted.accumulates / n_updates * n_neurons:,.0f}",
+        "accumulates": f"{accumulates:,.0f}",
+        "accumulates_a_step": f"{accumulates / n_updates * n_neurons:,.0f}",
         "effective": f"{effective:.0%}",
     }
 
@@ -384,49 +380,3 @@ def is_readme(text: bytes) -> bool:
     """Recognize an exported README by its first line."""
     mark = source_text(TEMPLATE).partition("\n")[0].removeprefix("# {name}")
     return text.partition(b"\n")[0].endswith(mark.encode())
-
-
-def own_line(text: str) -> str:
-    """Find a line in an exported README that no export writes, such as a user's note."""
-    lines = text.splitlines()
-    # these rows bring ends of lines of their own
-    rows = "{nir_row}{confidence_row}"
-    template = source_text(TEMPLATE).replace(rows, f"{rows}\n").splitlines()
-    at = 0
-    for wanted, following in itertools.pairwise([*template, ""]):
-        if wanted in _ROWS:
-            at = _after_rows(lines, at, following)
-        elif at == len(lines):
-            return "(its end is missing)"
-        elif not _fits(lines[at], wanted):
-            return lines[at] or "(an empty line)"
-        else:
-            at += 1
-    return next((line for line in lines[at:] if line.strip()), "")
-
-
-def _after_rows(lines: list[str], at: int, following: str) -> int:
-    """Return the index of the first line from `at` on that isn't a row before `following`."""
-    while at < len(lines) and lines[at].startswith("| ") and not _fits(lines[at], following):
-        at += 1
-    return at
-
-
-def _fits(line: str, wanted: str) -> bool:
-    """Check that a line is one of the template, with any text instead of each placeholder."""
-    pieces = re.split(r"\{\w+\}", wanted)
-    # format_map takes doubled braces for single ones
-    first, *others = [piece.replace("{{", "{").replace("}}", "}") for piece in pieces]
-    if not others:
-        return line == first
-    last = others[-1]
-    if not line.startswith(first) or not line.endswith(last):
-        return False
-    # what is between placeholders must come in order, between the first piece and the last one
-    at = len(first)
-    for piece in others[:-1]:
-        found = line.find(piece, at)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return at <= len(line) - len(last)

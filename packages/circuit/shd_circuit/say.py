@@ -19,13 +19,20 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from shd_circuit.folder import ExportError, check_header, read_class_names, read_confidence
+from shd_circuit.export import write_study_circuit
+from shd_circuit.folder import (
+    ExportError,
+    check_header,
+    read_class_names,
+    read_confidence,
+    read_description,
+)
 from shd_circuit.readme import UNSEEN
 from shd_corpus.files import atomic, reading
 from shd_helpers.command import run
 from shd_helpers.paths import resolve
 
-FOLDER = "results/circuit"
+FOLDER = "build/circuit"
 ZIG = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-std=c99", "-s"]
 COCHLEA = [
     "-DFLOAT",
@@ -64,10 +71,9 @@ def compile_c(file: Path, options: Sequence[str]) -> bytes:
 
 
 def accuracy(folder: Path) -> str:
-    """Return what a folder's README says of the accuracy for unseen speakers."""
-    text = (folder / "README.md").read_text(encoding="utf-8")
-    if found := re.search(re.escape(UNSEEN).replace(r"\{\}", ".*?"), text):
-        return found[0].strip()
+    """Say how accurate a folder's circuit is for unseen speakers."""
+    if known := read_description(folder).unseen_accuracy:
+        return UNSEEN.format(known).strip()
     return "How accurate this network is for speakers outside its training set isn't known."
 
 
@@ -128,13 +134,16 @@ def write_page(folder: Path, out: Path) -> int:
 def main() -> None:
     """Write the page, and open it (``make say``)."""
     parser = argparse.ArgumentParser(prog="python -m shd_circuit.say", description=__doc__)
-    parser.add_argument("folder", nargs="?", default=FOLDER, help=f"an exported one ({FOLDER})")
+    text = f"an exported one (default: the study's circuit, which is written to {FOLDER})"
+    parser.add_argument("folder", nargs="?", help=text)
     parser.add_argument("--out", default="build/say.html", help="the page (build/say.html)")
     parser.add_argument("--open", action="store_true", help="open it in a browser")
     given = parser.parse_args()
     out = resolve(given.out)
     try:
-        n_bytes = write_page(resolve(given.folder), out)
+        if given.folder is None:
+            write_study_circuit("circuit", resolve(FOLDER))
+        n_bytes = write_page(resolve(given.folder or FOLDER), out)
     except ExportError as error:
         sys.exit(f"\nNo page was written.\n{error}")
     print(f"Open {os.path.relpath(out)} ({n_bytes / 1000:.0f} kB)")

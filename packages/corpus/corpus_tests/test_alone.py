@@ -97,5 +97,5 @@ def test_a_fresh_environment_without_torch_encodes_a_folder_of_wavs(tmp_path):
     (packages / "libraries.pth").write_text("\n".join(libraries), encoding="utf-8")
     check_readme(python, tmp_path, environment)
     assert (tmp_path / ".cache" / "shd_corpus").is_dir()
-    for path in (tmp_path / "my_wavs_spikes").glob("*.h5"):
-        assert path.stat().st_size > 10_000
+    sizes = [path.stat().st_size for path in (tmp_path / "my_wavs_spikes").glob("*.h5")]
+    assert sizes and min(sizes) > 10_000

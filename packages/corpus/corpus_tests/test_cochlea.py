@@ -16,6 +16,8 @@ from lauscher.transformations import basilar_membrane
 
 from shd_corpus import cochlea
 from shd_corpus.cochlea import encoding, membrane_velocity, response, sound
+from shd_corpus.cochlea.encoding import encode_draws
+from shd_corpus.cochlea.nerve import Nerve, NerveFibers
 
 RATE_HZ = 12_000  # of the membrane, for waves at 24 kHz
 SOME = slice(5, 700, 20)  # channels, where the reference is too slow for all
@@ -101,13 +103,19 @@ def test_bushy_cells_spike_as_in_the_reference(rng):
     np.testing.assert_array_equal(mine, units)
 
 
-@pytest.mark.parametrize("p", [0.003, 0.03, 0.4, 0.97])
-def test_number_of_firing_fibers_is_binomial(p):
-    counts = np.concatenate(
-        [cochlea.nerve_spikes(np.full((1, 700), p), RATE_HZ, s) for s in range(30)]
-    )
-    seen = np.bincount(counts.ravel(), minlength=41)
-    expected = scipy.stats.binom.pmf(np.arange(41), 40, p) * counts.size
+def fired(probability, nerve):
+    """Return how many fibers of a nerve fire in each step of each channel."""
+    fibers = NerveFibers(probability.shape, RATE_HZ, nerve, 0, probability.shape[1])
+    return fibers.fire(probability)
+
+
+@pytest.mark.parametrize(
+    ("p", "n"), [(0.003, 40), (0.03, 40), (0.4, 40), (0.97, 40), (0.03, 160), (0.4, 640)]
+)
+def test_number_of_firing_fibers_is_binomial(p, n):
+    counts = np.concatenate([fired(np.full((1, 700), p), Nerve(seed, n)) for seed in range(30)])
+    seen = np.bincount(counts.ravel(), minlength=n + 1)
+    expected = scipy.stats.binom.pmf(np.arange(n + 1), n, p) * counts.size
     common = expected >= 5
     seen = [*seen[common], seen[~common].sum()]
     expected = [*expected[common], expected[~common].sum()]
@@ -121,6 +129,32 @@ def test_impossible_and_certain_spikes(p, fires):
     counts = cochlea.nerve_spikes(np.full((50, 700), p), RATE_HZ, 0)
     assert (counts[::12] == fires).all()
     assert counts.sum() == counts[::12].sum()  # all fibers rest for 1 ms, 12 steps, after a spike
+
+
+def test_the_expected_number_fires_where_nothing_is_drawn():
+    probability = np.random.default_rng(0).uniform(0.0, 0.1, (60, 5))
+    by_hand = np.zeros((60, 5))
+    ready = np.full(5, 40.0)
+    for step in range(60):
+        if step >= 12:  # 1 ms
+            ready += by_hand[step - 12]
+        by_hand[step] = ready * probability[step]
+        ready -= by_hand[step]
+    np.testing.assert_allclose(fired(probability, Nerve(0, None)), by_hand)
+    drawn = np.mean([fired(probability, Nerve(seed)) for seed in range(2000)], axis=0)
+    assert np.abs(drawn - by_hand).max() < 5 * 2 / np.sqrt(2000)  # a deviation of at most 2 fibers
+
+
+def test_several_nerves_spike_as_each_does_alone(rng):
+    wave = rng.standard_normal(4800)
+    nerves = [Nerve(7), Nerve(8), Nerve(7, 640), Nerve(7, None)]
+    encoded = encode_draws(wave, 48_000, nerves)
+    for nerve, spikes in zip(nerves, encoded, strict=True):
+        np.testing.assert_array_equal(spikes, encode_draws(wave, 48_000, [nerve])[0])
+    np.testing.assert_array_equal(encoded[1], cochlea.encode(wave, 48_000, seed=8))
+    # The more fibers, the nearer to what is expected
+    numbers = [len(times) for times, _ in encoded]
+    assert abs(numbers[2] - numbers[3]) < abs(numbers[0] - numbers[3])
 
 
 @pytest.mark.parametrize("rate_hz", [12_000, 11_025, 4_000])

@@ -18,21 +18,17 @@ from shd_corpus.class_names import LANGUAGES
 from shd_corpus.cochlea import encode
 from shd_corpus.heidelberg import download_heidelberg
 from shd_corpus.shd_file import read_shd
-from shd_corpus.waveform_augmentation import WaveformAugmentation
 
 LABELS = {"hd_train": [17, 0, 9, 10, 9], "hd_test": [12, 5, 1]}
 SPEAKERS = {"hd_train": [3, 11, 0, 0, 0], "hd_test": [5, 4, 0]}
 
 
 @functools.cache
-def oracle(name: str, content: bytes, copy: str = "") -> tuple[np.ndarray, np.ndarray]:
+def oracle(name: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Call the cochlea with the seed of the documentation."""
-    text = f"{name} 0 {hashlib.sha256(content).hexdigest()}{copy}"
+    text = f"{name} 0 {hashlib.sha256(content).hexdigest()}"
     seed = hashlib.sha256(text.encode()).hexdigest()
     wave, rate_hz = soundfile.read(io.BytesIO(content))
-    if copy:
-        rng = np.random.default_rng(int(seed, 16))
-        wave = WaveformAugmentation.drawn(rng).apply(wave, rate_hz, rng)
     times, units = encode(wave, rate_hz, int(seed[:16], 16))
     return times.astype(np.float16), units
 
@@ -42,9 +38,9 @@ def encoded(monkeypatch):
     """Names of the recordings that were encoded."""
     names = []
 
-    def noted(path, seed, copy, **options):
+    def noted(path, seed, **options):
         names.append(path.name)
-        return encode_file(path, seed, copy, **options)
+        return encode_file(path, seed, **options)
 
     encode_file = recordings.encode_file
     monkeypatch.setattr(recordings, "encode_file", noted)
@@ -55,12 +51,6 @@ def encoded(monkeypatch):
 def folder(tmp_path):
     """Where the files are made; its name has a space."""
     return tmp_path / "data folder"
-
-
-def augmented(folder, file_number, copies):
-    """Make some copies of one file."""
-    numbers = range(1, copies + 1)
-    return [download_heidelberg(folder, copy, [file_number])[0] for copy in numbers]
 
 
 @pytest.fixture
@@ -181,7 +171,7 @@ def test_full_disk_and_then_it_goes_on(site, folder, encoded, monkeypatch):
     assert names(folder) == DONE
 
 
-@pytest.mark.parametrize("found", ["hd_train.h5", "hd_test.h5", "hd_augmented1_train.h5"])
+@pytest.mark.parametrize("found", ["hd_train.h5", "hd_test.h5"])
 @pytest.mark.parametrize("is_online", [True, False])
 def test_files_that_somebody_put_there_are_refused_and_stay(site, folder, found, is_online):
     if not is_online:
@@ -191,10 +181,7 @@ def test_files_that_somebody_put_there_are_refused_and_stay(site, folder, found,
     own.write_bytes(b"mine")
     refused = rf"{found}: was not made by this program, .*another folder, .*DATASET=.*remove it"
     with pytest.raises(DatasetError, match=refused):
-        if "augmented" in found:
-            download_heidelberg(folder, 1, [0])
-        else:
-            download_heidelberg(folder)
+        download_heidelberg(folder)
     assert own.read_bytes() == b"mine"
     assert site.asked == []
     own.unlink()
@@ -211,34 +198,6 @@ def test_files_of_an_older_version_stay_until_new_ones_are_made(site, folder, mo
     with pytest.raises(DatasetError, match=r"download failed"):
         download_heidelberg(folder)
     assert [path.read_bytes() for path in files] == before
-
-
-def test_augmented_copies_are_made_when_they_are_needed(site, folder, encoded, monkeypatch):
-    monkeypatch.setattr(recordings, "WAVEFORMS", 7)
-    files = download_heidelberg(folder)
-    encoded.clear()
-    copies = augmented(folder, 0, 2)
-    copies += augmented(folder, 1, 1)
-    assert encoded.count(TRAIN[0]) == 2 and len(encoded) == 2 * len(TRAIN) + len(TEST)
-    made = [
-        f"hd_augmented{k}.{end}" for k in ("1_test", "1_train", "2_train") for end in ("h5", "json")
-    ]
-    assert names(folder) == sorted([*DONE, *made])
-    for path, k, listed in zip(copies, (1, 2, 1), (TRAIN, TRAIN, TEST), strict=True):
-        read = read_shd(path)
-        original = read_shd(files[listed is TEST])
-        assert read.files == tuple(listed) and read.labels.tolist() == original.labels.tolist()
-        assert read.speakers.tolist() == original.speakers.tolist()
-        for i, name in enumerate(listed):
-            times, units = oracle(name, RECORDINGS[name], f" {k} 7")
-            np.testing.assert_array_equal(read.spikes(i), (times, units))
-    encoded.clear()
-    download_heidelberg(folder)
-    augmented(folder, 0, 2)
-    assert encoded == []
-    monkeypatch.setattr(heidelberg, "WAVEFORMS", 8)
-    augmented(folder, 0, 1)
-    assert sorted(encoded) == sorted(TRAIN)
 
 
 def test_two_at_once(site, folder, encoded):

@@ -105,7 +105,9 @@ def test_a_clipped_utterance_is_encoded_with_a_warning():
 
 @pytest.mark.skipif(not AUDIO.is_dir(), reason="the recordings aren't here")
 def test_recordings_between_silence_are_found_again():
-    for path in sorted(AUDIO.glob("lang-english*"))[:12]:
+    paths = sorted(AUDIO.glob("lang-english*"))[:12]
+    assert len(paths) == 12
+    for path in paths:
         wave, rate = soundfile.read(Path(path))
         own = find_utterance(wave, rate)
         silence = np.random.default_rng(0).normal(0, 1e-5, 2 * rate)

@@ -1,5 +1,6 @@
 """The names of classes: SHD's digits in two languages, or those of any other data set."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,9 +67,10 @@ def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
 def checked_class_names(path: Path, written: Sequence[str]) -> tuple[str, ...]:
     """Return the class names of a file, SHD's digits as `LANGUAGES` spells them.
 
+    An umlaut may be written as one character or as two, which look alike. It becomes one.
     Raise DatasetError if a name can't be that of a class, or two classes have the same name.
     """
-    names = tuple(written)
+    names = tuple(unicodedata.normalize("NFC", name) for name in written)
     digits = tuple(name.lower().replace("ü", "ue") for name in names)
     if set(digits) <= set(LANGUAGES["both"]):
         names = digits

@@ -10,12 +10,15 @@ same, about a hundred times more slowly. `warn_without_numba` says so where it m
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 try:
     import numba
+    from numba.core import event
 except ModuleNotFoundError:
     numba = None  # type: ignore[assignment]
 
@@ -23,6 +26,7 @@ except ModuleNotFoundError:
 # would make torch split every small product of this process among as many threads, which is slow.
 N_THREADS: int = numba.config.NUMBA_NUM_THREADS if numba else os.cpu_count() or 1  # type: ignore[attr-defined]
 
+FIRST_START = "Compiling for this computer. Only the first start does, and it takes up to a minute."
 _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "nogil": True,
@@ -49,6 +53,30 @@ def compiled(function: Callable[..., Any]) -> Any:
             stacklevel=2,
         )
         return numba.njit(function, **_OPTIONS)
+
+
+@cache
+def announce_compilation() -> None:
+    """Let the first compilation in this process print a line, before it takes up to a minute.
+
+    For commands, because whoever started one would otherwise wait without knowing why. Machine code
+    that was stored by an earlier start is loaded without a line.
+    """
+    if numba is None:
+        return
+
+    class Announcement(event.Listener):
+        is_made = False
+
+        def on_start(self, event: Any) -> None:
+            if not self.is_made:
+                print(FIRST_START, file=sys.stderr, flush=True)
+            self.is_made = True
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    event.register("numba:compile", Announcement())
 
 
 def warn_without_numba(what: str) -> None:

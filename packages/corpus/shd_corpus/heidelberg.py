@@ -12,7 +12,6 @@ import shutil
 import tarfile
 import warnings
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from shd_corpus.checks import DatasetError
@@ -20,8 +19,8 @@ from shd_corpus.download import download
 from shd_corpus.files import made_once, sha256
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_files
-from shd_corpus.shd_file import FILES, copy_name, write_shd
-from shd_corpus.versions import SPIKES, WAVEFORMS
+from shd_corpus.shd_file import FILES, write_shd
+from shd_corpus.versions import SPIKES
 
 # Name of a recording: language, speaker and digit count, the trial only makes it unique.
 NAME = re.compile(r"lang-(english|german)_speaker-(\d\d)_trial-\d+_digit-(\d)")
@@ -39,29 +38,20 @@ MOST_BYTES = 2 * 10**9
 MOST_MEMBERS = 30_000
 
 
-def download_heidelberg(
-    folder: Path, copy: int = 0, file_numbers: Sequence[int] = (0, 1)
-) -> list[Path]:
+def download_heidelberg(folder: Path) -> list[Path]:
     """Download the recordings and encode them as ``hd_train.h5`` and ``hd_test.h5``, once.
 
     A call that follows an interrupted one uses what that has left: the archive and the spikes of
     each encoded recording. An archive that was put into the folder by hand is used, too. If two
     processes call it at once, one waits. A receipt, ``hd.json``, says how the files were made.
     Files without a receipt are somebody's own, and are neither read nor replaced: DatasetError.
-
-    `copy` counts augmented copies from 1. Row by row a copy has the same recordings, each augmented
-    in its own way. `file_numbers` says which files to make: 0 is the training file, 1 the test
-    file. An augmented copy is made of one file at a time, because each has a receipt.
     """
-    paths = [folder / f"{copy_name('hd', copy)}_{FILES[number]}.h5" for number in file_numbers]
-    receipt = paths[0].with_suffix(".json") if copy else folder / "hd.json"
-    origin: dict[str, int | str] = {"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}
-    if copy:
-        origin["changes"] = WAVEFORMS
+    paths = [folder / f"hd_{name}.h5" for name in FILES]
+    origin = {"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}
     content = json.dumps(origin) + "\n"
 
     def encode() -> tuple[list[list[str]], list[tuple]]:
-        return _encode(folder, file_numbers, copy, f"encoding {receipt.stem}")
+        return _encode(folder)
 
     def write(encoded: tuple[list[list[str]], list[tuple]]) -> None:
         lists, spikes = encoded
@@ -70,14 +60,12 @@ def download_heidelberg(
             del spikes[: len(names)]
         shutil.rmtree(folder / UNFINISHED)
 
-    made_once(paths, receipt, content, encode, write)
+    made_once(paths, folder / "hd.json", content, encode, write)
     return paths
 
 
-def _encode(
-    folder: Path, file_numbers: Sequence[int], copy: int, what: str
-) -> tuple[list[list[str]], list[tuple]]:
-    """Download and unpack the archive, and encode the recordings of some files.
+def _encode(folder: Path) -> tuple[list[list[str]], list[tuple]]:
+    """Download and unpack the archive, and encode the recordings.
 
     Returns the names of each file's recordings, and the spikes of all of them.
     """
@@ -87,16 +75,15 @@ def _encode(
     audio = folder / UNFINISHED / "audio"
     recordings = _unpack(archive, audio)
     lists = _read_lists(folder, audio, recordings)
-    wanted = [lists[number] for number in file_numbers]
-    sounds = [recordings[name] for names in wanted for name in names]
+    sounds = [recordings[name] for names in lists for name in names]
     try:
         with warnings.catch_warnings():
             # It asks to record them softer, which nobody can do.
             warnings.filterwarnings("ignore", ".*clipped")
-            spikes = encode_files(sounds, folder / UNFINISHED / "spikes", 0, what, copy)
+            spikes = encode_files(sounds, folder / UNFINISHED / "spikes", what="encoding hd")
     except RecordingError as error:
         raise DatasetError(f"{error} It is part of {archive}.") from error
-    return wanted, spikes
+    return lists, spikes
 
 
 def _unpack(archive: Path, audio: Path) -> dict[str, Path]:

@@ -50,7 +50,7 @@ def file_version(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-@cache  # without a limit: a run with augmented recordings reads many files
+@cache
 def _hash_of(path: Path, _version: tuple[int, int, int], algorithm: str) -> str:
     """Return the hash of a file in one of its versions."""
     with _opened(path) as stream:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_corpus.checks import check_whole, listed
+from shd_corpus.checks import listed
 from shd_corpus.cochlea import encode
 from shd_corpus.compiled import on_all_cores
 from shd_corpus.files import atomic, exclusive, reading, sha256
@@ -27,10 +27,9 @@ from shd_corpus.recording_list import (
     list_recordings,
     normalized,
 )
-from shd_corpus.shd_file import MOST_COPIES, copy_name, write_shd
+from shd_corpus.shd_file import write_shd
 from shd_corpus.sound_file import RATE_HZ, read_sound, read_utterance, read_wave
-from shd_corpus.versions import SPIKES, WAVEFORMS
-from shd_corpus.waveform_augmentation import WaveformAugmentation
+from shd_corpus.versions import SPIKES
 
 SYNTHETIC = "spoken"  # the name of a data set that figures and reports call synthetic
 TEST_SHARE = 0.2  # of the speakers are for testing if none is named
@@ -74,7 +73,6 @@ def encode_recordings(
     test_speakers: Collection[str] | None = None,
     *,
     seed: int = 0,
-    augmented_copies: int = 0,
     options: RecordingOptions = DEFAULT,
 ) -> tuple[Path, Path]:
     """Turn recorded utterances into a data set of spikes: a training file and a test file.
@@ -108,9 +106,6 @@ def encode_recordings(
         speaker of both files in turn, so it makes no difference there.
     seed : int
         Seed of the nerve fibers.
-    augmented_copies : int
-        Augmented copies of each recording, for a run's setting of the same name. They are written
-        to ``<name>_augmented1_train.h5`` and so on, with the recordings in the same rows.
     options : RecordingOptions
         Whether utterances are found and cut out of longer recordings, and whether what can't be
         used is left out: ``<name>_refused.csv`` then lists it with the reasons.
@@ -131,15 +126,12 @@ def encode_recordings(
         synthetic speech.
     DatasetError
         If a file can't be written, as on a full disk.
-    ValueError
-        If `augmented_copies` is out of range.
 
     Warns
     -----
     UserWarning
         If a recording is clipped, appears twice, or is a sound file that is neither wav nor flac.
     """
-    check_whole("augmented_copies", augmented_copies, 0, MOST_COPIES)
     source = Path(source).expanduser()
     if name is None:
         name = source.stem if source.is_file() else source.resolve().name
@@ -162,13 +154,9 @@ def encode_recordings(
     out = source.resolve().parent / f"{name}_spikes" if out is None else Path(out).expanduser()
     finished = out / f".{name}_parts"
     with exclusive(out, f".{name}.lock", remedy="give another folder (out)"):
-        _remove_copies(out, name)
-        for copy in range(augmented_copies + 1):
-            each_name = copy_name(name, copy)
-            what = f"encoding {each_name}"
-            encoding = encode_all(source, recordings, finished, what, seed, copy, options)
-            keys = class_names(encoding.recordings)
-            write_pair(_pair(out, each_name), encoding, chosen, _speakers(recordings), keys)
+        encoding = encode_all(source, recordings, finished, f"encoding {name}", seed, options)
+        keys = class_names(encoding.recordings)
+        write_pair(_pair(out, name), encoding, chosen, _speakers(recordings), keys)
         write_refused(out / f"{name}_refused.csv", encoding.refused)
         shutil.rmtree(finished)
     numbered = [f"{number} {speaker}" for number, speaker in enumerate(_speakers(recordings))]
@@ -203,13 +191,6 @@ def _test_speakers(
 def _pair(out: Path, name: str) -> tuple[Path, Path]:
     """Return the paths of a data set's training file and test file."""
     return out / f"{name}_train.h5", out / f"{name}_test.h5"
-
-
-def _remove_copies(out: Path, name: str) -> None:
-    """Remove the augmented copies that an earlier call has made, perhaps of other recordings."""
-    for copy in range(1, MOST_COPIES + 1):
-        for path in _pair(out, copy_name(name, copy)):
-            path.unlink(missing_ok=True)
 
 
 def write_pair(
@@ -266,12 +247,11 @@ def encode_all(
     finished: Path,
     what: str,
     seed: int = 0,
-    copy: int = 0,
     options: RecordingOptions = DEFAULT,
 ) -> Encoding:
     """Encode recordings as `encode_files` does, and sort out those that were refused."""
     paths = [recording.path for recording in recordings]
-    found = encode_files(paths, finished, seed, what, copy, options)
+    found = encode_files(paths, finished, seed, what, options)
     used = []
     spikes = []
     refused = []
@@ -290,7 +270,6 @@ def encode_files(
     finished: Path,
     seed: int = 0,
     what: str = "encoding",
-    copy: int = 0,
     options: RecordingOptions = DEFAULT,
 ) -> list:
     """Encode sound files on all cores, as `encode_file` does, under a progress bar.
@@ -302,14 +281,14 @@ def encode_files(
 
     def encode_one(path):
         try:
-            name = recording_seed(path, seed, copy)
+            name = recording_seed(path, seed)
             # In 256 folders, because there may be many files.
             cut = "_cut" if options.cut else ""
             stored = finished / name[:2] / f"{name[2:]}_{SPIKES}{cut}.npz"
             with suppress(RecordingError), reading(stored, RecordingError, "It is made again."):
                 with np.load(stored) as arrays:
                     return arrays["times"], arrays["units"]
-            times, units = encode_file(path, seed, copy, cut=options.cut)
+            times, units = encode_file(path, seed, cut=options.cut)
         except RecordingError as error:
             if not options.lenient:
                 raise
@@ -322,7 +301,7 @@ def encode_files(
     return on_all_cores(encode_one, paths, what)
 
 
-def encode_file(path: str | Path, seed: int = 0, copy: int = 0, *, cut: bool = False) -> Spikes:
+def encode_file(path: str | Path, seed: int = 0, *, cut: bool = False) -> Spikes:
     """Turn one sound file into spikes.
 
     Parameters
@@ -333,9 +312,6 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0, *, cut: bool = F
         offset of more than 2 % of the root mean square is subtracted.
     seed : int
         Seed of the nerve fibers. The spikes depend on it, the file's name and its content alone.
-    copy : int
-        Number of the augmented copy of the sound, each with an augmentation and nerve fibers of its
-        own. 0 is the sound as it is.
     cut : bool
         Whether the utterance is found in the recording and cut out first.
 
@@ -354,24 +330,19 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0, *, cut: bool = F
     path = Path(path)
     if cut:
         recording = read_sound(path, LONGEST_FILE_S)
-        number = recording_seed(path, seed, copy)
-        sound, _ = cut_utterance(*recording, int(number[:16], 16))
+        number = int(recording_seed(path, seed)[:16], 16)
+        sound, _ = cut_utterance(*recording, number)
         rate_hz = RATE_HZ
     else:
         sound, rate_hz = read_wave(path)
-        number = recording_seed(path, seed, copy)
-    if copy:
-        rng = np.random.default_rng(int(number, 16))
-        sound = WaveformAugmentation.drawn(rng).apply(sound, rate_hz, rng)
-    times, units = encode(sound, rate_hz, seed=int(number[:16], 16))
+        number = int(recording_seed(path, seed)[:16], 16)
+    times, units = encode(sound, rate_hz, seed=number)
     return times.astype(np.float16), units.astype(np.uint16)
 
 
-def recording_seed(path: Path, seed: int, copy: int) -> str:
+def recording_seed(path: Path, seed: int) -> str:
     """Return the seed of all that is drawn for a recording.
 
     It depends on the file's name and content, so recordings of one folder don't affect each other.
     """
-    augmentation = f" {copy} {WAVEFORMS}" if copy else ""
-    text = f"{path.name} {seed} {sha256(path)}{augmentation}"
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(f"{path.name} {seed} {sha256(path)}".encode()).hexdigest()

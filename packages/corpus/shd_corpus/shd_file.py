@@ -22,35 +22,24 @@ import numpy as np
 from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import LANGUAGES, checked_class_names
 from shd_corpus.files import atomic
-from shd_corpus.packed_file import file_version, named_errors, opened_hdf5
+from shd_corpus.packed_file import file_version, named_errors
+from shd_corpus.shd_layout import (
+    FILE_ENTRY,
+    N_CHANNELS_ENTRY,
+    TIME_PRECISION_ENTRY,
+    Columns,
+    check_lengths,
+    opened_columns,
+)
 
 FILES = ("train", "test")  # the training file is number 0 of a data set, the test file number 1
-MOST_COPIES = 10  # augmented copies of a recording
 N_CHANNELS = 700  # of SHD's files, and of the model of the inner ear
 MOST_NUMBERS = 2**16  # of labels and of speakers, because they are stored in 16 bits
 MOST_CHANNELS = 2**16  # because units are stored in 16 bits
 LONGEST_S = 10.0  # no utterance takes longer, so a later time is not in seconds
 ROWS_AT_ONCE = 512  # that are read: h5py is slow for one row at a time
 ROWS_OF_A_SLICE = 8 * ROWS_AT_ONCE  # that `read_in_slices` returns; with SHD's spikes 130 MB
-N_CHANNELS_ENTRY = "extra/n_channels"  # where a file says how many channels it has
-# Where a file says that the precision of its times is FINE. The times of any other file are read as
-# float16, because networks were trained on them like that.
-TIME_PRECISION_ENTRY = "extra/time_precision"
-FINE = "float32"
-# HDF5 stores nothing for rows that were never written. So a file of a few kilobytes can declare
-# billions of rows, which would take hours or all memory to read. What is declared must therefore
-# fit what is stored. Deflate (gzip) makes at most 1032 bytes of one, and a program may have left
-# some rows at their fill value.
-MOST_BYTES_OF_ONE = 1032
-MOST_UNWRITTEN_BYTES = 10**6
-
-
-def copy_name(name: str, copy: int) -> str:
-    """Return what the file names of a data set's augmented copy begin with.
-
-    Copies are numbered from 1, and 0 is the data set itself.
-    """
-    return f"{name}_augmented{copy}" if copy else name
+FINE = "float32"  # the precision of times that a file may name
 
 
 @dataclass(frozen=True)
@@ -129,9 +118,9 @@ def read_shd(path: str | Path) -> Utterances:
         If the file is missing, damaged or breaks a rule of the layout. The message names the
         file, the utterance and the remedy.
     """
-    with opened_hdf5(path) as file:
-        header = _read_header(Path(path), file)
-        return _read_utterances(Path(path), file, header, slice(0, len(header.labels)))
+    with opened_columns(Path(path)) as columns:
+        header = _read_header(Path(path), columns)
+        return _read_utterances(Path(path), columns, header, slice(0, len(header.labels)))
 
 
 def read_in_slices(path: str | Path) -> Iterator[Utterances]:
@@ -141,12 +130,12 @@ def read_in_slices(path: str | Path) -> Iterator[Utterances]:
     take gigabytes. Whoever needs each utterance once, as downsampling does, needs a slice at a
     time. A file without utterances is one empty slice. A packed file is unpacked into the memory.
     """
-    with opened_hdf5(path) as file:
-        header = _read_header(Path(path), file)
+    with opened_columns(Path(path)) as columns:
+        header = _read_header(Path(path), columns)
         n = len(header.labels)
         for first in range(0, max(n, 1), ROWS_OF_A_SLICE):
             rows = slice(first, min(first + ROWS_OF_A_SLICE, n))
-            yield _read_utterances(Path(path), file, header, rows)
+            yield _read_utterances(Path(path), columns, header, rows)
 
 
 def channels_of(path: str | Path) -> int:
@@ -173,23 +162,22 @@ def _header_of(path: Path) -> _Header:
 
 @lru_cache(maxsize=256)
 def _header_of_version(path: Path, _version: tuple[int, int, int]) -> _Header:
-    with opened_hdf5(path) as file:
-        return _read_header(path, file)
+    with opened_columns(path) as columns:
+        return _read_header(path, columns)
 
 
-def _read_header(path: Path, file: h5py.File) -> _Header:
+def _read_header(path: Path, columns: Columns) -> _Header:
     """Read and check all of an open file but its spikes; messages name its path."""
-    _check_layout(path, file)
-    labels = file["labels"][:]
-    speakers = file["extra/speaker"][:]
-    n_names = file["extra/keys"].size or 0
+    labels = columns["labels"][:]
+    speakers = columns["extra/speaker"][:]
+    n_names = len(columns["extra/keys"])
     if n_names > MOST_NUMBERS:
         raise DatasetError(
             f"{path}: extra/keys has {n_names:,} names, but there are at most {MOST_NUMBERS:,} "
             "classes. Correct the program that wrote the file."
         )
-    keys = checked_class_names(path, tuple(file["extra/keys"].asstr("utf-8")[:]))
-    files = tuple(file["extra/file"].asstr("utf-8")[:]) if "extra/file" in file else ()
+    keys = checked_class_names(path, tuple(columns["extra/keys"].asstr("utf-8")[:]))
+    files = tuple(columns[FILE_ENTRY].asstr("utf-8")[:]) if FILE_ENTRY in columns else ()
     utterances = np.arange(len(labels))
     has_name = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
     _refuse(path, ~has_name, utterances, "a label without a name in extra/keys")
@@ -200,34 +188,34 @@ def _read_header(path: Path, file: h5py.File) -> _Header:
         speakers=speakers.astype(np.int64),
         keys=keys,
         files=files,
-        n_channels=_n_channels(path, file),
+        n_channels=_n_channels(path, columns),
     )
 
 
-def _n_channels(path: Path, file: h5py.File) -> int:
+def _n_channels(path: Path, columns: Columns) -> int:
     """Return the number of channels that an open file says, else SHD's. Check it."""
-    if N_CHANNELS_ENTRY not in file:
+    if N_CHANNELS_ENTRY not in columns:
         return N_CHANNELS
-    value = file[N_CHANNELS_ENTRY]
-    is_number = isinstance(value, h5py.Dataset) and value.shape == () and _is_number(value.dtype)
-    if not is_number or value[()] % 1 != 0:
+    value = columns[N_CHANNELS_ENTRY][()]
+    if value % 1 != 0:
         raise DatasetError(
-            f"{path}: {N_CHANNELS_ENTRY} must be one whole number, how many channels there are. "
-            "Write the file with write_shd."
+            f"{path}: {N_CHANNELS_ENTRY} is {value}, but must be a whole number, how many channels "
+            "there are. Write the file with write_shd."
         )
-    n_channels = int(value[()])
-    check_n_channels(f"{path}: {N_CHANNELS_ENTRY}", n_channels)
-    return n_channels
+    check_n_channels(f"{path}: {N_CHANNELS_ENTRY}", int(value))
+    return int(value)
 
 
-def _read_utterances(path: Path, file: h5py.File, header: _Header, rows: slice) -> Utterances:
+def _read_utterances(path: Path, columns: Columns, header: _Header, rows: slice) -> Utterances:
     """Read and check the spikes of successive utterances of an open file."""
     utterances = np.arange(rows.start, rows.stop)
     # Empty arrays first, so that a file without utterances is read, too.
-    parts = [(np.empty(0, np.int64), np.empty(0, _time_dtype(path, file)), np.empty(0, np.uint16))]
+    parts = [
+        (np.empty(0, np.int64), np.empty(0, _time_dtype(path, columns)), np.empty(0, np.uint16))
+    ]
     for first in range(0, len(utterances), ROWS_AT_ONCE):
         chunk = utterances[first : first + ROWS_AT_ONCE]
-        parts.append(_read_rows(path, file, chunk, header.n_channels))
+        parts.append(_read_rows(path, columns, chunk, header.n_channels))
     sizes, times, units = map(np.concatenate, zip(*parts, strict=True))
     return Utterances(
         times=times,
@@ -241,79 +229,16 @@ def _read_utterances(path: Path, file: h5py.File, header: _Header, rows: slice) 
     )
 
 
-def _is_number(dtype: np.dtype) -> bool:
-    return dtype.kind in "iuf"
-
-
-def _is_list_of_numbers(dtype: np.dtype) -> bool:
-    element_dtype = h5py.check_vlen_dtype(dtype)
-    return isinstance(element_dtype, np.dtype) and _is_number(element_dtype)
-
-
-# What each utterance has: how to recognize it, and what messages call it
-_COLUMNS = {
-    "spikes/times": (_is_list_of_numbers, "a list of numbers"),
-    "spikes/units": (_is_list_of_numbers, "a list of numbers"),
-    "labels": (_is_number, "a number"),
-    "extra/speaker": (_is_number, "a number"),
-}
-
-
-def _check_layout(path: Path, file: h5py.File) -> None:
-    """Raise DatasetError if a file has no SHD layout. The values are checked later."""
-    absent = [name for name in (*_COLUMNS, "extra/keys") if name not in file]
-    if absent:
-        raise DatasetError(
-            f"{path}: without {', '.join(absent)}, which SHD layout has. Write the file with "
-            "write_shd."
-        )
-    for name in (*_COLUMNS, "extra/keys", "extra/file", TIME_PRECISION_ENTRY):
-        _check_size(path, file, name)
-    for name, (is_right_type, type_name) in _COLUMNS.items():
-        column = file[name]
-        is_column = isinstance(column, h5py.Dataset) and len(column.shape) == 1
-        if not is_column or not is_right_type(column.dtype):
-            raise DatasetError(
-                f"{path}: {name} must be {type_name}, one for each utterance. Write the file with "
-                "write_shd."
-            )
-    lengths = {name: len(file[name]) for name in _COLUMNS}
-    if "extra/file" in file:
-        lengths["extra/file"] = len(file["extra/file"])
-    _check_lengths(path, lengths)
-
-
-def _check_lengths(path: Path, lengths: Mapping[str, int]) -> None:
-    """Raise DatasetError if a file's columns aren't equally long."""
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{length} {name}" for name, length in lengths.items())
-        raise DatasetError(f"{path}: {listed}. Each utterance needs one of each.")
-
-
-def _check_size(path: Path, file: h5py.File, name: str) -> None:
-    """Raise DatasetError if a column declares more than can be in the file."""
-    column = file.get(name)
-    if not isinstance(column, h5py.Dataset):
-        return
-    declared = (column.size or 0) * column.id.get_type().get_size()
-    stored = min(column.id.get_storage_size(), file.id.get_filesize())
-    if declared > MOST_UNWRITTEN_BYTES + MOST_BYTES_OF_ONE * stored:
-        raise DatasetError(
-            f"{path}: {name} declares {declared:,} bytes, but the file has only {stored:,} of it. "
-            "Copy or download the file again, or correct the program that wrote it."
-        )
-
-
 def _read_rows(
-    path: Path, file: h5py.File, utterances: np.ndarray, n_channels: int
+    path: Path, columns: Columns, utterances: np.ndarray, n_channels: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read and check the spikes of some successive utterances.
 
     Returns how many each has, and the times and the units of all.
     """
     rows = slice(utterances[0], utterances[-1] + 1)
-    times_of_rows = file["spikes/times"][rows]
-    units_of_rows = file["spikes/units"][rows]
+    times_of_rows = columns["spikes/times"][rows]
+    units_of_rows = columns["spikes/units"][rows]
     sizes = np.array([len(times) for times in times_of_rows])
     n_units = np.array([len(units) for units in units_of_rows])
     _refuse(path, sizes != n_units, utterances, "times and units of different length")
@@ -322,16 +247,16 @@ def _read_rows(
     owner = np.repeat(utterances, sizes)
     is_time = (times >= 0) & (times <= LONGEST_S)  # false for NaN
     _refuse(path, ~is_time, owner, f"a time outside 0..{LONGEST_S:g} seconds")
-    _check_units(path, file, units, owner, n_channels)
-    times = times.astype(_time_dtype(path, file), copy=False)
+    _check_units(path, columns, units, owner, n_channels)
+    times = times.astype(_time_dtype(path, columns), copy=False)
     return sizes, times, units.astype(np.uint16, copy=False)
 
 
-def _time_dtype(path: Path, file: h5py.File) -> type[np.floating]:
+def _time_dtype(path: Path, columns: Columns) -> type[np.floating]:
     """Return the type of the times that are read from an open file."""
-    if TIME_PRECISION_ENTRY not in file:
+    if TIME_PRECISION_ENTRY not in columns:
         return np.float16
-    precision = file[TIME_PRECISION_ENTRY].asstr("utf-8")[()]
+    precision = columns[TIME_PRECISION_ENTRY].asstr("utf-8")[()]
     if precision not in ("float16", FINE):
         raise DatasetError(
             f"{path}: {TIME_PRECISION_ENTRY} is {precision!r}, but times are read as float16 or "
@@ -341,10 +266,10 @@ def _time_dtype(path: Path, file: h5py.File) -> type[np.floating]:
 
 
 def _check_units(
-    path: Path, file: h5py.File, units: np.ndarray, owner: np.ndarray, n_channels: int
+    path: Path, columns: Columns, units: np.ndarray, owner: np.ndarray, n_channels: int
 ) -> None:
     """Raise DatasetError if a unit is no channel of the file."""
-    if N_CHANNELS_ENTRY not in file and len(units) and n_channels <= units.max() < MOST_CHANNELS:
+    if N_CHANNELS_ENTRY not in columns and len(units) and n_channels <= units.max() < MOST_CHANNELS:
         utterance = owner[np.argmax(units)]
         raise DatasetError(
             f"{path}: utterance {utterance}: a unit outside 0..{n_channels - 1}. Correct the "
@@ -425,7 +350,7 @@ def write_shd(
     columns = {"times": times, "units": units, "labels": labels, "speakers": speakers}
     if "file" in texts:
         columns["extra['file']"] = cast(Sequence[str], texts["file"])
-    _check_lengths(Path(path), {name: len(column) for name, column in columns.items()})
+    check_lengths(Path(path), {name: len(column) for name, column in columns.items()})
     checked_class_names(Path(path), keys)
     _check_spikes(Path(path), times, units, n_channels)
     _check_whole_numbers(Path(path), "label", labels, len(keys))

@@ -1,7 +1,7 @@
 """Read and check sound files with recorded utterances."""
 
-import os
 import warnings
+from fractions import Fraction
 from math import ceil
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +20,13 @@ HIGHEST_RATE_HZ = 768_000  # far above, resampling would take gigabytes
 # A mean above this share of the root mean square is an offset, and is subtracted. In the 10,420
 # Heidelberg Digits, whose means stay as they are, it is 0.0144 at most.
 OFFSET_SHARE = 0.02
+# The formats that are read, by libsndfile's names. Nobody has tried whether half a file of another
+# format is recognized.
+FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
+MOST_CHANNELS = 64  # a file of 4 kB may declare a thousand
+SAMPLES_AT_ONCE = 65_536  # of each channel, so that a short file never takes much memory
+UNKNOWN = 2**63 - 1  # what libsndfile says if a flac file doesn't say how many samples it has
+LONGEST_PAGE = 65_307  # bytes of an ogg file, with its header of 27 bytes
 LOUDEST = 2.0**31  # times full scale: a sound of 32-bit whole numbers that was saved as floats
 SILENCE = 1e-3  # of full scale (-60 dB): a recording without a louder sample is silent
 # A recording is clipped if more than this share of its samples reaches full scale, or nearly so.
@@ -69,7 +76,10 @@ def at_48_khz(wave: np.ndarray, rate_hz: int) -> np.ndarray:
         return wave
     from scipy.signal import resample_poly  # takes 1.4 s to import
 
-    return resample_poly(wave, RATE_HZ, rate_hz)
+    # Exact for every usual rate. For another one, such as 767,999 Hz, the exact filter has millions
+    # of coefficients, and this one changes the pitch by at most a thousandth of a percent.
+    ratio = Fraction(RATE_HZ, rate_hz).limit_denominator(1000)
+    return resample_poly(wave, ratio.numerator, ratio.denominator)
 
 
 def check_rate(rate_hz: int) -> None:
@@ -82,30 +92,35 @@ def check_rate(rate_hz: int) -> None:
 
 
 def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
-    """Read any sound file that libsndfile can read (wav, flac, ogg, mp3), and check that it is one.
+    """Read a wav, flac, ogg or mp3 file, and check that it is one.
 
     Returns the mean of its channels (samples,), of full scale 1, and its sampling rate. Raise
-    RecordingError if the file can't be read, is damaged, has a rate that `check_rate` refuses, is
-    shorter than 10 ms or longer than `longest_s`, or holds values that are not finite.
+    RecordingError if the file can't be read, is damaged, has a rate that `check_rate` refuses or
+    more than 64 channels, is shorter than 10 ms or longer than `longest_s`, or holds values that
+    are not finite.
     """
     try:
         if not path.exists():
             raise RecordingError("no such file. Check the path.")
         if not path.is_file():
             raise OSError("not a file")
-        # As bytes, because soundfile refuses names with characters that the locale doesn't have.
-        name = os.fsencode(path) if os.name == "posix" else path
-        with soundfile.SoundFile(name) as file:
-            rate_hz = file.samplerate
-            n_samples = file.frames
-            check_rate(rate_hz)
-            # Without a number of samples, GSM and G.721 can't be read.
-            channels = file.read(min(n_samples, ceil(longest_s * rate_hz)), always_2d=True)
+        # By its number, because libsndfile takes a file named .raw or .vox for one without a header
+        with path.open("rb") as stream:
+            with soundfile.SoundFile(stream.fileno(), closefd=False) as file:
+                _check_header(file)
+                rate_hz = file.samplerate
+                n_samples = file.frames
+                n_read = min(n_samples, ceil(longest_s * rate_hz))
+                starts = range(0, n_read, SAMPLES_AT_ONCE)
+                sizes = [min(SAMPLES_AT_ONCE, n_read - start) for start in starts]
+                blocks = [file.read(size, always_2d=True).mean(axis=1) for size in sizes]
+                wave = np.concatenate(blocks)
     except RecordingError as error:
         raise RecordingError(f"{path}: {error}") from None
     except (OSError, soundfile.SoundFileError) as error:
+        why = getattr(error, "error_string", error)
         raise RecordingError(
-            f"{path}: no audio that can be read ({error}). Export it as wav (16 bit), record or "
+            f"{path}: no audio that can be read ({why}). Export it as wav (16 bit), record or "
             "copy it again, or remove it."
         ) from error
     duration_s = n_samples / rate_hz
@@ -115,26 +130,59 @@ def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
             f"takes {duration_s:.3g} s. An utterance takes {MIN_DURATION_S:g} to {longest_s:g} s. "
             "Cut longer recordings into utterances.",
         )
-    if len(channels) < n_samples or _is_cut_off(path):
+    if len(wave) < n_samples or _is_cut_off(path):
         raise RecordingError(
             f"{path}: ends earlier than it says at its beginning. Copy it again, or remove it."
         )
-    if not np.isfinite(channels).all():
+    if not np.isfinite(wave).all():
         _refuse(path, "holds values that are not finite.")
-    if np.abs(channels).max() > LOUDEST:
+    if np.abs(wave).max() > LOUDEST:
         _refuse(path, f"holds values of more than {LOUDEST:g} times full scale.")
-    return channels.mean(axis=1), rate_hz
+    return wave, rate_hz
+
+
+def _check_header(file: soundfile.SoundFile) -> None:
+    """Raise RecordingError for a sound file that isn't read, before room for its samples is made.
+
+    The message doesn't name the file.
+    """
+    if file.format not in FORMATS:
+        raise RecordingError(
+            f"is {file.format_info}, but only wav, flac, ogg and mp3 are read. Export it as wav "
+            "(16 bit)."
+        )
+    check_rate(file.samplerate)
+    if file.channels > MOST_CHANNELS:
+        raise RecordingError(
+            f"{file.channels:,} channels, where a recording has at most {MOST_CHANNELS}. Export it "
+            "in mono."
+        )
+    if file.frames in (0, UNKNOWN):
+        raise RecordingError(
+            "has no samples, or its header doesn't say how many. Export it as wav (16 bit), or "
+            "record it again."
+        )
 
 
 def _is_cut_off(path: Path) -> bool:
-    """Tell whether a wav file is shorter than its header says, which libsndfile doesn't check.
+    """Tell whether a wav or ogg file ends too early, which libsndfile doesn't check.
 
-    A program that writes into a pipe doesn't know the size and leaves 0 or the largest number.
+    A wav file says its size at its beginning. But a program that writes into a pipe doesn't know
+    the size and leaves 0 or the largest number. The last page of an ogg file is marked as the last.
     """
+    n_bytes = path.stat().st_size
     with path.open("rb") as file:
-        mark = file.read(4)
-        size = int.from_bytes(file.read(4), "little")
-    return mark == b"RIFF" and 0 < size < 0x7FFFFFFF and path.stat().st_size < size + 8
+        start = file.read(8)
+        file.seek(max(0, n_bytes - LONGEST_PAGE))
+        end = file.read()
+    if start[:4] == b"OggS":
+        page = end[max(0, end.rfind(b"OggS")) :]
+        header = page[:27].ljust(27, b"\0")
+        n_segments = header[26]
+        length = 27 + n_segments + sum(page[27 : 27 + n_segments])
+        return not header[5] & 4 or len(page) < length
+    size = int.from_bytes(start[4:], "little")
+    return start[:4] == b"RIFF" and 0 < size < 0x7FFFFFFF and n_bytes < size + 8
 
 
 def _refuse(path: Path, why: str) -> NoReturn:

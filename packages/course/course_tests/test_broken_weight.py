@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 
 import shd_circuit
-from shd_circuit.folder import read_circuit, read_class_names
+from shd_corpus.class_names import LANGUAGES
 from shd_course.figures import circuits
 from tests import RESULTS
 from tests.builders.notebooks import prose_of
 from tests.overlaps import overlaps, same_in_gray, unlabeled
-
-FOLDER = RESULTS / "circuit_study"
 
 
 @pytest.mark.parametrize(
@@ -27,8 +25,8 @@ def test_a_bit_is_flipped_in_twos_complement(weight, bit, broken):
 @pytest.fixture(scope="module")
 def study():
     """Return the circuit, its utterances, and the hidden spikes: steps, utterances, neurons."""
-    circuit = read_circuit(FOLDER)
-    utterances = shd_circuit.read_vectors(FOLDER)
+    circuit = shd_circuit.study_circuit("circuit_study")
+    utterances = shd_circuit.read_vectors(RESULTS / "circuit_study")
     runs = [circuit.run(each.milliseconds, each.units) for each in utterances]
     hidden = np.stack([run.spk[0] for run in runs], axis=1).astype(int)
     scores = np.array([run.scores for run in runs])
@@ -54,7 +52,7 @@ def votes_of(circuit, hidden, k, changes):
 
 def test_what_is_drawn_is_what_the_broken_circuit_answers(study, monkeypatch):
     circuit, utterances, hidden, intact = study
-    names = read_class_names(FOLDER)
+    names = LANGUAGES["english"]
     seen = {}
     monkeypatch.setattr(
         circuits, "explore", lambda figure, update, **_: seen.update(figure=figure, update=update)

@@ -568,11 +568,14 @@ def test_lists_of_events_are_those_of_a_loop_over_the_frames():
 
 
 WRONG = {
-    "offsets that end early": (([0, 1], [0, 1], [0, 1], 3, 3), "must ascend from 0 to 2"),
-    "offsets that go down": (([0, 1], [0, 1], [0, 2, 1, 2], 3, 3), "must ascend from 0"),
+    "offsets that end early": (([0, 1], [0, 1], [0, 1], 3, 3), "that ascend from 0 to 2"),
+    "offsets that go down": (([0, 1], [0, 1], [0, 2, 1, 2], 3, 3), "that ascend from 0"),
     "fewer units": (([0, 1], [0], [0, 2], 3, 3), "units: has 1 events instead of 2"),
     "a step too late": (([0, 3], [0, 1], [0, 2], 3, 3), "steps: has values from 0 to 3, but must"),
-    "too many steps": (([0], [0], [0, 1], 70_000, 3), "n_steps 70000: must be from 1"),
+    "too many steps": (
+        ([0], [0], [0, 1], 70_000, 3),
+        "n_steps 70000: must be a whole number from 1",
+    ),
 }
 
 

@@ -12,7 +12,7 @@ There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, 
 """
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -26,13 +26,15 @@ from torch.nn import functional
 
 from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky
-from shd_engine.event_lists import Index, ReadsAsEvents, checked_utterances
+from shd_engine.event_lists import Index, ReadsAsEvents, checked_lists, checked_utterances
 from shd_engine.learned_delays import LearnedDelays
 from shd_engine.network import (
+    ChannelConv1d,
     LayeredNetwork,
     Layers,
     LayerStates,
     Weights,
+    check_sizes,
     resets,
     unfamiliar_component,
     unfamiliar_layer,
@@ -58,8 +60,20 @@ def forward_backward(
     labels = labels_to_train_with(labels, index, model.layers[-1][0].out_features)
     if isinstance(model, nn.Module):
         model.zero_grad()
-    if not _kernels_know_the_loss(model, readout):
+    if not kernels_know_the_loss(model, readout):
         return _forward_backward_by_autograd(model, events, index, labels, readout)
+    loss, scores, gradients = loss_scores_and_gradients(model, events, index, labels, readout)
+    with torch.enable_grad():
+        tensors = trained(model)
+    if tensors:  # autograd adds up what belongs to one parameter, and calls the hooks of tensors
+        torch.autograd.backward(tensors, gradients)
+    return loss, scores
+
+
+def loss_scores_and_gradients(
+    model: Layered, events: ReadsAsEvents, index: np.ndarray, labels: np.ndarray, readout: str
+) -> tuple[float, torch.Tensor, list[torch.Tensor]]:
+    """Take a batch forward and back; return the gradients of what is `trained`."""
     layout = ParameterLayout.of(model, readout)
     batch = batch_of(events, index, labels)
     n_groups = groups_for(index)
@@ -68,26 +82,11 @@ def forward_backward(
     nothing = nothing_given(layout)
     compute(batch, layout.pack(model), results, nothing, n_workers)
     # numpy adds row after row
-    fill_gradients(model, layout.gradients(model, results.gradients.sum(axis=0)))
-    return float(results.losses.mean()), torch.from_numpy(results.scores)
+    gradients = layout.gradients(model, results.gradients.sum(axis=0))
+    return float(results.losses.mean()), torch.from_numpy(results.scores), gradients
 
 
-def fill_gradients(model: Layered, gradients: Sequence[torch.Tensor]) -> None:
-    """Give parameters their gradients, also those of which weights are computed."""
-    computed = []
-    with torch.enable_grad():
-        tensors = trained(model)
-    for tensor, gradient in zip(tensors, gradients, strict=True):
-        if tensor.is_leaf:
-            tensor.grad = gradient
-        else:
-            computed.append((tensor, gradient))
-    if computed:
-        weights, errors = zip(*computed, strict=True)
-        torch.autograd.backward(weights, errors)
-
-
-def _kernels_know_the_loss(model: Layered, readout: str) -> bool:
+def kernels_know_the_loss(model: Layered, readout: str) -> bool:
     """Tell whether the kernels can take an utterance forward and back at once."""
     surrogates = [compiled_surrogate(lif.spike_grad) for _, lif in model.layers]
     last = model.layers[-1][1]
@@ -102,14 +101,12 @@ def _forward_backward_by_autograd(
     model: Layered, events: ReadsAsEvents, index: np.ndarray, labels: np.ndarray, readout: str
 ) -> tuple[float, torch.Tensor]:
     """Do what `forward_backward` does, with a loss that torch computes."""
-    parameters = trained(model)
     with torch.enable_grad():
         states = record(model, events, index, hidden=False)
         scores = states.mem.mean(0) if readout == "membrane" else states.spk.sum(0)
         loss = functional.cross_entropy(scores, torch.from_numpy(labels))
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
+    if loss.requires_grad:
+        loss.backward()
     return loss.item(), scores.detach()
 
 
@@ -248,6 +245,23 @@ def refuse_second_derivatives() -> None:
         )
 
 
+def refuse_transforms() -> None:
+    """Raise RuntimeError within torch.func's transforms, which can't see into the kernels."""
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError(
+            "torch.func can't transform what the compiled engine computes. Use loss.backward() or "
+            "torch.autograd.grad, or snnTorch's loop over the steps"
+        )
+
+
+def refuse_autocast() -> None:
+    """Raise RuntimeError where torch would compute products in another format than float32."""
+    if torch.is_autocast_enabled("cpu"):
+        raise RuntimeError(
+            "autocast: the compiled engine computes in float32. Call it outside of torch.autocast"
+        )
+
+
 def checked_readout(model: Layered, readout: str) -> str:
     """Return what class scores are made of, by default the network's, after checking it."""
     readout = readout or model.readout
@@ -261,6 +275,7 @@ def checked_readout(model: Layered, readout: str) -> str:
 
 def checked_index(model: Layered, events: ReadsAsEvents, index: Index) -> np.ndarray:
     """Return the indices of a batch as an array, after checking that the engine can compute it."""
+    check_sizes(model.layers, model.layer_delays)  # which may have been changed
     if reason := unsupported(model):
         raise ValueError(f"The compiled engine can't compute this network: {reason}")
     n_inputs = model.layers[0][0].in_features
@@ -298,6 +313,7 @@ def batch_of(
     events: ReadsAsEvents, index: np.ndarray, labels: np.ndarray | None = None
 ) -> kernels.Batch:
     """Return a batch as the kernels read it, with labels if there is a backward pass."""
+    events = checked_lists(events)
     return kernels.Batch(
         steps=events.steps,
         units=events.units,
@@ -445,13 +461,16 @@ def _unsupported_modules(i: int, fc: Weights, lif: Leaky) -> str | None:
 
 def _unsupported_weights(i: int, fc: Weights, lif: Leaky) -> str | None:
     """Say what is unusual about the tensors of layer i."""
-    tensors = [fc.weight, lif.beta, lif.threshold, *lif.parameters()]
+    weight = fc.weight
+    tensors = [weight, lif.beta, lif.threshold, *lif.parameters()]
+    if problem := _unsupported_shapes(i, fc, weight, lif):
+        return problem
     if fc.bias is not None:
         tensors.append(fc.bias)
     if any(tensor._backward_hooks for tensor in tensors):
         return f"a parameter of layer {i} has hooks. Remove them"
     if any(tensor.device.type != "cpu" for tensor in tensors):
-        return f"its parameters are on the device {fc.weight.device}"
+        return f"its parameters are on the device {weight.device}"
     if isinstance(lif, AdaptiveLeaky):
         per_neuron = [lif.left, lif.from_mem, lif.from_spk]
         if any(tensor.shape != (fc.out_features,) for tensor in per_neuron):
@@ -462,6 +481,21 @@ def _unsupported_weights(i: int, fc: Weights, lif: Leaky) -> str | None:
     shapes = {(), (1,), (fc.out_features,)}
     if lif.beta.shape not in shapes or lif.threshold.shape not in shapes:
         return f"the beta or threshold of lif{i} is neither one number nor one per neuron"
+    return None
+
+
+def _unsupported_shapes(i: int, fc: Weights, weight: torch.Tensor, lif: Leaky) -> str | None:
+    """Say which weights of layer i aren't of its shape, as they are if they were replaced."""
+    wanted = (fc.out_features, fc.in_features)
+    if isinstance(fc, ChannelConv1d):
+        if i > 1:
+            return f"fc{i} is a ChannelConv1d, which only the first layer can be"
+        wanted = (fc.sizes.n_channels, fc.sizes.n_delays * fc.sizes.kernel_size)
+    if weight.shape != wanted or (fc.bias is not None and fc.bias.shape != wanted[:1]):
+        return f"the weights of fc{i} have the shape {tuple(weight.shape)} instead of {wanted}"
+    square = (fc.out_features, fc.out_features)
+    if isinstance(lif, RLeaky) and lif.all_to_all and lif.recurrent.weight.shape != square:
+        return f"the recurrent weights of lif{i} haven't the shape {square}"
     return None
 
 

@@ -87,8 +87,9 @@ def _is_plain(value: Any) -> bool:
 class CompiledNetwork(nn.Module):
     """A module whose steps the engine computes; made by `compile`.
 
-    The module is its submodule, so that both have the same parameters. Save the module's own
-    ``state_dict``.
+    It has the module's parameters, submodules and attributes under the module's own names, so that
+    ``state_dict`` is that of the module, and ``fast.fc1`` is ``module.fc1``. To set an attribute
+    sets it in the module.
 
     Parameters
     ----------
@@ -108,19 +109,41 @@ class CompiledNetwork(nn.Module):
     readout : str or None
         What the module's class scores are: ``"spikes"``, the number of spikes of each output
         neuron, or ``"membrane"``, the mean over the steps of its membrane potential. None if the
-        module returns something else.
+        module returns something else. A module's own attribute of this name comes first.
     """
+
+    module: nn.Module
+    readout: str | None
 
     def __init__(
         self, module: nn.Module, chain: Layered, form: Form | None, watched: Watched
     ) -> None:
         super().__init__()
-        self.module = module
-        self.readout = chain.readout or None
-        self._chain = (chain,)  # a tuple, so that torch doesn't take it for a submodule
-        self._form = form
-        self._watched = watched
-        self._reasons_warned_of: set[str] = set()
+        own = vars(self)
+        own["module"] = module
+        own["_readout"] = chain.readout or None
+        own["_chain"] = chain
+        own["_form"] = form
+        own["_watched"] = watched
+        own["_reasons_warned_of"] = set()
+        for name in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
+            own[name] = getattr(module, name)
+        del own["training"]  # that of the module is found by `__getattr__`
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the module."""
+        module = vars(self).get("module")
+        if name == "readout" and not hasattr(module, name):
+            return self._readout
+        return getattr(module, name) if module is not None else super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute of the module."""
+        setattr(self.module, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Delete an attribute of the module."""
+        delattr(self.module, name)
 
     def forward(self, x: torch.Tensor | ReadsAsEvents, index: Index | None = None) -> Any:
         """Return what the module returns, with gradients for any loss.
@@ -264,7 +287,7 @@ class CompiledNetwork(nn.Module):
     @property
     def chain(self) -> Layered:
         """The layers that the engine computes."""
-        return self._chain[0]
+        return self._chain
 
     def changes(self) -> list[str]:
         """Return what in the module was changed since it was compiled, such as a submodule.
@@ -279,6 +302,8 @@ class CompiledNetwork(nn.Module):
 
     def check_unchanged(self) -> None:
         """Raise RuntimeError if the module was changed since it was compiled."""
+        compiled_engine.refuse_autocast()
+        compiled_engine.refuse_transforms()
         if names := self.changes():
             raise RuntimeError(
                 f"{type(self.module).__name__} was changed since it was compiled: "
@@ -337,7 +362,7 @@ class CompiledNetwork(nn.Module):
 
     def _checked_readout(self, readout: str | None) -> str:
         """Return which class scores are asked for."""
-        readout = readout or self.readout
+        readout = readout or self._readout
         if readout not in READOUTS:
             raise ValueError(
                 f"readout {readout!r}: must be 'spikes' or 'membrane'. The module's forward "
@@ -541,12 +566,16 @@ def _different_loss(network: CompiledNetwork, events: EventLists, wanted: Traced
     never_spikes = LayeredNetwork.accumulates_only(network.chain.layers[-1][1])
     for readout in ("membrane",) if never_spikes else READOUTS:
         scores = wanted.spk[-1].sum(0) if readout == "spikes" else wanted.mem[-1].mean(0)
-        if not scores.requires_grad:
+        if not scores.requires_grad or not compiled_engine.kernels_know_the_loss(
+            network.chain, readout
+        ):
             continue
         its_loss = functional.cross_entropy(scores, labels)
         its = torch.autograd.grad(its_loss, learned, allow_unused=True, retain_graph=True)
-        network.loss_and_gradients(events, labels, readout=readout)
-        name = _first_difference(network, learned, its, [each.grad for each in learned])
+        _, _, mine = compiled_engine.loss_scores_and_gradients(
+            network.chain, events, np.arange(N_UTTERANCES), labels.numpy(), readout
+        )
+        name = _first_difference(network, learned, its, mine)
         if name:
             return f"with the readout {readout!r}, the gradient of {name} differs from autograd's"
     return None

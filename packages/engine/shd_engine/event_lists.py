@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 Index = Sequence[int] | np.ndarray
 _MOST = 2**16  # steps or units, which are uint16
+_MOST_AT_ONCE = 32  # events of one unit in one step
+_TYPES = {"steps": np.uint16, "units": np.uint16, "offsets": np.int64}
 
 
 class ReadsAsEvents(Protocol):
@@ -77,8 +79,8 @@ class EventLists:
             raise ValueError(f"units: has {len(arrays['units'])} events instead of {n_events}")
         check_offsets(arrays["offsets"], n_events)
         for name, stop in (("steps", self.n_steps), ("units", self.n_units)):
-            if not 0 < stop <= _MOST:
-                raise ValueError(f"n_{name} {stop}: must be from 1 to {_MOST}")
+            if not isinstance(stop, int | np.integer) or not 0 < stop <= _MOST:
+                raise ValueError(f"n_{name} {stop}: must be a whole number from 1 to {_MOST}")
             check_values(name, arrays[name], stop)
             object.__setattr__(self, name, arrays[name].astype(np.uint16))
         object.__setattr__(self, "offsets", arrays["offsets"].astype(np.int64))
@@ -90,7 +92,8 @@ class EventLists:
         Parameters
         ----------
         frames : Tensor or ndarray
-            How often each unit is active, (steps, batch, units): whole numbers, usually 0 or 1.
+            How often each unit is active, (steps, batch, units): whole numbers up to 32, usually 0
+            or 1.
             For a network that takes (batch, steps, units), give ``x.transpose(0, 1)``.
 
         Returns
@@ -110,6 +113,11 @@ class EventLists:
         counts = by_utterance[at]
         if (counts < 0).any() or (counts % 1 != 0).any():
             raise ValueError("frames: has numbers that are negative or not whole")
+        if (counts > _MOST_AT_ONCE).any():
+            raise ValueError(
+                f"frames: has numbers up to {counts.max():g}, but a list has each event by itself, "
+                f"so at most {_MOST_AT_ONCE} at once. Scale the input down"
+            )
         if (counts != 1).any():
             at = np.repeat(at, counts.astype(np.int64))
         utterance, cell = np.divmod(at, n_steps * n_units)
@@ -122,21 +130,37 @@ class EventLists:
         return len(self.offsets) - 1
 
 
+def checked_lists(events: ReadsAsEvents) -> ReadsAsEvents:
+    """Return lists of events as the kernels read them, after checking where utterances begin.
+
+    Whoever has made the lists may have changed their arrays. Steps and units are checked by the
+    kernels.
+    """
+    arrays = {name: getattr(events, name) for name in _TYPES}
+    types = {name: array.dtype for name, array in arrays.items() if array.ndim == 1}
+    if types != _TYPES or len(events.steps) != len(events.units):
+        return EventLists(**arrays, n_steps=events.n_steps, n_units=events.n_units)
+    check_offsets(events.offsets, len(events.steps))
+    return events
+
+
 def check_offsets(offsets: np.ndarray, n_events: int) -> None:
     """Raise ValueError if these can't be the indices at which the events of utterances begin."""
+    is_whole = offsets.ndim == 1 and offsets.dtype.kind in "iu"
     ends = (offsets[:1].tolist(), offsets[-1:].tolist())
-    if ends != ([0], [n_events]) or (np.diff(offsets) < 0).any():
+    if not is_whole or ends != ([0], [n_events]) or (offsets[1:] < offsets[:-1]).any():
         raise ValueError(
-            f"offsets: must ascend from 0 to {n_events}, the number of events. Give "
-            "np.cumsum([0, *sizes]), with the number of events of each utterance"
+            f"offsets: must be whole numbers that ascend from 0 to {n_events}, the number of "
+            "events. Give np.cumsum([0, *sizes]), with the number of events of each utterance"
         )
 
 
 def check_values(name: str, values: np.ndarray, stop: int) -> None:
     """Raise ValueError if an array has anything but whole numbers from 0 to `stop` - 1."""
-    if len(values) == 0:
+    ndim = getattr(values, "ndim", 0)
+    if len(values) == 0 and ndim < 2:
         return
-    if getattr(values, "ndim", 0) != 1 or values.dtype.kind not in "iu":
+    if ndim != 1 or values.dtype.kind not in "iu":
         raise ValueError(f"{name}: must be an array of whole numbers, with one axis")
     if not 0 <= values.min() <= values.max() < stop:
         raise ValueError(

@@ -264,10 +264,24 @@ class NextLayer(NamedTuple):
 
 
 @compiled
+def bounds_of(batch, b):
+    """Return where the events of a batch's utterance b begin and end.
+
+    The end is -1, which `read_events` never reaches, if they aren't within the arrays.
+    """
+    utterance = batch.utterances[b]
+    if 0 <= utterance < len(batch.offsets) - 1:
+        first = batch.offsets[utterance]
+        end = batch.offsets[utterance + 1]
+        if 0 <= first <= end <= min(len(batch.steps), len(batch.units)):
+            return first, end
+    return 0, -1
+
+
+@compiled
 def read_events(batch, b, n_units, events):
     """List the events of a batch's utterance b by step; return whether all are valid."""
-    first = batch.offsets[batch.utterances[b]]
-    end = batch.offsets[batch.utterances[b] + 1]
+    first, end = bounds_of(batch, b)
     e = first
     for step in range(batch.n_steps):
         events.starts[step] = e - first
@@ -1053,8 +1067,8 @@ def new_workspace(batch, network):
         widest = max(widest, network.layers[i].width)
     most_events = n_steps * widest  # of a layer whose neurons all spike at every step
     for b in range(len(batch.utterances)):
-        n_events = batch.offsets[batch.utterances[b] + 1] - batch.offsets[batch.utterances[b]]
-        most_events = max(most_events, n_events)
+        first, end = bounds_of(batch, b)
+        most_events = max(most_events, end - first)
     return Workspace(
         starts=np.empty((n_layers + 1, n_steps + 1), np.int32),
         units=np.empty((n_layers + 1, most_events + 8), np.int32),

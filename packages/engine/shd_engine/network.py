@@ -2,8 +2,10 @@
 
 import inspect
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import snntorch as snn
 import torch
 from torch import nn
@@ -151,6 +153,7 @@ def _check_shape(values: object, what: str, cur: torch.Tensor, called: str) -> N
 
 
 READOUTS = ("spikes", "membrane")
+MOST_DELAY = 2**16  # steps; no event arrives later
 Weights = nn.Linear | ChannelConv1d | LearnedDelays
 Layers = Sequence[tuple[Weights, snn.Leaky]]
 
@@ -206,7 +209,7 @@ class LayeredNetwork(nn.Module):
         self.readout = readout
         if readout not in READOUTS:
             raise ValueError(f"readout {readout!r}: must be 'spikes' or 'membrane'")
-        _check_sizes(layers, self.layer_delays)
+        check_sizes(layers, self.layer_delays)
         for i, (fc, lif) in enumerate(layers, start=1):
             self.add_module(f"fc{i}", fc)
             self.add_module(f"lif{i}", lif)
@@ -322,7 +325,7 @@ class LayeredNetwork(nn.Module):
         return LayerStates(last_spk, last_mem, tuple(hidden_spk), tuple(hidden_mem))
 
 
-def _check_sizes(layers: Layers, layer_delays: Sequence[Sequence[int]]) -> None:
+def check_sizes(layers: Layers, layer_delays: Sequence[Sequence[int]]) -> None:
     """Raise ValueError if the layers of a network and their delays don't fit together."""
     if len(layer_delays) != len(layers):
         raise ValueError(
@@ -331,6 +334,16 @@ def _check_sizes(layers: Layers, layer_delays: Sequence[Sequence[int]]) -> None:
         )
     n_before = None
     for i, ((fc, _), delays) in enumerate(zip(layers, layer_delays, strict=True), start=1):
+        is_whole = all(isinstance(delay, int | np.integer) for delay in delays)
+        if (
+            not delays
+            or not is_whole
+            or any(a >= b for a, b in pairwise((-1, *delays, MOST_DELAY)))
+        ):
+            raise ValueError(
+                f"layer_delays: layer {i} has {tuple(delays)}, but must have numbers of steps that "
+                f"ascend, from 0 to {MOST_DELAY - 1}"
+            )
         if isinstance(fc, LearnedDelays) and len(delays) != fc.n_delays:
             raise ValueError(
                 f"layer_delays: layer {i} has LearnedDelays, so its entry must be "

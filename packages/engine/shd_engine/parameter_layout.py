@@ -41,6 +41,17 @@ def aligned(*shape: int) -> np.ndarray:
     return memory[first : first + size].reshape(shape)
 
 
+def refuse_what_is_not_finite(name: str, weight: np.ndarray) -> None:
+    """Raise ValueError if weights are NaN or infinite.
+
+    In a matrix product these spread through inputs that are zero, which the kernels skip.
+    """
+    if not np.isfinite(weight.sum()) and not np.isfinite(weight).all():
+        raise ValueError(
+            f"the {name} are NaN or infinite: most likely, the learning rate is too high"
+        )
+
+
 def padded(n_neurons: int, multiple: int = LANES) -> int:
     """Return a number of neurons rounded up to a multiple, by default to whole vectors."""
     return -(-n_neurons // multiple) * multiple
@@ -261,6 +272,7 @@ class ParameterLayout:
         for i, (fc, lif) in enumerate(model.layers):
             n = fc.out_features
             weight = fc.weight.detach().numpy()
+            refuse_what_is_not_finite(f"weights of layer {i + 1}", weight)
             bias = np.zeros(1, np.float32) if fc.bias is None else fc.bias.detach().numpy()
             rows = self.weights(i, parameters)
             if isinstance(fc, ChannelConv1d):
@@ -283,6 +295,7 @@ class ParameterLayout:
                     neurons[FROM_SPK, :n] = lif.from_spk.detach().clamp(min=0).numpy()
             if isinstance(lif, RLeaky):
                 weight_between, bias_between = _recurrent_weight(lif, n)
+                refuse_what_is_not_finite(f"recurrent weights of layer {i + 1}", weight_between)
                 self.recurrent(i, parameters)[:, :n] = weight_between.T
                 neurons[BIASES, :n] += bias_between
                 layer = self.layers[i]

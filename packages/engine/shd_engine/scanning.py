@@ -19,10 +19,12 @@ from shd_engine.compiled_engine import (
     WORTH_A_THREAD,
     in_threads,
     refuse_second_derivatives,
+    refuse_transforms,
     unusual_call,
     unusual_option,
     unusual_recurrence,
 )
+from shd_engine.parameter_layout import refuse_what_is_not_finite
 from shd_engine.surrogates import SpikeGrad, compiled_surrogate, derivative_at
 
 NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, AdaptiveLeaky, SEAdLIF, RSEAdLIF)
@@ -67,6 +69,7 @@ def scan(currents: torch.Tensor, neuron: snn.SpikingNeuron) -> tuple[torch.Tenso
     ValueError
         If the currents or the neurons aren't of this kind.
     """
+    refuse_transforms()
     if problem := _unsupported(currents, neuron):
         raise ValueError(f"{REFUSAL}: {problem}")
     settings, rows, weight = _described(neuron, currents)
@@ -89,12 +92,24 @@ def _unsupported(currents: torch.Tensor, neuron: Any) -> str | None:
     if isinstance(neuron, (snn.RLeaky, RSEAdLIF)):
         if problem := unusual_recurrence(neuron):
             return f"its neuron {problem}"
-        if neuron.all_to_all and currents.shape[2:] != (neuron.recurrent.in_features,):
-            return (
-                f"it has {neuron.recurrent.in_features} recurrent neurons, but currents of shape "
-                f"{tuple(currents.shape)}"
-            )
+        if neuron.all_to_all and (problem := _unusual_weight(neuron.recurrent.weight, currents)):
+            return problem
     return unusual_option(neuron, "its neuron")
+
+
+def _unusual_weight(weight: torch.Tensor, currents: torch.Tensor) -> str | None:
+    """Say why recurrent weights can't be computed."""
+    if weight.shape != (len(weight), *currents.shape[2:]) or weight.shape[0] != weight.shape[1]:
+        return (
+            f"it has {weight.shape[1]} recurrent neurons, but currents of shape "
+            f"{tuple(currents.shape)}"
+        )
+    if weight.dtype != torch.float32 or weight.device.type != "cpu":
+        return f"its recurrent weights are {weight.dtype} on {weight.device}, not torch.float32"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast would compute its recurrent weights in another format. Leave it out"
+    refuse_what_is_not_finite("recurrent weights", weight.detach().numpy())
+    return None
 
 
 def _described(

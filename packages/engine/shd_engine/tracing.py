@@ -274,6 +274,8 @@ def _layout(model: nn.Module, n_units: int) -> tuple[bool, int | None]:
     shape = (N_STEPS, BATCH, n_units)
     try:
         n_calls, batch = _count_calls(model, shape)
+        # a loop over a fixed number of steps may have as many as this input
+        n_calls_for_more, _ = _count_calls(model, (N_STEPS + 2, BATCH + 1, n_units))
     except IndexError:  # its loop over a fixed number of steps is longer
         return _layout_of_a_long_loop(model, n_units)
     is_batch_first = batch == N_STEPS
@@ -288,7 +290,7 @@ def _layout(model: nn.Module, n_units: int) -> tuple[bool, int | None]:
             f"its first neurons are called {n_calls} times for {n_steps} steps. Call each layer "
             "once in a step, and give each layer neurons of its own"
         )
-    return is_batch_first, None if n_calls == n_steps else n_calls
+    return is_batch_first, n_calls if n_calls == n_calls_for_more else None
 
 
 def _layout_of_a_long_loop(model: nn.Module, n_units: int) -> tuple[bool, int]:

@@ -131,6 +131,29 @@ def test_a_bad_file_ends_the_command_with_a_sentence(content, message, folder):
     assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
 
 
+def as_csv(path, speakers):
+    """Write a table of two seeds of each speaker, as text."""
+    rows = [f"{each},{seed},0.{i + seed}" for i, each in enumerate(speakers) for seed in (1, 2)]
+    path.write_text("\n".join(["speaker,seed,accuracy", *rows]))
+    return path
+
+
+def test_speakers_of_a_file_are_texts(tmp_path):
+    names = ("NA", "None", "nan", "", "7", "007")
+    first = as_csv(tmp_path / "a.csv", names)
+    assert "over 6 speakers" in compare(first, first).over
+    numbers = pd.DataFrame({"speaker": [7, 8], "seed": 0, "accuracy": [0.5, 0.6]})
+    assert compare(numbers, numbers.astype({"speaker": str})).mean == 0
+    with pytest.raises(ValueError, match="b has no row of speaker 007"):
+        compare(as_csv(tmp_path / "a.csv", ["007", "8"]), as_csv(tmp_path / "b.csv", ["7", "8"]))
+
+
+def test_an_address_is_not_fetched(tmp_path):
+    path = as_csv(tmp_path / "a.csv", "ab")
+    with pytest.raises(FileNotFoundError):
+        compare(path.as_uri(), path)
+
+
 def test_files_of_the_same_name_are_called_by_their_paths(folder):
     (folder / "theirs").mkdir()
     (folder / "baseline.csv").rename(folder / "theirs" / "mine.csv")

@@ -83,8 +83,9 @@ def compare(
     ----------
     a, b : DataFrame, str or Path
         A table, or the path of its CSV file, with a row for each speaker and seed: `speaker`,
-        `seed`, and `accuracy` as a fraction. For ensembles it also has `n_networks`, the number of
-        networks that answer together. The second network is subtracted from the first.
+        `seed`, and `accuracy` as a fraction. Speakers are texts, so 7 and 007 are two of them. For
+        ensembles it also has `n_networks`, the number of networks that answer together. The second
+        network is subtracted from the first.
     names : tuple of str, optional
         What to call the networks. Default: the names of the files, or their paths if these are
         named alike.
@@ -106,8 +107,8 @@ def compare(
         names = _name(a, "the first"), _name(b, "the second")
         if names[0] == names[1]:
             names = str(a), str(b)
-    first = _with_ranks(_read(a, names[0]))
-    second = _with_ranks(_read(b, names[1]))
+    first = _with_ranks(read_accuracies(a, names[0]))
+    second = _with_ranks(read_accuracies(b, names[1]))
     for what in ("speaker", "seed"):
         here = sorted(first[what].unique())
         there = sorted(second[what].unique())
@@ -159,7 +160,7 @@ def _not_comparable(names: tuple[str, str], what: str, here: list, there: list) 
     )
 
 
-def _read(table: pd.DataFrame | str | Path, name: str) -> pd.DataFrame:
+def read_accuracies(table: pd.DataFrame | str | Path, name: str) -> pd.DataFrame:
     """Read and check a table of accuracies, and sort it by speaker and seed.
 
     Other columns than those of `compare` are left out. `name` is what messages call the table.
@@ -168,7 +169,9 @@ def _read(table: pd.DataFrame | str | Path, name: str) -> pd.DataFrame:
         found = table
     else:
         try:
-            found = pd.read_csv(table)
+            # opened here, because pandas would also fetch what an address names
+            with Path(table).open("rb") as file:
+                found = pd.read_csv(file, dtype={"speaker": str}, keep_default_na=False)
         except ValueError as error:
             raise ValueError(f"{table}: can't be read as a CSV file ({error}).") from error
     absent = [column for column in COLUMNS if column not in found]
@@ -177,6 +180,9 @@ def _read(table: pd.DataFrame | str | Path, name: str) -> pd.DataFrame:
             f"{name}: there is no column {absent[0]!r}, only {', '.join(map(str, found))}. Give "
             f"{', '.join(COLUMNS)}, with commas between them."
         )
+    if found.speaker.isna().any():
+        raise ValueError(f"{name}: a row has no speaker. Fill it in, or remove the row.")
+    found = found.assign(speaker=found.speaker.astype(str))
     numbers = [column for column in ("seed", "accuracy", N_NETWORKS) if column in found]
     found = found[["speaker", *numbers]].sort_values(["speaker", "seed"], ignore_index=True)
     for column in numbers:

@@ -5,7 +5,7 @@ fire at nearly the same time. So it keeps what the fibers have in common and rem
 randomness. The cell is a leaky integrate-and-fire neuron. In words, in each step of duration dt:
 
     current   <- current * exp(-dt / TAU_CURRENT_S) + number of fibers that fire
-    potential <- potential * exp(-dt / TAU_POTENTIAL_S) + current * WEIGHT * dt
+    potential <- potential * exp(-dt / TAU_POTENTIAL_S) + current * WEIGHT / fibers * dt
 
 If the potential reaches 1, the cell spikes, and for 1 ms the potential stays at 0.
 
@@ -22,7 +22,7 @@ from shd_corpus.compiled import compiled
 TAU_POTENTIAL_S = 1e-3
 TAU_CURRENT_S = 5e-4
 REST_S = 1e-3  # after a spike
-WEIGHT = 13e3 / FIBERS  # 1 / s, of each fiber; the reference gives that of all together
+WEIGHT = 13e3  # 1 / s, of all fibers of a channel together
 
 
 class BushyCells:
@@ -33,11 +33,11 @@ class BushyCells:
     there is none in the sound's last step.
     """
 
-    def __init__(self, shape: tuple[int, int], rate_hz: float) -> None:
+    def __init__(self, shape: tuple[int, int], rate_hz: float, fibers: int = FIBERS) -> None:
         dt_s = 1.0 / rate_hz
         keep_potential = exp(-dt_s / TAU_POTENTIAL_S)
         keep_current = exp(-dt_s / TAU_CURRENT_S)
-        self._constants = (keep_potential, keep_current, WEIGHT * dt_s, REST_S * rate_hz)
+        self._constants = (keep_potential, keep_current, WEIGHT / fibers * dt_s, REST_S * rate_hz)
         self._cells = np.zeros((3, shape[1]))
         self._step = 0
         self.spikes = np.zeros(shape, dtype=bool)

@@ -9,12 +9,14 @@ Source: Cramer et al. (2022), IEEE TNNLS 33(7), 2744, arXiv:1910.07407; referenc
 ``lauscher`` 1.0.1.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from shd_corpus.cochlea.bushy_cell import BushyCells
 from shd_corpus.cochlea.hair_cell import HairCells
 from shd_corpus.cochlea.membrane import MembraneBlock, membrane_blocks
-from shd_corpus.cochlea.nerve import NerveFibers
+from shd_corpus.cochlea.nerve import FIBERS, Nerve, NerveFibers
 from shd_corpus.cochlea.response import CHANNELS
 from shd_corpus.cochlea.sound import fade, normalize
 from shd_corpus.compiled import warn_without_numba
@@ -59,17 +61,30 @@ def encode(wave: np.ndarray, rate_hz: int, seed: int) -> tuple[np.ndarray, np.nd
     ----------
     Cramer et al. (2022), arXiv:1910.07407; reference implementation ``lauscher`` 1.0.1.
     """
+    return encode_draws(wave, rate_hz, [Nerve(seed)])[0]
+
+
+def encode_draws(
+    wave: np.ndarray, rate_hz: int, nerves: Sequence[Nerve]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Turn one sound into the spikes of several nerves, whose common stages are computed once.
+
+    It takes and returns what `encode` does, for each nerve.
+    """
     wave = np.asarray(wave, dtype=float)
     _check_sound(wave, rate_hz)
     warn_without_numba("encoding a sound")
     step_hz = rate_hz // 2
-    numbers = []  # of all spikes, counted through channels and then steps
+    numbers: list[list[np.ndarray]] = [[] for _ in nerves]  # through channels and then steps
     for block in membrane_blocks(fade(normalize(wave), rate_hz), rate_hz):
-        spikes = _spikes_of_block(block, step_hz, seed)
-        steps, channels = np.divmod(np.flatnonzero(spikes), block.n_channels)
-        numbers.append(steps * CHANNELS + block.first_channel + channels)
-    steps, units = np.divmod(np.sort(np.concatenate(numbers)), CHANNELS)
-    return steps / step_hz, units
+        for found, spikes in zip(numbers, _spikes_of_block(block, step_hz, nerves), strict=True):
+            steps, channels = np.divmod(np.flatnonzero(spikes), block.n_channels)
+            found.append(steps * CHANNELS + block.first_channel + channels)
+    encoded = []
+    for found in numbers:
+        steps, units = np.divmod(np.sort(np.concatenate(found)), CHANNELS)
+        encoded.append((steps / step_hz, units))
+    return encoded
 
 
 def _check_sound(wave: np.ndarray, rate_hz: int) -> None:
@@ -89,15 +104,17 @@ def _check_sound(wave: np.ndarray, rate_hz: int) -> None:
         )
 
 
-def _spikes_of_block(block: MembraneBlock, step_hz: float, seed: int) -> np.ndarray:
-    """Take a block of channels through the stages after the membrane: (steps, channels) bool."""
+def _spikes_of_block(
+    block: MembraneBlock, step_hz: float, nerves: Sequence[Nerve]
+) -> list[np.ndarray]:
+    """Take a block of channels through the later stages: (steps, channels) bool for each nerve."""
     shape = (block.n_steps, block.n_channels)
     hair_cells = HairCells(block.n_channels, step_hz)
-    nerve = NerveFibers(shape, step_hz, seed, block.first_channel, CHANNELS)
-    bushy_cells = BushyCells(shape, step_hz)
+    fibers = [NerveFibers(shape, step_hz, each, block.first_channel, CHANNELS) for each in nerves]
+    bushy_cells = [BushyCells(shape, step_hz, each.fibers or FIBERS) for each in nerves]
     for first in range(0, block.n_steps, STEPS_AT_ONCE):
         velocity = block.velocity(first, min(first + STEPS_AT_ONCE, block.n_steps))
         probability = hair_cells.respond(velocity)
-        counts = nerve.fire(probability)
-        bushy_cells.collect(counts)
-    return bushy_cells.spikes
+        for each, cells in zip(fibers, bushy_cells, strict=True):
+            cells.collect(each.fire(probability))
+    return [cells.spikes for cells in bushy_cells]

@@ -19,6 +19,7 @@ the random numbers Steele, Lea and Flood (2014), OOPSLA, 453.
 """
 
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,17 @@ from shd_corpus.compiled import compiled
 
 FIBERS = 40  # of each hair cell
 REST_S = 1e-3  # after a spike, a fiber can't fire
+
+
+class Nerve(NamedTuple):
+    """The random part of the cochlea: its seed, and how many fibers each hair cell has.
+
+    With None, each hair cell has 40 fibers that don't draw: in each step fires the number that is
+    expected, which is no whole number.
+    """
+
+    seed: int
+    fibers: int | None = FIBERS
 
 
 class NerveFibers:
@@ -39,21 +51,27 @@ class NerveFibers:
         self,
         shape: tuple[int, int],
         rate_hz: float,
-        seed: int,
+        nerve: Nerve,
         first_channel: int,
         of_channels: int,
     ) -> None:
-        state = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
+        state = np.random.SeedSequence(nerve.seed).generate_state(1, np.uint64)[0]
         self._numbers = (state, of_channels, first_channel)
         self._rest_steps = ceil(REST_S * rate_hz) - 1
-        self._ready = np.full(shape[1], float(FIBERS))
-        self._counts = np.zeros(shape, dtype=np.uint8)
+        self._draws = nerve.fibers is not None
+        fibers = nerve.fibers or FIBERS
+        self._ready = np.full(shape[1], float(fibers))
+        drawn = np.uint8 if fibers < 256 else np.uint16
+        self._counts = np.zeros(shape, dtype=drawn if self._draws else np.float64)
         self._step = 0
 
     def fire(self, probability: np.ndarray) -> np.ndarray:
-        """Draw how many of 40 fibers fire in the next steps, from and as (steps, channels)."""
+        """Draw how many fibers fire in the next steps, from and as (steps, channels)."""
         first = self._step
         self._step += len(probability)
+        if not self._draws:
+            _expect(probability, first, self._rest_steps, self._ready, self._counts)
+            return self._counts[first : self._step]
         with np.errstate(over="ignore"):  # random numbers are products modulo 2^64
             _draw(probability, first, self._rest_steps, self._numbers, self._ready, self._counts)
         return self._counts[first : self._step]
@@ -77,7 +95,7 @@ def nerve_spikes(probability: np.ndarray, rate_hz: float, seed: int) -> np.ndarr
         Number of fibers that fire, 0 to 40.
     """
     n_channels = probability.shape[1]
-    return NerveFibers(probability.shape, rate_hz, seed, 0, n_channels).fire(probability)
+    return NerveFibers(probability.shape, rate_hz, Nerve(seed), 0, n_channels).fire(probability)
 
 
 @compiled
@@ -114,7 +132,7 @@ def _draw(probability, first_step, rest_steps, numbers, fibers, counts):  # noqa
     ready = fibers.copy()  # of its own: so the compiler knows that it overlaps with no argument
     channels = len(ready)
     v = np.empty(channels)  # uniform in (0, 1]
-    fired = np.empty(channels, np.uint8)
+    fired = np.empty(channels, counts.dtype)
     unsure = np.empty(channels, np.bool_)
     for row in range(len(probability)):
         step = first_step + row
@@ -145,3 +163,15 @@ def _draw(probability, first_step, rest_steps, numbers, fibers, counts):  # noqa
             now[c] = fired[c]
             ready[c] -= fired[c]
     fibers[:] = ready
+
+
+@compiled
+def _expect(probability, first_step, rest_steps, ready, counts):
+    """Let the expected number of fibers fire in some steps of all channels."""
+    for row in range(len(probability)):
+        step = first_step + row
+        for c in range(len(ready)):
+            if step > rest_steps:
+                ready[c] += counts[step - rest_steps - 1, c]
+            counts[step, c] = ready[c] * min(probability[row, c], 1.0)
+            ready[c] -= counts[step, c]

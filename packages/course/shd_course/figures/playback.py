@@ -11,7 +11,6 @@ from torch import nn
 from shd_engine.network import LayerStates
 from shd_helpers.events.event_lists import Events
 from shd_helpers.figures.style import DOT
-from shd_helpers.network import Ensemble, answers
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.spiking import SpikingNetwork
 
@@ -19,7 +18,6 @@ from shd_helpers.network.spiking import SpikingNetwork
 class Playback:
     """Panels with input, hidden spikes, output membranes, and class scores up to a given time.
 
-    Of an ensemble, all hidden neurons are shown, and means of output membranes and class scores.
     `size` has units and steps, `colors` those of the legend by their meaning. Empty columns of
     panels at the left are in `beside`.
     """
@@ -33,8 +31,9 @@ class Playback:
         colors: dict[str, str],
         columns: int = 0,
     ) -> None:
-        self._members = _members_of(network)
-        self.counts_spikes = all(member.readout == "spikes" for member in self._members)
+        assert isinstance(network, SpikingNetwork)  # another network has no scores at each step
+        self._network = network
+        self.counts_spikes = network.readout == "spikes"
         self._names = class_names
         self._step_ms = step_ms
         n_units, self._n_steps = size
@@ -47,8 +46,7 @@ class Playback:
         self.beside: list[Axes] = [*axes[:, :columns].ravel()]
         (inputs, self.membranes), (hidden, self._scores) = axes[:, columns:]
         inputs.set(ylabel="input unit", ylim=(0, n_units))
-        n_hidden = sum(member.layers[-2][0].out_features for member in self._members)
-        hidden.set(ylabel="hidden neuron", ylim=(0, n_hidden))
+        hidden.set(ylabel="hidden neuron", ylim=(0, network.layers[-2][0].out_features))
         self._rasters = [axis.plot([], [], **DOT)[0] for axis in (inputs, hidden)]
         time = np.arange(self._n_steps) * step_ms
         self._lines = self.membranes.plot(
@@ -69,30 +67,23 @@ class Playback:
 
     def load(self, events: Events, i: int, label: str = "") -> str:
         """Run one utterance through the network, draw it, and return the predicted class."""
-        self._states = [
-            choose_engine("compiled", member).record(member, events, [i])
-            for member in self._members
-        ]
+        self._states = choose_engine("compiled", self._network).record(self._network, events, [i])
         self._label = label
-        hidden_spk = [states.hidden_spk[-1][:, 0].numpy() for states in self._states]
-        spikes = (events.to_frames([i])[:, 0], np.hstack(hidden_spk))
+        spikes = (events.to_frames([i])[:, 0], self._states.hidden_spk[-1][:, 0].numpy())
         for line, spk, unit in zip(self._rasters, spikes, ("events", "spikes"), strict=True):
             steps, neurons = np.nonzero(spk)
             line.set_data(steps * self._step_ms, neurons)
             line.axes.set_title(f"{len(steps):,} {unit}")
-        mem = np.mean([states.mem[:, 0].numpy() for states in self._states], axis=0)
+        mem = self._states.mem[:, 0].numpy()
         for line, values in zip(self._lines, mem.T, strict=True):
             line.set_ydata(values)
         self.membranes.set_ylim(mem.min() - 0.5, mem.max() + 0.5)
-        return self._names[answers(self._scores_until(self._n_steps))]
+        return self._names[self._scores_until(self._n_steps).argmax()]
 
     def _scores_until(self, step: int) -> np.ndarray:
-        """Return the class scores of the first steps, (classes,): means over the members."""
-        scores = [
-            member.scores(LayerStates(states.spk[:step], states.mem[:step]))[0].numpy()
-            for member, states in zip(self._members, self._states, strict=True)
-        ]
-        return np.mean(scores, axis=0)
+        """Return the class scores of the first steps, (classes,)."""
+        first = LayerStates(self._states.spk[:step], self._states.mem[:step])
+        return self._network.scores(first)[0].numpy()
 
     def seek(self, until_ms: float) -> tuple[float, str, float]:
         """Show the class scores at a time.
@@ -102,7 +93,7 @@ class Playback:
         """
         step = max(1, min(self._n_steps, int(until_ms / self._step_ms)))
         scores = self._scores_until(step)
-        leader = self._names[answers(scores)]
+        leader = self._names[scores.argmax()]
         now_ms = step * self._step_ms
         colors = dict.fromkeys(self._names, "0.8") | {leader: "C1"} | {self._label: "C0"}
         for name, bar, line, score in zip(
@@ -115,12 +106,3 @@ class Playback:
         for now in self._nows:
             now.set_xdata([now_ms] * 2)
         return now_ms, leader, float(scores.max())
-
-
-def _members_of(network: nn.Module) -> list[SpikingNetwork]:
-    """Return the networks whose scores are averaged: the members of an ensemble, or the network."""
-    members = []
-    for member in network.members if isinstance(network, Ensemble) else [network]:
-        assert isinstance(member, SpikingNetwork)  # another network has no scores at each step
-        members.append(member)
-    return members

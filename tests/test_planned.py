@@ -1,0 +1,319 @@
+"""Plans of evidence/plans: what trains and tests, estimates against closed forms, and tables."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evidence import planned, planned_tables, trainings
+from evidence.planned import HELD_OUT, VALIDATION, networks_of, read_plan
+from evidence.planned_tables import Variance, crossed_estimates, seeds_estimate
+from evidence.trainings import VALIDATION as VALIDATION_PEOPLE
+from evidence.trainings import train_left
+from shd_corpus.class_names import ENGLISH
+from shd_helpers.events import Downsampling, Events
+
+GRID = Downsampling()
+INPUT = {"first_unit": 150, "pool_units": 3, "pool_steps": 3}
+RECIPE = {"lr": 0.02, "batch_size": 8, "lr_step": 1, "n_hidden": 16, "readout": "membrane"}
+FEW_MINUS_MANY = {"plus": [{"input": "few"}], "minus": [{"input": "many"}]}
+TINY = {
+    "name": "tiny",
+    "base": {"epochs": 1},
+    "inputs": {
+        "few": INPUT | {"pool_threshold": 2},
+        "many": INPUT | {"pool_threshold": 1},
+    },
+    "recipes": {"fast": RECIPE, "slow": RECIPE | {"lr": 0.01}},
+    "questions": {
+        "panel": {
+            "inputs": ["few", "many"],
+            "recipes": ["fast", "slow"],
+            "longer": 2,
+            "scored_after": [1],
+        },
+        "again": {"inputs": ["few", "many"], "recipes": ["fast"], "seeds": 2},
+    },
+    "contrasts": {
+        "primary": {"question": "panel", "differences": {"few minus many": FEW_MINUS_MANY}},
+        "seeds": {"question": "again", "differences": {"few minus many": FEW_MINUS_MANY}},
+    },
+}
+
+
+def differences(rng, n_people=40, n_recipes=3):
+    """Return random differences of people, dealt to five folds in turn."""
+    index = pd.MultiIndex.from_arrays(
+        [np.arange(n_people) % 5, np.arange(n_people)], names=["fold", "person"]
+    )
+    values = rng.normal(0.1, 0.3, (n_people, n_recipes))
+    return pd.DataFrame(values, index, [f"p{number}" for number in range(n_recipes)])
+
+
+# --- Estimates -------------------------------------------------------------------------------
+
+
+def test_the_residual_mean_square_is_that_of_loops():
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    of_folds = [sum(row) / 3 for row in values]
+    of_recipes = [sum(column) / 5 for column in values.T]
+    everything = sum(of_folds) / 5
+    squares = 0.0
+    for fold, recipe in itertools.product(range(5), range(3)):
+        explained = of_folds[fold] + of_recipes[recipe] - everything
+        squares += (values[fold, recipe] - explained) ** 2
+    found = planned_tables.residual_mean_square(pd.DataFrame(values))
+    assert found == (pytest.approx(squares / 8), 8)
+
+
+def test_the_error_has_a_part_of_people_and_a_part_of_networks():
+    table = differences(np.random.default_rng(1))
+    found = crossed_estimates(table)
+    residual = planned_tables.residual_mean_square(table.groupby("fold").mean()).value
+    over_recipes = table.mean(axis=1)
+    assert found["mean"].mean == pytest.approx(table.to_numpy().mean())
+    squared = np.var(over_recipes, ddof=1) / 40 + residual / 15
+    assert found["mean"].error == pytest.approx(np.sqrt(squared))
+    squared = np.var(table.p1, ddof=1) / 40 + residual / 5
+    assert found["p1"].error == pytest.approx(np.sqrt(squared))
+    of_recipes = np.var(table.groupby("fold").mean().mean(), ddof=1) / 3
+    squared = np.var(over_recipes, ddof=1) / 40 + max(of_recipes, residual / 15)
+    assert found["mean, recipes at random"].error == pytest.approx(np.sqrt(squared))
+
+
+@pytest.mark.parametrize(
+    "recipe_sd, name", [(0.0, "mean"), (0.0, "recipe 0"), (0.026, "mean, recipes at random")]
+)
+def test_intervals_miss_the_truth_in_some_five_percent_of_simulations(recipe_sd, name):
+    rng = np.random.default_rng(2)
+    n_draws = 100
+    misses = 0
+    for _ in range(n_draws):
+        found = crossed_estimates(planned_tables.simulated_differences(recipe_sd, rng))[name]
+        misses += abs(found.mean) > found.half()
+    assert 0.01 <= misses / n_draws <= 0.1
+
+
+def test_each_cell_has_the_variance_of_its_own_seeds():
+    rng = np.random.default_rng(3)
+    first = differences(rng)
+    second = differences(rng) * 0.1
+    found = seeds_estimate([first], [second])
+    squared = np.var(first.mean(axis=1) - second.mean(axis=1), ddof=1) / 40
+    for table in (first, second):
+        variances = [np.var(part.mean(), ddof=1) for _, part in table.groupby("fold")]
+        squared += np.mean(variances) / 15
+    assert found.error == pytest.approx(np.sqrt(squared))
+    assert found.mean == pytest.approx(first.to_numpy().mean() - second.to_numpy().mean())
+
+
+def test_each_fold_has_the_recipe_that_is_best_for_its_validation_people():
+    first = differences(np.random.default_rng(4), n_recipes=2)
+    second = differences(np.random.default_rng(5), n_recipes=2)
+    best = {"first": [1, 0, 0, 1, 1], "second": [0, 0, 1, 1, 0]}
+    validation = {
+        name: pd.DataFrame({"p0": [0.6] * 5, "p1": 0.5 + 0.2 * np.array(chosen)})
+        for name, chosen in best.items()
+    }
+    one = Variance(0.0, 4)
+    found = planned_tables.chosen_estimate(first, second, validation, one)
+    by_hand = []
+    for (fold, person), row in first.iterrows():
+        other = second.loc[(fold, person)]
+        by_hand.append(row.iloc[best["first"][fold]] - other.iloc[best["second"][fold]])
+    assert found.mean == pytest.approx(np.mean(by_hand))
+
+
+# --- From a plan to its tables -----------------------------------------------------------------
+
+
+def made(people, rng):
+    """Return four utterances by each person, of classes in turn, with random events.
+
+    Each class has more events in units of its own, so that networks answer differently.
+    """
+    n = 4 * len(people)
+    is_own = np.arange(GRID.n_units) // 18 == (np.arange(n) % 10)[:, None]
+    frames = rng.random((n, 50, GRID.n_units)) < np.where(is_own, 0.3, 0.1)[:, None]
+    utterance, steps, units = frames.nonzero()
+    return Events(
+        steps=steps.astype(np.uint16),
+        units=units.astype(np.uint16),
+        offsets=np.searchsorted(utterance, np.arange(n + 1)),
+        labels=np.arange(n) % 10,
+        speakers=np.repeat(people, 4),
+        class_names=ENGLISH,
+        n_steps=GRID.n_steps,
+        n_units=GRID.n_units,
+        rows=np.arange(n),
+        file=np.zeros(n, np.uint8),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Train all networks of the tiny plan, freeze their answers, and write its tables."""
+    folder = tmp_path_factory.mktemp("planned")
+    people = np.array([*range(20), *VALIDATION_PEOPLE[:4]])
+
+    def load(_dataset, grid):
+        return made(people, np.random.default_rng(grid.pool_threshold))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHD_RUNS_DIR", str(folder / "runs"))
+        patch.setenv("SHD_RESULTS_DIR", str(folder))
+        patch.setattr(planned, "load", load)
+        patch.setattr(planned, "EARLIER", folder / "none.h5")
+        wanted = [each.training for each in networks_of(TINY)]
+        assert planned.n_left(TINY) == len(wanted) == 40
+        for part in (wanted[:7], wanted):  # the second call goes on where the first ended
+            train_left(planned.study(TINY), part, 1, np.inf, "tiny")
+            planned.freeze(TINY)
+        planned_tables.write_tables(TINY)
+        yield folder
+
+
+def test_nobody_who_tests_a_network_trains_it(trained):
+    tested_people = []
+    for each in networks_of(TINY):
+        training, tests = planned.utterances(each.training)
+        tested = {*tests[HELD_OUT].speakers.tolist()}
+        validating = {*tests[VALIDATION].speakers.tolist()}
+        trains = {*training.speakers.tolist()}
+        assert validating == {*VALIDATION_PEOPLE[:4]}
+        assert trains | tested == {*range(20)} and not trains & tested
+        tested_people.append(tested)
+    assert set.union(*tested_people) == {*range(20)}
+
+
+def test_all_networks_are_frozen_and_the_tables_have_them(trained):
+    networks = pd.read_csv(trained / "tiny_networks.csv")
+    assert len(networks) == 40 and networks.train_loss.notna().all()
+    panel = networks[networks.question == "panel"]
+    assert panel.accuracy_after_1.notna().all() and panel.validation_accuracy.notna().all()
+    curves = pd.read_csv(trained / "tiny_curves.csv")
+    assert curves.groupby("question").epoch.max().to_dict() == {"again": 1, "panel": 2}
+    contrasts = pd.read_csv(trained / "tiny_contrasts.csv", keep_default_na=False)
+    assert {*contrasts[contrasts.family == "primary"].of} == {
+        "fast",
+        "slow",
+        "mean",
+        "mean, recipes at random",
+        "chosen by validation people",
+    }
+    means = contrasts[contrasts.of == "mean"]
+    assert {*means.verdict} <= {"shown", "undecided"} and not any(
+        contrasts[contrasts.of == "fast"].verdict
+    )
+    by_input = panel.groupby("input").accuracy_after_last.mean()
+    found = means[means.family == "primary"].difference.item()
+    # all folds have as many people, so the mean over people is that over networks
+    assert found == pytest.approx(100 * (by_input["few"] - by_input["many"]), abs=1e-3)
+
+
+def test_a_contrast_waits_for_its_networks(trained):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHD_RESULTS_DIR", str(trained))
+        answers = planned_tables.read_answers(TINY)
+        left = answers[(answers.question != "panel") | (answers.fold < 4)]
+        table = planned_tables.contrasts_table(TINY, left)
+    assert {*table.family} == {"seeds"}
+
+
+NOISE = {
+    **{key: TINY[key] for key in ("base", "inputs", "recipes")},
+    "name": "noise",
+    "questions": {
+        "interaction": {
+            "inputs": ["many"],
+            "recipes": ["fast"],
+            "data": ["commands", "commands_same"],
+            "also_scored": {"commands": ["few_draw_0", "few_draw_1"]},
+        },
+        "draws": {"inputs": ["many"], "recipes": ["fast"], "draws": [3], "longer": 4},
+    },
+}
+
+
+def test_draws_replace_each_other_and_are_averaged(tmp_path, monkeypatch):
+    loaded = []
+
+    def load(dataset, grid):
+        loaded.append(dataset)
+        people = np.arange(3, 8) if dataset.startswith("few") else np.arange(20)
+        return made(people, np.random.default_rng(len(dataset) + int(dataset[-1] == "1")))
+
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
+    monkeypatch.setattr(planned, "load", load)
+    trained_on = []
+    fit = trainings.fit
+
+    def fit_and_look(model, events, *arguments, options, **others):
+        if options.augmentation:
+            turns = [options.augmentation(events, None) for _ in range(4)]
+            trained_on.append([int(turn.steps.sum()) for turn in turns])
+        return fit(model, events, *arguments, options=options, **others)
+
+    monkeypatch.setattr(trainings, "fit", fit_and_look)
+    of_fold_3 = [each for each in networks_of(NOISE) if each.training.fold == 3]
+    train_left(planned.study(NOISE), [each.training for each in of_fold_3], 1, np.inf, "noise")
+    planned.freeze(NOISE)
+    first, second, third, again = trained_on[-1]
+    assert len({first, second, third}) == 3 and again == first
+    assert {"commands_draw_1", "commands_draw_2"} < {*loaded}
+    answers = planned_tables.read_answers(NOISE)
+    fresh = answers[(answers.question == "interaction") & (answers.data == "commands")]
+    assert {*fresh.tested} == {HELD_OUT, "few_draw_0", "few_draw_1", planned.AVERAGED}
+    # of fold 3 are the people 3, 8, 13 and 18, of whom the small data sets have the first
+    assert {*fresh[fresh.tested == HELD_OUT].person} == {3, 8, 13, 18}
+    assert {*fresh[fresh.tested == planned.AVERAGED].person} == {3}
+
+
+def test_averaged_answers_are_those_of_the_mean_scores():
+    stored = {
+        "few_draw_0_scores": np.array([[0.0, -1.0], [0.0, -1.0]]),
+        "few_draw_1_scores": np.array([[-3.0, 0.0], [-0.5, 0.0]]),
+        "commands_scores": np.array([[0.0, -9.0]]),
+    }
+    found = planned._answers(stored, ())
+    assert found[planned.AVERAGED].tolist() == [1, 0] and found[HELD_OUT].tolist() == [0]
+
+
+def test_each_term_of_a_plan_names_networks():
+    paths = sorted(planned.PLANS.glob("*.yaml"))
+    assert len(paths) >= 2
+    for path in paths:
+        plan = read_plan(path.stem)
+        networks = list(networks_of(plan))
+        for contrast in plan["contrasts"].values():
+            for written in contrast["differences"].values():
+                for term in (*written["plus"], *written["minus"]):
+                    wanted = {key: value for key, value in term.items() if key != "tested"}
+                    its = [
+                        each
+                        for each in networks
+                        if each.question == contrast["question"]
+                        and all(getattr(each, key) == value for key, value in wanted.items())
+                    ]
+                    assert {each.training.fold for each in its} == {*range(5)}
+                    cells = {(each.input, each.data, each.draws) for each in its}
+                    assert len(cells) == 1
+                    tested = term.get("tested", HELD_OUT)
+                    scored = {*its[0].training.cell.also_scored, HELD_OUT, planned.AVERAGED}
+                    assert tested in scored
+
+
+def test_the_small_recipe_s_first_seed_is_that_of_the_earlier_plan():
+    plan = read_plan("recipes")
+    small = [each for each in networks_of(plan) if each.question == "small"]
+    assert len(small) == 45
+    from evidence.people.plan import trainings_of
+
+    earlier = {
+        training.frozen_name
+        for name in plan["questions"]["small"]["inputs"]
+        for training in trainings_of("small", f"small, {name}", {})
+    }
+    assert earlier == {each.training.frozen_name for each in small if each.repeat == 0}
