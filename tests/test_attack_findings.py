@@ -221,11 +221,10 @@ def test_every_command_is_run_by_the_same_function():
 
     The programs of an exported circuit have none of it, because they run without the package.
     """
-    alone = ("board.py", "configure.py")
     folders = ("shd_helpers", "packages/circuit/shd_*", "packages/course/shd_*", "evidence")
     for path in found(*(f"{folder}/**/*.py" for folder in folders)):
         _, main, text = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":')
-        if main and "benchmarks" not in path.parts and path.name not in alone:
+        if main and "benchmarks" not in path.parts and path.name != "board.py":
             assert re.search(r"^ +run(_command)?\(_?main\)$", text, re.MULTILINE), path
 
 

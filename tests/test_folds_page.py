@@ -1,4 +1,4 @@
-"""The judge's README: the folds that it lists have the utterances of the data card."""
+"""The protocol: the folds that it lists have the utterances of the data card."""
 
 import re
 
@@ -7,7 +7,7 @@ import numpy as np
 from shd_helpers.paths import ROOT
 from shd_judge import five_folds
 
-PAGE = (ROOT / "packages" / "judge" / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "packages" / "judge" / "PROTOCOL.md").read_text(encoding="utf-8")
 CARD = (ROOT / "docs" / "data_card.md").read_text(encoding="utf-8")
 ROW_OF_CARD = r"^\| (\d+) \| (\d+) \| (\d+) \| \d+ \| \d+ \|$"
 ROW_OF_FOLDS = r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$"

@@ -2,15 +2,10 @@
 
 import re
 
-from evidence import model_cards
 from tests import RESULTS
 
 PAGE = (RESULTS / "networks" / "README.md").read_text(encoding="utf-8")
 FILES = sorted(path.stem for path in (RESULTS / "networks").glob("*.npz"))
-
-
-def test_the_committed_page_is_what_the_script_writes():
-    assert model_cards.render() == PAGE
 
 
 def test_each_network_has_one_card():

@@ -8,7 +8,7 @@ from pathlib import Path, PureWindowsPath
 
 import pytest
 
-from shd_circuit import configure
+from shd_circuit import folder
 from shd_corpus.files import atomic
 from shd_corpus.recordings import _relative
 from shd_helpers.paths import ROOT
@@ -33,7 +33,7 @@ def test_board_py_can_be_imported_on_windows_but_refuses_its_ports(monkeypatch):
     for module in ("termios", "tty"):
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr(sys, "platform", "win32")
-    board = runpy.run_path(str(Path(configure.__file__).with_name("board.py")))
+    board = runpy.run_path(str(Path(folder.__file__).with_name("board.py")))
     with pytest.raises(board["BoardError"], match="COM3: Windows' serial ports aren't supported"):
         board["Board"]("COM3")
 

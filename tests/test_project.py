@@ -92,8 +92,7 @@ def imported_libraries():
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 modules.add(node.module.partition(".")[0])
     modules = {name for name in modules if not name.startswith("shd_")}
-    # an exported board.py has configure.py beside it
-    modules -= {*sys.stdlib_module_names, "configure"}
+    modules -= {*sys.stdlib_module_names}
     return {BROUGHT.get(module, OTHER_NAMES.get(module, module)) for module in modules}
 
 

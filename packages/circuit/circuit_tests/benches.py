@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from circuits import with_ticks
 
-from shd_circuit.folder import build_folder
 from shd_circuit.sources import Utterance, memories, source_text, verilog_parameters
 
 
@@ -49,10 +48,9 @@ def rough_sends(network, utterances):
 def write_core(folder, network, lanes):
     """Write the core of a circuit, without anything else of an export."""
     (folder / "core.v").write_text(source_text("rtl/core.v"))
-    (folder / "network.vh").write_text(verilog_parameters(network))
-    for file, text in memories(network).items():
+    (folder / "network.vh").write_text(verilog_parameters(network, LANES=lanes))
+    for file, text in memories(network, lanes).items():
         (folder / file).write_text(text)
-    build_folder(folder, LANES=lanes)
 
 
 def in_icarus(folder, lines):

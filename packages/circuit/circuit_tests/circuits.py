@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from shd_circuit.export import write_study_circuit
-from shd_circuit.folder import write_folder
+from shd_circuit.folder import FolderOptions, write_folder
 from shd_circuit.integer import IntegerLayer, IntegerNetwork
 from shd_circuit.readme import Description
 from shd_circuit.sources import Utterance
@@ -128,15 +128,15 @@ def random_utterances(n, seed=0, n_events=2000, end_ms=1100):
     return utterances
 
 
-def exported(folder, name, n_utterances, **about):
+def exported(folder, name, n_utterances, **options):
     """Write the folder of a circuit above; return the circuit, and its test vectors."""
     network = named(name)
     utterances = random_utterances(n_utterances, n_events=600)
-    exported_circuit(folder, network, utterances, **about)
+    exported_circuit(folder, network, utterances, **options)
     return network, utterances
 
 
-def exported_circuit(folder, network, utterances, class_names=tuple("abcde")):
+def exported_circuit(folder, network, utterances, class_names=tuple("abcde"), lanes=1):
     """Write the folder of a circuit."""
     description = Description(
         name="small",
@@ -147,7 +147,7 @@ def exported_circuit(folder, network, utterances, class_names=tuple("abcde")):
         accuracies={"integers": (0, 1)},
         operations={"accumulates": 1.0, "effective_accumulates": 1.0},
     )
-    write_folder(folder, network, utterances, description, n_membranes=2)
+    write_folder(folder, network, utterances, description, FolderOptions(2, lanes))
 
 
 @functools.cache

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from circuits import exported, needs_icarus
 
-from shd_circuit import configure
+from shd_circuit.folder import build_folder
 
 pytestmark = [pytest.mark.slow, needs_icarus]
 
@@ -38,7 +38,7 @@ def test_the_board_s_bench_passes_and_finds_a_wrong_weight(build, tmp_path):
     """Weights are in the memories at power-up, or the bench loads them over the serial port."""
     folder = tmp_path / "circuit"
     exported(folder, "saturation", 2)
-    configure.configure(folder, **build)
+    build_folder(folder, **build)
     files = ("core.v", "shd_top.v")
     assert answered(folder, "board_bench", *files) == "PASS: 2 utterances\n"
     path = folder / "bias.mem"

@@ -15,11 +15,11 @@ import pytest
 from benches import in_verilator, rough_sends
 from circuits import needs_gcc, needs_verilator, needs_yosys, outcomes, study_folder
 
+from shd_circuit.board import MEMORIES
 from shd_circuit.folder import build_folder, read_circuit, read_vectors
 from shd_circuit.rtl import FAMILIES, simulate
 from shd_circuit.rtl.tools import run_yosys, to_cells
 from shd_circuit.sources import (
-    MEMORIES,
     Utterance,
     answers_text,
     edge_cases,

@@ -1,15 +1,12 @@
 """The hardware reference says what the Verilog does: ports, timing diagrams, memory maps."""
 
 import re
-import shutil
 import subprocess
 
 import pytest
 from benches import write_core
-from circuits import named, needs_icarus, random_utterances, study_folder
+from circuits import exported, named, needs_icarus, random_utterances, study_folder
 
-from shd_circuit import configure
-from shd_circuit.folder import read_circuit
 from shd_circuit.hardware import hardware
 from shd_circuit.sources import source_text
 
@@ -44,12 +41,11 @@ def test_ports_and_parameters_are_the_module_s(module):
         assert value in rows[name][2], name
 
 
-def test_the_examples_of_the_memory_maps_are_in_the_memories(tmp_path):
-    """The addresses lead to the weights, in files that `configure.py` packs for four lanes."""
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_the_examples_of_the_memory_maps_are_in_the_memories(lanes, tmp_path):
+    """The addresses lead to the weights, also in files that are packed for three lanes."""
     folder = tmp_path / "circuit"
-    shutil.copytree(study_folder("circuit"), folder)
-    network = read_circuit(folder)
-    configure.configure(folder, LANES=4)
+    network, _ = exported(folder, "narrow windows", 1, lanes=lanes)
     text = (folder / "HARDWARE.md").read_text()
     examples = re.findall(
         r"address is .* = (\d+), and the number has bits (\d+) to (\d+)\.\n"

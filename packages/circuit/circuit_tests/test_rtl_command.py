@@ -54,39 +54,6 @@ def test_a_table_keeps_its_digits_and_the_rows_of_others(tmp_path):
     assert [*table.columns] == command.COLUMNS  # the caller's is as it was
 
 
-def test_a_table_that_can_t_be_written_leaves_the_one_before(tmp_path, monkeypatch):
-    path = tmp_path / "rtl.csv"
-    command.write_table(path, "a", pd.DataFrame(ROWS, columns=command.COLUMNS))
-    before = path.read_bytes()
-
-    def half(table, file, **_):
-        file.write_text("folder,dev")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pd.DataFrame, "to_csv", half)
-    with pytest.raises(OSError, match="No space"):
-        command.write_table(path, "b", pd.DataFrame(ROWS, columns=command.COLUMNS))
-    assert path.read_bytes() == before and [*tmp_path.iterdir()] == [path]
-
-
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        ("nowhere/rtl.csv", "there is no folder .*nowhere"),
-        ("circuit", "not a file"),
-        ("other.csv", "has other columns"),
-    ],
-)
-def test_a_table_s_path_is_checked_before_anything_is_measured(name, says, tmp_path, monkeypatch):
-    exported(tmp_path / "circuit", "study", 1)
-    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    monkeypatch.setattr(command, "check_core", stop("too late"))
-    arguments = [str(tmp_path / "circuit"), "--table", str(tmp_path / name)]
-    monkeypatch.setattr("sys.argv", ["rtl", *arguments])
-    with pytest.raises(SystemExit, match=f"{name}: .*{says}.*--table"):
-        command.main()
-
-
 @pytest.mark.parametrize(
     ("name", "measure"),
     [

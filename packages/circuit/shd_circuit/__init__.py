@@ -7,7 +7,6 @@ from lazy_loader import attach
 
 _MODULES = {
     "cost": ("answer_cycles", "step_cycles", "total_cycles"),
-    "disturbances": ("DISTURBANCES", "FAULTS", "disturb"),
     "export": ("study_circuit", "write_study_circuit"),
     "folder": ("read_vectors",),
     "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "whole_milliseconds"),

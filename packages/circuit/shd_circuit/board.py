@@ -5,7 +5,7 @@
 
 Needs Python 3.8 or newer and nothing else. `shd_top.v` is the other end, and explains the messages.
 Answers are printed as `reference.c` prints them, so that they can be compared with `expected.txt`.
-An exported folder has a copy of this file, and of `configure.py`, which it needs.
+An exported folder has a copy of this file.
 """
 
 from __future__ import annotations
@@ -27,11 +27,8 @@ if sys.platform != "win32":
     import termios
     import tty
 
-try:
-    from shd_circuit import configure
-except ImportError:  # a copy in an exported folder
-    import configure  # type: ignore[no-redef, import-not-found]
-
+# the core's memories, in the order of its port `load_memory`
+MEMORIES = ("weight1", "weight2", "bias", "threshold", "leak", "mask")
 N_CHANNELS = 700  # of the cochlea: the units of spikes are below
 # flags that the board sends with an answer
 LATE = 1  # a spike came after one of a later millisecond
@@ -111,17 +108,11 @@ class Board:
             time.sleep(QUIET_S)  # what another program or noise has begun is dropped
             termios.tcflush(self._file, termios.TCIFLUSH)
             about = self._ask(b"I", b"i", 7)
-        except termios.error as error:
-            self.close()
-            raise self._gone(error) from error
         except BoardError:
             self.close()
             raise
         self.lanes, self.word_bytes, *sizes = struct.unpack("<BBHHB", about)
         self.sizes = tuple(sizes)
-        if self.lanes < 1:
-            self.close()
-            raise BoardError(f"{port}: the board says that it has {self.lanes} lanes. Reset it.")
 
     def close(self) -> None:
         """Close the port."""
@@ -132,59 +123,39 @@ class Board:
         self._send(b"X")
 
     def memory_words(self, folder: Path) -> dict[str, list[int]]:
-        """Return the content of the core's memories, packed for the board's lanes.
+        """Return the content of the core's memories.
 
         Parameters
         ----------
         folder : Path
-            An exported folder. Its network has the sizes that the board was built for.
+            An exported folder. Its core has the sizes and the lanes of the board.
 
         Returns
         -------
         dict of str to list of int
-            Memory words by the names in `configure.MEMORIES`.
+            Memory words by the names in `MEMORIES`.
 
         Raises
         ------
         BoardError
-            If the network has other sizes, or a file can't be read or has other numbers.
+            If it has others, or a file can't be read.
         """
-        try:
-            given = configure.parameters_of(folder)
-            sizes = (given["N_DELAYS"] * given["N_UNITS"], given["N_HIDDEN"], given["N_CLASSES"])
-            if sizes != self.sizes:
-                raise BoardError(
-                    f"{folder}: the network has {_listed(sizes)} inputs, hidden neurons and "
-                    f"classes, but the board was built for {_listed(self.sizes)}. Build the board "
-                    "of this folder."
-                )
-            self._check_lanes(folder, given)
-            lane_bits = given["LOAD_BITS"]
-            if self.lanes * lane_bits > 8 * self.word_bytes:
-                raise BoardError(
-                    f"{folder}: {self.lanes} lanes of {lane_bits} bits don't fit into the board's "
-                    f"memory words of {8 * self.word_bytes} bits. Build the board of this folder."
-                )
-            texts = configure.repack(folder, self.lanes)
-        except KeyError as error:
-            raise BoardError(f"{folder}: network.vh has no {error}. Export it again.") from error
-        except BoardError:
-            raise
-        except OSError as error:
-            raise BoardError(f"{folder}: {error}. Is it an exported folder?") from error
-        except ValueError as error:  # it names the file and the remedy
-            raise BoardError(str(error)) from error
-        return {
-            name: [int(digits, 16) for digits in texts[f"{name}.mem"].split()]
-            for name in configure.MEMORIES
-        }
-
-    def _check_lanes(self, folder: Path, given: dict[str, int]) -> None:
-        """Raise BoardError if a folder's network can't be packed for the board's lanes."""
-        try:
-            configure.check_lanes(given, self.lanes)
-        except ValueError as error:
-            raise BoardError(f"{folder}: {error}. Build the board with other lanes.") from error
+        given = parameters_of(folder)
+        sizes = (given["N_DELAYS"] * given["N_UNITS"], given["N_HIDDEN"], given["N_CLASSES"])
+        if (*sizes, given["MEM_LANES"]) != (*self.sizes, self.lanes):
+            raise BoardError(
+                f"{folder}: has {_listed((*sizes, given['MEM_LANES']))} inputs, hidden neurons, "
+                f"classes and lanes, but the board was built for "
+                f"{_listed((*self.sizes, self.lanes))}. Build the board of this folder."
+            )
+        words = {}
+        for name in MEMORIES:
+            path = folder / f"{name}.mem"
+            try:
+                words[name] = [int(digits, 16) for digits in path.read_text("utf-8").split()]
+            except (OSError, ValueError) as error:
+                raise BoardError(f"{path}: can't be read ({error}). Export it again.") from error
+        return words
 
     def load(self, folder: Path) -> None:
         """Write a folder's integers into the core's memories, and check that they are there.
@@ -253,24 +224,15 @@ class Board:
             If it can't.
         """
         crc, sum_bits = struct.unpack("<IB", self._ask(b"N", b"n", 5))
-        try:
-            given = configure.parameters_of(folder)
-            fixed_crc = given["FIXED_CRC"]
-            needed_bits = given["SUM_BITS"]
-        except KeyError as error:
-            raise BoardError(f"{folder}: network.vh has no {error}. Export it again.") from error
-        except OSError as error:
-            raise BoardError(f"{folder}: {error}. Is it an exported folder?") from error
-        except ValueError as error:  # it names the file and the remedy
-            raise BoardError(str(error)) from error
-        if crc != fixed_crc:
+        given = parameters_of(folder)
+        if crc != given["FIXED_CRC"]:
             raise BoardError(
                 f"{folder}: differs from the network that the board was built for in what can't be "
                 "loaded: shifts, delays, or bits of a number. Build the board of this folder."
             )
-        if needed_bits > sum_bits:
+        if given["SUM_BITS"] > sum_bits:
             raise BoardError(
-                f"{folder}: its sums need {needed_bits} bits, and those of the board have "
+                f"{folder}: its sums need {given['SUM_BITS']} bits, and those of the board have "
                 f"{sum_bits}. Build the board of this folder."
             )
 
@@ -280,13 +242,13 @@ class Board:
         Parameters
         ----------
         memory : str
-            One of `configure.MEMORIES`.
+            One of `MEMORIES`.
         address : int
             Where, as the README's memory maps have it.
         word : int
             The numbers of all lanes, the first lane's in the lowest bits.
         """
-        message = bytes([ord("L"), configure.MEMORIES.index(memory)])
+        message = bytes([ord("L"), MEMORIES.index(memory)])
         message += address.to_bytes(3, "little")
         message += word.to_bytes(self.word_bytes, "little")
         self._send(message)
@@ -297,7 +259,7 @@ class Board:
         Parameters
         ----------
         memory : str
-            One of `configure.MEMORIES`.
+            One of `MEMORIES`.
         n_words : int
             Memory words that are read, from address 0 on.
 
@@ -306,7 +268,7 @@ class Board:
         int
             The CRC-32, as zlib computes it, of these words as `write` sends them.
         """
-        question = bytes([ord("C"), configure.MEMORIES.index(memory)])
+        question = bytes([ord("C"), MEMORIES.index(memory)])
         (found,) = struct.unpack("<I", self._ask(question + n_words.to_bytes(3, "little"), b"c", 4))
         return found
 
@@ -432,6 +394,16 @@ class Board:
             f"{self.port}: the board is gone ({why}). Plug it in and start again: what was loaded "
             "may be lost."
         )
+
+
+def parameters_of(folder: Path) -> dict[str, int]:
+    """Return the whole numbers of a folder's `network.vh` by their names; BoardError without it."""
+    path = folder / "network.vh"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BoardError(f"{path}: can't be read ({error}). Export it again.") from error
+    return {name: int(value) for name, value in re.findall(r"parameter (\w+) = (\d+)", text)}
 
 
 def _listed(sizes: Sequence[int]) -> str:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shd_circuit.configure import OWNER
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.quantize import score_units
+from shd_circuit.sources import OWNER
 from shd_helpers.network import Quantization
 from shd_helpers.study.trained_network import TrainedNetwork
 

@@ -14,7 +14,9 @@ from torch import nn
 from shd_circuit import cost
 from shd_circuit.confidence import confidence_of
 from shd_circuit.folder import (
+    DEFAULTS,
     ExportError,
+    FolderOptions,
     check_folder,
     read_description,
     read_vectors,
@@ -105,12 +107,12 @@ def export(
     out: Path,
     circuit: str = "",
     n_utterances: int = 20,
-    n_membranes: int = 1,
+    options: FolderOptions = DEFAULTS,
 ) -> Description:
     """Write the folder of a trained network's circuit."""
     check_folder(out)
-    if n_membranes < 0:
-        raise ExportError(f"--membranes {n_membranes}: must be at least 0")
+    if options.n_membranes < 0:
+        raise ExportError(f"--membranes {options.n_membranes}: must be at least 0")
     if n_utterances < 1:
         raise ExportError(f"--utterances {n_utterances}: must be at least 1")
     quantization, network = _rounded(trained, circuit)
@@ -118,7 +120,7 @@ def export(
     chosen = choose(events.labels, n_utterances)
     description = describe(trained, quantization, network, events)
     utterances = read_utterances(trained.about["parameters"], events, chosen)
-    _write(out, trained, quantization, network, utterances, description, n_membranes)
+    _write(out, trained, circuit, utterances, description, options)
     return description
 
 
@@ -134,16 +136,16 @@ def _rounded(trained: TrainedNetwork, circuit: str) -> tuple[Quantization, Integ
 def _write(
     out: Path,
     trained: TrainedNetwork,
-    quantization: Quantization,
-    network: IntegerNetwork,
+    circuit: str,
     utterances: Sequence[Utterance],
     description: Description,
-    n_membranes: int = 1,
+    options: FolderOptions = DEFAULTS,
 ) -> None:
     """Write a network's folder, when all that needs the data set is known."""
+    quantization, network = _rounded(trained, circuit)
     write_graph = _graph_writer(trained.network, network.grid)
     confidence = confidence_of(trained, quantization, network)
-    write_folder(out, network, utterances, description, n_membranes, write_graph, confidence)
+    write_folder(out, network, utterances, description, options, write_graph, confidence)
 
 
 def _of_study(name: str) -> tuple[TrainedNetwork, str]:
@@ -168,7 +170,7 @@ def study_circuit(name: str) -> IntegerNetwork:
     return _rounded(*_of_study(name))[1]
 
 
-def write_study_circuit(name: str, out: Path) -> Path:
+def write_study_circuit(name: str, out: Path, lanes: int = 1) -> Path:
     """Write the folder of one of the study's circuits, without its data set.
 
     Parameters
@@ -177,6 +179,8 @@ def write_study_circuit(name: str, out: Path) -> Path:
         ``circuit`` or ``circuit_study``, as for `study_circuit`.
     out : Path
         The folder to write. An earlier export there is replaced.
+    lanes : int
+        Neurons that the core sums in parallel.
 
     Returns
     -------
@@ -189,9 +193,8 @@ def write_study_circuit(name: str, out: Path) -> Path:
         If the folder has something else, or can't be written.
     """
     kept = results_dir() / name
-    trained, circuit = _of_study(name)
-    rounded = _rounded(trained, circuit)
-    _write(out, trained, *rounded, read_vectors(kept), read_description(kept))
+    options = FolderOptions(lanes=lanes)
+    _write(out, *_of_study(name), read_vectors(kept), read_description(kept), options)
     return out
 
 
@@ -367,6 +370,12 @@ def add_arguments(parser: argparse.ArgumentParser, takes_folder: bool = False) -
         "1)",
     )
     parser.add_argument(
+        "--lanes",
+        type=int,
+        default=1,
+        help="number of neurons that the core sums in parallel (default: 1)",
+    )
+    parser.add_argument(
         "--circuit",
         default="",
         help="bit widths and leak, such as 4-8-12 or '4-8-12 product' (default: those of the run, "
@@ -413,10 +422,10 @@ def export_from(arguments: argparse.Namespace) -> None:
     """Export as the arguments say, and print the accuracies."""
     out = out_folder(arguments)
     if arguments.run in STUDY_CIRCUITS:
-        if changes_export(arguments):
+        if changes_export(argparse.Namespace(**vars(arguments) | {"lanes": 1})):
             network, _ = STUDY_CIRCUITS[arguments.run]
             raise ExportError(f"{arguments.run}: is exported as it is. For another: RUN={network}")
-        write_study_circuit(arguments.run, out)
+        write_study_circuit(arguments.run, out, arguments.lanes)
         print(f"Exported: {os.path.relpath(out)}; begin with README.md there")
         return
     file = find(arguments.run)
@@ -429,7 +438,13 @@ def export_from(arguments: argparse.Namespace) -> None:
             trained = trained.speaking(arguments.language)
         except ValueError as error:
             raise ExportError(str(error)) from error
-    description = export(trained, out, arguments.circuit, arguments.utterances, arguments.membranes)
+    description = export(
+        trained,
+        out,
+        arguments.circuit,
+        arguments.utterances,
+        FolderOptions(arguments.membranes, arguments.lanes),
+    )
     for name, (n_correct, n) in description.accuracies.items():
         print(f"{name}: {n_correct / n:.1%} of {n} utterances")
     print(f"Exported: {os.path.relpath(out)}; begin with README.md there")

@@ -8,16 +8,17 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from shd_circuit import board, configure
+from shd_circuit import board
+from shd_circuit.board import MEMORIES
 from shd_circuit.confidence import Confidence, confidence_from
 from shd_circuit.hardware import hardware
 from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.readme import Description, is_readme, notice, readme
 from shd_circuit.sources import (
-    MEMORIES,
     Utterance,
     Vectors,
     answers_text,
@@ -37,7 +38,6 @@ from shd_helpers.events import Downsampling
 SOURCES = (
     "LICENSE",
     "reference.c",
-    "configure.py",
     "board.py",
     "rtl/core.v",
     "rtl/shd_top.v",
@@ -106,14 +106,24 @@ _LIMITS = {
     "STRIDE": (1, N_CHANNELS),
     "IS_MEMBRANE": (0, 1),
     "MEM_BITS": (2, 32),
+    "MEM_LANES": (1, 65535),
 }
-# the parameters that whoever builds a core may change: they don't follow from the circuit. LANES
-# isn't one of them, because the .mem files are packed for it.
-_FREE = ("WRITABLE", "INITIAL", "MEM_LANES")
+# the parameters that whoever builds a core may change: they don't follow from the circuit
+_FREE = ("WRITABLE", "INITIAL")
 
 
 class ExportError(ValueError):
     """What can't be exported; the message names the file or the setting, and the remedy."""
+
+
+class FolderOptions(NamedTuple):
+    """How a folder is written: membranes in how many utterances' traces, and the core's lanes."""
+
+    n_membranes: int = 1
+    lanes: int = 1
+
+
+DEFAULTS = FolderOptions()
 
 
 def write_folder(
@@ -121,7 +131,7 @@ def write_folder(
     network: IntegerNetwork,
     utterances: Sequence[Utterance],
     description: Description,
-    n_membranes: int = 1,
+    options: FolderOptions = DEFAULTS,
     write_graph: Callable[[Path], None] | None = None,
     confidence: Confidence | None = None,
 ) -> None:
@@ -131,20 +141,21 @@ def write_folder(
     name. An earlier export there is replaced.
     """
     check_folder(folder)
-    n_membranes = min(n_membranes, len(utterances))
+    lanes = options.lanes
+    n_membranes = min(options.n_membranes, len(utterances))
     try:
-        texts = _circuit_texts(network)
+        texts = _circuit_texts(network, lanes)
     except ValueError as error:
         raise ExportError(str(error)) from error
     vectors = run_vectors(network, utterances)
     texts |= _vector_texts(vectors)
     has_graph = write_graph is not None
     texts["README.md"] = readme(
-        network, vectors, description, n_membranes, has_graph, confidence is not None
+        network, vectors, description, n_membranes, has_graph, confidence is not None, lanes
     )
     texts["classes.txt"] = classes_text(description.class_names)
     texts["description.json"] = f"{json.dumps(asdict(description), indent=1, ensure_ascii=False)}\n"
-    texts["HARDWARE.md"] = hardware(network)
+    texts["HARDWARE.md"] = hardware(network, lanes)
     if confidence is not None:
         texts["confidence.h"] = confidence.header()
     texts["NOTICE.md"] = notice(description)
@@ -161,10 +172,10 @@ def write_folder(
     _replace(folder, write_files)
 
 
-def _circuit_texts(network: IntegerNetwork) -> dict[str, str]:
+def _circuit_texts(network: IntegerNetwork, lanes: int) -> dict[str, str]:
     """Return the files that define the circuit, by name; ValueError if C can't hold its sums."""
-    texts = {"network.h": c_header(network), "network.vh": verilog_parameters(network)}
-    texts |= memories(network)
+    texts = {"network.h": c_header(network), "network.vh": verilog_parameters(network, LANES=lanes)}
+    texts |= memories(network, lanes)
     texts |= {Path(name).name: source_text(name) for name in SOURCES}
     return texts
 
@@ -306,8 +317,10 @@ def read_circuit(folder: Path) -> IntegerNetwork:
         _check_limits(path, parameters)
         network = _network(parameters, _memory_numbers(folder, parameters))
         # the circuit must lead to the very files that it was read from
-        _check_memories(folder, memories(network))
-        _check_parameters(path, parameters, _parameters(verilog_parameters(network)))
+        lanes = parameters["MEM_LANES"]
+        _check_memories(folder, memories(network, lanes))
+        written = _parameters(verilog_parameters(network, LANES=lanes))
+        _check_parameters(path, parameters, written)
     return network
 
 
@@ -320,7 +333,7 @@ def read_confidence(folder: Path) -> Confidence:
 
 def _parameters(text: str) -> dict[str, int]:
     """Return the parameters of a text as `sources.verilog_parameters` writes it."""
-    return configure.parameters_in(text)
+    return {name: int(value) for name, value in re.findall(r"parameter (\w+) = (\d+)", text)}
 
 
 def _defines(text: str) -> dict[str, int]:
@@ -337,26 +350,45 @@ def _check_limits(path: Path, parameters: dict[str, int]) -> None:
 
 
 def _mem_lines(path: Path) -> list[list[int]]:
-    """Return the numbers of a ``.mem`` file, a list for each line."""
-    try:
-        return configure.read_lines(path)
-    except ValueError as error:  # it names the file, the line and the remedy
-        raise ExportError(str(error)) from error
+    """Return the memory words of a ``.mem`` file, a list for each line."""
+    lines = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not re.fullmatch(r"[0-9A-Fa-f\s]*", line):
+            raise ExportError(f"{path}: line {number} has something else than hex. {_REMEDY}")
+        lines.append([int(digits, 16) for digits in line.split()])
+    return lines
 
 
 def _memory_numbers(folder: Path, parameters: dict[str, int]) -> dict[str, np.ndarray]:
-    """Return the numbers in a folder's ``.mem`` files, a row for each line, but for the mask."""
-    numbers = {}
-    for name in ("weight1", "weight2", "bias", "threshold", "leak", "delay"):
+    """Return the numbers in a folder's ``.mem`` files, a row for each neuron, but for the mask."""
+    both_layers = (parameters["N_HIDDEN"], parameters["N_CLASSES"])
+    sizes = {"weight1": (parameters["NEURONS_PER_WINDOW"],), "weight2": both_layers[1:]}
+    lanes = parameters["MEM_LANES"]
+    numbers = {"delay": np.array(_mem_lines(folder / "delay.mem"))}
+    for name in ("weight1", "weight2", "bias", "threshold", "leak"):
         path = folder / f"{name}.mem"
+        bits = parameters[f"{name.upper()}_BITS"]
         with reading(path, ExportError, _REMEDY):
-            values = np.array(_mem_lines(path))
+            lines = _mem_lines(path)
+            rows: list[list[int]] = []
+            for n_neurons in sizes.get(name, both_layers):
+                n_groups = -(-n_neurons // lanes)
+                rows += _unpacked(lines[:n_groups], bits, lanes)[:n_neurons]
+                lines = lines[n_groups:]
+            values = np.array(rows)
         if name in ("weight1", "weight2", "bias"):  # two's complement
-            bits = parameters[f"{name.upper()}_BITS"]
             is_negative = values >> (bits - 1)
             values -= is_negative << bits
         numbers[name] = values
     return numbers
+
+
+def _unpacked(groups: list[list[int]], bits: int, lanes: int) -> list[list[int]]:
+    """Return the numbers of each neuron in the memory words of each group of neurons."""
+    mask = (1 << bits) - 1
+    return [
+        [word >> lane * bits & mask for word in words] for words in groups for lane in range(lanes)
+    ]
 
 
 def _network(parameters: dict[str, int], numbers: dict[str, np.ndarray]) -> IntegerNetwork:
@@ -445,8 +477,11 @@ def _without_comments(text: str) -> list[str]:
 
 def build_folder(folder: Path, **build: int | str) -> None:
     """Write ``network.vh`` and the ``.mem`` files of a folder anew, for a core of another build."""
-    read_circuit(folder)
+    network = read_circuit(folder)
+    lanes = int(build.get("LANES", 1))
     try:
-        configure.configure(folder, None, **build)
-    except (OSError, ValueError) as error:
+        texts = memories(network, lanes) | {"network.vh": verilog_parameters(network, **build)}
+    except ValueError as error:
         raise ExportError(f"{folder}: {error}") from error
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")

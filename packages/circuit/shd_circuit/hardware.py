@@ -3,10 +3,9 @@
 It lists parameters, ports and memory maps, with an example of the folder's own numbers.
 """
 
+from shd_circuit.board import MEMORIES
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import (
-    MEMORIES,
-    fits,
     memory_bits,
     memory_words,
     source_text,
@@ -14,7 +13,6 @@ from shd_circuit.sources import (
 )
 
 TEMPLATE = "hardware.md"
-BOARD_LANES = 4  # of the builds in the README's commands
 # what the parameters in `network.vh` mean
 PARAMETERS = {
     "N_CHANNELS": "units: channels of the cochlea",
@@ -60,10 +58,14 @@ PARAMETERS = {
 }
 
 
-def hardware(network: IntegerNetwork) -> str:
+def lanes_text(lanes: int) -> str:
+    """Return a number of lanes as a sentence has it."""
+    return "one lane" if lanes == 1 else f"{lanes} lanes"
+
+
+def hardware(network: IntegerNetwork, lanes: int = 1) -> str:
     """Write the hardware reference of an exported folder."""
-    lanes = BOARD_LANES if fits(network, BOARD_LANES) else 1
-    sizes = verilog_values(network)
+    sizes = verilog_values(network, LANES=lanes)
     rows = [
         f"| `{key}` | all | parameter | {PARAMETERS[key]} | {value} |"
         for key, value in sizes.items()
@@ -85,7 +87,7 @@ def _sizes(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
     if network.kernel:
         window_block = f"{network.stride} w + j of window w"
     return {
-        "lanes_text": "one lane" if lanes == 1 else f"{lanes} lanes",
+        "lanes_text": lanes_text(lanes),
         "n_channels": len(first.weight),
         "n_weights": first.weight.shape[1],
         "kernel": network.kernel or network.grid.n_units,

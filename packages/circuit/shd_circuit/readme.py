@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from shd_circuit import cost
-from shd_circuit.hardware import BOARD_LANES
+from shd_circuit.hardware import lanes_text
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import (
     Vectors,
     count_line,
-    fits,
     memory_bits,
     source_text,
 )
@@ -102,6 +101,7 @@ def readme(
     n_membranes: int = 1,
     has_graph: bool = True,
     has_confidence: bool = False,
+    lanes: int = 1,
 ) -> str:
     """Write the README of an exported folder."""
     values = _network_values(network, description)
@@ -114,8 +114,8 @@ def readme(
     values |= _memory_values(network)
     values |= _operation_values(network, description)
     values |= _accuracy_values(description)
-    values |= _vector_values(network, vectors)
-    values |= _answer_time_values(network, vectors)
+    values |= _vector_values(network, vectors, lanes)
+    values |= _answer_time_values(network, vectors, lanes)
     return source_text(TEMPLATE).format_map(values)
 
 
@@ -337,7 +337,7 @@ def _accuracy_values(description: Description) -> Values:
     }
 
 
-def _vector_values(network: IntegerNetwork, vectors: Vectors) -> Values:
+def _vector_values(network: IntegerNetwork, vectors: Vectors, lanes: int) -> Values:
     """Return what is said of the test vectors, and what the commands print for them."""
     utterances, runs, edges, edge_runs = vectors
     n_correct = sum(
@@ -346,23 +346,23 @@ def _vector_values(network: IntegerNetwork, vectors: Vectors) -> Values:
     return {
         "n_utterances": len(utterances),
         "n_edges": len(edges),
-        "board_lanes": BOARD_LANES if fits(network, BOARD_LANES) else 1,
+        "lanes": lanes_text(lanes),
         "edges": "; ".join(edges),
         "count_line": count_line(network, utterances, runs),
         "n_correct": n_correct,
         "to_cxxrtl": TO_CXXRTL,
-        "core_line": cost.core_line(network, utterances, runs=runs),
-        "core_edge_line": cost.core_line(network, list(edges.values()), runs=edge_runs),
+        "core_line": cost.core_line(network, utterances, lanes, runs),
+        "core_edge_line": cost.core_line(network, list(edges.values()), lanes, edge_runs),
     }
 
 
-def _answer_time_values(network: IntegerNetwork, vectors: Vectors) -> Values:
+def _answer_time_values(network: IntegerNetwork, vectors: Vectors, lanes: int) -> Values:
     """Return how long the core takes to its answer, with and without ticks."""
     without_ticks = []
     with_ticks = []
     for utterance, run in zip(vectors.utterances, vectors.runs, strict=True):
-        without_ticks.append(cost.answer_cycles(network, utterance, run=run))
-        with_ticks.append(cost.last_step_cycles(network, utterance, run=run))
+        without_ticks.append(cost.answer_cycles(network, utterance, lanes, run))
+        with_ticks.append(cost.last_step_cycles(network, utterance, lanes, run))
     step_ms = int(network.grid.step_ms)
     tick_sentence = ""
     if network.grid.first_unit:

@@ -13,12 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_circuit import configure
 from shd_circuit.integer import IntegerLayer, IntegerNetwork, IntegerRun
 from shd_corpus.shd_file import N_CHANNELS
 
-# the core's memories, in the order of its port `load_memory`
-MEMORIES = configure.MEMORIES
 # how a core is built: how many neurons are summed in parallel (lanes), whether its memories can be
 # written, whether they begin with the content of the .mem files, for how many lanes these are
 # packed, where tools find them, and of which kind the second layer's memory is
@@ -30,7 +27,7 @@ BUILD: dict[str, int | str] = {
     "MEM_PATH": "./",
     "RAM_STYLE": "auto",
 }
-OWNER = configure.OWNER
+OWNER = "SPDX-FileCopyrightText: 2026 The SHD downsizing study authors"
 
 
 class Utterance(NamedTuple):
@@ -128,9 +125,10 @@ def _c_array(declaration: str, values: np.ndarray) -> str:
     return f"static const {declaration} = {{\n" + ",\n".join(f"{{{r}}}" for r in rows) + "\n};"
 
 
-def verilog_parameters(network: IntegerNetwork) -> str:
-    """Write `network.vh`, the parameter list of `core.v` and `shd_top.v`."""
-    lines = [f"    parameter {name} = {value}" for name, value in verilog_values(network).items()]
+def verilog_parameters(network: IntegerNetwork, **build: int | str) -> str:
+    """Write `network.vh`, the parameter list of `core.v` and `shd_top.v`; `build` is as `BUILD`."""
+    values = verilog_values(network, **build)
+    lines = [f"    parameter {name} = {value}" for name, value in values.items()]
     head = [
         f"// {OWNER}",
         "// SPDX-License-Identifier: MIT",
@@ -139,7 +137,7 @@ def verilog_parameters(network: IntegerNetwork) -> str:
     return "\n".join(head) + "\n" + ",\n".join(lines) + "\n"
 
 
-def verilog_values(network: IntegerNetwork) -> dict[str, int | str]:
+def verilog_values(network: IntegerNetwork, **build: int | str) -> dict[str, int | str]:
     """Return the parameters of `core.v`, as `network.vh` has them."""
     bits = memory_bits(network)
     values: dict[str, int | str] = {**_sizes(network)}
@@ -149,7 +147,8 @@ def verilog_values(network: IntegerNetwork) -> dict[str, int | str]:
     values["SCORE_BITS"] = score_bits(network)
     values["LOAD_BITS"] = max(bits.values())
     values["FIXED_CRC"] = _fixed_crc(values, network.delays)
-    for name, value in BUILD.items():
+    built = BUILD | build
+    for name, value in (built | {"MEM_LANES": built["LANES"]}).items():
         values[name] = f'"{value}"' if isinstance(value, str) else value
     return values
 
@@ -241,7 +240,7 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
     bits. Beyond a layer's last neuron the numbers are 0, so the mask switches these lanes off.
     """
     first, second = network.layers
-    if not fits(network, lanes):
+    if lanes < 1 or not fits(network, lanes):
         raise ValueError(f"lanes {lanes}: must divide the {len(first.weight)} neurons of a window")
     # of each memory a table for each layer, with a row for each neuron
     tables: dict[str, list[np.ndarray]] = {
@@ -259,20 +258,34 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
         for table in of_layers:
             # two's complement, also of a negative number
             numbers = table & ((1 << bits[name]) - 1)
-            words[name] += configure.packed(numbers.tolist(), bits[name], lanes)
+            words[name] += _packed(numbers.tolist(), bits[name], lanes)
     return words
+
+
+def _packed(neurons: list[list[int]], bits: int, lanes: int) -> list[list[int]]:
+    """Return the memory words of each group of neurons, its first number in the lowest bits."""
+    return [
+        [
+            sum(number << lane * bits for lane, number in enumerate(numbers))
+            for numbers in zip(*neurons[first : first + lanes], strict=True)
+        ]
+        for first in range(0, len(neurons), lanes)
+    ]
+
+
+def _hex_text(groups: list[list[int]], bits: int) -> str:
+    """Write memory words as ``$readmemh`` reads them, a line for each group."""
+    n_digits = (bits + 3) // 4
+    return "".join(f"{' '.join(f'{word:0{n_digits}x}' for word in words)}\n" for words in groups)
 
 
 def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
     """Write the core's memories as hex files, which ``$readmemh`` reads."""
     bits = memory_bits(network)
     words = memory_words(network, lanes)
-    texts = {
-        f"{name}.mem": configure.hex_text(groups, lanes * bits[name])
-        for name, groups in words.items()
-    }
+    texts = {f"{name}.mem": _hex_text(groups, lanes * bits[name]) for name, groups in words.items()}
     delays = [[delay] for delay in network.delays]
-    texts["delay.mem"] = configure.hex_text(delays, network.grid.n_steps.bit_length())
+    texts["delay.mem"] = _hex_text(delays, network.grid.n_steps.bit_length())
     return texts
 
 

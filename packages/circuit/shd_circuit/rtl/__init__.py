@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_circuit.folder import build_folder, read_text
+from shd_circuit.folder import read_text
 from shd_circuit.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.rtl.tools import (
     check_has_core,
@@ -179,8 +179,8 @@ def prove(core: str, depth: int, network: IntegerNetwork) -> None:
     """
     texts = {
         "core.v": core,
-        "network.vh": verilog_parameters(network),
-        **memories(network),
+        "network.vh": verilog_parameters(network, LANES=2),
+        **memories(network, lanes=2),
         "handshake.v": source_text("rtl/handshake.v"),
         "handshake.sby": source_text("rtl/handshake.sby").replace("DEPTH", str(depth)),
     }
@@ -188,7 +188,6 @@ def prove(core: str, depth: int, network: IntegerNetwork) -> None:
         folder = Path(name)
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
-        build_folder(folder, LANES=2)
         # sby hands these names to a shell, which would divide a path that has a space. The shell
         # finds them, because `run_tool` adds the folder of the tools to the search path.
         yosys, smtbmc = (Path(find_tool(tool)).name for tool in ("yosys", "yosys-smtbmc"))

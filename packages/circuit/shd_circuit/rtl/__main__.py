@@ -15,7 +15,7 @@ from shd_circuit.rtl import FAMILIES, SEEDS, place_and_route, simulate
 from shd_circuit.rtl.toggles import toggles
 from shd_circuit.sources import fits
 from shd_corpus.checks import DatasetError
-from shd_corpus.files import atomic, reading
+from shd_corpus.files import atomic
 from shd_helpers.command import run
 from shd_helpers.study.run_folder import RunError
 
@@ -37,8 +37,6 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     try:
-        if arguments.table:
-            check_table(arguments.table)
         folder = out_folder(arguments)
         if changes_export(arguments) or not (folder / "core.v").is_file():
             export_from(arguments)
@@ -144,20 +142,6 @@ def print_core_activity(table: pd.DataFrame) -> None:
     columns = {f"{pj:g} pJ": cost.energy(activity, pj) for pj in cost.MEMORY_PJ}
     shown = pd.DataFrame({"": activity} | columns)
     print(shown.to_string(float_format="{:,.1f}".format))
-
-
-def check_table(path: Path) -> None:
-    """Check that a table can be written, before anything is measured."""
-    other = "Name another file: --table my_rtl.csv."
-    if not path.parent.is_dir():
-        raise ExportError(f"{path}: there is no folder {path.parent}. {other}")
-    if not os.access(path.parent, os.W_OK):
-        raise ExportError(f"{path}: the folder {path.parent} can't be written to. {other}")
-    if path.exists():
-        with reading(path, ExportError, other):
-            columns = [*pd.read_csv(path).columns]
-        if columns != ["folder", *COLUMNS]:
-            raise ExportError(f"{path}: has other columns than this table. {other}")
 
 
 def write_table(path: Path, folder_name: str, table: pd.DataFrame) -> None:

@@ -72,7 +72,7 @@ module core #(
             LANES_must_divide_NEURONS_PER_WINDOW stop();
         end
         if (INITIAL != 0 && LANES != MEM_LANES) begin : refuse_mem_files
-            LANES_differs_from_MEM_LANES_of_the_mem_files_run_configure_py stop();
+            LANES_differs_from_MEM_LANES_of_the_mem_files stop();
         end
         if (INITIAL == 0 && WRITABLE == 0) begin : refuse_empty
             INITIAL_0_wants_WRITABLE_1 stop();

@@ -1,0 +1,151 @@
+"""What pages say of the study's circuits: rows of tables, energies, and memory."""
+
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from shd_circuit import cost, read_vectors, study_circuit, write_study_circuit
+from shd_circuit.export import STUDY_CIRCUITS
+from shd_circuit.integer import IntegerNetwork
+from shd_circuit.rtl import FAMILIES
+from shd_circuit.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
+from shd_circuit.sources import answers_text
+from shd_helpers.paths import results_dir
+
+# what each FPGA has, in the order of `Family.cells`, as nextpnr 0.11 reports it
+AVAILABLE = {"UP5K": (5280, 5280, 30, 4, 8), "ECP5-25F": (24288, 24288, 56, 28)}
+FIFO_ENTRIES = 512  # of shd_top.v
+LOGIC_CELLS = "logic cells (a LUT and a flip-flop)"
+BLOCK_RAM_BITS = 4096 * AVAILABLE["UP5K"][2]
+network = cache(study_circuit)
+
+
+@cache
+def exported(name: str, file: str) -> str:
+    """Return a text of the folder that `make export` writes of a circuit of the study."""
+    with tempfile.TemporaryDirectory() as folder:
+        return (write_study_circuit(name, Path(folder) / name) / file).read_text(encoding="utf-8")
+
+
+@cache
+def measured() -> pd.Series:
+    """Return the values of rtl.csv by folder, device, build and quantity."""
+    table = pd.read_csv(results_dir() / "rtl.csv")
+    return table.set_index(["folder", *COLUMNS[:3]]).sort_index().value
+
+
+def activity(folder: str) -> pd.Series:
+    """Return what a core does with an utterance, as `rtl.toggles` counts it."""
+    counted = measured()[folder]["UP5K's cells", "lanes 4"]
+    return counted.rename(lambda quantity: quantity.removesuffix(" per utterance"))
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def placed() -> str:
+    """Return the rows of what a board needs, and of its clock."""
+    rows = []
+    for folder in STUDY_CIRCUITS:
+        for device, family in FAMILIES.items():
+            build = f"lanes {family.build['LANES']}"
+            values = measured()[folder][device][build]
+            needs = "; ".join(
+                f"{cell}: {values[cell]:,g} of {available:,}"
+                for cell, available in zip(
+                    ("flip-flops", *family.cells.values()), AVAILABLE[device], strict=True
+                )
+            )
+            rows.append(_row(folder, device, build, needs, f"{values['MHz']:g}"))
+    return "\n".join(rows)
+
+
+def _entries(folder: str, lanes: int) -> list[float]:
+    """Return how many entries a FIFO needs at each clock."""
+    values = measured()[folder]["core", f"lanes {lanes}"]
+    return [values[f"FIFO at {clock / 1e6:g} MHz"] for clock in CLOCKS]
+
+
+def buffers() -> str:
+    """Return the rows of a buffer's entries by clock, and of cycles to the answer."""
+    return "\n".join(
+        _row(folder, "4", *(f"{n:,g}" for n in (*_entries(folder, 4), answer_cycles(folder))))
+        for folder in STUDY_CIRCUITS
+    )
+
+
+def answer_cycles(folder: str) -> float:
+    """Return the most cycles from an utterance's end to the answer, with four lanes."""
+    return measured()[folder, "core", "lanes 4", ANSWER]
+
+
+def enough_lanes() -> str:
+    """Return the row of the fewest lanes with which the board's FIFO suffices, by clock."""
+    needed = {n: map(max, *(_entries(folder, n) for folder in STUDY_CIRCUITS)) for n in LANES}
+    fewest = []
+    for entries in zip(*needed.values(), strict=True):
+        fewest.append(min(n for n, k in zip(LANES, entries, strict=True) if k <= FIFO_ENTRIES))
+    return _row("lanes", *map(str, fewest[:4]))
+
+
+def kilobytes(name: str) -> tuple[float, float]:
+    """Return how much memory a circuit's numbers need, without and with the core's lists."""
+    stored = cost.memory(network(name)).bytes
+    with_lists = stored.drop("delays").sum() + cost.list_bits(network(name)) / 8
+    return stored.sum() / 1e3, with_lists / 1e3
+
+
+def history_bits(circuit: IntegerNetwork) -> int:
+    """Return the bits of the delayed events; a slot is a power of 2 of blocks."""
+    unit_bits = circuit.grid.n_units.bit_length()
+    return (circuit.delays[-1] + 1) * 2**unit_bits * unit_bits
+
+
+def answer(name: str, spikes: list[tuple[int, int]]) -> str:
+    """Return the line that the C reference prints for some spikes: millisecond and unit."""
+    return answers_text([network(name).run(*np.array(spikes).T)]).rstrip()
+
+
+def mean_cycles(name: str) -> float:
+    """Return the mean of all utterances' cycles, with four lanes."""
+    utterances = read_vectors(results_dir() / name)
+    return cost.total_cycles(network(name), utterances, lanes=4) / len(utterances)
+
+
+Shares = Callable[[float], pd.Series]  # millijoules, from the picojoules of a memory word
+
+
+def of_core(folder: str) -> Shares:
+    """Return the energy of a core that has an utterance's spikes at once."""
+
+    def shares(memory_pj: float) -> pd.Series:
+        mj = cost.energy(activity(folder), memory_pj) / 1000
+        return pd.Series([mj.cycles, mj.clocked, mj.changes, mj.reads + mj.writes])
+
+    return shares
+
+
+def of_fpga(mhz: float) -> Shares:
+    """Return the energy that the FPGA's core supply gives in a second, for `circuit`."""
+    n_flip_flops = measured()["circuit", "UP5K", "lanes 4", "flip-flops"]
+    return lambda pj: cost.fpga_core_energy(activity("circuit"), n_flip_flops, mhz * 1e6, pj)
+
+
+def energy(shares: Shares) -> str:
+    """Return an energy from the lowest to the highest assumption."""
+    low, high = (shares(pj).sum() for pj in cost.MEMORY_PJ)
+    digits = ".1f" if high >= 1 else ".2f"
+    return f"{low:{digits}} to {high:{digits}}"
+
+
+def energy_cells(shares: Shares) -> str:
+    """Return an energy's cells in the table: its shares, and their sum."""
+    low, high = map(shares, cost.MEMORY_PJ)
+    fixed = [f"{value:.2f}" for value in low.iloc[:-1]]
+    memories = f"{low.iloc[-1]:.2f} to {high.iloc[-1]:.2f}"
+    return " | ".join([*fixed, memories, f"**{energy(shares)}**"])

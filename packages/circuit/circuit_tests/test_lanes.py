@@ -1,0 +1,117 @@
+"""A folder is exported for any number of lanes, and no tool builds what can't work."""
+
+import subprocess
+
+import pytest
+from benches import write_core
+from circuits import (
+    SMALL,
+    exported,
+    named,
+    needs_icarus,
+    needs_verilator,
+    needs_yosys,
+)
+
+from shd_circuit.folder import ExportError, build_folder, read_circuit
+from shd_circuit.hardware import PARAMETERS
+from shd_circuit.rtl.tools import run_yosys
+from shd_circuit.sources import memories, source_text, verilog_parameters, verilog_values
+
+
+@pytest.mark.parametrize(("name", "lanes"), [("study", 5), ("small", 4), ("narrow windows", 3)])
+def test_a_folder_is_exported_for_any_lanes_and_read_back(name, lanes, tmp_path):
+    network, _ = exported(tmp_path, name, 1, lanes=lanes)
+    again = read_circuit(tmp_path)
+    assert memories(again) == memories(network)
+    assert verilog_parameters(again) == verilog_parameters(network)
+    build_folder(tmp_path, LANES=1)
+    for file, text in memories(network).items():
+        assert (tmp_path / file).read_text() == text
+
+
+@pytest.mark.parametrize("lanes", [0, 3])
+def test_lanes_that_a_window_cannot_have_are_refused(lanes, tmp_path):
+    with pytest.raises(ExportError, match=f"lanes {lanes}: must divide the 4 neurons of a window"):
+        exported(tmp_path / "circuit", "small", 1, lanes=lanes)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["study", *SMALL])
+def test_every_parameter_is_explained(name):
+    assert list(verilog_values(named(name))) == list(PARAMETERS)
+
+
+# --- tools ----------------------------------------------------------------------------------------
+
+
+def icarus(folder, top, parameter):
+    name, value = parameter
+    command = ["iverilog", "-g2005", "-o", "out", "-s", top, f"-P{top}.{name}={value}"]
+    return tool([*command, "shd_top.v", "core.v"], folder)
+
+
+def verilator(folder, top, parameter):
+    name, value = parameter
+    command = ["verilator", "--lint-only", "-Wno-fatal", "-Wno-lint", "-Wno-style"]
+    command += ["--top-module", top, f"-G{name}={value}"]
+    return tool([*command, "shd_top.v", "core.v"], folder)
+
+
+def yosys(folder, top, parameter):
+    name, value = parameter
+    script = f"read_verilog -defer shd_top.v core.v; hierarchy -check -top {top} "
+    try:
+        run_yosys(folder, f"{script} -chparam {name} {value}")
+    except ExportError as error:
+        return str(error)
+    return ""
+
+
+def tool(command, folder):
+    """Return what a tool says if it fails, else nothing."""
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return ended.stdout + ended.stderr if ended.returncode else ""
+
+
+WRONG = [
+    ("core", ("LANES", 2), "LANES_differs_from_MEM_LANES"),
+    ("shd_top", ("LANES", 2), "LANES_differs_from_MEM_LANES"),
+    ("core", ("LANES", 3), "LANES_must_divide_NEURONS_PER_WINDOW"),
+    ("core", ("INITIAL", 0), "INITIAL_0_wants_WRITABLE_1"),
+    ("shd_top", ("BAUD", 1843200), "BAUD_must_divide_CLOCK_HZ"),
+    ("shd_top", ("BAUD", 6000000), "BAUD_must_divide_CLOCK_HZ"),
+    ("shd_top", ("SILENCE_MS", 300), "SILENCE_MS_must_be_1_to_255"),
+    ("core", ("N_HIDDEN", 31), "N_HIDDEN_differs_from_N_WINDOWS_times_NEURONS_PER_WINDOW"),
+    ("core", ("WEIGHT1_BITS", 0), "WEIGHT1_BITS_WEIGHT2_BITS_and_BIAS_BITS_must_be_2_or_more"),
+]
+WRONG_STYLE = ("core", ("RAM_STYLE", '"nonsense"'), "RAM_STYLE_must_be_auto_block_distributed_huge")
+RIGHT = [
+    ("core", ("WRITABLE", 1)),
+    ("shd_top", ("BAUD", 115200)),
+    ("shd_top", ("BAUD", 3000000)),
+    ("shd_top", ("SILENCE_MS", 255)),
+]
+
+
+@needs_icarus
+@needs_verilator
+@needs_yosys
+@pytest.mark.slow
+@pytest.mark.parametrize("elaborate", [icarus, verilator, yosys])
+def test_a_wrong_parameter_stops_elaboration(elaborate, tmp_path):
+    write_core(tmp_path, named("small"), lanes=1)
+    (tmp_path / "shd_top.v").write_text(source_text("rtl/shd_top.v"))
+    # yosys takes no texts as parameters
+    for top, parameter, says in WRONG if elaborate is yosys else [*WRONG, WRONG_STYLE]:
+        assert says in elaborate(tmp_path, top, parameter), parameter
+    for top, parameter in RIGHT:
+        assert elaborate(tmp_path, top, parameter) == "", parameter
+
+
+@needs_yosys
+@pytest.mark.slow
+def test_a_core_whose_memories_begin_empty_is_an_ecp5_s_too(tmp_path):
+    write_core(tmp_path, named("no pooling"), lanes=1)
+    build_folder(tmp_path, WRITABLE=1, INITIAL=0)
+    run_yosys(tmp_path, "read_verilog core.v; synth_ecp5 -top core -run begin:map_ffs")
