@@ -156,7 +156,7 @@ class OtherScores(OwnModule):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (WithDropout, "its forward calls fc1.1, a Dropout"),
+        (WithDropout, "the currents of lif1 are computed by dropout, not by a nn.Linear"),
         (OtherScores, "returns neither numbers of spikes nor mean membranes"),
     ],
 )

@@ -150,7 +150,7 @@ def test_the_row_of_the_network_that_was_trained_here():
     # Student's t of nine degrees of freedom
     half = 2.262157 * statistics.stdev(shares) / 10**0.5
     assert row.spread == pytest.approx(half, abs=0.05)
-    page = (ROOT / "packages" / "engine" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "packages" / "engine" / "details.md").read_text(encoding="utf-8")
     assert f"Trained for {last.epochs.iloc[0]} of its 300 epochs" in page
     assert f"{row.accuracy:.1f} ± {row.spread:.1f} % of the utterances of held-out speakers" in page
     (published,) = papers[papers.network == row.same_network_as].itertuples()

@@ -30,6 +30,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import shd_engine as engine
+from engine_examples.twelve_programs import USUAL, Program, input_of, loop_of
+from shd_engine.recording import leaves
 
 SIZES = (183, 256, 10)
 N_STEPS = 333
@@ -109,7 +111,7 @@ def by_torch(
 
 def compiled(events: Utterances, index: np.ndarray) -> Setup:
     """Set up the engine."""
-    fast = engine.compile(network(), strict=True)
+    fast = engine.compile(network())
     return (
         partial(fast.loss_and_gradients, events, events.labels[index], index),
         partial(fast.evaluate, events, index),
@@ -331,7 +333,7 @@ def larger(events: Utterances, rounds: int) -> list[dict]:
 def step_of(variant: str, model: nn.Module) -> Callable:
     """Return a training step as a function of the events and the numbers of its utterances."""
     if variant == "compiled":
-        fast = engine.compile(model, strict=True)
+        fast = engine.compile(model)
         return lambda events, index: fast.loss_and_gradients(events, events.labels[index], index)
 
     def by_loop(events: Utterances, index: np.ndarray) -> None:
@@ -389,7 +391,7 @@ def own_modules(events: Utterances, rounds: int) -> list[dict]:
     """Time a training step of a user's modules, compiled and in their own loops, round by round."""
     out = []
     for name, module in (("own module", OwnModule()), ("own module, recurrent", Recurrent())):
-        fast = engine.compile(module, strict=True)
+        fast = engine.compile(module)
         parameters = list(module.parameters())
 
         def any_loss(net, y, *x, parameters=parameters):
@@ -432,6 +434,30 @@ def scanned(events: Utterances, rounds: int) -> list[dict]:
             for variant, measured in timed(steps, rounds).items():
                 out.append(row(f"training step, {benchmark}", variant, batch, *measured))
     return out
+
+
+def programs(rounds: int, twelve: dict[str, Program] = USUAL) -> list[dict]:
+    """Time a training step of twelve programs as users write them, round by round."""
+    out = []
+    for name, program in twelve.items():
+        torch.manual_seed(0)
+        net = program.make()
+        x = input_of(program, torch.Generator().manual_seed(0))
+        fast = engine.unroll(net) if program.is_one_step else engine.compile(net)
+
+        def step(run, x=x, net=net):
+            net.zero_grad()
+            sum(each.sum() for each in leaves(run(x))).backward()
+
+        steps = {
+            "compiled": partial(step, fast),
+            "snntorch loop": partial(step, loop_of(program, net)),
+        }
+        for variant, measured in timed(steps, rounds).items():
+            out.append(row(f"training step, program: {name}", variant, max(x.shape[:2]), *measured))
+    ratios = [row["ratio"] for row in out if row["variant"] == "compiled"]
+    mean = float(np.exp(np.mean(np.log(ratios))))
+    return [*out, row("training step, programs", "geometric mean", "", ratio=mean)]
 
 
 def growth(rounds: int) -> list[dict]:
@@ -562,7 +588,7 @@ def processes(path: str) -> list[dict]:
 def least_work(events: Utterances, batch: int) -> tuple[int, int]:
     """Return how many operations a training step needs at least, and how many bytes it moves."""
     _, hidden, classes = SIZES
-    _, n_spikes = engine.compile(network(), strict=True).evaluate(events, np.arange(batch))
+    _, n_spikes = engine.compile(network()).evaluate(events, np.arange(batch))
     n_events = int(events.offsets[batch] - events.offsets[0])
     cells = batch * events.n_steps * hidden
     operations = (
@@ -668,6 +694,7 @@ def rows(events: Utterances, text: str, rounds: int = 7) -> list[dict]:
     table += larger(events, rounds)
     table += own_modules(events, rounds)
     table += scanned(events, rounds)
+    table += programs(rounds)
     table += growth(rounds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "events.npz")

@@ -46,7 +46,9 @@ class Engine(NamedTuple):
 @lru_cache(maxsize=8)  # a module is compiled once, though an engine is chosen for every epoch
 def _compiled(model: nn.Module) -> CompiledNetwork:
     """Return a compiled module; NotCompilableError, which isn't cached, if it can't be compiled."""
-    network = compile(model, strict=True)
+    network = compile(model)
+    if not network.takes_events:
+        raise NotCompilableError(network.why_no_events)
     if network.readout is None:
         raise NotCompilableError("its forward returns neither numbers of spikes nor mean membranes")
     return network

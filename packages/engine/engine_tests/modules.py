@@ -15,13 +15,16 @@ N_UNITS, N_HIDDEN, N_CLASSES, N_STEPS = 20, 17, 5, 25
 
 
 class Pair(nn.Module):
-    """Two layers with a loop over the steps that returns spikes and membranes."""
+    """Two layers with a loop over the steps that returns spikes and membranes.
 
-    def __init__(self, **leaky):
+    Its methods are what a variant changes.
+    """
+
+    def __init__(self, lif1=None, **leaky):
         super().__init__()
         options = {"beta": 0.9} | leaky
         self.fc1 = nn.Linear(N_UNITS, N_HIDDEN)
-        self.lif1 = snn.Leaky(**options)
+        self.lif1 = lif1 or snn.Leaky(**options)
         self.fc2 = nn.Linear(N_HIDDEN, N_CLASSES)
         self.lif2 = snn.Leaky(**options)
         for fc in (self.fc1, self.fc2):
@@ -29,16 +32,21 @@ class Pair(nn.Module):
             nn.init.zeros_(fc.bias)
 
     def forward(self, x):
-        mem1 = self.lif1.reset_mem()
+        state1 = self.start(x)
         mem2 = self.lif2.reset_mem()
         spks = []
         mems = []
         for step in self.steps(x):
-            spk1, mem1 = self.lif1(self.currents(step), mem1)
-            spk2, mem2 = self.lif2(self.fc2(self.between(spk1)), mem2)
+            out = self.lif1(self.currents(step), *map(self.kept, state1))
+            state1 = out if isinstance(self.lif1, snn.RLeaky | snn.RSynaptic) else out[1:]
+            spk2, mem2 = self.lif2(self.fc2(self.between(out[0])), mem2)
             spks.append(spk2)
             mems.append(mem2)
         return self.result(torch.stack(spks), torch.stack(mems))
+
+    def start(self, x):
+        state = self.lif1.reset_mem()
+        return state if isinstance(state, tuple) else (state,)
 
     def steps(self, x):
         return [x[t] for t in range(x.size(0))]
@@ -46,11 +54,19 @@ class Pair(nn.Module):
     def currents(self, step):
         return self.fc1(step)
 
+    def kept(self, state):
+        return state
+
     def between(self, spk):
         return spk
 
     def result(self, spk, mem):
         return spk, mem
+
+
+def variant(**methods):
+    """Return a class of modules in which some methods of `Pair` are others."""
+    return type("Variant", (Pair,), methods)
 
 
 # --- modules that can be compiled ----------------------------------------------------------------
@@ -64,24 +80,15 @@ class BatchFirst(Pair):
         return spk.transpose(0, 1), mem.transpose(0, 1)
 
 
-class BatchFirstButResult(BatchFirst):
-    def result(self, spk, mem):
-        return spk, mem
+MeanMembranes = variant(result=lambda self, spk, mem: mem.mean(dim=0))
+LargestMembranes = variant(result=lambda self, spk, mem: mem.max(0)[0])
+FewSteps = variant(steps=lambda self, x: [x[:, t] for t in range(2)])
+StaticImage = variant(steps=lambda self, x: [x] * N_STEPS)
 
 
-class Spikes(Pair):
-    def result(self, spk, mem):
-        return spk
-
-
-class Counts(Pair):
-    def result(self, spk, mem):
-        return spk.sum(0)
-
-
-class MeanMembranes(Pair):
-    def result(self, spk, mem):
-        return mem.mean(dim=0)
+def recurrent(**rleaky):
+    """Return a module whose hidden layer's spikes of the step before come back to it."""
+    return Pair(snn.RLeaky(0.9, **({"linear_features": N_HIDDEN} | rleaky)))
 
 
 class SumOfMembranes(Pair):
@@ -94,16 +101,6 @@ class SumOfMembranes(Pair):
             _, mem2 = self.lif2(self.fc2(spk1), mem2)
             total = total + mem2
         return total
-
-
-class LargestMembranes(Pair):
-    def result(self, spk, mem):
-        return mem.max(0)[0]
-
-
-class LastMembranes(Pair):
-    def result(self, spk, mem):
-        return [mem[-1], spk.mean(0)]
 
 
 class Hidden(Pair):
@@ -143,23 +140,6 @@ class Blocks(nn.Module):
         return torch.stack(spks), torch.stack(mems)
 
 
-class FewSteps(Pair):
-    """A loop over fewer steps than the traced input has."""
-
-    def steps(self, x):
-        return [x[:, t] for t in range(2)]
-
-
-class AllStepsAtOnce(Pair):
-    """The first layer's currents of all steps in one product."""
-
-    def steps(self, x):
-        return self.fc1(x).unbind(0)
-
-    def currents(self, step):
-        return step
-
-
 class HiddenSpikes(nn.Module):
     """The hidden layer's spikes are returned, too."""
 
@@ -181,61 +161,11 @@ class HiddenSpikes(nn.Module):
         return spk1, spk2.sum(0), mem2
 
 
-class Adaptive(Pair):
-    def __init__(self):
-        super().__init__()
-        self.lif1 = AdaptiveLeaky(N_HIDDEN, 0.9, adapt_ms=20.0)
-
-    def forward(self, x):
-        state = self.lif1.reset_mem()
-        mem2 = self.lif2.reset_mem()
-        spks = []
-        mems = []
-        for step in x:
-            spk, *state = self.lif1(self.fc1(step), *state)
-            spk2, mem2 = self.lif2(self.fc2(spk), mem2)
-            spks.append(spk2)
-            mems.append(mem2)
-        return torch.stack(spks), torch.stack(mems)
-
-
-class Recurrent(Pair):
-    """The hidden layer's spikes of the step before come back to it."""
-
-    def __init__(self, **rleaky):
-        super().__init__()
-        self.lif1 = snn.RLeaky(0.9, **({"linear_features": N_HIDDEN} | rleaky))
-
-    def forward(self, x):
-        spk1, mem1 = self.lif1.reset_mem()
-        mem2 = self.lif2.reset_mem()
-        spks = []
-        for step in x:
-            spk1, mem1 = self.lif1(self.fc1(step), spk1, mem1)
-            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spks.append(spk2)
-        return torch.stack(spks)
-
-
-class DetachedRecurrence(Recurrent):
-    """Only the spikes that come back are detached."""
-
-    def forward(self, x):
-        spk1, mem1 = self.lif1.reset_mem()
-        mem2 = self.lif2.reset_mem()
-        spks = []
-        for step in x:
-            spk1, mem1 = self.lif1(self.fc1(step), spk1.detach(), mem1)
-            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spks.append(spk2)
-        return torch.stack(spks)
-
-
-class HiddenRecurrence(Recurrent):
+class HiddenRecurrence(Pair):
     """Neurons that keep their states, the recurrent ones too."""
 
     def __init__(self):
-        super().__init__(init_hidden=True, all_to_all=False, linear_features=None, V=-0.3)
+        super().__init__(snn.RLeaky(0.9, init_hidden=True, all_to_all=False, V=-0.3))
         self.lif2 = snn.Leaky(0.9, init_hidden=True, output=True)
 
     def forward(self, x):
@@ -299,21 +229,25 @@ class SilentOutputs(MeanMembranes):
 COMPILED = {
     "spikes and membranes": Pair,
     "batch first": BatchFirst,
-    "batch first, result steps first": BatchFirstButResult,
-    "spikes alone": Spikes,
-    "counts": Counts,
+    "batch first, result steps first": type("Other", (BatchFirst,), {"result": Pair.result}),
+    "spikes alone": variant(result=lambda self, spk, mem: spk),
+    "counts": variant(result=lambda self, spk, mem: spk.sum(0)),
     "mean membranes": MeanMembranes,
     "sum of membranes": SumOfMembranes,
     "largest membranes": LargestMembranes,
-    "a list of the last step and a mean": LastMembranes,
+    "a list of the last step and a mean": variant(
+        result=lambda self, spk, mem: [mem[-1], spk.mean(0)]
+    ),
     "hidden states": Hidden,
     "a sequence and a fixed number of steps": Blocks,
     "fewer steps": FewSteps,
-    "all steps at once": AllStepsAtOnce,
+    "all steps at once": variant(
+        steps=lambda self, x: self.fc1(x).unbind(0), currents=lambda self, step: step
+    ),
     "hidden spikes": HiddenSpikes,
-    "adaptive": Adaptive,
-    "recurrent": Recurrent,
-    "recurrent, from each to itself": lambda: Recurrent(
+    "adaptive": lambda: Pair(AdaptiveLeaky(N_HIDDEN, 0.9, adapt_ms=20.0)),
+    "recurrent": recurrent,
+    "recurrent, from each to itself": lambda: recurrent(
         linear_features=None, all_to_all=False, V=torch.linspace(-1, 1, N_HIDDEN)
     ),
     "recurrent, hidden states": HiddenRecurrence,
@@ -344,44 +278,11 @@ class Dropout(Pair):
         return self.dropout(spk)
 
 
-class FunctionalDropout(Pair):
-    def between(self, spk):
-        return functional.dropout(spk, 0.3, self.training)
+def noisy(module, step):
+    return module.fc1(step) + 0.1 * torch.randn(len(step), N_HIDDEN)
 
 
-class DropoutInTraining(Pair):
-    """The same as `FunctionalDropout`, in evaluation mode."""
-
-    def between(self, spk):
-        return spk if self.training else 0.7 * spk
-
-
-class Detached(Pair):
-    def between(self, spk):
-        return spk.detach()
-
-
-class DetachedMembranes(Pair):
-    def forward(self, x):
-        mem1, mem2 = self.lif1.reset_mem(), self.lif2.reset_mem()
-        spks = []
-        for step in x:
-            spk1, mem1 = self.lif1(self.fc1(step), mem1.detach())
-            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spks.append(spk2)
-        return torch.stack(spks)
-
-
-class DetachedResult(Pair):
-    def result(self, spk, mem):
-        return spk, mem.detach()
-
-
-class ScaledGradient(Pair):
-    """The values are the spikes, and the gradient is another one."""
-
-    def between(self, spk):
-        return spk.detach() + 0.5 * (spk - spk.detach())
+noise = variant(currents=noisy)
 
 
 class BatchNormalized(Pair):
@@ -411,29 +312,6 @@ class KeptState(Pair):
         return torch.stack([self.lif2(self.fc2(self.lif1(self.fc1(step)))) for step in x])
 
 
-class LearnedStart(Pair):
-    def forward(self, x):
-        mem1 = torch.ones(x.shape[1], N_HIDDEN)
-        mem2 = self.lif2.reset_mem()
-        spks = []
-        for step in x:
-            spk1, mem1 = self.lif1(self.fc1(step), mem1)
-            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spks.append(spk2)
-        return torch.stack(spks)
-
-
-class ChangedState(Pair):
-    def forward(self, x):
-        mem1, mem2 = self.lif1.reset_mem(), self.lif2.reset_mem()
-        spks = []
-        for step in x:
-            spk1, mem1 = self.lif1(self.fc1(step), 0.5 * mem1)
-            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spks.append(spk2)
-        return torch.stack(spks)
-
-
 class OtherLayer(Pair):
     """It returns the hidden layer's spikes alone."""
 
@@ -445,21 +323,6 @@ class OtherLayer(Pair):
             _, mem2 = self.lif2(self.fc2(spk1), mem2)
             spks.append(spk1)
         return torch.stack(spks)
-
-
-class ScaledResult(Pair):
-    def result(self, spk, mem):
-        return 2 * mem
-
-
-class Dictionary(Pair):
-    def result(self, spk, mem):
-        return {"spk": spk}
-
-
-class Noise(Pair):
-    def currents(self, step):
-        return self.fc1(step) + 0.1 * torch.randn(len(step), N_HIDDEN)
 
 
 class Skip(Pair):
@@ -481,13 +344,6 @@ class Skip(Pair):
         return torch.stack(spks)
 
 
-class StaticImage(Pair):
-    """The same input at each step, as for an image that isn't encoded."""
-
-    def steps(self, x):
-        return [x] * N_STEPS
-
-
 class Convolution(Pair):
     def __init__(self):
         super().__init__()
@@ -505,11 +361,6 @@ class WithoutNeuronsAtTheEnd(Pair):
             spk1, mem1 = self.lif1(self.fc1(step), mem1)
             outs.append(self.fc2(spk1))
         return torch.stack(outs)
-
-
-class TwoInputs(Pair):
-    def forward(self, x, mem1):
-        return super().forward(x + mem1)
 
 
 class SharedNeurons(Pair):
@@ -532,13 +383,6 @@ class Pruned(Pair):
     def __init__(self):
         super().__init__()
         prune.random_unstructured(self.fc1, "weight", 0.5)
-
-
-class OtherNeurons(Pair):
-    def __init__(self, *names):
-        super().__init__()
-        for name in names:
-            setattr(self, name, snn.Lapicque(0.9, time_step=1.0, R=10.0))
 
 
 class OneStep(nn.Sequential):
@@ -587,61 +431,140 @@ class WeightNormalized(Pair):
         self.fc1 = nn.utils.parametrizations.weight_norm(self.fc1)
 
 
+class Tired(snn.Leaky):
+    """Neurons whose currents count half."""
+
+    def forward(self, input_, mem):
+        return super().forward(0.5 * input_, mem)
+
+
+class AllStates(nn.Module):
+    """The synaptic currents are part of the result."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(N_UNITS, N_CLASSES)
+        self.lif1 = snn.Synaptic(0.5, 0.8, init_hidden=True, output=True)
+
+    def forward(self, x):
+        self.lif1.reset_mem()
+        outs = [self.lif1(self.fc1(step)) for step in x]
+        return tuple(torch.stack(each, 1) for each in zip(*outs, strict=True))
+
+
+class InPlace(Pair):
+    def forward(self, x):
+        mem1, mem2 = self.lif1.reset_mem(), self.lif2.reset_mem()
+        total = torch.zeros(x.size(1), N_CLASSES)
+        for step in x:
+            current = self.fc1(step)
+            current += 0.1
+            spk1, mem1 = self.lif1(current.relu_(), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1.view(x.size(1), -1)), mem2)
+            total += spk2
+        return total / len(x)
+
+
+class StepsThatMeet(Pair):
+    def forward(self, x):
+        mem1, mem2 = self.lif1.reset_mem(), self.lif2.reset_mem()
+        old, spks = None, []
+        for step in x:
+            spk1, mem1 = self.lif1(self.fc1(step), mem1)
+            both = spk1 if old is None else torch.maximum(old, spk1)
+            spk2, mem2 = self.lif2(self.fc2(both), mem2)
+            old = spk1
+            spks.append(spk2)
+        return torch.stack(spks)
+
+
+class WritesByIndex(Pair):
+    def forward(self, x):
+        mem1, mem2 = self.lif1.reset_mem(), self.lif2.reset_mem()
+        out = torch.zeros(len(x), x.shape[1], N_CLASSES)
+        for number, step in enumerate(x):
+            spk1, mem1 = self.lif1(self.fc1(step), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            out[number] = spk2
+        return out
+
+
+# Not by the engine's lists of events, but with all steps at once.
+BY_PROGRAM = {
+    "dropout between steps": Dropout,
+    "functional dropout": variant(
+        between=lambda self, spk: functional.dropout(spk, 0.3, self.training)
+    ),
+    "other in evaluation mode": variant(
+        between=lambda self, spk: spk if self.training else 0.7 * spk
+    ),
+    "detached spikes": variant(between=lambda self, spk: spk.detach()),
+    "a detached result": variant(result=lambda self, spk, mem: (spk, mem.detach())),
+    "a scaled gradient": variant(
+        between=lambda self, spk: spk.detach() + 0.5 * (spk - spk.detach())
+    ),
+    "another layer's output": OtherLayer,
+    "a scaled result": variant(result=lambda self, spk, mem: 2 * mem),
+    "a dictionary": variant(result=lambda self, spk, mem: {"spk": spk}),
+    "a skip connection": Skip,
+    "a static image": StaticImage,
+    "recurrence, reset to zero": lambda: recurrent(reset_mechanism="zero"),
+    "a convolution": Convolution,
+    "no neurons at the end": WithoutNeuronsAtTheEnd,
+    "shared weights": SharedWeights,
+    "a subclass of Linear": OwnLinear,
+    "a hook on a parameter": Clipped,
+    "other neurons": lambda: Pair(snn.Lapicque(0.9, time_step=1.0, R=10.0)),
+    "reset to zero": lambda: Pair(reset_mechanism="zero"),
+    "reset at once": lambda: Pair(reset_delay=False),
+    "graded spikes": lambda: Pair(graded_spikes_factor=0.5),
+    "Alpha": lambda: Pair(snn.Alpha(0.9, 0.8)),
+    "RSynaptic": lambda: Pair(snn.RSynaptic(0.9, 0.8, linear_features=N_HIDDEN)),
+    "neurons of one's own": lambda: Pair(Tired(0.9)),
+    "all states": AllStates,
+    "operations in place": InPlace,
+    "the last step alone": variant(
+        result=lambda self, spk, mem: torch.cat([mem[-1], spk.amax(0)], 1).softmax(-1)
+    ),
+}
 REFUSED = {
-    "dropout between steps": (Dropout, "calls dropout, a Dropout"),
-    "functional dropout": (
-        FunctionalDropout,
-        "the input of fc2 in step 0 isn't the spikes of lif1",
+    "batch normalization": (BatchNormalized, "norm.num_batches_tracked in place .* in training"),
+    "detached membranes": (
+        variant(kept=lambda self, mem: mem.detach()),
+        "state of lif1 in step 1 isn't what step 0 has left",
     ),
-    "other in evaluation mode": (DropoutInTraining, "input of fc2 in step . isn't the spikes of"),
-    "detached spikes": (Detached, "the input of fc2 is detached from the spikes of lif1"),
-    "detached membranes": (DetachedMembranes, "the state of lif1 is detached between steps"),
-    "a detached result": (DetachedResult, "the gradient of .* differs"),
-    "a scaled gradient": (ScaledGradient, "the gradient of .* differs"),
-    "batch normalization": (BatchNormalized, "calls norm, a BatchNorm1d"),
-    "a call per step too many": (
-        TwoStepsEach,
-        "first neurons are called 10 times for 5 steps. Call each layer once in a step",
-    ),
+    "a call per step too many": (TwoStepsEach, "lif1 in step 1 isn't of this step. Call each"),
     "state kept": (KeptState, "lif1 begins with the state that an earlier call has left"),
-    "another state at the start": (LearnedStart, "lif1 begins with .* one that isn't 0"),
-    "a changed state": (ChangedState, "state of lif1 in step 1 isn't what step 0 has left"),
-    "another layer's output": (OtherLayer, "returns nothing of the last layer"),
-    "a scaled result": (ScaledResult, r"a tensor of shape \(5, 3, 5\) that isn't spikes or"),
-    "a dictionary": (Dictionary, "returns a dict"),
-    "noise": (Noise, "the input of lif1 in step 0 isn't the output of fc1"),
-    "a skip connection": (Skip, "the input of fc2 in step 0 isn't the spikes of lif_mid"),
-    "a static image": (StaticImage, r"or type engine.scan\(self.fc1\(image\).expand"),
-    "detached recurrence": (DetachedRecurrence, "the state of lif1 is detached between steps"),
-    "recurrence, reset to zero": (
-        lambda: Recurrent(reset_mechanism="zero"),
-        "lif1 doesn't subtract its threshold",
+    "another state at the start": (
+        variant(start=lambda self, x: (torch.ones(x.shape[1], N_HIDDEN),)),
+        "lif1 begins with .* one that isn't 0",
     ),
-    "a convolution": (Convolution, "calls conv, a Conv1d.* `engine.scan` computes one layer"),
-    "no neurons at the end": (WithoutNeuronsAtTheEnd, "must call nn.Linear, snn.Leaky, nn.Linear"),
-    "two inputs": (TwoInputs, "raised TypeError: .*missing 1 required positional argument"),
-    "shared neurons": (SharedNeurons, "10 times for 5 steps. .* neurons of its own"),
-    "shared weights": (SharedWeights, "two of its layers share a parameter"),
-    "a single step": (OneStep, r"currents of shape \(5, 3, 5\) instead of \(batch, neurons\)"),
-    "a subclass of Linear": (OwnLinear, "no plain Linear, ChannelConv1d or LearnedDelays"),
-    "a hook on a parameter": (Clipped, "a parameter of layer 1 has hooks"),
+    "a changed state": (
+        variant(kept=lambda self, mem: 0.5 * mem),
+        "state of lif1 in step 1 isn't what step 0 has left",
+    ),
+    "noise": (noise, "the input of lif1 in step 1 is computed otherwise"),
+    "two inputs": (variant(forward=lambda self, x, mem1: x), "its forward takes 2 inputs"),
+    "shared neurons": (SharedNeurons, "isn't of this step. .* neurons of its own"),
+    "a single step": (OneStep, "begins with the state .* `engine.unroll`"),
     "pruned weights": (Pruned, "fc1 has hooks. Remove them, .* by prune.remove"),
     "scan": (Scanned, "calls scan, which is compiled already. Call the module itself"),
     "a hook": (Hooked, "lif1 has hooks. Remove them"),
-    "other neurons": (lambda: OtherNeurons("lif1"), "calls lif1, a Lapicque.* Lapicque either"),
-    "other neurons alone": (
-        lambda: OtherNeurons("lif1", "lif2"),
-        "It has Lapicque. `engine.scan` doesn't compute Lapicque either",
-    ),
     "normalized weights": (WeightNormalized, "fc1 has parametrized weights. Fold them in by"),
     "float64": (lambda: Pair().double(), "parameters are torch.float64 on cpu"),
-    "reset to zero": (lambda: Pair(reset_mechanism="zero"), "lif1 doesn't subtract its threshold"),
-    "reset at once": (lambda: Pair(reset_delay=False), "lif1 doesn't subtract its threshold"),
-    "graded spikes": (lambda: Pair(graded_spikes_factor=0.5), "graded"),
-    "random spikes": (lambda: Pair(spike_grad=surrogate.SSO()), "the surrogate of lif1 doesn't"),
-    "spikes without a gradient": (lambda: Pair(surrogate_disable=True), "lif1 has no gradient"),
+    "random spikes": (lambda: Pair(spike_grad=surrogate.SSO()), "differ"),
     "no spiking neurons": (
         lambda: nn.Linear(3, 2),
-        "AdaptiveLeaky. It has no spiking neurons. ",
+        "it has no spiking neurons of snnTorch",
+    ),
+    "numbers out of tensors": (
+        variant(between=lambda self, spk: spk * bool(spk.sum() > 3)),
+        r"reads numbers out of tensors \(by __bool__",
+    ),
+    "steps that meet": (StepsThatMeet, "combines values of steps 0 and 1"),
+    "written by index": (WritesByIndex, "writes into a tensor by its index. Append to a list"),
+    "another number of utterances": (
+        variant(result=lambda self, spk, mem: spk * (spk.shape[1] == 3)),
+        "has the number True for 3 utterances",
     ),
 }

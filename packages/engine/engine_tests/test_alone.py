@@ -46,6 +46,9 @@ spk, mem = Recurrent()(x)
 assert spk.shape == mem.shape == (50, 8, 10)
 spk.sum().backward()
 """
+ONE_STEP = """
+assert spk.shape == mem.shape == (50, 8, 10)
+"""
 DELAYED = """
 fast.loss_and_gradients(events, labels)
 assert hidden.position.grad.any()
@@ -56,9 +59,9 @@ def check_readme(python, folder, environment):
     """Run the README's lines where the study's other packages can't be imported."""
     page = (PACKAGE / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    module, first, as_events, fastest, recurrent, delayed, *_ = blocks
+    module, first, one_step, as_events, fastest, recurrent, delayed, *_ = blocks
     ways = SEED + module + first + as_events + fastest + CHECKS
-    code = WITHOUT_OTHERS + ways + recurrent + SCAN + delayed + DELAYED
+    code = WITHOUT_OTHERS + ways + recurrent + SCAN + one_step + ONE_STEP + delayed + DELAYED
     (folder / "readme.py").write_text(code, encoding="utf-8")
     command = [python, "-W", "error::UserWarning:__main__", "readme.py"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -72,9 +75,11 @@ def test_the_lines_of_the_readme_train_a_network(tmp_path):
     assert file == CODE / "__init__.py"
 
 
-@pytest.mark.parametrize("name", ["recurrent_digits", "se_adlif"])
-def test_the_readme_quotes_the_examples(name):
-    page = (PACKAGE / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("page", "name"), [("README", "recurrent_digits"), ("details", "se_adlif")]
+)
+def test_the_pages_quote_the_examples(page, name):
+    page = (PACKAGE / f"{page}.md").read_text(encoding="utf-8")
     quoted = page.split(f"[{name}.py](engine_examples/{name}.py)")[1].split("```")[1]
     code = (PACKAGE / "engine_examples" / f"{name}.py").read_text(encoding="utf-8")
     lines = [line.strip() for line in code.splitlines()]

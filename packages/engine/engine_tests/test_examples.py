@@ -12,7 +12,7 @@ from engine_examples import recurrent_digits, se_adlif
 
 
 def test_the_recurrent_network_is_compiled():
-    engine.compile(recurrent_digits.Recurrent(12, 5, n_hidden=8), strict=True)
+    engine.compile(recurrent_digits.Recurrent(12, 5, n_hidden=8))
 
 
 def test_the_published_network_learns_as_its_loop_does():

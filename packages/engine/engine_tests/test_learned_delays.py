@@ -49,7 +49,7 @@ def test_positions_and_widths_have_the_gradients_of_autograd(way):
         assert torch.equal(found.spk, own.spk)
         functional.cross_entropy(found.spk.sum(0), labels).backward()
     elif way == "loss_and_gradients":  # it replaces the gradients that are there
-        fast = engine.compile(network, strict=True)
+        fast = engine.compile(network)
         fast.loss_and_gradients(DATA.events, labels, INDEX)
     else:
         with torch.no_grad():
@@ -114,7 +114,7 @@ def test_a_delay_is_found():
         (nn.Linear(16, 2), snn.Leaky(0.9)),
     ]
     network = LayeredNetwork(layers, [range(5), (0,)], readout="membrane")
-    fast = engine.compile(network, strict=True)
+    fast = engine.compile(network)
     events = engine.EventLists.of(frames)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.05)
     for _ in range(200):

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from shd_engine.event_lists import EventLists
     from shd_engine.learned_delays import LearnedDelays
     from shd_engine.network import ChannelConv1d, LayeredNetwork, LayerStates
+    from shd_engine.recording import NotCompilableError
     from shd_engine.scanning import scan
-    from shd_engine.tracing import NotCompilableError
+    from shd_engine.unrolling import unroll
 
 _MODULES = {
     "AdaptiveLeaky": "adaptive",
@@ -24,11 +25,12 @@ _MODULES = {
     "LayerStates": "network",
     "LayeredNetwork": "network",
     "LearnedDelays": "learned_delays",
-    "NotCompilableError": "tracing",
+    "NotCompilableError": "recording",
     "RSEAdLIF": "adaptive",
     "SEAdLIF": "adaptive",
     "compile": "compiling",
     "scan": "scanning",
+    "unroll": "unrolling",
 }
 __all__ = [
     "AdaptiveLeaky",
@@ -43,6 +45,7 @@ __all__ = [
     "SEAdLIF",
     "compile",
     "scan",
+    "unroll",
 ]
 
 

@@ -5,8 +5,10 @@ changes. It doesn't notice changes of other files, so everything that a compiled
 be in its own file.
 """
 
+import sys
 import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numba
@@ -37,3 +39,17 @@ def compiled(function: Callable[..., Any]) -> Any:
             stacklevel=2,
         )
         return numba.njit(function, **_OPTIONS)
+
+
+@cache
+def announce(function: Any) -> None:
+    """Say before the first call of a function that it takes long, if numba has to compile it."""
+    cache_file = getattr(getattr(function, "_cache", None), "_cache_file", None)
+    is_kept = bool(cache_file and cache_file._load_index())
+    if not is_kept and not getattr(function, "signatures", True):
+        print(
+            "shd_engine: compiling its loops to machine code. This takes up to a minute, once: "
+            "later starts read it from a cache. `python -m shd_engine` does it beforehand.",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky
+from shd_engine.compiled import announce
 from shd_engine.event_lists import Index, ReadsAsEvents, checked_lists, checked_utterances
 from shd_engine.learned_delays import LearnedDelays
 from shd_engine.network import (
@@ -339,7 +340,10 @@ def groups_for(index: np.ndarray) -> int:
 
 def workers_for(batch: kernels.Batch, layout: ParameterLayout, n_groups: int) -> int:
     """Return how many threads shall compute a batch: more for more work."""
-    n_states = len(batch.utterances) * layout.n_states(batch.n_steps)
+    n_states = layout.n_states(batch.n_steps)
+    # Recurrent weights are all read in each step back: a state takes about 1/16 longer for each.
+    n_states += sum(each.recurs * each.width**2 for each in layout.layers) // 16 * batch.n_steps
+    n_states *= len(batch.utterances)
     return max(1, min(n_groups, torch.get_num_threads(), n_states // WORTH_A_THREAD))
 
 
@@ -382,6 +386,7 @@ def compute(
 
 def in_threads(work: Callable[..., None], n_workers: int, *arguments: Any) -> None:
     """Let several threads do their shares of some work, one of them this thread."""
+    announce(work)
     if n_workers > 1:
         end_waiting_threads()
     with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed

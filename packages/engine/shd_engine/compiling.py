@@ -1,31 +1,40 @@
 """Compile a user's module: check that the engine computes what its forward computes.
 
-`compile` traces the module (`tracing`), and then compares spikes, membranes, returned values and
-gradients with those of its own forward, on random utterances (`_verify`). The parameters stay the
-module's. They are read at each call, and so are betas, thresholds and what is trained.
+`compile` records what the module's forward does (`programs`), finds out whether lists of events
+suffice for it (`chains`), and then compares spikes, returned values and gradients with those of its
+own forward, on random inputs (`_verify`). The parameters stay the module's. They are read at each
+call, and so are betas, thresholds and what is trained.
 """
 
+import inspect
 import random
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
+from statistics import median
 from types import FunctionType
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
+import snntorch as snn
 import torch
 from torch import nn
 from torch.nn import functional
 
 from shd_engine import compiled_engine
+from shd_engine.chains import Found, find_chain
 from shd_engine.event_lists import EventLists, Index, ReadsAsEvents
-from shd_engine.network import READOUTS, Chain, LayeredNetwork, LayerStates
+from shd_engine.network import READOUTS, LayeredNetwork, LayerStates
 from shd_engine.parameter_layout import Layered, trained
-from shd_engine.tracing import Form, NotCompilableError, Traced, find_chain, trace
+from shd_engine.programs import ForwardError, Program, Run, resized
+from shd_engine.recording import NotCompilableError, leaves
 
 # A membrane that is closer to its threshold may be on the other side after rounding.
 TIE = 1e-5
 N_STEPS = 23  # of the compared utterances, unless a module has its own number
+MANY_STEPS = 2000  # enough for a loop over a fixed number of steps
 N_UTTERANCES = 4
 N_TRIES = 4  # until no membrane is at its threshold
 _AT_A_TIE = "where a membrane is at its threshold"
@@ -95,10 +104,6 @@ class CompiledNetwork(nn.Module):
     ----------
     module : Module
         The module.
-    chain : LayeredNetwork or Chain
-        Its layers.
-    form : Form or None
-        What its forward expects and returns; None for a `LayeredNetwork`.
     watched : Watched
         What must not change.
 
@@ -110,25 +115,35 @@ class CompiledNetwork(nn.Module):
         What the module's class scores are: ``"spikes"``, the number of spikes of each output
         neuron, or ``"membrane"``, the mean over the steps of its membrane potential. None if the
         module returns something else. A module's own attribute of this name comes first.
+    why_no_events : str
+        Why it takes tensors alone; empty if it takes lists of events.
     """
 
     module: nn.Module
     readout: str | None
+    why_no_events: str
 
-    def __init__(
-        self, module: nn.Module, chain: Layered, form: Form | None, watched: Watched
-    ) -> None:
+    def __init__(self, module: nn.Module, watched: Watched) -> None:
         super().__init__()
         own = vars(self)
         own["module"] = module
-        own["_readout"] = chain.readout or None
-        own["_chain"] = chain
-        own["_form"] = form
+        own["why_no_events"] = "its first call will show what input it takes"
+        own["_readout"] = None
+        own["_chain"] = None  # the layers that the engine computes from lists of events
+        own["_found"] = None  # how these were found; None for a `LayeredNetwork`
+        own["_example"] = None  # an input for which there is a program
         own["_watched"] = watched
-        own["_reasons_warned_of"] = set()
+        own["_programs"] = {}
+        own["_fallback"] = False  # or run the module itself if an input can't be compiled
         for name in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
             own[name] = getattr(module, name)
         del own["training"]  # that of the module is found by `__getattr__`
+
+    def take_events(self, chain: Layered, found: Found | None) -> None:
+        """Compute these layers from lists of events."""
+        vars(self).update(
+            _chain=chain, _found=found, _readout=chain.readout or None, why_no_events=""
+        )
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the module."""
@@ -151,8 +166,7 @@ class CompiledNetwork(nn.Module):
         Parameters
         ----------
         x : Tensor or EventLists
-            The input as the module takes it, or lists of events, which are faster. If a tensor has
-            numbers that aren't whole, or needs a gradient, the module's own forward runs.
+            The input as the module takes it, or lists of events, which are faster.
         index : sequence of int, optional
             With lists of events, the utterances of the batch; default: all.
 
@@ -171,21 +185,28 @@ class CompiledNetwork(nn.Module):
         if isinstance(x, torch.Tensor):
             if index is not None:
                 raise ValueError("index: is for lists of events. Give only this batch of a tensor")
-            events, problem = self._events_or_problem(x)
+            events = self._events_or_none(x)
             if events is None:
-                self._warn_of_own_forward(problem)
-                return self.module(x)
+                return self._run_program(x)
             x = events
-        states = self.record(x, index, hidden=self._needs_hidden)
-        if self._form is None:
-            return self.module.scores(states)  # type: ignore[operator]
-        spk = (*states.hidden_spk, states.spk)
-        mem = (*states.hidden_mem, states.mem)
-        last = len(self.chain.layers) - 1
-        found = [
-            each._replace(layer=each.layer - last - 1).of(spk, mem) for each in self._form.returned
-        ]
-        return found[0] if self._form.container is None else self._form.container(found)
+        return self.results_of(x, index)[0]
+
+    def results_of(
+        self, events: ReadsAsEvents, index: Index | None = None
+    ) -> tuple[Any, dict[str, dict[int, torch.Tensor]]]:
+        """Return what the module returns for lists of events, and the states of its neurons."""
+        found = self._found
+        if found is None:
+            states = self.record(events, index, hidden=False)
+            return self.module.scores(states), {}  # type: ignore[operator]
+        states = self.record(events, index, hidden=found.needs_hidden)
+        program = self.program_for(self._example)
+        run = Run(program, self.module, None, states.spk.shape[1], len(states.spk))
+        spks, mems = (*states.hidden_spk, states.spk), (*states.hidden_mem, states.mem)
+        names = found.names[-len(spks) :]
+        for name, spk, mem in zip(names, spks, mems, strict=True):
+            run.states[name] = {0: spk, -1: mem}
+        return run.result(), run.states
 
     def record(
         self, events: ReadsAsEvents, index: Index | None = None, *, hidden: bool = True
@@ -213,8 +234,8 @@ class CompiledNetwork(nn.Module):
             If the module has been changed since it was compiled.
         """
         self.check_unchanged()
-        self._check_events(events)
-        return compiled_engine.record(self.chain, events, _all_or(index, events), hidden)
+        chain = self._chain_for(events)
+        return compiled_engine.record(chain, events, _all_or(index, events), hidden)
 
     def loss_and_gradients(
         self,
@@ -256,11 +277,11 @@ class CompiledNetwork(nn.Module):
             If there is no such readout, or the labels don't fit.
         """
         self.check_unchanged()
-        self._check_events(events)
+        chain = self._chain_for(events)
         readout = self._checked_readout(readout)
         index = _all_or(index, events)
         self.module.zero_grad()  # also of parameters that its layers don't have
-        return compiled_engine.forward_backward(self.chain, events, index, labels, readout)
+        return compiled_engine.forward_backward(chain, events, index, labels, readout)
 
     def evaluate(
         self, events: ReadsAsEvents, index: Index | None = None, *, readout: str | None = None
@@ -280,14 +301,23 @@ class CompiledNetwork(nn.Module):
             The number of spikes in each layer, (batch, layers).
         """
         self.check_unchanged()
-        self._check_events(events)
+        chain = self._chain_for(events)
         readout = self._checked_readout(readout)
-        return compiled_engine.evaluate_batch(self.chain, events, _all_or(index, events), readout)
+        return compiled_engine.evaluate_batch(chain, events, _all_or(index, events), readout)
 
     @property
     def chain(self) -> Layered:
-        """The layers that the engine computes."""
+        """The layers that the engine computes from lists of events; TypeError if it can't."""
+        if self._chain is None:
+            raise TypeError(
+                f"events: give a tensor, because the engine has no lists here: {self.why_no_events}"
+            )
         return self._chain
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether the network can be computed from lists of events."""
+        return self._chain is not None
 
     def changes(self) -> list[str]:
         """Return what in the module was changed since it was compiled, such as a submodule.
@@ -312,53 +342,84 @@ class CompiledNetwork(nn.Module):
 
     @property
     def _is_batch_first(self) -> bool:
-        return self._form is not None and self._form.is_batch_first
+        return self._found is not None and self._found.is_batch_first
 
-    @property
-    def _needs_hidden(self) -> bool:
-        last = len(self.chain.layers) - 1
-        return self._form is not None and any(each.layer < last for each in self._form.returned)
-
-    def _events_or_problem(self, x: torch.Tensor) -> tuple[EventLists | None, str]:
-        """Return a dense input as lists of events, or None and why it can't be one."""
-        if x.requires_grad:
-            return None, "needs a gradient"
-        if x.dim() != 3 or x.device.type != "cpu":
-            return None, f"has the shape {tuple(x.shape)} and is on {x.device}"
+    def _events_or_none(self, x: torch.Tensor) -> EventLists | None:
+        """Return a dense input as lists of events, if the engine can compute it from these."""
+        if self._chain is None or x.requires_grad or x.dim() != 3 or x.device.type != "cpu":
+            return None
+        # The same in each step, which a program computes once; or numbers that are soon seen
+        if 0 in x.stride() or bool((x[:1] % 1).any()):
+            return None
         try:
             events = EventLists.of(x.transpose(0, 1) if self._is_batch_first else x)
         except ValueError:
-            return None, "has numbers that are negative or not whole"
-        n_steps = self._form and self._form.n_steps
-        if n_steps not in (None, events.n_steps):
-            return None, f"has {events.n_steps} steps, but its loop is over {n_steps}"
-        return events, ""
+            return None
+        n_steps = self._found and self._found.n_steps
+        return events if n_steps in (None, events.n_steps) else None
 
-    def _warn_of_own_forward(self, problem: str) -> None:
-        """Warn once of each reason that the module's own forward runs."""
-        if problem not in self._reasons_warned_of:
-            self._reasons_warned_of.add(problem)
-            shape = "(batch, steps, units)" if self._is_batch_first else "(steps, batch, units)"
-            warnings.warn(
-                f"{type(self.module).__name__} runs by its own forward, because its input "
-                f"{problem}. The engine takes events, zeros and ones or counts, {shape}",
-                stacklevel=5,
-            )
+    def _run_program(self, x: torch.Tensor) -> Any:
+        """Return what the module returns for any numbers, with all steps at once."""
+        self.check_unchanged()
+        try:
+            program = self.program_for(x)
+        except NotCompilableError as reason:
+            if not self._fallback:
+                raise
+            _warn_of_fallback(self.module, reason)
+            return self.module(x)
+        return program.run(self.module, x)[0]
 
-    def _check_events(self, events: ReadsAsEvents) -> None:
-        """Raise an error if these aren't lists of events, or have other steps than its loop."""
+    def program_for(self, x: torch.Tensor) -> Program:
+        """Return the program for inputs such as x, after comparing it with the module's forward.
+
+        It is another one for each number of axes, and for training and evaluation.
+        """
+        key = (x.dim(), *(module.training for module in self.module.modules()))
+        if key not in self._programs:
+            with _unchanged(self.module), torch.enable_grad():
+                program = Program.of(self.module, x)
+                _verify_program(self.module, program, x)
+            self._programs[key] = program
+        return self._programs[key]
+
+    def explain(self, x: torch.Tensor) -> None:
+        """Print what computes each part of the module, and how long it takes both ways.
+
+        Parameters
+        ----------
+        x : Tensor
+            An input.
+        """
+        self.check_unchanged()
+        if self._events_or_none(x) is not None:
+            layers = [f"{type(fc).__name__}, {type(lif).__name__}" for fc, lif in self.chain.layers]
+            lines = [f"layer {i} ({each}): events" for i, each in enumerate(layers, start=1)]
+        else:
+            lines = self.program_for(x).lines(self.module, x)
+            if self.why_no_events:
+                lines.insert(0, f"no lists of events: {self.why_no_events}")
+        own_s, fast_s = _times(self.module, self, x)
+        print(*lines, sep="\n")
+        print(f"forward and backward: {fast_s * 1e3:.3g} ms, {own_s * 1e3:.3g} ms in the module's "
+              f"own loop, so {own_s / fast_s:.2g} times as fast")  # fmt: skip
+
+    def _chain_for(self, events: ReadsAsEvents) -> Layered:
+        """Return the layers, after checking lists of events and their steps."""
+        chain = self.chain
         if not hasattr(events, "offsets"):
             x = "x.transpose(0, 1)" if self._is_batch_first else "x"
             raise TypeError(
                 f"events: must be lists of events, not a {type(events).__name__}. Give "
                 f"EventLists.of({x})"
             )
-        n_steps = self._form and self._form.n_steps
+        n_steps = self._found and self._found.n_steps
         if n_steps and events.n_steps != n_steps:
             raise ValueError(
                 f"events: have {events.n_steps} steps, but {type(self.module).__name__} has a loop "
                 f"over {n_steps}. Give as many"
             )
+        return chain
 
     def _checked_readout(self, readout: str | None) -> str:
         """Return which class scores are asked for."""
@@ -376,20 +437,15 @@ def _all_or(index: Index | None, events: ReadsAsEvents) -> Index:
     return np.arange(len(events.offsets) - 1) if index is None else index
 
 
-@overload
-def compile(model: nn.Module, *, strict: Literal[True]) -> CompiledNetwork: ...
+def compile(
+    model: nn.Module, x: torch.Tensor | None = None, *, fallback: bool = False
+) -> CompiledNetwork:
+    """Compile a network of snnTorch, so that it trains fast on a CPU.
 
-
-@overload
-def compile(model: nn.Module, *, strict: bool = False) -> nn.Module: ...
-
-
-def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
-    """Compile a network of `nn.Linear` and `snn.Leaky`, so that it trains fast on a CPU.
-
-    The module's own forward is run on random input, to find out in which order it calls its layers
-    and what it returns. Then spikes, membranes, returned values and gradients are compared with
-    those of the engine, in training and in evaluation mode. The module isn't changed.
+    The module's own forward is run on small inputs, to find out what it does. Then spikes,
+    membranes, returned values and gradients are compared with those of the engine, in training and
+    in evaluation mode. The module isn't changed. If its first layer doesn't show what input it
+    takes, this happens at the first call, unless there is an example.
 
     Parameters, betas, thresholds and ``requires_grad`` may change at any time. After any other
     change of what ``forward`` computes, compile again. The engine notices replaced submodules, and
@@ -399,22 +455,22 @@ def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
     Parameters
     ----------
     model : Module
-        A `LayeredNetwork`, or any module with layers of `nn.Linear`, each followed by `snn.Leaky`.
-        Its ``forward`` takes a single tensor, (steps, batch, units) or (batch, steps, units), loops
-        over the steps, and returns spikes or membranes of all steps, or their sum, mean, maximum or
-        last step.
-    strict : bool
-        Raise an error if the module can't be compiled, instead of a warning.
+        A `LayeredNetwork`, or any module whose ``forward`` takes a single tensor and loops over the
+        steps, with layers of torch and neurons of snnTorch.
+    x : Tensor, optional
+        An example of the input.
+    fallback : bool
+        Return the module itself, with a warning, if it can't be compiled.
 
     Returns
     -------
-    CompiledNetwork or Module
-        The compiled network, or the module itself if it can't be compiled.
+    CompiledNetwork
+        The compiled network.
 
     Raises
     ------
     NotCompilableError
-        With `strict`, if the module can't be compiled. The message is the reason.
+        If the module can't be compiled. The message is the reason.
     TypeError
         If it is no module, but for example a class.
     """
@@ -425,74 +481,171 @@ def compile(model: nn.Module, *, strict: bool = False) -> nn.Module:
             f"model: must be a network, such as SNN(), but is {model}. Give an instance"
         )
     try:
-        return _compiled(model)
+        network = _compiled(model, x)
     except NotCompilableError as reason:
-        if strict:
+        if not fallback:
             raise
-        warnings.warn(
-            f"{type(model).__name__} isn't compiled, and runs by its own forward: {reason}",
-            stacklevel=2,
-        )
-        return model
-
-
-def _compiled(model: nn.Module) -> CompiledNetwork:
-    """Return a compiled module, or raise NotCompilableError."""
-    watched = Watched(model)
-    if isinstance(model, LayeredNetwork) and compiled_engine.unsupported(model) is None:
-        return CompiledNetwork(model, model, None, watched)
-    for name, module in model.named_modules():
-        if problem := compiled_engine.added_to_call(module):
-            raise NotCompilableError(f"{name} {problem}".strip())
-    with _unchanged(model), torch.enable_grad():
-        return _compiled_module(model, watched)
-
-
-def _compiled_module(model: nn.Module, watched: Watched) -> CompiledNetwork:
-    """Return a compiled module of any class, after comparing it with its own forward."""
-    model.train()
-    try:
-        layers, form = find_chain(model)
-        watched.forget_changes()
-        chain = Chain(tuple(layers), ((0,),) * len(layers), _readout(form, len(layers)))
-        if reason := compiled_engine.unsupported(chain):
-            raise NotCompilableError(reason)
-        parameters = trained(chain)
-        if len({id(parameter) for parameter in parameters}) < len(parameters):
-            raise NotCompilableError("two of its layers share a parameter")
-        network = CompiledNetwork(model, chain, form, watched)
-        for is_training, density, is_drawn in COMPARISONS:
-            model.train(is_training)
-            _verify(network, density, is_drawn)
-    except NotCompilableError:
-        raise
-    except Exception as error:
-        first_line = (str(error).splitlines() or [""])[0]
-        raise NotCompilableError(
-            f"trying it out raised {type(error).__name__}: {first_line}"
-        ) from error
+        _warn_of_fallback(model, reason)
+        return model  # type: ignore[return-value]
+    vars(network)["_fallback"] = fallback
     return network
 
 
-def _readout(form: Form, n_layers: int) -> str:
-    """Return what the class scores of a module are, from what it returns; empty if neither."""
-    last = [each for each in form.returned if each.layer == n_layers - 1]
-    for each in last:
-        if each.reduction in ("all steps", "all steps, batch first"):
-            # Of spikes and membranes, the spikes are counted.
-            return "spikes" if any(other.is_spk for other in last) else "membrane"
-        if (each.is_spk, each.reduction) == (True, "sum"):
-            return "spikes"
-        if (each.is_spk, each.reduction) == (False, "mean"):
-            return "membrane"
-    return ""
+def _warn_of_fallback(model: nn.Module, reason: NotCompilableError) -> None:
+    """Warn that a module isn't compiled."""
+    warnings.warn(
+        f"{type(model).__name__} isn't compiled, and runs by its own forward: {reason}",
+        stacklevel=3,
+    )
 
 
-def _verify(network: CompiledNetwork, density: float, is_drawn: bool) -> None:
-    """Compare a compiled module with its own forward on random utterances."""
-    for _ in range(N_TRIES):
-        with _spiking_weights(network.chain) if is_drawn else nullcontext():
-            problem = _difference(network, density)
+def _compiled(model: nn.Module, x: torch.Tensor | None) -> CompiledNetwork:
+    """Return a compiled module, or raise NotCompilableError."""
+    network = CompiledNetwork(model, Watched(model))
+    if isinstance(model, LayeredNetwork) and compiled_engine.unsupported(model) is None:
+        network.take_events(model, None)
+        return network
+    for name, module in model.named_modules():
+        if problem := compiled_engine.added_to_call(module):
+            raise NotCompilableError(f"{name} {problem}".strip())
+    _refuse_unusual(model)
+    with _unchanged(model), torch.enable_grad():
+        for is_training in (True, False):
+            model.train(is_training)
+            _try_inputs(network, x)
+        network._watched.forget_changes()
+        if network._example is not None:
+            _find_events(network)
+    return network
+
+
+def _refuse_unusual(model: nn.Module) -> None:
+    """Raise NotCompilableError for networks without neurons, other formats or several inputs."""
+    if not any(isinstance(each, snn.SpikingNeuron) for each in model.modules()):
+        raise NotCompilableError("it has no spiking neurons of snnTorch")
+    for each in model.parameters():
+        if each.dtype != torch.float32 or each.device.type != "cpu":
+            raise NotCompilableError(
+                f"its parameters are {each.dtype} on {each.device}, not torch.float32 on the CPU"
+            )
+    parameters = inspect.signature(model.forward).parameters.values()
+    needed = [
+        each.name
+        for each in parameters
+        if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
+    ]
+    if len(needed) != 1:
+        raise NotCompilableError(
+            f"its forward takes {len(needed)} inputs, but must take a single tensor"
+        )
+
+
+def _try_inputs(network: CompiledNetwork, x: torch.Tensor | None) -> None:
+    """Compile a module for an example, or for what its first layer seems to take."""
+    if x is None:
+        x = network._example
+    first = next((each for each in network.module.modules() if hasattr(each, "weight")), None)
+    n = getattr(first, "in_features", 0)
+    steps, batch, many = N_STEPS, N_UTTERANCES, MANY_STEPS
+    shapes = [(steps, batch, n), (many, batch, n), (batch, many, n), (batch, n)]
+    for tried in [torch.rand(shape) for shape in shapes * bool(n)] if x is None else [x]:
+        try:
+            network.program_for(tried)
+        except ForwardError:  # it takes another shape: the first call will show it
+            if x is not None:
+                raise
+            continue
+        vars(network)["_example"] = tried
+        return
+
+
+def _find_events(network: CompiledNetwork) -> None:
+    """Let a network take lists of events, if its layers are a chain that computes the same."""
+    model = network.module
+    try:
+        model.train()
+        found = find_chain(model, network.program_for(network._example))
+        network.take_events(found.layers, found)
+        for is_training, density, is_drawn in COMPARISONS:
+            model.train(is_training)
+            _verify(model, partial(_of_events, network), is_drawn, _draw_events(network, density))
+            if is_training:
+                _verify_loss(network, is_drawn, density)
+    except NotCompilableError as reason:
+        vars(network).update(_chain=None, _found=None, _readout=None, why_no_events=str(reason))
+
+
+def _draw_events(network: CompiledNetwork, density: float) -> Callable[[], torch.Tensor]:
+    """Return a function that draws inputs of zeros and ones."""
+    n_steps, n_units = network._found.n_steps or N_STEPS, network.chain.layers[0][0].in_features
+
+    def draw() -> torch.Tensor:
+        x = (torch.rand(n_steps, N_UTTERANCES, n_units) < density).float()
+        return x.transpose(0, 1) if network._is_batch_first else x
+
+    return draw
+
+
+def _of_events(network: CompiledNetwork, x: torch.Tensor) -> tuple[Any, dict]:
+    """Return what a network computes from lists of events."""
+    return network.results_of(EventLists.of(x.transpose(0, 1) if network._is_batch_first else x))
+
+
+def _verify_loss(network: CompiledNetwork, is_drawn: bool, density: float) -> None:
+    """Compare `loss_and_gradients` with cross-entropy by the module's own forward."""
+    model, chain = network.module, network.chain
+    x = _draw_events(network, density)()
+    events = EventLists.of(x.transpose(0, 1) if network._is_batch_first else x)
+    labels = torch.arange(N_UTTERANCES) % chain.layers[-1][0].out_features
+    is_silent = LayeredNetwork.accumulates_only(chain.layers[-1][1])
+    with _large_weights(model) if is_drawn else nullcontext():
+        with _spikes_and_membranes(model) as recorded:
+            model(x)
+        spks, mems = zip(*recorded[network._found.names[-1]], strict=True)
+        for readout in READOUTS[is_silent:]:
+            scores = sum(spks) if readout == "spikes" else sum(mems) / len(mems)
+            if not scores.requires_grad or not compiled_engine.kernels_know_the_loss(
+                chain, readout
+            ):
+                continue
+            its_loss = functional.cross_entropy(scores, labels)
+            its = torch.autograd.grad(
+                its_loss, trained(chain), allow_unused=True, retain_graph=True
+            )
+            loss, _, mine = compiled_engine.loss_scores_and_gradients(
+                chain, events, np.arange(N_UTTERANCES), labels.numpy(), readout
+            )
+            is_a_tie = abs(loss - its_loss.item()) > 1e-4 * (1 + abs(loss))
+            if not is_a_tie and _differs(its, mine) is not None:
+                raise NotCompilableError(f"with the readout {readout!r}, gradients differ")
+
+
+def _verify_program(model: nn.Module, program: Program, x: torch.Tensor) -> None:
+    """Compare a program with the module's own forward, on inputs such as x."""
+    probe = resized(x, program.batch_axis, N_UTTERANCES)
+    if program.step_axis is not None:
+        probe = resized(probe, program.step_axis, N_STEPS)
+
+    def compute(x: torch.Tensor) -> tuple[Any, dict]:
+        out, run = program.run(model, x)
+        return out, run.states
+
+    for is_drawn in (False, True):
+        _verify(model, compute, is_drawn, partial(torch.rand_like, probe))
+
+
+def _verify(
+    model: nn.Module,
+    compute: Callable[[torch.Tensor], tuple[Any, dict]],
+    is_drawn: bool,
+    draw: Callable[[], torch.Tensor],
+) -> None:
+    """Compare what a function returns with what the module's own forward does."""
+    for seed in range(N_TRIES):
+        torch.manual_seed(seed)
+        x = draw()
+        with _large_weights(model) if is_drawn else nullcontext():
+            problem = _difference(model, compute, x)
         if problem is None:
             return
         if _AT_A_TIE not in problem:
@@ -500,134 +653,128 @@ def _verify(network: CompiledNetwork, density: float, is_drawn: bool) -> None:
     raise NotCompilableError(problem)
 
 
-def _difference(network: CompiledNetwork, density: float) -> str | None:
-    """Say in what a compiled module differs from its own forward; None if in nothing."""
-    form = network._form
-    assert form is not None
-    n_units = network.chain.layers[0][0].in_features
-    x = (torch.rand(form.n_steps or N_STEPS, N_UTTERANCES, n_units) < density).float()
-    events = EventLists.of(x)
-    wanted = trace(
-        network.module, x.transpose(0, 1) if form.is_batch_first else x, form.is_batch_first
-    )
-    found = network.record(events)
-    if problem := _different_states(network.chain, wanted, found):
+def _difference(
+    model: nn.Module, compute: Callable[[torch.Tensor], tuple[Any, dict]], x: torch.Tensor
+) -> str | None:
+    """Say in what a function differs from the module's own forward; None if in nothing."""
+    seed = int(torch.randint(2**31, ()))
+    torch.manual_seed(seed)  # of dropout
+    with _spikes_and_membranes(model) as recorded:
+        its_out = leaves(model(x))
+    torch.manual_seed(seed)
+    out, states = compute(x)
+    if problem := _different_spikes(model, recorded, states):
         return problem
-    its_returned, returned = wanted.out, network(events)
-    if form.container is None:
-        its_returned, returned = [its_returned], [returned]
     its_loss = loss = torch.zeros(())
-    for number, (its, mine) in enumerate(zip(its_returned, returned, strict=True), start=1):
+    for number, (its, mine) in enumerate(zip(its_out, leaves(out), strict=True), start=1):
+        if not isinstance(its, torch.Tensor):
+            continue
         if its.shape != mine.shape or not torch.allclose(its, mine, 1e-4, TIE):
             return f"returned value {number} differs from that of its own forward"
         weights = torch.randn_like(its)
         its_loss = its_loss + (its * weights).sum()
         loss = loss + (mine * weights).sum()
-    if not network.module.training:
+    named = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    if not named or not (its_loss.requires_grad or loss.requires_grad):
         return None
-    if problem := _different_gradients(network, its_loss, loss):
-        return problem
-    return _different_loss(network, events, wanted)
-
-
-def _different_states(chain: Layered, wanted: Traced, found: LayerStates) -> str | None:
-    """Say in which spikes or membranes two recordings differ."""
-    spks = (*found.hidden_spk, found.spk)
-    mems = (*found.hidden_mem, found.mem)
-    for i, (_, lif) in enumerate(chain.layers):
-        differs = wanted.spk[i] != spks[i]
-        if differs.any():
-            step = int(differs.flatten(1).any(1).nonzero()[0])
-            distance = (wanted.mem[i] - lif.threshold)[step][differs[step]].abs().max()
-            where = _AT_A_TIE if distance < TIE else f"in step {step}"
-            return f"the spikes of layer {i + 1} differ from those of its own forward {where}"
-        if not torch.allclose(wanted.mem[i], mems[i], 1e-4, TIE):
-            return f"the membranes of layer {i + 1} differ from those of its own forward"
-    return None
-
-
-def _different_gradients(
-    network: CompiledNetwork, its_loss: torch.Tensor, loss: torch.Tensor
-) -> str | None:
-    """Say which parameter has another gradient than by the module's own forward."""
-    learned = [each for each in network.module.parameters() if each.requires_grad]
-    if not learned:
+    if its_loss.requires_grad != loss.requires_grad:
+        return "the results have gradients in only one of both ways"
+    tensors = [*named.values()]
+    both = [torch.autograd.grad(each, tensors, allow_unused=True) for each in (its_loss, loss)]
+    found = _differs(*both)
+    if found is None:
         return None
-    its = torch.autograd.grad(its_loss, learned, allow_unused=True, retain_graph=True)
-    mine = torch.autograd.grad(loss, learned, allow_unused=True)
-    name = _first_difference(network, learned, its, mine)
-    return name and f"the gradient of {name} differs from that by its own forward"
+    return f"the gradient of {[*named][found]} differs from that by its own forward"
 
 
-def _different_loss(network: CompiledNetwork, events: EventLists, wanted: Traced) -> str | None:
-    """Say whether `loss_and_gradients` differs from cross-entropy by the module's own forward."""
-    labels = torch.arange(N_UTTERANCES) % wanted.spk[-1].shape[2]
-    learned = trained(network.chain)
-    never_spikes = LayeredNetwork.accumulates_only(network.chain.layers[-1][1])
-    for readout in ("membrane",) if never_spikes else READOUTS:
-        scores = wanted.spk[-1].sum(0) if readout == "spikes" else wanted.mem[-1].mean(0)
-        if not scores.requires_grad or not compiled_engine.kernels_know_the_loss(
-            network.chain, readout
-        ):
-            continue
-        its_loss = functional.cross_entropy(scores, labels)
-        its = torch.autograd.grad(its_loss, learned, allow_unused=True, retain_graph=True)
-        _, _, mine = compiled_engine.loss_scores_and_gradients(
-            network.chain, events, np.arange(N_UTTERANCES), labels.numpy(), readout
-        )
-        name = _first_difference(network, learned, its, mine)
-        if name:
-            return f"with the readout {readout!r}, the gradient of {name} differs from autograd's"
-    return None
-
-
-def _first_difference(
-    network: CompiledNetwork,
-    parameters: Sequence[torch.Tensor],
-    its: Sequence[torch.Tensor | None],
-    mine: Sequence[torch.Tensor | None],
-) -> str | None:
-    """Return the name of a parameter whose gradients differ by more than rounding.
+def _differs(its: Sequence[torch.Tensor | None], mine: Sequence[torch.Tensor | None]) -> int | None:
+    """Return the number of the first gradient that differs by more than rounding.
 
     Of many terms that cancel, rounding is large beside their sum. So a gradient is also compared
-    with all those of its layer. snntorch's sigmoid is NaN far from the threshold, where the
-    engine's isn't.
+    with the largest one.
     """
-    zeros = [torch.zeros_like(parameter) for parameter in parameters]
-    wanted = [zero if each is None else each for each, zero in zip(its, zeros, strict=True)]
-    found = [zero if each is None else each for each, zero in zip(mine, zeros, strict=True)]
-    layer_of = {
-        parameter: i
-        for i, layer in enumerate(network.chain.layers)
-        for module in layer
-        for parameter in module.parameters()
-    }
-    squares: dict[int, float] = {}
-    for parameter, gradient in zip(parameters, wanted, strict=True):
-        layer = layer_of.get(parameter, -1)
-        squares[layer] = squares.get(layer, 0.0) + float(gradient.square().sum())
-    for parameter, gradient, its_own in zip(parameters, found, wanted, strict=True):
-        off = torch.linalg.vector_norm(its_own - gradient)
-        of_layer = squares[layer_of.get(parameter, -1)] ** 0.5
-        if off > 1e-4 * torch.linalg.vector_norm(its_own) + 3e-5 * of_layer:  # false for NaN
-            named = network.module.named_parameters()
-            return next(name for name, each in named if each is parameter)
+    sizes = [0.0 if each is None else float(torch.linalg.vector_norm(each)) for each in its]
+    for number, (one, other) in enumerate(zip(its, mine, strict=True)):
+        if one is None or other is None:
+            off = sum(float(each.abs().sum()) for each in (one, other) if each is not None)
+        else:
+            off = float(torch.linalg.vector_norm(one - other))
+        if off > 1e-3 * sizes[number] + 1e-4 * max(sizes):  # false for NaN
+            return number
+    return None
+
+
+def _different_spikes(
+    model: nn.Module,
+    recorded: dict[str, list[tuple[torch.Tensor, torch.Tensor]]],
+    states: dict[str, dict[int, torch.Tensor]],
+) -> str | None:
+    """Say in which spikes two ways differ."""
+    for name, calls in recorded.items():
+        found = states.get(name, {}).get(0)
+        if found is None:
+            continue
+        spk, mem = (torch.stack(each) for each in zip(*calls, strict=True))
+        differs = spk != found
+        if differs.any():
+            step = int(differs.flatten(1).any(1).nonzero()[0])
+            threshold: Any = model.get_submodule(name).threshold
+            distance = (mem - threshold)[step][differs[step]].abs().max()
+            where = _AT_A_TIE if distance < 10 * TIE else f"in step {step}"
+            return f"the spikes of {name} differ from those of its own forward {where}"
     return None
 
 
 @contextmanager
-def _spiking_weights(chain: Layered) -> Iterator[None]:
-    """Draw weights with which all layers spike; give the layers their own back after the block."""
-    saved = [fc.weight.detach().clone() for fc, _ in chain.layers]
-    for fc, lif in chain.layers:
-        threshold = torch.nan_to_num(lif.threshold.detach(), posinf=1.0).abs().mean()
-        n_inputs = fc.weight.shape[1]
-        fc.weight.data.normal_(0, 2 * float(threshold) / n_inputs**0.5)
+def _spikes_and_membranes(
+    model: nn.Module,
+) -> Iterator[dict[str, list[tuple[torch.Tensor, torch.Tensor]]]]:
+    """Collect what the neurons of a module do while the block runs."""
+    found: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+    handles = []
+    for name, lif in model.named_modules():
+        if isinstance(lif, snn.SpikingNeuron):
+
+            def collect(lif: Any, _: Any, out: Any, name: str = name) -> None:
+                spk = out[0] if isinstance(out, tuple) else out
+                mem = out[-1] if isinstance(out, tuple) else lif.mem
+                found.setdefault(name, []).append((spk, mem))
+
+            handles.append(lif.register_forward_hook(collect))
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _large_weights(model: nn.Module) -> Iterator[None]:
+    """Draw weights with which most layers spike; give the module its own back after the block."""
+    weights = [each for each in model.parameters() if each.dim() > 1]
+    saved = [each.detach().clone() for each in weights]
+    for each in weights:
+        each.data.normal_(0, 2 / max(1, each[0].numel()) ** 0.5)
     try:
         yield
     finally:
-        for (fc, _), weight in zip(chain.layers, saved, strict=True):
-            fc.weight.data.copy_(weight)
+        for each, its_own in zip(weights, saved, strict=True):
+            each.data.copy_(its_own)
+
+
+def _times(module: nn.Module, fast: nn.Module, x: torch.Tensor) -> list[float]:
+    """Return how long forward and backward take in both ways, in seconds."""
+    parameters = [each for each in module.parameters() if each.requires_grad]
+    seconds: list[list[float]] = [[], []]
+    for _ in range(4):  # the first counts for nothing
+        for which, run in enumerate((module, fast)):
+            start = time.perf_counter()
+            outs = [each for each in leaves(run(x)) if getattr(each, "requires_grad", False)]
+            if outs:
+                total = sum(each.sum() for each in outs)
+                torch.autograd.grad(total, parameters, allow_unused=True)
+            seconds[which].append(time.perf_counter() - start)
+    return [median(each[1:]) for each in seconds]
 
 
 @contextmanager

@@ -271,6 +271,8 @@ class LayeredNetwork(nn.Module):
         Tensor
             (steps, batch, delays x units): all units of the first copy, then those of the second.
         """
+        if self.delays == (0,):
+            return x
         copies = x.new_zeros(*x.shape[:2], len(self.delays), x.shape[2])
         for k, delay in enumerate(self.delays):
             copies[delay:, :, k] = x[: max(0, len(x) - delay)]

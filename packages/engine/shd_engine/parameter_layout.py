@@ -42,14 +42,23 @@ def aligned(*shape: int) -> np.ndarray:
 
 
 def refuse_what_is_not_finite(name: str, weight: np.ndarray) -> None:
-    """Raise ValueError if weights are NaN or infinite.
-
-    In a matrix product these spread through inputs that are zero, which the kernels skip.
-    """
-    if not np.isfinite(weight.sum()) and not np.isfinite(weight).all():
+    """Raise ValueError if weights are infinite or NaN."""
+    if not np.isfinite(weight).all():
         raise ValueError(
-            f"the {name} are NaN or infinite: most likely, the learning rate is too high"
+            f"{name} are infinite or NaN: most likely, the learning rate lr is too high"
         )
+
+
+def nan_of(name: str, weight: np.ndarray) -> np.ndarray:
+    """Return NaN for each neuron that has a weight of NaN, else 0; refuse infinite weights.
+
+    In a matrix product, these spread through inputs that are zero, which the kernels skip.
+    """
+    if np.isfinite(weight.sum()):
+        return np.zeros(1, np.float32)
+    if np.isinf(weight).any():
+        refuse_what_is_not_finite(name, weight)
+    return np.where(np.isnan(weight).any(1), np.nan, 0).astype(np.float32)
 
 
 def padded(n_neurons: int, multiple: int = LANES) -> int:
@@ -272,8 +281,9 @@ class ParameterLayout:
         for i, (fc, lif) in enumerate(model.layers):
             n = fc.out_features
             weight = fc.weight.detach().numpy()
-            refuse_what_is_not_finite(f"weights of layer {i + 1}", weight)
-            bias = np.zeros(1, np.float32) if fc.bias is None else fc.bias.detach().numpy()
+            bias = nan_of(f"the weights of layer {i + 1}", weight)
+            if fc.bias is not None:
+                bias = bias + fc.bias.detach().numpy()
             rows = self.weights(i, parameters)
             if isinstance(fc, ChannelConv1d):
                 assert self.windows is not None
@@ -295,7 +305,9 @@ class ParameterLayout:
                     neurons[FROM_SPK, :n] = lif.from_spk.detach().clamp(min=0).numpy()
             if isinstance(lif, RLeaky):
                 weight_between, bias_between = _recurrent_weight(lif, n)
-                refuse_what_is_not_finite(f"recurrent weights of layer {i + 1}", weight_between)
+                bias_between = bias_between + nan_of(
+                    f"the recurrent weights of layer {i + 1}", weight_between
+                )
                 self.recurrent(i, parameters)[:, :n] = weight_between.T
                 neurons[BIASES, :n] += bias_between
                 layer = self.layers[i]
@@ -338,7 +350,8 @@ class ParameterLayout:
                 found.append(torch.tensor(d_bias))
             found += _neuron_gradients(lif, d_neurons)
             if isinstance(lif, RLeaky):
-                d_recurrent = self.recurrent(i, memory)[:, : fc.out_features].T
+                d_recurrent = self.recurrent(i, memory)[:, : fc.out_features].T.copy()
+                d_recurrent[np.isnan(d_neurons[BIASES])] = np.nan
                 found += _recurrent_gradients(lif, d_recurrent, d_bias)
         return found
 
@@ -351,7 +364,9 @@ class ParameterLayout:
         d_bias = self.neurons(i, gradients)[BIASES, :n]
         if not isinstance(fc, ChannelConv1d):
             # transposed by torch, which is faster than numpy at that
-            return torch.from_numpy(d_rows[:, :n]).t().contiguous().numpy(), d_bias
+            d_weight = torch.from_numpy(d_rows[:, :n]).t().contiguous().numpy()
+            d_weight[np.isnan(d_bias)] = np.nan  # also where an input is zero
+            return d_weight, d_bias
         assert self.windows is not None
         # A shared weight acts in all windows, so its gradient is the sum over them.
         windows = self.windows

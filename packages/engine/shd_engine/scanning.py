@@ -27,7 +27,7 @@ from shd_engine.compiled_engine import (
 from shd_engine.parameter_layout import refuse_what_is_not_finite
 from shd_engine.surrogates import SpikeGrad, compiled_surrogate, derivative_at
 
-NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, AdaptiveLeaky, SEAdLIF, RSEAdLIF)
+NEURONS = (snn.Leaky, snn.Synaptic, snn.Lapicque, snn.RLeaky, AdaptiveLeaky, SEAdLIF, RSEAdLIF)
 _NOTHING = np.empty((0, 0), np.float32)
 COLUMNS_PER_BLOCK = 4096  # some rows of them stay in the cache
 REFUSAL = "scan can't compute this layer"
@@ -55,7 +55,7 @@ def scan(currents: torch.Tensor, neuron: snn.SpikingNeuron) -> tuple[torch.Tenso
     currents : Tensor
         What goes into the neurons, (steps, batch, ...), in float32 on the CPU. After the batch come
         the neurons, or channels, height and width.
-    neuron : Leaky, Synaptic, RLeaky, AdaptiveLeaky, SEAdLIF, RSEAdLIF
+    neuron : Leaky, Synaptic, Lapicque, RLeaky, AdaptiveLeaky, SEAdLIF, RSEAdLIF
         The neurons. Their parameters are numbers, or tensors that broadcast to one step's currents
         of one utterance.
 
@@ -70,14 +70,16 @@ def scan(currents: torch.Tensor, neuron: snn.SpikingNeuron) -> tuple[torch.Tenso
         If the currents or the neurons aren't of this kind.
     """
     refuse_transforms()
-    if problem := _unsupported(currents, neuron):
+    if problem := unsupported(currents, neuron):
         raise ValueError(f"{REFUSAL}: {problem}")
     settings, rows, weight = _described(neuron, currents)
+    if isinstance(neuron, snn.Lapicque):  # in the order of its own forward
+        currents = currents * neuron.R * (1 / (neuron.R * neuron.C)) * neuron.time_step
     stacked = _stacked(rows, currents.shape[2:])
     return _Scan.apply(currents, stacked, weight, settings, neuron.spike_grad)
 
 
-def _unsupported(currents: torch.Tensor, neuron: Any) -> str | None:
+def unsupported(currents: torch.Tensor, neuron: Any) -> str | None:
     """Say why a layer can't be computed."""
     if currents.dim() < 3 or currents.dtype != torch.float32 or currents.device.type != "cpu":
         return (
@@ -108,7 +110,7 @@ def _unusual_weight(weight: torch.Tensor, currents: torch.Tensor) -> str | None:
         return f"its recurrent weights are {weight.dtype} on {weight.device}, not torch.float32"
     if torch.is_autocast_enabled("cpu"):
         return "autocast would compute its recurrent weights in another format. Leave it out"
-    refuse_what_is_not_finite("recurrent weights", weight.detach().numpy())
+    refuse_what_is_not_finite("its recurrent weights", weight.detach().numpy())
     return None
 
 
@@ -133,11 +135,11 @@ def _described(
             settings["recurrence"] = kernels.ALL_TO_ALL
             weight = (1 - beta)[:, None] * neuron.recurrent.weight
         return settings, rows, weight
-    rows = {kernels.BETAS: neuron.beta.clamp(0, 1), kernels.THRESHOLDS: neuron.threshold}
+    rows = {kernels.BETAS: _beta_of(neuron), kernels.THRESHOLDS: neuron.threshold}
     settings["late"] = _LATE[neuron.state_function.__name__]
     if settings["late"] == kernels.ZERO_NEW and isinstance(neuron, snn.Leaky):
         settings["late"] = kernels.ZERO_OLD
-    if not neuron.reset_delay:
+    if not getattr(neuron, "reset_delay", True):
         settings["early"] = _EARLY[int(neuron.reset_mechanism_val)]
     if isinstance(neuron, snn.Synaptic):
         settings["is_synaptic"] = 1
@@ -157,6 +159,13 @@ def _described(
         settings["recurrence"] = kernels.ONE_TO_ONE
         rows[kernels.TO_ITSELF] = neuron.recurrent.V
     return settings, rows, weight
+
+
+def _beta_of(neuron: Any) -> torch.Tensor:
+    """Return the share of the membrane potential that is left after a step."""
+    if isinstance(neuron, snn.Lapicque):
+        return 1 - neuron.time_step / (neuron.R * neuron.C)
+    return neuron.beta.clamp(0, 1)
 
 
 def _stacked(rows: dict[int, torch.Tensor], shape: torch.Size) -> torch.Tensor:

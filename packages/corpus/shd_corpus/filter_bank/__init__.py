@@ -1,0 +1,9 @@
+"""The filter bank: sound to the events of utterances, in whole numbers that fit in a circuit.
+
+`bank` defines it, `stream` computes it, and filter_bank.c computes the same in C99.
+"""
+
+from shd_corpus.filter_bank.bank import FilterBank, to_samples
+from shd_corpus.filter_bank.stream import EventStream, StreamUtterance
+
+__all__ = ["EventStream", "FilterBank", "StreamUtterance", "to_samples"]
