@@ -61,7 +61,7 @@ help:
 	@echo "make slow       run the tests that take minutes"
 	@echo "make full       run the tests at full size: as many utterances as SHD has, a hundred recordings in C"
 	@echo "make browser    test the notebooks in JupyterLab and the demo in a browser (needs chromium)"
-	@echo "make slurm      the job array of docs/clusters.md on a small SLURM (apt-get install slurm-wlm munge)"
+	@echo "make slurm      the job array of sweeps/clusters.md on a small SLURM (apt-get install slurm-wlm munge)"
 	@echo "make wheels     build the wheel of each package, and try it in a fresh environment;"
 	@echo "                PYTHON=python3.12 tries another version (gigabytes and minutes each)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"

@@ -1,4 +1,4 @@
-"""The script of docs/clusters.md on a small SLURM of its own (`make slurm`)."""
+"""The script of sweeps/clusters.md on a small SLURM of its own (`make slurm`)."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from tests import slurm_site
 from tests.sweep_home import Home, nothing_left, stopped, wait_until
 
 pytestmark = pytest.mark.slurm
-PAGE = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "sweeps" / "clusters.md").read_text(encoding="utf-8")
 (SCRIPT,) = re.findall(r"^```bash\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 

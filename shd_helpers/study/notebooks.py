@@ -270,20 +270,10 @@ def _check_kernel() -> None:
 
 
 def without_lessons(notebook: "NotebookNode") -> None:
-    """Remove what is for readers only, so that a notebook runs without them.
-
-    The cells tagged ``lesson`` go: exercises, their checks, and what trains a reader's network. The
-    study's own solution of an exercise takes the name of the reader's function.
-    """
-    remaining = []
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags", ())
-        if "lesson" in tags:
-            continue
-        if "solution" in tags:
-            cell.source = cell.source.replace("_solution(", "(", 1)
-        remaining.append(cell)
-    notebook.cells = remaining
+    """Remove the cells tagged ``lesson``, which are for readers only."""
+    notebook.cells = [
+        cell for cell in notebook.cells if "lesson" not in cell.metadata.get("tags", ())
+    ]
 
 
 class _Notebook:

@@ -311,7 +311,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--shard",
         metavar="I/N",
-        help="execute only share I of N, as a task of a job array (docs/clusters.md): every N-th "
+        help="execute only share I of N, as a task of a job array (sweeps/clusters.md): every N-th "
         "run of the sweep. Without --workers, the runs are executed one after the other",
     )
     return parser.parse_args(arguments)

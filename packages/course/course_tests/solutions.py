@@ -1,4 +1,4 @@
-"""The notebooks' exercises: their solutions and their untouched functions."""
+"""The exercises of the reader's copies: their solutions and their untouched functions."""
 
 import linecache
 import re
@@ -11,6 +11,7 @@ import torch
 from scipy import stats
 
 from shd_course import exercises
+from shd_course.student_copy import student_copy
 from shd_helpers.paths import NOTEBOOKS
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -21,7 +22,7 @@ def cells(tag):
     """Return the code of all cells with this tag, by notebook, if it has any."""
     found = {}
     for path in PATHS:
-        of_notebook = nbformat.read(path, as_version=4).cells
+        of_notebook = nbformat.reads(student_copy(path), as_version=4).cells
         tagged = [cell.source for cell in of_notebook if tag in cell.metadata.get("tags", [])]
         if tagged:
             found[path.stem] = tagged

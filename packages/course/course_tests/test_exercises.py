@@ -9,13 +9,7 @@ import torch
 
 from course_tests.solutions import NAMES, SOLUTIONS, UNTOUCHED, cells, check, defined
 from shd_circuit.integer import _run_layer
-from shd_course import (
-    array_exercises,
-    exercises,
-    kept_functions,
-    time_limit,
-    torch_exercises,
-)
+from shd_course import array_exercises, exercises, time_limit, torch_exercises
 from shd_course.exercises import MISTAKES, changed, check_answer, feedback, source_of
 from shd_judge import interval
 
@@ -37,8 +31,7 @@ def test_there_is_an_exercise_with_a_solution_in_each_notebook():
 
 
 @pytest.mark.parametrize("name", EXERCISES)
-def test_untouched_and_right(name, capsys, tmp_path, monkeypatch):
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))  # a right function is kept there
+def test_untouched_and_right(name, capsys):
     untouched = UNTOUCHED[name]
     solution = SOLUTIONS[name]
     for empty, verdict in (
@@ -54,9 +47,8 @@ def test_untouched_and_right(name, capsys, tmp_path, monkeypatch):
     assert capsys.readouterr().out.startswith(f"{name}: right: ")
 
 
-def test_a_failed_attempt_is_not_replaced_by_the_solution(tmp_path, monkeypatch, capsys):
+def test_a_failed_attempt_is_not_replaced_by_the_solution(capsys):
     """The cell of the attempt stops at its syntax, at first and after a right attempt."""
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
     (source,) = cells("solution")["01_data_preprocessing"]
     (untouched,) = cells("exercise")["01_data_preprocessing"]
     notebook = NAMES | {"exercises": exercises}
@@ -70,7 +62,6 @@ def test_a_failed_attempt_is_not_replaced_by_the_solution(tmp_path, monkeypatch,
         assert said.startswith(f"pool: {wanted}.")
         assert said.endswith("The notebook goes on with the study's own solution.\n")
         assert notebook["pool"] is notebook["pool_solution"]
-    assert not kept_functions.folder().exists()
 
 
 def sorts_its_argument(right, speaker):
@@ -132,22 +123,27 @@ def never_ends(*_):
         pass
 
 
-@pytest.mark.parametrize(
-    ("written", "where"),
-    [
-        (takes_single_entries, "the entries of 50 utterances, each 1000 x 550."),
-        (never_ends, "entries = [[1, 0, 0, 0], [0, 1, 0, 1]], steps = 2"),
-    ],
-)
-def test_a_slow_function_is_stopped(written, where, monkeypatch):
+@pytest.fixture
+def short_of_time(monkeypatch):
     monkeypatch.setattr(time_limit, "AT_LEAST_S", 0.1)
     monkeypatch.setattr(time_limit, "TIMES_SLOWER", 2)
     before = signal.getsignal(signal.SIGPROF)
-    verdict = feedback(written, SOLUTIONS["pool"])
-    assert verdict.startswith("not yet right: it takes more than 0.")
-    assert f"The smallest input of the check that fails: {where}" in verdict
+    yield
     assert signal.getsignal(signal.SIGPROF) == before
     assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
+
+
+def test_a_slow_function_is_right_with_a_word_on_speed(short_of_time):
+    verdict = feedback(takes_single_entries, SOLUTIONS["pool"])
+    assert verdict.startswith("right: your events equal those of the solution. It is slow, though.")
+    assert "For the entries of 50 utterances, each 1000 x 550, it takes more than 0." in verdict
+
+
+def test_a_function_that_never_ends_is_stopped(short_of_time):
+    verdict = feedback(never_ends, SOLUTIONS["pool"])
+    assert verdict.startswith("not yet right: it takes more than 0.")
+    where = "entries = [[1, 0, 0, 0], [0, 1, 0, 1]], steps = 2"
+    assert f"The smallest input of the check that fails: {where}" in verdict
 
 
 def test_a_slow_function_is_found_where_it_cannot_be_stopped(monkeypatch):
@@ -263,7 +259,7 @@ def changed_network(old, new):
         ("gradient_by_hand", lambda *_: 7.0, "the number isn't right; read the task again"),
         ("pool", lambda *_: "events", "instead of numbers"),
         ("pool", lambda *_: 1 / 0, "ZeroDivisionError"),
-        ("pool", lambda *_: [[True]], "a list comes back; return an array"),
+        ("pool", lambda *_: [[True]], "returns the shape (1, 1)"),
         ("lif", lambda currents, *_: currents, "return two tensors: spikes, membranes"),
         ("lif", lambda c, *_: (c.detach(), c.detach()), "read the task"),
         ("interval_by_speaker", lambda right, _: 50.0, "returns 1 value instead of 2"),

@@ -51,7 +51,6 @@ CASES = {
         *toy.spikes(0), np.zeros((1000, 550), int), 150, "data: toy"
     ),
     "speakers": lambda toy: data_preprocessing.digits_and_speakers(toy, "toy", "data: toy"),
-    "shares": lambda toy: data_preprocessing.shares_of_spikes(toy, 150, 1.0, "data: toy"),
     "thresholds": lambda _: data_preprocessing.pooled_at_thresholds(pooled(), GRID, "data: toy"),
     "circuit": lambda _: surrogate_visualization.rc_circuit(
         PULSE, step_equation(PULSE, 0.95), 0.95, 3.0
@@ -59,7 +58,6 @@ CASES = {
     "losses": lambda _: surrogate_visualization.losses(
         {"true gradient": [8.0] * 20, "fast_sigmoid": [8 / n for n in range(1, 21)]}, 10, "toy"
     ),
-    "curves": lambda _: surrogate_visualization.surrogate_curves((2.0, 25.0)),
 }
 
 
@@ -84,11 +82,3 @@ def test_events_that_the_next_threshold_removes_have_another_color(saved):
     assert kept == [(3 * step, 150 + 3 * 100.5) for step in (10.5, 11.5)]
     removed, kept = (line.get_xdata() for line in second.lines)
     assert (len(removed), len(kept)) == (0, 2)
-
-
-def test_the_shares_behind_the_cuts_are_those_of_the_file(toy, saved):
-    figure = data_preprocessing.shares_of_spikes(toy, 300, 0.5, "data: toy")
-    below = 100 * np.mean(toy.units < 300)
-    late = 100 * np.mean(toy.times.astype(float) >= 0.5)
-    titles = [axis.get_title("left") for axis in figure.axes]
-    assert titles == [f"this cut removes {share:.1f} %" for share in (below, late)]

@@ -86,8 +86,10 @@ def test_the_frontier_has_each_input_and_network_once_at_its_cost(rows):
     drawn = cells[~cells.cell.isin(left_out)]
     wanted = {(a / 1e6, round(100 * b, 1)) for a, b in drawn[["effective_acs", "accuracy"]].values}
     assert points == wanted and len(wanted) == len(drawn)
-    names = sorted(text.get_text() for text in axis.texts if text.get_text())
-    assert names == sorted(drawn.cell.str.removeprefix("small, "))
+    *numbers, names = [text.get_text() for text in axis.texts]
+    best_first = drawn.sort_values("accuracy", ascending=False).cell.str.removeprefix("small, ")
+    listed = [f"{number}  {name}" for number, name in enumerate(best_first, 1)]
+    assert names.splitlines() == listed and [*map(int, numbers)] == [*range(1, len(drawn) + 1)]
     kinds = [kind.get_label() for kind in axis.containers]
     assert len(kinds) == (3 if len(rows) > len(ROWS) else 1)
 

@@ -24,28 +24,11 @@ RUNS = pd.DataFrame(
 ACCURACIES = pd.DataFrame(
     np.random.default_rng(1).uniform(10, 75, (16, 5)), NAMES, [f"input {i}" for i in range(5)]
 )
-RATES = pd.DataFrame(
-    {
-        "lr": [0.001, 0.002] * 2,
-        "seed": [0, 0, 1, 1],
-        "validation_accuracy": [0.5, 0.6, 0.7, 0.55],
-    }
-)
-
-
-def of_slopes():
-    """Return made-up means of validation accuracy, as `summarize` does."""
-    levels = [["utterances", "speakers"], ["fast_sigmoid", "atan", "sigmoid"], [0.5, 2.0, 25.0]]
-    index = pd.MultiIndex.from_product(levels).sort_values()
-    values = np.linspace(20, 60, len(index))
-    return pd.DataFrame({"validation": values, "validation_ci95": 5.0}, index=index)
 
 
 CASES = {
     "search": lambda: recipes.search(recipes.settings(RUNS), ACCURACIES, "p03"),
-    "two_seeds": lambda: recipes.two_seeds({"one data set": RATES, "another one": RATES}),
     "luck": lambda: recipes.luck(3.4),
-    "slopes": lambda: recipes.slopes(of_slopes()),
 }
 
 
@@ -80,12 +63,6 @@ def test_recipes_are_ordered_by_their_mean_with_settings_beside_them():
         np.testing.assert_array_equal(drawn[name], ACCURACIES[name][order])
     (marked,) = right.patches
     assert marked.get_y() == order.get_loc("p03") - 0.5 and marked.get_height() == 1
-
-
-def test_seeds_of_a_learning_rate_are_drawn_together():
-    axis, _ = recipes.two_seeds({"one data set": RATES, "another one": RATES}).axes
-    drawn = {line.get_label(): line.get_ydata().tolist() for line in axis.lines}
-    assert drawn == {"seed 0": [50, 60], "seed 1": pytest.approx([70, 55])}
 
 
 @pytest.mark.parametrize("n_recipes", [1, 6, 16])

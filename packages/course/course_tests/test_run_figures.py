@@ -5,16 +5,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from shd_corpus.class_names import ENGLISH
 from shd_course.figures.run_figures import RunFigures
 from shd_helpers.data import obtain
 from shd_helpers.events import load_events
-from shd_helpers.network import build_network
 from shd_helpers.study import Recipe
 from shd_helpers.study.run_folder import Run
-from tests.builders.events import random_events
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
 N_EPOCHS = 4
@@ -49,9 +46,6 @@ def run(tmp_path, monkeypatch):
 
 
 FIGURES = [
-    "accuracy_and_loss",
-    "weights_over_epochs",
-    "weight_matrices",
     "six_neurons",
     "confusion_matrices",
     "accuracy_per_speaker",
@@ -69,23 +63,9 @@ def test_a_figure_is_legible_and_saved(name, run, tmp_path):
 
 def test_titles_are_computed_from_the_run(run):
     draw = RunFigures(run)
-    assert "80 % of the training utterances" in draw.accuracy_and_loss().get_suptitle()
-    largest = np.abs(run.weights["fc1/weight"]).max((1, 2))
-    title = draw.weights_over_epochs().get_suptitle()
-    assert f"becomes {largest[-1] / largest[0]:.1f} times as large in fc1" in title
     assert "unseen speakers: 'eight' as 'six' (2 of 2)" in draw.confusion_matrices().get_suptitle()
     title = draw.accuracy_per_speaker().get_suptitle()
     assert title == "Accuracy: 90 to 100 % for seen speakers, 90 % for unseen speakers"
-
-
-def test_curves_are_those_of_the_run(run):
-    left, right = RunFigures(run).accuracy_and_loss().axes
-    lines = {line.get_label(): line.get_xydata() for line in left.lines}
-    table = run.epochs
-    of = table.validation_accuracy * 100
-    np.testing.assert_allclose(lines["validation"], np.transpose([table.epoch, of]))
-    assert lines["chance"][0][1] == 10
-    np.testing.assert_allclose(right.lines[0].get_ydata(), table.train_loss)
 
 
 def test_a_run_without_unseen_speakers_has_its_figures(run):
@@ -93,14 +73,6 @@ def test_a_run_without_unseen_speakers_has_its_figures(run):
     draw = RunFigures(run)
     draw.accuracy_per_speaker()
     assert "unseen" not in draw.confusion_matrices().get_suptitle()
-
-
-def test_the_matrices_are_those_after_the_first_and_the_last_epoch(run):
-    figure = RunFigures(run).weight_matrices()
-    for panel, epoch in zip(figure.axes[:2], (1, N_EPOCHS), strict=True):
-        shown = panel.images[0].get_array()
-        np.testing.assert_array_equal(shown, run.weights["fc1/weight"][epoch])
-        assert panel.get_title("left") == f"fc1 after epoch {epoch}"
 
 
 def test_a_neuron_is_drawn_for_the_class_it_votes_for_most(run):
@@ -111,23 +83,6 @@ def test_a_neuron_is_drawn_for_the_class_it_votes_for_most(run):
     smooth = {line.get_label(): line.get_ydata() for line in panel.lines}["after"]
     assert smooth[90] == pytest.approx(single[86:95].mean())
     assert smooth[0] == pytest.approx(single[:5].mean())
-
-
-def test_hidden_spikes_before_the_training_are_those_of_the_initial_weights(run):
-    """The trained network has one hidden neuron that always spikes, the initial one has none."""
-    generator = torch.Generator().manual_seed(0)
-    network = build_network(Recipe().network, 183, 10, 3.0, generator)
-    for name, parameter in network.named_parameters():
-        parameter.data.zero_()
-        run.weights[name.replace(".", "/")] = np.zeros((N_EPOCHS + 1, *parameter.shape), np.float32)
-    network.fc1.bias.data[7] = 1.5
-    run.examples["seven"] = {"utterance": np.array([0]), "scores": np.eye(10)[7]}
-    events = random_events(1, 40, 183, 10, 0.05)
-    figure = RunFigures(run).hidden_rasters(network, events)
-    assert overlaps(figure) == [] and unlabeled(figure) == []
-    before, after = (axis.lines[0].get_ydata() for axis in figure.axes)
-    assert len(before) == 0 and len(after) == 40 and set(after) == {7}
-    assert figure.get_suptitle() == ("The same 'seven': 0 hidden spikes before training, 40 after")
 
 
 @pytest.mark.parametrize(("right", "drawn"), [("nine", "nine"), ("none", "five")])

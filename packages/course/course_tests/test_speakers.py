@@ -99,7 +99,7 @@ def test_steps_have_their_change_and_verdict_once_it_is_known():
     (axis,) = speakers.steps(cells(), changes()).axes
     (points,) = axis.containers
     assert points.lines[0].get_xdata().tolist() == [50, 40, 70, 72, 76, 84]
-    assert axis.get_yticklabels()[0].get_text() == "owner's: 0.50"
+    assert axis.get_yticklabels()[0].get_text() == "original recipe: 0.50"
     assert [text.get_text() for text in axis.texts] == [
         "-10.0 ± 3.0, shown",
         "+30.0 ± 3.0, shown",

@@ -1,6 +1,7 @@
 """The reader's own copy of the notebooks: without outputs, and never overwritten."""
 
 import json
+import re
 import shutil
 
 import nbformat
@@ -11,6 +12,7 @@ from shd_course.student_copy import make_copies
 from shd_helpers.paths import NOTEBOOKS, ROOT
 
 FIRST = "01_data_preprocessing.ipynb"
+TRAIN = NOTEBOOKS / "03_model_training.ipynb"
 
 
 @pytest.fixture
@@ -30,11 +32,28 @@ def test_copies_have_no_outputs_and_empty_exercises(folders):
     for path in source.iterdir():
         original = nbformat.read(path, as_version=4)
         copy = nbformat.read(folder / path.name, as_version=4)
-        assert [cell.source for cell in copy.cells] == [cell.source for cell in original.cells]
         code = [cell for cell in copy.cells if cell.cell_type == "code"]
         assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
-        exercises = [cell for cell in code if "exercise" in cell.metadata.get("tags", ())]
-        assert exercises and all("NotImplementedError" in cell.source for cell in exercises)
+        nbformat.validate(copy)
+        solved = {cell.id: cell.source for cell in original.cells}
+        gaps = [i for i, cell in enumerate(copy.cells) if solved.get(cell.id) != cell.source]
+        functions = [i for i in gaps if "exercise" in copy.cells[i].metadata.get("tags", ())]
+        assert len(functions) * 3 == len(gaps) and len(copy.cells) > len(original.cells)
+        for i in functions:
+            gap, solution, check = copy.cells[i : i + 3]
+            (name,) = re.findall(r"^(?:def|class) (\w+)\(", solved[gap.id], re.MULTILINE)
+            assert gap.source.splitlines()[-1].strip().startswith("raise NotImplementedError")
+            assert solution.source.endswith(solved[gap.id].replace(name, f"{name}_solution", 1))
+            assert solution.metadata.jupyter.source_hidden
+            assert check.source.endswith(f"{name} = exercises.check({name}_solution)")
+
+
+def test_an_answer_is_taken_out():
+    copy = nbformat.reads(student_copy.student_copy(TRAIN), as_version=4)
+    (gap,) = [cell for cell in copy.cells if "answer" in cell.metadata.get("tags", ())]
+    assert gap.source.startswith('faults = {"A": None, "B": None, "C": None, "D": None}')
+    (answer,) = [cell for cell in nbformat.read(TRAIN, 4).cells if cell.id == gap.id]
+    assert "None" not in answer.source and "gap" not in gap.metadata
 
 
 def test_what_the_reader_has_changed_is_kept(folders):
@@ -59,12 +78,12 @@ def test_an_unchanged_copy_follows_the_study_and_a_changed_one_does_not(folders)
     own = folder / "02_surrogate_visualization.ipynb"
     own.write_text(own.read_text() + "\n")
     for path in source.iterdir():
-        path.write_text(path.read_text().replace("threshold", "brand-new"))
+        path.write_text(path.read_text().replace("threshold", "brand_new"))
     updated, kept = make_copies(source, folder)
     assert updated == f"my_notebooks/: updated {FIRST}, which you hadn't changed."
     assert "kept 02_surrogate" in kept
-    assert "brand-new" in (folder / FIRST).read_text()
-    assert "brand-new" not in own.read_text()
+    assert "brand_new" in (folder / FIRST).read_text()
+    assert "brand_new" not in own.read_text()
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{"])

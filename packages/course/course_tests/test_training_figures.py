@@ -1,4 +1,4 @@
-"""The figures of notebooks 0 and 3: a live curve, the project's claim, and votes under noise."""
+"""The figures of notebooks 0 and 3: the original accuracy, and votes under noise."""
 
 import io
 import re
@@ -6,59 +6,18 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from scipy import stats
 
-from shd_course.figures import first_look, training
-from shd_course.figures.training import LiveCurve, claim
+from shd_course.figures import first_look
+from shd_course.figures.training import claim
 from shd_helpers.data import DIGITS
 from shd_helpers.study import speaker_accuracies
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
 NINE = DIGITS / "lang-english_speaker-00_trial-34_digit-9.flac"
-
-
-def epoch(number):
-    metrics = {"train_accuracy": number / 4, "validation_accuracy": number / 8}
-    return {"epoch": number} | metrics
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """Return what is displayed: each figure, and each that replaces it."""
-    events = []
-
-    def display(figure, display_id=False):
-        events.append(("new", figure))
-        return SimpleNamespace(update=lambda other: events.append(("again", other)))
-
-    monkeypatch.setattr(training, "display", display)
-    return events
-
-
-def test_without_a_person_the_curve_is_shown_once(shown):
-    curve = LiveCurve(3)
-    for number in (1, 2, 3):
-        curve.add(epoch(number))
-    ((kind, figure),) = shown
-    assert kind == "new" and plt.get_fignums() == []
-    assert overlaps(figure) == [] and unlabeled(figure) == [] and same_in_gray(figure) == []
-    lines = {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].lines}
-    assert lines == {
-        "training": [[1, 25], [2, 50], [3, 75]],
-        "validation": [[1, 12.5], [2, 25], [3, 37.5]],
-    }
-    assert "After epoch 3: 75 % of the training utterances" in figure.get_suptitle()
-
-
-def test_for_a_person_the_curve_is_replaced_in_place(shown, monkeypatch):
-    monkeypatch.setattr(training, "is_live", lambda: True)
-    curve = LiveCurve(3)
-    for number in (1, 2, 3):
-        curve.add(epoch(number))
-        assert len(shown[-1][1].axes[0].lines[0].get_xdata()) == number
-    assert [kind for kind, _ in shown] == ["new", "again", "again"]
 
 
 def test_the_bars_are_the_claim_and_its_repetition(tmp_path, monkeypatch):
@@ -120,3 +79,18 @@ def test_the_sound_is_drawn_above_its_spikes():
     assert overlaps(figure) == [] and unlabeled(figure) == []
     n_spikes = len(figure.axes[1].lines[0].get_xdata())
     assert figure.get_suptitle() == f"The recording becomes {n_spikes:,} spikes"
+
+
+def test_an_input_shrinks_and_each_size_has_its_answers(monkeypatch):
+    caught = {}
+    monkeypatch.setattr(first_look, "explore", lambda *found, **_: caught.update(found=found))
+    first_look.four_sizes(NINE)
+    figure, update = caught["found"]
+    table = pd.read_csv(first_look.ANSWERS)
+    for size in first_look.SIZES:
+        n_right = (table.digit == table[size]).sum()
+        assert update(size) == f"{size}: {n_right} of 20 digits are right"
+        assert overlaps(figure) == [] and len(figure.axes[1].texts) == 20
+        width, height = map(int, size.partition(",")[0].split(" x "))
+        assert figure.axes[0].images[0].get_array().shape == (width, height)
+    plt.close(figure)

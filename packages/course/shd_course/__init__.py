@@ -9,9 +9,10 @@ _MODULES = {
     "diagnosis": ("BrokenNetworks",),
     "experiments": ("experiment",),
     "figures.listening": ("say_a_digit",),
+    "predictions": ("predict", "score"),
 }
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    {"exercises", "figures", "kept_functions", "my_network", "traps"},
+    {"exercises", "figures", "own_voice", "traps"},
     _MODULES,
 )

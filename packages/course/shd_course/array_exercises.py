@@ -48,7 +48,7 @@ def _pool_cases() -> list[Case]:
 
 
 def _large_pool_case() -> Case:
-    """Return utterances of the size that `my_network.py` pools, as many as show who is slow."""
+    """Return utterances of the size of the data set's, as many as show who is slow."""
     entries = np.zeros((50, 1000, 550), dtype=bool)
     active = np.random.default_rng(0).integers(entries.size, size=400_000)
     entries.flat[active] = True
@@ -61,10 +61,7 @@ def _pool(
 ) -> list[Any]:
     if entries.ndim == 3:  # utterances first
         return [[function(each, steps, units, threshold) for each in entries]]
-    pooled = function(entries, steps, units, threshold)
-    if isinstance(pooled, list):
-        raise WrongKindError("a list comes back; return an array.")
-    return [pooled]
+    return [function(entries, steps, units, threshold)]
 
 
 def _gradient_cases() -> list[Case]:

@@ -74,22 +74,29 @@ class Trial:
     step_ms: float
 
     @property
-    def learns(self) -> bool:
-        """Whether the network is better than guessing, by its accuracy and by its loss."""
+    def beats_guessing(self) -> bool:
+        """Whether guessing would rarely be right as often."""
         test = stats.binomtest(
             self.n_right, self.n_validation, 1 / self.n_classes, alternative="greater"
         )
-        return bool(test.pvalue < SHOWN_P and self.validation_loss[-1] < np.log(self.n_classes))
+        return bool(test.pvalue < SHOWN_P)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the network is better than guessing, by its accuracy and by its loss."""
+        return self.beats_guessing and bool(self.validation_loss[-1] < np.log(self.n_classes))
 
     def __str__(self) -> str:
         """Return the accuracy, and whether that is learning."""
-        accuracy = f"{100 * self.n_right / self.n_validation:.0f} %"
-        guessing = f"{100 / self.n_classes:.0f} %"
-        verdict = "it learns" if self.learns else "it doesn't learn"
+        guessing, loss = np.log(self.n_classes), self.validation_loss[-1]
+        accuracy = f"{100 * self.n_right / self.n_validation:.0f} % right, loss {loss:.2f}"
+        if self.learns:
+            return f"{accuracy}: it learns"
+        if not self.beats_guessing:
+            return f"{accuracy}: no better than guessing"
         return (
-            f"{accuracy} of {self.n_validation} validation utterances with a loss of "
-            f"{self.validation_loss[-1]:.2f}, where guessing has {guessing} and "
-            f"{np.log(self.n_classes):.2f}: {verdict}"
+            f"{accuracy}: right more often than by guessing, but so sure of its wrong answers that "
+            f"its loss is above that of guessing, {guessing:.2f}"
         )
 
 

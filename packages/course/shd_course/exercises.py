@@ -3,7 +3,7 @@
 A common mistake is a change in the text of the notebook's own solution; exercises.yaml lists these
 changes, each with its hint. A check calls the reader's function, the solution, and then the changed
 solutions until one of them computes the same as the reader's. Each call gets copies of the inputs,
-and the reader's function must leave them unchanged and be about as fast as the solution. The inputs
+and the reader's function must leave them unchanged. The inputs
 of each check are in `array_exercises` and `torch_exercises`.
 """
 
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shd_course import array_exercises, kept_functions
+from shd_course import array_exercises
 from shd_course.array_exercises import Case, Exercise, WrongKindError
 from shd_course.time_limit import TooSlowError, call_in_time
 from shd_helpers.extras import from_extra
@@ -70,8 +70,7 @@ def check(solution: Callable) -> Callable:
     if not verdict.startswith("right"):
         print(f"{name}: {verdict}\nThe notebook goes on with the study's own solution.")
         return solution
-    remark = _keep(function, solution)
-    print(f"{name}: {verdict}{remark}")
+    print(f"{name}: {verdict}")
     return function
 
 
@@ -105,28 +104,6 @@ def _exercise_name(solution: Callable) -> str:
     return solution.__name__.removesuffix("_solution")
 
 
-def _keep(function: Callable, solution: Callable) -> str:
-    """Keep a right function's text for the reader's own file, if it needs nothing else there.
-
-    Returns a remark if it isn't kept, else an empty text.
-    """
-    text = source_of(function)
-    if text is None:  # typed where no text is kept
-        return ""
-    name = _exercise_name(solution)
-    alone = kept_functions.namespace(text)
-    alone.pop(name, None)  # the study's
-    try:
-        exec(text, alone)
-        is_right = feedback(alone[name], solution).startswith("right")
-    except Exception:  # a default or a decorator from another cell, or another name
-        is_right = False
-    if is_right:
-        kept_functions.keep(name, text)
-        return ""
-    return "\nIt isn't kept for my_network.py, because it needs something from other cells."
-
-
 def feedback(function: Callable, solution: Callable) -> str:
     """Return what to say about the reader's function, compared with the solution.
 
@@ -135,18 +112,31 @@ def feedback(function: Callable, solution: Callable) -> str:
     """
     exercise = exercise_of(_exercise_name(solution))
     try:
-        hint = _hint(exercise, function, solution, exercise.cases())
-        if hint is None and exercise.large_case:
-            hint = _hint(exercise, function, solution, [exercise.large_case()])
+        hint = _hint(exercise, function, solution)
     except NotImplementedError:
         return "not tried yet."
-    return f"right: {exercise.praise}" if hint is None else f"not yet right: {hint}"
+    if hint is None:
+        return f"right: {exercise.praise}{_slowness(exercise, function, solution)}"
+    return f"not yet right: {hint}"
 
 
-def _hint(
-    exercise: Exercise, function: Callable, solution: Callable, cases: Sequence[Case]
-) -> str | None:
+def _slowness(exercise: Exercise, function: Callable, solution: Callable) -> str:
+    """Return a word on the speed of a right function that is slow, else an empty text."""
+    if exercise.large_case is None:
+        return ""
+    case = exercise.large_case()
+    try:
+        call_in_time(
+            partial(_outcome, exercise, function), partial(_outcome, exercise, solution), case
+        )
+    except TooSlowError as error:
+        return f" It is slow, though. For {case.about}, {error}"
+    return ""
+
+
+def _hint(exercise: Exercise, function: Callable, solution: Callable) -> str | None:
     """Return what is wrong with the reader's function and where; None if it is right."""
+    cases = exercise.cases()
     outcomes = []
     for case in cases:
         try:

@@ -279,7 +279,6 @@ def rescue(
         A row for each run, with its accuracy for the speaker; None if there is nothing to try.
     """
     if not changes:
-        print("not tried yet.")
         return None
     settings = {"validation": "speaker", "validation_speakers": str(speaker)}
     recipe = Recipe.from_flat({"dataset": dataset} | settings)

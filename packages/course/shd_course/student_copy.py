@@ -5,11 +5,13 @@ tracks. A file that the reader has changed is never overwritten.
 """
 
 import argparse
+import ast
 import hashlib
 import json
 from pathlib import Path
 
 import nbformat
+from nbformat.v4 import new_code_cell
 
 from shd_corpus.files import atomic
 from shd_helpers.command import run
@@ -25,17 +27,51 @@ REMARKS = {
 
 
 def student_copy(path: Path) -> str:
-    """Return the text of a notebook without its outputs.
+    """Return the text of a notebook without its outputs, and with gaps to fill.
 
-    The functions of its exercises are empty: they are committed so, each with a solution in a
-    folded cell below.
+    An answer is replaced by the gap that its cell's metadata have. Each exercise becomes an empty
+    function, the solution in a folded cell, and a check.
     """
     notebook = nbformat.read(path, as_version=4)
+    cells = []
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []
             cell.execution_count = None
+        solved = cell.source
+        cell.source = cell.metadata.pop("gap", _empty(solved) if _is_exercise(cell) else solved)
+        cells.append(cell)
+        if _is_exercise(cell):
+            cells += _solution_and_check(solved, cell.id)
+    notebook.cells = cells
     return nbformat.writes(notebook) + "\n"
+
+
+def _is_exercise(cell: nbformat.NotebookNode) -> bool:
+    return "exercise" in cell.metadata.get("tags", ())
+
+
+def _empty(function: str) -> str:
+    """Return a function's first line and docstring, and a line that says what is missing."""
+    lines = function.splitlines()[:2]
+    return "\n".join([*lines, '    raise NotImplementedError("your lines go here")'])
+
+
+def _solution_and_check(solved: str, name: str) -> list[nbformat.NotebookNode]:
+    """Return the cells below an exercise: its solution, folded, and the check."""
+    (definition,) = ast.parse(solved).body
+    assert isinstance(definition, ast.FunctionDef | ast.ClassDef)
+    function = definition.name
+    text = solved.replace(function, f"{function}_solution", 1)
+    folded = {"jupyter": {"source_hidden": True}, "tags": ["hide-input", "solution"]}
+    solution = new_code_cell(
+        f"# a solution: unfold it when you have tried\n{text}", metadata=folded
+    )
+    check = new_code_cell(
+        f"from shd_course import exercises\n\n{function} = exercises.check({function}_solution)"
+    )
+    solution.id, check.id = f"{name}-solution", f"{name}-check"
+    return [solution, check]
 
 
 def make_copies(source: Path = NOTEBOOKS, folder: Path = COPIES) -> list[str]:
@@ -97,7 +133,7 @@ def main() -> None:
     print(
         f"Start with {COPIES.name}/00_first_look.ipynb, or with 01_data_preprocessing.ipynb, where "
         "the exercises begin. Run cell by cell (Shift+Enter). "
-        f"{NOTEBOOKS.name}/ has the same notebooks with all outputs, for comparison."
+        f"{NOTEBOOKS.name}/ has the same notebooks with all outputs and solutions, for comparison."
     )
 
 

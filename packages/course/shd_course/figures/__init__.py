@@ -11,6 +11,6 @@ __getattr__, __dir__, __all__ = attach(
     {
         "run_figures": ("RunFigures",),
         "surrogate_plot": ("plot_surrogate",),
-        "training": ("LiveCurve", "claim", "learning_rates_and_epochs"),
+        "training": ("claim",),
     },
 )

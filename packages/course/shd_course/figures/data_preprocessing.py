@@ -107,35 +107,6 @@ def _densest(times_s: np.ndarray, units: np.ndarray) -> tuple[float, float]:
     return DENSE_S * (float(step) + 0.5), DENSE_UNITS * (float(row) + 0.5)
 
 
-def shares_of_spikes(
-    utterances: Utterances, first_unit: int, duration_s: float, source: str
-) -> Figure:
-    """Draw how a file's spikes are spread over channels and over time, with the study's cuts."""
-    thin = slice(None, None, 1 + len(utterances.times) // MOST_SPIKES)
-    units = utterances.units[thin].astype(float)
-    times = utterances.times[thin].astype(float)
-    n_channels = utterances.n_channels
-    figure, (left, right) = plt.subplots(1, 2)
-    is_below = units < first_unit
-    is_late = times >= duration_s
-    _draw_cut(left, units, np.arange(0, n_channels + 10, 10), is_below)
-    left.axvline(first_unit, color=INK, linestyle="--", linewidth=1)
-    left.set_ylabel("% of the spikes in each 10 units")
-    _draw_cut(right, times, np.arange(0, 1.42, 0.02), is_late)
-    right.axvline(duration_s, color=INK, linestyle="--", linewidth=1)
-    right.set_ylabel("% of the spikes in each 20 ms")
-    left.set_xlabel(CHANNEL)
-    if n_channels == N_CHANNELS:  # the cochlea's, whose frequencies are known
-        shown = range(0, n_channels, 100)
-        resonances = cochlea.resonance_hz(n_channels)
-        left.set_xticks(shown, [f"{unit}\n{resonances[unit] / 1000:.2g}" for unit in shown])
-        left.set_xlabel("unit (cochlea channel), and below its resonance (kHz)")
-    right.set_xlabel("time (s)")
-    lost = 100 * np.mean(is_below | is_late)
-    title = f"Both cuts together remove {lost:.1f} % of the spikes"
-    return save(figure, "shares_of_spikes", source, title)
-
-
 def _draw_cut(axis: Axes, values: np.ndarray, edges: np.ndarray, is_cut: np.ndarray) -> None:
     """Draw a histogram of spikes in percent, and in gray the part of it that is cut off."""
     shares = np.histogram(values, edges)[0] / len(values)

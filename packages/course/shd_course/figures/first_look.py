@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import soundfile
 from matplotlib.figure import Figure
 
@@ -13,7 +14,8 @@ from shd_corpus.cochlea import encode
 from shd_corpus.shd_file import N_CHANNELS
 from shd_corpus.sound_file import read_utterance
 from shd_course.figures.controls import explore
-from shd_course.figures.spike_axes import CHANNEL, label_hz
+from shd_course.figures.spike_axes import CHANNEL, draw_blocks, label_hz
+from shd_helpers.events import Downsampling
 from shd_helpers.figures.style import DOT, INK, TITLE, describe
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.paths import ROOT
@@ -22,6 +24,14 @@ from shd_helpers.study.trained_network import input_of, load_pretrained
 NETWORK = ROOT / "results" / "networks" / "study_0.npz"  # whatever $SHD_RESULTS_DIR is
 N_NAMED = 3  # classes with the most votes, whose lines have colors and names
 STYLES = ("-", "--", "-.")
+ANSWERS = ROOT / "results" / "four_sizes.csv"
+# first unit, units and steps of a block, threshold
+SIZES = {
+    "700 x 1000": (0, 1, 1, 1),
+    "183 x 333, threshold 2": (150, 3, 3, 2),
+    "77 x 333": (0, 9, 3, 1),
+    "30 x 30": (0, 23, 33, 1),
+}
 
 
 def sound_and_spikes(path: Path) -> Figure:
@@ -126,3 +136,42 @@ def noisy_votes(path: Path) -> Figure | None:
         voice=True,
         until_ms=(round(step_ms), round(end_ms), round(step_ms)),
     )
+
+
+def four_sizes(path: Path) -> Figure | None:
+    """Shrink a recording's input, beside 20 answers of a network that was trained on this size.
+
+    Parameters
+    ----------
+    path : Path
+        A sound file with one utterance.
+
+    Returns
+    -------
+    Figure or None
+        As `explore` does.
+    """
+    wave, rate_hz = read_utterance(path)
+    times, units = encode(wave, rate_hz, seed=0)
+    trained = load_pretrained(NETWORK)
+    answers = pd.read_csv(ANSWERS)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.6))
+
+    def update(size: str = "700 x 1000") -> str:
+        first_unit, *block = SIZES[size]
+        grid = Downsampling(first_unit, 1.0, *block)
+        events = input_of(trained._replace(grid=grid), times, units)
+        draw_blocks(left, events.to_frames([0])[:, 0], grid)
+        left.set(xlabel="time (ms)", ylabel=CHANNEL, ylim=(0, N_CHANNELS), aspect="auto")
+        right.clear()
+        right.axis("off")
+        is_right = answers.digit == answers[size]
+        for row, (digit, answer) in enumerate(zip(answers.digit, answers[size], strict=True)):
+            text = digit if digit == answer else f"{digit}: answer {answer}"
+            look = {"color": INK} if digit == answer else {"color": "C3", "weight": "bold"}
+            right.text(row // 10 / 2, 0.95 - row % 10 / 10, text, va="top", **look)
+        line = f"{size}: {is_right.sum()} of {len(answers)} digits are right"
+        figure.suptitle(line, **TITLE)
+        return line
+
+    return explore(figure, update, size=[*SIZES])

@@ -1,7 +1,6 @@
 """Figures of the test on 1,800 people: what each step costs, and how small the input can be."""
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -9,10 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
-from matplotlib.path import Path
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from matplotlib.transforms import Bbox
 
 from shd_course.figures.controls import explore
 from shd_helpers.figures.style import INK, TITLE
@@ -37,10 +33,8 @@ KINDS: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
 # Cells that are no input or network of their own: random events, two recipes, and a repetition
 NOT_DRAWN = ("183 x 333, thinned", "owner's", "threshold 1", "recipe")
 COSTS = {"accumulates": "effective_acs", "events": "input_events", "parameters": "parameters"}
-# Where a name may be, seen from its point: distance in points, angle in degrees
-DISTANCES = (12, 19, 28, 40, 55, 72)
-ANGLES = (180, 150, 0, 30, -30, -150, 120, 60, 90, -60, -120, -90)
-LABEL_SIZE = 11
+# Where a point's number may be, seen from it, in typographic points
+AT = [(x, y) for y in (0, 10, -10, 20, -20) for x in (13, -13)]
 DRAWN_LOSS = 18  # percentage points; inputs that may lose more are not among those to choose from
 
 
@@ -91,9 +85,7 @@ def draw_frontier(cells: pd.DataFrame) -> Figure:
     drawn = networks_and_inputs(cells).sort_values("accuracy", ascending=False)
     millions = drawn.effective_acs / 1e6
     percent = 100 * drawn.accuracy
-    # The names are placed before the title comes, so the axes must keep their size.
-    figure, axis = plt.subplots(figsize=(9.5, 6.5), layout="none")
-    figure.subplots_adjust(left=0.08, right=0.98, bottom=0.12, top=0.93)
+    figure, axis = plt.subplots(figsize=(9.5, 6))
     cheapest = millions.sort_values().index
     best = percent[cheapest].cummax()
     (band,) = axis.step(millions[cheapest], best, where="post", label="nothing cheaper is better")
@@ -113,13 +105,11 @@ def draw_frontier(cells: pd.DataFrame) -> Figure:
                 **look,
             )
     _label_simply(axis, "{x:g}")
-    axis.margins(x=0.16, y=0.1)
+    axis.margins(x=0.08)
     axis.set_xlabel("accumulates for an utterance (million, mean)")
     axis.set_ylabel("accuracy, unseen people (%)")
-    legend = axis.legend(loc="lower right", fontsize=LABEL_SIZE)
-    points = pd.DataFrame({"name": drawn.cell.str.removeprefix(SMALL), "x": millions, "y": percent})
-    half = 100 * drawn.ci95
-    _name_points(figure, axis, points.assign(low=percent - half, high=percent + half), legend)
+    axis.legend(loc="lower right", fontsize=9)
+    _number_points(axis, drawn.cell.str.removeprefix(SMALL), millions, percent)
     return figure
 
 
@@ -131,57 +121,27 @@ def _label_simply(axis: Axes, form: str) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _name_points(figure: Figure, axis: Axes, points: pd.DataFrame, legend: Legend) -> None:
-    """Write each name beside its point, where it covers no other name, point or interval.
-
-    `points` has `name`, `x`, `y`, `low` and `high`, the ends of the interval.
-    """
+def _number_points(axis: Axes, names: pd.Series, x: pd.Series, y: pd.Series) -> None:
+    """Write a number beside each point, from the highest down, and the names in a list."""
+    figure = axis.get_figure(root=True)
+    assert figure is not None
     figure.draw_without_rendering()
-    to_pixels = axis.transData.transform
-    taken = [legend.get_window_extent().padded(4)]
-    for of in points.itertuples():
-        ends = [to_pixels((of.x, of.low)), to_pixels((of.x, of.high))]
-        middle = to_pixels((of.x, of.y))
-        taken += [Bbox(ends).padded(4), Bbox([middle, middle]).padded(7)]
-    for number, of in enumerate(points.itertuples()):
-        own = slice(1 + 2 * number, 3 + 2 * number)
-        taken.append(_place(axis, of.name, (of.x, of.y), taken, taken[own]))
-
-
-def _place(
-    axis: Axes, name: str, point: tuple[float, float], taken: Sequence[Bbox], own: Sequence[Bbox]
-) -> Bbox:
-    """Write a name at the best place around its point; return its box in pixels.
-
-    The best place is near, and neither the name nor the line to its point covers what is `taken`.
-    A line may cover the point's `own` boxes.
-    """
-    text = axis.annotate(name, point, (0, 0), textcoords="offset points", va="center")
-    text.set(fontsize=LABEL_SIZE, color=INK)
-    pixels = axis.transData.transform(point)
-
-    def move(distance: float, angle: int) -> Bbox:
-        across, up = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-        side = "center" if abs(across) < 0.1 else ("left" if across > 0 else "right")
-        text.set(ha=side)
-        text.xyann = (distance * across, distance * up)
-        return text.get_window_extent().padded(2)
-
-    def cost(place: tuple[float, int]) -> float:
-        box = move(*place)
-        line = Path([pixels, np.clip(pixels, box.min, box.max)])
-        covered = sum(box.overlaps(other) for other in taken)
-        crossed = sum(line.intersects_bbox(other) for other in taken if other not in own)
-        cut = Bbox.intersection(box, axis.bbox)
-        is_inside = cut is not None and np.allclose(cut.bounds, box.bounds)
-        return 1000 * (covered + (not is_inside)) + 100 * crossed + place[0]
-
-    best = min(product(DISTANCES, ANGLES), key=cost)
-    box = move(*best)
-    if best[0] > DISTANCES[0]:
-        line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 5}
-        axis.annotate("", point, text.xyann, textcoords="offset points", arrowprops=line)
-    return box
+    order = np.argsort(-y.to_numpy(), kind="stable")
+    points = axis.transData.transform(np.transpose([x.iloc[order], y.iloc[order]]))
+    points *= 72 / figure.dpi
+    taken = [*points]
+    for number, (i, point) in enumerate(zip(order, points, strict=True), 1):
+        far = [
+            min(np.abs((point + shift - each) / (12, 9)).max() for each in taken) for shift in AT
+        ]
+        shift = AT[int(np.minimum(far, 0.99).argmax())]
+        taken.append(point + shift)
+        at = (x.iloc[i], y.iloc[i])
+        text = axis.annotate(f"{number}", at, shift, textcoords="offset points", fontsize=9)
+        text.set(ha="center", va="center", color=INK)
+    names = names.iloc[order]
+    listed = "\n".join(f"{number}  {name}" for number, name in enumerate(names, 1))
+    axis.text(1.02, 1, listed, transform=axis.transAxes, va="top", fontsize=9, color=INK)
 
 
 def losses(cells: pd.DataFrame, contrasts: pd.DataFrame) -> pd.DataFrame:
@@ -234,15 +194,13 @@ def smallest_input(cells: pd.DataFrame, contrasts: pd.DataFrame) -> Figure | Non
         if cost == "parameters":
             axis.set_xlabel("parameters of the network")
         axis.set_ylabel(f"change against {FULL} (percentage points)")
-        legend = axis.legend(loc="lower right", labelspacing=0.8)
+        axis.legend(loc="lower right", labelspacing=0.8)
         same = f"{by_estimate} by estimate and interval"
         differ = f"{by_estimate} by the estimate, {by_interval} by the interval"
         found = same if by_estimate == by_interval else differ
         line = f"Accepted loss {accepted_loss:.1f} percentage points: {found}"
         figure.suptitle(line, **TITLE)
-        points = {"name": table.index, "x": sizes, "y": -table.loss}
-        points |= {"low": -table.bound, "high": -table.loss}
-        _name_points(figure, axis, pd.DataFrame(points), legend)
+        _number_points(axis, pd.Series(table.index), sizes, -table.loss)
         return line
 
     return explore(figure, update, accepted_loss=(0.0, 10.0, 0.1), cost=[*COSTS])

@@ -1,18 +1,14 @@
 """The figures of notebook 5: recipes with their accuracies, and what luck looks like."""
 
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shd_course.figures.controls import explore
 from shd_helpers.figures.style import INK, TITLE
 
 MARKERS = "osD^v>"
-VALIDATED_ON = {"utterances": "random utterances", "speakers": "two unseen speakers"}
 STEP_MS = 3  # of `beta`
 N_DRAWN = 4000  # searches whose luck is averaged
 
@@ -66,28 +62,6 @@ def search(recipes: pd.DataFrame, accuracies: pd.DataFrame, guess: str | None = 
     return figure
 
 
-def two_seeds(panels: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw the accuracies of two runs that differ in their seed alone, for each learning rate.
-
-    Each panel has a title and runs with `lr`, `seed` and `validation_accuracy`.
-    """
-    figure, axes = plt.subplots(1, len(panels), figsize=(10, 3.8), sharey=True)
-    for axis, (title, runs) in zip(axes, panels.items(), strict=True):
-        table = 100 * runs.pivot(index="lr", columns="seed", values="validation_accuracy")
-        places = range(len(table))
-        axis.vlines(places, table.min(axis=1), table.max(axis=1), color="0.75", linewidth=1)
-        for i, (seed, values) in enumerate(table.items()):
-            filling = f"C{i}" if i == 0 else "white"
-            look = {"color": f"C{i}", "mfc": filling, "ms": 8}
-            axis.plot(places, values, MARKERS[i], label=f"seed {seed}", **look)
-        axis.set_xticks(places, [f"{rate:g}" for rate in table.index])
-        axis.set(xlabel="learning rate", title=title)
-        axis.margins(x=0.2)
-    axes[0].set_ylabel("validation accuracy (%)")
-    axes[0].legend(loc="lower right")
-    return figure
-
-
 def mean_luck(n_recipes: int, spread: float) -> float:
     """Return by how much the best of equally good recipes looks too good, on average.
 
@@ -132,33 +106,3 @@ def luck(spread: float) -> Figure | None:
         return f"{line}, and with another seed {ends[1]:+.1f}"
 
     return explore(figure, update, recipes=(1, 64), search=(1, 20))
-
-
-def slopes(accuracies: pd.DataFrame) -> Figure:
-    """Draw accuracy over the slope of each surrogate, for two ways to validate.
-
-    The table is from `summarize`, indexed by what validated (`utterances` or `speakers`),
-    surrogate and slope.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True)
-    for axis, (validated_on, title) in zip(axes, VALIDATED_ON.items(), strict=True):
-        of_panel = accuracies.loc[validated_on]
-        for i, name in enumerate(("fast_sigmoid", "atan", "sigmoid")):
-            _draw_line(axis, of_panel.loc[name], name, i)
-        axis.axhline(10, color="0.6", linewidth=0.8, linestyle=":")
-        axis.set(xlabel="slope (alpha of atan)", title=title)
-    axes[0].set(ylim=(0, 102), ylabel="validation accuracy (%)")
-    axes[0].annotate("guessing", (0.5, 11), color="0.3")
-    axes[1].legend(loc="upper right")
-    return figure
-
-
-def _draw_line(axis: Axes, line: pd.DataFrame, label: str, i: int) -> None:
-    """Draw means with intervals over a setting on a logarithmic axis; `i` counts the lines."""
-    x = line.index * 1.06**i  # beside the other lines' intervals
-    axis.errorbar(
-        x, line.validation, line.validation_ci95, marker=MARKERS[i], capsize=3, label=label
-    )
-    axis.set_xscale("log")
-    axis.set_xticks(line.index, [f"{value:g}" for value in line.index])
-    axis.minorticks_off()

@@ -1,11 +1,8 @@
 """The figures of one run, for notebook 4."""
 
-import copy
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -15,12 +12,8 @@ from shd_corpus.shd_file import read_shd
 from shd_helpers.data import obtain, speaker_name
 from shd_helpers.events import Events
 from shd_helpers.figures.style import DOT, INK, legend_above, save
-from shd_helpers.network import SpikingNetwork
-from shd_helpers.network.engine import choose_engine
 from shd_helpers.study.run_folder import Run
 
-LAYERS = ("fc1", "fc2")
-N_STRONGEST = 20  # neighboring input units among which the strongest weights are sought
 FINE_DPI = 220  # of the figure that README shows
 N_NEIGHBORS = 9  # units over which the thick lines of weights are averaged
 
@@ -66,90 +59,6 @@ class RunFigures:
         """
         return speaker_name(self._run.info["data"]["name"], speaker)
 
-    def accuracy_and_loss(self) -> Figure:
-        """Draw accuracy and loss after each epoch.
-
-        Returns
-        -------
-        Figure
-            Accuracy at the left, loss at the right.
-        """
-        epochs = self._run.epochs
-        last = epochs.iloc[-1]
-        title = (
-            f"In the last epoch {100 * last.train_accuracy:.0f} % of the training utterances are "
-            f"right, and {100 * last.validation_accuracy:.0f} % of the validation utterances"
-        )
-        figure, axes = plt.subplots(1, 2)
-        for axis, quantity, scale in zip(axes, ("accuracy", "loss"), (100, 1), strict=True):
-            for prefix, label in (("train", "training"), ("validation", "validation")):
-                axis.plot(epochs.epoch, scale * epochs[f"{prefix}_{quantity}"], label=label)
-            axis.set_xlabel("epoch")
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes[0].axhline(
-            100 / len(self._classes), color="0.5", linestyle=":", linewidth=1, label="chance"
-        )
-        axes[0].set(ylabel="accuracy (%)", ylim=(0, 102))  # a line at 100 stays whole
-        axes[1].set(ylabel="cross-entropy (nats)", ylim=(0, None))
-        for axis in axes:
-            legend_above(axis)
-        return save(figure, "accuracy_loss_plot", self._run.source, title)
-
-    def weights_over_epochs(self) -> Figure:
-        """Draw the range of both layers' weights over the epochs, and their distributions.
-
-        Returns
-        -------
-        Figure
-            One row for each layer.
-        """
-        figure, axes = plt.subplots(2, 2, figsize=(9, 6), sharex="col", sharey="col")
-        growth = []
-        for (ranges, densities), layer in zip(axes, LAYERS, strict=True):
-            weights = self._run.weights[f"{layer}/weight"]
-            flat = weights.reshape(len(weights), -1)
-            largest = np.abs(flat).max(1)
-            growth.append(f"{largest[-1] / largest[0]:.1f} times as large in {layer}")
-            _draw_ranges(ranges, flat, layer)
-            _draw_densities(densities, flat, layer)
-        axes[1, 0].set_xlabel("epoch (0: initial weights)")
-        axes[1, 1].set_xlabel("weight")
-        title = f"The largest weight becomes {growth[0]}, and {growth[1]}"
-        return save(figure, "weights_SNN_change_over_epochs", self._run.source, title)
-
-    def weight_matrices(self) -> Figure:
-        """Draw both weight matrices after the first epoch and after the last one.
-
-        Returns
-        -------
-        Figure
-            One row for each layer, whose two panels have one scale of colors.
-        """
-        height = max(2.2, 0.15 * len(self._classes))
-        figure, axes = plt.subplots(
-            2, 2, figsize=(10, 4 + height), height_ratios=(4, height), sharey="row", sharex="row"
-        )
-        for row, layer in zip(axes, LAYERS, strict=True):
-            weights = self._run.weights[f"{layer}/weight"]
-            limit = np.quantile(np.abs(weights[-1]), 0.999)
-            for axis, epoch in zip(row, (1, self._n_epochs), strict=True):
-                image = axis.imshow(weights[epoch], cmap="RdBu_r", vmin=-limit, vmax=limit)
-                axis.grid(False)
-                axis.set_title(f"{layer} after epoch {epoch}")
-            figure.colorbar(image, ax=row, label="weight (clipped)", extend="both")
-        labels = ("input unit (low units: high frequencies)", "hidden neuron", "output neuron")
-        for row, xlabel, ylabel in zip(axes, labels[:2], labels[1:], strict=True):
-            plt.setp(row, xlabel=xlabel)
-            row[0].set_ylabel(ylabel)
-        axes[1, 0].set_yticks(range(len(self._classes)), self._classes, fontsize=8)
-        _point_at_strongest(axes[0, 1], self._run.weights["fc1/weight"][-1])
-        sizes = np.abs(self._run.weights["fc1/weight"][-1])
-        title = (
-            f"After training, half of the weights of fc1 are within ± {np.median(sizes):.2f}, and "
-            f"the largest absolute weight is {sizes.max():.2f}"
-        )
-        return save(figure, "weight_matrices", self._run.source, title)
-
     def six_neurons(self) -> Figure:
         """Draw the input weights of the hidden neurons that vote most for six classes.
 
@@ -175,43 +84,6 @@ class RunFigures:
         axes[0, 2].legend(loc="upper right")
         title = "After training, neighboring input units excite or inhibit a neuron together"
         return save(figure, "six_neurons", self._run.source, title)
-
-    def hidden_rasters(self, network: SpikingNetwork, predicted: Events) -> Figure:
-        """Draw the hidden spikes of one utterance, before the training and after it.
-
-        Parameters
-        ----------
-        network : SpikingNetwork
-            The trained network.
-        predicted : Events
-            The utterances of the run's predictions.
-
-        Returns
-        -------
-        Figure
-            Before at the left, after at the right.
-        """
-        untrained = copy.deepcopy(network)
-        with torch.no_grad():
-            for name, parameter in untrained.named_parameters():
-                first = self._run.weights[name.replace(".", "/")][0]
-                parameter.copy_(torch.from_numpy(first))
-        word = self._example()
-        utterance = int(self._run.examples[word]["utterance"][0])
-        figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
-        counts = []
-        for axis, each, when in zip(
-            axes, (untrained, network), ("before training", "after training"), strict=True
-        ):
-            recorded = choose_engine("compiled", each).record(each, predicted, [utterance])
-            spikes = recorded.hidden_spk[-1][:, 0].numpy()
-            counts.append(f"{int(spikes.sum()):,}")
-            self._draw_raster(axis, spikes, "hidden neuron")
-            axis.set_title(f"{when}: {counts[-1]} spikes")
-            axis.set(xlabel="time (ms)", xlim=(0, len(spikes) * self._step_ms))
-        axes[1].set_ylabel("")
-        title = f"The same {word!r}: {counts[0]} hidden spikes before training, {counts[1]} after"
-        return save(figure, "hidden_rasters", self._source, title)
 
     def _example(self) -> str:
         """Return the class whose recorded example is drawn, one with a right answer if possible."""
@@ -359,50 +231,6 @@ def _smooth(weights: np.ndarray) -> np.ndarray:
     """Return moving averages of (units,) weights over neighboring units."""
     window = np.ones(N_NEIGHBORS)
     return np.convolve(weights, window, "same") / np.convolve(np.ones(len(weights)), window, "same")
-
-
-def _draw_ranges(axis: Axes, flat: np.ndarray, layer: str) -> None:
-    """Draw largest, mean and smallest weight (epochs + 1, weights) over the epochs."""
-    epochs = np.arange(len(flat))
-    mean = flat.mean(1)
-    deviation = flat.std(1)
-    axis.plot(epochs, flat.max(1), label="maximum")
-    axis.plot(epochs, mean, label="mean")
-    axis.fill_between(
-        epochs, mean - deviation, mean + deviation, alpha=0.25, color="C1", label="± 1 sd"
-    )
-    axis.plot(epochs, flat.min(1), label="minimum")
-    axis.set_ylabel(f"{layer} weight")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_above(axis)
-
-
-def _draw_densities(axis: Axes, flat: np.ndarray, layer: str) -> None:
-    """Draw how weights (epochs + 1, weights) are distributed at the start, halfway and the end."""
-    some = sorted({0, len(flat) // 2, len(flat) - 1})
-    bins = np.linspace(flat[some].min(), flat[some].max(), 50)
-    for epoch in some:
-        density, _ = np.histogram(flat[epoch], bins, density=True)
-        axis.plot((bins[1:] + bins[:-1]) / 2, density, label=f"epoch {epoch}")
-    axis.set(ylabel=f"density of {layer} weights", yscale="log")
-    legend_above(axis)
-
-
-def _point_at_strongest(axis: Axes, weights: np.ndarray) -> None:
-    """Point an arrow at the neighboring input units that have the strongest weights on average."""
-    mean_size = np.abs(weights).mean(0)
-    n = min(N_STRONGEST, len(mean_size))
-    means = np.convolve(mean_size, np.ones(n) / n, mode="valid")
-    middle = int(means.argmax()) + n / 2
-    n_neurons = len(weights)
-    axis.annotate(
-        "strongest weights",
-        (middle, 0.04 * n_neurons),
-        (0.5 * len(mean_size), 0.22 * n_neurons),
-        arrowprops={"arrowstyle": "->", "color": INK, "linewidth": 1.4},
-        bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "0.6"},
-        ha="center",
-    )
 
 
 def _draw_confusion(axis: Axes, counts: pd.DataFrame) -> None:

@@ -8,11 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from scipy.integrate import solve_ivp
 
-from shd_course.figures.surrogate_plot import curve, derivative
-from shd_engine.surrogates import autograd_derivative
 from shd_helpers.figures.style import INK, legend_above, legend_beside, point_at, save
-from shd_helpers.network.config import SURROGATES
-from shd_helpers.network.surrogates import spike_grad
 
 DISTANCE = "membrane potential minus threshold"
 POTENTIAL = "membrane potential\n(in thresholds)"
@@ -82,28 +78,3 @@ def losses(curves: Mapping[str, Sequence[float]], n_classes: int, source: str) -
     legend_beside(axis)
     title = "Only with a surrogate gradient does the loss fall"
     return save(figure, "learning_by_gradient", source, title)
-
-
-def surrogate_curves(slopes: Sequence[float]) -> Figure:
-    """Draw the three surrogates' smooth curves, and their derivatives below."""
-    x = np.linspace(-1, 1, 201)
-    dots = x[::5]
-    figure, axes = plt.subplots(2, 3, sharex=True, sharey="row", figsize=(10, 5.4))
-    for name, (above, below) in zip(SURROGATES, axes.T, strict=True):
-        above.plot(x, x > 0, "-", color=INK, linewidth=1, label="step")
-        for slope in slopes:
-            above.plot(x, curve(name, x, slope), label=f"slope {slope:g}")
-            below.plot(x, derivative(name, x, slope))
-            of_snntorch = autograd_derivative(spike_grad(name, slope), dots)
-            below.plot(dots, of_snntorch, ".", color=INK, markersize=3)
-        above.set_title(name)
-        below.set(xlabel=DISTANCE, yscale="log", ylim=(1e-3, 20))
-    axes[0, 0].set(ylabel="smooth curve")
-    axes[1, 0].set(ylabel="derivative")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    dot = axes[1, 0].lines[-1]
-    figure.legend(
-        [*handles, dot], [*labels, "snnTorch"], loc="outside lower left", ncols=len(handles) + 1
-    )
-    title = "Far from the threshold, the sigmoid's derivative falls fastest"
-    return save(figure, "surrogates", "formulas of the study, and snnTorch", title)

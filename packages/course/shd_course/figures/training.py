@@ -1,82 +1,21 @@
-"""The figures of notebook 3: a curve that grows with the training, and the project's claim."""
-
-from typing import Any
+"""The figure of notebook 3: the original accuracy, and the same recipe repeated."""
 
 import matplotlib.pyplot as plt
-from IPython.display import display
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 import shd_judge
-from shd_course.figures.controls import is_live
-from shd_helpers.figures.style import INK, TITLE, describe, legend_above, save
-from shd_helpers.figures.sweep_plot import heat_map
+from shd_helpers.figures.style import INK, save
 from shd_helpers.paths import ROOT
-from shd_helpers.study import read_table, speaker_accuracies
+from shd_helpers.study import speaker_accuracies
 
 COMMITTED = ROOT / "results"  # whatever $SHD_RESULTS_DIR is
 
-REPORTED = 79.0  # percent after 30 epochs, by the project's repository
+REPORTED = 79.0  # percent after 30 epochs, from the original study's figure
 REPORTED_BEST = 85.0
 
 
-class LiveCurve:
-    """Training and validation accuracy over the epochs, drawn anew after each epoch.
-
-    In JupyterLab the figure is replaced in place. Elsewhere, it is shown once, at the end.
-    """
-
-    def __init__(self, n_epochs: int) -> None:
-        self._n_epochs = n_epochs
-        self._accuracies: dict[str, list[float]] = {"training": [], "validation": []}
-        self._shown: Any = None  # where a live figure is
-
-    def add(self, metrics: dict) -> None:
-        """Add an epoch that `fit` has ended, and show the curves."""
-        self._accuracies["training"].append(100 * metrics["train_accuracy"])
-        self._accuracies["validation"].append(100 * metrics["validation_accuracy"])
-        if not is_live():
-            if metrics["epoch"] == self._n_epochs:
-                display(self.figure())
-        elif self._shown is None:
-            self._shown = display(self.figure(), display_id=True)
-        else:
-            self._shown.update(self.figure())
-
-    def figure(self) -> Figure:
-        """Draw the epochs so far."""
-        figure, axis = plt.subplots(figsize=(7, 3.2))
-        for name, accuracies in self._accuracies.items():
-            epochs = range(1, 1 + len(accuracies))
-            axis.plot(epochs, accuracies, label=name, marker=".")
-        axis.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 102))
-        axis.set_xlim(0.5, self._n_epochs + 0.5)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        legend_above(axis)
-        training, validation = self._accuracies.values()
-        title = (
-            f"After epoch {len(training)}: {training[-1]:.0f} % of the training utterances are "
-            f"right, {validation[-1]:.0f} % in validation"
-        )
-        figure.suptitle(title, **TITLE)
-        describe(figure, title)
-        plt.close(figure)
-        return figure
-
-
-def learning_rates_and_epochs() -> Figure:
-    """Draw the heat map of the sweep `learning_rate_epochs`.
-
-    Returns
-    -------
-    Figure
-        Of the committed table, or of the reader's own.
-    """
-    return heat_map(read_table("learning_rate_epochs_digits"), "lr", "epochs")
-
-
 def claim() -> Figure:
-    """Draw what the project reported beside the same recipe for seen and for unseen speakers.
+    """Draw the original accuracy beside the same recipe for seen and for unseen speakers.
 
     Returns
     -------
