@@ -6,7 +6,7 @@ from scipy import signal
 
 from corpus_tests import filter_bank_oracle as oracle
 from corpus_tests.filter_bank_sounds import bounds, noise, spoken, with_background
-from shd_corpus.filter_bank import EventStream, FilterBank, stream, to_samples
+from shd_corpus.filter_bank import EventStream, FilterBank, kernels, to_samples
 
 RATE_HZ = 15_625
 BANKS = [FilterBank(n, step_ms) for n in (77, 48, 30, 16) for step_ms in (3, 10)]
@@ -18,7 +18,7 @@ def in_blocks(bank, samples, seed=0):
     cuts = np.sort(rng.integers(0, len(samples) + 1, len(samples) // 200))
     listener = EventStream(bank)
     blocks = [listener.advance(block) for block in np.split(samples, cuts)]
-    return stream.Steps(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+    return kernels.Steps(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
 
 
 @pytest.mark.parametrize(("n_channels", "step_ms"), [(16, 3), (17, 10)])
@@ -141,7 +141,7 @@ def test_the_number_of_events_is_the_drive_over_the_threshold(place):
     n_events = np.zeros(16, int)
     for _ in range(500):
         listener._channels.sum[:] = 2**place
-        stream._encode(
+        kernels.encode(
             settings, bank.constants, listener._channels, listener._state, levels, events
         )
         n_events += events
@@ -206,7 +206,7 @@ def click(size):
     ids=["click", "short", "long", "offset", "nothing"],
 )
 def test_what_is_no_utterance_is_not_reported(sound):
-    assert stream.ENDS not in heard(sound)
+    assert kernels.ENDS not in heard(sound)
 
 
 @pytest.mark.parametrize("level", [100, 300, 1000, 5000])

@@ -11,7 +11,7 @@ import pytest
 from corpus_tests.filter_bank_sounds import adversarial, noise, spoken, with_background
 from shd_corpus import filter_bank
 from shd_corpus.filter_bank import EventStream, FilterBank
-from shd_corpus.filter_bank.stream import ENDS, Steps
+from shd_corpus.filter_bank.kernels import ENDS, Steps
 
 SOURCES = Path(filter_bank.__file__).parent
 GCC = "gcc -std=c99 -O3 -Wall -Wextra -Werror -pedantic".split()

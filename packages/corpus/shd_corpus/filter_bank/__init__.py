@@ -1,6 +1,6 @@
 """The filter bank: sound to the events of utterances, in whole numbers that fit in a circuit.
 
-`bank` defines it, `stream` computes it, and filter_bank.c computes the same in C99.
+`bank` defines it, `stream` computes it with `kernels`, and filter_bank.c does the same in C99.
 """
 
 from shd_corpus.filter_bank.bank import FilterBank, to_samples

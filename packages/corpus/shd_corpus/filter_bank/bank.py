@@ -82,47 +82,16 @@ There are no limit cycles, and an offset of the microphone leaves nothing.
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
+
+from shd_corpus.filter_bank.kernels import Constants, Settings
 
 RATE_HZ = 15_625
 LOWEST_HZ = 100.0
 HIGHEST_HZ = 7000.0
 CASCADE = 0.644  # the bandwidth of two equal resonators in a row, relative to that of one
 ONE = 2**15  # of a coefficient, and full scale of a sample
-
-
-class Settings(NamedTuple):
-    """The numbers that all channels share. Those of levels are units of 1/16 octave."""
-
-    step_samples: int
-    margin: int
-    span: int
-    threshold: int
-    fall_shift: int
-    rise: int  # 1/16 units, and so `attack` and `decay`
-    attack: int
-    decay: int
-    on: int
-    off: int
-    most_risen: int  # 1/16 units, over all channels
-    start_steps: int
-    replay_steps: int
-    hold_steps: int
-    shortest_steps: int
-    longest_steps: int
-    settling_steps: int
-
-
-class Constants(NamedTuple):
-    """The numbers of each channel, (channels,) int32 arrays."""
-
-    cosines: np.ndarray
-    sines: np.ndarray
-    first_gains: np.ndarray
-    second_gains: np.ndarray
-    offsets: np.ndarray
 
 
 @dataclass(frozen=True)
