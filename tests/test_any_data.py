@@ -101,7 +101,7 @@ def test_a_file_says_how_many_channels_it_has(tmp_path):
         (0, "extra/n_channels is 0: a file has 1 to 65,536 channels, because units are stored in"),
         (70_000, "extra/n_channels is 70,000: a file has 1 to 65,536 channels.*Correct the number"),
         (7, r"utterance 2: a unit outside 0\.\.6\. Correct"),
-        (64.5, "extra/n_channels must be one whole number"),
+        (64.5, "extra/n_channels is 64.5, but must be a whole number"),
         ([64], "extra/n_channels must be one whole number"),
         ("many", "extra/n_channels must be one whole number"),
     ],

@@ -127,9 +127,15 @@ TWICE = ("zero", "one", "zero")
         ({"speakers": EVENTS.speakers[1:]}, "speakers: has the length 4 instead of 5"),
         ({"rows": np.arange(6)}, "rows: has the length 6 instead of 5"),
         ({"file": np.zeros(1)}, "file: has the length 1 instead of 5"),
-        ({"offsets": EVENTS.offsets + 1}, r"offsets: must ascend from 0 to \d+, .*np\.cumsum"),
-        ({"offsets": EVENTS.offsets[::-1]}, r"offsets: must ascend from 0 to \d+, .*np\.cumsum"),
-        ({"offsets": EVENTS.offsets[[0, 2, 1, 3, 4, 5]]}, "offsets: must ascend from 0"),
+        ({"offsets": EVENTS.offsets + 1}, r"offsets: must be whole .* from 0 to \d+, .*np\.cumsum"),
+        (
+            {"offsets": EVENTS.offsets[::-1]},
+            r"offsets: must be whole .* from 0 to \d+, .*np\.cumsum",
+        ),
+        (
+            {"offsets": EVENTS.offsets[[0, 2, 1, 3, 4, 5]]},
+            "offsets: must be whole numbers that ascend from 0",
+        ),
         *(({"step_ms": value}, "step_ms .*above 0") for value in (np.nan, 0, -3.0, np.inf, "3")),
         *(({"n_steps": value}, "n_steps .*above 0") for value in (0, -1, None)),
         ({"n_units": "4"}, "n_units '4': must be a number above 0"),

@@ -55,7 +55,7 @@ def imports_of_notebook_1() -> str:
     (path,) = NOTEBOOKS.glob("01_*.ipynb")
     cells = nbformat.read(path, as_version=4).cells
     texts = [cell.source for cell in cells if cell.cell_type == "code"]
-    return "\n".join(text for text in texts if "\nimport " in text or "from shd_helpers" in text)
+    return "\n".join(text for text in texts if "\nimport " in text or "from shd_" in text)
 
 
 def test_notebook_1_needs_neither_torch_nor_numba():

@@ -102,7 +102,7 @@ def run(code, folder):
 
 def test_the_readme_s_lines_run(folder):
     page = (PACKAGE / "README.md").read_text(encoding="utf-8")
-    code, printed = re.findall(r"```(?:python)?\n(.*?)```", page, re.S)
+    code, printed, _check = re.findall(r"```(?:python)?\n(.*?)```", page, re.S)
     done = run(["-c", code], folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(printed)
