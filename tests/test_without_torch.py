@@ -27,6 +27,8 @@ LESSON = '''
 import json
 import warnings
 
+from shd_course import exercises
+
 
 def pool_solution(entries, steps, units, threshold):
     """Count what is active in each block."""

@@ -112,8 +112,9 @@ def choose_engine(name: str, model: nn.Module) -> Engine:
     try:
         if _compiled(model).changes():
             _compiled.cache_clear()
-            _compiled(model)
-        return COMPILED
+        if vars(_compiled(model))["_readout"]:
+            return COMPILED
+        raise NotCompilableError("its forward returns no class scores that the engine knows")
     except NotCompilableError as error:
         reason = error
     what = "snntorch's loop" if engine is SNNTORCH_LOOP else "the network's own forward"
