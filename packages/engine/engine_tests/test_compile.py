@@ -10,7 +10,7 @@ import snntorch as snn
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from snntorch import surrogate
+from snntorch import SpikingNeuron, surrogate
 from torch import nn
 from torch.nn import functional
 
@@ -72,6 +72,12 @@ def check_gradients(found, wanted, tolerance=1e-4):
     for name, gradient in wanted.items():
         off = torch.linalg.vector_norm(found[name] - gradient)
         assert off <= tolerance * torch.linalg.vector_norm(gradient) + 1e-5 * largest, name
+
+
+@pytest.fixture(autouse=True)
+def no_other_neurons():
+    """Forget neurons of other tests: `utils.reset` of a hidden state resets all that ever were."""
+    SpikingNeuron.instances.clear()
 
 
 def taken(module):
