@@ -277,11 +277,9 @@ def test_no_text_file_depends_on_the_locale():
     """Python tells where a file is opened without an encoding."""
     code = "\n".join(
         [
-            "from shd_course import kept_functions",
             "from shd_helpers.study import notebooks, parameters",
             "from shd_helpers.paths import OF_A_RUN",
             "[parameters.notebook_parameters(path) for path in OF_A_RUN]",
-            "kept_functions._solutions()",
             "from shd_circuit.folder import read_vectors",
             "from shd_helpers.paths import ROOT",
             "read_vectors(ROOT / 'results' / 'circuit')",
