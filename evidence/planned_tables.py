@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from evidence.people.tables import Estimate
 from evidence.planned import CURVES, HELD_OUT, VALIDATION, networks_of, study, utterances_name
 from shd_helpers.events.split import N_FOLDS
 from shd_helpers.paths import results_dir
@@ -25,24 +25,6 @@ class Variance(NamedTuple):
 
     value: float
     freedom: float
-
-
-class Estimate(NamedTuple):
-    """A mean of differences as a fraction, its standard error, and its degrees of freedom."""
-
-    mean: float
-    error: float
-    freedom: float
-    n_people: int
-
-    def half(self, alpha: float = 0.05) -> float:
-        """Return half the two-sided interval."""
-        return float(stats.t.isf(alpha / 2, self.freedom) * self.error)
-
-    @property
-    def p(self) -> float:
-        """Return the two-sided p-value of the hypothesis that the mean is 0."""
-        return float(2 * stats.t.sf(abs(self.mean) / self.error, self.freedom))
 
 
 def _estimate(values: pd.Series, *of_networks: Variance) -> Estimate:
