@@ -42,7 +42,8 @@ help:
 	@echo "                NAME=run folder; ARGS='-p epochs 10' sets any parameter of the notebooks"
 	@echo "make data       prepare the data only, DATASET= as above"
 	@echo "make compare    compare two data sets, A= and B=: names or folders"
-	@echo "make sweep      execute the runs of a sweep that have no result yet: SWEEP= names a file of sweeps/"
+	@echo "make sweep      train what has no result yet: SWEEP= names a file of sweeps/ (runs of a notebook)"
+	@echo "                or of evidence/plans/ (networks of five folds, such as SWEEP=people), and writes tables;"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
 	@echo "make export     write a network's circuit: integers, C, Verilog, test vectors, README;"
 	@echo "                RUN=run folder, a network of results/networks, or circuit, which needs no data;"
@@ -95,7 +96,7 @@ compare: $(INSTALLED)
 	@$(PY) -m evidence.compare $(call given,A) $(call given,B) $(ARGS)
 
 sweep: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.runner $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
+	@$(PY) -m evidence $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
 # what the circuit's files need
 $(INSTALLED)-circuit: $(INSTALLED)

@@ -11,8 +11,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from evidence.people.plan import cell_of
-from evidence.people.train import STUDY, selected_recipes
+from evidence.plan import cell_called, frozen_file, read_plan
 from shd_corpus.class_names import ENGLISH
 from shd_helpers.command import run
 from shd_helpers.paths import results_dir
@@ -30,13 +29,14 @@ N_DRAWN = 20
 def four_sizes() -> pd.DataFrame:
     """Return a row for each utterance: its digit, the person, and the answer with each input."""
     names = np.array(ENGLISH)
-    with h5py.File(STUDY.frozen) as file:
-        utterances = file[f"utterances/commands/{FOLD}"]
+    people = read_plan("people")
+    with h5py.File(frozen_file(people)) as file:
+        utterances = file[f"utterances/commands/{FOLD}/commands"]
         drawn = np.random.default_rng(0).permutation(len(utterances["labels"]))[:N_DRAWN]
         columns = {"digit": names[utterances["labels"][:][drawn]]}
         columns["person"] = utterances["speakers"][:][drawn]
         for name, question in INPUTS.items():
-            digest = cell_of(question, name, selected_recipes()).digest
+            digest = cell_called(people, question, name).digest
             columns[name] = names[file[f"networks/{digest}/{FOLD}_0/commands"][:][drawn]]
     return pd.DataFrame(columns)
 

@@ -1,17 +1,18 @@
 """The test on 1,800 people: its data, its statistics, and tables that follow from its answers."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from evidence import four_sizes
-from evidence.people import tables
-from evidence.people.plan import candidates, plan, trainings_of
-from evidence.people.tables import contrast
-from evidence.people.train import SELECTED, drawn, fold_of, selected_recipes, thinned
-from evidence.trainings import VALIDATION
+from evidence import estimates, four_sizes, tables
+from evidence.estimates import contrast
+from evidence.plan import SELECTION, frozen_file, networks_of, read_plan
+from evidence.plan_jobs import VALIDATION_PEOPLE, VALIDATION_SPEAKERS, drawn, fold_of, thinned
+from evidence.tables import people as plan
 from shd_corpus.speech_commands import numbered_people, person_of, read_manifest, role_of
 from shd_course.figures import first_look
 from shd_helpers.events import Events
@@ -43,15 +44,15 @@ def made(speakers, n_events=0, seed=0) -> Events:
 
 
 def test_folds_are_those_of_the_protocol():
-    people = np.concatenate([np.arange(0, 1700, 7), VALIDATION[:20]])
+    people = np.concatenate([np.arange(0, 1700, 7), VALIDATION_PEOPLE[:20]])
     events = made(np.repeat(people, 2))
     folds = fold_of(events.speakers)
-    for held_out in range(plan()["folds"]):
+    for held_out in range(5):
         split = Split(
             "folds",
             held_out,
             validation="speaker",
-            validation_speakers=plan()["validation_speakers"],
+            validation_speakers=VALIDATION_SPEAKERS,
         )
         subsets = split_utterances(events, None, split, seed=0)
         np.testing.assert_array_equal(subsets.test.rows, np.flatnonzero(folds == held_out))
@@ -142,8 +143,8 @@ def test_the_test_of_folds_rejects_as_often_as_it_should(luck, least, most):
     for _ in range(200):
         networks = networks_of_folds(rng, np.array([luck, *[0.02] * 4]), 5)
         # A variance over seeds is estimated with as many degrees of freedom
-        variance = 0.02**2 * rng.chisquare(tables.SEEDS_FREEDOM) / tables.SEEDS_FREEDOM
-        test = tables.spread_of_folds(networks[0], networks.drop(columns=0), variance)
+        variance = 0.02**2 * rng.chisquare(estimates.SEEDS_FREEDOM) / estimates.SEEDS_FREEDOM
+        test = estimates.spread_of_folds(networks[0], networks.drop(columns=0), variance)
         rejected.append(test["p"] < 0.05)
     assert least <= np.mean(rejected) <= most
 
@@ -167,15 +168,18 @@ def test_how_often_an_interval_contains_the_true_difference(luck, variance, leas
     assert least <= np.mean(hits) <= most
 
 
-@pytest.mark.parametrize(
-    "name", ["networks", "cells", "accuracies", "variances", "contrasts", "final"]
-)
-def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path):
-    made_again = tmp_path / "again.csv"
-    table = getattr(tables, f"{name}_table")()
-    committed = results_dir() / f"people_{name}.csv"
-    table.to_csv(made_again, index=False, float_format="%.6g")
-    assert made_again.read_text() == committed.read_text()
+@pytest.mark.parametrize("name", ["people", "recipes"])
+def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path, monkeypatch):
+    plan = read_plan(name)
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
+    for committed in (frozen_file(plan), results_dir() / tables.REFUSED):
+        shutil.copy(RESULTS / committed.name, tmp_path)
+    if name == "people":
+        shutil.copy(RESULTS / "people_recipes.csv", tmp_path)
+    written = tables.write_tables(plan)
+    assert len(written) >= 2
+    for table in written:
+        assert (tmp_path / table).read_text() == (RESULTS / table).read_text(), table
 
 
 def test_the_mean_of_each_persons_accuracy_is_that_of_the_cell():
@@ -195,13 +199,15 @@ def test_the_mean_of_each_persons_accuracy_is_that_of_the_cell():
 def test_ties_by_plain_loops(cell):
     """The highest of the class scores, as spike counts, are often those of two classes or more."""
     n_tied, fair = [], {}
-    with h5py.File(tables.FROZEN) as file:
-        for training in trainings_of("cost", cell, selected_recipes()):
-            utterances = file[f"utterances/commands/{training.tested_by}"]
+    with h5py.File(frozen_file(plan())) as file:
+        for network in networks_of(plan(), "cost"):
+            if network.names["cell"] != cell:
+                continue
+            utterances = file[f"{network.frozen_utterances}/commands"]
             rows = zip(
                 utterances["speakers"][:].tolist(),
                 utterances["labels"][:].tolist(),
-                file[training.frozen_name]["commands_scores"][:].tolist(),
+                file[network.frozen_name]["commands_scores"][:].tolist(),
                 strict=True,
             )
             for person, label, scores in rows:
@@ -216,8 +222,8 @@ def test_ties_by_plain_loops(cell):
 
 
 def test_selection_compares_the_planned_candidates():
-    table = pd.read_csv(SELECTED)
-    expected = [(name, recipe, cell.digest) for name, recipe, cell in candidates()]
+    table = pd.read_csv(results_dir() / "people_recipes.csv")
+    expected = [(*each.names.values(), each.cell.digest) for each in networks_of(plan(), SELECTION)]
     assert list(zip(table.input, table.recipe, table.digest, strict=True)) == expected
 
 

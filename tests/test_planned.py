@@ -1,18 +1,24 @@
-"""Plans of evidence/plans: what trains and tests, estimates against closed forms, and tables."""
+"""Plans that cross inputs with recipes: who trains and tests, estimates, and tables."""
 
 import itertools
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
-from evidence import planned, planned_tables, trainings
-from evidence.planned import HELD_OUT, VALIDATION, networks_of, read_plan
-from evidence.planned_tables import Variance, crossed_estimates, seeds_estimate
-from evidence.trainings import VALIDATION as VALIDATION_PEOPLE
-from evidence.trainings import train_left
+from evidence import plan_jobs, tables
+from evidence.estimates import (
+    chosen_estimate,
+    crossed_estimates,
+    residual_mean_square,
+    seeds_estimate,
+)
+from evidence.plan import VALIDATION, networks_of, plan_names, read_plan
+from evidence.plan_jobs import AVERAGED, HELD_OUT, VALIDATION_PEOPLE, freeze, job_of, left_of
 from shd_corpus.class_names import ENGLISH
 from shd_helpers.events import Downsampling, Events
+from shd_helpers.study import network_jobs
 
 GRID = Downsampling()
 INPUT = {"first_unit": 150, "pool_units": 3, "pool_steps": 3}
@@ -63,14 +69,14 @@ def test_the_residual_mean_square_is_that_of_loops():
     for fold, recipe in itertools.product(range(5), range(3)):
         explained = of_folds[fold] + of_recipes[recipe] - everything
         squares += (values[fold, recipe] - explained) ** 2
-    found = planned_tables.residual_mean_square(pd.DataFrame(values))
+    found = residual_mean_square(pd.DataFrame(values))
     assert found == (pytest.approx(squares / 8), 8)
 
 
 def test_the_error_has_a_part_of_people_and_a_part_of_networks():
     table = differences(np.random.default_rng(1))
     found = crossed_estimates(table)
-    residual = planned_tables.residual_mean_square(table.groupby("fold").mean()).value
+    residual = residual_mean_square(table.groupby("fold").mean()).value
     over_recipes = table.mean(axis=1)
     assert found["mean"].mean == pytest.approx(table.to_numpy().mean())
     squared = np.var(over_recipes, ddof=1) / 40 + residual / 15
@@ -82,17 +88,35 @@ def test_the_error_has_a_part_of_people_and_a_part_of_networks():
     assert found["mean, recipes at random"].error == pytest.approx(np.sqrt(squared))
 
 
+# As fractions, from the networks of the plan `people`: how people differ in how they take an input,
+# how they differ from network to network, and how networks differ
+PEOPLE_SD = 0.096
+PEOPLE_BY_NETWORK_SD = 0.239
+NETWORK_SD = 0.019
+
+
+def simulated_differences(recipe_sd, rng, n_people=1436, n_recipes=5):
+    """Draw the differences of two inputs that are equal on average, (people, recipes)."""
+    folds = np.arange(n_people) % 5
+    values = rng.normal(0, PEOPLE_SD, (n_people, 1))
+    values = values + rng.normal(0, PEOPLE_BY_NETWORK_SD, (n_people, n_recipes))
+    values += rng.normal(0, np.sqrt(2) * NETWORK_SD, (5, n_recipes))[folds]
+    values += rng.normal(0, recipe_sd, n_recipes)
+    index = pd.MultiIndex.from_arrays([folds, np.arange(n_people)], names=["fold", "person"])
+    return pd.DataFrame(values, index, [f"recipe {number}" for number in range(n_recipes)])
+
+
 @pytest.mark.parametrize(
-    "recipe_sd, name", [(0.0, "mean"), (0.0, "recipe 0"), (0.026, "mean, recipes at random")]
+    ("recipe_sd", "name", "half"),
+    [(0.0, "mean", 1.4), (0.0, "recipe 0", 3.1), (0.026, "mean, recipes at random", 3.4)],
 )
-def test_intervals_miss_the_truth_in_some_five_percent_of_simulations(recipe_sd, name):
+def test_intervals_are_as_the_plan_expects_and_miss_the_truth_in_some_five_percent(
+    recipe_sd, name, half
+):
     rng = np.random.default_rng(2)
-    n_draws = 100
-    misses = 0
-    for _ in range(n_draws):
-        found = crossed_estimates(planned_tables.simulated_differences(recipe_sd, rng))[name]
-        misses += abs(found.mean) > found.half()
-    assert 0.01 <= misses / n_draws <= 0.1
+    found = [crossed_estimates(simulated_differences(recipe_sd, rng))[name] for _ in range(100)]
+    assert 100 * np.mean([each.half() for each in found]) == pytest.approx(half, abs=0.2)
+    assert 0.01 <= np.mean([abs(each.mean) > each.half() for each in found]) <= 0.1
 
 
 def test_each_cell_has_the_variance_of_its_own_seeds():
@@ -116,8 +140,7 @@ def test_each_fold_has_the_recipe_that_is_best_for_its_validation_people():
         name: pd.DataFrame({"p0": [0.6] * 5, "p1": 0.5 + 0.2 * np.array(chosen)})
         for name, chosen in best.items()
     }
-    one = Variance(0.0, 4)
-    found = planned_tables.chosen_estimate(first, second, validation, one)
+    found = chosen_estimate(first, second, validation)
     by_hand = []
     for (fold, person), row in first.iterrows():
         other = second.loc[(fold, person)]
@@ -163,21 +186,32 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHD_RUNS_DIR", str(folder / "runs"))
         patch.setenv("SHD_RESULTS_DIR", str(folder))
-        patch.setattr(planned, "load", load)
-        patch.setattr(planned, "EARLIER", folder / "none.h5")
-        wanted = [each.training for each in networks_of(TINY)]
-        assert planned.n_left(TINY) == len(wanted) == 40
-        for part in (wanted[:7], wanted):  # the second call goes on where the first ended
-            train_left(planned.study(TINY), part, 1, np.inf, "tiny")
-            planned.freeze(TINY)
-        planned_tables.write_tables(TINY)
+        patch.setattr(plan_jobs, "load", load)
+        wanted = list(networks_of(TINY))
+        assert len(left_of(TINY, wanted)) == len(wanted) == 40
+        for part in (wanted[:7], wanted):  # the second part goes on where the first ended
+            train(TINY, part)
+            assert left_of(TINY, part) == []
+        tables.write_tables(TINY)
         yield folder
+
+
+def train(plan, networks):
+    """Train what is left of some networks, and freeze their answers."""
+    for job in left_of(plan, networks):
+        job()
+    freeze(plan, networks)
+
+
+def utterances_of(network):
+    """Return the utterances that train a network, and those that test it."""
+    return job_of(TINY, network).utterances()
 
 
 def test_nobody_who_tests_a_network_trains_it(trained):
     tested_people = []
     for each in networks_of(TINY):
-        training, tests = planned.utterances(each.training)
+        training, tests = utterances_of(each)
         tested = {*tests[HELD_OUT].speakers.tolist()}
         validating = {*tests[VALIDATION].speakers.tolist()}
         trains = {*training.speakers.tolist()}
@@ -216,10 +250,10 @@ def test_all_networks_are_frozen_and_the_tables_have_them(trained):
 def test_a_contrast_waits_for_its_networks(trained, column, value):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHD_RESULTS_DIR", str(trained))
-        answers = planned_tables.read_answers(TINY)
+        answers = tables.read_crossed(TINY)
         question = "again" if column == "repeat" else "panel"
         is_left = (answers.question == question) & (answers[column] == value)
-        table = planned_tables.contrasts_table(TINY, answers[~is_left])
+        table = tables.crossed_contrasts(TINY, answers[~is_left])
     assert {*table.family} == ({"primary"} if question == "again" else {"seeds"})
 
 
@@ -248,9 +282,9 @@ def test_draws_replace_each_other_and_are_averaged(tmp_path, monkeypatch):
 
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
-    monkeypatch.setattr(planned, "load", load)
+    monkeypatch.setattr(plan_jobs, "load", load)
     trained_on = []
-    fit = trainings.fit
+    fit = network_jobs.fit
 
     def fit_and_look(model, events, *arguments, options, **others):
         if options.augmentation:
@@ -258,64 +292,58 @@ def test_draws_replace_each_other_and_are_averaged(tmp_path, monkeypatch):
             trained_on.append([int(turn.steps.sum()) for turn in turns])
         return fit(model, events, *arguments, options=options, **others)
 
-    monkeypatch.setattr(trainings, "fit", fit_and_look)
-    of_fold_3 = [each for each in networks_of(NOISE) if each.training.fold == 3]
-    train_left(planned.study(NOISE), [each.training for each in of_fold_3], 1, np.inf, "noise")
-    planned.freeze(NOISE)
+    monkeypatch.setattr(network_jobs, "fit", fit_and_look)
+    train(NOISE, [each for each in networks_of(NOISE) if each.fold == 3])
     first, second, third, again = trained_on[-1]
     assert len({first, second, third}) == 3 and again == first
     assert {"commands_draw_1", "commands_draw_2"} < {*loaded}
-    answers = planned_tables.read_answers(NOISE)
+    answers = tables.read_crossed(NOISE)
     fresh = answers[(answers.question == "interaction") & (answers.data == "commands")]
-    assert {*fresh.tested} == {HELD_OUT, "few_draw_0", "few_draw_1", planned.AVERAGED}
+    assert {*fresh.tested} == {HELD_OUT, "few_draw_0", "few_draw_1", AVERAGED}
     # of fold 3 are the people 3, 8, 13 and 18, of whom the small data sets have the first
     assert {*fresh[fresh.tested == HELD_OUT].person} == {3, 8, 13, 18}
-    assert {*fresh[fresh.tested == planned.AVERAGED].person} == {3}
+    assert {*fresh[fresh.tested == AVERAGED].person} == {3}
 
 
-def test_averaged_answers_are_those_of_the_mean_scores():
-    stored = {
-        "few_draw_0_scores": np.array([[0.0, -1.0], [0.0, -1.0]]),
-        "few_draw_1_scores": np.array([[-3.0, 0.0], [-0.5, 0.0]]),
-        "commands_scores": np.array([[0.0, -9.0]]),
-    }
-    found = planned._answers(stored, ())
-    assert found[planned.AVERAGED].tolist() == [1, 0] and found[HELD_OUT].tolist() == [0]
+def test_averaged_answers_are_those_of_the_mean_scores(tmp_path):
+    columns = {"labels": np.array([0, 1]), "speakers": np.array([3, 3])}
+    scores = {"few_draw_0": [[0, -1], [0, -1]], "few_draw_1": [[-3, 0], [-0.5, 0]]}
+    kept = {"train_loss": np.ones(2), "train_accuracy": np.ones(2)}
+    for name, values in scores.items():
+        kept[f"{name}_scores"] = np.array(values, np.float32)
+        kept |= {f"{name}_{column}": its for column, its in columns.items()}
+    network = next(iter(networks_of(NOISE)))
+    with h5py.File(tmp_path / "frozen.h5", "w") as file:
+        plan_jobs._write_network(file, network, kept, False)
+        group = file[network.frozen_name]
+        assert group[AVERAGED][:].tolist() == [1, 0] and group["few_draw_0"][:].tolist() == [0, 0]
 
 
 def test_each_term_of_a_plan_names_networks():
-    paths = sorted(planned.PLANS.glob("*.yaml"))
-    assert len(paths) >= 2
-    for path in paths:
-        plan = read_plan(path.stem)
-        networks = list(networks_of(plan))
+    crossed = [name for name in plan_names() if name != "people"]
+    assert len(crossed) >= 2
+    for name in crossed:
+        plan = read_plan(name)
         for contrast in plan["contrasts"].values():
+            networks = list(networks_of(plan, contrast["question"]))
             for written in contrast["differences"].values():
                 for term in (*written["plus"], *written["minus"]):
                     wanted = {key: value for key, value in term.items() if key != "tested"}
-                    its = [
-                        each
-                        for each in networks
-                        if each.question == contrast["question"]
-                        and all(getattr(each, key) == value for key, value in wanted.items())
-                    ]
-                    assert {each.training.fold for each in its} == {*range(5)}
-                    cells = {(each.input, each.data, each.draws) for each in its}
-                    assert len(cells) == 1
-                    tested = term.get("tested", HELD_OUT)
-                    scored = {*its[0].training.cell.also_scored, HELD_OUT, planned.AVERAGED}
-                    assert tested in scored
+                    its = [each for each in networks if wanted.items() <= each.names.items()]
+                    assert {each.fold for each in its} == {*range(5)}
+                    of_cell = ("input", "data", "draws")
+                    assert len({tuple(each.names[key] for key in of_cell) for each in its}) == 1
+                    scored = {*its[0].cell.also_scored, HELD_OUT, AVERAGED}
+                    assert term.get("tested", HELD_OUT) in scored
 
 
-def test_the_small_recipe_s_first_seed_is_that_of_the_earlier_plan():
-    plan = read_plan("recipes")
-    small = [each for each in networks_of(plan) if each.question == "small"]
+def test_the_small_recipe_s_first_seed_is_that_of_the_plan_people():
+    small = list(networks_of(read_plan("recipes"), "small"))
     assert len(small) == 45
-    from evidence.people.plan import trainings_of
-
+    inputs = {f"small, {each.names['input']}" for each in small}
     earlier = {
-        training.frozen_name
-        for name in plan["questions"]["small"]["inputs"]
-        for training in trainings_of("small", f"small, {name}", {})
+        each.frozen_name
+        for each in networks_of(read_plan("people"), "small")
+        if each.names["cell"] in inputs
     }
-    assert earlier == {each.training.frozen_name for each in small if each.repeat == 0}
+    assert earlier == {each.frozen_name for each in small if each.repeat == 0}

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from evidence import pages
-from evidence.people import tables as people_tables
-from evidence.people.plan import plan
+from evidence import tables as people_tables
+from evidence.estimates import contrast
+from evidence.tables import people as plan
 from shd_helpers.paths import ROOT
 from shd_helpers.study.tables import plan_of
 from shd_judge.statistics import holm_factors
@@ -77,13 +78,13 @@ def rows_of_tables(text):
 # --- Intervals over folds ----------------------------------------------------------------------
 
 CHANGES = pd.read_csv(RESULTS / "people_contrasts.csv").set_index(["first", "second"])
-PEOPLE = (ROOT / "evidence" / "people" / "README.md").read_text(encoding="utf-8")
+PEOPLE = (ROOT / "evidence" / "plans" / "people.md").read_text(encoding="utf-8")
 
 
 def test_which_cells_have_intervals_over_folds():
     table = pd.read_csv(RESULTS / "people_variances.csv").set_index("cell")
     is_rejected = table.p_adjusted < 0.05
-    assert table.index[is_rejected].tolist() == ["owner's", "threshold 1"]
+    assert table.index[is_rejected].tolist() == ["original", "threshold 1"]
     rest = table[~is_rejected]
     (low, high), (few, more) = table.loc[is_rejected, ["sd_folds", "sd_expected"]].T.to_numpy()
     for part in (
@@ -101,7 +102,7 @@ def test_which_verdicts_the_intervals_over_folds_changed():
     pairs = [tuple(pair) for pair in plan()["contrasts"]["raise"]]
     cells = {name: people_tables.by_person("raise", name) for pair in pairs for name in pair}
     variance = people_tables.variance_over_seeds()
-    planned = [people_tables.contrast(cells[a], cells[b], variance) for a, b in pairs]
+    planned = [contrast(cells[a], cells[b], variance) for a, b in pairs]
     factors = holm_factors([each.p for each in planned])
     halves = [100 * each.half(0.05 / by) for each, by in zip(planned, factors, strict=True)]
     now = CHANGES.loc[pairs]
@@ -110,7 +111,7 @@ def test_which_verdicts_the_intervals_over_folds_changed():
         "shown" if abs(d) > half else "undecided"
         for d, half in zip(now.difference, halves, strict=True)
     ]
-    assert now.index[now.was != now.verdict].tolist() == [("threshold 1", "owner's")]
+    assert now.index[now.was != now.verdict].tolist() == [("threshold 1", "original")]
     for name, row in (
         ("threshold 1 against the original recipe", now.iloc[0]),
         ("better recipe against threshold 1", now.iloc[1]),
@@ -119,7 +120,7 @@ def test_which_verdicts_the_intervals_over_folds_changed():
         assert f"\n| {name} | {row.difference:+.1f} | {verdicts} |\n" in PEOPLE
     grown = (now.ci95_adjusted - now.planned).iloc[2:]
     assert grown.round(1).tolist() == [0.2, 0.2, 0, 0, 0, 0] and "delays grew by 0.2." in PEOPLE
-    both = CHANGES.loc["recipe", "owner's"]
+    both = CHANGES.loc["recipe", "original"]
     added = f"is {both.difference:.1f} ± {both.ci95_adjusted:.1f} percentage points more accurate"
     assert added in PEOPLE
 

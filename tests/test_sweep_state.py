@@ -289,7 +289,7 @@ def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
     home.write(grid={"x": [1.0, 2.0, 3.0]})
     home.finish_all()
-    with pytest.raises(SweepError, match=r"trial.csv: No space left on device.*are kept"):
+    with pytest.raises(SweepError, match=r"trial.csv: No space left on device.*is kept"):
         run_sweep(home.yaml)
     assert home.table.read_text() == before
     assert sorted(path.name for path in home.table.parent.iterdir()) == [".lock", "trial.csv"]

@@ -14,15 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import nbformat
-import psutil
 import pytest
 
+from shd_helpers.study.jobs import Shard, Workers
 from shd_helpers.study.tables import collect_predictions
 from shd_helpers.sweeps import runner
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
-from shd_helpers.sweeps.workers import Shard, Workers
 from tests import found
 from tests.sweep_home import LONG_S, family, nothing_left, wait_until
 from tests.toy import small_data
@@ -113,31 +111,6 @@ def test_the_timeout_is_for_the_whole_run_and_leaves_no_kernel(home):
     nothing_left([pid for _, _, pid, _ in home.log()])
 
 
-def test_a_killed_worker_is_reported_and_what_is_missing_runs_next_time(home):
-    home.order(1.0, 0, "wait")
-    home.order(2.0, 0, "wait")
-    command = home.command("--workers", "2")
-    wait_until(lambda: len(home.log()) == 2, "two runs are going on")
-    home.order(1.0, 1, "wait")
-    home.order(2.0, 1, "wait")
-    home.order(1.0, 0, "")
-    wait_until(lambda: len(home.rows()) == 1, "the first run is in the table")
-    children = family(command)
-    kernel = next(pid for x, seed, pid, _ in home.log() if (x, seed) == (2.0, 0))
-    os.kill(psutil.Process(kernel).ppid(), signal.SIGKILL)
-    assert command.wait(LONG_S) == 1
-    nothing_left(children)
-    out = command.out.read_text()
-    assert "a process that executed a run was killed" in out and "are kept" in out
-    for x, seed in ((2.0, 0), (1.0, 1), (2.0, 1)):
-        home.order(x, seed, "")
-    before = (home.runs / "x=1.0,seed=0" / "run.json").stat().st_mtime_ns
-    table = run_sweep(home.yaml, workers=Workers(shard=Shard(1, 1)))
-    assert table.status.tolist() == ["done"] * 4
-    assert home.begun().count((1.0, 0)) == 1 and home.begun().count((2.0, 0)) == 2
-    assert (home.runs / "x=1.0,seed=0" / "run.json").stat().st_mtime_ns == before
-
-
 def test_a_killed_sweep_leaves_no_process_and_the_next_one_runs_what_is_missing(home):
     home.order(2.0, 0, "wait")
     home.order(1.0, 1, "wait")
@@ -162,7 +135,7 @@ def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, monkeyp
     home.write(grid={"x": [1.0, 2.0, 3.0]}, seeds=[0])
     home.order(3.0, 0, "disk")
     monkeypatch.setattr(runner, "is_disk_full", lambda error, folder: "[Errno 28]" in error)
-    with pytest.raises(SweepError, match=r"No space left on device.*are kept"):
+    with pytest.raises(SweepError, match=r"No space left on device.*is kept"):
         run_sweep(home.yaml, workers=TWO)
     assert home.table.read_text() == before
     home.order(3.0, 0, "")
@@ -182,15 +155,8 @@ def test_ctrl_c_ends_cleanly(home):
     assert command.wait(LONG_S) == 130
     nothing_left(children)
     out = command.out.read_text()
-    assert "Interrupted. Runs that have ended are kept" in out and "Traceback" not in out
+    assert "Interrupted. What has ended is kept" in out and "Traceback" not in out
     assert home.rows().status.tolist() == ["done"]
-
-
-def test_a_sweep_without_workers_ends_with_a_reason(home):
-    for workers in (0, -1):
-        with pytest.raises(SweepError, match=f"--workers {workers}: must be at least 1"):
-            run_sweep(home.yaml, workers=Workers(processes=workers))
-    assert home.log() == []
 
 
 def test_shards_run_every_nth_run_and_fill_one_table(home, monkeypatch, capsys):
@@ -208,36 +174,6 @@ def test_shards_run_every_nth_run_and_fill_one_table(home, monkeypatch, capsys):
     assert home.begun() == sorted([*first, (1.0, 1), (2.0, 1), (3.0, 1)])
     assert home.rows().status.tolist() == ["done"] * 6
     assert home.rows().seed.tolist() == [0, 1] * 3  # in the sweep's order
-
-
-def test_a_shard_s_share_does_not_depend_on_what_has_finished(home):
-    """So a task that starts again takes its own runs, and leaves the others to the other tasks."""
-    home.write(grid={"x": [1.0, 2.0, 3.0]})
-    home.finish(read_sweep(home.yaml).runs[0])
-    second = Workers(processes=2, shard=Shard(2, 3))
-    table = run_sweep(home.yaml, workers=second)
-    assert list(zip(table.x, table.seed, strict=True)) == [(1.0, 1), (3.0, 0)]
-    assert home.begun() == [(1.0, 1), (3.0, 0)]
-    assert len(run_sweep(home.yaml, workers=second)) == 2 and len(home.begun()) == 2
-
-
-def test_a_shard_puts_off_a_run_that_another_process_is_at(home):
-    """It does the rest first, and then takes the other's result."""
-    home.write(seeds=[0])
-    home.order(1.0, 0, "wait")
-    environment = dict(os.environ)
-    with ThreadPoolExecutor() as pool:
-        other = pool.submit(run_sweep, home.yaml, workers=TWO)
-        wait_until(lambda: (1.0, 0) in home.begun(), "the other is at the first run")
-        home.order(2.0, 0, "")
-        command = home.command("--shard", "1/1")
-        wait_until(lambda: (2.0, 0) in home.begun(), "the second run has begun")
-        wait_until(lambda: len(home.rows()) == 1, "the second run has ended")
-        home.order(1.0, 0, "")
-        assert command.wait(LONG_S) == 0
-        assert (other.result(LONG_S).status == "done").all()
-    assert home.begun() == [(1.0, 0), (2.0, 0)]
-    assert dict(os.environ) == environment
 
 
 def test_a_sweep_that_fails_or_stops_does_not_stop_those_after_it(home, monkeypatch, capsys):
@@ -263,13 +199,6 @@ def test_ctrl_c_ends_all_sweeps_of_a_command(home, monkeypatch):
     monkeypatch.setattr(runner, "run_sweep", interrupt)
     assert call(monkeypatch, "one", "two") == 128 + signal.SIGINT
     assert names == ["one"]
-
-
-@pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "-1/4", "1", "1/4/2", "one/4", "1/4 ", ""])
-def test_a_share_that_is_none_is_refused(home, text, monkeypatch):
-    stopped_by = call(monkeypatch, home.yaml, f"--shard={text}")
-    assert stopped_by.startswith("The sweep stopped.\n--shard ")
-    assert home.log() == [] and not home.table.exists()
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from shd_helpers.data import obtain
 from shd_helpers.events import Augmentation, Downsampling, Split, load_subsets
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.study import TrainConfig
+from shd_helpers.study.jobs import Workers
 from shd_helpers.study.training import train_epoch
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.workers import Workers
 
 AUGMENTATION = Augmentation(shift_units=8, shift_ms=60.0, stretch=0.2, dropout=0.2)
 WORKERS = 2

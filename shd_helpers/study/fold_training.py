@@ -1,66 +1,53 @@
-"""Train the folds of `judge`: build the network, train it, test it, and keep the class scores.
+"""Try a network of the user's before `judge` trains it, and train it in a fold.
 
-A *fold* is one training of the network, with one speaker held out and one seed. Each is kept in a
-file of its own, so that an interrupted call loses only what was being trained.
+A *fold* is one training of the network, with one speaker or a fifth of them held out and one seed.
 """
 
 import importlib
 import pickle
-import random
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
 import cloudpickle
-import joblib
 import numpy as np
 import torch
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from filelock import FileLock
 from torch import nn
 
 import shd_judge
-from shd_corpus.files import atomic, reading
 from shd_helpers.events import Events
 from shd_helpers.network.build import warn_of_other_steps
 from shd_helpers.network.engine import Engine, choose_engine, one_thread
 from shd_helpers.network.module_engine import device_of
-from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.training import TrainConfig, TrainOptions, fit
+from shd_helpers.study.network_jobs import NetworkJob, Utterances, seeded
+from shd_helpers.study.training import TrainOptions
 from shd_helpers.user_code import is_users_module
 
 MakeModel = Callable[[int, int], nn.Module]  # takes the numbers of units and of classes
-IDLE_S = 60  # after which a process that has nothing to train ends; until then it is used again
 N_TRIED = 8  # utterances of the batch that is tried before any fold is trained
 SAME_SCORES = 1e-4  # differences of class scores up to this fraction of the highest are rounding
+TESTED = "test"  # the name of a fold's held-out utterances
 
 
-class FoldError(ValueError):
-    """The file of a fold can't be used, so the fold is trained again."""
-
-
-@dataclass(frozen=True)
-class FoldTask:
+@dataclass(frozen=True, kw_only=True)
+class FoldJob(NetworkJob):
     """What a process needs to train and test one fold."""
 
     make_model: MakeModel
     events: Events
     fold: shd_judge.Fold
-    seed: int
-    config: TrainConfig
-    options: TrainOptions
-    device: str
-    identity: str  # what makes a fold the same as one that was trained before
-    folder: Path  # where the class scores are kept
 
-    @property
-    def path(self) -> Path:
-        """Return the file of the class scores."""
-        return self.folder / f"{self.fold.name.replace(' ', '_')}_seed_{self.seed}.npz"
+    def utterances(self) -> Utterances:
+        """Return the utterances of all others, and those of who is held out."""
+        return self.events.take(self.fold.training), {TESTED: self.events.take(self.fold.test)}
+
+    def make_network(self, training: Events, generator: torch.Generator) -> nn.Module:
+        """Make the network of the user's, whose weights come from torch's global generator."""
+        return build(self.make_model, training, self.device)
 
 
 @dataclass(frozen=True)
@@ -78,28 +65,6 @@ def name_of(make_model: Callable) -> str:
     function = getattr(make_model, "func", make_model)  # of a partial
     name = getattr(function, "__name__", type(function).__name__)
     return "lambda" if name == "<lambda>" else name
-
-
-@contextmanager
-def seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed the global generators of torch, numpy and Python while the block runs.
-
-    A network of the user's own draws its weights from these, and its dropout. Afterwards the
-    generators go on as if nothing had happened.
-    """
-    is_on_gpu = torch.device(device).type == "cuda"
-    gpus = range(torch.cuda.device_count()) if is_on_gpu else []
-    python_state = random.getstate()
-    numpy_state = np.random.get_state()  # noqa: NPY002  # users' networks may draw from it
-    try:
-        with torch.random.fork_rng(devices=gpus):
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            random.seed(seed)
-            yield
-    finally:
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)
 
 
 def build(make_model: MakeModel, events: Events, device: str) -> nn.Module:
@@ -221,37 +186,34 @@ def _check_scores(
         )
 
 
-def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTask]:
-    """Train folds, several at the same time; each has a process and a thread of its own."""
-    n_processes = min(n_processes, len(tasks))
-    if n_processes <= 1:
-        for task in tasks:
-            train_fold(task)
-            yield task
-        return
-    packed = _packed(tasks[0].make_model, tasks[0].options)
-    run = joblib.Parallel(
-        n_processes,
-        return_as="generator_unordered",
-        batch_size=1,
-        pre_dispatch=n_processes,  # what is queued is trained even if this process is killed
-        idle_worker_timeout=IDLE_S,
-    )
+def for_processes(jobs: Sequence[FoldJob]) -> list["SentFold"]:
+    """Return folds of the same network as other processes can do them."""
+    packed = _packed(jobs[0].make_model, jobs[0].options)
     path = [str(Path(folder).absolute()) for folder in sys.path]
-    calls = []
-    for number, task in enumerate(tasks):
-        # what stands here for the user's code isn't used, because that is packed
-        bare = replace(task, make_model=nn.Module, options=TrainOptions())
-        calls.append(joblib.delayed(_train_in_process)(packed, path, bare, number))
-    try:
-        for number in run(calls):
-            yield tasks[number]
-    except TerminatedWorkerError:
-        raise RuntimeError(
-            "a process that trained a fold was killed, most likely because there was no memory "
-            "left. Finished folds are kept. Call judge again with fewer processes, such as "
-            "JudgeOptions(n_processes=1)."
-        ) from None
+    # what stands here for the user's code isn't used, because that is packed
+    bare = [replace(job, make_model=nn.Module, options=TrainOptions()) for job in jobs]
+    return [SentFold(packed, path, job) for job in bare]
+
+
+@dataclass(frozen=True)
+class SentFold:
+    """A fold for a process of its own, which imports from the same folders as this one."""
+
+    packed: bytes  # the user's function and options
+    path: list[str]  # of modules
+    bare: FoldJob  # the fold without these
+
+    @property
+    def lock(self) -> FileLock:
+        """Return the fold's lock."""
+        return self.bare.lock
+
+    def __call__(self) -> None:
+        """Train the fold."""
+        sys.path[:] = self.path
+        _forget_users_modules(self.bare.identity)
+        make_model, options = pickle.loads(self.packed)
+        replace(self.bare, make_model=make_model, options=options)()
 
 
 def _packed(make_model: MakeModel, options: TrainOptions) -> bytes:
@@ -278,18 +240,6 @@ def _packed(make_model: MakeModel, options: TrainOptions) -> bytes:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _train_in_process(packed: bytes, path: list[str], task: FoldTask, number: int) -> int:
-    """Train a fold in a process of its own; return the fold's number, which is quickly sent.
-
-    It imports from the same folders as the process that sent the fold.
-    """
-    sys.path[:] = path
-    _forget_users_modules(task.identity)
-    make_model, options = pickle.loads(packed)
-    train_fold(replace(task, make_model=make_model, options=options))
-    return number
-
-
 @lru_cache(maxsize=1)
 def _forget_users_modules(identity: str) -> None:
     """Forget the user's modules at the first fold of a call, which has an identity of its own.
@@ -300,48 +250,3 @@ def _forget_users_modules(identity: str) -> None:
     for name, module in list(sys.modules.items()):
         if name != "__main__" and is_users_module(module):
             del sys.modules[name]
-
-
-def train_fold(task: FoldTask) -> None:
-    """Train a network without the held-out speaker, test it on that one, and keep the class scores.
-
-    The generator that shuffles the utterances has the same seed as the weights.
-    """
-    options = replace(task.options, print_epochs=False)
-    try:
-        with warnings.catch_warnings(), one_thread(), seeded(task.seed, task.device):
-            warnings.simplefilter("ignore")  # `try_network` has shown them once
-            model = build(task.make_model, task.events, task.device)
-            generator = torch.Generator().manual_seed(task.seed)
-            training = task.events.take(task.fold.training)
-            fit(model, training, None, task.config, generator, options=options)
-            tested = evaluate(model, task.events.take(task.fold.test), options.engine)
-        if not bool(torch.isfinite(tested.class_scores).all()):
-            raise ValueError(
-                "a class score of a test utterance is infinite. Most likely lr is too large, or "
-                "the network divides by 0"
-            )
-    except Exception as error:
-        error.add_note(f"This happened with {task.fold.name} held out and seed {task.seed}.")
-        raise
-    with atomic(task.path) as unfinished, unfinished.open("wb") as file:
-        np.savez(
-            file,
-            identity=np.array(task.identity),
-            test=task.fold.test,
-            scores=tested.class_scores.numpy().astype(np.float32),
-        )
-
-
-def read_fold(task: FoldTask) -> np.ndarray:
-    """Read the class scores of a fold that was trained before."""
-    with reading(task.path, FoldError, "The fold is trained again."):
-        with np.load(task.path) as file:
-            identity = str(file["identity"])
-            test = file["test"]
-            scores = file["scores"]
-    wanted_shape = (len(task.fold.test), len(task.events.class_names))
-    is_same = identity == task.identity and np.array_equal(test, task.fold.test)
-    if not is_same or scores.shape != wanted_shape:
-        raise FoldError(f"{task.path}: this is another fold. It is trained again.")
-    return scores

@@ -21,7 +21,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from shd_corpus.checks import check_choice, check_whole, listed, quoted
 from shd_corpus.files import atomic
@@ -29,15 +28,16 @@ from shd_helpers.events import Events, load_events
 from shd_helpers.events.loading import TRAINING_FILE
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.fold_training import (
-    FoldError,
-    FoldTask,
+    TESTED,
+    FoldJob,
     MakeModel,
     TriedNetwork,
+    for_processes,
     name_of,
-    read_fold,
-    train_folds,
     try_network,
 )
+from shd_helpers.study.jobs import Job, run_jobs
+from shd_helpers.study.network_jobs import KeptError
 from shd_helpers.study.parameters import as_run_name
 from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.user_code import UnidentifiedError, identity_of
@@ -330,7 +330,9 @@ def judge(
         If an argument can't be used, a class would be missing in training, or the training
         diverges. The message says what to do.
     RuntimeError
-        If a process that trains was killed, or torch can't use the device.
+        If torch can't use the device.
+    JobError
+        If a process that trains was killed.
 
     Notes
     -----
@@ -389,17 +391,18 @@ def judge(
     identity, reason = _identify(make_model, network, data_hash, options)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:N_DIGITS]
     folder = Path(options.folder).expanduser() / f"{as_run_name(name_of(make_model))}-{digest}"
-    tasks = [
-        FoldTask(
-            make_model=make_model,
-            events=events,
-            fold=fold,
+    jobs = [
+        FoldJob(
+            path=folder.absolute() / f"{fold.name.replace(' ', '_')}_seed_{seed}.npz",
+            identity=identity,
+            held_out=fold.name,
             seed=seed,
             config=options.train_config,
             options=options.train_options,
             device=options.device,
-            identity=identity,
-            folder=folder.absolute(),
+            make_model=make_model,
+            events=events,
+            fold=fold,
         )
         for fold in folds
         for seed in seeds
@@ -409,9 +412,9 @@ def judge(
     n_processes = options.n_processes or joblib.cpu_count()
     if torch.device(options.device).type != "cpu":
         n_processes = 1  # on a GPU, one fold after the other
-    scores = _train_missing(tasks, n_processes, reason)
+    scores = _train_left(jobs, n_processes, reason)
     return Judgement(
-        table=_table(tasks, scores),
+        table=_table(jobs, scores),
         class_names=events.class_names,
         name=name_of(make_model),
         trained=_description(network, events, options),
@@ -591,56 +594,52 @@ def _hash_of_weights(weights: Sequence[torch.Tensor]) -> str:
     return digest.hexdigest()[:N_DIGITS]
 
 
-def _train_missing(tasks: Sequence[FoldTask], n_processes: int, reason: str) -> list[np.ndarray]:
+def _train_left(jobs: Sequence[FoldJob], n_processes: int, reason: str) -> list[np.ndarray]:
     """Train the folds whose class scores aren't kept; return those of all folds, in their order.
 
     The reason says why none can be kept for another call, if that is so.
     """
-    missing = []
-    for task in tasks:
+    left = []
+    for job in jobs:
         try:
-            read_fold(task)
-        except FoldError:  # absent, or damaged
-            missing.append(task)
-    folder = tasks[0].folder
-    n_kept = len(tasks) - len(missing)
-    print(f"{len(tasks)} folds, {n_kept} of them finished before, kept in {folder}")
+            job.kept()
+        except KeptError:  # absent, or damaged
+            left.append(job)
+    folder = jobs[0].path.parent
+    n_kept = len(jobs) - len(left)
+    print(f"{len(jobs)} folds, {n_kept} of them finished before, kept in {folder}")
     if reason:
-        name = name_of(tasks[0].make_model)
+        name = name_of(jobs[0].make_model)
         print(f"Each call trains all folds of {name}. {reason}.")
-    bar = tqdm(
-        desc="folds",
-        total=len(tasks),
-        initial=n_kept,
-        smoothing=0,  # time left by the mean fold, because several end at the same time
-    )
+    to_do: Sequence[Job] = left
+    if min(n_processes, len(left)) > 1:
+        to_do = for_processes(left)
     try:
-        with bar:
-            for _ in train_folds(missing, n_processes):
-                bar.update()
+        for _ in run_jobs(to_do, n_processes, "folds", n_kept):
+            n_kept += 1
     except KeyboardInterrupt:
         print(
-            f"Interrupted. {bar.n} of {len(tasks)} folds are finished and kept. The same call "
+            f"Interrupted. {n_kept} of {len(jobs)} folds are finished and kept. The same call "
             "trains only the others."
         )
         raise
-    return [read_fold(task) for task in tasks]
+    return [job.kept()[f"{TESTED}_scores"] for job in jobs]
 
 
-def _table(tasks: Sequence[FoldTask], scores: Sequence[np.ndarray]) -> pd.DataFrame:
+def _table(jobs: Sequence[FoldJob], scores: Sequence[np.ndarray]) -> pd.DataFrame:
     """Return a row for each utterance and seed."""
-    events = tasks[0].events
+    events = jobs[0].events
     class_names = np.array(events.class_names)
     places = origin(events)
     tables = []
-    for task, of_fold in zip(tasks, scores, strict=True):
-        test = task.fold.test
+    for job, of_fold in zip(jobs, scores, strict=True):
+        test = job.fold.test
         columns: dict[str, Any] = {"utterance": test}
         columns |= {name: values[test] for name, values in places.items()}
         columns |= {
-            "fold": task.fold.name,
+            "fold": job.held_out,
             "speaker": events.speakers[test],
-            "seed": task.seed,
+            "seed": job.seed,
             "label": class_names[events.labels[test]],
             "answer": class_names[of_fold.argmax(1)],
         }

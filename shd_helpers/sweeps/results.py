@@ -19,6 +19,7 @@ import pandas as pd
 from shd_corpus.files import atomic
 from shd_helpers.data import NAMED
 from shd_helpers.study.identity import references, run_hash
+from shd_helpers.study.jobs import RESUME
 from shd_helpers.study.run_folder import read_info
 from shd_helpers.study.tables import (
     AGREEMENT,
@@ -39,7 +40,6 @@ from shd_helpers.sweeps.sweep_file import SweepError, named
 from shd_helpers.user_code import label_of, load_object
 from shd_helpers.versions import COMPUTING_CODE, code_hash
 
-RESUME = "Runs that have ended are kept: the same command runs only the rest."
 CHANGED_CODE = (
     "the code that turns spikes into class scores has changed, so no earlier result is reused "
     "until python -m tests.small_computations has checked the code and recorded its hash."

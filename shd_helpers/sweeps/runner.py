@@ -1,8 +1,8 @@
 """Run a sweep: one notebook for every combination of values and every seed.
 
 `run_sweep` reads the sweep's file, and finds out which runs are missing from its table and the run
-folders (`sweeps.results`). joblib executes these, each by papermill (`sweeps.workers`). As runs
-end, this puts them into the table.
+folders (`sweeps.results`). `run_jobs` executes these, each by papermill (`sweeps.notebook_job`). As
+runs end, this puts them into the table.
 sweeps/README.md says what happens when something goes wrong.
 """
 
@@ -13,22 +13,18 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import joblib
 import pandas as pd
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-from tqdm import tqdm
 
 from shd_corpus.checks import DatasetError, quoted
 from shd_helpers.command import run as run_command
-from shd_helpers.study.tables import TableError
+from shd_helpers.study.jobs import RESUME, JobError, Shard, Workers, run_jobs
+from shd_helpers.study.tables import TableError, read_rows
+from shd_helpers.sweeps.notebook_job import notebook_jobs
 from shd_helpers.sweeps.results import (
     CHANGED_CODE,
-    RESUME,
     FoundRuns,
     RunResult,
     check_data,
@@ -39,21 +35,13 @@ from shd_helpers.sweeps.results import (
     store,
     store_predictions,
 )
-from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep, read_sweep
+from shd_helpers.sweeps.spec import RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
-from shd_helpers.sweeps.workers import (
-    FOREVER_S,
-    Shard,
-    Workers,
-    connect,
-    execute,
-    run_environment,
-)
 
 ROOM_BYTES = 2**24  # a disk with less free space is full: a run doesn't fit
 RUN_S = 6 * 3600.0  # most time for a run, unless it is given
-_BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}"
 Results = dict[RunSpec, RunResult]
+STOPPING = (SweepError, TableError, DatasetError, JobError)  # a message says why and what to do
 
 
 def run_sweep(
@@ -94,12 +82,11 @@ def run_sweep(
 
     Raises
     ------
-    SweepError, TableError, DatasetError
+    SweepError, TableError, DatasetError, JobError
         If the sweep can't start, a process is lost, or the disk is full.
     """
     sweep = read_sweep(name, overrides)
     workers = workers or Workers()
-    workers.check()
     if timeout_s is None:
         timeout_s = RUN_S
     _check_name_exists(again, sweep)
@@ -115,9 +102,14 @@ def run_sweep(
     ended: Results = {}
     try:
         if found.pending:
-            for results in _execute_all(sweep, found.pending, workers, timeout_s):
-                store(sweep, results)
-                ended |= results
+            jobs = notebook_jobs(found.pending, sweep.notebook, timeout_s)
+            for number, result in run_jobs(
+                jobs, workers.n_processes, sweep.name, found.n_reused, has_failed=_has_failed
+            ):
+                run = found.pending[number].run
+                _check_disk(run, result)
+                store(sweep, {run: result})
+                ended[run] = result
     finally:  # also if the sweep is stopped
         failures = {run: result for run, result in ended.items() if result.has_failed}
         done = [run for run in ended if run not in failures]
@@ -125,7 +117,17 @@ def run_sweep(
         _print_outcome(sweep, workers.shard, found, done, failures)
     rows = own_rows(sweep, runs, failures)
     _draw_heat_map(sweep, rows)
+    if sweep.repeated is not None and sweep.repeated.exists():
+        _print_beside(rows, sweep.repeated)
     return rows
+
+
+def _print_beside(rows: pd.DataFrame, repeated: Path) -> None:
+    """Print validation accuracies in percent beside those of the same runs in another table."""
+    here = rows.set_index(["configuration", "seed"]).validation_accuracy
+    there = read_rows(repeated).set_index(["configuration", "seed"]).validation_accuracy
+    table = 100 * pd.DataFrame({"here": here, os.path.relpath(repeated): there.reindex(here.index)})
+    print(f"Validation accuracy, percent:\n{table.round(1).to_string()}")
 
 
 def _check_name_exists(text: str | None, sweep: Sweep) -> None:
@@ -181,77 +183,8 @@ def _draw_heat_map(sweep: Sweep, rows: pd.DataFrame) -> None:
     print(f"Heat map: {os.path.relpath(path)}")
 
 
-# --- Executing all runs -----------------------------------------------------------------------
-
-
-def _execute_all(
-    sweep: Sweep, pending: Sequence[PendingRun], workers: Workers, timeout_s: float
-) -> Iterator[Results]:
-    """Execute runs; yield each when it has ended.
-
-    Runs that another process is executing come last: until then it may have finished them.
-    """
-    n_runs = len(workers.share_of(sweep.runs))
-    n_failed = 0
-    left = list(pending)
-    with (
-        tqdm(
-            desc=sweep.name,
-            bar_format=_BAR,
-            initial=n_runs - len(pending),
-            total=n_runs,
-            smoothing=0,  # time left by the mean run
-        ) as bar,
-        _kept_environment(),
-    ):
-        parallel = connect(workers, len(pending))
-        for wait_s in (0.0, FOREVER_S):
-            settings = (sweep.notebook, timeout_s, run_environment(), wait_s)
-            busy = []
-            for number, result in _results(parallel, left, settings):
-                each = left[number]
-                if result is None:
-                    busy.append(each)
-                    continue
-                n_failed += result.has_failed
-                bar.set_postfix_str(f"{n_failed} failed", refresh=False)
-                bar.update()
-                _check_disk(each.run, result)
-                yield {each.run: result}
-            left = busy
-
-
-def _results(
-    parallel: joblib.Parallel, pending: Sequence[PendingRun], settings: tuple
-) -> Iterator[tuple[int, RunResult | None]]:
-    """Yield the number of each run that has ended, and its result; None if it is busy elsewhere.
-
-    SweepError, if a process is lost.
-    """
-    calls = [joblib.delayed(_numbered)(i, each, *settings) for i, each in enumerate(pending)]
-    try:
-        if calls:
-            yield from parallel(calls)
-    except TerminatedWorkerError:
-        raise SweepError(
-            f"a process that executed a run was killed, perhaps for lack of memory. {RESUME}"
-        ) from None
-
-
-def _numbered(number: int, *arguments: Any) -> tuple[int, RunResult | None]:
-    """Execute a run, and return its number with its result, because results come in any order."""
-    return number, execute(*arguments)
-
-
-@contextmanager
-def _kept_environment() -> Iterator[None]:
-    """Put the process's environment variables back in the end, because each run sets some."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def _has_failed(result: RunResult) -> bool:
+    return result.has_failed
 
 
 def _check_disk(run: RunSpec, result: RunResult) -> None:
@@ -331,9 +264,7 @@ def _overrides(texts: Sequence[str]) -> dict[str, object]:
 def _workers(arguments: argparse.Namespace) -> Workers:
     """Return the workers that a command line asks for, checked."""
     shard = None if arguments.shard is None else Shard.read(arguments.shard)
-    workers = Workers(arguments.workers, shard)
-    workers.check()
-    return workers
+    return Workers(arguments.workers, shard)
 
 
 def _run_all(arguments: argparse.Namespace) -> list[str]:
@@ -353,7 +284,7 @@ def _run_all(arguments: argparse.Namespace) -> list[str]:
                 workers=workers,
                 timeout_s=arguments.timeout,
             )
-        except (SweepError, TableError, DatasetError) as error:
+        except STOPPING as error:
             if len(arguments.names) == 1:
                 raise
             print(f"The sweep {name} stopped.\n{error}", file=sys.stderr, flush=True)
@@ -375,7 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             signal.signal(number, signal.default_int_handler)
     try:
         incomplete = _run_all(given)
-    except (SweepError, TableError, DatasetError) as error:
+    except STOPPING as error:
         sys.exit(f"The sweep stopped.\n{error}")
     except KeyboardInterrupt:
         print(f"\nInterrupted. {RESUME}", file=sys.stderr)

@@ -12,7 +12,7 @@ Such a file, ``sweeps/widths.yaml``, says so (YAML 1.2, so ``5e-4`` is a number 
         narrow: {n_hidden: 64}
         wide: {n_hidden: 512, lr: 5e-4}
     seeds: {wide: [0, 1], others: [0]}       # or one list for all
-    keep_predictions: true                   # may be left out, as `plan` may
+    keep_predictions: true                   # may be left out, as `plan` and `repeats` may
 
 Each combination of values is a *configuration*, and each configuration with a seed is a run:
 
@@ -25,8 +25,9 @@ Each combination of values is a *configuration*, and each configuration with a s
 
 The sweep's name is ``widths_hd``, because the data set is part of it. Their run folders are in
 ``runs/sweeps/widths_hd/``, and their table is ``results/widths_hd.csv``. The table of a file that
-isn't in ``sweeps/`` is ``widths_hd.csv`` in the working directory. What a run leaves open keeps the
-default of the notebook.
+isn't in ``sweeps/`` is ``widths_hd.csv`` in the working directory. With ``repeats: true`` all runs
+are executed here, even if that table has them: theirs is ``runs/sweeps/widths_hd.csv``, and the two
+are shown side by side. What a run leaves open keeps the default of the notebook.
 
 `read_sweep` checks all that can be known before the first run starts. A mistake that shows up only
 in the last of a hundred runs would cost hours.
@@ -109,6 +110,7 @@ class Sweep:
     runs: list[RunSpec]
     table: Path
     keeps_predictions: bool = False  # beside the table
+    repeated: Path | None = None  # the table with the results of the same runs elsewhere
 
 
 def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) -> Sweep:
@@ -127,10 +129,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     base = with_absolute_paths(path, base | changed)
     changed = {key: base[key] for key in changed}
     full_name = _sweep_name(content["name"], base, changed, grid)
-    is_own = path.resolve().parent != SWEEPS
-    tables = own_tables_dir() if is_own else results_dir()
-    table = tables / f"{full_name}.csv"
-    _check_not_frozen(table)
+    table, repeated = _tables(path, full_name, repeats=content["repeats"])
     planned = list(_planned_runs(full_name, base, grid))
     _check_planned_runs(path, notebook, planned)
     # Last, because this may download and encode a data set, which takes minutes or hours.
@@ -141,7 +140,16 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         runs,
         table,
         keeps_predictions=content["keep_predictions"],
+        repeated=repeated,
     )
+
+
+def _tables(path: Path, full_name: str, *, repeats: bool) -> tuple[Path, Path | None]:
+    """Return the table of a sweep, and that of the same runs elsewhere if it repeats them."""
+    folder = own_tables_dir() if path.resolve().parent != SWEEPS else results_dir()
+    table = folder / f"{full_name}.csv"
+    _check_not_frozen(table)
+    return (runs_dir() / "sweeps" / table.name, table) if repeats else (table, None)
 
 
 def _sweep_file(name: str | Path) -> Path:

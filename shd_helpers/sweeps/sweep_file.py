@@ -34,8 +34,8 @@ _REQUIRED: dict[str, Any] = {
     "grid": dict,
     "seeds": (list, dict),
 }
-_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "plan": dict}
-_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "plan": {}}
+_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "repeats": bool, "plan": dict}
+_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "repeats": False, "plan": {}}
 _TYPE_NAMES: dict[Any, str] = {
     str: "a string",
     dict: "a mapping",

@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
     "network small, several inputs": (("small",), {"marker": "s", "color": INK, "mfc": "0.7"}),
 }
 # Cells that are no input or network of their own: random events, two recipes, and a repetition
-NOT_DRAWN = ("183 x 333, thinned", "owner's", "threshold 1", "recipe")
+NOT_DRAWN = ("183 x 333, thinned", "original", "threshold 1", "recipe")
 COSTS = {"accumulates": "effective_acs", "events": "input_events", "parameters": "parameters"}
 # Where a point's number may be, seen from it, in typographic points
 AT = [(x, y) for y in (0, 10, -10, 20, -20) for x in (13, -13)]

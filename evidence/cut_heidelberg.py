@@ -1,6 +1,6 @@
 """Encode the Heidelberg Digits as the recordings of `commands` are encoded: found and cut out.
 
-``python -m evidence.people.cut_heidelberg FOLDER`` reads the recordings from a folder and writes
+``python -m evidence.cut_heidelberg FOLDER`` reads the recordings from a folder and writes
 the data set ``data/hd_cut``.
 """
 

@@ -1,1 +1,0 @@
-"""The question asked of 1,800 people: a plan, its trainings, and tables of what they show."""
