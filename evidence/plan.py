@@ -124,19 +124,26 @@ def frozen_file(plan: Plan) -> Path:
     return results_dir() / f"{plan['name']}_answers.h5"
 
 
+def selection_table(plan: Plan) -> Path:
+    """Return the table with the accuracy of each recipe that the selection compared."""
+    return results_dir() / f"{plan['name']}_recipes.csv"
+
+
 def selected_recipes(plan: Plan) -> dict[str, str]:
     """Return the name of the selected recipe of each input; empty before the selection."""
-    path = results_dir() / f"{plan['name']}_recipes.csv"
-    if SELECTION not in plan or not path.exists():
+    if SELECTION not in plan or not selection_table(plan).exists():
         return {}
-    table = pd.read_csv(path)
+    table = pd.read_csv(selection_table(plan))
     best = table.loc[table.groupby("input", sort=False).accuracy.idxmax()]
     return dict(zip(best.input, best.recipe, strict=True))
 
 
 def questions_of(plan: Plan) -> list[str]:
-    """Return the names of a plan's questions in the order of their training."""
-    before = [SELECTION] * (SELECTION in plan)
+    """Return the names of a plan's questions in the order of their training.
+
+    A selection that has its table is over. Its networks aren't frozen.
+    """
+    before = [SELECTION] * (SELECTION in plan and not selection_table(plan).exists())
     return [*before, *plan["questions"], *[FINAL] * (FINAL in plan)]
 
 

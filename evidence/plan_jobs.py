@@ -26,6 +26,7 @@ from evidence.plan import (
     frozen_file,
     networks_of,
     runs_of,
+    selection_table,
 )
 from shd_corpus.files import atomic
 from shd_helpers.data import NAMED, obtain
@@ -34,7 +35,7 @@ from shd_helpers.events.event_lists import concatenate
 from shd_helpers.events.loading import TEST_FILE, TRAINING_FILE, load_file
 from shd_helpers.events.split import N_FOLDS, Split
 from shd_helpers.network import build_network
-from shd_helpers.paths import data_dir, results_dir
+from shd_helpers.paths import data_dir
 from shd_helpers.study.jobs import Workers, run_jobs
 from shd_helpers.study.network_jobs import CURVES, Kept, KeptError, NetworkJob, Utterances
 from shd_helpers.study.recipe import Recipe
@@ -239,8 +240,7 @@ def train(plan: Plan, question: str, workers: Workers, end_s: float) -> None:
 def write_selection(plan: Plan) -> None:
     """Write the accuracy of each candidate for the validation people, when all are trained."""
     networks = list(networks_of(plan, SELECTION))
-    path = results_dir() / f"{plan['name']}_recipes.csv"
-    if path.exists() or left_of(plan, networks):
+    if left_of(plan, networks):
         return
     rows = []
     for network in networks:
@@ -248,7 +248,7 @@ def write_selection(plan: Plan) -> None:
         right = kept[f"{HELD_OUT}_scores"].argmax(1) == kept[f"{HELD_OUT}_labels"]
         accuracy = pd.Series(right).groupby(kept[f"{HELD_OUT}_speakers"]).mean().mean()
         rows.append({**network.names, "accuracy": accuracy, "digest": network.cell.digest})
-    pd.DataFrame(rows).to_csv(path, index=False, float_format="%.6f")
+    pd.DataFrame(rows).to_csv(selection_table(plan), index=False, float_format="%.6f")
 
 
 # --- Freezing --------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Plans that cross inputs with recipes: who trains and tests, estimates, and tables."""
 
 import itertools
+import shutil
 
 import h5py
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from evidence import plan_jobs, tables
+from evidence.__main__ import main
 from evidence.estimates import (
     chosen_estimate,
     crossed_estimates,
@@ -19,6 +21,7 @@ from evidence.plan_jobs import AVERAGED, HELD_OUT, VALIDATION_PEOPLE, freeze, jo
 from shd_corpus.class_names import ENGLISH
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.study import network_jobs
+from tests import RESULTS
 
 GRID = Downsampling()
 INPUT = {"first_unit": 150, "pool_units": 3, "pool_steps": 3}
@@ -206,6 +209,25 @@ def train(plan, networks):
 def utterances_of(network):
     """Return the utterances that train a network, and those that test it."""
     return job_of(TINY, network).utterances()
+
+
+def test_the_command_trains_nothing_that_is_frozen_and_needs_no_data(tmp_path, monkeypatch, capsys):
+    """Its tables are those that are committed. A removed network is left, and is trained again."""
+    for path in RESULTS.glob("people_*"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
+    monkeypatch.setenv("SHD_DATA_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    (tmp_path / "people_cells.csv").unlink()
+    main(["people"])
+    assert "0 of 234 networks are left" in capsys.readouterr().out
+    assert (tmp_path / "people_cells.csv").read_text() == (RESULTS / "people_cells.csv").read_text()
+    people = read_plan("people")
+    network = next(networks_of(people, "size"))
+    with h5py.File(tmp_path / "people_answers.h5", "a") as file:
+        del file[network.frozen_name]
+    (job,) = left_of(people, networks_of(people))
+    assert job.cell == network.cell and job.fold == 0
 
 
 def test_nobody_who_tests_a_network_trains_it(trained):

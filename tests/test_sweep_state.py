@@ -93,7 +93,7 @@ def test_nothing_is_reused_when_the_computing_code_has_changed(home, monkeypatch
     monkeypatch.setattr(results, "COMPUTING_CODE", "of yesterday")
     pending = found(home).pending
     assert len(pending) == 4 and all(each.ignore_finished_folder for each in pending)
-    monkeypatch.setattr(runner, "_execute_all", lambda *_: ())
+    monkeypatch.setattr(runner, "run_jobs", lambda *_, **__: ())
     capsys.readouterr()
     run_sweep(home.yaml)
     first, last = capsys.readouterr().out.splitlines()
@@ -131,6 +131,24 @@ def test_again_takes_runs_whose_name_contains_the_text(home):
     assert all(each.ignore_finished_folder for each in again)
     with pytest.raises(SweepError, match=r"no run's name contains .* sweeps/trial/x=1\.0,seed=0"):
         run_sweep(home.yaml, again="x=2.0, seed=1")
+
+
+def test_a_sweep_that_repeats_executes_all_runs_and_shows_both_tables(home, capsys):
+    home.finish_all(validation=0.5)
+    run_sweep(home.yaml)
+    before = home.table.read_bytes()
+    shutil.rmtree(home.runs)
+    assert missing(home) == []
+    home.write(repeats=True)
+    assert len(missing(home)) == 4
+    home.finish_all(validation=0.75)
+    capsys.readouterr()
+    table = run_sweep(home.yaml)
+    assert (table.validation_accuracy == 0.75).all() and home.table.read_bytes() == before
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line for line in lines if line.startswith("x=2.0") and "75.0" in line)
+    assert row.split()[-2:] == ["75.0", "50.0"]
+    assert missing(home) == []  # the second time it goes on
 
 
 def test_rows_of_other_runs_stay_to_the_letter(home):
