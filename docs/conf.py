@@ -19,6 +19,8 @@ include_patterns = [
     "evidence/train.ipynb",
     "packages/*/README.md",
     "packages/corpus/cochlea.md",
+    "packages/engine/details.md",
+    "packages/judge/PROTOCOL.md",
     "results/README.md",
     "sweeps/*.md",
     "results/*/*.md",
