@@ -10,7 +10,7 @@ from evidence import four_sizes
 from evidence.people import tables
 from evidence.people.plan import candidates, plan, trainings_of
 from evidence.people.tables import contrast
-from evidence.people.train import SELECTED, drawn, fold_of, selected_recipes, thinned
+from evidence.people.train import SELECTED, STUDY, drawn, fold_of, selected_recipes, thinned
 from evidence.trainings import VALIDATION
 from shd_corpus.speech_commands import numbered_people, person_of, read_manifest, role_of
 from shd_course.figures import first_look
@@ -18,7 +18,6 @@ from shd_helpers.events import Events
 from shd_helpers.events.split import Split, split_utterances
 from shd_helpers.paths import results_dir
 from shd_judge import speech_commands_folds
-from tests import RESULTS
 
 
 def made(speakers, n_events=0, seed=0) -> Events:
@@ -221,11 +220,15 @@ def test_selection_compares_the_planned_candidates():
     assert list(zip(table.input, table.recipe, table.digest, strict=True)) == expected
 
 
-def test_the_sizes_of_notebook_0_are_those_of_the_plan_and_their_answers_are_frozen():
-    table = pd.read_csv(RESULTS / "four_sizes.csv")
-    pd.testing.assert_frame_equal(table, four_sizes.four_sizes(), check_dtype=False)
-    names = ["first_unit", "pool_units", "pool_steps", "pool_threshold"]
-    for size, settings in first_look.SIZES.items():
-        assert dict(zip(names, settings, strict=True)) == plan()["inputs"][size]
-        person = tables.by_person(four_sizes.INPUTS[size], size)
-        assert table.person.isin(person.index.get_level_values("person")).all()
+def test_the_answers_of_the_slider_are_frozen_ones_of_people_who_did_not_train():
+    stored = first_look.stored()
+    assert stored["inputs"] == {name: plan()["inputs"][name] for name in four_sizes.INPUTS}
+    without_spikes = [{**each} for each in stored["utterances"]]
+    assert all(each.pop("spikes") for each in without_spikes)
+    assert without_spikes == four_sizes.frozen_answers()
+    others = [f"utterances/commands/fold_{k}/speakers" for k in range(1, 5)]
+    with h5py.File(STUDY.frozen) as file:
+        training_people = np.concatenate([file[name][:] for name in others])
+    people = [each["person"] for each in without_spikes]
+    assert not np.isin(people, training_people).any() and not np.isin(people, VALIDATION).any()
+    assert first_look.FOUR_SIZES.stat().st_size < 1e6
