@@ -83,7 +83,7 @@ def main() -> None:
     ]
     inputs = {name: plan()["inputs"][name] for name in INPUTS}
     # A page that is opened as a local file can load a program, but no JSON.
-    text = json.dumps({"inputs": inputs, "utterances": utterances}, indent=1)
+    text = json.dumps({"inputs": inputs, "utterances": utterances})
     (results_dir() / "four_sizes.js").write_text(f"fourSizes({text})\n", encoding="utf-8")
 
 

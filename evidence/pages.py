@@ -168,18 +168,18 @@ def largest_tie() -> str:
 
 
 def recipes() -> str:
-    """List the recipes of the owner's network that were selected, by people and by speakers."""
+    """List the recipes of the original network that were selected, by people and by speakers."""
     accuracies = read("people_recipes")
     best = accuracies.loc[accuracies.groupby("input", sort=False).accuracy.idxmax()]
-    owner = accuracies[accuracies.recipe == "owner"].set_index("input").accuracy
+    original = accuracies[accuracies.recipe == "original"].set_index("input").accuracy
     rows = []
     for row in best.itertuples():
         recipe = people_plan()["recipes"][row.recipe]
         values = [f"{value:g}" for value in recipe.values()]
-        shares = [f"{100 * share:.1f} %" for share in (row.accuracy, owner[row.input])]
+        shares = [f"{100 * share:.1f} %" for share in (row.accuracy, original[row.input])]
         rows.append([row.input, row.recipe, *values, *shares])
-    names = [f"`{name}`" for name in people_plan()["recipes"]["owner"]]
-    return table(["input", "recipe", *names, "accuracy", "with the owner's recipe"], rows)
+    names = [f"`{name}`" for name in people_plan()["recipes"]["original"]]
+    return table(["input", "recipe", *names, "accuracy", "with the original recipe"], rows)
 
 
 def cell(question: str, name: str) -> dict[Hashable, Any]:

@@ -16,7 +16,7 @@ from shd_judge import contrasts
 from tests import RESULTS
 
 SMALL = "183 x 333, threshold 2"
-OWNERS = "owner's"  # this input, with the recipe with which the study began
+ORIGINAL = "original recipe"  # on this input
 # What a notebook may say without a table: names, its exercise, and numbers of other pages
 NOT_RESULTS = (
     r"\(\S+\)",  # where a link leads
@@ -108,15 +108,15 @@ def seeds_say():
 def people_say():
     """Return what notebook 5 says of six recipes for people of Speech Commands."""
     judged = rows_of("people_recipes").pivot(index="recipe", columns="input", values="accuracy")
-    assert (judged.idxmin() == "owner").all() and judged.shape == (6, 6)
-    owners = 100 * judged.loc["owner"]
+    assert (judged.idxmin() == "original").all() and judged.shape == (6, 6)
+    original = 100 * judged.loc["original"]
     first, last = map(int, plan()["validation_speakers"].split("-"))
     cells = rows_of("people_cells").set_index("cell")
     return [
         f"{last - first + 1} people of",
-        f"with {owners.min():.0f} to {owners.max():.0f} %.",
+        f"with {original.min():.0f} to {original.max():.0f} %.",
         f"For {cells.people['recipe']:,} other people and",
-        f"it reaches {accuracy(cells, OWNERS)}. The selected recipe reaches "
+        f"it reaches {accuracy(cells, ORIGINAL)}. The selected recipe reaches "
         f"{accuracy(cells, SMALL)}.",
         f"in {plan()['base']['epochs']} epochs",
         "It is last on each input",

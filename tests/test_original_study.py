@@ -39,7 +39,7 @@ def test_what_downsizing_and_its_steps_change():
 
 
 def test_what_the_threshold_changes():
-    of_one, verdict = change("threshold 1", "owner's")
+    of_one, verdict = change("threshold 1", "original recipe")
     assert f"is {of_one.lstrip('-')} percentage points less accurate" in PAGE
     assert of_one[0] == "-" and f"than threshold 2 (*{verdict}*)" in PAGE
     better, verdict = change(SMALL, "183 x 333")
@@ -49,7 +49,7 @@ def test_what_the_threshold_changes():
 
 
 def test_what_the_validation_people_gave():
-    its = pd.read_csv(RESULTS / "people_recipes.csv").query("recipe == 'owner'")
+    its = pd.read_csv(RESULTS / "people_recipes.csv").query("recipe == 'original'")
     small, full = (100 * its.set_index("input").accuracy[name] for name in (SMALL, FULL))
     assert f"{small:.1f} % instead of {full:.1f} %" in PAGE
 

@@ -48,7 +48,7 @@ def _cell(written: dict[str, Any], recipe: str) -> Cell:
     """Return the cell of what is written for it, without its recipe."""
     inputs = plan()["inputs"]
     settings = plan()["base"] | inputs[written.pop("input")]
-    settings |= plan()["networks"][written.pop("network", "owner")] | plan()["recipes"][recipe]
+    settings |= plan()["networks"][written.pop("network", "original")] | plan()["recipes"][recipe]
     longer = written.pop("longer", 1)
     settings |= {name: longer * settings[name] for name in ("epochs", "lr_step")}
     other: dict[str, Any] = {}
