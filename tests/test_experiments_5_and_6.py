@@ -16,7 +16,7 @@ from shd_judge import contrasts
 from tests import RESULTS
 
 SMALL = "183 x 333, threshold 2"
-ORIGINAL = "original recipe"  # on this input
+ORIGINAL = "original"  # this input, with the recipe with which the study began
 # What a notebook may say without a table: names, its exercise, and numbers of other pages
 NOT_RESULTS = (
     r"\(\S+\)",  # where a link leads

@@ -32,7 +32,7 @@ def accuracies():
 
 def test_what_notebook_7_says_of_people():
     cells = of("people_cells", ["question", "cell"]).loc["raise"]
-    more = cells.input_events["threshold 1"] / cells.input_events["original recipe"]
+    more = cells.input_events["threshold 1"] / cells.input_events["original"]
     assert f"so there are {more:.1f} times the events" in SEVEN
     assert f"{cells.people.iloc[0]:,.0f} unseen people of [Speech Commands]" in SEVEN
     people = pd.read_csv(RESULTS / "people_accuracies.csv")
@@ -46,7 +46,7 @@ def test_the_answer_of_notebook_7():
     assert changes.index[is_shown].tolist() == ["recipe", "membrane readout", "delays"]
     assert (changes.difference[is_shown] > 0).all() and len(changes) == 8
     assert not is_shown["threshold 1"] and not is_shown[-4:].any()
-    first, last = cells.loc["original recipe"], cells.loc["delays"]
+    first, last = cells.loc["original"], cells.loc["delays"]
     assert last.effective_acs / first.effective_acs == pytest.approx(10, abs=0.5)
     for part in (
         "The recipe, the membrane readout and delays help (each *shown*)",

@@ -39,7 +39,7 @@ def test_what_downsizing_and_its_steps_change():
 
 
 def test_what_the_threshold_changes():
-    of_one, verdict = change("threshold 1", "original recipe")
+    of_one, verdict = change("threshold 1", "original")
     assert f"is {of_one.lstrip('-')} percentage points less accurate" in PAGE
     assert of_one[0] == "-" and f"than threshold 2 (*{verdict}*)" in PAGE
     better, verdict = change(SMALL, "183 x 333")

@@ -84,7 +84,7 @@ PEOPLE = (ROOT / "evidence" / "people" / "README.md").read_text(encoding="utf-8"
 def test_which_cells_have_intervals_over_folds():
     table = pd.read_csv(RESULTS / "people_variances.csv").set_index("cell")
     is_rejected = table.p_adjusted < 0.05
-    assert table.index[is_rejected].tolist() == ["original recipe", "threshold 1"]
+    assert table.index[is_rejected].tolist() == ["original", "threshold 1"]
     rest = table[~is_rejected]
     (low, high), (few, more) = table.loc[is_rejected, ["sd_folds", "sd_expected"]].T.to_numpy()
     for part in (
@@ -111,7 +111,7 @@ def test_which_verdicts_the_intervals_over_folds_changed():
         "shown" if abs(d) > half else "undecided"
         for d, half in zip(now.difference, halves, strict=True)
     ]
-    assert now.index[now.was != now.verdict].tolist() == [("threshold 1", "original recipe")]
+    assert now.index[now.was != now.verdict].tolist() == [("threshold 1", "original")]
     for name, row in (
         ("threshold 1 against the original recipe", now.iloc[0]),
         ("better recipe against threshold 1", now.iloc[1]),
@@ -120,7 +120,7 @@ def test_which_verdicts_the_intervals_over_folds_changed():
         assert f"\n| {name} | {row.difference:+.1f} | {verdicts} |\n" in PEOPLE
     grown = (now.ci95_adjusted - now.planned).iloc[2:]
     assert grown.round(1).tolist() == [0.2, 0.2, 0, 0, 0, 0] and "delays grew by 0.2." in PEOPLE
-    both = CHANGES.loc["recipe", "original recipe"]
+    both = CHANGES.loc["recipe", "original"]
     added = f"is {both.difference:.1f} ± {both.ci95_adjusted:.1f} percentage points more accurate"
     assert added in PEOPLE
 

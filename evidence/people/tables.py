@@ -33,7 +33,7 @@ REFUSED = "people_refused.csv"
 PRIMARY = "cost"
 SEEDS_FREEDOM = 20  # of the variance over seeds: two cells, five folds, three seeds
 OVER_FOLDS = "over folds"  # an interval, where the test rejects the variance over seeds
-POST_HOC = [["recipe", "original recipe"]]  # a contrast of `raise` that the plan doesn't have
+POST_HOC = [["recipe", "original"]]  # a contrast of `raise` that the plan doesn't have
 
 
 # --- Freezing --------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ ROWS = [
     ("cost", "183 x 333", 1.2e6, 0.698),
     ("cost", "183 x 333, threshold 2", 0.48e6, 0.694),
     ("cost", "183 x 333, thinned", 0.48e6, 0.662),
-    ("raise", "original recipe", 0.49e6, 0.495),
+    ("raise", "original", 0.49e6, 0.495),
     ("raise", "threshold 1", 1.22e6, 0.387),
     ("raise", "recipe", 1.2e6, 0.698),
     ("size", "233 x 333", 1.22e6, 0.691),
@@ -54,7 +54,7 @@ def closed():
 
 def test_networks_and_inputs_have_each_network_once():
     drawn = people.networks_and_inputs(table([*ROWS, ("small", "small, 77 x 333", 1.0e6, 0.70)]))
-    left_out = ("183 x 333, thinned", "original recipe", "threshold 1", "recipe", "150 people")
+    left_out = ("183 x 333, thinned", "original", "threshold 1", "recipe", "150 people")
     names = [name for _, name, *_ in ROWS if name not in left_out]
     assert drawn.cell.tolist() == [*names, "small, 77 x 333"]
     assert drawn.kind.iloc[-1] == "network small, several inputs" and drawn.kind.nunique() == 2

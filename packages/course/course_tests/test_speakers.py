@@ -12,7 +12,7 @@ from tests.overlaps import overlaps, same_in_gray, unlabeled
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 STEPS = [
-    "original recipe",
+    "original",
     "threshold 1",
     "recipe",
     "membrane readout",

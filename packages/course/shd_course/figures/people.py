@@ -32,7 +32,7 @@ KINDS = {
     "small": "network small, several inputs",
 }
 # Cells that are no input or network of their own: random events, two recipes, and a repetition
-NOT_DRAWN = ("183 x 333, thinned", "original recipe", "threshold 1", "recipe")
+NOT_DRAWN = ("183 x 333, thinned", "original", "threshold 1", "recipe")
 COSTS = {"accumulates": "effective_acs", "events": "input_events", "parameters": "parameters"}
 # Where a point's number may be, seen from it, in typographic points
 AT = [(x, y) for y in (0, 10, -10, 20, -20) for x in (13, -13)]

@@ -29,7 +29,8 @@ def steps(cells: pd.DataFrame, contrasts: pd.DataFrame) -> Figure:
     y = -np.arange(len(cells))
     axis.errorbar(100 * cells.accuracy, y, xerr=100 * cells.ci95, fmt="o", capsize=3, color="C0")
     costs = cells.effective_acs / 1e6
-    labels = [f"{name}: {cost:.2f}" for name, cost in zip(cells.cell, costs, strict=True)]
+    names = cells.cell.replace("original", "original recipe")
+    labels = [f"{name}: {cost:.2f}" for name, cost in zip(names, costs, strict=True)]
     axis.set_yticks(y, labels)
     found = contrasts.set_index("first")
     for row, name in zip(y, cells.cell, strict=True):
