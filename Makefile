@@ -1,5 +1,5 @@
 # Every target makes .venv and installs what it needs on first use.
-#   make study [DATASET=digits|hd|shd|spoken|folder] [NAME=run folder] [ARGS="-p epochs 10"]
+#   make study [DATASET=digits|hd|commands|shd|spoken|folder] [NAME=run folder] [ARGS="-p epochs 10"]
 #   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4" or "--shard 3/20"]
 #   make LOCKED=1 ... installs the versions in constraints.txt, with which the tests passed
 PYTHON ?= python3
@@ -38,7 +38,7 @@ given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
-	@echo "                DATASET=digits (default), hd, shd (official), spoken or a folder;"
+	@echo "                DATASET=digits (default), hd, commands, shd (official), spoken or a folder;"
 	@echo "                NAME=run folder; ARGS='-p epochs 10' sets any parameter of the notebooks"
 	@echo "make data       prepare the data only, DATASET= as above"
 	@echo "make compare    compare two data sets, A= and B=: names or folders"
@@ -76,7 +76,7 @@ help:
 	@echo "make hear FILE='my digit.wav' ARGS=\"--network 'my network'\""
 
 $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed; name one: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
 	$(INSTALL) --no-compile --progress-bar on -q -e '.[study]'
 	@touch $(INSTALLED)

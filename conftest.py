@@ -48,10 +48,10 @@ def pytest_runtest_protocol(item):
 def pytest_collection_modifyitems(items):
     """Begin with what takes long, so that no process waits for another at the end.
 
-    nbval runs notebooks with the parameters that they have, so those are changed here.
+    nbval runs notebooks with the data and epochs that they have, so those are changed here.
     """
     for item in items:
-        if isinstance(item, IPyNbCell) and "parameters" in item.cell.metadata.get("tags", ()):
+        if isinstance(item, IPyNbCell):
             with_small_data(item.cell)
     items.sort(key=lambda item: item.path.name not in LONG)
 

@@ -19,6 +19,8 @@ include_patterns = [
     "evidence/train.ipynb",
     "packages/*/README.md",
     "packages/corpus/cochlea.md",
+    "packages/engine/details.md",
+    "packages/judge/PROTOCOL.md",
     "results/README.md",
     "sweeps/*.md",
     "results/*/*.md",
@@ -31,7 +33,11 @@ autodoc_typehints = "none"  # the docstrings have types, with shapes and units
 napoleon_use_rtype = False
 html_theme = "furo"
 html_title = project
-html_extra_path = ["index.html"]  # the first page, which opens notebook 0
+html_extra_path = [
+    "index.html",
+    "../results/four_sizes.js",
+    "../img/four_sizes.png",
+]  # the first page
 templates_path = ["templates"]
 _parts = [f"sidebar/{part}.html" for part in ("brand", "search", "scroll-start", "navigation")]
 html_sidebars = {"**": [*_parts, "say.html", "sidebar/scroll-end.html"]}  # furo's, and the page

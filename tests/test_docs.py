@@ -8,7 +8,7 @@ from shd_helpers.paths import ROOT
 from shd_helpers.study.recipe import SETTINGS
 from tests import found
 
-COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+COMMANDS_PAGE = (ROOT / "docs" / "tests.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 

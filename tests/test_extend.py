@@ -20,7 +20,7 @@ PAGES = [DOCS / f"{name}.md" for name in ("own_data", "extend", "compare")]
 
 
 def python_blocks():
-    pages = [*PAGES, DOCS / "run_folders.md", DOCS / "folds.md"]
+    pages = [*PAGES, DOCS / "formats.md", DOCS / "protocol.md"]
     blocks = [block for page in pages for block in blocks_of(page)]
     return [block.code for block in blocks if block.language == "python"]
 
@@ -62,7 +62,7 @@ def test_the_block_about_a_run_loads_its_network(tmp_path, data_dir, monkeypatch
     write_ridges(tmp_path / "moves", 100)
     pooling = {"first_unit": 0, "pool_units": 10, "pool_steps": 20, "pool_threshold": 1}
     run = train(tmp_path / "runs" / "moves", tmp_path / "moves", epochs=1, **pooling)
-    (block,) = (b.code for b in blocks_of(DOCS / "run_folders.md") if "load_network" in b.code)
+    (block,) = (b.code for b in blocks_of(DOCS / "formats.md") if "load_network" in b.code)
     names = {}
     exec(block, names)
     assert len(names["evaluation"].answers) == len(names["events"]) == 80

@@ -167,7 +167,7 @@ def test_an_experiment_is_short_and_asks_before_it_answers(number):
     lines = [line for line in code.splitlines() if line.strip() and line.lstrip()[0] != "#"]
     assert len(markdown.split()) <= MOST_WORDS
     assert len(lines) <= MOST_LINES
-    assert len(re.findall(r"\*\*Predict( first)?\.\*\*", markdown)) >= 2
+    assert len(re.findall(r"\*\*Predict\.\*\*", markdown)) >= 2
     tags = [tag for cell in cells for tag in cell.metadata.get("tags", ())]
     assert {"answer", "exercise"} & {*tags}, "the reader has nothing to do"
     assert not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(code)))

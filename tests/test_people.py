@@ -227,11 +227,17 @@ def test_selection_compares_the_planned_candidates():
     assert list(zip(table.input, table.recipe, table.digest, strict=True)) == expected
 
 
-def test_the_sizes_of_notebook_0_are_those_of_the_plan_and_their_answers_are_frozen():
-    table = pd.read_csv(RESULTS / "four_sizes.csv")
-    pd.testing.assert_frame_equal(table, four_sizes.four_sizes(), check_dtype=False)
-    names = ["first_unit", "pool_units", "pool_steps", "pool_threshold"]
-    for size, settings in first_look.SIZES.items():
-        assert dict(zip(names, settings, strict=True)) == plan()["inputs"][size]
-        person = tables.by_person(four_sizes.INPUTS[size], size)
-        assert table.person.isin(person.index.get_level_values("person")).all()
+def test_the_answers_of_the_slider_are_frozen_ones_of_people_who_did_not_train():
+    stored = first_look.stored()
+    assert stored["inputs"] == {name: plan()["inputs"][name] for name in four_sizes.INPUTS}
+    without_spikes = [{**each} for each in stored["utterances"]]
+    assert all(each.pop("spikes") for each in without_spikes)
+    assert without_spikes == four_sizes.frozen_answers()
+    others = [f"utterances/commands/fold_{k}/commands/speakers" for k in range(1, 5)]
+    with h5py.File(frozen_file(plan())) as file:
+        training_people = np.concatenate([file[name][:] for name in others])
+    people = [each["person"] for each in without_spikes]
+    assert (
+        not np.isin(people, training_people).any() and not np.isin(people, VALIDATION_PEOPLE).any()
+    )
+    assert first_look.FOUR_SIZES.stat().st_size < 1e6

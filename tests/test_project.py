@@ -132,3 +132,17 @@ def test_links_lead_somewhere(page):
         path = page.parent / target if target else page
         assert path.exists(), target
         assert not anchor or anchor in headings(path.read_text()), anchor
+
+
+def test_the_site_contains_each_page_that_it_links():
+    """Sphinx's warnings are errors, and `make site` is slow."""
+    patterns = re.search(r"include_patterns = (\[.*?\])", (ROOT / "docs/conf.py").read_text(), re.S)
+    pages = found(*ast.literal_eval(patterns[1]))
+    pages = [page for page in pages if page.suffix == ".md"]
+    contents = (ROOT / "docs" / "contents.rst").read_text()
+    listed = {ROOT / f"{name}.md" for name in re.findall(r"^   /(\S+)$", contents, re.M)}
+    assert {*pages} - listed == {ROOT / "README.md"}
+    for page in pages:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+            path = (page.parent / target).resolve()
+            assert path.is_file() and (path.suffix != ".md" or path in pages), (page, target)

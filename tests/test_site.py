@@ -5,6 +5,7 @@ A link or a picture that isn't there is a warning of Sphinx, and its warnings ar
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 import shd_helpers
+from shd_course.figures import first_look
 from shd_helpers.paths import ROOT
 from tests import found
+from tests.builders.browsers import CHROMIUM, FLAGS
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -47,10 +50,31 @@ def test_the_site_is_whole(tmp_path):
     assert wanted <= {path.relative_to(site) for path in site.rglob("*.html")}
     loaded = {url for page in site.rglob("*.html") for url in re.findall(LOADED, page.read_text())}
     assert len(loaded) > 10 and not {url for url in loaded if re.match("https?:|//", url)}
-    assert "url=notebooks/00_first_look.html" in (site / "index.html").read_text()
+    first = (site / "index.html").read_text()
+    for name in re.findall(r'(?:href|src) ?= ?"([^"#:]+)["#]', first):
+        assert (site / name).exists(), name
     home = (site / "README.html").read_text()
     assert 'role="search"' in home and 'href="docs/api.html"' in home
     reference = (site / "docs" / "api.html").read_text()
     assert reference.count('<dt class="sig sig-object py"') > len(shd_helpers.__all__)
     first = (site / "notebooks" / "02_surrogate_visualization.html").read_text()
     assert "<math" in first and first.count("<img") >= 5
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+def test_the_slider_of_the_first_page_shrinks_a_digit(tmp_path):
+    """It counts as many events, and as many right answers, as notebook 0."""
+    for path in (ROOT / "docs" / "index.html", first_look.FOUR_SIZES):
+        shutil.copy(path, tmp_path)
+    figure = first_look.one_digit_four_times(0)
+    utterances = first_look.stored()["utterances"]
+    for place, size in enumerate(first_look.stored()["inputs"]):
+        command = [CHROMIUM, "--headless", *FLAGS, "--virtual-time-budget=9000", "--dump-dom"]
+        url = f"{(tmp_path / 'index.html').as_uri()}#{place}"
+        page = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+        n_events = figure.axes[place].images[0].get_array().sum()
+        assert f">{n_events} events</canvas>" in page
+        n_right = sum(each["answers"][size] == each["digit"] for each in utterances)
+        assert page.count('class="right"') == n_right
+        assert page.count('class="wrong"') == 20 - n_right

@@ -27,10 +27,17 @@ def small_data() -> str:
 
 
 def with_small_data(cell: NotebookNode) -> None:
-    """Let a notebook's cell of parameters name the small data set, and train for two epochs."""
-    small = f"dataset = {small_data()!r}"
-    cell.source = re.sub('^dataset = "digits"', small, cell.source, flags=re.MULTILINE)
-    cell.source = re.sub(r"^epochs = \d+", "epochs = 2", cell.source, flags=re.MULTILINE)
+    """Let a notebook's cell train on the small data set, for one or two epochs."""
+    small = small_data()
+    for there, here in {
+        r'^dataset = "digits"': f"dataset = {small!r}",
+        r"^epochs = \d+": "epochs = 2",
+        r"dataset: digits,": f"dataset: {small},",  # of a sweep
+        r"grid: \{.+\}": "grid: {lr: [4.0e-3], epochs: [1]}",
+        r"^rescue\((\d+, .+)\)$": rf"rescue(\1, {small!r}, epochs=1)",
+        r"^experiment\(recipe\)": "experiment(recipe, epochs=2)",
+    }.items():
+        cell.source = re.sub(there, here, cell.source, flags=re.MULTILINE)
 
 
 @cache

@@ -183,7 +183,7 @@ def test_from_sound_to_decision_c_and_board_agree_with_python(programs):
 
 
 def test_the_document_has_the_line_of_a_buzz():
-    document = (ROOT / "docs" / "abstain.md").read_text()
+    document = (ROOT / "docs" / "sound.md").read_text()
     digit, (per_mille, is_accepted) = of_python(buzz())
     assert (digit, is_accepted) == ("other", False)
     assert f"the line `10 ... {per_mille} 0` means that *other*" in document

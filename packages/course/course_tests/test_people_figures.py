@@ -8,7 +8,6 @@ import pytest
 from matplotlib.colors import same_color
 
 from shd_course.figures import people
-from shd_helpers.figures import style
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
 FULL = "700 x 1000"
@@ -28,17 +27,6 @@ ROWS = [
     ("size", "30 x 333", 0.41e6, 0.611),
     ("size", "30 x 30", 0.1e6, 0.382),
     ("people", "150 people", 1.2e6, 0.58),
-]
-# What may be added later
-MORE = [
-    ("raise", "membrane readout", 1.21e6, 0.763),
-    ("raise", "delays", 4.8e6, 0.80),
-    ("raise", "augmentation", 2.7e6, 0.86),
-    ("raise", "three networks averaged", 8.5e6, 0.88),
-    ("small", "small, 183 x 333", 2.36e6, 0.75),
-    ("small", "small, 183 x 333, threshold 2", 1.1e6, 0.72),
-    ("small", "small, 77 x 333", 1.0e6, 0.70),
-    ("small", "small, 77 x 100", 0.5e6, 0.64),
 ]
 CONTRASTS = pd.DataFrame(
     {
@@ -64,44 +52,12 @@ def closed():
     plt.close("all")
 
 
-@pytest.mark.parametrize("rows", [ROWS, ROWS + MORE], ids=["today", "later"])
-def test_the_frontier_is_legible_as_it_is_saved(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "img_dir", lambda: tmp_path)
-    figure = people.draw_frontier(table(rows))
-    title = "What this figure says, in a line of some length"
-    assert overlaps(figure, lambda: style.save(figure, "frontier", "data: a name", title)) == []
-    assert unlabeled(figure) == [] and same_in_gray(figure) == []
-
-
-@pytest.mark.parametrize("rows", [ROWS, ROWS + MORE], ids=["today", "later"])
-def test_the_frontier_has_each_input_and_network_once_at_its_cost(rows):
-    cells = table(rows)
-    (axis,) = people.draw_frontier(cells).axes
-    points = {
-        (round(x, 3), round(y, 1))
-        for kind in axis.containers
-        for x, y in zip(*kind.lines[0].get_data(), strict=True)
-    }
+def test_networks_and_inputs_have_each_network_once():
+    drawn = people.networks_and_inputs(table([*ROWS, ("small", "small, 77 x 333", 1.0e6, 0.70)]))
     left_out = ("183 x 333, thinned", "original", "threshold 1", "recipe", "150 people")
-    drawn = cells[~cells.cell.isin(left_out)]
-    wanted = {(a / 1e6, round(100 * b, 1)) for a, b in drawn[["effective_acs", "accuracy"]].values}
-    assert points == wanted and len(wanted) == len(drawn)
-    *numbers, names = [text.get_text() for text in axis.texts]
-    best_first = drawn.sort_values("accuracy", ascending=False).cell.str.removeprefix("small, ")
-    listed = [f"{number}  {name}" for number, name in enumerate(best_first, 1)]
-    assert names.splitlines() == listed and [*map(int, numbers)] == [*range(1, len(drawn) + 1)]
-    kinds = [kind.get_label() for kind in axis.containers]
-    assert len(kinds) == (3 if len(rows) > len(ROWS) else 1)
-
-
-def test_the_gray_line_is_the_best_that_costs_no_more():
-    cells = table(ROWS + MORE)
-    (axis,) = people.draw_frontier(cells).axes
-    line = next(each for each in axis.lines if "cheaper" in str(each.get_label()))
-    drawn = people.networks_and_inputs(cells)
-    for x, y in zip(*line.get_data(orig=True), strict=True):
-        affordable = drawn[drawn.effective_acs <= 1e6 * x + 1]
-        assert y == pytest.approx(100 * affordable.accuracy.max())
+    names = [name for _, name, *_ in ROWS if name not in left_out]
+    assert drawn.cell.tolist() == [*names, "small, 77 x 333"]
+    assert drawn.kind.iloc[-1] == "network small, several inputs" and drawn.kind.nunique() == 2
 
 
 def test_changes_are_filled_if_they_are_shown():

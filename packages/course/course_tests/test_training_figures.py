@@ -1,19 +1,21 @@
 """The figures of notebooks 0 and 3: the original accuracy, and votes under noise."""
 
+import base64
 import io
 import re
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 import soundfile
 from scipy import stats
 
+from shd_corpus.shd_file import Utterances
 from shd_course.figures import first_look
 from shd_course.figures.training import claim
 from shd_helpers.data import DIGITS
+from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.study import speaker_accuracies
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
@@ -84,13 +86,18 @@ def test_the_sound_is_drawn_above_its_spikes():
 def test_an_input_shrinks_and_each_size_has_its_answers(monkeypatch):
     caught = {}
     monkeypatch.setattr(first_look, "explore", lambda *found, **_: caught.update(found=found))
-    first_look.four_sizes(NINE)
+    first_look.four_sizes()
     figure, update = caught["found"]
-    table = pd.read_csv(first_look.ANSWERS)
-    for size in first_look.SIZES:
-        n_right = (table.digit == table[size]).sum()
-        assert update(size) == f"{size}: {n_right} of 20 digits are right"
+    utterances = first_look.stored()["utterances"]
+    for size, settings in first_look.stored()["inputs"].items():
+        n_right = sum(each["answers"][size] == each["digit"] for each in utterances)
+        assert update(size, 4) == f"{size}: {n_right} of 20 digits are right"
         assert overlaps(figure) == [] and len(figure.axes[1].texts) == 20
-        width, height = map(int, size.partition(",")[0].split(" x "))
-        assert figure.axes[0].images[0].get_array().shape == (width, height)
+        spikes = plt.imread(io.BytesIO(base64.b64decode(utterances[3]["spikes"])), "png")
+        units, milliseconds = np.nonzero(spikes)
+        offsets, zero = np.array([0, len(units)]), np.array([0])
+        utterance = Utterances(milliseconds / 1000 + 5e-4, units, offsets, zero, zero, ["zero"])
+        events = downsample(utterance, Downsampling(**settings), "both")
+        drawn = figure.axes[0].images[0].get_array()
+        np.testing.assert_array_equal(drawn.T, events.to_frames([0])[:, 0])
     plt.close(figure)

@@ -1,13 +1,16 @@
 """The figures of notebook 0: a spoken digit becomes spikes, and a network votes."""
 
+import base64
 import io
+import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import soundfile
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shd_corpus.cochlea import encode
@@ -16,22 +19,20 @@ from shd_corpus.sound_file import read_utterance
 from shd_course.figures.controls import explore
 from shd_course.figures.spike_axes import CHANNEL, draw_blocks, label_hz
 from shd_helpers.events import Downsampling
+from shd_helpers.extras import from_extra
 from shd_helpers.figures.style import DOT, INK, TITLE, describe
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.paths import ROOT
 from shd_helpers.study.trained_network import input_of, load_pretrained
 
+with from_extra("study"):
+    import ipywidgets as widgets
+
 NETWORK = ROOT / "results" / "networks" / "study_0.npz"  # whatever $SHD_RESULTS_DIR is
 N_NAMED = 3  # classes with the most votes, whose lines have colors and names
 STYLES = ("-", "--", "-.")
-ANSWERS = ROOT / "results" / "four_sizes.csv"
-# first unit, units and steps of a block, threshold
-SIZES = {
-    "700 x 1000": (0, 1, 1, 1),
-    "183 x 333, threshold 2": (150, 3, 3, 2),
-    "77 x 333": (0, 9, 3, 1),
-    "30 x 30": (0, 23, 33, 1),
-}
+WRONG = "C3"  # of an answer
+FOUR_SIZES = ROOT / "results" / "four_sizes.js"
 
 
 def sound_and_spikes(path: Path) -> Figure:
@@ -138,40 +139,66 @@ def noisy_votes(path: Path) -> Figure | None:
     )
 
 
-def four_sizes(path: Path) -> Figure | None:
-    """Shrink a recording's input, beside 20 answers of a network that was trained on this size.
+def stored() -> dict[str, Any]:
+    """Return four inputs, and 20 utterances with their spikes and the answers by input."""
+    text = FOUR_SIZES.read_text(encoding="utf-8")
+    return json.loads(text[text.index("{") : text.rindex(")")])
 
-    Parameters
-    ----------
-    path : Path
-        A sound file with one utterance.
+
+def _draw_input(axis: Axes, utterance: dict[str, Any], size: str, settings: dict[str, int]) -> None:
+    """Draw an utterance's input in one size, and the answer of the network that reads it."""
+    png = io.BytesIO(base64.b64decode(utterance["spikes"]))
+    spikes = plt.imread(png, format="png") > 0  # (channels, milliseconds)
+    height, width = settings["pool_units"], settings["pool_steps"]
+    grid = Downsampling(**settings)
+    last_unit = grid.first_unit + grid.n_units * height
+    used = spikes[grid.first_unit : last_unit, : grid.n_steps * width]
+    counts = used.reshape(grid.n_units, height, grid.n_steps, width).sum((1, 3))
+    draw_blocks(axis, (counts >= grid.pool_threshold).T, grid)
+    axis.set(xlabel="time (ms)", ylim=(0, N_CHANNELS), aspect="auto")
+    answer = utterance["answers"][size]
+    color = INK if answer == utterance["digit"] else WRONG
+    axis.set_title(f"{size.partition(',')[0]}: {answer}", color=color)
+
+
+def one_digit_four_times(number: int) -> Figure:
+    """Draw one of the stored utterances in four sizes, with a network's answer to each."""
+    found = stored()
+    figure, axes = plt.subplots(1, 4, figsize=(12, 3), sharey=True)
+    for axis, (size, settings) in zip(axes, found["inputs"].items(), strict=True):
+        _draw_input(axis, found["utterances"][number], size, settings)
+    axes[0].set_ylabel(CHANNEL)
+    return figure
+
+
+def four_sizes() -> Figure | None:
+    """Shrink an utterance's input, beside the answers to all 20 in the same size.
 
     Returns
     -------
     Figure or None
         As `explore` does.
     """
-    wave, rate_hz = read_utterance(path)
-    times, units = encode(wave, rate_hz, seed=0)
-    trained = load_pretrained(NETWORK)
-    answers = pd.read_csv(ANSWERS)
+    found = stored()
+    utterances = found["utterances"]
+    numbers = {f"{i}: {each['digit']}": i for i, each in enumerate(utterances, 1)}
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.6))
 
-    def update(size: str = "700 x 1000") -> str:
-        first_unit, *block = SIZES[size]
-        grid = Downsampling(first_unit, 1.0, *block)
-        events = input_of(trained._replace(grid=grid), times, units)
-        draw_blocks(left, events.to_frames([0])[:, 0], grid)
-        left.set(xlabel="time (ms)", ylabel=CHANNEL, ylim=(0, N_CHANNELS), aspect="auto")
+    def update(size: str = "700 x 1000", utterance: int = 1) -> str:
+        _draw_input(left, utterances[utterance - 1], size, found["inputs"][size])
+        left.set_ylabel(CHANNEL)
         right.clear()
         right.axis("off")
-        is_right = answers.digit == answers[size]
-        for row, (digit, answer) in enumerate(zip(answers.digit, answers[size], strict=True)):
-            text = digit if digit == answer else f"{digit}: answer {answer}"
-            look = {"color": INK} if digit == answer else {"color": "C3", "weight": "bold"}
-            right.text(row // 10 / 2, 0.95 - row % 10 / 10, text, va="top", **look)
-        line = f"{size}: {is_right.sum()} of {len(answers)} digits are right"
+        n_right = 0
+        for i, each in enumerate(utterances):
+            digit, answer = each["digit"], each["answers"][size]
+            n_right += digit == answer
+            text = f"{i + 1}: {digit}" + f", answer {answer}" * (digit != answer)
+            look = {"color": INK} if digit == answer else {"color": WRONG, "weight": "bold"}
+            right.text(i // 10 / 2, 0.95 - i % 10 / 10, text, va="top", **look)
+        line = f"{size}: {n_right} of {len(utterances)} digits are right"
         figure.suptitle(line, **TITLE)
         return line
 
-    return explore(figure, update, size=[*SIZES])
+    slider = widgets.SelectionSlider(options=[*found["inputs"]])
+    return explore(figure, update, size=slider, utterance=numbers)

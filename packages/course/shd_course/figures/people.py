@@ -24,11 +24,12 @@ STEPS = {
     ("183 x 333, thinned", "183 x 333"): "as few events, drawn at random",
     ("183 x 333, threshold 2", "183 x 333, thinned"): "threshold 2 instead of random events",
 }
-# The frontier's points: the questions of each kind, and its look.
-KINDS: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
-    "256 LIF neurons, several inputs": (("cost", "size"), {"marker": "o", "color": "C0"}),
-    "other networks on 183 x 333": (("raise",), {"marker": "^", "color": "C3", "mfc": "white"}),
-    "network small, several inputs": (("small",), {"marker": "s", "color": INK, "mfc": "0.7"}),
+# The kinds of networks, by the question that has them
+KINDS = {
+    "cost": "256 LIF neurons, several inputs",
+    "size": "256 LIF neurons, several inputs",
+    "raise": "other networks on 183 x 333",
+    "small": "network small, several inputs",
 }
 # Cells that are no input or network of their own: random events, two recipes, and a repetition
 NOT_DRAWN = ("183 x 333, thinned", "original", "threshold 1", "recipe")
@@ -71,54 +72,9 @@ def changes(contrasts: pd.DataFrame, families: Sequence[str]) -> Figure:
 
 
 def networks_and_inputs(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of ``results/people_cells.csv`` that the frontier has, with their `kind`."""
-    kinds = {question: kind for kind, (questions, _) in KINDS.items() for question in questions}
-    found = cells.assign(kind=cells.question.map(kinds))
+    """Return the rows of ``results/people_cells.csv`` that are networks, with their `kind`."""
+    found = cells.assign(kind=cells.question.map(KINDS))
     return found[found.kind.notna() & ~found.cell.isin(NOT_DRAWN)]
-
-
-def draw_frontier(cells: pd.DataFrame) -> Figure:
-    """Draw accuracy of unseen people against accumulates, a point for each input and network.
-
-    `cells` is ``results/people_cells.csv``. Rows that are added to it later appear.
-    """
-    drawn = networks_and_inputs(cells).sort_values("accuracy", ascending=False)
-    millions = drawn.effective_acs / 1e6
-    percent = 100 * drawn.accuracy
-    figure, axis = plt.subplots(figsize=(9.5, 6))
-    cheapest = millions.sort_values().index
-    best = percent[cheapest].cummax()
-    (band,) = axis.step(millions[cheapest], best, where="post", label="nothing cheaper is better")
-    band.set(color="0.8", linewidth=5, linestyle="-")
-    for kind, (_, look) in KINDS.items():
-        rows = drawn.kind == kind
-        if rows.any():
-            axis.errorbar(
-                millions[rows],
-                percent[rows],
-                100 * drawn.ci95[rows],
-                linestyle="none",
-                elinewidth=1,
-                capsize=2,
-                ms=7,
-                label=kind,
-                **look,
-            )
-    _label_simply(axis, "{x:g}")
-    axis.margins(x=0.08)
-    axis.set_xlabel("accumulates for an utterance (million, mean)")
-    axis.set_ylabel("accuracy, unseen people (%)")
-    axis.legend(loc="lower right", fontsize=9)
-    _number_points(axis, drawn.cell.str.removeprefix(SMALL), millions, percent)
-    return figure
-
-
-def _label_simply(axis: Axes, form: str) -> None:
-    """Label a logarithmic x axis with 1, 2 and 5 times powers of ten."""
-    axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter(StrMethodFormatter(form))
-    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _number_points(axis: Axes, names: pd.Series, x: pd.Series, y: pd.Series) -> None:
@@ -188,7 +144,10 @@ def smallest_input(cells: pd.DataFrame, contrasts: pd.DataFrame) -> Figure | Non
             at = (sizes[name], -table.loss[name])
             axis.plot(*at, form, mfc=filling, ms=17, mew=2, label=label)
         axis.axhline(-accepted_loss, color="C3", linestyle="--", label="accepted loss")
-        _label_simply(axis, "{x:,.0f}")
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.margins(x=0.15)
         axis.set(xlabel=f"{cost} (mean of an utterance)", ylim=(-DRAWN_LOSS, 5))
         if cost == "parameters":
