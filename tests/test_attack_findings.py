@@ -270,27 +270,3 @@ ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIO
 def test_in_an_ascii_locale_messages_are_written_with_escapes():
     ended = run(PRINTS, **ASCII)
     assert (ended.returncode, ended.stdout) == (0, "F\\xf6hn\n")
-
-
-@pytest.mark.slow
-def test_no_text_file_depends_on_the_locale():
-    """Python tells where a file is opened without an encoding."""
-    code = "\n".join(
-        [
-            "from shd_helpers.study import notebooks, parameters",
-            "from shd_helpers.paths import OF_A_RUN",
-            "[parameters.notebook_parameters(path) for path in OF_A_RUN]",
-            "from shd_circuit.folder import read_vectors",
-            "from shd_helpers.paths import ROOT",
-            "read_vectors(ROOT / 'results' / 'circuit')",
-        ]
-    )
-    command = [sys.executable, "-X", "warn_default_encoding", "-W", "always::EncodingWarning"]
-    ended = subprocess.run(
-        [*command, "-c", code], cwd=ROOT, env=os.environ | ASCII, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
-    ours = [
-        line for line in ended.stderr.splitlines() if re.search(r"(shd_helpers|shd_circuit)/", line)
-    ]
-    assert not ours

@@ -3,11 +3,10 @@
 import re
 
 import pytest
-from circuits import SMALL, exported, exported_circuit, named, random_utterances
+from circuits import SMALL, exported
 
-from shd_circuit import board, readme, sources
+from shd_circuit import board
 from shd_circuit.folder import ExportError, read_circuit, read_class_names, read_spikes
-from shd_circuit.integer import IntegerNetwork
 from shd_circuit.rtl import simulate
 from shd_circuit.sources import memories, verilog_parameters
 
@@ -96,35 +95,6 @@ def test_a_file_that_is_missing_or_has_no_number_is_named(name, tmp_path):
     with pytest.raises(ExportError, match=rf"{name}\.mem: no such file.*make export") as error:
         read_circuit(tmp_path)
     assert "network.vh" not in str(error.value)
-
-
-def test_an_export_runs_each_vector_once(tmp_path, monkeypatch):
-    """And it searches for a tie once. The integer model takes most of the time of an export."""
-    network = named("study")
-    utterances = random_utterances(3, n_events=600)
-    run = IntegerNetwork.run
-    given = []
-
-    def counted(self, milliseconds, units):
-        given.append(milliseconds)
-        return run(self, milliseconds, units)
-
-    searched = []
-    edge_cases = sources.edge_cases
-
-    def searching(*arguments):
-        searched.append(edge_cases(*arguments))
-        return searched[-1]
-
-    monkeypatch.setattr(IntegerNetwork, "run", counted)
-    for module in (sources, readme):
-        monkeypatch.setattr(module, "edge_cases", searching, raising=False)
-    exported_circuit(tmp_path / "circuit", network, utterances)
-    monkeypatch.undo()
-    (edges,) = searched
-    edges.pop("a tie between classes")  # it runs in the search, too
-    for utterance in [*utterances, *edges.values()]:
-        assert sum(each is utterance.milliseconds for each in given) == 1
 
 
 NAMES = ["turn left", "stop, now (please)", "", "1, 3", "né"]

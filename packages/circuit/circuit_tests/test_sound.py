@@ -190,19 +190,3 @@ def test_a_failure_has_a_status_and_a_sentence(tmp_path):
     twice = subprocess.run([program, "2"], input=sound, capture_output=True, check=True)
     once = subprocess.run([program], input=sound, capture_output=True, check=True)
     assert twice.stdout == once.stdout != b""
-
-
-@needs_gcc
-def test_its_memory_is_what_the_document_says(tmp_path):
-    """All of it is static, so the compiler knows."""
-    document = (ROOT / "docs" / "sound.md").read_text()
-    totals = []
-    for options in ([], ["-DFLOAT"]):
-        command = [GCC[0], "-std=c99", "-c", *options, SOUND / "hear.c", "-o", tmp_path / "hear.o"]
-        subprocess.run(command, check=True)
-        listed = subprocess.run(["nm", "-S", tmp_path / "hear.o"], capture_output=True, text=True)
-        lines = [line.split() for line in listed.stdout.splitlines()]
-        sizes = {line[3]: int(line[1], 16) for line in lines if len(line) == 4 and line[2] == "b"}
-        totals.append(f"{sum(sizes.values()) / 1e6:.0f} MB")
-        assert f"A minute, the default, takes {sizes['recording'] / 1e6:.1f} MB |" in document
-    assert f"takes {totals[0]} of memory, with `-DFLOAT` {totals[1]}" in document

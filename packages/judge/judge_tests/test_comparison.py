@@ -1,7 +1,6 @@
 """Comparisons of tables of speaker, seed, accuracy that came from elsewhere."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -171,23 +170,3 @@ def test_it_imports_numpy_pandas_and_scipy_only(tmp_path):
         "print(sorted(new - set(sys.stdlib_module_names)))"
     )
     assert run(["-c", code], tmp_path).stdout == "['shd_judge']\n"
-
-
-@pytest.mark.slow
-def test_it_is_installed_alone(folder, tmp_path):
-    """Into a fresh environment, which reads the libraries of the environment of the tests."""
-    made = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
-    copy = shutil.copytree(PACKAGE, tmp_path / "copy", ignore=made)  # a build leaves files there
-    fresh = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(fresh)], check=True)
-    python = str(fresh / "bin" / "python")
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q"]
-    offline = ["--no-deps", "--no-index", "--no-build-isolation"]
-    libraries = {"PYTHONPATH": str(Path(np.__file__).parents[1])}
-    subprocess.run([*pip, *offline, str(copy)], env=libraries, check=True)
-    code = "import shd_judge as judge; print(judge.__file__)"
-    code += "; print(judge.compare('mine.csv', 'baseline.csv'))"
-    command = [python, "-c", code]
-    done = subprocess.run(command, cwd=folder, env=libraries, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(str(fresh)) and ", shown" in done.stdout
