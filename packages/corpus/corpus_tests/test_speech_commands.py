@@ -73,7 +73,7 @@ def files(people, monkeypatch, tmp_path):
     manifest.write_text("".join(lines))
     monkeypatch.setattr(speech_commands, "MANIFEST", manifest)
     spikes = np.array([0.01]), np.array([7])
-    monkeypatch.setattr(recordings, "encode", lambda *_: spikes)  # the cochlea takes seconds
+    monkeypatch.setattr(recordings, "encode", lambda *_, **__: spikes)  # the cochlea takes seconds
     return files
 
 
