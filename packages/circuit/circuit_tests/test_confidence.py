@@ -54,17 +54,19 @@ def test_the_committed_threshold_is_that_of_the_network_s_file(trained):
 
 
 @pytest.mark.parametrize(("threshold", "n_accepted"), [(np.inf, 0), (1.0, 1), (1e-6, 3), (0.0, 3)])
-def test_thresholds_at_the_limits_accept_nothing_or_everything(trained, threshold, n_accepted):
+def test_thresholds_at_the_limits_accept_nothing_or_everything(
+    trained, threshold, n_accepted, tmp_path
+):
     network, bits = trained
     network = network._replace(about=network.about | {"confidence_threshold": threshold})
     confidence = confidence_of(network, bits, circuit_of(network, bits))
-    sure = np.array([1 << 29] + 9 * [0])
-    doubtful = np.array([3_000_000] + 9 * [2_900_000])
-    tie = np.zeros(10, int)
-    accepted = [confidence.accepts(scores) for scores in (sure, doubtful, tie)]
-    assert accepted.count(True) == n_accepted
-    assert confidence.per_mille(sure) == 1000
-    assert confidence.per_mille(tie) == 100
+    sure = [1 << 29] + 9 * [0]
+    doubtful = [3_000_000] + 9 * [2_900_000]
+    tie = 10 * [0]
+    (tmp_path / "confidence.h").write_text(confidence.header())
+    found = [OfBoard(tmp_path).of(scores) for scores in (sure, doubtful, tie)]
+    assert [accepted for _, accepted in found].count(1) == n_accepted
+    assert (found[0][0], found[2][0]) == (1000, 100)
 
 
 def test_a_network_without_a_threshold_has_no_confidence(trained):
@@ -95,23 +97,19 @@ def of_c(folder, spikes):
 def test_c_python_and_board_decide_alike_and_as_the_softmax_of_floats(trained, programs, n):
     """On utterances from clear ones to noise."""
     network, bits = trained
-    circuit, confidence = (
-        read_circuit(study_folder("circuit")),
-        read_confidence(study_folder("circuit")),
-    )
+    circuit = read_circuit(study_folder("circuit"))
     utterances = disturbed(read_vectors(study_folder("circuit")), n)
     scores = np.array([circuit.run(*utterance.spikes).scores for utterance in utterances])
     scores_of_c, found = of_c(programs, events_text(utterances))
     of_board = OfBoard(study_folder("circuit"))
     assert scores_of_c == scores.tolist()
     assert found == [of_board.of(row.tolist()) for row in scores]
-    assert found == [[confidence.per_mille(row), confidence.accepts(row)] for row in scores]
     per_mille, accepted = np.array(found).T
     logits = scores / score_units(network.network, bits, circuit)
     in_floats = 1 / np.exp(logits - logits.max(1, keepdims=True)).sum(1)
     assert np.abs(in_floats - per_mille / 1000).max() < 0.005
     above_threshold = in_floats - network.about["confidence_threshold"]
-    is_accepted = (scores.argmax(1) != confidence.other) & (above_threshold >= 0)
+    is_accepted = (scores.argmax(1) != len(LANGUAGES["english"])) & (above_threshold >= 0)
     assert (accepted == is_accepted)[np.abs(above_threshold) > 0.005].all()
     assert n / 20 < accepted.sum() < n * 19 / 20
 
@@ -131,10 +129,11 @@ def test_c_python_and_board_never_accept_the_class_of_other_sounds(tmp_path):
     scores = np.array([circuit.run(*utterance.spikes).scores for utterance in vectors])
     _, found = of_c(tmp_path, events_text(vectors))
     assert found == [OfBoard(tmp_path).of(row.tolist()) for row in scores]
-    assert found == [[confidence.per_mille(row), confidence.accepts(row)] for row in scores]
-    without = read_confidence(study_folder("circuit"))
-    changed = [without.accepts(row) != confidence.accepts(row) for row in scores]
-    assert changed == [without.accepts(row) and row.argmax() == 8 for row in scores]
+    without = [OfBoard(study_folder("circuit")).of(row.tolist())[1] for row in scores]
+    changed = [before != after for before, (_, after) in zip(without, found, strict=True)]
+    assert changed == [
+        before and row.argmax() == 8 for before, row in zip(without, scores, strict=True)
+    ]
     assert any(changed)
 
 

@@ -15,6 +15,7 @@ from scipy.signal import resample_poly
 from sounds import buzz, recordings
 
 from corpus_tests.made_recordings import NOT_WORDS, RATE, with_noise
+from shd_circuit.board import Confidence
 from shd_circuit.folder import read_circuit, read_confidence
 from shd_circuit.say import accuracy, page
 from shd_corpus.class_names import LANGUAGES
@@ -89,12 +90,17 @@ def of_python(wave):
     )
 
 
+def decision(run):
+    """Return the confidence in thousandths, and whether the answer is accepted."""
+    return Confidence(study_folder("circuit")).of(run.scores.tolist())
+
+
 def verdict(run):
     """Return what the page says about these scores."""
     if run.answer == len(DIGITS):
         return "The network abstains: the sound is no digit."
     digit = DIGITS[run.answer]
-    if read_confidence(study_folder("circuit")).accepts(run.scores):
+    if decision(run)[1]:
         return f"The network answers {digit}."
     return f"The network abstains: perhaps the sound is no digit. Its best guess is {digit},"
 
@@ -161,19 +167,17 @@ def test_the_recorded_digit_is_recognized_without_a_microphone(files):
     )
     assert rate == RATE
     run = of_python(wave)[1]
-    confidence = read_confidence(study_folder("circuit"))
-    assert confidence.accepts(run.scores)
+    per_mille, is_accepted = decision(run)
+    assert is_accepted
     files.view.evaluate("tell('')")
     files.view.click("#sample")
     files.says("The network answers seven.")
     assert DIGITS[run.answer] == "seven"
     assert files.view.evaluate("utterance.is_accepted")
-    apart = abs(
-        1000 * files.view.evaluate("utterance.confidence") - confidence.per_mille(run.scores)
-    )
-    assert apart <= 5
+    assert abs(1000 * files.view.evaluate("utterance.confidence") - per_mille) <= 5
     assert "reaches it" in files.view.inner_text("#confidence")
-    assert f"{100 * confidence.threshold:.1f} %" in files.view.inner_text("#confidence")
+    threshold = read_confidence(study_folder("circuit")).threshold
+    assert f"{100 * threshold:.1f} %" in files.view.inner_text("#confidence")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def test_the_recorded_digit_is_recognized_without_a_microphone(files):
 )
 def test_it_abstains_on_other_sounds_and_unclear_digits(files, wave, why):
     run = of_python(wave)[1]
-    assert not read_confidence(study_folder("circuit")).accepts(run.scores)
+    assert not decision(run)[1]
     files.hear(wave, verdict(run))
     assert f"The confidence {why}, so the network abstains." in files.view.inner_text("#confidence")
     bars = [bar.bounding_box()["width"] for bar in files.view.query_selector_all("#scores i")]

@@ -10,7 +10,8 @@ from circuits import exported, needs_gcc, study_folder
 from sounds import buzz, recordings
 
 from corpus_tests.made_recordings import NOT_WORDS, RATE, noise
-from shd_circuit.folder import read_circuit, read_confidence
+from shd_circuit.board import Confidence
+from shd_circuit.folder import read_circuit
 from shd_circuit.say import accuracy
 from shd_circuit.sources import Utterance, answers_text, events_text
 from shd_corpus.cochlea import CHANNELS, encode
@@ -113,9 +114,7 @@ def program(tmp_path_factory):
 @needs_gcc
 def test_an_utterance_is_found_and_answered_as_in_python(program):
     """A digit, a clipped one, and a buzz, which is no digit."""
-    circuit, confidence = (
-        read(study_folder("circuit")) for read in (read_circuit, read_confidence)
-    )
+    circuit, confidence = (read(study_folder("circuit")) for read in (read_circuit, Confidence))
     pause = noise(0.5, 1e-4)
     (digit,) = (np.concatenate([pause, wave, pause]) for wave in recordings(1))
     answers = []
@@ -125,10 +124,10 @@ def test_an_utterance_is_found_and_answered_as_in_python(program):
         milliseconds = np.rint(utterance.times * RATE / 2).astype(int) // 24
         spikes = events_text([Utterance(milliseconds, utterance.units, 0)])
         run = circuit.run(milliseconds, utterance.units)
-        decision = confidence.per_mille(run.scores), confidence.accepts(run.scores)
-        answer = f"{answers_text([run]).rstrip()} {decision[0]} {decision[1]:d}\n"
+        per_mille, is_accepted = confidence.of(run.scores.tolist())
+        answer = f"{answers_text([run]).rstrip()} {per_mille} {is_accepted}\n"
         assert program(wave) == (spikes, utterance.warning, answer)
-        answers.append((bool(utterance.warning), run.answer == confidence.other))
+        answers.append((bool(utterance.warning), [run.answer] == confidence.other))
     assert answers == [(False, False), (True, False), (False, True)]
 
 
