@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import re
 import signal
 import stat
 import subprocess
@@ -22,7 +21,6 @@ from shd_corpus.sound_file import read_sound
 from shd_helpers.paths import ROOT
 from shd_helpers.study import notebooks
 from shd_helpers.study.run_folder import RunError
-from tests import found
 
 # --- tables and networks --------------------------------------------------------------------------
 
@@ -214,18 +212,6 @@ def run(code, stdout=subprocess.PIPE, **environment):
         errors="replace",
         timeout=240,
     )
-
-
-def test_every_command_is_run_by_the_same_function():
-    """In its own process each takes seconds to import; so the function is tested alone, below.
-
-    The programs of an exported circuit have none of it, because they run without the package.
-    """
-    folders = ("shd_helpers", "packages/circuit/shd_*", "packages/course/shd_*", "evidence")
-    for path in found(*(f"{folder}/**/*.py" for folder in folders)):
-        _, main, text = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":')
-        if main and "benchmarks" not in path.parts and path.name != "board.py":
-            assert re.search(r"^ +run(_command)?\(_?main\)$", text, re.MULTILINE), path
 
 
 PRINTS = "from shd_helpers.command import run; run(lambda: print('F\\xf6hn'))"

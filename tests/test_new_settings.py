@@ -84,6 +84,7 @@ KINDS = {
     "adaptive": {"neuron": "adaptive", "adapt_ms": 60.0, "learn_beta": True},
     "adaptive, membrane": {"neuron": "adaptive", "readout": "membrane", "learn_threshold": True},
     "two hidden layers": {"hidden": "9,7"},
+    "shared weights": {"kernel_size": 10, "stride": 5, "surrogate": "atan", "slope": 3.0},
     "hidden delays": {"hidden": "9,7", "hidden_delays": "3,2", "n_delays": 2},
     "own surrogate": {"surrogate": "mine.py:boxcar"},
     "own neuron": {"neuron": "mine.py:synaptic"},

@@ -7,7 +7,6 @@ from functools import partial
 from itertools import count
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 from circuits import study_folder
@@ -146,13 +145,6 @@ def check_as_in_python(files, wave):
     assert files.view.evaluate("utterance.best") == run.answer
 
 
-@pytest.mark.parametrize(("digit", "voice"), SAID)
-def test_spikes_scores_and_verdict_are_those_of_python(files, digit, voice):
-    wave = said(digit, voice)
-    files.hear(wave, verdict(of_python(wave)[1]))
-    check_as_in_python(files, wave)
-
-
 def test_a_hundred_utterances_are_answered_as_in_python(files):
     for wave in recordings(100):
         heard = with_noise(np.zeros(RATE // 2), wave, np.zeros(RATE))
@@ -222,16 +214,6 @@ def test_what_is_no_utterance_is_named_as_in_python(files):
             with pytest.raises(RecordingError) as error:
                 encode_utterance(wave, RATE)
             files.hear(wave, str(error.value))
-
-
-def test_ten_utterances_leave_nothing_behind(files):
-    memory = []
-    for digit in 2 * DIGITS:
-        files.hear(said(digit), "The network a")
-        processes = psutil.Process().children(recursive=True)
-        renderers = [each for each in processes if "--type=renderer" in each.cmdline()]
-        memory.append(sum(each.memory_info().rss for each in renderers))
-    assert memory[-1] - memory[9] < 20e6, memory
 
 
 @pytest.mark.parametrize(
