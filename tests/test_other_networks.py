@@ -165,7 +165,7 @@ def test_what_is_no_state_dict_is_called_damaged(tmp_path):
 def test_a_neuron_whose_states_are_not_counted_has_no_costs(kind):
     model = own()
     neuron(kind)(model)
-    evaluation = evaluate(model, EVENTS)
+    evaluation = evaluate(model, EVENTS, "snntorch")
     reason = rf"can't be counted: lif1 is a \S*{kind.__name__}, not snntorch's Leaky.*Count what"
     predictions = evaluation.predictions()
     assert "effective_acs" not in predictions and len(predictions) == len(EVENTS)
