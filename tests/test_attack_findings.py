@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import signal
 import stat
 import subprocess
@@ -63,34 +62,6 @@ def test_a_file_keeps_its_permissions(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o664
-
-
-def test_another_container_of_the_same_name_loses_nothing(tmp_path, monkeypatch):
-    """Its process numbers are others': a number that isn't there may be a writer that lives."""
-    path = tmp_path / "x.txt"
-    code = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from shd_corpus import files\n"
-        "files.PROCESS_NAMESPACE = Path(sys.argv[2])\n"
-        "with files.atomic(sys.argv[1]) as part:\n"
-        "    part.write_text('half')\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    namespace = tmp_path / "another_namespace"
-    namespace.write_text("")
-    command = [sys.executable, "-c", code, str(path), str(namespace)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    (left,) = tmp_path.glob("*.part")
-    assert platform.node() in left.name
-    with atomic(path) as part:
-        part.write_text("new")
-    assert left.exists()
-    day_s = 86_400
-    os.utime(left, (left.stat().st_atime - 2 * day_s, left.stat().st_mtime - 2 * day_s))
-    with atomic(path) as part:
-        part.write_text("new")
-    assert not left.exists()
 
 
 # --- recordings -----------------------------------------------------------------------------------
