@@ -26,7 +26,6 @@ from shd_corpus.class_names import LANGUAGES
 from shd_corpus.cochlea import encode
 from shd_corpus.shd_file import Utterances
 from shd_corpus.sound_file import RATE_HZ, at_48_khz
-from shd_corpus.waveform_augmentation import WaveformAugmentation
 from shd_helpers import versions
 from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsample
 from shd_helpers.events.split import split_utterances
@@ -68,7 +67,7 @@ CaseValues = Mapping[str, list[float] | str]
 
 
 def compute(
-    version_names: Iterable[str] = ("SPIKES", "WAVEFORMS", "NUMERICS"),
+    version_names: Iterable[str] = ("SPIKES", "NUMERICS"),
 ) -> dict[str, dict[str, CaseValues]]:
     """Return the values of all cases, by the name of their version number and by their own."""
     cases = cases_by_version()
@@ -181,7 +180,6 @@ def cases_by_version() -> dict[str, dict[str, Callable[[], CaseValues]]]:
     numerics["costs"] = measured_costs
     return {
         "SPIKES": {"cochlea": cochlea},
-        "WAVEFORMS": {"augmented recording": augmented_recording},
         "NUMERICS": numerics,
     }
 
@@ -197,23 +195,6 @@ def cochlea() -> CaseValues:
         sums_s = np.bincount(group, times, minlength=7)
         values[f"{name}: spikes of 100 channels each"] = counts.astype(float).tolist()
         values[f"{name}: their mean times, ms"] = (1000 * sums_s / np.maximum(counts, 1)).tolist()
-    return values
-
-
-def augmented_recording() -> CaseValues:
-    """Apply the waveform augmentation to a fixed sound."""
-    values: dict[str, list[float] | str] = {}
-    for seed in (1, 13):  # between them they draw a room, noise, and both ends of the band
-        rng = np.random.default_rng(seed)
-        change = WaveformAugmentation.drawn(rng)
-        wave = change.apply(_sound(RATE_HZ), RATE_HZ, rng)
-        spectrum = np.abs(np.fft.rfft(wave, RATE_HZ))  # one bin a hertz
-        octaves_hz = 40 * 2 ** np.arange(10)
-        bands = np.add.reduceat(spectrum**2, octaves_hz)[:-1]
-        level = [float(np.sqrt(np.mean(eighth**2))) for eighth in np.array_split(wave, 8)]
-        values[f"seed {seed}: samples"] = [float(len(wave))]
-        values[f"seed {seed}: power in octaves, dB"] = (10 * np.log10(bands)).tolist()
-        values[f"seed {seed}: level of eighths, dB"] = (20 * np.log10(level)).tolist()
     return values
 
 

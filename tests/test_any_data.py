@@ -6,7 +6,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from corpus_tests.made_files import write
 from evidence.networks import save_pretrained
@@ -15,11 +14,12 @@ from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, GERMAN, language_classes
 from shd_corpus.shd_file import channels_of, read_in_slices, read_shd, write_shd
 from shd_helpers import data as datasets
-from shd_helpers import network, study
+from shd_helpers import study
 from shd_helpers.events import Downsampling, downsample, load_events, load_pair
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import classes_in_words
 from shd_helpers.study.trained_network import input_of
+from tests.builders.run_folders import trained_run
 
 CLASSES = ("Yes", "no", "stop", "go", "nicht jetzt")
 
@@ -261,26 +261,10 @@ def test_channels_without_events_are_told(tmp_path, data_dir):
 
 
 def train(folder: Path, dataset: Path, **settings):
-    """Do what notebook 3 does."""
-    namespace = {"dataset": str(dataset), "epochs": 4, "n_hidden": 16, "run_name": "five"}
-    recipe = Recipe.from_notebook(namespace | {"batch_size": 8, "lr": 5e-3} | settings)
-    parts = recipe.load()
-    training = parts.training
-    generator = torch.Generator().manual_seed(recipe.seed)
-    size = (training.n_units, len(training.class_names), training.step_ms)
-    model = network.build_network(recipe.network, *size, generator)
-    flat = recipe.flat()
-    run = study.RunWriter(folder, flat, study.obtain_and_identify(flat), parts, model)
-    study.fit(model, training, parts.validation, recipe.training, generator, on_epoch=run.epoch)
-    tested = study.evaluate(model, parts.test)
-    scores = {"train": study.evaluate(model, training).accuracy}
-    scores |= {"validation": study.evaluate(model, parts.validation).accuracy}
-    scores |= study.seen_and_unseen_accuracy(tested, run.info["seen_speakers"])
-    predictions = tested.predictions()
-    examples = study.record_examples(model, tested.events)
-    cost = network.costs(model, predictions, recipe.input.n_steps)
-    run.finish(model, scores, predictions, examples, cost)
-    return study.read_run(folder)
+    """Return a run on a data set, as notebook 3 does it."""
+    settings = {"epochs": 4, "n_hidden": 16, "batch_size": 8, "lr": 5e-3} | settings
+    recipe = Recipe.from_notebook({"dataset": str(dataset), "run_name": "five"} | settings)
+    return trained_run(recipe, folder)[1]
 
 
 @pytest.mark.parametrize("n_channels", [100, 900])

@@ -2,8 +2,6 @@
 
 import json
 import os
-import platform
-import re
 import signal
 import stat
 import subprocess
@@ -22,7 +20,6 @@ from shd_corpus.sound_file import read_sound
 from shd_helpers.paths import ROOT
 from shd_helpers.study import notebooks
 from shd_helpers.study.run_folder import RunError
-from tests import found
 
 # --- tables and networks --------------------------------------------------------------------------
 
@@ -65,34 +62,6 @@ def test_a_file_keeps_its_permissions(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o664
-
-
-def test_another_container_of_the_same_name_loses_nothing(tmp_path, monkeypatch):
-    """Its process numbers are others': a number that isn't there may be a writer that lives."""
-    path = tmp_path / "x.txt"
-    code = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from shd_corpus import files\n"
-        "files.PROCESS_NAMESPACE = Path(sys.argv[2])\n"
-        "with files.atomic(sys.argv[1]) as part:\n"
-        "    part.write_text('half')\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    namespace = tmp_path / "another_namespace"
-    namespace.write_text("")
-    command = [sys.executable, "-c", code, str(path), str(namespace)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    (left,) = tmp_path.glob("*.part")
-    assert platform.node() in left.name
-    with atomic(path) as part:
-        part.write_text("new")
-    assert left.exists()
-    day_s = 86_400
-    os.utime(left, (left.stat().st_atime - 2 * day_s, left.stat().st_mtime - 2 * day_s))
-    with atomic(path) as part:
-        part.write_text("new")
-    assert not left.exists()
 
 
 # --- recordings -----------------------------------------------------------------------------------
@@ -216,18 +185,6 @@ def run(code, stdout=subprocess.PIPE, **environment):
     )
 
 
-def test_every_command_is_run_by_the_same_function():
-    """In its own process each takes seconds to import; so the function is tested alone, below.
-
-    The programs of an exported circuit have none of it, because they run without the package.
-    """
-    folders = ("shd_helpers", "packages/circuit/shd_*", "packages/course/shd_*", "evidence")
-    for path in found(*(f"{folder}/**/*.py" for folder in folders)):
-        _, main, text = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":')
-        if main and "benchmarks" not in path.parts and path.name != "board.py":
-            assert re.search(r"^ +run(_command)?\(_?main\)$", text, re.MULTILINE), path
-
-
 PRINTS = "from shd_helpers.command import run; run(lambda: print('F\\xf6hn'))"
 HELPS = "from shd_helpers.command import run; from argparse import ArgumentParser as Parser; "
 HELPS += "run(lambda: Parser().parse_args(['--help']))"
@@ -270,27 +227,3 @@ ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIO
 def test_in_an_ascii_locale_messages_are_written_with_escapes():
     ended = run(PRINTS, **ASCII)
     assert (ended.returncode, ended.stdout) == (0, "F\\xf6hn\n")
-
-
-@pytest.mark.slow
-def test_no_text_file_depends_on_the_locale():
-    """Python tells where a file is opened without an encoding."""
-    code = "\n".join(
-        [
-            "from shd_helpers.study import notebooks, parameters",
-            "from shd_helpers.paths import OF_A_RUN",
-            "[parameters.notebook_parameters(path) for path in OF_A_RUN]",
-            "from shd_circuit.folder import read_vectors",
-            "from shd_helpers.paths import ROOT",
-            "read_vectors(ROOT / 'results' / 'circuit')",
-        ]
-    )
-    command = [sys.executable, "-X", "warn_default_encoding", "-W", "always::EncodingWarning"]
-    ended = subprocess.run(
-        [*command, "-c", code], cwd=ROOT, env=os.environ | ASCII, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
-    ours = [
-        line for line in ended.stderr.splitlines() if re.search(r"(shd_helpers|shd_circuit)/", line)
-    ]
-    assert not ours

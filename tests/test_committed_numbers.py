@@ -6,11 +6,10 @@ The counting is plain Python: it shares no code with the package, which wrote th
 import math
 from collections import defaultdict
 
-import h5py
 import pytest
 
 from tests import RESULTS
-from tests.builders.committed import mean, predictions_of, rows_of
+from tests.builders.committed import predictions_of, rows_of
 
 TABLES = sorted(path.name.removesuffix("_predictions.csv.gz") for path in RESULTS.glob("*.csv.gz"))
 
@@ -52,22 +51,3 @@ def test_every_accuracy_of_a_table_is_that_of_its_answers(name):
                 assert told == pytest.approx(counted, abs=1e-12, nan_ok=True), run["run_name"]
                 n_compared += not math.isnan(told)
     assert n_compared >= 10
-
-
-def test_accuracies_of_the_networks_for_everybody_are_those_of_their_scores():
-    """Those of the 180 test people, whose scores the final networks have."""
-    found = []
-    with h5py.File(RESULTS / "everybody_scores.h5") as file:
-        for networks in file["networks"].values():
-            if "test_0" in networks:
-                stored = {name: values[()] for name, values in networks["test_0"].items()}
-                digits = stored["commands_scores"][:, :10].argmax(1)
-                right = defaultdict(list)
-                for person, answer, label in zip(
-                    stored["commands_speakers"], digits, stored["commands_labels"], strict=True
-                ):
-                    right[person].append(answer == label)
-                found.append(mean([mean(answers) for answers in right.values()]))
-    for row in rows_of("everybody_judged"):
-        if row["tested_on"] == "commands":
-            assert min(abs(float(row["accuracy"]) - each) for each in found) < 1e-5, row

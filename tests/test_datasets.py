@@ -120,14 +120,6 @@ def test_without_a_network_the_message_has_both_addresses_and_the_remedy(
     assert left <= {".begun"}  # which the next download continues
 
 
-def test_what_a_killed_download_has_left_is_removed(site, data_dir):
-    left = data_dir / "shd" / "download" / "tmp1"
-    left.parent.mkdir(parents=True)
-    left.write_bytes(site.files["shd_train.h5.zip"][:100])
-    check_good(read_shd(datasets.obtain("shd")[0]))
-    assert names(data_dir / "shd") == ["shd_test.h5.zip", "shd_train.h5.zip"]
-
-
 @pytest.mark.parametrize(
     ("content", "cut", "why"),
     [

@@ -27,11 +27,18 @@ def packed():
     return [read_packed(DIGITS / name) for name in SHA256]
 
 
-@pytest.fixture
-def files(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
     """Return the unpacked files."""
-    monkeypatch.setenv("SHD_DATA_DIR", str(tmp_path))
-    return obtain("digits")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SHD_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        return obtain("digits")
+
+
+@pytest.fixture
+def there(files, monkeypatch):
+    """Let the data set be where it was unpacked."""
+    monkeypatch.setenv("SHD_DATA_DIR", str(files[0].parents[1]))
 
 
 def sha256(text):
@@ -89,13 +96,13 @@ def test_unpacking_keeps_every_event(packed, files):
         )
 
 
-def test_unpacked_files_are_not_written_again(files):
+def test_unpacked_files_are_not_written_again(files, there):
     before = [path.stat().st_mtime_ns for path in files]
     assert obtain("digits") == files
     assert [path.stat().st_mtime_ns for path in files] == before
 
 
-def test_the_language_is_english(files):
+def test_the_language_is_english(there):
     events = load_events("digits")
     assert len(events) == 1200 and events.class_names[3] == "three"
     with pytest.raises(ValueError, match="no utterance in language 'german'"):

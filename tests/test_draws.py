@@ -1,21 +1,12 @@
 """Draws of the nerve: one cut for all of them, and data sets like `commands`."""
 
 import numpy as np
-import soundfile
 
+from corpus_tests.test_speech_commands import spoken
 from evidence import draws
 from shd_corpus.recordings import encode_file
 from shd_corpus.shd_file import read_shd
 from shd_corpus.speech_commands import numbered_people, person_of, read_manifest, role_of
-
-
-def write_recording(path, pitch_hz):
-    """Write a tone between pauses, at 16 kHz."""
-    rng = np.random.default_rng(0)
-    tone = 0.3 * np.sin(2 * np.pi * pitch_hz * np.arange(2400) / 16_000)
-    wave = np.concatenate([np.zeros(1600), tone, np.zeros(1600)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, wave + rng.normal(0, 1e-3, len(wave)), 16_000, subtype="PCM_16")
 
 
 def test_people_of_the_few_recordings_train_and_are_enough():
@@ -32,7 +23,8 @@ def test_data_sets_have_the_cut_of_commands_and_other_random_numbers(tmp_path, m
     names = [name for name in read_manifest() if role_of(person_of(name)) == "training"][:3]
     parts = {}
     for number, name in enumerate(names):
-        write_recording(tmp_path / name, 400 + 300 * number)
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(spoken(400 + 300 * number))
         parts[name] = tmp_path / "parts" / f"{number}.npz"
         draws.encode_recording(tmp_path / name, number < 2, parts[name])
     for name in draws.nerves_of(tmp_path / names[0], is_few=True):

@@ -60,27 +60,6 @@ def test_an_answer_is_accepted_from_the_networks_own_threshold_on(seven, monkeyp
         assert hear.Listener(language=language).hear(seven).accepted == (best in digits)
 
 
-def test_an_answer_whose_confidence_equals_the_threshold_is_accepted(monkeypatch):
-    """Two equal scores have a confidence of exactly one half."""
-    listener = hear.Listener("small")
-    of_two = [*listener._classes][:2]
-    scores = torch.full((1, 21), -torch.inf)
-    scores[0, of_two] = 1.0
-
-    class Engine:
-        def evaluate_batch(self, *_):
-            return scores, None
-
-    monkeypatch.setattr(hear, "choose_engine", lambda *_: Engine())
-    monkeypatch.setattr(hear, "input_of", lambda *_: None)
-    utterance = RecordedUtterance(np.zeros(1), 48_000, np.zeros(1), np.zeros(1, int), "")
-    about = listener._network.about
-    for threshold, is_accepted in ((0.5, True), (np.nextafter(0.5, 1), False)):
-        monkeypatch.setitem(about, "confidence_threshold", threshold)
-        answer = listener.answer(utterance)
-        assert (answer.confidence, answer.accepted) == (0.5, is_accepted)
-
-
 @pytest.fixture
 def scored(monkeypatch):
     """Let a network with a class for other sounds answer scores: of three, of seven, of that class.
@@ -127,6 +106,12 @@ def test_the_share_of_the_class_other_lowers_the_confidence_of_a_digit(scored, c
     assert capsys.readouterr().out == "seven, 60% (not sure)\n"
     # a German digit isn't expected, so it has no share
     assert scored(0.5, seven=0.3, other=0.1, drei=0.6)[:3] == ("seven", 0.75, False)
+
+
+def test_an_answer_whose_confidence_equals_the_threshold_is_accepted(scored):
+    """Two equal scores have a confidence of exactly one half."""
+    for threshold, is_accepted in ((0.5, True), (np.nextafter(0.5, 1), False)):
+        assert scored(threshold, three=1, seven=1)[1:3] == (0.5, is_accepted)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -157,21 +157,6 @@ def test_the_wheel_has_the_package_its_types_and_all_pretrained_networks(wheel):
     assert wheel.name.split("-")[1] == shd_helpers.__version__
 
 
-def test_the_wheel_has_all_packages_of_the_study(user):
-    names = sorted(package.name for package in PACKAGES)
-    assert names == [
-        "shd_circuit",
-        "shd_corpus",
-        "shd_course",
-        "shd_engine",
-        "shd_helpers",
-        "shd_judge",
-    ]
-    code = [f"import {name}; print({name}.__file__)" for name in names]
-    expected = [str(user.packages / name / "__init__.py") for name in names]
-    assert user.python(*code) == expected
-
-
 def test_a_pretrained_network_answers_as_in_the_checkout(user, seven):
     expected = Listener().hear(seven)
     code = [

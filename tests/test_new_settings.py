@@ -15,19 +15,15 @@ from shd_helpers.network import (
     build_network,
     costs,
 )
-from shd_helpers.network.operation_counts import uncounted_reason
 from shd_helpers.study import (
     evaluate,
-    fit,
     load_network,
     load_pretrained,
-    record_examples,
 )
-from shd_helpers.study.one_run import RunWriter
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import read_run
 from shd_helpers.user_code import UserCodeError
 from tests.builders.events import random_events
+from tests.builders.run_folders import trained_run
 
 SMALL = {"n_hidden": 12, "pool_steps": 10, "pool_units": 20, "epochs": 1, "score_test": False}
 GRID = Recipe.from_flat(SMALL).input
@@ -88,6 +84,7 @@ KINDS = {
     "adaptive": {"neuron": "adaptive", "adapt_ms": 60.0, "learn_beta": True},
     "adaptive, membrane": {"neuron": "adaptive", "readout": "membrane", "learn_threshold": True},
     "two hidden layers": {"hidden": "9,7"},
+    "shared weights": {"kernel_size": 10, "stride": 5, "surrogate": "atan", "slope": 3.0},
     "hidden delays": {"hidden": "9,7", "hidden_delays": "3,2", "n_delays": 2},
     "own surrogate": {"surrogate": "mine.py:boxcar"},
     "own neuron": {"neuron": "mine.py:synaptic"},
@@ -104,46 +101,28 @@ def mine(tmp_path, monkeypatch):
 
 
 def trained(folder, changes):
-    """Train a network by its settings as notebook 3 does, and read its run folder."""
+    """Train a network by its settings, and read its run folder."""
     recipe = Recipe.from_flat(SMALL | changes)
-    grid = recipe.input
-    events = random_events(20, grid.n_steps, grid.n_units, 10, 0.15)
-    generator = torch.Generator().manual_seed(0)
-    model = build_network(recipe.network, grid.n_units, 10, grid.step_ms, generator)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("weight"):  # so that deep networks spike before they are trained
-                parameter *= 3
-    parts = Subsets(events.take(range(12)), events.take(range(12, 20)), None)
-    run = RunWriter(folder, recipe.flat(), DATA, parts, model)
-    fit(model, *parts[:2], recipe.training, generator, on_epoch=run.epoch)
-    evaluation = evaluate(model, parts.validation)
-    uncounted = uncounted_reason(model)
-    predictions = evaluation.predictions()
-    cost = {}
-    if uncounted is None:
-        cost = costs(model, predictions, grid.n_steps)
-    examples = record_examples(model, parts.validation)
-    run.finish(model, {"validation": evaluation.accuracy}, predictions, examples, cost)
-    return model, events, read_run(folder)
+    parts = Subsets(EVENTS.take(range(12)), EVENTS.take(range(12, 20)), None)
+    return trained_run(recipe, folder, parts, DATA, gain=3)
 
 
 @pytest.mark.filterwarnings("ignore:.*instead of the compiled engine")
 @pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS.keys())
 def test_a_run_of_any_network_is_read_back(tmp_path, changes):
-    model, events, run = trained(tmp_path / "run", changes)
+    model, run = trained(tmp_path / "run", changes)
     assert "other_network" not in run.info
     found = load_network(run, trust=True)
-    wanted = evaluate(model, events).class_scores
-    assert wanted.any() and torch.equal(evaluate(found.network, events).class_scores, wanted)
+    wanted = evaluate(model, EVENTS).class_scores
+    assert wanted.any() and torch.equal(evaluate(found.network, EVENTS).class_scores, wanted)
     save_pretrained(run, tmp_path / "pretrained.npz")
     again = load_pretrained(tmp_path / "pretrained.npz", trust=True)
-    assert torch.equal(evaluate(again.network, events).class_scores, wanted)
+    assert torch.equal(evaluate(again.network, EVENTS).class_scores, wanted)
     assert len(run.epochs) == 1 and len(run.predictions) == 8
 
 
 def test_the_classes_of_a_module_cannot_be_selected(tmp_path):
-    _, _, run = trained(tmp_path / "module", KINDS["own module"])
+    _, run = trained(tmp_path / "module", KINDS["own module"])
     with pytest.raises(ValueError, match="the tensors of a Means don't say to which class"):
         load_network(run, trust=True).speaking("english")
 
@@ -259,6 +238,3 @@ def test_a_surrogate_of_one_s_own_hinders_no_circuit():
     circuit = integer_network(model, config, GRID, Quantization.named("4-8-12 product"))
     assert circuit.sizes == (GRID.n_units, 12, 10)
     assert unwritable_reasons(model) == []
-
-
-# --- descriptions -------------------------------------------------------------------------------

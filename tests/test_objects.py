@@ -7,9 +7,7 @@ from shd_helpers.user_code import (
     class_name,
     find_file,
     is_reference,
-    label_of,
     load_object,
-    reference_sha256,
     with_absolute_path,
 )
 
@@ -97,20 +95,6 @@ def test_a_file_that_raises_is_named_with_the_line(mine, code, message):
     mine.write_text(code)
     with pytest.raises(UserCodeError, match=f"mine.py: {message}"):
         load_object(f"{mine}:constant")
-
-
-def test_a_module_that_a_file_imports_is_part_of_its_identity(mine):
-    beside = mine.parent / "imported_beside.py"
-    beside.write_text("NUMBER = 5\n")
-    mine.write_text("import imported_beside\n\nclass Own:\n    pass\n")
-    text = f"{mine}:Own"
-    reference = reference_sha256(text)
-    beside.write_text("NUMBER = 6\n")
-    assert reference_sha256(text) != reference
-
-
-def test_a_label_has_no_folder():
-    assert label_of("a/b/mine.py:scaled") == "mine.py:scaled" == label_of("mine.py:scaled")
 
 
 def test_a_reference_with_an_absolute_path_means_the_same_elsewhere(mine, monkeypatch, tmp_path):

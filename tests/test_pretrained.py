@@ -203,11 +203,3 @@ def test_two_networks_that_would_have_the_same_file_are_refused(tmp_path, monkey
     monkeypatch.setattr("sys.argv", ["networks", "mine", "all1"])
     save_networks.main()
     assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine.npz"]
-
-
-def test_run_folders_are_found_by_pattern_and_hidden_ones_are_not(tmp_path, monkeypatch):
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
-    for name in ("sweeps/a/x=2,seed=0", "sweeps/a/x=1,seed=0", "sweeps/a/.x=1.unfinished"):
-        (tmp_path / name).mkdir(parents=True)
-    found = save_networks.run_folders(["sweeps/a/*", "nothing/*"])
-    assert [folder.name for folder in found] == ["x=1,seed=0", "x=2,seed=0"]

@@ -50,7 +50,7 @@ def test_a_notebook_may_have_some_of_the_parameters():
             Recipe.from_flat({name: value})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(sorted(DEFAULTS)), VALUES)
 @example("shift_units", 500)
 @example("duration_s", float("nan"))

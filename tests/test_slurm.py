@@ -72,18 +72,7 @@ def test_the_script_has_six_lines_and_the_page_submits_it():
     assert "\nsbatch --array=1-4 sweep.sh mine.yaml " in PAGE  # as `submit` does
 
 
-def test_an_array_executes_each_run_once_and_fills_the_table(checkout, site):
-    job = checkout.submit()
-    finished(site)
-    lines = [checkout.last_line(job, task) for task in (1, 2)]
-    for task, line in enumerate(lines, 1):
-        assert f"trial, shard {task}/2: 0 of 2 rows reused, 2 executed, 0 failed." in line
-    assert checkout.rows().status.tolist() == ["done"] * 4
-    assert checkout.rows().seed.tolist() == [0, 1, 0, 1]  # in the sweep's order
-    assert checkout.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
-
-
-def test_after_a_task_was_killed_the_same_script_runs_only_the_rest(checkout, site):
+def test_an_array_executes_each_run_and_after_a_kill_the_same_script_runs_the_rest(checkout, site):
     checkout.order(2.0, 0, "wait")
     job = checkout.submit()
     wait_until(lambda: (2.0, 0) in checkout.begun(), "the first task is at its second run")
@@ -101,4 +90,5 @@ def test_after_a_task_was_killed_the_same_script_runs_only_the_rest(checkout, si
     assert "1 executed, 0 failed." in checkout.last_line(again, 1)
     assert "2 of 2 rows reused from " in checkout.last_line(again, 2)
     assert checkout.rows().status.tolist() == ["done"] * 4
+    assert checkout.rows().seed.tolist() == [0, 1, 0, 1]  # in the sweep's order
     assert checkout.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 0), (2.0, 1)]

@@ -5,9 +5,7 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
-from threading import Event
 
 import nbformat
 import pandas as pd
@@ -24,8 +22,8 @@ from shd_helpers.study.notebooks import (
     execute_run,
     execution_lock,
     main,
+    read_notebook,
     report,
-    without_lessons,
 )
 
 
@@ -48,9 +46,7 @@ def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
     assert ended.returncode == 0, ended.stderr[-3000:]
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("Data set:")
-    assert {"01_data_preprocessing", "02_surrogate_visualization"} <= {
-        line.partition(":")[0] for line in lines if "executed in" in line
-    }
+    assert {path.stem for path in OF_A_RUN} <= {*lines}
     assert "not tried yet" not in ended.stdout + ended.stderr
     folder = tmp_path / "runs here" / "a_b"
     info = json.loads(folder.joinpath("run.json").read_text())
@@ -91,10 +87,10 @@ def test_the_summary_lists_few_unseen_speakers_and_a_mean_of_many():
 
 @pytest.mark.parametrize("path", OF_A_RUN, ids=lambda path: path.stem)
 def test_without_lessons_what_the_study_needs_is_left(path):
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read_notebook(path, lessons=True)
     exercises = [cell for cell in notebook.cells if "exercise" in cell.metadata.get("tags", ())]
     assert exercises
-    without_lessons(notebook)
+    notebook = read_notebook(path, lessons=False)
     assert all(cell in notebook.cells for cell in exercises)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     code = code.replace("study.score(", "")  # which the run needs
@@ -110,7 +106,7 @@ def test_what_notebook_3_does_not_have_is_trained_with_the_notebook_of_all_setti
     executed = {}
     monkeypatch.setattr(notebooks, "execute_run", lambda chain, *_, **__: executed.update(chain))
     notebooks._run_study({**given, "seed": 3}, tmp_path / "run")
-    trains, analyzes = executed
+    *_, trains, analyzes = executed
     assert analyzes == OF_A_RUN[3]
     is_known = given.keys() <= {"lr", "pool_steps"}
     assert trains == (OF_A_RUN[2] if is_known else TRAIN)
@@ -184,66 +180,6 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
     execute_run(four, folder)
     assert contents() == ["2"] * 5 and not place.exists()
     assert (folder / "run.json").read_text() == "another's"
-
-
-def test_notebooks_beside_the_others_run_at_the_same_time(tmp_path, monkeypatch, capsys):
-    """Instead of papermill, a function runs in which each waits for the other."""
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    begun = {path.name: Event() for path in OF_A_RUN[:2]}
-
-    def execute(_notebook, out, *_, on_notebook_start, progress_bar, **__):
-        on_notebook_start(notebook=None)
-        begun[out.name].set()
-        assert all(event.wait(60) for event in begun.values())
-        out.write_text(str(progress_bar))
-
-    monkeypatch.setattr(papermill, "execute_notebook", execute)
-    one, two = OF_A_RUN[:2]
-    execute_run({one: {}}, tmp_path / "run", beside={two: {}}, progress=True)
-    assert [(tmp_path / "run" / path.name).read_text() for path in (one, two)] == ["True", "False"]
-    assert re.search(rf"^{two.stem}: executed in \d+ s$", capsys.readouterr().out, re.M)
-
-
-@pytest.mark.parametrize("fails", [0, 1])
-def test_a_notebook_that_fails_stops_those_beside_it(tmp_path, monkeypatch, fails):
-    """Instead of papermill, one function fails, and another one would run for a minute."""
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    both = OF_A_RUN[:2]
-
-    def execute(_notebook, out, *_, on_cell_start, **__):
-        if out.name == both[fails].name:
-            raise PapermillExecutionError(3, 7, "", "ZeroDivisionError", "no luck", [])
-        for _ in range(600):
-            on_cell_start(cell=None, cell_index=0)
-            time.sleep(0.1)
-        raise AssertionError("it was not stopped")
-
-    monkeypatch.setattr(papermill, "execute_notebook", execute)
-    with pytest.raises(NotebookError, match=f"^{both[fails].stem}, cell 7: ZeroDivisionError"):
-        execute_run({both[0]: {}}, tmp_path / "run", beside={both[1]: {}})
-
-
-def test_executing_leaves_the_working_directory(tmp_path, monkeypatch):
-    """Papermill would change it, which notebooks side by side would do to each other."""
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    monkeypatch.chdir(tmp_path)
-    notebook = nbformat.read(OF_A_RUN[0], as_version=4)
-    notebook.cells = [nbformat.v4.new_code_cell("import os; print(os.getcwd())")]
-    (tmp_path / "notebooks here").mkdir()
-    path = tmp_path / "notebooks here" / "a.ipynb"
-    nbformat.write(notebook, path)
-    seen = []
-    real = papermill.execute_notebook
-
-    def execute(*arguments, on_cell_start, **settings):
-        settings["on_cell_start"] = lambda **_: seen.append(Path.cwd())
-        return real(*arguments, **settings)
-
-    monkeypatch.setattr(papermill, "execute_notebook", execute)
-    execute_run({path: {}}, tmp_path / "run")
-    (cell,) = nbformat.read(tmp_path / "run" / "a.ipynb", as_version=4).cells
-    assert cell.outputs[0].text == f"{path.parent}\n"
-    assert seen == [tmp_path]
 
 
 def test_a_run_that_another_process_executes_is_left_alone(

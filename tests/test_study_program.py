@@ -25,10 +25,6 @@ def names(tmp_path_factory):
     return found
 
 
-def test_it_is_short():
-    assert len(PROGRAM.read_text(encoding="utf-8").splitlines()) <= 150
-
-
 def test_its_input_is_that_of_the_study(names):
     events, _ = load_pair(obtain("digits", "english"), Downsampling(), "english")
     np.testing.assert_array_equal(names["labels"], events.labels)

@@ -5,22 +5,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from judge_tests.test_statistics import by_speaker, runs
 from shd_helpers.study import summarize
 
 # Student's t, 97.5 %, from a printed table, by degrees of freedom
 T = {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 5: 2.570582}
-
-
-def runs(values, configuration="a", **columns):
-    frame = {"configuration": configuration, "seed": range(len(values)), "status": "done"}
-    return pd.DataFrame(frame | {"test_seen_accuracy": values} | columns)
-
-
-def by_speaker(values, **columns):
-    """Values by speaker, each a list over seeds."""
-    rows = [(s, seed, x) for s, xs in values.items() for seed, x in enumerate(xs)]
-    frame = pd.DataFrame(rows, columns=["held_out", "seed", "test_unseen_accuracy"])
-    return frame.assign(configuration=[f"held_out={s}" for s in frame.held_out], **columns)
 
 
 def test_five_seeds_have_an_interval_of_their_own():

@@ -6,6 +6,7 @@ import sys
 
 import nbformat
 import numpy as np
+import pytest
 
 from shd_corpus import cochlea
 from shd_helpers.paths import NOTEBOOKS
@@ -60,6 +61,7 @@ def imports_of_notebook_1() -> str:
     return "\n".join(text for text in texts if "\nimport " in text or "from shd_" in text)
 
 
+@pytest.mark.slow  # the cochlea without numba
 def test_notebook_1_needs_neither_torch_nor_numba():
     ended = subprocess.run(
         [sys.executable, "-c", BLOCKED + imports_of_notebook_1() + LESSON],

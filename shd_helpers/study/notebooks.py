@@ -10,14 +10,10 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 
 from shd_helpers.command import run
@@ -40,8 +36,6 @@ from shd_helpers.study.run_folder import RunError, classes_in_words, read_run
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-# Notebooks of a run that the others need nothing of. They are executed at the same time.
-INDEPENDENT = ("01_data_preprocessing", "02_surrogate_visualization")
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"
 KERNEL = "python3"  # Jupyter's name of the kernel of its own environment
 N_STARTS = 3  # of a kernel that dies before it has begun
@@ -128,19 +122,14 @@ def _run_study(parameters: Mapping[str, Any], folder: Path) -> None:
     training = notebook_parameters(TRAINING)
     needs_all = bool(parameters.keys() & notebook_parameters(TRAIN).keys() - training.keys())
     notebooks = {}
-    beside = {}
     for each in OF_A_RUN:
         path = TRAIN if each == TRAINING and needs_all else each
         known = notebook_parameters(path)
         given = {**training, **parameters} if path == TRAIN else parameters
-        own = {name: value for name, value in given.items() if name in known}
-        if path.stem in INDEPENDENT:
-            beside[path] = own
-        else:
-            notebooks[path] = own
+        notebooks[path] = {name: value for name, value in given.items() if name in known}
     try:
         with execution_lock(folder).acquire(timeout=0):
-            execute_run(notebooks, folder, beside=beside, progress=True, lessons=False)
+            execute_run(notebooks, folder, progress=True, lessons=False)
     except Timeout:
         wait = "another process runs the study there. Wait for it, or choose another run_name."
         raise RunError(f"{folder}: {wait}") from None
@@ -178,10 +167,6 @@ class NotebookError(Exception):
     """A notebook's cell failed; the message names the cell, its error and the traceback's file."""
 
 
-class _StoppedError(Exception):
-    """A notebook was stopped between two cells, because another one has failed."""
-
-
 def execution_lock(folder: Path) -> FileLock:
     """Return a lock that lets one process execute a run folder's notebooks."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +177,6 @@ def execute_run(
     notebooks: ParametersByNotebook,
     folder: Path,
     *,
-    beside: ParametersByNotebook | None = None,
     timeout_s: float | None = None,
     progress: bool = False,
     lessons: bool = True,
@@ -209,32 +193,11 @@ def execute_run(
     unfinished.mkdir(parents=True)
     _set_kernel_environment(unfinished)
     end_s = None if timeout_s is None else time.monotonic() + timeout_s
-    stopped = Event()  # once it is set, no cell starts any more
-
-    def execute_in_order(chain: ParametersByNotebook, is_shown: bool) -> None:
-        """Execute notebooks one after the other; stop all others if one fails."""
-        try:
-            for path, parameters in chain.items():
-                if is_shown:
-                    print(f"\n{path.stem}", flush=True)
-                start_s = time.monotonic()
-                notebook = _Notebook(path, unfinished / path.name, end_s, stopped, is_shown)
-                notebook.execute_with(parameters, lessons)
-                if progress and not is_shown:
-                    tqdm.write(f"{path.stem}: executed in {time.monotonic() - start_s:.0f} s")
-        except BaseException:
-            stopped.set()
-            raise
-
-    with ThreadPoolExecutor(1) as thread:
-        others = thread.submit(execute_in_order, beside or {}, is_shown=False)
-        try:
-            with suppress(_StoppedError):  # those beside have failed: their error is raised below
-                execute_in_order(notebooks, is_shown=progress)
-            others.result()
-        except BaseException:  # Ctrl-C, too
-            stopped.set()
-            raise
+    for path, parameters in notebooks.items():
+        if progress:
+            print(f"\n{path.stem}", flush=True)
+        notebook = read_notebook(path, lessons)
+        _execute(notebook, path, unfinished / path.name, parameters, end_s, progress)
     shutil.copytree(unfinished, folder, copy_function=os.replace, dirs_exist_ok=True)
     shutil.rmtree(unfinished)
 
@@ -269,75 +232,63 @@ def _check_kernel() -> None:
     )
 
 
-def without_lessons(notebook: "NotebookNode") -> None:
-    """Remove the cells tagged ``lesson``, which are for readers only."""
-    notebook.cells = [
-        cell for cell in notebook.cells if "lesson" not in cell.metadata.get("tags", ())
-    ]
+def read_notebook(path: Path, lessons: bool) -> "NotebookNode":
+    """Return a notebook, without `lessons` also without the cells tagged so, for readers only."""
+    with from_extra("study"):
+        import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    if not lessons:
+        notebook.cells = [
+            cell for cell in notebook.cells if "lesson" not in cell.metadata.get("tags", ())
+        ]
+    return notebook
 
 
-class _Notebook:
-    """One notebook, to be executed by papermill."""
+def _execute(
+    notebook: "NotebookNode",
+    path: Path,
+    out: Path,
+    parameters: Mapping[str, object],
+    end_s: float | None,
+    is_shown: bool,
+) -> None:
+    """Execute a notebook by papermill, in the folder of its file."""
+    with from_extra("study"):
+        import papermill  # takes seconds
+        from papermill.exceptions import PapermillExecutionError
 
-    def __init__(
-        self, path: Path, out: Path, end_s: float | None, stopped: Event, is_shown: bool
-    ) -> None:
-        self._path = path
-        self._out = out
-        self._end_s = end_s
-        self._stopped = stopped
-        self._has_begun = False
-        self._settings = {
-            "kernel_name": KERNEL,
-            # the kernel's folder; papermill's `cwd` would change this process's own
-            "resources": {"metadata": {"path": str(path.parent)}},
-            "progress_bar": is_shown,
-            # leaves the bar whole
-            "stdout_file": DummyTqdmFile(sys.stdout) if is_shown else None,
-            # a kernel's own words would tear the bar
-            "extra_arguments": ["--log-level=CRITICAL"],
-            "on_notebook_start": self._begin,
-            "on_cell_start": self._stop_if_asked,
-            "timeout_func": self._seconds_left,
-        }
+    begun: list[object] = []
 
-    def _begin(self, **_: object) -> None:
-        self._has_begun = True
+    def seconds_left(cell: object) -> float | None:  # papermill takes 0 for no limit
+        return None if end_s is None else max(0.1, end_s - time.monotonic())
 
-    def _stop_if_asked(self, **_: object) -> None:
-        if self._stopped.is_set():
-            raise _StoppedError
-
-    def _seconds_left(self, cell: object) -> float | None:
-        """Return the time limit of a cell: what is left for all (papermill takes 0 for none)."""
-        if self._end_s is None:
-            return None
-        return max(0.1, self._end_s - time.monotonic())
-
-    def execute_with(self, parameters: Mapping[str, object], lessons: bool) -> None:
-        """Execute the notebook with these parameters, with or without the cells for readers."""
-        with from_extra("study"):
-            import nbformat
-            import papermill  # takes seconds
-            from papermill.exceptions import PapermillExecutionError
-
-        notebook = nbformat.read(self._path, as_version=4)
-        if not lessons:
-            without_lessons(notebook)
-        for attempt in range(1, N_STARTS + 1):
-            try:
-                papermill.execute_notebook(notebook, self._out, parameters, **self._settings)
-                return
-            except PapermillExecutionError as error:
-                raise NotebookError(
-                    f"{self._path.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-                    f"The traceback is in {self._out}"
-                ) from error
-            except RuntimeError:
-                # The kernel died. It gets ports that were free a moment before: where many start
-                # at once, another process may be faster. Before the first cell nothing is lost.
-                if self._has_begun or attempt == N_STARTS:
-                    raise
+    settings = {
+        "kernel_name": KERNEL,
+        # the kernel's folder; papermill's `cwd` would change this process's own
+        "resources": {"metadata": {"path": str(path.parent)}},
+        "progress_bar": is_shown,
+        # leaves the bar whole
+        "stdout_file": DummyTqdmFile(sys.stdout) if is_shown else None,
+        # a kernel's own words would tear the bar
+        "extra_arguments": ["--log-level=CRITICAL"],
+        "on_notebook_start": lambda **_: begun.append(path),
+        "timeout_func": seconds_left,
+    }
+    for attempt in range(1, N_STARTS + 1):
+        try:
+            papermill.execute_notebook(notebook, out, parameters, **settings)
+            return
+        except PapermillExecutionError as error:
+            raise NotebookError(
+                f"{path.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+                f"The traceback is in {out}"
+            ) from error
+        except RuntimeError:
+            # The kernel died. It gets ports that were free a moment before: where many start at
+            # once, another process may be faster. Before the first cell nothing is lost.
+            if begun or attempt == N_STARTS:
+                raise
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import pandas as pd
 import torch
 
 from shd_helpers.events import Subsets
+from shd_helpers.network import build_network
+from shd_helpers.study import TrainOptions, finish_run, fit, obtain_and_identify, read_run, score
 from shd_helpers.study.one_run import RunWriter
 from tests.builders.events import random_events
 from tests.networks import spiking_network
@@ -35,6 +37,28 @@ EPOCH = {"epoch": 1, "train_loss": 2.0, "wall_s": 1.5}
 def network():
     """Return an untrained network of 4 inputs, 3 hidden neurons and 2 classes."""
     return spiking_network((4, 3, 2), 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
+
+
+def trained_run(recipe, folder, parts=None, data=None, gain=1):
+    """Train a network as notebook 3 does; return it and its run folder, read.
+
+    The weights are multiplied by `gain` first, so that deep networks spike before they are trained.
+    """
+    parts = parts or recipe.load()
+    generator = torch.Generator().manual_seed(recipe.seed)
+    size = parts.training.n_units, len(parts.training.class_names), recipe.input.step_ms
+    model = build_network(recipe.network, *size, generator)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter *= gain if name.endswith("weight") else 1
+    settings = recipe.flat()
+    run = RunWriter(folder, settings, data or obtain_and_identify(settings), parts, model)
+    options = TrainOptions(recipe.augmentation, recipe.circuit)
+    fit(
+        model, *parts[:2], recipe.training, generator, options=options, on_epoch=run.epoch
+    )  # fmt: skip
+    finish_run(run, model, score(model, parts))
+    return model, read_run(folder)
 
 
 def write_run(folder, finish=True, epochs=1):

@@ -1,17 +1,15 @@
-"""The program that speaks to a board, against a board in Python and the simulated Verilog."""
+"""The program that speaks to a board, against the simulated Verilog."""
 
 import os
-import select
 import signal
 import struct
 import subprocess
-import threading
 import time
 import tty
-import zlib
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -27,7 +25,6 @@ from circuits import (
 from shd_circuit.board import (
     LATE,
     LATE_TEXT,
-    MEMORIES,
     N_CHANNELS,
     OVERRUN,
     REFUSED,
@@ -59,139 +56,6 @@ def terminal():
     finally:
         os.close(board)
         os.close(computer)
-
-
-class Imitation(threading.Thread):
-    """Takes messages as `shd_top.v` says, keeps them, and answers every utterance alike.
-
-    In the utterances whose numbers are in `late` a flag is set, which stays until it is asked for.
-    """
-
-    def __init__(self, port, network, scores):
-        super().__init__(daemon=True)
-        self.port = port
-        self.network = network
-        self.scores = scores
-        self.loaded = {}  # words by their memory
-        self.received = []  # of each spike its millisecond and unit, or its unit alone
-        self.n_bits_missing = 0  # of its sums
-        self.late = {0, 1}
-        self.n_utterances = 0
-        self.flags = 0
-        self.ended = os.pipe()
-
-    def read(self, n):
-        message = b""
-        while len(message) < n:
-            if self.ended[0] in select.select([self.port, self.ended[0]], [], [])[0]:
-                return b""  # no letter: it ends
-            message += os.read(self.port, n - len(message))
-        return message
-
-    def run(self):
-        while letter := self.read(1):
-            if letter in (b"L", b"t", b"e"):
-                self.take(letter)
-            else:
-                os.write(self.port, self.answer(letter))
-
-    @property
-    def word_bytes(self):
-        return (LANES * max(memory_bits(self.network).values()) + 7) // 8
-
-    def take(self, letter):
-        """Keep what a message without an answer brings."""
-        if letter == b"L":
-            memory, *address = self.read(4)
-            words = self.loaded.setdefault(MEMORIES[memory], [])
-            assert int.from_bytes(address, "little") == len(words)
-            words.append(int.from_bytes(self.read(self.word_bytes), "little"))
-        elif letter == b"t":
-            self.received.append(struct.unpack("<HH", self.read(4)))
-        else:
-            self.received.append(struct.unpack("<H", self.read(2)))
-
-    def answer(self, letter):
-        """Return the answer to a question, or to the end of an utterance; X has none."""
-        if letter == b"I":
-            return struct.pack("<cBBHHB", b"i", LANES, self.word_bytes, 183, 24, 5)
-        if letter == b"N":
-            values = verilog_values(self.network)
-            sum_bits = values["SUM_BITS"] - self.n_bits_missing
-            return struct.pack("<cIB", b"n", values["FIXED_CRC"], sum_bits)
-        if letter == b"C":
-            memory, *n_words = self.read(4)
-            words = self.loaded[MEMORIES[memory]]
-            assert int.from_bytes(n_words, "little") == len(words)
-            content = b"".join(word.to_bytes(self.word_bytes, "little") for word in words)
-            return struct.pack("<cI", b"c", zlib.crc32(content))
-        if letter == b"?":
-            flags = self.flags
-            self.flags = 0
-            return bytes([ord("s"), flags])
-        if letter == b"E":
-            if self.n_utterances in self.late:
-                self.flags = LATE
-            self.n_utterances += 1
-            answer_format = f"<c{len(self.scores)}iBB"
-            return struct.pack(answer_format, b"M", *self.scores, 3, self.flags)
-        return b""
-
-    def stop(self):
-        os.write(self.ended[1], b"x")
-        self.join(10)
-        for file in self.ended:
-            os.close(file)
-
-
-@pytest.fixture
-def board(tmp_path):
-    """A folder of random numbers, and an imitated board for it."""
-    folder = tmp_path / "circuit"
-    network, _ = exported(folder, "study", 2, lanes=LANES)
-    with terminal() as (port, path):
-        imitation = Imitation(port, network, [1, 2, 3, 400, 5])
-        imitation.start()
-        try:
-            yield folder, imitation, path
-        finally:
-            imitation.stop()
-
-
-def test_integers_and_spikes_are_sent_and_answers_are_printed(board, capsys):
-    folder, imitation, path = board
-    main([path, str(folder / "vectors.txt")])
-    printed = capsys.readouterr()
-    assert printed.out == "3 1 2 3 400 5\n" * 2
-    assert printed.err == "".join(f"utterance {n}: {LATE_TEXT}\n" for n in (1, 2))
-    words = memory_words(imitation.network, LANES)
-    assert list(imitation.loaded) == list(MEMORIES)
-    for name in MEMORIES:
-        assert imitation.loaded[name] == [word for group in words[name] for word in group]
-    sent = []
-    for utterance in random_utterances(2, n_events=600):
-        sent += zip(utterance.milliseconds.tolist(), utterance.units.tolist(), strict=True)
-    assert imitation.received == sent
-    assert len(sent) > 250
-    imitation.received.clear()
-    main([path, str(folder / "vectors.txt"), "--keep", "--real-time"])
-    assert [unit for (unit,) in imitation.received] == [unit for _, unit in sent]
-
-
-def test_a_flag_is_printed_for_its_own_utterance_alone(board, capsys):
-    """The board keeps flags until they are asked for."""
-    folder, imitation, path = board
-    imitation.late = {0}
-    main([path, str(folder / "vectors.txt")])
-    assert imitation.n_utterances == 2
-    assert capsys.readouterr().err == f"utterance 1: {LATE_TEXT}\n"
-
-
-def test_a_board_that_refuses_a_memory_word_is_named(board):
-    folder, imitation, path = board
-    imitation.flags = REFUSED
-    with pytest.raises(SystemExit, match=r"flag refused.*without WRITABLE"):
-        main([path, str(folder / "vectors.txt")])
 
 
 def test_a_last_utterance_may_end_with_the_file(tmp_path):
@@ -246,28 +110,40 @@ def test_memory_words_of_several_lanes_by_hand():
     assert [len(group) for group in words["weight2"]] == [24, 24]
 
 
-def test_a_folder_or_port_that_cannot_be_used_is_named(board, tmp_path):
-    folder, _, path = board
+def test_answers_are_printed_with_the_flags_of_their_utterance(tmp_path, monkeypatch, capsys):
+    (tmp_path / "vectors.txt").write_text("12 300\n\n0 1\n")
+    answers = iter([(1, [2, 5], LATE), (0, [7, 2], 0)])
+    port = Mock(classify=lambda *_: next(answers))
+    monkeypatch.setattr("shd_circuit.board.Board", lambda *_: port)
+    main(["port", str(tmp_path / "vectors.txt")])
+    assert capsys.readouterr() == ("1 2 5\n0 7 2\n", f"utterance 1: {LATE_TEXT}\n")
+    port.load.assert_called_once_with(tmp_path)
+
+
+def test_a_folder_that_the_board_was_not_built_for_is_refused(tmp_path):
+    """It has other sizes, other leaks, or sums that are larger than the core's."""
+    network, _ = exported(tmp_path / "circuit", "study", 1, lanes=LANES)
+    port = object.__new__(Board)  # without a port
+    port.port, port.lanes, port.sizes = "port", LANES, (183, 24, 5)
+    values = verilog_values(network)
+    own = values["FIXED_CRC"], values["SUM_BITS"]
+    leaky = replace(network, leak_shift=network.leak_shift + 1)
+    exported_circuit(tmp_path / "leaky", leaky, random_utterances(1), lanes=LANES)
     exported(tmp_path / "other", "no pooling", 1)
-    with pytest.raises(SystemExit, match=r"has 700, 6, 5 and 1 .* for 183, 24, 5 and 4\. Build"):
-        main([path, str(tmp_path / "other" / "vectors.txt")])
-    with pytest.raises(SystemExit, match=r"nothing\.txt: can't be read as spikes"):
-        main([path, str(folder / "nothing.txt")])
+    for name, (crc, sum_bits), message in (
+        ("other", own, r"has 700, 6, 5 and 1 .* for 183, 24, 5 and 4\. Build"),
+        ("leaky", own, r"leaky: differs .* can't be loaded.*Build the board"),
+        ("circuit", (own[0], own[1] - 1), r"sums need \d+ bits.*Build the board"),
+    ):
+        port._ask = lambda *_, about=(crc, sum_bits): struct.pack("<IB", *about)
+        with pytest.raises(BoardError, match=message):
+            port.load(tmp_path / name)
     with pytest.raises(SystemExit, match="can't be opened"):
-        main([str(tmp_path), str(folder / "vectors.txt")])
-
-
-def test_a_network_that_the_core_can_t_hold_is_refused(board, tmp_path):
-    """It has the sizes that the board was built for, but other leaks, or larger sums."""
-    folder, imitation, path = board
-    leaky = replace(imitation.network, leak_shift=imitation.network.leak_shift + 1)
-    exported_circuit(tmp_path / "other", leaky, random_utterances(1), lanes=LANES)
-    with pytest.raises(SystemExit, match=r"other: differs .* can't be loaded.*Build the board"):
-        main([path, str(tmp_path / "other" / "vectors.txt")])
-    imitation.n_bits_missing = 1
-    with pytest.raises(SystemExit, match=r"sums need \d+ bits.*Build the board"):
-        main([path, str(folder / "vectors.txt")])
-    assert imitation.loaded == {}
+        main([str(tmp_path), str(tmp_path / "circuit" / "vectors.txt")])
+    port.memory_words, port.check_network = lambda _: {}, Mock()
+    port.flags = lambda: REFUSED
+    with pytest.raises(BoardError, match=r"flag refused.*without WRITABLE"):
+        port.load(tmp_path / "circuit")
 
 
 CHANGES = {

@@ -7,12 +7,10 @@ import pytest
 
 from shd_circuit import cost, study_circuit
 from shd_circuit.folder import read_vectors
-from shd_circuit.rtl import FAMILIES, SEEDS
 from shd_circuit.rtl.__main__ import COLUMNS
 from shd_helpers.paths import ROOT
 from tests import RESULTS
 
-VERIFICATION = (ROOT / "docs" / "verification.md").read_text()
 FOLDERS = ("circuit", "circuit_study")
 # what each FPGA has, in the order of `Family.cells`, as nextpnr 0.11 reports it
 N_COUNTED = 2  # utterances of which activity is counted
@@ -50,22 +48,6 @@ def test_the_counts_are_of_the_core_that_is_committed(measured):
         reset_cycle = 1 / N_COUNTED
         cycles = cost.total_cycles(network, two, lanes=4) / N_COUNTED + reset_cycle
         assert activity(measured, folder).cycles == pytest.approx(cycles, rel=1e-4)
-
-
-@pytest.mark.parametrize(("column", "device"), [*enumerate(FAMILIES, start=1)])
-def test_the_options_of_each_placement_are_those_of_the_code(column, device):
-    family = FAMILIES[device]
-    section = VERIFICATION.split("## How the boards were placed")[1]
-    rows = [line.strip("| ").split(" | ") for line in section.split("\n\n")[2].splitlines()]
-    of_option = {option: of_device[column - 1] for option, *of_device in rows if of_device}
-    assert of_option["option"] == device
-    assert of_option["synthesis"] == f"`{family.synthesis}`"
-    assert of_option["`LANES`"] == str(family.build["LANES"])
-    memories = f"{family.build['WRITABLE']}, {family.build['INITIAL']}: "
-    assert of_option["`WRITABLE`, `INITIAL`"].startswith(memories)
-    assert of_option["`RAM_STYLE`"].startswith(f"`{family.build.get('RAM_STYLE', 'auto')}`")
-    assert of_option["package, speed grade"].startswith(f"`{family.nextpnr[3]}`")
-    assert of_option["seeds"] == f"{SEEDS[0]} to {SEEDS[-1]}"
 
 
 def test_the_first_lines_of_the_readme_run(monkeypatch, capsys):

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from circuits import needs_gcc, study_folder
-from run_builders import run_of
 
 from evidence.networks import save_pretrained
 from shd_circuit import export, say
@@ -39,6 +38,7 @@ from shd_helpers.study import (
     read_run,
 )
 from tests import RESULTS
+from tests.builders.run_folders import trained_run
 
 N_UTTERANCES = 6
 SMALL = {"readout": "membrane", "learn_beta": True, "learn_threshold": True, "n_hidden": 8}
@@ -57,7 +57,8 @@ def trained(toy_dir, tmp_path_factory):
         parameters = Recipe().flat()
         parameters |= {"dataset": str(toy_dir), "language": "english", "run_name": folder.name}
         parameters |= {"epochs": 2, "n_hidden": 24, "lr": 0.01}
-        return run_of(parameters | changes, folder)
+        trained_run(Recipe.from_flat(parameters | changes), folder)
+        return folder
 
     return train
 

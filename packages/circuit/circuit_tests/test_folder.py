@@ -3,11 +3,9 @@
 import re
 
 import pytest
-from circuits import SMALL, exported, exported_circuit, named, random_utterances
+from circuits import SMALL, exported
 
-from shd_circuit import board, readme, sources
 from shd_circuit.folder import ExportError, read_circuit, read_class_names, read_spikes
-from shd_circuit.integer import IntegerNetwork
 from shd_circuit.rtl import simulate
 from shd_circuit.sources import memories, verilog_parameters
 
@@ -57,30 +55,10 @@ def test_a_folder_whose_numbers_do_not_fit_is_refused(name, old, new, message, t
     assert "make export" in str(error.value)
 
 
-def test_a_last_utterance_may_end_with_the_file(tmp_path):
-    path = tmp_path / "vectors.txt"
-    for text, n_spikes in (
-        ("", []),
-        ("\n", [0]),
-        ("12 300\n13 301\n", [2]),
-        ("12 300\n\n0 1", [1, 1]),
-        ("12 300\n\n\n", [1, 0]),
-        ("12 300\n \t\n13 301\n", [1, 1]),
-    ):
-        path.write_text(text)
-        assert [spikes.shape for spikes in read_spikes(path)] == [(2, n) for n in n_spikes]
-        assert [spikes.T.tolist() for spikes in read_spikes(path)] == [
-            [list(spike) for spike in spikes] for spikes in board.read_spikes(path)
-        ]
-
-
-@pytest.mark.parametrize("line", ["1 2 3 4", "1 2 3", "1", "-1 2", "1 700", "x"])
-def test_a_line_that_is_no_spike_is_refused(line, tmp_path):
-    """Four numbers in a line were once read as two spikes."""
-    path = tmp_path / "vectors.txt"
-    path.write_text(f"0 5\n{line}\n\n")
+def test_a_line_that_is_no_spike_is_refused(tmp_path):
+    (tmp_path / "vectors.txt").write_text("0 5\n1 2 3 4\n\n")
     with pytest.raises(ExportError, match=r"vectors\.txt: line 2 .*make export"):
-        read_spikes(path)
+        read_spikes(tmp_path / "vectors.txt")
 
 
 @pytest.mark.parametrize("name", ["weight1", "weight2", "bias", "threshold", "leak", "delay"])
@@ -96,35 +74,6 @@ def test_a_file_that_is_missing_or_has_no_number_is_named(name, tmp_path):
     with pytest.raises(ExportError, match=rf"{name}\.mem: no such file.*make export") as error:
         read_circuit(tmp_path)
     assert "network.vh" not in str(error.value)
-
-
-def test_an_export_runs_each_vector_once(tmp_path, monkeypatch):
-    """And it searches for a tie once. The integer model takes most of the time of an export."""
-    network = named("study")
-    utterances = random_utterances(3, n_events=600)
-    run = IntegerNetwork.run
-    given = []
-
-    def counted(self, milliseconds, units):
-        given.append(milliseconds)
-        return run(self, milliseconds, units)
-
-    searched = []
-    edge_cases = sources.edge_cases
-
-    def searching(*arguments):
-        searched.append(edge_cases(*arguments))
-        return searched[-1]
-
-    monkeypatch.setattr(IntegerNetwork, "run", counted)
-    for module in (sources, readme):
-        monkeypatch.setattr(module, "edge_cases", searching, raising=False)
-    exported_circuit(tmp_path / "circuit", network, utterances)
-    monkeypatch.undo()
-    (edges,) = searched
-    edges.pop("a tie between classes")  # it runs in the search, too
-    for utterance in [*utterances, *edges.values()]:
-        assert sum(each is utterance.milliseconds for each in given) == 1
 
 
 NAMES = ["turn left", "stop, now (please)", "", "1, 3", "né"]

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from benches import write_core
-from circuits import exported, named, needs_icarus, random_utterances, study_folder
+from circuits import exported, named, needs_icarus, random_utterances
 
 from shd_circuit.hardware import hardware
 from shd_circuit.sources import source_text
@@ -69,15 +69,6 @@ def test_the_examples_of_the_memory_maps_are_in_the_memories(lanes, tmp_path):
         int, re.search(r"hidden neuron (\d+) for class (\d+)\.", text).groups()
     )
     assert network.layers[1].weight[class_index, source] == int(examples[1][-1])
-
-
-def test_the_fusesoc_file_has_only_sections_that_fusesoc_2_4_knows():
-    """It ignores a file with others, such as `license`, and then finds no core."""
-    text = source_text("rtl/shd_circuit.core")
-    sections = re.findall(r"^(\w+):", text, re.MULTILINE)
-    assert sections == ["name", "description", "filesets", "targets"]
-    files = re.findall(r"^      - (?:tool_verilator\? \()?([\w.]+)", text, re.MULTILINE)
-    assert set(files) <= {path.name for path in (study_folder("circuit")).iterdir()}
 
 
 # --- timing diagrams ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""NIR: what is written is read back to the last spike, means what NIR says, or is refused."""
+"""NIR: what is written means what NIR says, but for the reset, or is refused."""
 
 import json
 from dataclasses import fields
@@ -40,19 +40,6 @@ def write(model, path):
     return nir.read(path)
 
 
-@pytest.mark.parametrize("delays", [(0,), (0, 3, 7)])
-@pytest.mark.parametrize("learn", [False, True])
-def test_read_back_it_gives_the_same_spikes_and_membranes(tmp_path, delays, learn):
-    model = network(delays, learn_beta=learn, learn_threshold=learn)
-    write(model, tmp_path / "a.nir")
-    again, grid = nir_file.read_nir(tmp_path / "a.nir")
-    assert grid == GRID and again.delays == delays
-    wanted, found = (COMPILED.record(m, EVENTS, range(len(EVENTS))) for m in (model, again))
-    assert wanted.spk.sum() > 100 and wanted.hidden_spk[0].sum() > 100
-    assert torch.equal(found.mem, wanted.mem) and torch.equal(found.spk, wanted.spk)
-    assert torch.equal(found.hidden_mem[0], wanted.hidden_mem[0])
-
-
 def by_nir_equations(graph, x, subtract=False):
     """Take NIR's definitions one by one in float64; return spike counts.
 
@@ -82,9 +69,19 @@ def by_nir_equations(graph, x, subtract=False):
 
 
 @pytest.mark.parametrize("delays", [(0,), (0, 3, 7)])
-def test_all_but_the_reset_is_what_nir_defines_and_the_file_says_so(tmp_path, delays):
-    model = network(delays)
+@pytest.mark.parametrize("learn", [False, True])
+def test_all_but_the_reset_is_what_nir_defines_and_the_file_says_so(tmp_path, delays, learn):
+    """All numbers are the network's, to the last bit."""
+    model = network(delays, learn_beta=learn, learn_threshold=learn)
     graph = write(model, tmp_path / "a.nir")
+    for i, (fc, lif) in enumerate(model.layers, start=1):
+        stored, of_neurons = graph.nodes[f"fc{i}"], graph.nodes[f"lif{i}"]
+        betas = (1 - nir_file.STEP_S / of_neurons.tau.astype(float)).astype(np.float32)
+        for found, wanted in (
+            (stored.weight, fc.weight), (stored.bias, fc.bias),
+            (of_neurons.v_threshold, lif.threshold), (betas, lif.beta),
+        ):  # fmt: skip
+            assert (found == wanted.detach().numpy()).all()
     own = COMPILED.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0].numpy()
     x = EVENTS.to_frames(range(len(EVENTS))).astype(float)
     found = by_nir_equations(graph, x, subtract=True)
@@ -158,6 +155,7 @@ def test_every_option_is_kept_or_refused(tmp_path, name):
         fc.weight.data *= 3
         fc.bias.data += 0.1
     nir_file.write_nir(model, GRID, tmp_path / "a.nir")
-    again, _ = nir_file.read_nir(tmp_path / "a.nir")
-    wanted, found = (COMPILED.evaluate_batch(m, EVENTS, range(12)) for m in (model, again))
-    assert wanted[1].min() > 0 and all(map(torch.equal, wanted, found))
+    counts, n_spikes = COMPILED.evaluate_batch(model, EVENTS, range(12))
+    x = EVENTS.to_frames(range(12)).astype(float)
+    found = by_nir_equations(nir.read(tmp_path / "a.nir"), x, subtract=True)
+    assert n_spikes.min() > 0 and (found == counts.numpy()).mean() > 0.9

@@ -52,15 +52,6 @@ def test_a_file_is_named_if_it_is_missing_and_needed(name, folder, monkeypatch):
         say.page(folder)
 
 
-def test_the_page_knows_every_message_of_its_worker():
-    worker = (SOUND / "worker.js").read_text()
-    page = (SOUND / "page.js").read_text()
-    sent = {*re.findall(r"postMessage\(\{\s*kind: \"(\w+)\"", worker)}
-    answers = page[page.index("const answers = {") : page.index("worker.onmessage")]
-    known = {*re.findall(r"^  (\w+)(?:\(|:)", answers, re.MULTILINE)}
-    assert "failed" in sent and sent <= known
-
-
 STAGE = """
 const fs = require("fs"), vm = require("vm");
 const [file, data] = process.argv.slice(1);

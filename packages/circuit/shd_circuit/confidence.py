@@ -29,12 +29,13 @@ FINE = np.round(ONE * np.exp(-np.arange(STEPS) / STEPS)).astype(np.int64)
 
 @dataclass(frozen=True)
 class Confidence:
-    """Decide which answers of a circuit are accepted."""
+    """Say which answers of a circuit are accepted, as `board.Confidence` computes it."""
 
     # A difference of two scores, times `factor` and divided by 2^24, is the exponent in units of
     # 1/256.
     factor: int
-    # The largest `total` at which an answer is accepted: 2^15 divided by the confidence threshold.
+    # The largest sum of e^-x over all classes at which an answer is accepted, in units of 2^-15. x
+    # is a score's distance from the highest one, and the sum is the inverse of the confidence.
     limit: int
     # The class of sounds that are no digit, which is never accepted.
     other: int | None = None
@@ -43,25 +44,6 @@ class Confidence:
     def threshold(self) -> float:
         """Return the confidence from which an answer is accepted; infinity if none is."""
         return ONE / self.limit if self.limit else np.inf
-
-    def total(self, scores: np.ndarray) -> int:
-        """Add up e^-x over all classes, where x is the distance from the highest score."""
-        total = 0
-        for score in scores.tolist():
-            exponent = (int(scores.max()) - score) * self.factor >> FACTOR_SHIFT
-            if exponent < LARGEST * STEPS:
-                coarse = int(COARSE[exponent // STEPS])
-                fine = int(FINE[exponent % STEPS])
-                total += coarse * fine // ONE
-        return total
-
-    def per_mille(self, scores: np.ndarray) -> int:
-        """Return the confidence of the answer, in thousandths."""
-        return 1000 * ONE // self.total(scores)
-
-    def accepts(self, scores: np.ndarray) -> bool:
-        """Check whether the confidence reaches the threshold, and the answer is a digit."""
-        return int(scores.argmax()) != self.other and self.total(scores) <= self.limit
 
     def header(self) -> str:
         """Write `confidence.h`, which `reference.c` includes with ``-DACCEPT``."""

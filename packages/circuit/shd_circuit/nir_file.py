@@ -24,7 +24,7 @@ from shd_circuit.quantize import unsupported_by_circuit
 from shd_corpus.files import atomic
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.network import NetworkConfig, SpikingNetwork
+from shd_helpers.network import SpikingNetwork
 
 STEP_S = 1e-4  # what a step is called: snntorch and SpikingJelly take every graph's to be this
 UPDATE = (
@@ -157,42 +157,6 @@ def _neurons(fc: nn.Linear, lif: Leaky) -> nir.LIF:
         v_threshold=_vector(lif.threshold, fc),
         metadata={"reset": "subtract"},
     )
-
-
-def read_nir(path: str | Path) -> tuple[SpikingNetwork, Downsampling]:
-    """Read a graph that `write_nir` wrote.
-
-    Parameters
-    ----------
-    path : str or Path
-        The HDF5 file.
-
-    Returns
-    -------
-    model : SpikingNetwork
-        It gives the same spikes, to the last one. It has a beta and a threshold for every neuron.
-        Its surrogate is the study's.
-    grid : Downsampling
-        Its input.
-    """
-    graph = nir.read(path)
-    nodes = graph.nodes
-    grid = Downsampling(**json.loads(graph.metadata["input"]))
-    delays: tuple[int, ...] = (0,)
-    if "delays" in nodes:
-        of_each_copy = nodes["delays"].delay[:: grid.n_units] / STEP_S
-        delays = tuple(np.rint(of_each_copy).astype(int).tolist())
-    n_hidden = len(nodes["fc1"].weight)
-    n_classes = len(nodes["fc2"].weight)
-    sizes = (grid.n_units, n_hidden, n_classes)
-    model = SpikingNetwork(sizes, NetworkConfig(), torch.Generator(), grid.step_ms, delays)
-    for i, (fc, lif) in enumerate(model.layers, start=1):
-        neurons = nodes[f"lif{i}"]
-        fc.weight.data = torch.from_numpy(nodes[f"fc{i}"].weight)
-        fc.bias.data = torch.from_numpy(nodes[f"fc{i}"].bias)
-        lif.beta = torch.from_numpy(_betas(neurons.tau))
-        lif.threshold = torch.from_numpy(neurons.v_threshold)
-    return model, grid
 
 
 def _vector(values: torch.Tensor, fc: nn.Linear) -> np.ndarray:

@@ -1,20 +1,11 @@
 """The package by itself: its README, what it needs, and an environment that has nothing else."""
 
-import ast
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
-from shutil import copytree, ignore_patterns
 
-import pytest
-
-import shd_corpus
-
-CODE = Path(shd_corpus.__file__).parent
 PACKAGE = Path(__file__).resolve().parents[1]
-ROOT = PACKAGE.parents[1]
 WITHOUT_OTHERS = """
 import importlib.abc
 import sys
@@ -46,56 +37,3 @@ def check_readme(python, folder, environment):
 
 def test_the_readme_s_lines_turn_a_folder_of_wavs_into_files_and_read_them(tmp_path):
     check_readme(sys.executable, tmp_path, {"PYTHONPATH": str(PACKAGE), "HOME": str(Path.home())})
-
-
-def project(folder):
-    """Return the table `project` of a pyproject.toml."""
-    return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-
-
-def imported_packages():
-    """Return the packages that the modules import, without Python's own and this one."""
-    found = set()
-    for path in CODE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                found.add(node.module.partition(".")[0])
-    return found - {*sys.stdlib_module_names, "shd_corpus"}
-
-
-def test_it_needs_exactly_what_it_imports_in_the_study_s_versions():
-    needed = project(PACKAGE)["dependencies"]
-    names = {re.match(r"[\w-]+", each)[0].replace("-", "_") for each in needed}
-    assert names == imported_packages()
-    # torch brings filelock to the study, and pooch requests
-    assert {each for each in needed if not each.startswith(("filelock", "requests"))} <= {
-        *project(ROOT)["dependencies"]
-    }
-
-
-@pytest.mark.slow
-def test_a_fresh_environment_without_torch_encodes_a_folder_of_wavs(tmp_path):
-    """pip installs the package alone; its libraries are read from the environment of the tests."""
-    without_caches = ignore_patterns("__pycache__", "*.egg-info", "build")
-    copy = copytree(PACKAGE, tmp_path / "copy", ignore=without_caches)  # a build leaves files there
-    folder = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    python = str(folder / "bin" / "python")
-    environment = {"HOME": str(tmp_path), "PATH": ""}
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    offline = ["--no-deps", "--no-index", "--no-build-isolation", "-q"]
-    build = [*pip, "wheel", *offline, "-w", str(tmp_path), str(copy)]
-    subprocess.run(build, env=environment, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    install = [*pip, "--python", python, "install", *offline, str(wheel)]
-    subprocess.run(install, env=environment, check=True)
-    (packages,) = folder.glob("lib/python*/site-packages")
-    assert (packages / "shd_corpus" / "cochlea").is_dir()
-    libraries = [path for path in sys.path if Path(path).name == packages.name]
-    (packages / "libraries.pth").write_text("\n".join(libraries), encoding="utf-8")
-    check_readme(python, tmp_path, environment)
-    assert (tmp_path / ".cache" / "shd_corpus").is_dir()
-    sizes = [path.stat().st_size for path in (tmp_path / "my_wavs_spikes").glob("*.h5")]
-    assert sizes and min(sizes) > 10_000

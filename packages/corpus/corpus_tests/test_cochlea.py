@@ -1,8 +1,6 @@
 """The cochlea against its reference implementation, `lauscher`, and against its own rules."""
 
-import ast
 import hashlib
-import inspect
 import multiprocessing.dummy
 import re
 from pathlib import Path
@@ -270,15 +268,3 @@ def test_another_version_of_a_package_makes_another_table(package, monkeypatch):
     made_by = response._made_by()
     monkeypatch.setattr(package, "__version__", "0.0")
     assert response._made_by() != made_by
-
-
-def test_the_table_depends_on_its_own_module_alone():
-    """The name of its file says nothing of other modules, except for how files are handled."""
-    tree = ast.parse(inspect.getsource(response))
-    imported = {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("shd_corpus")
-        for alias in node.names
-    }
-    assert imported == {"N_THREADS", "atomic"}

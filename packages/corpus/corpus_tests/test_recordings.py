@@ -261,7 +261,9 @@ def test_recordings_are_in_the_rows_of_their_names_and_have_spikes_of_their_own(
             assert not np.array_equal(encode_file(folder / name, 0)[1], units)
 
 
-@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.full)], ids=["some", "all"])
+@pytest.mark.parametrize(
+    "every", [16, pytest.param(1, marks=pytest.mark.full)], ids=["some", "all"]
+)
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_heidelberg_digits_have_exactly_the_spikes_that_were_made_of_them(part, every):
     """Spikes of the 10,420 recordings were made once, by a slower version of this code."""

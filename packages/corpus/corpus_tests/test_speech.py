@@ -1,7 +1,6 @@
 """Spoken digits: every voice speaks, nothing leaks from one utterance into the next; `spoken`."""
 
 import hashlib
-import json
 import subprocess
 import sys
 import zlib
@@ -67,65 +66,45 @@ def test_what_espeak_would_swallow_is_an_error(arguments, message):
 
 
 @pytest.fixture
-def three_speakers(monkeypatch):
+def encoded(monkeypatch):
+    """Let three speakers speak, without the cochlea; return the list of the seeds that it got."""
     monkeypatch.setattr(speech, "SPEAKERS", speech.SPEAKERS[:3])
     monkeypatch.setattr(speech, "TEST_SPEAKERS", (1,))
     monkeypatch.setattr(speech, "TAKES", dict.fromkeys(speech.TAKES, 1))
-    monkeypatch.setattr(speech, "SEED", 3)
+    seeds = []
+
+    def encode(wave, rate_hz, seed):
+        seeds.append(seed)
+        return np.array([0.1]), np.array([seed % 700])
+
+    monkeypatch.setattr(speech, "encode", encode)
+    return seeds
 
 
-def test_make_spoken(three_speakers, tmp_path, monkeypatch):
-    train, test = make_spoken(tmp_path / "a")
-    assert [train.name, test.name] == ["spoken_train.h5", "spoken_test.h5"]
-    a = read_shd(train)
-    b = read_shd(test)
-    assert a.keys == b.keys == LANGUAGES["both"]
-    assert sorted(zip(a.speakers, a.labels, strict=True)) == sorted(
-        (speaker, label) for speaker in (0, 2) for label in range(10)
-    )
-    assert sorted(zip(b.speakers, b.labels, strict=True)) == [
-        (speaker, label) for speaker in range(3) for label in range(10)
-    ]
-    utterances = [data.spikes(i)[1].tobytes() for data in (a, b) for i in range(len(data))]
-    assert len(set(utterances)) == len(utterances)  # none is in both files
-
-    def never(*_, **__):
-        raise AssertionError("made again")
-
-    monkeypatch.setattr(speech, "encode", never)
-    assert make_spoken(tmp_path / "a") == (train, test)
-    with pytest.raises(AssertionError, match="made again"):
-        make_spoken(tmp_path / "a", "german")
+def test_make_spoken(encoded, tmp_path):
+    train, test = map(read_shd, make_spoken(tmp_path))
+    assert train.keys == test.keys == LANGUAGES["both"]
+    for data, speakers in ((train, (0, 2)), (test, (0, 1, 2))):
+        assert sorted(zip(data.speakers, data.labels, strict=True)) == [
+            (speaker, label) for speaker in speakers for label in range(10)
+        ]
+    assert len(set(encoded)) == 50  # no utterance is in both files
     with pytest.raises(ValueError, match="language 'dutch': must be one of english, german"):
         make_spoken(tmp_path, language="dutch")
 
 
-def test_same_seed_same_files_and_a_broken_build_is_repeated(three_speakers, tmp_path, monkeypatch):
-    files = make_spoken(tmp_path / "a")
+def test_files_are_made_once_and_anew_for_another_origin(encoded, tmp_path, monkeypatch):
+    files = make_spoken(tmp_path)
     content = [path.read_bytes() for path in files]
-    encode = speech.encode
-    calls = []
-
-    def break_down(*arguments, **settings):
-        calls.append(1)
-        if len(calls) > 22:  # in the test file
-            raise KeyboardInterrupt
-        return encode(*arguments, **settings)
-
-    with monkeypatch.context() as broken:
-        broken.setattr(speech, "encode", break_down)
-        broken.setattr(speech, "SEED", 4)
-        with pytest.raises(KeyboardInterrupt):
-            make_spoken(tmp_path / "a")
-    # the folder now holds a new training file beside an old test file; neither seed takes them
-    again = make_spoken(tmp_path / "a")
-    assert [path.read_bytes() for path in again] == content
-    assert json.loads((tmp_path / "a" / "spoken.json").read_text())["seed"] == 3
-    made = []
-    monkeypatch.setattr(speech, "write_shd", lambda path, *_, **__: made.append(path.name))
-    monkeypatch.setattr(speech, "SPIKES", speech.SPIKES + 1)  # files of another version
-    make_spoken(tmp_path / "a")
-    assert made == ["spoken_train.h5", "spoken_test.h5"]
+    assert make_spoken(tmp_path) == files and len(encoded) == 50
+    for name in ("SEED", "SPIKES"):
+        with monkeypatch.context() as other:
+            other.setattr(speech, name, 7)
+            make_spoken(tmp_path)
+    make_spoken(tmp_path, "german")
+    assert len(encoded) == 4 * 50
+    make_spoken(tmp_path)
+    assert [path.read_bytes() for path in files] == content
 
 
 def tone(text: str, voice: str, **settings: int) -> np.ndarray:

@@ -14,6 +14,5 @@ _MODULES = {
     "recordings": ("RecordingOptions", "encode_file", "encode_recordings"),
     "shd_file": ("Utterances", "read_shd", "write_shd"),
     "speech": ("SPEECH_RATE_HZ", "synthesize", "wav"),
-    "waveform_augmentation": ("WaveformAugmentation",),
 }
 __getattr__, __dir__, __all__ = attach(__name__, {"cochlea"}, _MODULES)

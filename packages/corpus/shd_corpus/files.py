@@ -8,25 +8,20 @@ import errno
 import glob
 import hashlib
 import os
-import platform
 import stat
 import sys
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
 from filelock import FileLock, Timeout
 
 from shd_corpus.checks import DatasetError
 
-# Processes of one namespace have different numbers. A container has a namespace of its own, and
-# numbers are given anew after each boot.
-PROCESS_NAMESPACE = Path("/proc/self/ns/pid")
-BOOT = Path("/proc/sys/kernel/random/boot_id")
 # Other errors than these, such as EINVAL, come from a damaged file, too.
 _OF_THE_SYSTEM = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 _OWN_PACKAGES = (
@@ -44,22 +39,18 @@ def atomic(path: str | Path) -> Iterator[Path]:
     final path stays as it was. A file that is replaced keeps its permissions. If the path is a link
     to a file, that file is replaced and the link stays.
 
-    The temporary name contains machine and process number, so two processes never write into the
-    same file. What killed processes have left of the same file is removed: at once if their
-    processes are known here, otherwise after a day. A container may have this machine's name, but
-    not its process numbers.
+    Each call has a temporary file of its own. One that a killed process has left of the same file
+    is removed after a day.
     """
     path = Path(path)
     if path.is_symlink() and path.is_file():
         path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    start = f"{path.name}.{platform.node()}."
-    namespace = _process_namespace()
-    for other in path.parent.glob(f"{glob.escape(start)}*.part"):
-        writer = other.name.removeprefix(start).removesuffix(".part")
-        if _is_abandoned(other, writer, namespace):
-            other.unlink(missing_ok=True)
-    unfinished = path.with_name(f"{start}{os.getpid()}-{namespace}.part")
+    for other in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+        with suppress(FileNotFoundError):  # its writer has just given it the final name
+            if time.time() - other.stat().st_mtime > FORGOTTEN_S:
+                other.unlink()
+    unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex[:16]}.part")
     try:
         yield unfinished
         if path.is_file():
@@ -71,35 +62,6 @@ def atomic(path: str | Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def _process_namespace() -> str:
-    """Return a name for where this process's number is unique: a boot and, in it, a container.
-
-    It is empty if the system doesn't tell.
-    """
-    try:
-        namespace = PROCESS_NAMESPACE.stat()
-        text = f"{BOOT.read_text(encoding='utf-8')} {namespace.st_dev} {namespace.st_ino}"
-    except OSError:
-        return ""
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _is_abandoned(unfinished: Path, writer: str, namespace: str) -> bool:
-    """Tell whether the process that was writing a file has ended.
-
-    `writer` is the process in the file's name, ``number-namespace``, and `namespace` this one's.
-    """
-    pid, _, its_namespace = writer.partition(".")[0].partition("-")
-    if not pid.isdigit():
-        return False
-    if its_namespace == namespace:
-        return not psutil.pid_exists(int(pid))
-    try:
-        return time.time() - unfinished.stat().st_mtime > FORGOTTEN_S
-    except FileNotFoundError:  # its writer has just given it the final name
-        return False
 
 
 def sync(path: Path) -> None:

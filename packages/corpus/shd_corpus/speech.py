@@ -25,7 +25,7 @@ from shd_corpus.checks import DatasetError, check_choice
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.cochlea import encode
 from shd_corpus.compiled import on_all_cores
-from shd_corpus.files import atomic, exclusive, is_made
+from shd_corpus.files import made_once
 from shd_corpus.shd_file import write_shd
 from shd_corpus.versions import SPIKES
 
@@ -207,39 +207,34 @@ class _Take(NamedTuple):
 
 
 def make_spoken(folder: Path, language: str = "english") -> tuple[Path, Path]:
-    """Make ``spoken_train.h5`` and ``spoken_test.h5`` in a folder, unless it has them.
+    """Make ``spoken_train.h5`` and ``spoken_test.h5`` in a folder, once: see `made_once`.
 
     Ten speakers are in both files, two (`TEST_SPEAKERS`) in the test file only. Each utterance
     depends on its digit, speaker and take alone. The class names are always those of both
-    languages, as in SHD. If two processes call it at once, one waits. A receipt, ``spoken.json``,
-    is written last and says how the files were made.
+    languages, as in SHD.
     """
     check_choice("language", language, list(LANGUAGES))
     origin = {"spikes": SPIKES, "seed": SEED, "language": language, **TAKES}
-    content = json.dumps(origin, indent=1) + "\n"
     paths = (folder / "spoken_train.h5", folder / "spoken_test.h5")
-    receipt = folder / "spoken.json"
-    if is_made(paths, receipt, content):
-        return paths
-    with exclusive(folder):
-        if not is_made(paths, receipt, content):  # no other process has made them meanwhile
-            _make(paths, receipt, content, language)
+
+    def encode() -> list[tuple[list[_Take], list]]:
+        seen_speakers = [s for s in range(len(SPEAKERS)) if s not in TEST_SPEAKERS]
+        n_train = TAKES["train_takes"]
+        seen_test_takes = range(n_train, n_train + TAKES["seen_test_takes"])
+        train = _takes(language, seen_speakers, range(n_train))
+        test = _takes(language, seen_speakers, seen_test_takes)
+        test += _takes(language, TEST_SPEAKERS, range(TAKES["unseen_test_takes"]))
+        return [(takes, on_all_cores(_Take.spikes, takes, "spoken")) for takes in (train, test)]
+
+    def write(both: list[tuple[list[_Take], list]]) -> None:
+        extra = {"meta_info/gender": [gender for _, _, gender in SPEAKERS]}
+        for path, (takes, spikes) in zip(paths, both, strict=True):
+            labels, speakers, _ = zip(*takes, strict=True)
+            times, units = zip(*spikes, strict=True)
+            write_shd(path, times, units, labels, speakers, extra=extra)
+
+    made_once(paths, folder / "spoken.json", json.dumps(origin, indent=1) + "\n", encode, write)
     return paths
-
-
-def _make(paths: tuple[Path, Path], receipt: Path, content: str, language: str) -> None:
-    """Speak, encode and write both files, and then the receipt."""
-    receipt.unlink(missing_ok=True)
-    seen_speakers = [s for s in range(len(SPEAKERS)) if s not in TEST_SPEAKERS]
-    n_train = TAKES["train_takes"]
-    seen_test_takes = range(n_train, n_train + TAKES["seen_test_takes"])
-    train = _takes(language, seen_speakers, range(n_train))
-    test = _takes(language, seen_speakers, seen_test_takes)
-    test += _takes(language, TEST_SPEAKERS, range(TAKES["unseen_test_takes"]))
-    for path, takes in zip(paths, (train, test), strict=True):
-        _write(path, takes)
-    with atomic(receipt) as unfinished:
-        unfinished.write_text(content, encoding="utf-8")
 
 
 def _takes(language: str, speakers: Iterable[int], numbers: Iterable[int]) -> list[_Take]:
@@ -251,16 +246,6 @@ def _takes(language: str, speakers: Iterable[int], numbers: Iterable[int]) -> li
         for speaker in speakers
         for label in labels
     ]
-
-
-def _write(path: Path, takes: list[_Take]) -> None:
-    """Encode some takes and write them as a file in SHD layout."""
-    spikes = on_all_cores(_Take.spikes, takes, path.stem)
-    times, units = zip(*spikes, strict=True)
-    labels = [take.label for take in takes]
-    speakers = [take.speaker for take in takes]
-    genders = [gender for _, _, gender in SPEAKERS]
-    write_shd(path, times, units, labels, speakers, extra={"meta_info/gender": genders})
 
 
 def wav(digit: str, speaker: int, take: int) -> bytes:

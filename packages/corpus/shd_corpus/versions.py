@@ -5,4 +5,3 @@ formula or constant does.
 """
 
 SPIKES = 1  # from sound to spikes: data sets that are made here are made again
-WAVEFORMS = 1  # how recordings are augmented

@@ -1,12 +1,12 @@
 """The check of results against the protocol for SHD: right ones pass, each deviation is named."""
 
-import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from shd_judge.__main__ import main
 from shd_judge.protocol import UTTERANCES, ProtocolError, check
 
 TWO_AT_A_TIME = {0: 0, 7: 0, 1: 1, 8: 1, 2: 2, 9: 2, 3: 3, 10: 3, 6: 4, 11: 4}
@@ -83,10 +83,11 @@ def test_an_accuracy_that_the_answers_do_not_give_is_named(tmp_path):
         check(table, scores)
 
 
-def test_the_command_prints_the_result_or_a_sentence(tmp_path):
-    table, scores = written(tmp_path, made())
-    command = [sys.executable, "-m", "shd_judge", "check", table]
-    done = subprocess.run([*command, scores], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "five folds" in done.stdout
-    done = subprocess.run([*command, table], capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "there is no column 'fold'" in done.stderr
+def test_the_command_prints_the_result_or_a_sentence(tmp_path, monkeypatch, capsys):
+    table, scores = map(str, written(tmp_path, made()))
+    monkeypatch.setattr(sys, "argv", ["shd_judge", "check", table, scores])
+    main()
+    assert "five folds" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["shd_judge", "check", table, table])
+    with pytest.raises(SystemExit, match="there is no column 'fold'"):
+        main()

@@ -216,7 +216,7 @@ def test_an_adjusted_interval_and_its_verdict_agree():
     """Lists of one to six differences, from clear ones to none, many of them near a p of 0.05."""
     rng = np.random.default_rng(0)
     n_adjusted_away = 0
-    for size in np.repeat(np.arange(1, 7), 30):
+    for size in np.repeat(np.arange(1, 7), 10):
         offsets = rng.uniform(0, 0.03, size)
         accuracies = {"a": rng.normal(0.5, 0.02, (10, 3))}
         for i, offset in enumerate(offsets):
@@ -228,7 +228,7 @@ def test_an_adjusted_interval_and_its_verdict_agree():
         assert (found.verdict == np.where(excludes_zero, "shown", "undecided")).all()
         assert (found.ci_holm >= found.ci95).all()
         n_adjusted_away += ((found.p < 0.05) & (found.verdict == "undecided")).sum()
-    assert n_adjusted_away > 20
+    assert n_adjusted_away > 5
 
 
 def test_a_list_that_stops_early_is_undecided_as_a_whole():
