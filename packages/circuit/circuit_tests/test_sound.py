@@ -129,6 +129,8 @@ def test_an_utterance_is_found_and_answered_as_in_python(program):
         assert program(wave) == (spikes, utterance.warning, answer)
         answers.append((bool(utterance.warning), [run.answer] == confidence.other))
     assert answers == [(False, False), (True, False), (False, True)]
+    line = f"`{run.answer} ... {per_mille} {int(is_accepted)}`"  # of the buzz
+    assert line in (ROOT / "docs" / "sound.md").read_text(encoding="utf-8")
 
 
 @needs_gcc
@@ -194,3 +196,19 @@ def test_a_failure_has_a_status_and_a_sentence(tmp_path):
         ended = subprocess.run([program, number], input=sound, capture_output=True)
         assert (ended.returncode, ended.stdout) == (1, b"")
         assert f"{number}: must be how often" in ended.stderr.decode()
+
+
+@needs_gcc
+def test_its_memory_is_what_the_document_says(tmp_path):
+    """All of it is static, so the compiler knows."""
+    document = (ROOT / "docs" / "sound.md").read_text()
+    totals = []
+    for options in ([], ["-DFLOAT"]):
+        command = [GCC[0], "-std=c99", "-c", *options, SOUND / "hear.c", "-o", tmp_path / "hear.o"]
+        subprocess.run(command, check=True)
+        listed = subprocess.run(["nm", "-S", tmp_path / "hear.o"], capture_output=True, text=True)
+        lines = [line.split() for line in listed.stdout.splitlines()]
+        sizes = {line[3]: int(line[1], 16) for line in lines if len(line) == 4 and line[2] == "b"}
+        totals.append(f"{sum(sizes.values()) / 1e6:.0f} MB")
+        assert f"A minute, the default, takes {sizes['recording'] / 1e6:.1f} MB |" in document
+    assert f"takes {totals[0]} of memory, with `-DFLOAT` {totals[1]}" in document
