@@ -115,7 +115,8 @@ def copied(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / PACKAGE.name)
     shutil.copytree(ROOT / ENGINE, tmp_path / ENGINE)
     (tmp_path / "tests").mkdir()
-    for name in ("__init__.py", "small_computations.py", "small_computations.json"):
+    (tmp_path / "tests" / "__init__.py").touch()  # that of the tests reads other folders
+    for name in ("small_computations.py", "small_computations.json"):
         shutil.copy(ROOT / "tests" / name, tmp_path / "tests")
     return tmp_path
 

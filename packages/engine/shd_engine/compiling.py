@@ -551,9 +551,10 @@ def _try_inputs(network: CompiledNetwork, x: torch.Tensor | None) -> None:
     for tried in [torch.rand(shape) for shape in shapes * bool(n)] if x is None else [x]:
         try:
             network.program_for(tried)
-        except ForwardError:  # it takes another shape: the first call will show it
+        except ForwardError as reason:  # it takes another shape: the first call will show it
             if x is not None:
                 raise
+            vars(network)["why_no_events"] = f"{reason}. The first call will show what it takes"
             continue
         vars(network)["_example"] = tried
         return
@@ -779,17 +780,27 @@ def _times(module: nn.Module, fast: nn.Module, x: torch.Tensor) -> list[float]:
 
 @contextmanager
 def _unchanged(model: nn.Module) -> Iterator[None]:
-    """Bring back a module's attributes, buffers and gradients, and the states of generators."""
+    """Bring back a module's attributes, buffers and gradients, and the states of generators.
+
+    In the block, snnTorch's ``utils.reset`` resets this module's neurons alone. Without it, it
+    resets all neurons that the process has made. Those of other networks would lose their states,
+    and a neuron whose making has failed would raise an error.
+    """
     attributes = {module: dict(vars(module)) for module in model.modules()}
     buffers = {module: dict(module._buffers) for module in model.modules()}
     values = {buffer: buffer.detach().clone() for buffer in model.buffers()}
     gradients = {parameter: parameter.grad for parameter in model.parameters()}
     python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    all_neurons = snn.SpikingNeuron.instances
+    snn.SpikingNeuron.instances = [
+        each for each in model.modules() if isinstance(each, snn.SpikingNeuron)
+    ]
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             yield
     finally:
+        snn.SpikingNeuron.instances = all_neurons
         random.setstate(python)
         np.random.set_state(of_numpy)  # noqa: NPY002
         for parameter, gradient in gradients.items():
