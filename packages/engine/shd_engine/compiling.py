@@ -200,7 +200,7 @@ class CompiledNetwork(nn.Module):
             states = self.record(events, index, hidden=False)
             return self.module.scores(states), {}  # type: ignore[operator]
         states = self.record(events, index, hidden=found.needs_hidden)
-        program = self.program_for(self._example)
+        program = self.program_for(self._example, is_run=False)
         run = Run(program, self.module, None, states.spk.shape[1], len(states.spk))
         spks, mems = (*states.hidden_spk, states.spk), (*states.hidden_mem, states.mem)
         names = found.names[-len(spks) :]
@@ -370,18 +370,21 @@ class CompiledNetwork(nn.Module):
             return self.module(x)
         return program.run(self.module, x)[0]
 
-    def program_for(self, x: torch.Tensor) -> Program:
-        """Return the program for inputs such as x, after comparing it with the module's forward.
+    def program_for(self, x: torch.Tensor, *, is_run: bool = True) -> Program:
+        """Return the program for inputs such as x.
 
-        It is another one for each number of axes, and for training and evaluation.
+        It is another one for each number of axes, and for training and evaluation. Before it is
+        run for the first time, it is compared with the module's forward.
         """
         key = (x.dim(), *(module.training for module in self.module.modules()))
-        if key not in self._programs:
+        program, is_compared = self._programs.get(key, (None, False))
+        if program is None or is_run > is_compared:
             with _unchanged(self.module), torch.enable_grad():
-                program = Program.of(self.module, x)
-                _verify_program(self.module, program, x)
-            self._programs[key] = program
-        return self._programs[key]
+                program = program or Program.of(self.module, x)
+                if is_run:
+                    _verify_program(self.module, program, x)
+            self._programs[key] = program, is_run
+        return program
 
     def explain(self, x: torch.Tensor) -> None:
         """Print what computes each part of the module, and how long it takes both ways.
@@ -516,6 +519,9 @@ def _compiled(model: nn.Module, x: torch.Tensor | None) -> CompiledNetwork:
         network._watched.forget_changes()
         if network._example is not None:
             _find_events(network)
+            for is_training in (True, False) if network._chain is None else ():
+                model.train(is_training)
+                network.program_for(network._example)
     return network
 
 
@@ -550,7 +556,7 @@ def _try_inputs(network: CompiledNetwork, x: torch.Tensor | None) -> None:
     shapes = [(steps, batch, n), (many, batch, n), (batch, many, n), (batch, n)]
     for tried in [torch.rand(shape) for shape in shapes * bool(n)] if x is None else [x]:
         try:
-            network.program_for(tried)
+            network.program_for(tried, is_run=False)
         except ForwardError as reason:  # it takes another shape: the first call will show it
             if x is not None:
                 raise
@@ -565,7 +571,7 @@ def _find_events(network: CompiledNetwork) -> None:
     model = network.module
     try:
         model.train()
-        found = find_chain(model, network.program_for(network._example))
+        found = find_chain(model, network.program_for(network._example, is_run=False))
         network.take_events(found.layers, found)
         for is_training, density, is_drawn in COMPARISONS:
             model.train(is_training)
