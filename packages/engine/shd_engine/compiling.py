@@ -59,6 +59,14 @@ class Watched:
         ]
         for attributes in self.attributes:
             attributes.pop("training", None)
+        # such as num_steps in snnTorch's tutorials, over which forward loops
+        functions = [each for each in map(_forward_of, self.classes) if each is not None]
+        self.globals = [
+            (each.__globals__, name, each.__globals__[name])
+            for each in functions
+            for name in each.__code__.co_names
+            if _is_plain(each.__globals__.get(name, ())) and name in each.__globals__
+        ]
 
     def changes(self, model: nn.Module) -> list[str]:
         """Return the names of what isn't as it was."""
@@ -66,7 +74,7 @@ class Watched:
         if now != self.modules or [type(module) for module in now.values()] != self.classes:
             changed = {*now.items()} ^ {*self.modules.items()}
             return sorted({name for name, _ in changed}) or ["a class"]
-        found = []
+        found = [name for scope, name, value in self.globals if scope.get(name) != value]
         for (name, module), attributes in zip(now.items(), self.attributes, strict=True):
             values = vars(module)
             if compiled_engine.has_hooks(module):
@@ -84,6 +92,13 @@ class Watched:
             for name, value in [*attributes.items()]:
                 if vars(module).get(name) != value:
                     del attributes[name]
+
+
+def _forward_of(kind: type) -> FunctionType | None:
+    """Return the forward of a user's class; None for those of torch and snnTorch."""
+    is_own = kind.__module__.partition(".")[0] not in ("torch", "snntorch", "shd_engine")
+    forward = getattr(kind, "forward", None)
+    return forward if is_own and isinstance(forward, FunctionType) else None
 
 
 def _is_plain(value: Any) -> bool:
@@ -127,7 +142,9 @@ class CompiledNetwork(nn.Module):
         super().__init__()
         own = vars(self)
         own["module"] = module
-        own["why_no_events"] = "its first call will show what input it takes"
+        own["why_no_events"] = (
+            "compile couldn't find out what input it takes. Give an example, compile(net, x)"
+        )
         own["_readout"] = None
         own["_chain"] = None  # the layers that the engine computes from lists of events
         own["_found"] = None  # how these were found; None for a `LayeredNetwork`
@@ -160,7 +177,9 @@ class CompiledNetwork(nn.Module):
         """Delete an attribute of the module."""
         delattr(self.module, name)
 
-    def forward(self, x: torch.Tensor | ReadsAsEvents, index: Index | None = None) -> Any:
+    def forward(
+        self, x: torch.Tensor | ReadsAsEvents, index: Index | None = None, **others: Any
+    ) -> Any:
         """Return what the module returns, with gradients for any loss.
 
         Parameters
@@ -179,12 +198,22 @@ class CompiledNetwork(nn.Module):
         ------
         RuntimeError
             If the module has been changed since it was compiled.
+        TypeError
+            If there are other arguments, which the module's own forward may have.
         ValueError
             If there is an index beside a tensor, or the events have other units or steps.
         """
+        if others:
+            raise TypeError(
+                f"{', '.join(others)}: a compiled network takes its input alone. Call the module "
+                "itself, which is its attribute `module`"
+            )
         if isinstance(x, torch.Tensor):
             if index is not None:
-                raise ValueError("index: is for lists of events. Give only this batch of a tensor")
+                raise ValueError(
+                    "index: is for lists of events. Give only this batch of a tensor, and no other "
+                    "argument"
+                )
             events = self._events_or_none(x)
             if events is None:
                 return self._run_program(x)
@@ -446,14 +475,15 @@ def compile(
     """Compile a network of snnTorch, so that it trains fast on a CPU.
 
     The module's own forward is run on small inputs, to find out what it does. Then spikes,
-    membranes, returned values and gradients are compared with those of the engine, in training and
-    in evaluation mode. The module isn't changed. If its first layer doesn't show what input it
-    takes, this happens at the first call, unless there is an example.
+    membranes, returned values and gradients are compared with those of the engine. The module isn't
+    changed. If its first layer doesn't show what input it takes, this happens at the first call,
+    unless there is an example. The first call in another mode, training or evaluation, or with
+    another number of axes, is compared, too.
 
     Parameters, betas, thresholds and ``requires_grad`` may change at any time. After any other
     change of what ``forward`` computes, compile again. The engine notices replaced submodules, and
-    changed numbers, texts and functions among the attributes, but not lists, dictionaries, tensors,
-    new attributes or global variables.
+    changed numbers, texts and functions among the attributes, and among the global variables that
+    ``forward`` reads, but not lists, dictionaries, tensors or new attributes.
 
     Parameters
     ----------
@@ -513,14 +543,11 @@ def _compiled(model: nn.Module, x: torch.Tensor | None) -> CompiledNetwork:
             raise NotCompilableError(f"{name} {problem}".strip())
     _refuse_unusual(model)
     with _unchanged(model), torch.enable_grad():
-        for is_training in (True, False):
-            model.train(is_training)
-            _try_inputs(network, x)
+        _try_inputs(network, x)
         network._watched.forget_changes()
         if network._example is not None:
             _find_events(network)
-            for is_training in (True, False) if network._chain is None else ():
-                model.train(is_training)
+            if network._chain is None:
                 network.program_for(network._example)
     return network
 
@@ -528,7 +555,10 @@ def _compiled(model: nn.Module, x: torch.Tensor | None) -> CompiledNetwork:
 def _refuse_unusual(model: nn.Module) -> None:
     """Raise NotCompilableError for networks without neurons, other formats or several inputs."""
     if not any(isinstance(each, snn.SpikingNeuron) for each in model.modules()):
-        raise NotCompilableError("it has no spiking neurons of snnTorch")
+        raise NotCompilableError(
+            "it has no spiking neurons of snnTorch, such as snn.Leaky. Those of other frameworks "
+            "can't be compiled"
+        )
     for each in model.parameters():
         if each.dtype != torch.float32 or each.device.type != "cpu":
             raise NotCompilableError(
@@ -560,7 +590,7 @@ def _try_inputs(network: CompiledNetwork, x: torch.Tensor | None) -> None:
         except ForwardError as reason:  # it takes another shape: the first call will show it
             if x is not None:
                 raise
-            vars(network)["why_no_events"] = f"{reason}. The first call will show what it takes"
+            vars(network)["why_no_events"] = f"{reason}. Give an example, compile(net, x)"
             continue
         vars(network)["_example"] = tried
         return
