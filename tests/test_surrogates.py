@@ -82,9 +82,8 @@ def backward_step(surrogate):
     none = kernels.NextLayer(0, np.zeros(1, np.int64), mem, np.empty((0, 0), np.float32))
     nothing = np.empty((0, 0), np.float32)
     errors = kernels.LayerErrors(nothing, nothing, nothing)
-    kernels.layer_backward(
-        layer_with(surrogate), neurons, mem, error, errors, none, nothing, neurons
-    )
+    layer = layer_with(surrogate)
+    kernels.layer_backward(layer, neurons, mem, error, errors, none, None, neurons, None)
     return mem[1]
 
 

@@ -7,13 +7,12 @@ each variant once, and a ratio is the median over the rounds of snnTorch's time 
 """
 
 import argparse
+import copy
 import csv
 import importlib.metadata
 import os
 import platform
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -55,18 +54,6 @@ class Utterances(engine.EventLists):
             of_one = slice(*self.offsets[utterance : utterance + 2])
             frames[self.steps[of_one], i, self.units[of_one]] = 1
         return frames
-
-    def save(self, path: Path) -> None:
-        """Write a file for another process."""
-        np.savez(path, **vars(self))
-
-    @classmethod
-    def read(cls, path: Path) -> "Utterances":
-        """Read such a file."""
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
-        sizes = {name: int(arrays.pop(name)) for name in ("n_steps", "n_units")}
-        return cls(**arrays, **sizes)
 
 
 def synthetic(n: int, n_steps: int = N_STEPS, density: float = 0.02, seed: int = 0) -> Utterances:
@@ -144,60 +131,77 @@ def snntorch_tuned(events: Utterances, index: np.ndarray) -> Setup:
     return *by_torch(forward, model, x, y), SNNTORCH
 
 
-def spikingjelly(events: Utterances, index: np.ndarray) -> Setup:
-    """Set up SpikingJelly's multi-step mode."""
+def in_spikingjelly(modules: Sequence[nn.Module]) -> Callable:
+    """Return the forward of some layers with SpikingJelly's neurons, in its multi-step mode."""
     from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
-    layers = []
-    for fc, _ in network().layers:
-        linear = layer.Linear(fc.in_features, fc.out_features, step_mode="m")
-        linear.load_state_dict(fc.state_dict())
-        lif = neuron.LIFNode(
-            tau=1 / (1 - BETA), decay_input=False, v_threshold=1.0, v_reset=None,
+    def translated(module: nn.Module) -> nn.Module:
+        if not isinstance(module, snn.Leaky):
+            return layer.SeqToANNContainer(module)
+        return neuron.LIFNode(
+            tau=1 / (1 - module.beta.item()), decay_input=False, v_threshold=1.0, v_reset=None,
             surrogate_function=surrogate.ATan(alpha=2.0), detach_reset=True, step_mode="m",
         )  # fmt: skip
-        layers += [linear, lif]
-    module = nn.Sequential(*layers)
-    (x, y) = to_frames(events, index)
+
+    net = nn.Sequential(*map(translated, modules))
 
     def forward(x):
-        functional.reset_net(module)
-        return module(x).sum(0)
+        functional.reset_net(net)
+        return net(x)
 
-    rule = "reset: subtracts the threshold at once, detached; tie: spike; surrogate (a/2)/(1+(pi a x/2)^2), a 2"  # noqa: E501
-    return *by_torch(forward, module, x, y), rule
+    return forward
 
 
-def norse(events: Utterances, index: np.ndarray) -> Setup:
-    """Set up Norse's current-free neuron, its inputs scaled to the same membranes."""
+def in_norse(modules: Sequence[nn.Module]) -> Callable:
+    """Return the forward of some layers with Norse's current-free neuron.
+
+    It multiplies its input by 1 - beta, so the weights before it are divided by that, in place.
+    """
     import norse.torch as nt
     from norse.torch.functional.lif_box import LIFBoxParameters
     from norse.torch.functional.reset import reset_subtract
 
-    p = LIFBoxParameters(
-        tau_mem_inv=torch.tensor((1 - BETA) / 1e-3), alpha=torch.tensor(SLOPE),
-        reset_method=reset_subtract,
-    )  # fmt: skip
-    module = network()
-    (x, y) = to_frames(events, index)
-    with torch.no_grad():
-        for fc, _ in module.layers:
-            fc.weight.div_(1 - BETA)
-            fc.bias.div_(1 - BETA)
-    cell = nt.LIFBoxCell(p)
+    translated: list[nn.Module] = []
+    for module in modules:
+        if hasattr(module, "weight"):
+            last = module
+        if isinstance(module, snn.Leaky):
+            share = 1 - module.beta.item()
+            for parameter in last.parameters():
+                parameter.data.div_(share)
+            p = LIFBoxParameters(
+                tau_mem_inv=torch.tensor(share / 1e-3), alpha=torch.tensor(SLOPE),
+                reset_method=reset_subtract,
+            )  # fmt: skip
+            module = nt.LIFBoxCell(p)
+        translated.append(module)
 
     def forward(x):
-        for fc, _ in module.layers:
-            state = None
-            spks = []
-            for cur in fc(x).unbind(0):  # norse.torch.Lift, by index, is quadratic in the steps
-                spk, state = cell(cur, state)
-                spks.append(spk)
-            x = torch.stack(spks)
-        return x.sum(0)
+        for module in translated:
+            if isinstance(module, nt.LIFBoxCell):
+                state = None
+                spks = []
+                for cur in x:  # norse.torch.Lift, by index, is quadratic in the steps
+                    spk, state = module(cur, state)
+                    spks.append(spk)
+                x = torch.stack(spks)
+            else:
+                x = module(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return x
 
-    rule = "reset: subtracts the threshold at once, not detached; tie: no spike; surrogate 1/(k|x|+1)^2, k 25"  # noqa: E501
-    return *by_torch(forward, module, x, y), rule
+    return forward
+
+
+def translated_network(translate: Callable, rule: str, events: Utterances, index) -> Setup:
+    """Set up the network in another framework."""
+    model = network()
+    x, y = to_frames(events, index)
+    forward = translate([each for layer in model.layers for each in layer])
+    return *by_torch(lambda x: forward(x).sum(0), model, x, y), rule
+
+
+SPIKINGJELLY = "reset: subtracts the threshold at once, detached; tie: spike; surrogate (a/2)/(1+(pi a x/2)^2), a 2"  # noqa: E501
+NORSE = "reset: subtracts the threshold at once, not detached; tie: no spike; surrogate 1/(k|x|+1)^2, k 25"  # noqa: E501
 
 
 def jax_scan(events: Utterances, index: np.ndarray) -> Setup:
@@ -252,8 +256,11 @@ VARIANTS = {
     "compiled": (compiled, "numba"),
     "snntorch loop": (snntorch_loop, "snntorch"),
     "snntorch loop, products hoisted": (snntorch_tuned, "snntorch"),
-    "SpikingJelly, multi-step": (spikingjelly, "spikingjelly"),
-    "Norse": (norse, "norse"),
+    "SpikingJelly, multi-step": (
+        partial(translated_network, in_spikingjelly, SPIKINGJELLY),
+        "spikingjelly",
+    ),
+    "Norse": (partial(translated_network, in_norse, NORSE), "norse"),
     "JAX scan, jit": (jax_scan, "jax"),
 }
 
@@ -279,15 +286,21 @@ def clock(action: Callable, at_least_s: float = 0.1) -> float:
     return median(times)
 
 
+def version(package: str) -> str:
+    """Return a package's version; empty if it isn't installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 def pairwise(events: Utterances, batch: int, rounds: int) -> list[dict]:
     """Time a training step and an inference with all variants, round by round."""
     index = np.arange(batch)
     ready = {}
     out = []
     for name, (make, package) in VARIANTS.items():
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
+        if not version(package):
             out.append(row("training step", name, batch, note="not installed"))
             continue
         ready[name] = make(events, index)
@@ -321,26 +334,14 @@ def larger(events: Utterances, rounds: int) -> list[dict]:
         for batch in BATCHES[:2]:
             index = np.arange(batch)
             x, y = to_frames(events, index)
+            fast = engine.compile(model)
             steps = {
-                "compiled": partial(step_of("compiled", model), events, index),
+                "compiled": partial(fast.loss_and_gradients, events, events.labels[index], index),
                 "snntorch loop": by_torch(model, model, x, y)[0],
             }
             for variant, measured in timed(steps, rounds).items():
                 out.append(row(f"training step, {name}", variant, batch, *measured))
     return out
-
-
-def step_of(variant: str, model: nn.Module) -> Callable:
-    """Return a training step as a function of the events and the numbers of its utterances."""
-    if variant == "compiled":
-        fast = engine.compile(model)
-        return lambda events, index: fast.loss_and_gradients(events, events.labels[index], index)
-
-    def by_loop(events: Utterances, index: np.ndarray) -> None:
-        x, y = to_frames(events, index)
-        backward(model(x), y, list(model.parameters()))
-
-    return by_loop
 
 
 class OwnModule(nn.Module):
@@ -436,6 +437,21 @@ def scanned(events: Utterances, rounds: int) -> list[dict]:
     return out
 
 
+# Those whose layers are stateless modules of torch and `Leaky`, one after the other
+TRANSLATED = (
+    "tutorial 5", "quick start", "tutorial 3", "tutorial 6", "tutorial 7", "population coding",
+)  # fmt: skip
+
+
+def in_layers(net: nn.Module, x: torch.Tensor) -> tuple[list[nn.Module], torch.Tensor]:
+    """Return copies of a program's layers, and its input in each step."""
+    layers = [each for each in copy.deepcopy(net).modules() if not [*each.children()]]
+    if not hasattr(net, "n_steps"):
+        return layers, x
+    is_static = len(x) != net.n_steps
+    return [nn.Flatten(), *layers], x.expand(net.n_steps, *x.shape) if is_static else x
+
+
 def programs(rounds: int, twelve: dict[str, Program] = USUAL) -> list[dict]:
     """Time a training step of twelve programs as users write them, round by round."""
     out = []
@@ -453,136 +469,15 @@ def programs(rounds: int, twelve: dict[str, Program] = USUAL) -> list[dict]:
             "compiled": partial(step, fast),
             "snntorch loop": partial(step, loop_of(program, net)),
         }
+        for framework, translate in {"spikingjelly": in_spikingjelly, "norse": in_norse}.items():
+            if name in TRANSLATED and version(framework):
+                other, frames = in_layers(net, x)
+                steps[framework] = partial(step, translate(other), frames, nn.ModuleList(other))
         for variant, measured in timed(steps, rounds).items():
             out.append(row(f"training step, program: {name}", variant, max(x.shape[:2]), *measured))
     ratios = [row["ratio"] for row in out if row["variant"] == "compiled"]
     mean = float(np.exp(np.mean(np.log(ratios))))
     return [*out, row("training step, programs", "geometric mean", "", ratio=mean)]
-
-
-def growth(rounds: int) -> list[dict]:
-    """Time a step at four sizes each of steps, batch and events; the ratio is to the smallest."""
-    sizes = {
-        "steps": [(n, synthetic(64, n_steps=n), 64) for n in (83, 166, 332, 664)],
-        "batch": [(n, synthetic(256), n) for n in (32, 64, 128, 256)],
-        "events": [(d, synthetic(64, density=d / 100), 64) for d in (1, 2, 4, 8)],
-    }
-    out = []
-    step = step_of("compiled", network())
-    for what, cases in sizes.items():
-        times: list[list[float]] = [[] for _ in cases]
-        for _ in range(rounds):
-            for (_, events, batch), column in zip(cases, times, strict=True):
-                column.append(clock(partial(step, events, np.arange(batch))))
-        x = np.array([n for n, *_ in cases], float)
-        y = np.array([median(t) for t in times])
-        line = np.polyval(np.polyfit(x, y, 1, w=1 / y), x)
-        note = f"off a straight line by {np.max(np.abs(line / y - 1)):.0%} at most"
-        for (n, _, batch), seconds in zip(cases, y, strict=True):
-            variant = f"{n} {what}" if what != "events" else f"density {n} %"
-            out.append(row(f"growth with {what}", variant, batch, seconds, seconds / y[0], note))
-    return out
-
-
-# Run as `python -m engine_benchmark TASK`: what must have a process of its own.
-
-
-def task_memory(path: str, which: str) -> None:
-    """Print by how many bytes one step raises the process's peak."""
-    events = Utterances.read(Path(path))
-    step = step_of(which, network())
-    step(events, np.arange(2))
-
-    def status(key):
-        with open("/proc/self/status") as file:  # noqa: PTH123
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(key))
-
-    with open("/proc/self/clear_refs", "w") as file:  # noqa: PTH123
-        file.write("5")  # sets the peak back to what is in use now
-    before = status("VmRSS")
-    step(events, np.arange(BATCHES[0]))
-    print(status("VmHWM") - before)
-
-
-def task_first_call() -> None:
-    """Print how long the first step takes, and the next."""
-    events = synthetic(8)
-    model = network()
-    for _ in range(2):
-        start = time.perf_counter()
-        step_of("compiled", model)(events, np.arange(8))
-        print(time.perf_counter() - start)
-
-
-def task_worker(path: str, seconds: float = 4.0) -> None:
-    """Wait for a line, then print how many steps a second are done."""
-    events = Utterances.read(Path(path))
-    step = partial(step_of("compiled", network()), events, np.arange(BATCHES[0]))
-    step()
-    print("ready", flush=True)
-    sys.stdin.readline()
-    start = time.perf_counter()
-    n = 0
-    while time.perf_counter() < start + seconds:
-        step()
-        n += 1
-    print(n / (time.perf_counter() - start), flush=True)
-
-
-TASKS = {"memory": task_memory, "first_call": task_first_call, "worker": task_worker}
-
-
-def spawn(*task: str, **environment: str) -> subprocess.Popen:
-    """Start a task."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "engine_benchmark", *task],
-        text=True,
-        env={**os.environ, **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-
-
-def memory(path: str) -> list[dict]:
-    """Measure the peak memory of a step at batch 128, input included."""
-    if sys.platform != "linux":
-        return [row("peak memory", "compiled", 128, note="not measured: read from Linux's /proc")]
-    size = {
-        v: int(spawn("memory", path, v).communicate()[0]) for v in ("compiled", "snntorch loop")
-    }
-    return [
-        row("peak memory", v, 128, None, size["snntorch loop"] / size[v], f"{n / 1e6:.0f} MB")
-        for v, n in size.items()
-    ]
-
-
-def first_call() -> list[dict]:
-    """Time the first step of a process, without and with compiled code on disk."""
-    out = []
-    with tempfile.TemporaryDirectory() as cache:
-        for variant in ("empty cache", "warm cache"):
-            first, second = spawn("first_call", NUMBA_CACHE_DIR=cache).communicate()[0].split()
-            out.append(row("first call", variant, 8, float(first), None, f"then {second:.6} s"))
-    return out
-
-
-def processes(path: str) -> list[dict]:
-    """Compare the throughput of two processes of one thread each with that of one."""
-    out = []
-    rates = {}
-    for n in (1, 2):
-        workers = [spawn("worker", path, OMP_NUM_THREADS="1") for _ in range(n)]
-        pipes: list = [(worker.stdin, worker.stdout) for worker in workers]
-        for _, out_pipe in pipes:
-            out_pipe.readline()
-        for in_pipe, _ in pipes:
-            in_pipe.write("go\n")
-            in_pipe.flush()
-        rates[n] = sum(float(worker.communicate()[0]) for worker in workers)
-        variant = f"{n} process{'es' * (n > 1)} of 1 thread"
-        note = f"{rates[n]:.0f} steps a second in all"
-        out.append(row("sweep", variant, 128, 1 / rates[n], rates[n] / rates[1], note))
-    return out
 
 
 def least_work(events: Utterances, batch: int) -> tuple[int, int]:
@@ -657,13 +552,8 @@ def copied_bytes_s(threads: int) -> float:
 
 def setting(text: str) -> str:
     """Return machine, versions and input in one line."""
-    packages = ["torch", "snntorch", "numba", "numpy", "spikingjelly", "norse", "jax"]
-    versions = []
-    for package in packages:
-        try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    packages = ("torch", "snntorch", "numba", "numpy", "spikingjelly", "norse", "jax")
+    versions = [f"{package} {version(package)}" for package in packages if version(package)]
     return (
         f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; "
         f"Python {platform.python_version()}, {', '.join(versions)}; "
@@ -695,28 +585,51 @@ def rows(events: Utterances, text: str, rounds: int = 7) -> list[dict]:
     table += own_modules(events, rounds)
     table += scanned(events, rounds)
     table += programs(rounds)
-    table += growth(rounds)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "events.npz")
-        events.save(path)
-        table += memory(str(path)) + processes(str(path))
-    return table + first_call() + floor(events, step_s)
+    return table + floor(events, step_s)
+
+
+def chart(ratios: dict[str, float]) -> str:
+    """Return a bar chart of how many times as fast programs are, as the text of an SVG file."""
+    per_unit = 380 / max(ratios.values())
+    lines = []
+    for i, (name, ratio) in enumerate(sorted(ratios.items(), key=lambda item: -item[1])):
+        y, width = 24 * i + 10, per_unit * ratio
+        color = "#4477aa" if ratio >= 1 else "#bbbbbb"
+        lines += [
+            f'<text x="180" y="{y + 13}" text-anchor="end">{name}</text>',
+            f'<rect x="190" y="{y}" width="{width:.1f}" height="17" fill="{color}"/>',
+            f'<text x="{196 + width:.1f}" y="{y + 13}">{ratio:.1f}</text>',
+        ]
+    loop, height = 190 + per_unit, 24 * len(ratios) + 10
+    lines += [
+        f'<path d="M{loop:.1f} 4V{height}" stroke="#000" stroke-dasharray="3"/>',
+        f'<text x="{loop:.1f}" y="{height + 16}" text-anchor="middle">snnTorch\'s own loop</text>',
+    ]
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="{height + 26}" '
+    style = (
+        'font-family="sans-serif" font-size="14">\n<rect width="100%" height="100%" fill="#fff"/>'
+    )
+    return "\n".join([head + style, *lines, "</svg>\n"])
 
 
 def main() -> None:
-    """Print the table, or do a task."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("task", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--chart", metavar="FILE", help="draw the twelve programs, as SVG")
     given = parser.parse_args()
-    if given.task:
-        name, *arguments = given.task
-        TASKS[name](*arguments)
-        return
     density = 0.03
     table = rows(
         synthetic(BATCHES[0], density=density), f"random, density {density:.0%}", given.rounds
     )
+    if given.chart:
+        start = "training step, program: "
+        ratios = {
+            each["benchmark"].removeprefix(start): each["ratio"]
+            for each in table
+            if each["benchmark"].startswith(start) and each["variant"] == "compiled"
+        }
+        Path(given.chart).write_text(chart(ratios), encoding="utf-8")
     writer = csv.DictWriter(sys.stdout, table[0])
     writer.writeheader()
     writer.writerows(table)

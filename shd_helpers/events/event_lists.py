@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shd_corpus.shd_file import N_CHANNELS
-from shd_engine.event_lists import check_offsets, check_values, checked_utterances
+from shd_engine.event_lists import check_offsets, check_size, check_values, checked_utterances
 
 if TYPE_CHECKING:
     import torch
@@ -207,10 +207,11 @@ class Events:
 
 def _check_sizes(events: Events) -> None:
     """Raise ValueError if an array doesn't match the others, or there can be no such matrices."""
-    for name in ("n_steps", "n_units", "step_ms"):
-        value = getattr(events, name)
-        if not isinstance(value, Real) or not 0 < float(value) < inf:  # false for NaN
-            raise ValueError(f"{name} {value!r}: must be a number above 0")
+    check_size("n_steps", events.n_steps)
+    check_size("n_units", events.n_units)
+    step_ms = events.step_ms
+    if not isinstance(step_ms, Real) or not 0 < float(step_ms) < inf:  # false for NaN
+        raise ValueError(f"step_ms {step_ms!r}: must be a number above 0")
     if len(set(events.class_names)) < len(events.class_names):
         raise ValueError(
             f"class_names {tuple(events.class_names)}: a class is named twice. Name each once, and "

@@ -1,11 +1,13 @@
 """The benchmark, on a few small utterances."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 import torch
 
 import engine_benchmark
-from engine_benchmark import SNNTORCH, Utterances
+from engine_benchmark import SNNTORCH
 from engine_examples.twelve_programs import SMALL
 
 
@@ -25,7 +27,8 @@ def test_all_ways_are_timed_on_the_same_input(once):
         engine_benchmark.scanned,
     ):
         table += measure(events, rounds=1)
-    table += engine_benchmark.programs(1, {"policy": SMALL["policy"]})
+    names = ("policy", "quick start", "tutorial 3", "tutorial 6")
+    table += engine_benchmark.programs(1, {name: SMALL[name] for name in names})
     measured = [row for row in table if row["note"] != "not installed"]
     assert len(measured) > 30 and all(row["ratio"] == 1 for row in measured)
 
@@ -47,12 +50,10 @@ def test_variants_with_snntorch_s_rule_have_the_same_class_scores(name):
         assert scores.shape == wanted.shape
 
 
-def test_utterances_are_written_and_read(tmp_path):
-    events = engine_benchmark.synthetic(3, n_steps=7, density=0.3)
-    events.save(tmp_path / "events.npz")
-    again = Utterances.read(tmp_path / "events.npz")
-    assert np.array_equal(again.to_frames([2, 0]), events.to_frames([2, 0]))
-    assert (again.labels == events.labels).all() and events.to_frames([0, 1, 2]).sum() > 300
+def test_the_bar_chart_has_a_bar_for_each_program():
+    bars = ElementTree.fromstring(engine_benchmark.chart({"slow": 0.5, "fast": 2.0}))[1:]
+    assert [bar.text for bar in bars[::3]][:2] == ["fast", "slow"]
+    assert float(bars[1].get("width")) == 4 * float(bars[4].get("width"))
 
 
 def test_the_bytes_that_must_move_are_counted_by_hand():

@@ -388,6 +388,29 @@ def test_a_later_change_of_the_module_is_noticed(change, name):
             run()
 
 
+SCALE = 1.0
+
+
+class Scaled(Pair):
+    """Its forward reads a global variable."""
+
+    def forward(self, x):
+        return super().forward(SCALE * x)
+
+
+def test_a_later_change_of_a_global_variable_is_noticed(monkeypatch):
+    fast = engine.compile(Scaled())
+    monkeypatch.setitem(globals(), "SCALE", 2.0)
+    with pytest.raises(RuntimeError, match="Scaled was changed since it was compiled: SCALE"):
+        fast(FRAMES)
+
+
+def test_neurons_that_could_not_be_made_disturb_no_others():
+    with pytest.raises(ValueError, match="reset_mechanism"):
+        snn.Leaky(0.9, reset_mechanism="sub")
+    assert engine.compile(Hidden()).takes_events
+
+
 def prune(module):
     module.fc1.weight = nn.Parameter(module.fc1.weight.detach() * 0.5)
 
@@ -521,6 +544,8 @@ def test_lists_of_events_are_refused_with_the_reason():
 def test_an_index_belongs_to_lists_of_events():
     with pytest.raises(ValueError, match="index: is for lists of events"):
         engine.compile(Pair())(FRAMES, INDEX)
+    with pytest.raises(TypeError, match="training: a compiled network takes its input alone"):
+        engine.compile(Pair())(FRAMES, training=True)
 
 
 def test_a_module_can_be_compiled_where_gradients_are_switched_off():

@@ -6,7 +6,8 @@ from torch import nn
 
 from shd_engine import EventLists, LayeredNetwork, compile, scan
 
-network = LayeredNetwork([(nn.Linear(2, 2), snn.Leaky(beta=0.9))])
-compile(network).loss_and_gradients(EventLists.of(torch.ones(2, 1, 2)), [0])
+for neurons in (snn.Leaky(beta=0.9), snn.RLeaky(beta=0.9, linear_features=2)):
+    network = LayeredNetwork([(nn.Linear(2, 2), neurons)])
+    compile(network).loss_and_gradients(EventLists.of(torch.ones(2, 1, 2)), [0])
 spk, _ = scan(torch.ones(2, 1, 2, requires_grad=True), snn.Leaky(beta=0.9))
 spk.sum().backward()

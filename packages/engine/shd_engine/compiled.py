@@ -8,7 +8,6 @@ be in its own file.
 import sys
 import warnings
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numba
@@ -41,15 +40,31 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(function, **_OPTIONS)
 
 
-@cache
-def announce(function: Any) -> None:
-    """Say before the first call of a function that it takes long, if numba has to compile it."""
-    cache_file = getattr(getattr(function, "_cache", None), "_cache_file", None)
-    is_kept = bool(cache_file and cache_file._load_index())
-    if not is_kept and not getattr(function, "signatures", True):
+def inlined(function: Callable[..., Any]) -> Any:
+    """Make a function a part of its only caller; a decorator.
+
+    The optimizer then goes through it once, and not again for the caller. Numba itself takes long
+    to inline, so this pays for the largest functions alone.
+    """
+    return numba.njit(function, inline="always", **_OPTIONS)
+
+
+def announce(function: Any, *arguments: Any) -> None:
+    """Say before a call of a function that it takes long, if numba has to compile it."""
+    kind = (function, *map(type, arguments))
+    if kind in _called or not hasattr(function, "signatures"):
+        return
+    _called.add(kind)
+    signature = tuple(map(numba.typeof, arguments))
+    cache_file = getattr(function._cache, "_cache_file", None)
+    kept = {key[0] for key in cache_file._load_index()} if cache_file else set()
+    if signature not in kept and signature not in function.signatures:
         print(
-            "shd_engine: compiling its loops to machine code. This takes up to a minute, once: "
+            "shd_engine: compiling loops to machine code. This takes up to half a minute, once: "
             "later starts read it from a cache. `python -m shd_engine` does it beforehand.",
             file=sys.stderr,
             flush=True,
         )
+
+
+_called: set[tuple] = set()  # functions, with the classes of their arguments

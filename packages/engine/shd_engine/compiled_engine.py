@@ -376,7 +376,8 @@ def compute(
     n_workers: int,
 ) -> None:
     """Compute a batch, with several threads if it is worth them, and write the results."""
-    in_threads(kernels.work, n_workers, batch, network, results, given)
+    extras = True if (network.layers["adapts"] | network.layers["recurs"]).any() else None
+    in_threads(kernels.work, n_workers, batch, network, results, given, extras)
     if not results.is_valid.all():
         raise ValueError(
             "events: some are out of order, or outside of the grid of steps and units. Sort each "
@@ -386,7 +387,7 @@ def compute(
 
 def in_threads(work: Callable[..., None], n_workers: int, *arguments: Any) -> None:
     """Let several threads do their shares of some work, one of them this thread."""
-    announce(work)
+    announce(work, 0, n_workers, *arguments)
     if n_workers > 1:
         end_waiting_threads()
     with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed

@@ -59,6 +59,14 @@ class Watched:
         ]
         for attributes in self.attributes:
             attributes.pop("training", None)
+        # such as num_steps in snnTorch's tutorials, over which forward loops
+        functions = [each for each in map(_forward_of, self.classes) if each is not None]
+        self.globals = [
+            (each.__globals__, name, each.__globals__[name])
+            for each in functions
+            for name in each.__code__.co_names
+            if _is_plain(each.__globals__.get(name, ())) and name in each.__globals__
+        ]
 
     def changes(self, model: nn.Module) -> list[str]:
         """Return the names of what isn't as it was."""
@@ -66,7 +74,7 @@ class Watched:
         if now != self.modules or [type(module) for module in now.values()] != self.classes:
             changed = {*now.items()} ^ {*self.modules.items()}
             return sorted({name for name, _ in changed}) or ["a class"]
-        found = []
+        found = [name for scope, name, value in self.globals if scope.get(name) != value]
         for (name, module), attributes in zip(now.items(), self.attributes, strict=True):
             values = vars(module)
             if compiled_engine.has_hooks(module):
@@ -84,6 +92,13 @@ class Watched:
             for name, value in [*attributes.items()]:
                 if vars(module).get(name) != value:
                     del attributes[name]
+
+
+def _forward_of(kind: type) -> FunctionType | None:
+    """Return the forward of a user's class; None for those of torch and snnTorch."""
+    is_own = kind.__module__.partition(".")[0] not in ("torch", "snntorch", "shd_engine")
+    forward = getattr(kind, "forward", None)
+    return forward if is_own and isinstance(forward, FunctionType) else None
 
 
 def _is_plain(value: Any) -> bool:
@@ -127,7 +142,9 @@ class CompiledNetwork(nn.Module):
         super().__init__()
         own = vars(self)
         own["module"] = module
-        own["why_no_events"] = "its first call will show what input it takes"
+        own["why_no_events"] = (
+            "compile couldn't find out what input it takes. Give an example, compile(net, x)"
+        )
         own["_readout"] = None
         own["_chain"] = None  # the layers that the engine computes from lists of events
         own["_found"] = None  # how these were found; None for a `LayeredNetwork`
@@ -160,7 +177,9 @@ class CompiledNetwork(nn.Module):
         """Delete an attribute of the module."""
         delattr(self.module, name)
 
-    def forward(self, x: torch.Tensor | ReadsAsEvents, index: Index | None = None) -> Any:
+    def forward(
+        self, x: torch.Tensor | ReadsAsEvents, index: Index | None = None, **others: Any
+    ) -> Any:
         """Return what the module returns, with gradients for any loss.
 
         Parameters
@@ -179,12 +198,22 @@ class CompiledNetwork(nn.Module):
         ------
         RuntimeError
             If the module has been changed since it was compiled.
+        TypeError
+            If there are other arguments, which the module's own forward may have.
         ValueError
             If there is an index beside a tensor, or the events have other units or steps.
         """
+        if others:
+            raise TypeError(
+                f"{', '.join(others)}: a compiled network takes its input alone. Call the module "
+                "itself, which is its attribute `module`"
+            )
         if isinstance(x, torch.Tensor):
             if index is not None:
-                raise ValueError("index: is for lists of events. Give only this batch of a tensor")
+                raise ValueError(
+                    "index: is for lists of events. Give only this batch of a tensor, and no other "
+                    "argument"
+                )
             events = self._events_or_none(x)
             if events is None:
                 return self._run_program(x)
@@ -200,7 +229,7 @@ class CompiledNetwork(nn.Module):
             states = self.record(events, index, hidden=False)
             return self.module.scores(states), {}  # type: ignore[operator]
         states = self.record(events, index, hidden=found.needs_hidden)
-        program = self.program_for(self._example)
+        program = self.program_for(self._example, is_run=False)
         run = Run(program, self.module, None, states.spk.shape[1], len(states.spk))
         spks, mems = (*states.hidden_spk, states.spk), (*states.hidden_mem, states.mem)
         names = found.names[-len(spks) :]
@@ -370,18 +399,21 @@ class CompiledNetwork(nn.Module):
             return self.module(x)
         return program.run(self.module, x)[0]
 
-    def program_for(self, x: torch.Tensor) -> Program:
-        """Return the program for inputs such as x, after comparing it with the module's forward.
+    def program_for(self, x: torch.Tensor, *, is_run: bool = True) -> Program:
+        """Return the program for inputs such as x.
 
-        It is another one for each number of axes, and for training and evaluation.
+        It is another one for each number of axes, and for training and evaluation. Before it is
+        run for the first time, it is compared with the module's forward.
         """
         key = (x.dim(), *(module.training for module in self.module.modules()))
-        if key not in self._programs:
+        program, is_compared = self._programs.get(key, (None, False))
+        if program is None or is_run > is_compared:
             with _unchanged(self.module), torch.enable_grad():
-                program = Program.of(self.module, x)
-                _verify_program(self.module, program, x)
-            self._programs[key] = program
-        return self._programs[key]
+                program = program or Program.of(self.module, x)
+                if is_run:
+                    _verify_program(self.module, program, x)
+            self._programs[key] = program, is_run
+        return program
 
     def explain(self, x: torch.Tensor) -> None:
         """Print what computes each part of the module, and how long it takes both ways.
@@ -443,14 +475,15 @@ def compile(
     """Compile a network of snnTorch, so that it trains fast on a CPU.
 
     The module's own forward is run on small inputs, to find out what it does. Then spikes,
-    membranes, returned values and gradients are compared with those of the engine, in training and
-    in evaluation mode. The module isn't changed. If its first layer doesn't show what input it
-    takes, this happens at the first call, unless there is an example.
+    membranes, returned values and gradients are compared with those of the engine. The module isn't
+    changed. If its first layer doesn't show what input it takes, this happens at the first call,
+    unless there is an example. The first call in another mode, training or evaluation, or with
+    another number of axes, is compared, too.
 
     Parameters, betas, thresholds and ``requires_grad`` may change at any time. After any other
     change of what ``forward`` computes, compile again. The engine notices replaced submodules, and
-    changed numbers, texts and functions among the attributes, but not lists, dictionaries, tensors,
-    new attributes or global variables.
+    changed numbers, texts and functions among the attributes, and among the global variables that
+    ``forward`` reads, but not lists, dictionaries, tensors or new attributes.
 
     Parameters
     ----------
@@ -510,19 +543,22 @@ def _compiled(model: nn.Module, x: torch.Tensor | None) -> CompiledNetwork:
             raise NotCompilableError(f"{name} {problem}".strip())
     _refuse_unusual(model)
     with _unchanged(model), torch.enable_grad():
-        for is_training in (True, False):
-            model.train(is_training)
-            _try_inputs(network, x)
+        _try_inputs(network, x)
         network._watched.forget_changes()
         if network._example is not None:
             _find_events(network)
+            if network._chain is None:
+                network.program_for(network._example)
     return network
 
 
 def _refuse_unusual(model: nn.Module) -> None:
     """Raise NotCompilableError for networks without neurons, other formats or several inputs."""
     if not any(isinstance(each, snn.SpikingNeuron) for each in model.modules()):
-        raise NotCompilableError("it has no spiking neurons of snnTorch")
+        raise NotCompilableError(
+            "it has no spiking neurons of snnTorch, such as snn.Leaky. Those of other frameworks "
+            "can't be compiled"
+        )
     for each in model.parameters():
         if each.dtype != torch.float32 or each.device.type != "cpu":
             raise NotCompilableError(
@@ -550,10 +586,11 @@ def _try_inputs(network: CompiledNetwork, x: torch.Tensor | None) -> None:
     shapes = [(steps, batch, n), (many, batch, n), (batch, many, n), (batch, n)]
     for tried in [torch.rand(shape) for shape in shapes * bool(n)] if x is None else [x]:
         try:
-            network.program_for(tried)
-        except ForwardError:  # it takes another shape: the first call will show it
+            network.program_for(tried, is_run=False)
+        except ForwardError as reason:  # it takes another shape: the first call will show it
             if x is not None:
                 raise
+            vars(network)["why_no_events"] = f"{reason}. Give an example, compile(net, x)"
             continue
         vars(network)["_example"] = tried
         return
@@ -564,7 +601,7 @@ def _find_events(network: CompiledNetwork) -> None:
     model = network.module
     try:
         model.train()
-        found = find_chain(model, network.program_for(network._example))
+        found = find_chain(model, network.program_for(network._example, is_run=False))
         network.take_events(found.layers, found)
         for is_training, density, is_drawn in COMPARISONS:
             model.train(is_training)
@@ -779,17 +816,27 @@ def _times(module: nn.Module, fast: nn.Module, x: torch.Tensor) -> list[float]:
 
 @contextmanager
 def _unchanged(model: nn.Module) -> Iterator[None]:
-    """Bring back a module's attributes, buffers and gradients, and the states of generators."""
+    """Bring back a module's attributes, buffers and gradients, and the states of generators.
+
+    In the block, snnTorch's ``utils.reset`` resets this module's neurons alone. Without it, it
+    resets all neurons that the process has made. Those of other networks would lose their states,
+    and a neuron whose making has failed would raise an error.
+    """
     attributes = {module: dict(vars(module)) for module in model.modules()}
     buffers = {module: dict(module._buffers) for module in model.modules()}
     values = {buffer: buffer.detach().clone() for buffer in model.buffers()}
     gradients = {parameter: parameter.grad for parameter in model.parameters()}
     python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    all_neurons = snn.SpikingNeuron.instances
+    snn.SpikingNeuron.instances = [
+        each for each in model.modules() if isinstance(each, snn.SpikingNeuron)
+    ]
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             yield
     finally:
+        snn.SpikingNeuron.instances = all_neurons
         random.setstate(python)
         np.random.set_state(of_numpy)  # noqa: NPY002
         for parameter, gradient in gradients.items():

@@ -79,8 +79,7 @@ class EventLists:
             raise ValueError(f"units: has {len(arrays['units'])} events instead of {n_events}")
         check_offsets(arrays["offsets"], n_events)
         for name, stop in (("steps", self.n_steps), ("units", self.n_units)):
-            if not isinstance(stop, int | np.integer) or not 0 < stop <= _MOST:
-                raise ValueError(f"n_{name} {stop}: must be a whole number from 1 to {_MOST}")
+            check_size(f"n_{name}", stop)
             check_values(name, arrays[name], stop)
             object.__setattr__(self, name, arrays[name].astype(np.uint16))
         object.__setattr__(self, "offsets", arrays["offsets"].astype(np.int64))
@@ -153,6 +152,12 @@ def check_offsets(offsets: np.ndarray, n_events: int) -> None:
             f"offsets: must be whole numbers that ascend from 0 to {n_events}, the number of "
             "events. Give np.cumsum([0, *sizes]), with the number of events of each utterance"
         )
+
+
+def check_size(name: str, size: object) -> None:
+    """Raise ValueError if this can't be a number of steps or units."""
+    if not isinstance(size, int | np.integer) or not 0 < size <= _MOST:
+        raise ValueError(f"{name} {size!r}: must be a whole number from 1 to {_MOST}")
 
 
 def check_values(name: str, values: np.ndarray, stop: int) -> None:
