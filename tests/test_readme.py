@@ -111,14 +111,14 @@ def test_the_speed_of_each_way_to_use_the_engine(way):
     rows = BENCH[(BENCH.benchmark == f"training step, {benchmark}") & (BENCH.variant == variant)]
     ratios = [rows.set_index("batch").ratio[batch] for batch in (128, 32, 8)]
     cells = [f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}" for ratio in ratios]
-    page = (ROOT / "packages" / "engine" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "packages" / "engine" / "details.md").read_text(encoding="utf-8")
     assert f"\n| {way} | {' | '.join(cells)} |\n" in page
 
 
 def test_how_fast_scan_could_be_with_the_products_alone():
     rows = BENCH[(BENCH.benchmark == "training step, scan") & (BENCH.variant == "products alone")]
     ratios = rows.set_index("batch").ratio
-    page = (ROOT / "packages" / "engine" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "packages" / "engine" / "details.md").read_text(encoding="utf-8")
     said = f"which alone are {ratios[128]:.1f}, {ratios[32]:.1f} and {ratios[8]:.0f} times as fast"
     assert said in page
 
