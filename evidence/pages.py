@@ -235,16 +235,6 @@ def final_test(name: str) -> str:
     return f"{found.min():.0f} to {found.max():.0f}"
 
 
-def readme_cells(question: str, name: str) -> str:
-    """Return what README's table says of a network, with its change against 700 x 1000."""
-    found = cell(question, name)
-    cost = [million(found["effective_acs"]), f"{found['parameters']:,.0f}"]
-    contrasts_ = read("people_contrasts")
-    is_compared = ((contrasts_["first"] == name) & (contrasts_.second == FULL)).any()
-    changed = f"{change(name, FULL, '+')}, *{verdict((name, FULL))}*" if is_compared else "-"
-    return " | ".join([*cost, accuracy(question, name), changed])
-
-
 # --- The twelve speakers of hd ---------------------------------------------------------------
 
 
