@@ -15,7 +15,7 @@ include_patterns = [
     ".github/CONTRIBUTING.md",
     ".github/SECURITY.md",
     "evidence/README.md",
-    "evidence/*/README.md",
+    "evidence/*/*.md",
     "evidence/train.ipynb",
     "packages/*/README.md",
     "packages/corpus/cochlea.md",

@@ -10,7 +10,7 @@ import pytest
 
 from shd_helpers.paths import ROOT
 
-RUNNER = ["-m", "shd_helpers.sweeps.runner"]
+RUNNER = ["-m", "evidence"]
 NOTEBOOKS = ["-m", "shd_helpers.study.notebooks"]
 # a command line of make, and the arguments that the program must get; {} stands for the name
 CALLS = [

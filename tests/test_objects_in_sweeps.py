@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.sweeps import results, workers
+from shd_helpers.sweeps import notebook_job, results
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.user_code import label_of
@@ -68,10 +68,10 @@ def test_a_row_shows_the_object_without_its_folder(folder):
 
 def test_a_file_that_changes_while_the_sweep_runs_fails_the_run(folder):
     run = read_sweep(folder / "mine.yaml").runs[1]
-    workers.check_unchanged(run)
+    notebook_job.check_unchanged(run)
     (folder / "mine.py").write_text(f"{CODE}\nsteep = surrogate.fast_sigmoid(slope=9)\n")
     with pytest.raises(RuntimeError, match=r"mine.py:steep: changed while the sweep ran. Start"):
-        workers.check_unchanged(run)
+        notebook_job.check_unchanged(run)
 
 
 @pytest.mark.slow

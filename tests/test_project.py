@@ -108,7 +108,7 @@ def test_the_core_has_few_dependencies_and_needs_each():
 INDEXED = found("*.md", "docs/*.md", ".github/[A-Z]*.md", "packages/*/README.md")
 INDEXED += found("evidence/README.md", "sweeps/README.md", "results/README.md")
 INDEXED += found("results/networks/README.md", "sweeps/clusters.md", "packages/corpus/cochlea.md")
-PAGES = [*INDEXED, *found("evidence/*/README.md")]
+PAGES = [*INDEXED, *found("evidence/*/*.md")]
 
 
 def test_the_index_names_every_notebook_and_every_page():
