@@ -54,7 +54,9 @@ def lab(tmp_path_factory):
                 with_small_data(cell)
         nbformat.write(notebook, home / "notebooks" / path.name)
     (home / "runs").mkdir()
-    predicted = {name: "" for its in QUESTIONS.values() for name in its}  # so no cell waits
+    asked = {name: each for its in QUESTIONS.values() for name, each in its.items()}
+    # so no cell waits
+    predicted = {name: each.get("options", [0])[0] for name, each in asked.items()}
     (home / "runs" / "my_predictions.json").write_text(json.dumps(predicted))
     for name, content in SETTINGS.items():
         path = home / "settings" / f"{name}.jupyterlab-settings"
@@ -282,8 +284,9 @@ def say(lab):
     """Put the cells of notebook 4 that listen into a notebook of their own; return its name."""
     notebook = nbformat.read(lab.notebooks / "04_results_analysis.ipynb", as_version=4)
     wanted = ("from shd_course import", "say_a_digit(trained)")
-    notebook.cells = [c for c in notebook.cells if any(text in c.source for text in wanted)]
-    imports, _ = notebook.cells
+    cells = [[c for c in notebook.cells if text in c.source] for text in wanted]
+    imports = cells[0][0]
+    notebook.cells = [imports, cells[1][0]]
     imports.source += '\ntrained = study.load_pretrained("study_0")'
     nbformat.write(notebook, lab.notebooks / "say.ipynb")
     return "say"
