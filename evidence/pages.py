@@ -221,6 +221,17 @@ def excluded(first: str, second: str, family: str = "") -> str:
     return f"{_contrast(first, second, family)['excluded_loss']:.1f}"
 
 
+def original_recipe(name: str) -> str:
+    """Return the accuracy of the original recipe with an input, in percent, over all its networks.
+
+    All folds have nearly as many people, so this is the mean over people.
+    """
+    networks = read("recipes_networks")
+    its = networks[(networks.question == "original") & (networks.input == name)]
+    assert len(its) == 15
+    return f"{100 * its.accuracy_after_last.mean():.1f}"
+
+
 def lower_with_refused() -> str:
     """Say how much lower accuracies are if refused recordings count as errors."""
     costs = read("people_cells").query("question == 'cost'")

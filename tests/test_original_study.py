@@ -54,6 +54,16 @@ def test_what_the_validation_people_gave():
     assert f"{small:.1f} % instead of {full:.1f} %" in PAGE
 
 
+def test_downsizing_rescued_the_original_network():
+    (row,) = (
+        pd.read_csv(RESULTS / "recipes_contrasts.csv").query("family == 'original'").itertuples()
+    )
+    assert row.of == "mean" and row.people == 1435 and row.verdict == "shown"
+    said = f"accuracy rises by {row.difference:.1f} ± {row.ci95_adjusted:.1f} percentage points"
+    notebook = (ROOT / "notebooks" / "06_downsizing_study.ipynb").read_text(encoding="utf-8")
+    assert f"{said} (*shown*)" in PAGE and f"{said} (*shown*)" in notebook
+
+
 def test_when_and_where_spikes_come():
     spikes = read_shd(obtain("digits", "english")[0])
     early, low = 100 * (spikes.times < 0.6).mean(), 100 * (spikes.units < 200).mean()
