@@ -115,6 +115,19 @@ def test_the_speed_of_each_way_to_use_the_engine(way):
     assert f"\n| {way} | {' | '.join(cells)} |\n" in page
 
 
+def test_the_speed_of_twelve_programs():
+    rows = pd.read_csv(RESULTS / "engine_programs.csv").query("variant == 'compiled'")
+    ratios = rows.set_index("program").ratio
+    mean = np.exp(np.log(ratios).mean())
+    page = (ROOT / "packages" / "engine" / "README.md").read_text(encoding="utf-8")
+    assert len(ratios) == 12 and ratios.min() > 1
+    assert f"All train faster, and the geometric mean is {mean:.1f}." in page
+    listed = f"{ratios['regression']:.1f} times for a regression, {ratios['policy']:.1f} for a"
+    assert listed in page and f"down to {ratios['tutorial 7']:.1f} for tutorial 7" in page
+    chart = (ROOT / "packages" / "engine" / "speed.svg").read_text(encoding="utf-8")
+    assert all(f">{ratio:.1f}</text>" in chart for ratio in ratios)
+
+
 def test_how_fast_scan_could_be_with_the_products_alone():
     rows = BENCH[(BENCH.benchmark == "training step, scan") & (BENCH.variant == "products alone")]
     ratios = rows.set_index("batch").ratio

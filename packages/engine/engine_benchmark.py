@@ -474,7 +474,7 @@ def programs(rounds: int, twelve: dict[str, Program] = USUAL) -> list[dict]:
                 other, frames = in_layers(net, x)
                 steps[framework] = partial(step, translate(other), frames, nn.ModuleList(other))
         for variant, measured in timed(steps, rounds).items():
-            out.append(row(f"training step, program: {name}", variant, max(x.shape[:2]), *measured))
+            out.append(row(f"training step, program: {name}", variant, "", *measured))
     ratios = [row["ratio"] for row in out if row["variant"] == "compiled"]
     mean = float(np.exp(np.mean(np.log(ratios))))
     return [*out, row("training step, programs", "geometric mean", "", ratio=mean)]
