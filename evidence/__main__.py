@@ -5,14 +5,17 @@ the tables. If nothing is left, no data are needed. Other names are those of swe
 """
 
 import argparse
+import signal
+import sys
 import time
 from collections.abc import Sequence
 
 from evidence.plan import networks_of, plan_names, questions_of, read_plan
 from evidence.plan_jobs import freeze, left_of, train
 from evidence.tables import write_tables
+from shd_corpus.checks import DatasetError
 from shd_helpers.command import run as run_command
-from shd_helpers.study.jobs import Shard, Workers
+from shd_helpers.study.jobs import RESUME, JobError, Shard, Workers
 from shd_helpers.sweeps import runner
 
 
@@ -46,10 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("name", nargs="?")
     given, others = parser.parse_known_args(arguments)
-    if given.name in plan_names():
-        run_plan([given.name, *others])
-    else:
+    if given.name not in plan_names():
         runner.main(arguments)
+        return
+    try:
+        run_plan([given.name, *others])
+    except (DatasetError, JobError) as error:
+        sys.exit(f"The plan stopped.\n{error}")
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. {RESUME}", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

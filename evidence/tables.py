@@ -1,6 +1,6 @@
 """Compute the tables of a plan from its frozen answers.
 
-The cells of the plan `people` have names, and one variance between networks: `PeopleTables`. Other
+The cells of the plan `people` have names, and one variance between networks: `people_tables`. Other
 plans cross inputs with recipes, and their cells have variances of their own: `crossed_tables`. The
 plans' texts say what is estimated, and what each interval is over.
 """
@@ -49,7 +49,7 @@ CHOSEN = "chosen by validation people"
 def write_tables(plan: Plan) -> list[str]:
     """Write the tables of a plan from its frozen answers; return their names."""
     written = []
-    for name, table in people_tables() if "final" in plan else crossed_tables(plan):
+    for name, table in people_tables() if FINAL in plan else crossed_tables(plan):
         if len(table):
             path = results_dir() / f"{plan['name']}_{name}.csv"
             table.to_csv(path, index=False, float_format="%.6g")

@@ -222,6 +222,8 @@ def test_the_command_trains_nothing_that_is_frozen_and_needs_no_data(tmp_path, m
     main(["people"])
     assert "0 of 234 networks are left" in capsys.readouterr().out
     assert (tmp_path / "people_cells.csv").read_text() == (RESULTS / "people_cells.csv").read_text()
+    with pytest.raises(SystemExit, match=r"The plan stopped\.\n--shard 9/2"):
+        main(["people", "--shard", "9/2"])
     people = read_plan("people")
     network = next(networks_of(people, "size"))
     with h5py.File(tmp_path / "people_answers.h5", "a") as file:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
@@ -16,7 +15,7 @@ from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_course.figures.spike_axes import CHANNEL, label_hz, last_ms
 from shd_helpers.data import speaker_name
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.figures.style import DOT, INK, legend_above, point_at, save
+from shd_helpers.figures.style import DOT, INK, point_at, save
 
 SHOWN_DIGITS = ("three", "nine")
 SHOWN_CHANNELS = (300, 450, 600)  # whose motion is drawn
@@ -24,7 +23,6 @@ DENSE_S = 0.01  # size of the blocks among which the densest is found
 DENSE_UNITS = 20
 CLOSE_UP_STEPS = 24  # bins and units that are drawn in a close-up
 CLOSE_UP_UNITS = 30
-MOST_SPIKES = 2_000_000  # plenty for a histogram
 
 
 def sound_to_spikes(wave: np.ndarray, rate_hz: int, source: str) -> Figure:
@@ -105,15 +103,6 @@ def _densest(times_s: np.ndarray, units: np.ndarray) -> tuple[float, float]:
     np.add.at(counts, (steps, rows), 1)
     step, row = np.unravel_index(counts.argmax(), counts.shape)
     return DENSE_S * (float(step) + 0.5), DENSE_UNITS * (float(row) + 0.5)
-
-
-def _draw_cut(axis: Axes, values: np.ndarray, edges: np.ndarray, is_cut: np.ndarray) -> None:
-    """Draw a histogram of spikes in percent, and in gray the part of it that is cut off."""
-    shares = np.histogram(values, edges)[0] / len(values)
-    shares_cut = np.histogram(values[is_cut], edges)[0] / len(values)
-    axis.stairs(100 * shares, edges, fill=True, color="C0", label="kept")
-    axis.stairs(100 * shares_cut, edges, fill=True, color="0.6", label="cut")
-    legend_above(axis, f"this cut removes {100 * np.mean(is_cut):.1f} %")
 
 
 def binned_close_up(
