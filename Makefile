@@ -7,7 +7,7 @@ PYTHON ?= python3
 # again: ten seconds
 unexport PYTHONDONTWRITEBYTECODE
 # in a copied checkout the package that .venv has installed is another one
-PACKAGES := $(CURDIR):$(CURDIR)/packages/circuit:$(CURDIR)/packages/corpus:$(CURDIR)/packages/course:$(CURDIR)/packages/engine:$(CURDIR)/packages/judge
+PACKAGES := $(CURDIR):$(CURDIR)/packages/corpus:$(CURDIR)/packages/engine:$(CURDIR)/packages/judge:$(CURDIR)/applications/circuit:$(CURDIR)/applications/course
 export PYTHONPATH := $(PACKAGES)$(if $(PYTHONPATH),:$(PYTHONPATH))
 PY := .venv/bin/python
 

@@ -17,6 +17,7 @@ include_patterns = [
     "evidence/README.md",
     "evidence/*/*.md",
     "evidence/train.ipynb",
+    "applications/*/README.md",
     "packages/*/README.md",
     "packages/corpus/cochlea.md",
     "packages/engine/details.md",

@@ -77,7 +77,7 @@ DESCRIPTIONS = {
     },
     "Circuit": {
         "circuit": "also evaluates the network in integers, such as `3-8-12` "
-        "([names](../packages/circuit/README.md#write-a-folder))",
+        "([names](../applications/circuit/README.md#write-a-folder))",
     },
     "Split": {
         "protocol": "which utterances train, and which test",

@@ -14,7 +14,7 @@ from tests import found
 
 FOLDERS = {
     path.parent.name: path.parents[1]
-    for base in (".", "packages/circuit", "packages/corpus", "packages/engine")
+    for base in (".", "applications/circuit", "packages/corpus", "packages/engine")
     for path in found(f"{base}/*/__init__.py")
 }
 PACKAGES = sorted(FOLDERS)

@@ -29,7 +29,7 @@ def test_every_command_is_listed():
 
 
 def test_every_environment_variable_of_a_user_is_listed():
-    modules = found("shd_helpers/**/*.py", "packages/*/shd_*/**/*.py")
+    modules = found("shd_helpers/**/*.py", "*/*/shd_*/**/*.py")
     sources = [MAKEFILE, *(path.read_text() for path in modules)]
     used = set(re.findall(r"\"(SHD_[A-Z_]+)\"", "\n".join(sources)))
     assert used == set(re.findall(r"`(SHD_[A-Z_]+)`", COMMANDS_PAGE))

@@ -28,8 +28,7 @@ pytestmark = pytest.mark.slow
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 OFFLINE = ["--no-deps", "--no-index", "--no-build-isolation", "-q"]
 PACKAGES = [
-    path.parent
-    for path in (*ROOT.glob("shd_*/__init__.py"), *ROOT.glob("packages/*/shd_*/__init__.py"))
+    path.parent for path in (*ROOT.glob("shd_*/__init__.py"), *ROOT.glob("*/*/shd_*/__init__.py"))
 ]
 # Otherwise pip would find the package in the checkout, and install nothing.
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -43,7 +42,7 @@ def wheel(tmp_path_factory):
     """The wheel, built from the source distribution of a copy: a build leaves files there."""
     folder = tmp_path_factory.mktemp("wheel")
     made = shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc")
-    for name in ("packages", "shd_helpers", "results/networks"):
+    for name in ("packages", "applications", "shd_helpers", "results/networks"):
         shutil.copytree(ROOT / name, folder / "copy" / name, ignore=made)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "copy")

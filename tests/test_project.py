@@ -85,7 +85,7 @@ OF_EXTRAS = {
 def imported_libraries():
     """Return the libraries that the package imports anywhere, but Python's own."""
     modules = set()
-    for path in found("shd_helpers/**/*.py", "packages/*/shd_*/**/*.py"):
+    for path in found("shd_helpers/**/*.py", "*/*/shd_*/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
@@ -105,8 +105,9 @@ def test_the_core_has_few_dependencies_and_needs_each():
     assert OF_EXTRAS <= {Requirement(line).name for line in extras}
 
 
-INDEXED = found("*.md", "docs/*.md", ".github/[A-Z]*.md", "packages/*/README.md")
-INDEXED += found("evidence/README.md", "sweeps/README.md", "results/README.md")
+INDEXED = found("*.md", "docs/*.md", ".github/[A-Z]*.md", "results/README.md")
+INDEXED += found("packages/*/README.md", "applications/*/README.md")
+INDEXED += found("evidence/README.md", "sweeps/README.md")
 INDEXED += found("results/networks/README.md", "sweeps/clusters.md", "packages/corpus/cochlea.md")
 PAGES = [*INDEXED, *found("evidence/*/*.md")]
 

@@ -39,7 +39,7 @@ def test_the_site_is_whole(tmp_path):
     site = tmp_path / "site"
     wanted = {Path("README.html"), Path("sweeps/README.html"), Path("results/README.html")}
     wanted |= {
-        Path(f"{name}.html") for name in ("packages/circuit/README", "results/networks/README")
+        Path(f"{name}.html") for name in ("applications/circuit/README", "results/networks/README")
     }
     wanted |= {Path("docs/api.html"), Path("search.html")}
     wanted |= {

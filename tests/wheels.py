@@ -81,9 +81,9 @@ def try_study(checkout, folder):
     for read in ("results/circuit_study", "shd_helpers/digits"):
         shutil.copytree(checkout / read, folder / read)
     run_first_lines(python, checkout / "README.md", folder)
-    check_readme(python, checkout / "packages" / "circuit" / "README.md", folder)
+    check_readme(python, checkout / "applications" / "circuit" / "README.md", folder)
     install(python, f"{wheel}[study]")
-    check_readme(python, checkout / "packages" / "course" / "README.md", folder)
+    check_readme(python, checkout / "applications" / "course" / "README.md", folder)
     return f"{version}; the lines of three READMEs run"
 
 

@@ -155,7 +155,7 @@ def test_a_hundred_utterances_are_answered_as_in_python(files):
 def test_the_recorded_digit_is_recognized_without_a_microphone(files):
     """It is the seven of the Heidelberg Digits that the page was built with."""
     wave, rate = soundfile.read(
-        ROOT / "packages" / "circuit" / "shd_circuit" / "sound" / "sample.flac"
+        ROOT / "applications" / "circuit" / "shd_circuit" / "sound" / "sample.flac"
     )
     assert rate == RATE
     run = of_python(wave)[1]

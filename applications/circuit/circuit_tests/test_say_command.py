@@ -13,7 +13,7 @@ from shd_circuit import say
 from shd_circuit.folder import ExportError
 from shd_helpers.paths import ROOT
 
-SOUND = ROOT / "packages" / "circuit" / "shd_circuit" / "sound"
+SOUND = ROOT / "applications" / "circuit" / "shd_circuit" / "sound"
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="apt install nodejs")
 

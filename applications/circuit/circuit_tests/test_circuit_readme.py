@@ -52,7 +52,7 @@ def test_the_counts_are_of_the_core_that_is_committed(measured):
 
 def test_the_first_lines_of_the_readme_run(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    page = (ROOT / "packages" / "circuit" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "applications" / "circuit" / "README.md").read_text(encoding="utf-8")
     code, printed = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", page, re.S).groups()
     exec(code, {})
     assert capsys.readouterr().out == printed

@@ -19,7 +19,7 @@ from shd_corpus.microphone import encode_utterance
 from shd_corpus.recording_list import RecordingError
 from shd_helpers.paths import ROOT
 
-SOUND = ROOT / "packages" / "circuit" / "shd_circuit" / "sound"
+SOUND = ROOT / "applications" / "circuit" / "shd_circuit" / "sound"
 GCC = "gcc -std=c99 -O3 -Wall -Wextra -Werror -pedantic -Wno-unused-function -lm".split()
 LIBRARY = """
 #include "cochlea.c"
