@@ -2,15 +2,19 @@
 
 import base64
 import io
+import operator
 import re
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import snntorch as snn
 import soundfile
+import torch
 from scipy import stats
 
+from shd_corpus.class_names import ENGLISH
 from shd_corpus.shd_file import Utterances
 from shd_course.figures import first_look
 from shd_course.figures.training import claim
@@ -90,8 +94,9 @@ def test_an_input_shrinks_and_each_size_has_its_answers(monkeypatch):
     figure, update = caught["found"]
     utterances = first_look.stored()["utterances"]
     for size, settings in first_look.stored()["inputs"].items():
-        n_right = sum(each["answers"][size] == each["digit"] for each in utterances)
-        assert update(size, 4) == f"{size}: {n_right} of 20 digits are right"
+        answers = [first_look.answer_to(number, size) for number in range(20)]
+        n_right = sum(map(operator.eq, answers, [each["digit"] for each in utterances]))
+        assert update(size, 4).startswith(f"{size}: {n_right} of these 20 digits are right")
         assert overlaps(figure) == [] and len(figure.axes[1].texts) == 20
         spikes = plt.imread(io.BytesIO(base64.b64decode(utterances[3]["spikes"])), "png")
         units, milliseconds = np.nonzero(spikes)
@@ -101,3 +106,23 @@ def test_an_input_shrinks_and_each_size_has_its_answers(monkeypatch):
         drawn = figure.axes[0].images[0].get_array()
         np.testing.assert_array_equal(drawn.T, events.to_frames([0])[:, 0])
     plt.close(figure)
+
+
+@pytest.mark.parametrize("size", [*first_look.stored()["inputs"]])
+def test_a_stored_network_answers_as_snntorch_does(size):
+    """The layers' weights are whole multiples of their neurons' scales."""
+    layers = first_look.stored()["networks"][size]
+    for number in range(5):
+        neurons = [
+            snn.Leaky(each["beta"], each["threshold"], reset_mechanism="subtract")
+            for each in layers
+        ]
+        states = [neuron.reset_mem() for neuron in neurons]
+        votes = torch.zeros(10)
+        for x in torch.tensor(first_look.events_of(number, size).T):
+            for i, (layer, neuron) in enumerate(zip(layers, neurons, strict=True)):
+                weight = torch.tensor(layer["weights"]) * torch.tensor(layer["scales"]).double()
+                current = x.double() @ weight + torch.tensor(layer["biases"]).double()
+                x, states[i] = neuron(current, states[i])
+            votes += x
+        assert first_look.answer_to(number, size) == ENGLISH[votes.argmax()]

@@ -139,34 +139,68 @@ def noisy_votes(path: Path) -> Figure | None:
     )
 
 
+@cache
 def stored() -> dict[str, Any]:
-    """Return four inputs, and 20 utterances with their spikes and the answers by input."""
+    """Return four inputs, the network that reads each, and 20 utterances with their spikes."""
     text = FOUR_SIZES.read_text(encoding="utf-8")
-    return json.loads(text[text.index("{") : text.rindex(")")])
+    found = json.loads(text[text.index("{") : text.rindex(")")])
+    for layers in found["networks"].values():
+        for layer in layers:
+            weights = np.frombuffer(base64.b64decode(layer["weights"]), np.int8)
+            layer["weights"] = weights.reshape(-1, len(layer["biases"]))  # a row for each input
+    return found
 
 
-def _draw_input(axis: Axes, utterance: dict[str, Any], size: str, settings: dict[str, int]) -> None:
-    """Draw an utterance's input in one size, and the answer of the network that reads it."""
-    png = io.BytesIO(base64.b64decode(utterance["spikes"]))
+@cache
+def events_of(number: int, size: str) -> np.ndarray:
+    """Return where a stored utterance has events in one size, as (units, steps)."""
+    png = io.BytesIO(base64.b64decode(stored()["utterances"][number]["spikes"]))
     spikes = plt.imread(png, format="png") > 0  # (channels, milliseconds)
-    height, width = settings["pool_units"], settings["pool_steps"]
-    grid = Downsampling(**settings)
+    grid = Downsampling(**stored()["inputs"][size])
+    height, width = grid.pool_units, grid.pool_steps
     last_unit = grid.first_unit + grid.n_units * height
     used = spikes[grid.first_unit : last_unit, : grid.n_steps * width]
     counts = used.reshape(grid.n_units, height, grid.n_steps, width).sum((1, 3))
-    draw_blocks(axis, (counts >= grid.pool_threshold).T, grid)
+    return counts >= grid.pool_threshold
+
+
+@cache
+def answer_to(number: int, size: str) -> str:
+    """Return what the network of one size answers to a stored utterance.
+
+    A neuron's weights are integers times a scale, so each spike adds a row of them. The site's
+    first page computes the same.
+    """
+    layers = stored()["networks"][size]
+    potentials = [np.zeros(len(layer["biases"])) for layer in layers]
+    votes = np.zeros(len(stored()["classes"]), int)
+    for events in events_of(number, size).T:
+        spikes = events
+        for layer, potential in zip(layers, potentials, strict=True):
+            threshold = layer["threshold"]
+            sums = layer["weights"][spikes].sum(0, dtype=int)
+            reset = threshold * (potential > threshold)
+            current = np.multiply(layer["scales"], sums) + layer["biases"]
+            potential[:] = layer["beta"] * potential + current - reset
+            spikes = potential > threshold
+        votes += spikes
+    return stored()["classes"][votes.argmax()]
+
+
+def _draw_input(axis: Axes, number: int, size: str) -> None:
+    """Draw an utterance's input in one size, and the answer of the network that reads it."""
+    draw_blocks(axis, events_of(number, size).T, Downsampling(**stored()["inputs"][size]))
     axis.set(xlabel="time (ms)", ylim=(0, N_CHANNELS), aspect="auto")
-    answer = utterance["answers"][size]
-    color = INK if answer == utterance["digit"] else WRONG
+    answer = answer_to(number, size)
+    color = INK if answer == stored()["utterances"][number]["digit"] else WRONG
     axis.set_title(f"{size.partition(',')[0]}: {answer}", color=color)
 
 
 def one_digit_four_times(number: int) -> Figure:
     """Draw one of the stored utterances in four sizes, with a network's answer to each."""
-    found = stored()
     figure, axes = plt.subplots(1, 4, figsize=(12, 3), sharey=True)
-    for axis, (size, settings) in zip(axes, found["inputs"].items(), strict=True):
-        _draw_input(axis, found["utterances"][number], size, settings)
+    for axis, size in zip(axes, stored()["inputs"], strict=True):
+        _draw_input(axis, number, size)
     axes[0].set_ylabel(CHANNEL)
     return figure
 
@@ -185,18 +219,19 @@ def four_sizes() -> Figure | None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.6))
 
     def update(size: str = "700 x 1000", utterance: int = 1) -> str:
-        _draw_input(left, utterances[utterance - 1], size, found["inputs"][size])
+        _draw_input(left, utterance - 1, size)
         left.set_ylabel(CHANNEL)
         right.clear()
         right.axis("off")
         n_right = 0
         for i, each in enumerate(utterances):
-            digit, answer = each["digit"], each["answers"][size]
+            digit, answer = each["digit"], answer_to(i, size)
             n_right += digit == answer
             text = f"{i + 1}: {digit}" + f", answer {answer}" * (digit != answer)
             look = {"color": INK} if digit == answer else {"color": WRONG, "weight": "bold"}
             right.text(i // 10 / 2, 0.95 - i % 10 / 10, text, va="top", **look)
-        line = f"{size}: {n_right} of {len(utterances)} digits are right"
+        line = f"{size}: {n_right} of these {len(utterances)} digits are right, "
+        line += f"and {found['accuracies'][size]:.0%} over all held-out people"
         figure.suptitle(line, **TITLE)
         return line
 
