@@ -225,6 +225,30 @@ def test_01_an_exercise_is_done(lab, browser):
         write_and_run(page, place, right, 3, "pool: right: your events equal")
 
 
+def test_01_a_prediction_is_typed_and_scored(lab, browser):
+    """What can't be understood is asked again, and only then is the answer drawn."""
+    stored = lab.notebooks.parent / "runs" / "my_predictions.json"
+    name = "01_data_preprocessing"
+    with Notebook(browser, lab, name) as page:
+        stored.write_text("{}")
+        sources = code_of(lab, name)
+        asks = next(i for i, text in enumerate(sources) if 'predict("alike")' in text)
+        scores = sources.index("score(1)")
+        cells = page.page.locator(".jp-CodeCell")
+        cells.nth(asks).locator(".cm-content").click()
+        page.page.keyboard.press("Shift+Enter")
+        for typed in ("neither", QUESTIONS[1]["alike"]["answer"]):
+            cells.nth(asks).locator("input.jp-Stdin-input").last.fill(typed)
+            assert cells.nth(asks).locator("img").count() == 0
+            page.page.keyboard.press("Enter")
+            cells.nth(asks).locator(f"pre:has-text(') {typed}')").wait_for()  # it was read
+        cells.nth(asks).locator("img").first.wait_for()
+        assert json.loads(stored.read_text()) == {"alike": "digit"}
+        cells.nth(scores).locator(".cm-content").click()
+        page.page.keyboard.press("Shift+Enter")
+        cells.nth(scores).locator("pre:has-text('1 of 1 predictions were right.')").wait_for()
+
+
 def test_03_a_network_is_built_and_one_is_diagnosed(lab, browser):
     """The reader's own class is checked, and a right diagnosis makes a broken network learn."""
     name = "03_model_training"
