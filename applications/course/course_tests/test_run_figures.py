@@ -1,6 +1,5 @@
 """The figures of notebook 4: legible, and titles that are true for the run."""
 
-import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -8,8 +7,6 @@ import pytest
 
 from shd_corpus.class_names import ENGLISH
 from shd_course.figures.run_figures import RunFigures
-from shd_helpers.data import obtain
-from shd_helpers.events import load_events
 from shd_helpers.study import Recipe
 from shd_helpers.study.run_folder import Run
 from tests.overlaps import overlaps, same_in_gray, unlabeled
@@ -83,32 +80,3 @@ def test_a_neuron_is_drawn_for_the_class_it_votes_for_most(run):
     smooth = {line.get_label(): line.get_ydata() for line in panel.lines}["after"]
     assert smooth[90] == pytest.approx(single[86:95].mean())
     assert smooth[0] == pytest.approx(single[:5].mean())
-
-
-@pytest.mark.parametrize(("right", "drawn"), [("nine", "nine"), ("none", "five")])
-def test_an_example_with_a_right_answer_is_drawn_if_there_is_one(run, right, drawn):
-    for name in ("five", "nine"):
-        answer = ENGLISH.index(name) if name == right else 0
-        run.examples[name] = {"scores": np.eye(10)[answer]}
-    assert RunFigures(run)._example() == drawn
-
-
-def test_the_way_to_a_digit_is_drawn_until_the_recording_ends(run):
-    events = load_events("digits")
-    run.info["parameters"]["dataset"] = "digits"
-    hidden = np.zeros((333, 256))
-    hidden[[50, 332], 3] = 1  # the network runs on after the recording
-    run.examples["four"] = {
-        "utterance": np.array([0]),
-        "input": events.to_frames([0])[:, 0],
-        "hidden": hidden,
-        "scores": np.eye(10)[4],
-    }
-    figure = RunFigures(run).word_to_digit(events)
-    assert overlaps(figure) == [] and unlabeled(figure) == []
-    with h5py.File(obtain("digits", "english")[0]) as file:
-        last_ms = 1000 * float(max(file["spikes/times"][events.rows[0]]))
-    *rasters, votes = figure.axes
-    assert [raster.get_xlim() for raster in rasters] == [(0, pytest.approx(last_ms))] * 3
-    assert "256 neurons, 1 spikes" in rasters[2].get_title(loc="left")
-    assert votes.get_title(loc="left") == "the answer: four"

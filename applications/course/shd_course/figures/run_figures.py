@@ -5,16 +5,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from shd_corpus.shd_file import read_shd
-from shd_helpers.data import obtain, speaker_name
-from shd_helpers.events import Events
-from shd_helpers.figures.style import DOT, INK, legend_above, save
+from shd_helpers.data import speaker_name
+from shd_helpers.figures.style import INK, legend_above, save
 from shd_helpers.study.run_folder import Run
 
-FINE_DPI = 220  # of the figure that README shows
 N_NEIGHBORS = 9  # units over which the thick lines of weights are averaged
 
 
@@ -36,7 +32,6 @@ class RunFigures:
         self._source = f"{run.source}; {utterances} utterances"
         self._classes = run.class_names
         self._n_epochs = len(run.epochs)
-        self._step_ms = 1.0 * parameters["pool_steps"]  # bins of 1 ms
         predictions = run.predictions
         self._is_seen = predictions.speaker.isin(run.info["seen_speakers"])
         self._groups = {
@@ -85,15 +80,6 @@ class RunFigures:
         title = "After training, neighboring input units excite or inhibit a neuron together"
         return save(figure, "six_neurons", self._run.source, title)
 
-    def _example(self) -> str:
-        """Return the class whose recorded example is drawn, one with a right answer if possible."""
-        examples = self._run.examples
-        recorded = [name for name in (*self._classes[3:], *self._classes) if name in examples]
-        for name in recorded:
-            if self._classes[examples[name]["scores"].argmax()] == name:
-                return name
-        return recorded[0]
-
     def confusion_matrices(self) -> Figure:
         """Draw how often each spoken class was classified as which class.
 
@@ -115,83 +101,6 @@ class RunFigures:
         axes[0].set_ylabel("spoken class")
         title = "Most frequent error of " + "; of ".join(titles) if titles else "No errors"
         return save(figure, "confusion_matrix", self._source, title)
-
-    def word_to_digit(self, predicted: Events) -> Figure:
-        """Draw one utterance from the cochlea's spikes to the class scores, over one time axis.
-
-        Parameters
-        ----------
-        predicted : Events
-            The utterances of the run's predictions.
-
-        Returns
-        -------
-        Figure
-            Cochlea, input, hidden spikes and class scores.
-        """
-        word = self._example()
-        example = self._run.examples[word]
-        utterance = int(example["utterance"][0])
-        figure = plt.figure(figsize=(10, 5.6))
-        ((left, right),) = figure.subfigures(1, 2, squeeze=False, width_ratios=(2, 1))
-        channels, inputs, hidden = left.subplots(3, sharex=True)
-        end_ms = self._draw_channels(channels, predicted, utterance)
-        self._draw_raster(inputs, example["input"], "input unit")
-        n_steps = round(end_ms / self._step_ms)
-        self._draw_raster(hidden, example["hidden"][:n_steps], "hidden neuron")
-        for axis, color in zip((channels, inputs, hidden), ("C0", "C1", "C2"), strict=True):
-            axis.lines[0].set_color(color)
-            axis.yaxis.set_major_locator(MaxNLocator(4))
-        hidden.set(xlabel="time (ms) until the recording ends", xlim=(0, end_ms))
-        scores = right.subplots()
-        self._draw_scores(scores, example["scores"], len(example["input"]) * self._step_ms)
-        answer = self._classes[example["scores"].argmax()]
-        scores.set_title(f"the answer: {answer}")
-        title = f"A spoken {word!r} is classified as {answer!r}: from the spikes to the digit"
-        with plt.rc_context({"savefig.dpi": FINE_DPI}):
-            return save(figure, "word_to_digit", self._source, title)
-
-    def _draw_channels(self, axis: Axes, predicted: Events, utterance: int) -> float:
-        """Draw the spikes of the cochlea, from the data set's file, and return the last one's time.
-
-        The cochlea emits spikes until the recording ends.
-        """
-        parameters = self._run.info["parameters"]
-        files = obtain(parameters["dataset"], parameters["language"])
-        # A run's utterances always come from files.
-        assert predicted.file is not None
-        assert predicted.rows is not None
-        data = read_shd(files[predicted.file[utterance]])
-        times, units = data.spikes(predicted.rows[utterance])
-        axis.plot(times * 1000, units, **DOT)
-        axis.set(ylabel="channel", ylim=(0, predicted.n_channels))
-        axis.set_title(f"cochlea: {predicted.n_channels} channels, {len(times):,} spikes")
-        return float(1000 * times.max())
-
-    def _draw_raster(self, axis: Axes, is_active: np.ndarray, label: str) -> None:
-        """Draw one dot for each event or spike."""
-        steps, rows = np.nonzero(is_active)
-        axis.plot(steps * self._step_ms, rows, **DOT | {"markersize": 2})
-        n_steps, n_rows = is_active.shape
-        axis.set(ylabel=label, ylim=(0, n_rows))
-        titles = {
-            "input unit": f"input: {n_rows} x {n_steps}, {len(steps):,} events",
-            "hidden neuron": f"hidden layer: {n_rows} neurons, {len(steps):,} spikes",
-        }
-        axis.set_title(titles[label])
-
-    def _draw_scores(self, axis: Axes, scores: np.ndarray, end_ms: float) -> None:
-        """Draw a bar for each class, with the answer in color."""
-        colors = np.where(scores == scores.max(), "C3", "0.75")
-        axis.barh(self._classes, scores, color=colors)
-        axis.tick_params("y", labelsize=11 if len(self._classes) <= 10 else 7)
-        label_of = {
-            "spikes": f"spikes in {end_ms:.0f} ms",
-            "membrane": "mean membrane",
-        }
-        axis.set_xlabel(label_of[self._run.info["parameters"]["readout"]])
-        axis.set_ylim(len(self._classes) - 0.4, -0.6)
-        axis.grid(False)
 
     def accuracy_per_speaker(self) -> Figure:
         """Draw the accuracy of each speaker, with its interval over utterances.
