@@ -36,7 +36,7 @@ def test_the_defaults_are_those_of_the_notebook_with_all_settings():
 
 
 def test_notebook_3_has_few_settings_and_their_defaults_but_the_documents_schedule():
-    """The project's document halves the learning rate every 5 epochs."""
+    """The original study halves the learning rate every 5 epochs."""
     few = notebook_parameters(OF_A_RUN[2])
     assert len(few) <= 20
     assert {**few, "lr_step": 10} == {name: DEFAULTS[name] for name in few}
