@@ -17,8 +17,6 @@ CALLS = [
     (["study", "DATASET={}"], [*NOTEBOOKS, "-p", "dataset", "{}"]),
     (["study", "NAME={}"], [*NOTEBOOKS, "-p", "run_name", "{}"]),
     (["data", "DATASET={}"], [*NOTEBOOKS, "--data-only", "-p", "dataset", "{}"]),
-    (["compare", "A={}", "B=hd"], ["-m", "evidence.compare", "{}", "hd"]),
-    (["compare", "A=hd", "B={}"], ["-m", "evidence.compare", "hd", "{}"]),
     (["sweep", "SWEEP={}"], [*RUNNER, "{}"]),
     (["sweep", "SWEEP=final", "DATASET={}"], [*RUNNER, "final", "--set", "dataset={}"]),
     (["export", "RUN={}"], ["-m", "shd_circuit.export", "{}"]),
