@@ -145,7 +145,7 @@ class RunWriter:
                     file = find_file(text)
                     (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
                 self._write_info(unfinished)
-        except OSError as error:  # it names no file; `runner.is_disk_full` looks for its text
+        except OSError as error:  # it names no file
             raise RunError(
                 f"{self.folder}: can't be written ({error}). Free some space there, or name a "
                 "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
