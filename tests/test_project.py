@@ -31,7 +31,7 @@ def test_conda_environment_is_the_same_list():
     assert conda["channels"] == ["conda-forge"]
     *packages, pip = conda["dependencies"]
     wanted = [f"python{PROJECT['requires-python']}", *PROJECT["dependencies"], "pip"]
-    for extra in ("study", "circuit", "test"):  # those of make test
+    for extra in ("study", "test"):  # those of make test
         wanted += PROJECT["optional-dependencies"][extra]
     projects = {"-e ."}
     assert projects <= {*pip["pip"]}
