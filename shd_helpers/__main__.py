@@ -19,7 +19,7 @@ COMMANDS = {
     "hear": "shd_helpers.hear",
 }
 HELP = """\
-study: run the whole study: data, surrogates, training, analysis (needs a checkout, which is a copy \
+study: run the whole study: data, surrogates, training, analysis (needs a checkout, a copy \
 of the study's repository). sweep: execute the missing runs of a sweep (the study's own sweeps \
 need a checkout). hear: recognize the digit in a sound file, or one that you say into the \
 microphone. shd COMMAND --help lists the arguments of a command."""
