@@ -14,7 +14,7 @@ PY := .venv/bin/python
 # These variables name files, runs, sweeps and data sets. A name may contain any character, so
 # neither make nor the shell may read it as code: make takes its text without expanding it, and a
 # recipe gets it as "$$FILE" from the environment, never as $(FILE).
-NAMES := DATASET NAME SWEEP RUN OUT FILE A B
+NAMES := DATASET NAME SWEEP RUN OUT FILE
 # Other programs use the same names (some systems set NAME): only make's command line counts.
 from_command_line = $(if $(filter command,$(origin $1)),$(value $1))
 $(foreach name,$(NAMES) LOCKED,$(eval override $(name) := $$(call from_command_line,$(name))))
@@ -34,14 +34,13 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data compare sweep export rtl say hear lab bench bench-table test lint slow full browser slurm wheels notebooks site lock clean
+.PHONY: help study data sweep export rtl say hear lab test lint slow full browser slurm wheels notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
 	@echo "                DATASET=digits (default), hd, commands, shd (official), spoken or a folder;"
 	@echo "                NAME=run folder; ARGS='-p epochs 10' sets any parameter of the notebooks"
 	@echo "make data       prepare the data only, DATASET= as above"
-	@echo "make compare    compare two data sets, A= and B=: names or folders"
 	@echo "make sweep      train what has no result yet: SWEEP= names a file of sweeps/ (runs of a notebook)"
 	@echo "                or of evidence/plans/ (networks of five folds, such as SWEEP=people), and writes tables;"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
@@ -54,9 +53,6 @@ help:
 	@echo "                RUN=folder of the circuit, OUT=page to write"
 	@echo "make hear       recognize a spoken digit: FILE=digit.wav names a recording, else the microphone records"
 	@echo "make lab        copy the notebooks to my_notebooks/, without outputs, and open them in JupyterLab"
-	@echo "make bench      measure speed, write build/bench.csv (some ten minutes, leave the machine alone);"
-	@echo "                ARGS='study engine' measures only these"
-	@echo "make bench-table  likewise, but update the committed results/bench.csv"
 	@echo "make test       run linters, unit tests, and small versions of the notebooks"
 	@echo "make lint       style, types, import layering"
 	@echo "make slow       run the tests that take minutes"
@@ -83,8 +79,8 @@ $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 
 # what tests and linters need
 $(INSTALLED)-test: $(INSTALLED)
-	$(INSTALL) --no-compile -q -e '.[study,circuit,test]'
-	@touch $(INSTALLED)-circuit $(INSTALLED)-test
+	$(INSTALL) --no-compile -q -e '.[study,test]'
+	@touch $(INSTALLED)-test
 
 study: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks $(if $(DATASET),-p dataset "$$DATASET") $(if $(NAME),-p run_name "$$NAME") $(ARGS)
@@ -92,30 +88,22 @@ study: $(INSTALLED)
 data: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),-p dataset "$$DATASET") $(ARGS)
 
-compare: $(INSTALLED)
-	@$(PY) -m evidence.compare $(call given,A) $(call given,B) $(ARGS)
-
 sweep: $(INSTALLED)
 	@$(PY) -m evidence $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
-# what the circuit's files need
-$(INSTALLED)-circuit: $(INSTALLED)
-	$(INSTALL) -q -e '.[circuit]'
-	@touch $(INSTALLED)-circuit
-
 # with what simulates, places and routes it
-$(INSTALLED)-fpga: $(INSTALLED)-circuit
+$(INSTALLED)-fpga: $(INSTALLED)
 	$(INSTALL) -q -e '.[fpga]'
 	@touch $(INSTALLED)-fpga
 
-export: $(INSTALLED)-circuit
+export: $(INSTALLED)
 	@$(PY) -m shd_circuit.export $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
 
 rtl: $(INSTALLED)-fpga
 	@$(PY) -m shd_circuit.rtl $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
 
 # with the C compiler of the demo page
-$(INSTALLED)-say: $(INSTALLED)-circuit
+$(INSTALLED)-say: $(INSTALLED)
 	$(INSTALL) -q -e '.[demo]'
 	@touch $(INSTALLED)-say
 
@@ -125,15 +113,9 @@ say: $(INSTALLED)-say
 hear: $(INSTALLED)
 	@$(PY) -m shd_helpers.hear $(if $(FILE),"$$FILE") $(ARGS)
 
-lab: $(INSTALLED)-circuit
+lab: $(INSTALLED)
 	@$(PY) -m shd_course.student_copy
 	$(PY) -m jupyter lab --notebook-dir=. my_notebooks/00_first_look.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
-
-bench: $(INSTALLED)-test
-	$(PY) -m evidence.benchmarks.run $(ARGS)
-
-bench-table: $(INSTALLED)-test
-	$(PY) -m evidence.benchmarks.run --table $(ARGS)
 
 lint: $(INSTALLED)-test
 	$(PY) -m ruff check .
@@ -164,7 +146,7 @@ slurm: $(INSTALLED)-test
 wheels:
 	$(PYTHON) tests/wheels.py
 
-notebooks: $(INSTALLED)-circuit
+notebooks: $(INSTALLED)
 	SHD_IMG_DIR=img $(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/0*.ipynb
 
 $(INSTALLED)-site: $(INSTALLED)

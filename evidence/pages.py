@@ -8,6 +8,7 @@ number as the page prints it, or a table in Markdown. ``python -m evidence.pages
 import argparse
 import math
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
 
@@ -19,8 +20,10 @@ from evidence import circuit_numbers
 from evidence.tables import people as people_plan
 from shd_corpus.files import atomic
 from shd_helpers.command import run
-from shd_helpers.paths import ROOT, results_dir
+from shd_helpers.paths import OF_A_RUN, ROOT, results_dir
 from shd_helpers.study import load_pretrained, speaker_accuracies, summarize
+from shd_helpers.study.parameters import notebook_parameters
+from shd_helpers.study.recipe import DEFAULTS, Recipe
 from shd_helpers.study.tables import plan_of, read_table
 from shd_judge import contrasts, interval, weighted_contrasts
 
@@ -688,6 +691,19 @@ def optimism() -> str:
 
 
 # --- The pages -------------------------------------------------------------------------------
+
+
+def setting(name: str) -> str:
+    """Return with what the row of a setting begins: its name, its default and its choices."""
+    recipe = Recipe()
+    parts = [each for each in (recipe, *vars(recipe).values()) if is_dataclass(each)]
+    declared = {field.name: field for part in parts for field in fields(part)}
+    star = " *" if name in notebook_parameters(OF_A_RUN[2]) else ""  # notebook 3 has it
+    default = DEFAULTS[name]
+    if not isinstance(default, str):
+        return f"`{name}`{star} | `{default!r}` | "
+    choices = ", ".join(f"`{choice}`" for choice in declared[name].metadata.get("allowed", ()))
+    return f'`{name}`{star} | `"{default}"` | {choices}{": " * bool(choices)}'
 
 
 def fill(page: str) -> str:

@@ -40,7 +40,6 @@ from shd_helpers.study.jobs import Workers, run_jobs
 from shd_helpers.study.network_jobs import CURVES, Kept, KeptError, NetworkJob, Utterances
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.training import TrainOptions
-from shd_helpers.sweeps.saved import behind_the_winner
 
 VALIDATION_SPEAKERS = "1436-1620"  # of `commands`, in the form of a setting
 VALIDATION_PEOPLE = Split(validation="speaker", validation_speakers=VALIDATION_SPEAKERS).speakers()
@@ -48,6 +47,8 @@ HD_SPEAKERS = 10_000  # is added to the numbers of `hd`, so that no person of `c
 HELD_OUT = DATASET  # the name of the utterances by held-out people, of the data set that trains
 AVERAGED = "averaged"  # class scores of all draws of a recording
 COSTS = ("parameters", "input_events", "effective_acs")
+LOWEST = float(np.finfo(np.float16).min)
+SMALLEST = float(np.finfo(np.float16).smallest_subnormal)
 
 
 # --- Data ------------------------------------------------------------------------------------
@@ -261,6 +262,22 @@ def _frozen_names(plan: Plan) -> set[str]:
     with h5py.File(frozen_file(plan)) as file:
         digests = file.get("networks", {})
         return {f"networks/{digest}/{name}" for digest in digests for name in digests[digest]}
+
+
+def behind_the_winner(scores: np.ndarray) -> np.ndarray:
+    """Return class scores as files keep them: by how much each class is behind the winner, float16.
+
+    The winner has 0 and all others have negative numbers. This changes no answer and no confidence,
+    of a network or of an average over networks, because only differences between classes count.
+    A number keeps three digits, so classes that nearly won are the most exact. A class that is more
+    than 65,504 behind is stored as 65,504 behind, and one that is behind by less than the smallest
+    float16 as behind by that number. So the stored scores have the same winner.
+    """
+    exact = scores.astype(np.float64)
+    behind = exact - exact.max(axis=1, keepdims=True)
+    stored = np.maximum(behind, LOWEST).astype(np.float16)
+    stored[(behind < 0) & (stored == 0)] = -SMALLEST
+    return stored
 
 
 def freeze(plan: Plan, networks: Iterable[Network]) -> None:

@@ -29,7 +29,7 @@ from evidence.estimates import (
 from evidence.plan import DATASET, FINAL, VALIDATION, Plan, frozen_file, networks_of, read_plan
 from evidence.plan_jobs import COSTS, CURVES, HELD_OUT
 from shd_helpers.events.split import N_FOLDS
-from shd_helpers.paths import data_dir, results_dir
+from shd_helpers.paths import results_dir
 from shd_judge.statistics import holm
 
 SUMMED = ("parameters", "effective_acs", "training_s")  # of networks that are averaged
@@ -291,17 +291,6 @@ def contrasts_table() -> pd.DataFrame:
         # The path is tested only if the primary contrast is shown, which it is.
         tables.append(with_verdicts(pd.DataFrame(rows)))
     return pd.concat(tables, ignore_index=True)
-
-
-def write_refused() -> None:
-    """List the recordings of `commands` that were refused, with the numbers of their people."""
-    from shd_corpus.speech_commands import numbered_people, read_manifest, role_of
-
-    people = numbered_people(read_manifest())
-    table = pd.read_csv(data_dir() / "commands" / "commands_refused.csv")
-    table["number"] = table.speaker.map(people.index)
-    table["role"] = table.speaker.map(role_of)
-    table.to_csv(results_dir() / REFUSED, index=False)
 
 
 def people_tables() -> Iterator[tuple[str, pd.DataFrame]]:

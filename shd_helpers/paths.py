@@ -27,29 +27,8 @@ class CheckoutError(ValueError):
     """Something that only a checkout of the study has was asked of an installed package."""
 
 
-def _is_checkout(folder: Path) -> bool:
-    has_project = (folder / "pyproject.toml").is_file()
-    return has_project and (folder / "shd_helpers").is_dir() and (folder / "notebooks").is_dir()
-
-
-IN_CHECKOUT = _is_checkout(ROOT)  # whether this package is that of a checkout
-
-
-def check_checkout(folder: Path) -> None:
-    """Refuse to work for one checkout of the study with the package of another one.
-
-    An environment that was copied with its checkout still has the first checkout's package
-    installed. Runs, tables and figures would go there.
-    """
-    for checkout in (folder, *folder.parents):
-        if not _is_checkout(checkout):
-            continue
-        if checkout.resolve() != ROOT:
-            raise ImportError(
-                f"This Python imports the package of {ROOT}, not that of {checkout}. Run the "
-                f"command with make, or install the package: python -m pip install -e '{checkout}'"
-            )
-        return
+# Whether this package is that of a checkout
+IN_CHECKOUT = (ROOT / "pyproject.toml").is_file() and NOTEBOOKS.is_dir()
 
 
 def need_checkout(what: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd_helpers.sweeps.saved import behind_the_winner
+from evidence.plan_jobs import behind_the_winner
 
 
 def softmax(values):

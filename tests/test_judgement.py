@@ -548,12 +548,6 @@ def test_judgements_of_other_utterances_cannot_be_compared():
         first.compare(replace(first, table=first.table.assign(label="no")))
 
 
-@pytest.mark.parametrize("device", ["meta", "quantum"])
-def test_a_device_that_cannot_compute_is_refused(events, device):
-    with pytest.raises(RuntimeError, match=f"device '{device}': torch can't compute on it"):
-        judge(MeanThenLinear, events, epochs=1, options=JudgeOptions(device=device))
-
-
 def test_the_same_network_at_every_call_is_refused(events):
     network = MeanThenLinear(N_UNITS, 3)
     with pytest.raises(ValueError, match="lambda returned the same network at two calls"):
@@ -592,9 +586,9 @@ def raising(make_model, events):
     return caught.value, [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
 
 
-def test_an_exception_in_the_users_code_shows_its_lines_and_not_ours(events):
+def test_an_exception_in_the_users_code_shows_its_lines(events):
     _, functions = raising(raises, events)
-    assert functions[-1] == "raises" and "try_network" not in functions and "build" not in functions
+    assert functions[-1] == "raises"
     assert not Path("runs").exists()
     error, functions = raising(RaisesLater, events)
     assert functions[-1] == "forward"

@@ -17,8 +17,6 @@ CALLS = [
     (["study", "DATASET={}"], [*NOTEBOOKS, "-p", "dataset", "{}"]),
     (["study", "NAME={}"], [*NOTEBOOKS, "-p", "run_name", "{}"]),
     (["data", "DATASET={}"], [*NOTEBOOKS, "--data-only", "-p", "dataset", "{}"]),
-    (["compare", "A={}", "B=hd"], ["-m", "evidence.compare", "{}", "hd"]),
-    (["compare", "A=hd", "B={}"], ["-m", "evidence.compare", "hd", "{}"]),
     (["sweep", "SWEEP={}"], [*RUNNER, "{}"]),
     (["sweep", "SWEEP=final", "DATASET={}"], [*RUNNER, "final", "--set", "dataset={}"]),
     (["export", "RUN={}"], ["-m", "shd_circuit.export", "{}"]),
@@ -110,7 +108,7 @@ def test_names_in_the_environment_are_ignored(make):
             assert json.loads(make(*flags, target, **names).stdout) == wanted
 
 
-@pytest.mark.parametrize(("target", "name"), [("sweep", "SWEEP"), ("compare", "A"), ("rtl", "RUN")])
+@pytest.mark.parametrize(("target", "name"), [("sweep", "SWEEP"), ("rtl", "RUN")])
 def test_a_name_that_is_missing_is_asked_for(make, target, name):
     ended = make(target, **{name: "of-another-program"})
     assert ended.returncode == 2

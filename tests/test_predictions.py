@@ -1,50 +1,9 @@
 """Predictions of runs, kept beside their sweep's table, read and counted."""
 
 import pandas as pd
-import pytest
 
-from shd_helpers.study import collect_predictions, speaker_accuracies
-from shd_helpers.study.tables import TableError, predictions_path
-from shd_helpers.sweeps.results import store_predictions
-from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import read_sweep
-
-
-@pytest.fixture
-def table(home):
-    """Two runs of two utterances, "one" by speaker 3, who is seen in training, and "two" by 5.
-
-    One of the runs has a circuit.
-    """
-    home.write(grid={"x": [1.0]}, keep_predictions=True)
-    first, second = read_sweep(home.yaml).runs
-    home.finish(first, predicted=["one", "two"])
-    home.finish(second, predicted=["two", "one"], integer_predicted=["one", "two"])
-    run_sweep(home.yaml)
-    home.predictions.unlink()
-    for run in (first, second):  # the first one's file has a column less
-        store_predictions(read_sweep(home.yaml), [run])
-    return home.table
-
-
-def test_predictions_are_collected_with_the_settings_of_their_runs(table):
-    found = collect_predictions(table)
-    assert found.seed.tolist() == [0, 0, 1, 1] and set(found.configuration) == {"x=1.0"}
-    assert found.row.tolist() == [0, 1] * 2 and set(found.file) == {"test"}
-    assert found.label.tolist() == ["one", "two"] * 2
-    assert found.predicted.tolist() == ["one", "two", "two", "one"]
-    assert found.seen.tolist() == [True, False] * 2
-    assert found.integer_predicted.tolist() == ["", "", "one", "two"]
-
-
-def test_a_run_without_predictions_is_reported(table):
-    kept = pd.read_csv(predictions_path(table))
-    kept[kept["hash"] == kept["hash"][0]].to_csv(predictions_path(table), index=False)
-    with pytest.raises(TableError, match=r"gz: 1 runs are missing\. Run the sweep again"):
-        collect_predictions(table)
-    kept.drop(columns="hash").to_csv(predictions_path(table), index=False)
-    with pytest.raises(TableError, match=r"predictions\.csv\.gz: damaged.*'hash' not found"):
-        collect_predictions(table)
+from shd_helpers.study import speaker_accuracies
+from shd_helpers.study.tables import predictions_path
 
 
 def test_each_speaker_is_unseen_once_and_seen_in_all_other_runs(tmp_path):

@@ -31,7 +31,7 @@ def test_conda_environment_is_the_same_list():
     assert conda["channels"] == ["conda-forge"]
     *packages, pip = conda["dependencies"]
     wanted = [f"python{PROJECT['requires-python']}", *PROJECT["dependencies"], "pip"]
-    for extra in ("study", "circuit", "test"):  # those of make test
+    for extra in ("study", "test"):  # those of make test
         wanted += PROJECT["optional-dependencies"][extra]
     projects = {"-e ."}
     assert projects <= {*pip["pip"]}
@@ -78,7 +78,7 @@ BROUGHT = {
 OTHER_NAMES = {"espeakng_loader": "espeakng-loader", "lazy_loader": "lazy-loader"}
 OTHER_NAMES |= {"ruamel": "ruamel.yaml"}
 OF_EXTRAS = {
-    *("anywidget", "ipywidgets", "nir", "papermill", "ruamel.yaml", "sounddevice"),
+    *("anywidget", "ipywidgets", "papermill", "ruamel.yaml", "sounddevice"),
 }
 
 

@@ -29,15 +29,6 @@ def run(capsys, *arguments):
     return out, err, end.value.code
 
 
-def test_help_names_each_command_and_which_need_a_checkout(capsys):
-    out, _, status = run(capsys, "--help")
-    assert status == 0
-    for name, checkout in (("study", True), ("sweep", True), ("hear", False)):
-        (line,) = [line for line in out.splitlines() if line.startswith(f"  {name} ")]
-        assert ("checkout" in line) == checkout
-    assert "This one is a checkout." in out
-
-
 def test_version_and_help_import_no_torch_and_no_numpy():
     heavy = {"torch", "numpy", "numba", "pandas"}
     for option in ("--version", "--help"):
@@ -112,4 +103,4 @@ def test_without_its_extra_a_part_names_pips_command(code, extra):
 
 
 def test_extras_that_messages_name_exist():
-    assert {"study", "circuit", "microphone"} <= set(EXTRAS)
+    assert {"study", "microphone"} <= set(EXTRAS)

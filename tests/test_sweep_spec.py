@@ -32,11 +32,10 @@ from tests.toy import write_toy
         ({"fixed": {"x": 1.0}}, "grid: x is set more than once"),
         ({"grid": {"x": [1.0], "both": {"a": {"x": 2.0}}}}, "grid: x is set more than once"),
         ({"grid": [1.0]}, r"grid: \[1.0\] must be a mapping"),
-        ({"seeds": 3}, "seeds: 3 must be a list or a mapping"),
+        ({"seeds": 3}, "seeds: 3 must be a list"),
         ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
         ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True must be a number"),
-        ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
-        ({"seeds": {"1.0": [0]}}, "seeds: the key others is missing"),
+        ({"seeds": [0.5]}, "seeds: parameter 'seed': 0.5"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
         ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .* Found: .*girds"),
     ],
@@ -126,19 +125,6 @@ def test_parameters_that_go_together_are_one_axis(home):
         read_sweep(home.yaml, {"word": "c"})
 
 
-def test_a_value_may_have_seeds_of_its_own(home):
-    pair = {"low": {"x": 1.0}, "high": {"x": 2.0}}
-    home.write(grid={"pair": pair, "word": ["a", "b"]}, seeds={"high": [3, 4, 5], "others": [0]})
-    found = [
-        (r.named_values["pair"], r.parameters["word"], r.parameters["seed"])
-        for r in read_sweep(home.yaml).runs
-    ]
-    assert found == [
-        *(("low", word, 0) for word in "ab"),
-        *(("high", word, seed) for word in "ab" for seed in (3, 4, 5)),
-    ]
-
-
 def test_overrides_are_part_of_the_name(home):
     sweep = read_sweep(home.yaml, {"word": "b"})
     assert sweep.name == "trial_word=b" and sweep.runs[0].parameters["word"] == "b"
@@ -153,7 +139,7 @@ def test_overrides_are_part_of_the_name(home):
 def test_a_parameter_that_is_set_without_a_value_is_refused(home):
     arguments = runner._parsed([str(home.yaml), "--set", "word"])
     with pytest.raises(SweepError, match="--set 'word': must be NAME=VALUE"):
-        runner._run_all(arguments)
+        runner._overrides(arguments.set)
 
 
 def test_texts_are_read_as_on_a_command_line(home):
@@ -217,12 +203,6 @@ def test_a_sweep_s_file_may_end_with_yml(home):
 def test_a_sweep_with_a_frozen_table_says_so_before_anything_is_downloaded():
     with pytest.raises(SweepError, match=r"^final: its table is frozen .*results/README"):
         read_sweep("final")
-
-
-def test_seeds_of_a_value_that_is_not_there_list_those_that_are(home):
-    home.write(seeds={2: [0], "others": [1]})
-    with pytest.raises(SweepError, match=r"seeds\.2: .* of the grid: '1\.0', '2\.0'"):
-        read_sweep(home.yaml)
 
 
 def test_runs_and_table_are_named_after_the_data_set(home, tmp_path):

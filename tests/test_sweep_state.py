@@ -221,48 +221,6 @@ def test_only_a_complete_run_of_the_same_hash_counts(home, key, value):
     assert finished_run(run.folder, run.hash) is None
 
 
-def test_predictions_are_saved_and_never_lost(home):
-    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
-    first, second = read_sweep(home.yaml).runs
-    home.finish(first, predicted=["one", "one"])
-    home.finish(second, predicted=["one", "two"])
-    run_sweep(home.yaml)
-    kept = pd.read_csv(home.predictions)
-    assert kept.columns.tolist() == ["hash", "file", "row", "speaker", "seen", "label", "predicted"]
-    assert kept.hash.tolist() == [first.hash] * 2 + [second.hash] * 2
-    assert kept.predicted.tolist() == ["one", "one", "one", "two"]
-    assert kept.seen.tolist() == [True, False] * 2  # speaker 3 was seen in training, 5 wasn't
-    shutil.rmtree(home.runs)
-    assert missing(home) == []
-    # another sweep's runs in the same file, and one of them anew
-    home.write(keep_predictions=True, grid={"x": [2.0, 3.0]}, seeds=[0])
-    sweep = read_sweep(home.yaml)
-    for run in sweep.runs:
-        home.finish(run, predicted=["two", "two"])
-    results.store_predictions(sweep, sweep.runs)
-    kept = pd.read_csv(home.predictions).groupby("hash").predicted.agg(list).to_dict()
-    assert kept == {
-        first.hash: ["one", "one"], second.hash: ["two", "two"], sweep.runs[1].hash: ["two", "two"]
-    }  # fmt: skip
-
-
-def test_a_run_without_its_predictions_is_missing(home):
-    home.write(grid={"x": [1.0, 2.0]}, seeds=[0])
-    store(home, {0: measured(home, 0.5), 1: measured(home, 0.5)})
-    home.write(keep_predictions=True, grid={"x": [1.0, 2.0, 3.0]}, seeds=[0])
-    first, second, _ = read_sweep(home.yaml).runs
-    home.finish(first)  # scores, but no predictions.csv
-    home.finish(second, predicted=["one", "two"])
-    now = found(home)
-    # what another sweep ends meanwhile counts
-    wanted = {"x=1.0": True, "x=3.0": False}
-    assert {each.run.configuration: each.ignore_finished_folder for each in now.pending} == wanted
-    assert [run.configuration for run in now.only_in_folders] == ["x=2.0"]
-    assert not home.predictions.exists()
-    results.store_predictions(read_sweep(home.yaml), now.only_in_folders)
-    assert pd.read_csv(home.predictions).hash.tolist() == [second.hash] * 2
-
-
 @damages
 def test_a_table_that_is_damaged_is_named(home, damage):
     home.finish_all()

@@ -329,8 +329,6 @@ def judge(
     ValueError
         If an argument can't be used, a class would be missing in training, or the training
         diverges. The message says what to do.
-    RuntimeError
-        If torch can't use the device.
     JobError
         If a process that trains was killed.
 
@@ -380,7 +378,7 @@ def judge(
             events = events.take(np.flatnonzero(events.file == TRAINING_FILE))
     folds = _folds(events, protocol, speakers)
     _check_folds(events, folds)
-    network = _tried(make_model, events, options)
+    network = try_network(make_model, events, options.train_options, options.device)
     if len(seeds) > 1 and not network.has_random_weights:
         warnings.warn(
             f"make_model: {name_of(make_model)} draws the same weights for every seed. It must "
@@ -525,18 +523,6 @@ def _check_folds(events: Events, folds: Sequence[Fold]) -> None:
             "the other classes.",
             stacklevel=3,
         )
-
-
-def _tried(make_model: MakeModel, events: Events, options: JudgeOptions) -> TriedNetwork:
-    """Try a batch; an exception in the user's code has a traceback that begins there."""
-    try:
-        return try_network(make_model, events, options.train_options, options.device)
-    except Exception as error:
-        package = Path(__file__).parents[1]
-        position = error.__traceback__
-        while position and Path(position.tb_frame.f_code.co_filename).is_relative_to(package):
-            position = position.tb_next
-        raise error.with_traceback(position or error.__traceback__) from error.__cause__
 
 
 def _hash_of(events: Events) -> str:

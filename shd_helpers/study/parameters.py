@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shd_corpus.checks import quoted
-from shd_helpers.paths import TRAIN, check_checkout
+from shd_helpers.paths import TRAIN
 
 _NAME = r"(?!\.)[\w.,=+-]+"  # of a folder: no dot at the beginning, which would hide it
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill inserts
@@ -88,7 +88,6 @@ def check_injected() -> None:
     """
     from IPython import get_ipython  # a notebook's kernel has imported it
 
-    check_checkout(Path.cwd())
     kernel = get_ipython()
     if kernel is None:  # the notebook's code runs as a program
         return

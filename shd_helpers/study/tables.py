@@ -1,7 +1,6 @@
 """Read tables of runs, ``results/*.csv``, what the runs predicted, and what their sweeps planned.
 
-A sweep writes its table and, with ``keep_predictions: true``, the predictions beside it: see
-`sweeps.results` and `sweeps.saved`.
+A sweep writes its table: see `sweeps.results`. Some frozen tables have predictions beside them.
 """
 
 import json
@@ -96,7 +95,6 @@ _TYPES = {
 }
 # Some frozen tables have no confidence, and runs without a circuit no integer_predicted.
 _OPTIONAL = {"confidence": float, "integer_predicted": str}
-PREDICTED = (*_TYPES, *_OPTIONAL)  # the columns of predictions
 # Numbers as Python writes them; a longer whole number than that can't be read.
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,999})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?")
@@ -242,7 +240,7 @@ def read_runs(path: Path) -> dict[str, pd.DataFrame]:
 
 
 def collect_predictions(name: str | Path) -> pd.DataFrame:
-    """Return what every run of a table predicted; its sweep has ``keep_predictions: true``.
+    """Return what every run of a frozen table predicted.
 
     Parameters
     ----------
@@ -267,9 +265,7 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     there = read_runs(path)
     n_missing = len({*runs["hash"]} - {*there})
     if n_missing:
-        raise TableError(
-            f"{path}: {n_missing} runs are missing. Run the sweep again: it executes only these."
-        )
+        raise TableError(f"{path}: {n_missing} runs are missing. {RESTORE}")
     predictions = pd.concat([there[each] for each in runs["hash"]])
     return runs[["hash", "configuration", "seed"]].merge(predictions, on="hash")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from shd_helpers.study.identity import identify_user_code, references, run_hash
+from shd_helpers.study.identity import identify_user_code, references
 from shd_helpers.study.jobs import job_environment, set_environment
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.tables import USER_CODE_SHA256
@@ -61,9 +61,7 @@ def notebook_jobs(pending: list[PendingRun], notebook: Path, timeout_s: float) -
 
 
 def check_unchanged(run: RunSpec) -> None:
-    """Check that this process would execute what the sweep wants."""
-    if run_hash(run.parameters, run.data) != run.hash:
-        raise RuntimeError("this worker has other code than the sweep: restart the workers")
+    """Check that the user's files are those that the sweep has identified."""
     if identify_user_code(run.parameters).get(USER_CODE_SHA256) != run.data.get(USER_CODE_SHA256):
         files = ", ".join(references(run.parameters).values())
         raise RuntimeError(f"{files}: changed while the sweep ran. Start the sweep again.")

@@ -3,13 +3,11 @@
 A result is in the sweep's table or, if a sweep was killed, only in a run folder.
 `find_pending_runs` finds out which runs have to be executed. None is reused if the code that
 computes has changed since its hash was recorded. A run that has ended gives a `RunResult`. `store`
-writes it into the table, `store_predictions` saves what the run predicted, and `own_rows` reads the
-rows of a sweep.
+writes it into the table, and `own_rows` reads the rows of a sweep.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,12 +27,9 @@ from shd_helpers.study.tables import (
     TIMES,
     USER_CODE_SHA256,
     locked,
-    predictions_path,
     read_rows,
-    read_runs,
     read_texts,
 )
-from shd_helpers.sweeps.saved import save_predictions
 from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
 from shd_helpers.sweeps.sweep_file import SweepError, named
 from shd_helpers.user_code import label_of, load_object
@@ -67,27 +62,11 @@ class RunResult:
 
 def store(sweep: Sweep, results: Mapping[RunSpec, RunResult]) -> None:
     """Put runs that ended into the sweep's table, in the grid's order."""
-    with as_sweep_error(sweep.table):
-        rows = [_row(run, result) for run, result in results.items()]
-        merge_rows(sweep.table, rows, [run.run_name for run in sweep.runs])
-
-
-def store_predictions(sweep: Sweep, done: Iterable[RunSpec]) -> None:
-    """Save the predictions of runs that ended well, if the sweep asks for them."""
-    if not sweep.keeps_predictions:
-        return
-    path = predictions_path(sweep.table)
-    with as_sweep_error(path):
-        save_predictions(path, {run.hash: run.folder for run in done})
-
-
-@contextmanager
-def as_sweep_error(path: Path) -> Iterator[None]:
-    """Turn an error of the disk into a SweepError that names the file."""
+    rows = [_row(run, result) for run, result in results.items()]
     try:
-        yield
-    except OSError as error:  # the file stays as it was
-        raise SweepError(f"{path}: {error.strerror or error}. {RESUME}") from error
+        merge_rows(sweep.table, rows, [run.run_name for run in sweep.runs])
+    except OSError as error:  # the table stays as it was
+        raise SweepError(f"{sweep.table}: {error.strerror or error}. {RESUME}") from error
 
 
 def _row(run: RunSpec, result: RunResult) -> dict[str, object]:
@@ -235,7 +214,6 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
     rows = read_rows(sweep.table)
     done_rows = rows[rows.status == "done"]
     in_table = set(zip(done_rows.run_name, done_rows.hash, strict=True))
-    saved_hashes = {*read_runs(predictions_path(sweep.table))} if sweep.keeps_predictions else None
     is_changed = code_has_changed()
     n_in_table = 0
     only_in_folders: dict[RunSpec, RunResult] = {}
@@ -245,19 +223,15 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
         if is_repeated or is_changed:
             pending.append(PendingRun(run, ignore_finished_folder=True))
             continue
-        is_saved = saved_hashes is None or run.hash in saved_hashes
-        if is_saved and (run.run_name, run.hash) in in_table:
+        if (run.run_name, run.hash) in in_table:
             n_in_table += 1
             continue
         measured = finished_run(run.folder, run.hash)
         if measured is None:
             # another sweep may finish this folder before its turn, and then the result is used
             pending.append(PendingRun(run, ignore_finished_folder=False))
-        elif saved_hashes is None or (run.folder / "predictions.csv").is_file():
-            only_in_folders[run] = RunResult(measured)
         else:
-            # the folder is finished, but lacks the predictions
-            pending.append(PendingRun(run, ignore_finished_folder=True))
+            only_in_folders[run] = RunResult(measured)
     pending.sort(key=lambda each: each.run.parameters["seed"])
     return FoundRuns(n_in_table, only_in_folders, pending)
 

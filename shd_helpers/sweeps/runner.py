@@ -7,10 +7,7 @@ sweeps/README.md says what happens when something goes wrong.
 """
 
 import argparse
-import errno
 import os
-import re
-import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,12 +30,10 @@ from shd_helpers.sweeps.results import (
     find_pending_runs,
     own_rows,
     store,
-    store_predictions,
 )
 from shd_helpers.sweeps.spec import RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
 
-ROOM_BYTES = 2**24  # a disk with less free space is full: a run doesn't fit
 RUN_S = 6 * 3600.0  # most time for a run, unless it is given
 Results = dict[RunSpec, RunResult]
 STOPPING = (SweepError, TableError, DatasetError, JobError)  # a message says why and what to do
@@ -98,7 +93,6 @@ def run_sweep(
     found = find_pending_runs(sweep, runs, again)
     if found.only_in_folders:
         store(sweep, found.only_in_folders)
-        store_predictions(sweep, found.only_in_folders)
     ended: Results = {}
     try:
         if found.pending:
@@ -107,13 +101,11 @@ def run_sweep(
                 jobs, workers.n_processes, sweep.name, found.n_reused, has_failed=_has_failed
             ):
                 run = found.pending[number].run
-                _check_disk(run, result)
                 store(sweep, {run: result})
                 ended[run] = result
     finally:  # also if the sweep is stopped
         failures = {run: result for run, result in ended.items() if result.has_failed}
         done = [run for run in ended if run not in failures]
-        store_predictions(sweep, done)
         _print_outcome(sweep, workers.shard, found, done, failures)
     rows = own_rows(sweep, runs, failures)
     _draw_heat_map(sweep, rows)
@@ -187,25 +179,6 @@ def _has_failed(result: RunResult) -> bool:
     return result.has_failed
 
 
-def _check_disk(run: RunSpec, result: RunResult) -> None:
-    """Raise SweepError if a run has failed because the disk is full, as all others would."""
-    if result.has_failed and is_disk_full(result.error, run.folder.parent):
-        raise SweepError(f"{run.folder}: {os.strerror(errno.ENOSPC)}. {RESUME}")
-
-
-def is_disk_full(error: str, folder: Path) -> bool:
-    """Tell from a traceback whether a run failed because the disk of its folder is full.
-
-    The error's number alone could be that of another disk, so the free space counts, too. A quota
-    that is used up leaves the disk free, but has a number of its own.
-    """
-    pattern = r"^(?:OSError|[\w.]*RunError): .*(?:\[Errno|errno =) (\d+)\b"
-    match = re.search(pattern, error, re.MULTILINE)
-    number = int(match[1]) if match else 0
-    is_full = shutil.disk_usage(folder).free < ROOM_BYTES
-    return number == errno.EDQUOT or (number == errno.ENOSPC and is_full)
-
-
 # --- The command line -------------------------------------------------------------------------
 
 
@@ -217,9 +190,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "combination of values and one seed, and becomes a row of a table. sweeps/README.md "
         "describes the format of sweeps and tables.",
     )
-    parser.add_argument(
-        "names", nargs="+", help="files in sweeps/ without .yaml, or paths of .yaml files"
-    )
+    parser.add_argument("name", help="file in sweeps/ without .yaml, or path of a .yaml file")
     parser.add_argument(
         "--set",
         action="append",
@@ -267,36 +238,8 @@ def _workers(arguments: argparse.Namespace) -> Workers:
     return Workers(arguments.workers, shard)
 
 
-def _run_all(arguments: argparse.Namespace) -> list[str]:
-    """Run the sweeps of a command line; return the names of those that aren't complete.
-
-    A sweep that stops, or has a run that failed, doesn't keep the others from running.
-    """
-    overrides = _overrides(arguments.set)
-    workers = _workers(arguments)
-    incomplete = []
-    for name in arguments.names:
-        try:
-            table = run_sweep(
-                name,
-                overrides,
-                again=arguments.again,
-                workers=workers,
-                timeout_s=arguments.timeout,
-            )
-        except STOPPING as error:
-            if len(arguments.names) == 1:
-                raise
-            print(f"The sweep {name} stopped.\n{error}", file=sys.stderr, flush=True)
-            incomplete.append(name)
-        else:
-            if (table.status == "failed").any():
-                incomplete.append(name)
-    return incomplete
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run sweeps from the command line (``make sweep``, ``shd sweep``)."""
+    """Run a sweep from the command line (``make sweep``, ``shd sweep``)."""
     given = _parsed(arguments)
     numbers = [signal.SIGINT, signal.SIGTERM]
     if sys.platform != "win32":
@@ -305,15 +248,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, signal.default_int_handler)
     try:
-        incomplete = _run_all(given)
+        table = run_sweep(
+            given.name,
+            _overrides(given.set),
+            again=given.again,
+            workers=_workers(given),
+            timeout_s=given.timeout,
+        )
     except STOPPING as error:
         sys.exit(f"The sweep stopped.\n{error}")
     except KeyboardInterrupt:
         print(f"\nInterrupted. {RESUME}", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
-    if incomplete and len(given.names) > 1:
-        sys.exit(f"Sweeps that stopped or have a failed run: {', '.join(incomplete)}")
-    if incomplete:
+    if (table.status == "failed").any():
         sys.exit(1)
 
 

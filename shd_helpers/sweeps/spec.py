@@ -11,15 +11,17 @@ Such a file, ``sweeps/widths.yaml``, says so (YAML 1.2, so ``5e-4`` is a number 
       size:                                  # an axis: named values, each of several parameters
         narrow: {n_hidden: 64}
         wide: {n_hidden: 512, lr: 5e-4}
-    seeds: {wide: [0, 1], others: [0]}       # or one list for all
-    keep_predictions: true                   # may be left out, as `plan` and `repeats` may
+    seeds: [0, 1]
+    repeats: true                            # may be left out, as `plan` may
 
 Each combination of values is a *configuration*, and each configuration with a seed is a run:
 
     slope=2.0,size=narrow,seed=0
+    slope=2.0,size=narrow,seed=1
     slope=2.0,size=wide,seed=0
     slope=2.0,size=wide,seed=1
     slope=5.0,size=narrow,seed=0
+    slope=5.0,size=narrow,seed=1
     slope=5.0,size=wide,seed=0
     slope=5.0,size=wide,seed=1
 
@@ -109,7 +111,6 @@ class Sweep:
     notebook: Path
     runs: list[RunSpec]
     table: Path
-    keeps_predictions: bool = False  # beside the table
     repeated: Path | None = None  # the table with the results of the same runs elsewhere
 
 
@@ -134,14 +135,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     _check_planned_runs(path, notebook, planned)
     # Last, because this may download and encode a data set, which takes minutes or hours.
     runs = [_identified(path, each) for each in planned]
-    return Sweep(
-        full_name,
-        notebook,
-        runs,
-        table,
-        keeps_predictions=content["keep_predictions"],
-        repeated=repeated,
-    )
+    return Sweep(full_name, notebook, runs, table, repeated)
 
 
 def _tables(path: Path, full_name: str, *, repeats: bool) -> tuple[Path, Path | None]:
@@ -228,7 +222,7 @@ def _planned_runs(sweep: str, base: Mapping[str, Any], grid: Grid) -> Iterator[R
     """
     for combination in grid.combinations():
         values = dict(zip(grid.axes, combination, strict=True))
-        for seed in grid.seeds_of(combination):
+        for seed in grid.seeds:
             yield _planned_run(sweep, base, values, seed)
 
 

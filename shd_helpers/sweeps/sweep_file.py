@@ -6,7 +6,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,14 +32,14 @@ _REQUIRED: dict[str, Any] = {
     "notebook": str,
     "fixed": dict,
     "grid": dict,
-    "seeds": (list, dict),
+    "seeds": list,
 }
-_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "repeats": bool, "plan": dict}
-_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "repeats": False, "plan": {}}
+_OPTIONAL: dict[str, Any] = {"repeats": bool, "plan": dict}
+_DEFAULTS: dict[str, Any] = {"repeats": False, "plan": {}}
 _TYPE_NAMES: dict[Any, str] = {
     str: "a string",
     dict: "a mapping",
-    (list, dict): "a list or a mapping",
+    list: "a list",
     bool: "true or false",
 }
 
@@ -101,9 +101,6 @@ def named(where: object) -> Iterator[None]:
         raise SweepError(f"{where}: {error}") from None
 
 
-OTHERS = "others"  # under `seeds`: all values that aren't named there
-
-
 class AxisValue(NamedTuple):
     """One value on an axis of the grid."""
 
@@ -116,18 +113,11 @@ class Grid:
     """The axes of a sweep, each with its values, and the seeds."""
 
     axes: dict[str, list[AxisValue]]
-    seeds: dict[str, list[int]]  # by the name of a value; under `OTHERS` those of all others
+    seeds: list[int]
 
     def combinations(self) -> Iterator[tuple[AxisValue, ...]]:
         """Combine one value of each axis in all ways; the last axis changes fastest."""
         return itertools.product(*self.axes.values())
-
-    def seeds_of(self, combination: Sequence[AxisValue]) -> list[int]:
-        """Return the seeds of a combination."""
-        for value in combination:
-            if value.name in self.seeds:
-                return self.seeds[value.name]
-        return self.seeds[OTHERS]
 
     def parameters(self) -> list[str]:
         """List the parameters that the axes set."""
@@ -151,7 +141,7 @@ def read_grid(path: Path, content: Mapping[str, Any], defaults: Mapping[str, obj
         axes[name] = [
             value._replace(parameters=with_absolute_paths(path, value.parameters)) for value in axis
         ]
-    seeds = _read_seeds(f"{path}: seeds", content["seeds"], axes, defaults)
+    seeds = _check_values(f"{path}: seeds", "seed", content["seeds"], defaults, is_seed=True)
     return Grid(axes, seeds)
 
 
@@ -181,34 +171,6 @@ def _read_axis(
             checked[key] = _check_value(f"{where}.{value_name}.{key}", key, value, defaults)
         axis.append(AxisValue(str(value_name), checked))
     return axis
-
-
-def _read_seeds(
-    where: str,
-    written: list | dict,
-    axes: Mapping[str, Sequence[AxisValue]],
-    defaults: Mapping[str, object],
-) -> dict[str, list[int]]:
-    """Return the seeds by the name of the value that has them; those of all others too."""
-    if isinstance(written, list):
-        seeds = {OTHERS: written}
-    else:
-        seeds = {str(name): values for name, values in written.items()}
-    n_values = Counter(value.name for axis in axes.values() for value in axis)
-    for name, values in seeds.items():
-        if name != OTHERS and n_values[name] != 1:
-            once = ", ".join(quoted(value) for value, n in n_values.items() if n == 1)
-            raise SweepError(
-                f"{where}.{name}: must be {OTHERS}, or a value of exactly one axis of the grid: "
-                f"{once or 'there is none'}"
-            )
-        _check_values(f"{where}.{name}", "seed", values, defaults, is_seed=True)
-    if OTHERS not in seeds:
-        raise SweepError(
-            f"{where}: the key {OTHERS} is missing. It has the seeds of the values that aren't "
-            "named here"
-        )
-    return seeds
 
 
 def read_fixed(

@@ -37,17 +37,9 @@ def test_killed_in_the_middle_of_writing(tmp_path):
     ended = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
-    (left,) = tmp_path.glob("*.part")
-    other = tmp_path / f"y.{left.name}"
-    other.write_text("of another file")
-    two_days_ago = (left.stat().st_mtime - 172_800,) * 2
-    for age in (False, True):
-        with atomic(path) as part:
-            part.write_text("new")
-        assert left.exists() != age  # at first its writer may live, on this machine or another
-        for each in {left, other} & {*tmp_path.iterdir()}:
-            os.utime(each, two_days_ago)
-    assert {*tmp_path.iterdir()} == {path, other}
+    with atomic(path) as part:
+        part.write_text("new")
+    assert path.read_text() == "new"
 
 
 def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(tmp_path, monkeypatch):

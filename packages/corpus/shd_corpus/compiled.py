@@ -4,27 +4,20 @@ numba stores a function's machine code beside its source and compiles it again w
 changes. It doesn't notice changes of other files, with compiled functions or constants that the
 function uses. Therefore everything that a compiled function uses must be in its own file. A test
 checks this.
-
-Where numba isn't installed, such as in a browser, functions stay plain Python: they compute the
-same, about a hundred times more slowly. `warn_without_numba` says so where it matters.
 """
 
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-try:
-    import numba
-    from numba.core import event
-except ModuleNotFoundError:
-    numba = None  # type: ignore[assignment]
+import numba
+from numba.core import event
 
 # Don't ask numba.get_num_threads(): it starts numba's own threads, which nothing here uses. They
 # would make torch split every small product of this process among as many threads, which is slow.
-N_THREADS: int = numba.config.NUMBA_NUM_THREADS if numba else os.cpu_count() or 1  # type: ignore[attr-defined]
+N_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 FIRST_START = "Compiling for this computer. Only the first start does, and it takes up to a minute."
 _OPTIONS: dict[str, Any] = {
@@ -42,8 +35,6 @@ def compiled(function: Callable[..., Any]) -> Any:
     loops from becoming vector instructions. If the machine code can't be stored, a warning names
     the remedy.
     """
-    if numba is None:
-        return function
     try:
         return numba.njit(function, cache=True, **_OPTIONS)
     except RuntimeError:  # neither the file's folder nor the user's cache can be written to
@@ -62,8 +53,6 @@ def announce_compilation() -> None:
     For commands, because whoever started one would otherwise wait without knowing why. Machine code
     that was stored by an earlier start is loaded without a line.
     """
-    if numba is None:
-        return
 
     class Announcement(event.Listener):
         is_made = False
@@ -77,16 +66,6 @@ def announce_compilation() -> None:
             pass
 
     event.register("numba:compile", Announcement())
-
-
-def warn_without_numba(what: str) -> None:
-    """Warn that something, the subject of a sentence, takes minutes if numba isn't installed."""
-    if numba is None:
-        warnings.warn(
-            f"{what} takes minutes, because numba isn't installed. The result is the same. To "
-            "compute it in a second, run: pip install numba",
-            stacklevel=3,
-        )
 
 
 def on_all_cores(function: Callable[[Any], Any], items: Iterable, what: str, **bar: Any) -> list:

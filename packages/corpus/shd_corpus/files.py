@@ -5,12 +5,10 @@ a damaged file raises becomes an error that names it (`reading`).
 """
 
 import errno
-import glob
 import hashlib
 import os
 import stat
 import sys
-import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +26,6 @@ _OWN_PACKAGES = (
     "shd_helpers", "shd_circuit", "shd_corpus", "shd_course", "shd_engine", "shd_judge",
 )  # fmt: skip
 Made = TypeVar("Made")
-FORGOTTEN_S = 86_400.0  # nobody writes longer at one file
 
 
 @contextmanager
@@ -39,17 +36,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
     final path stays as it was. A file that is replaced keeps its permissions. If the path is a link
     to a file, that file is replaced and the link stays.
 
-    Each call has a temporary file of its own. One that a killed process has left of the same file
-    is removed after a day.
+    Each call has a temporary file of its own.
     """
     path = Path(path)
     if path.is_symlink() and path.is_file():
         path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    for other in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
-        with suppress(FileNotFoundError):  # its writer has just given it the final name
-            if time.time() - other.stat().st_mtime > FORGOTTEN_S:
-                other.unlink()
     unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex[:16]}.part")
     try:
         yield unfinished

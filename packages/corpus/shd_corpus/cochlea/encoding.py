@@ -19,7 +19,6 @@ from shd_corpus.cochlea.membrane import MembraneBlock, membrane_blocks
 from shd_corpus.cochlea.nerve import FIBERS, Nerve, NerveFibers
 from shd_corpus.cochlea.response import CHANNELS
 from shd_corpus.cochlea.sound import fade, normalize
-from shd_corpus.compiled import warn_without_numba
 
 # Durations of a sound. A longer one is hardly one utterance, and would take much memory.
 MIN_DURATION_S = 0.01
@@ -73,7 +72,6 @@ def encode_draws(
     """
     wave = np.asarray(wave, dtype=float)
     _check_sound(wave, rate_hz)
-    warn_without_numba("encoding a sound")
     step_hz = rate_hz // 2
     numbers: list[list[np.ndarray]] = [[] for _ in nerves]  # through channels and then steps
     for block in membrane_blocks(fade(normalize(wave), rate_hz), rate_hz):

@@ -1,1 +1,0 @@
-"""Measure speed; `make bench` runs all of them."""
