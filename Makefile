@@ -79,8 +79,8 @@ $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 
 # what tests and linters need
 $(INSTALLED)-test: $(INSTALLED)
-	$(INSTALL) --no-compile -q -e '.[study,test]'
-	@touch $(INSTALLED)-test
+	$(INSTALL) --no-compile -q -e '.[study,circuit,test]'
+	@touch $(INSTALLED)-circuit $(INSTALLED)-test
 
 study: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks $(if $(DATASET),-p dataset "$$DATASET") $(if $(NAME),-p run_name "$$NAME") $(ARGS)
@@ -91,19 +91,24 @@ data: $(INSTALLED)
 sweep: $(INSTALLED)
 	@$(PY) -m evidence $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
+# what the circuit's files need
+$(INSTALLED)-circuit: $(INSTALLED)
+	$(INSTALL) -q -e '.[circuit]'
+	@touch $(INSTALLED)-circuit
+
 # with what simulates, places and routes it
-$(INSTALLED)-fpga: $(INSTALLED)
+$(INSTALLED)-fpga: $(INSTALLED)-circuit
 	$(INSTALL) -q -e '.[fpga]'
 	@touch $(INSTALLED)-fpga
 
-export: $(INSTALLED)
+export: $(INSTALLED)-circuit
 	@$(PY) -m shd_circuit.export $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
 
 rtl: $(INSTALLED)-fpga
 	@$(PY) -m shd_circuit.rtl $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
 
 # with the C compiler of the demo page
-$(INSTALLED)-say: $(INSTALLED)
+$(INSTALLED)-say: $(INSTALLED)-circuit
 	$(INSTALL) -q -e '.[demo]'
 	@touch $(INSTALLED)-say
 
@@ -113,7 +118,7 @@ say: $(INSTALLED)-say
 hear: $(INSTALLED)
 	@$(PY) -m shd_helpers.hear $(if $(FILE),"$$FILE") $(ARGS)
 
-lab: $(INSTALLED)
+lab: $(INSTALLED)-circuit
 	@$(PY) -m shd_course.student_copy
 	$(PY) -m jupyter lab --notebook-dir=. my_notebooks/00_first_look.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
@@ -146,7 +151,7 @@ slurm: $(INSTALLED)-test
 wheels:
 	$(PYTHON) tests/wheels.py
 
-notebooks: $(INSTALLED)
+notebooks: $(INSTALLED)-circuit
 	SHD_IMG_DIR=img $(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/0*.ipynb
 
 $(INSTALLED)-site: $(INSTALLED)

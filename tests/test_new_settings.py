@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from evidence.networks import save_pretrained
+from shd_circuit.nir_file import unwritable_reasons
 from shd_circuit.quantize import integer_network
 from shd_helpers.events import Subsets
 from shd_helpers.network import (
@@ -216,7 +217,7 @@ WITHOUT_CIRCUIT = {
 
 
 @pytest.mark.parametrize("kind", WITHOUT_CIRCUIT)
-def test_what_a_circuit_cannot_express_is_named(kind):
+def test_what_a_circuit_and_nir_cannot_express_is_named(kind):
     by_settings, by_network = WITHOUT_CIRCUIT[kind]
     bits = Quantization.named("4-8-12 product")
     config = Recipe.from_flat(SMALL | KINDS[kind]).network
@@ -228,6 +229,7 @@ def test_what_a_circuit_cannot_express_is_named(kind):
     plain = Recipe.from_flat(SMALL).network
     with pytest.raises(ValueError, match=by_network):
         integer_network(model, plain, GRID, bits)
+    assert by_network in "; ".join(unwritable_reasons(model))
 
 
 def test_a_surrogate_of_one_s_own_hinders_no_circuit():
@@ -235,3 +237,4 @@ def test_a_surrogate_of_one_s_own_hinders_no_circuit():
     model = build_network(config, GRID.n_units, 10, GRID.step_ms, torch.Generator())
     circuit = integer_network(model, config, GRID, Quantization.named("4-8-12 product"))
     assert circuit.sizes == (GRID.n_units, 12, 10)
+    assert unwritable_reasons(model) == []

@@ -78,7 +78,7 @@ BROUGHT = {
 OTHER_NAMES = {"espeakng_loader": "espeakng-loader", "lazy_loader": "lazy-loader"}
 OTHER_NAMES |= {"ruamel": "ruamel.yaml"}
 OF_EXTRAS = {
-    *("anywidget", "ipywidgets", "papermill", "ruamel.yaml", "sounddevice"),
+    *("anywidget", "ipywidgets", "nir", "papermill", "ruamel.yaml", "sounddevice"),
 }
 
 

@@ -103,4 +103,4 @@ def test_without_its_extra_a_part_names_pips_command(code, extra):
 
 
 def test_extras_that_messages_name_exist():
-    assert {"study", "microphone"} <= set(EXTRAS)
+    assert {"study", "circuit", "microphone"} <= set(EXTRAS)

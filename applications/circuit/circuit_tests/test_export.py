@@ -90,6 +90,8 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     labels = [int(line) for line in (alone / "labels.txt").read_text().split()]
     assert len(labels) == N_UTTERANCES == len(set(labels))
     assert re.search(r"integers, as exported: [\d.]+% of 50 utterances", said)
+    assert (alone / "network.nir").exists()
+    assert "network.nir" in text
     scores = info.info["scores"]
     before = (
         "low-precision weights, other values in floats" if changes else "floats, before rounding"
@@ -107,7 +109,9 @@ def test_the_small_network_s_folder_describes_all_that_it_has(
     """Shared weights, own leaks, membranes: the folder describes all of it."""
     run = trained(**SMALL)
     out = tmp_path / "exported"
-    exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_UTTERANCES)
+    said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_UTTERANCES)
+    reasons = r"readout 'membrane': .*; kernel_size 64: "
+    assert re.search(f"Without network.nir: {reasons}", said)
     follow_readme(out)
     text = (out / "README.md").read_text()
     assert "64 hidden neurons, 8 for each of 8 windows" in text
@@ -184,6 +188,7 @@ def test_a_circuit_of_the_study_is_written_whole_without_its_data(name, tmp_path
     assert verilog_parameters(network) == verilog_parameters(export.study_circuit(name))
     assert memories(network) == memories(export.study_circuit(name))
     follow_readme(folder)
+    assert (folder / "network.nir").exists() == (name == "circuit_study")
     assert (folder / "confidence.h").exists() == (name == "circuit")
 
 

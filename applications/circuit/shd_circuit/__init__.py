@@ -10,6 +10,7 @@ _MODULES = {
     "export": ("study_circuit", "write_study_circuit"),
     "folder": ("read_vectors",),
     "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "whole_milliseconds"),
+    "nir_file": ("write_nir",),
     "quantize": ("circuit_of", "circuit_predictions", "circuit_scores", "integer_network"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -3,11 +3,13 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from shd_circuit import cost
 from shd_circuit.confidence import confidence_of
@@ -21,6 +23,7 @@ from shd_circuit.folder import (
     write_folder,
 )
 from shd_circuit.integer import IntegerNetwork, whole_milliseconds
+from shd_circuit.nir_file import unwritable_reasons, write_nir
 from shd_circuit.quantize import circuit_of
 from shd_circuit.readme import Description
 from shd_circuit.sources import Utterance
@@ -29,7 +32,7 @@ from shd_corpus.class_names import LANGUAGES
 from shd_corpus.shd_file import read_shd
 from shd_helpers.command import run
 from shd_helpers.data import obtain
-from shd_helpers.events import Events
+from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Quantization
 from shd_helpers.paths import networks_dir, resolve, results_dir, runs_dir
 from shd_helpers.study import evaluate, load_network, load_pretrained, load_utterances, read_run
@@ -140,8 +143,9 @@ def _write(
 ) -> None:
     """Write a network's folder, when all that needs the data set is known."""
     quantization, network = _rounded(trained, circuit)
+    write_graph = _graph_writer(trained.network, network.grid)
     confidence = confidence_of(trained, quantization, network)
-    write_folder(out, network, utterances, description, options, confidence)
+    write_folder(out, network, utterances, description, options, write_graph, confidence)
 
 
 def _of_study(name: str) -> tuple[TrainedNetwork, str]:
@@ -306,6 +310,19 @@ def unseen_accuracy(accuracies: np.ndarray) -> str:
         return ""
     mean, half = interval(accuracies[:, None])
     return f"{mean:.1f} ± {half:.1f} % (mean and 95 % interval over {len(accuracies)} speakers)"
+
+
+def _graph_writer(model: nn.Module, grid: Downsampling) -> Callable[[Path], None] | None:
+    """Return a function that writes the NIR graph; None, and print why, if there can't be one."""
+    if reasons := unwritable_reasons(model):
+        print(f"Without network.nir: {'; '.join(reasons)}.")
+        return None
+
+    def write(path: Path) -> None:
+        with warnings.catch_warnings(action="ignore"):  # the file says the same
+            write_nir(model, grid, path)
+
+    return write
 
 
 def read_utterances(parameters: dict, events: Events, index: np.ndarray) -> list[Utterance]:

@@ -58,6 +58,7 @@ _EXPORTED = {
     "network.h",
     "confidence.h",
     "network.vh",
+    "network.nir",
     "vectors.txt",
     "labels.txt",
     "classes.txt",
@@ -131,6 +132,7 @@ def write_folder(
     utterances: Sequence[Utterance],
     description: Description,
     options: FolderOptions = DEFAULTS,
+    write_graph: Callable[[Path], None] | None = None,
     confidence: Confidence | None = None,
 ) -> None:
     """Write a circuit's folder, which needs nothing of this repository.
@@ -147,8 +149,9 @@ def write_folder(
         raise ExportError(str(error)) from error
     vectors = run_vectors(network, utterances)
     texts |= _vector_texts(vectors)
+    has_graph = write_graph is not None
     texts["README.md"] = readme(
-        network, vectors, description, n_membranes, confidence is not None, lanes
+        network, vectors, description, n_membranes, has_graph, confidence is not None, lanes
     )
     texts["classes.txt"] = classes_text(description.class_names)
     texts["description.json"] = f"{json.dumps(asdict(description), indent=1, ensure_ascii=False)}\n"
@@ -163,6 +166,8 @@ def write_folder(
             (unfinished / name).write_text(text, encoding="utf-8", newline="\n")
         # without the time of writing, so that the same circuit gives the same bytes
         (unfinished / "trace.txt.gz").write_bytes(gzip.compress(trace.encode(), mtime=0))
+        if write_graph:
+            write_graph(unfinished / "network.nir")
 
     _replace(folder, write_files)
 

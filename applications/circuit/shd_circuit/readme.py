@@ -43,7 +43,8 @@ _CC_BY = (
     "| `vectors.txt`, `labels.txt` | spikes of {data}, in whole milliseconds{encoded} |\n"
     "| `edges.txt` | spikes of one recording, repeated or cut |\n"
     "| `expected.txt`, `edges_expected.txt`, `trace.txt.gz` | what the network makes of these |\n"
-    "| `weight1.mem`, `weight2.mem`, `bias.mem`, `threshold.mem`, `leak.mem`, `network.h` | "
+    "| `weight1.mem`, `weight2.mem`, `bias.mem`, `threshold.mem`, `leak.mem`, `network.h`, "
+    "`network.nir` where there is one | "
     "numbers of a network that was trained on them |\n\n"
     "If you pass these files on, pass this notice on with them."
 )
@@ -98,12 +99,13 @@ def readme(
     vectors: Vectors,
     description: Description,
     n_membranes: int = 1,
+    has_graph: bool = True,
     has_confidence: bool = False,
     lanes: int = 1,
 ) -> str:
     """Write the README of an exported folder."""
     values = _network_values(network, description)
-    values |= {"data": description.data}
+    values |= _file_values(description, has_graph)
     values |= {"confidence_row": CONFIDENCE_ROW if has_confidence else ""}
     values |= _trace_values(n_membranes)
     values |= _input_values(network)
@@ -156,6 +158,20 @@ def _network_values(network: IntegerNetwork, description: Description) -> Values
         "n_classes": n_classes,
         "class_names": ", ".join(numbered),
     }
+
+
+def _file_values(description: Description, has_graph: bool) -> Values:
+    """Return what the list of files needs besides the test vectors."""
+    nir_row = ""
+    if has_graph:
+        rounded = "none of its numbers is rounded"
+        if description.is_quantization_aware:
+            rounded = "its weights are rounded already; biases, thresholds and membranes are not"
+        nir_row = (
+            "| `network.nir` | the network in floats, as a NIR graph, with its step, reset and "
+            f"units in the metadata; {rounded} |\n"
+        )
+    return {"data": description.data, "nir_row": nir_row}
 
 
 def _trace_values(n_membranes: int) -> Values:
