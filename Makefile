@@ -34,7 +34,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data sweep export rtl say hear lab test lint slow full browser slurm wheels notebooks site lock clean
+.PHONY: help study data sweep export rtl say hear lab bench test lint slow full browser slurm wheels notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
@@ -53,6 +53,7 @@ help:
 	@echo "                RUN=folder of the circuit, OUT=page to write"
 	@echo "make hear       recognize a spoken digit: FILE=digit.wav names a recording, else the microphone records"
 	@echo "make lab        copy the notebooks to my_notebooks/, without outputs, and open them in JupyterLab"
+	@echo "make bench      measure the engine's speed (some ten minutes, leave the machine alone)"
 	@echo "make test       run linters, unit tests, and small versions of the notebooks"
 	@echo "make lint       style, types, import layering"
 	@echo "make slow       run the tests that take minutes"
@@ -121,6 +122,9 @@ hear: $(INSTALLED)
 lab: $(INSTALLED)-circuit
 	@$(PY) -m shd_course.student_copy
 	$(PY) -m jupyter lab --notebook-dir=. my_notebooks/00_first_look.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+bench: $(INSTALLED)-test
+	cd packages/engine && "$(CURDIR)/$(PY)" -m engine_benchmark $(ARGS)
 
 lint: $(INSTALLED)-test
 	$(PY) -m ruff check .

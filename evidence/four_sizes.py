@@ -95,7 +95,7 @@ def trained(job: CellJob) -> nn.Module:
     return model
 
 
-def round_weights(model: nn.Module) -> list[dict[str, Any]]:
+def round_weights(model: Any) -> list[dict[str, Any]]:
     """Round the weights of both layers to 8 bits, also in the network; return what a page needs.
 
     A neuron's weights are whole multiples of its scale. The weights of an input are a row of
