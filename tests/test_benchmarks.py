@@ -34,12 +34,3 @@ def test_make_bench_writes_to_an_ignored_file(benchmark, tmp_path, capsys):
     assert f"The table: {written}" in capsys.readouterr().out
     assert not (tmp_path / "results").exists()
     assert "build/" in (ROOT / ".gitignore").read_text().split()
-
-
-def test_the_committed_table_is_updated_on_request(benchmark, tmp_path):
-    table = tmp_path / "results" / "bench.csv"
-    table.parent.mkdir()
-    table.write_text("benchmark,variant,batch,median_s,suite\nold,a,1,2.0,other\n")
-    benchmark("--table", "quick")
-    assert [*pd.read_csv(table).benchmark] == ["old", "quick"]
-    assert not (tmp_path / "build").exists()

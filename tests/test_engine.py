@@ -6,7 +6,6 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from shd_circuit.quantize import unsupported_by_circuit
 from shd_engine import compile
 from shd_helpers.network import NetworkConfig, engine, module_engine
 from shd_helpers.network.engine import COMPILED
@@ -59,23 +58,6 @@ def test_networks_of_settings_compute_what_snntorchs_loop_computes(settings):
     for mem, wanted in zip((*recorded.hidden_mem, recorded.mem), mems, strict=True):
         torch.testing.assert_close(mem, wanted, rtol=1e-5, atol=1e-5)
     assert recorded.hidden_spk[0].sum() > 100
-
-
-def test_circuits_refuse_what_the_engine_has_beyond_them():
-    def reason(**settings):
-        return unsupported_by_circuit(SpikingNetwork((20, 17, 6), NetworkConfig(**settings)))
-
-    adaptive = "lif1 is a shd_engine.adaptive.AdaptiveLeaky, not snntorch's Leaky"
-    assert reason(n_hidden=17) is None
-    assert reason(n_hidden=17, neuron="adaptive") == adaptive
-    late = "layer 2 gets copies of the spikes before it that are (0, 10) steps late"
-    assert reason(n_hidden=17, hidden_delays="2") == late
-    network = SpikingNetwork((20, 17, 6))
-    network.fc1 = torch.nn.Linear(20, 17, bias=False)
-    assert unsupported_by_circuit(network) == "fc1 has no biases"
-    network.fc1 = torch.nn.Linear(20, 17)
-    network.lif1 = snn.Leaky(beta=0.9, reset_mechanism="none")
-    assert "lif1 doesn't subtract" in unsupported_by_circuit(network)
 
 
 class OwnModule(nn.Module):

@@ -171,13 +171,6 @@ def test_a_network_that_cannot_listen_is_refused(monkeypatch):
         hear.Listener()
 
 
-def test_an_empty_name_of_a_file_does_not_record_the_microphone(monkeypatch, capsys):
-    monkeypatch.setattr(hear, "record", None)
-    with pytest.raises(SystemExit):
-        run(monkeypatch, "")
-    assert "FILE is empty. Name a sound file, or give no file" in capsys.readouterr().err
-
-
 def test_what_the_microphone_records_is_classified(monkeypatch, capsys):
     monkeypatch.setattr(hear, "record", lambda: np.repeat(SEVEN, 2))
     monkeypatch.setattr(hear, "RATE_HZ", 2 * RATE)

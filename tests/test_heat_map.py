@@ -9,7 +9,7 @@ import pytest
 
 from shd_helpers.figures import heat_map
 from shd_helpers.sweeps.runner import _draw_heat_map
-from tests.overlaps import overlaps, unlabeled
+from tests.overlaps import overlaps
 
 ROWS = pd.DataFrame(
     {
@@ -24,7 +24,7 @@ ROWS = pd.DataFrame(
 def test_a_cell_is_the_mean_over_seeds():
     figure = heat_map(ROWS, "lr", "epochs")
     assert plt.get_fignums() == []
-    assert overlaps(figure) == [] and unlabeled(figure) == []
+    assert overlaps(figure) == []
     axis = figure.axes[0]
     shown = axis.images[0].get_array()
     np.testing.assert_allclose(shown, [[55, 25], [80, 20]])

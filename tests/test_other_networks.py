@@ -12,7 +12,6 @@ import torch
 from evidence.networks import save_pretrained, write_pretrained
 from shd_circuit.export import add_arguments, export_from
 from shd_circuit.quantize import integer_network
-from shd_corpus.files import sha256
 from shd_helpers.hear import Listener
 from shd_helpers.network import (
     NetworkConfig,
@@ -29,7 +28,7 @@ from shd_helpers.study import (
 from shd_helpers.study.identity import identify_user_code, run_hash
 from shd_helpers.study.other_networks import other_network, with_layers_of
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import RunError, read_run
+from shd_helpers.study.run_folder import RunError
 from tests.builders.networks import DATA, EVENTS, GRID, SMALL, own, written
 
 CIRCUIT = Quantization.named("4-8-12 product")
@@ -113,13 +112,6 @@ def test_another_network_has_a_hash_of_its_own_and_is_not_built(tmp_path):
     assert len(hashes) == 1 + len(OTHERS) and not (tmp_path / "pretrained.npz").exists()
 
 
-def test_the_run_describes_the_network(tmp_path):
-    model = own()
-    OTHERS["a neuron with a second state"](model)
-    run = written(tmp_path / "run", model)
-    assert run.info["other_network"]["lif1"] == "tests.test_other_networks.Adaptive"
-
-
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -148,16 +140,6 @@ def test_a_state_dict_that_does_not_fit_is_named_tensor_by_tensor(tmp_path, chan
     with pytest.raises(RunError, match=rf"pretrained\.npz: .*{fits}.*git checkout HEAD") as error:
         load_pretrained(tmp_path / "pretrained.npz")
     assert "damaged" not in str(error.value)
-
-
-def test_what_is_no_state_dict_is_called_damaged(tmp_path):
-    run = written(tmp_path / "run", own())
-    torch.save([1, 2], run.folder / "state_dict.pt")
-    info = json.loads((run.folder / "run.json").read_text())
-    info["files"]["state_dict.pt"] = sha256(run.folder / "state_dict.pt")
-    (run.folder / "run.json").write_text(json.dumps(info))
-    with pytest.raises(RunError, match=r"damaged .*Run 03_model"):
-        load_network(read_run(run.folder))
 
 
 @pytest.mark.filterwarnings("ignore:.*runs in snntorch's loop")

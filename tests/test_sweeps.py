@@ -8,9 +8,7 @@ import errno
 import json
 import os
 import shutil
-import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import nbformat
@@ -20,7 +18,6 @@ from shd_helpers.study.jobs import Shard, Workers
 from shd_helpers.study.tables import collect_predictions
 from shd_helpers.sweeps import runner
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.sweep_file import SweepError
 from tests import found
 from tests.sweep_home import LONG_S, family, nothing_left, wait_until
 from tests.toy import small_data
@@ -69,23 +66,6 @@ def test_two_processes_and_a_command_that_goes_on_end_with_the_same_table(home):
     assert f"{reused}, 2 executed, 0 failed. Table: {file}\n" in out
 
 
-def test_workers_take_the_sweep_s_environment_and_leave_it(home, monkeypatch):
-    home.write(grid={"x": [1.0]})
-    home.order(1.0, 0, "wait")
-    home.order(1.0, 1, "wait")
-    monkeypatch.setenv("SHD_MARK", "!")
-    with ThreadPoolExecutor() as pool:
-        sweep = pool.submit(run_sweep, home.yaml, workers=TWO)
-        wait_until(lambda: len(home.log()) == 2, "both workers are at it")
-        home.order(1.0, 0, "")
-        home.order(1.0, 1, "")
-        assert (sweep.result(LONG_S).status == "done").all()
-    monkeypatch.delenv("SHD_MARK")
-    home.write(grid={"x": [2.0]})
-    run_sweep(home.yaml, workers=TWO)
-    assert [seen for *_, seen in home.log()] == ["11!", "11!", "11-", "11-"]
-
-
 def test_a_run_that_fails_does_not_stop_the_others(home, monkeypatch, capsys):
     """Not even if its error only talks of a full disk."""
     home.order(1.0, 1, "fail")
@@ -127,38 +107,6 @@ def test_a_killed_sweep_leaves_no_process_and_the_next_one_runs_what_is_missing(
     assert home.begun() == sorted([(1.0, 0), *[(1.0, 1), (2.0, 0)] * 2, (2.0, 1)])
 
 
-def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, monkeypatch):
-    home.write(seeds=[0])
-    home.finish_all()
-    run_sweep(home.yaml)
-    before = home.table.read_text()
-    home.write(grid={"x": [1.0, 2.0, 3.0]}, seeds=[0])
-    home.order(3.0, 0, "disk")
-    monkeypatch.setattr(runner, "is_disk_full", lambda error, folder: "[Errno 28]" in error)
-    with pytest.raises(SweepError, match=r"No space left on device.*is kept"):
-        run_sweep(home.yaml, workers=TWO)
-    assert home.table.read_text() == before
-    home.order(3.0, 0, "")
-    assert (run_sweep(home.yaml, workers=TWO).status == "done").all()
-    assert home.begun() == [(3.0, 0)] * 2
-
-
-def test_ctrl_c_ends_cleanly(home):
-    """The signal goes to the whole process group, as a terminal sends it."""
-    home.order(2.0, 0, "wait")
-    home.order(1.0, 1, "wait")
-    command = home.command("--workers", "2")
-    wait_until(lambda: (2.0, 0) in home.begun(), "the second run is going on")
-    wait_until(lambda: len(home.rows()) == 1, "the first run is in the table")
-    children = family(command)
-    os.killpg(command.pid, signal.SIGINT)
-    assert command.wait(LONG_S) == 130
-    nothing_left(children)
-    out = command.out.read_text()
-    assert "Interrupted. What has ended is kept" in out and "Traceback" not in out
-    assert home.rows().status.tolist() == ["done"]
-
-
 def test_shards_run_every_nth_run_and_fill_one_table(home, monkeypatch, capsys):
     home.write(grid={"x": [1.0, 2.0, 3.0]})
     command = home.command("--shard", "1/2", "--workers", "2")
@@ -188,17 +136,6 @@ def test_a_sweep_that_fails_or_stops_does_not_stop_those_after_it(home, monkeypa
     printed = capsys.readouterr()
     assert f"The sweep {missing} stopped.\n{missing}" in printed.err
     assert printed.out.splitlines()[-1].startswith("other, shard 1/1: 0 of 1 rows reused, 1 exec")
-
-
-def test_ctrl_c_ends_all_sweeps_of_a_command(home, monkeypatch):
-    def interrupt(*_, **__):
-        names.append(_[0])
-        raise KeyboardInterrupt
-
-    names = []
-    monkeypatch.setattr(runner, "run_sweep", interrupt)
-    assert call(monkeypatch, "one", "two") == 128 + signal.SIGINT
-    assert names == ["one"]
 
 
 @pytest.mark.parametrize(
