@@ -147,9 +147,7 @@ def test_spiking_networks_and_augmentation_are_trained_as_in_the_study(events):
     plain = judge(spiking, events, options=HERE)
     options = TrainOptions(augmentation=Augmentation(shift_units=2))
     augmented = judge(spiking, events, options=JudgeOptions(FAST, options, n_processes=1))
-    assert "augmented" in str(augmented) and "augmented" not in str(plain)
     assert plain.folder != augmented.folder
-    assert "in augmentation (None and Augmentation(" in str(plain.compare(augmented))
     assert not np.array_equal(scores_of(plain), scores_of(augmented))
 
 
@@ -263,9 +261,7 @@ def test_what_cannot_be_recognized_is_trained_at_each_call(events, capsys):
     first = judge(local, events, options=HERE)
     assert not first.is_reusable and "not reusable" in str(first)
     second = judge(local, events, options=HERE)
-    out = capsys.readouterr().out
-    assert out.count("0 of them finished before") == 2
-    assert "folds of local. local can't be recognized: it isn't a function or a class at the" in out
+    assert capsys.readouterr().out.count("0 of them finished before") == 2
     assert second.table.equals(first.table) and second.folder != first.folder
     own_loss = JudgeOptions(FAST, TrainOptions(loss=lambda scores, _: scores.sum()), 1)
     assert not judge(MeanThenLinear, events, options=own_loss).is_reusable

@@ -106,21 +106,6 @@ def test_examples_are_recorded_by_a_method_of_its_own_or_not_at_all():
         assert EVENTS.class_names[EVENTS.labels[example["utterance"][0]]] == name
 
 
-@pytest.mark.parametrize(
-    ("recorded", "problem"),
-    [
-        (lambda frames: frames, "returned an object of type Tensor instead of LayerStates"),
-        (lambda frames: LayerStates(frames, frames), r"spk of shape \(30, 1, 20\)\. Its shape mus"),
-        (lambda frames: LayerStates(frames[..., :4], frames), r"mem of shape \(30, 1, 20\)"),
-    ],
-)
-def test_a_wrong_recording_is_named(recorded, problem):
-    model = Recording()
-    model.record = recorded
-    with pytest.raises(TypeError, match=problem):
-        MODULE.record(model, EVENTS, [0])
-
-
 WRONG = {
     "nothing": (lambda scores: None, r"returned None \(is a `return` missing"),
     "a tuple": (lambda scores: (scores, scores), "returned a tuple of 2"),

@@ -80,15 +80,6 @@ def test_what_needs_a_checkout_is_refused_without_one(work, installed):
         read_sweep("mine.yaml")
 
 
-def test_a_folder_of_notebooks_beside_the_package_makes_no_checkout(tmp_path):
-    """Other packages install folders of that name, too."""
-    for name in ("shd_helpers", "notebooks"):
-        (tmp_path / name).mkdir()
-    assert not paths._is_checkout(tmp_path)
-    (tmp_path / "pyproject.toml").touch()
-    assert paths._is_checkout(tmp_path)
-
-
 def test_own_sweeps_have_their_tables_in_the_working_directory(work, monkeypatch):
     text = "name: mine\nnotebook: 03_model_training\nfixed: {dataset: spoken, language: english}\n"
     text += (

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from evidence import networks as save_networks
 from evidence.networks import write_pretrained
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
@@ -19,7 +18,6 @@ from shd_helpers.study import evaluate, input_of, load_pretrained
 from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
 from tests import RESULTS
-from tests.builders.networks import own, written
 
 NETWORKS = RESULTS / "networks"
 SEVEN = synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ
@@ -138,28 +136,3 @@ def test_an_utterance_is_classified_and_its_votes_add_up(shown, trained):
     assert half != line and "498 ms" in half
     drawn = shown["figure"].axes[3].get_lines()[0]  # the 700 channels, below the sound
     assert len(drawn.get_xdata()) == len(word.times)
-
-
-def test_networks_of_runs_are_saved_if_all_have_ended_and_each_has_its_seed(
-    tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
-    for name in ("one", "other"):
-        written(tmp_path / "runs" / name, own())
-    (tmp_path / "runs" / "begun").mkdir()
-
-    def save(pattern):
-        monkeypatch.setattr("sys.argv", ["networks", "mine", pattern])
-        save_networks.main()
-
-    with pytest.raises(SystemExit, match=r"begun/run\.json: no such file.* with this run_name"):
-        save("*e*")
-    with pytest.raises(SystemExit):
-        save("o*")
-    assert "the patterns find runs with the seeds [0, 0]" in capsys.readouterr().err
-    assert not (tmp_path / "results").exists()
-    save("one")
-    assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine_0.npz"]
-    with pytest.raises(RunError, match=r"Choose one of these: mine_0\."):
-        load_pretrained("study_0")

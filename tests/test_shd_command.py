@@ -8,7 +8,6 @@ import pytest
 from shd_helpers import __main__ as command
 from shd_helpers.extras import from_extra
 from shd_helpers.paths import ROOT
-from tests.imports import loaded_by
 
 # the modules of what the extras install
 NOT_IN_THE_CORE = (
@@ -23,15 +22,6 @@ def run(capsys, *arguments):
         command.main(arguments)
     out, err = capsys.readouterr()
     return out, err, end.value.code
-
-
-def test_version_and_help_import_no_torch_and_no_numpy():
-    heavy = {"torch", "numpy", "numba", "pandas"}
-    for option in ("--version", "--help"):
-        code = "import contextlib, io\nfrom shd_helpers.__main__ import main\n"
-        code += "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        code = f"exec({code + f'    main([{option!r}])'!r})"
-        assert loaded_by(code, heavy) == set()
 
 
 @pytest.mark.parametrize("name", command.COMMANDS)

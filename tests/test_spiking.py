@@ -54,19 +54,6 @@ def test_whole_network_equals_loop_over_scalars(sizes):
         np.testing.assert_array_equal(spk[:, column].numpy(), expected)
 
 
-@torch.no_grad()
-def test_recording_shapes_and_hidden_on_request():
-    net = network()
-    x = torch.ones(6, 4, 5)
-    record = net.record(x, hidden=False)
-    assert record.spk.shape == record.mem.shape == (6, 4, 3)
-    assert record.hidden_spk == record.hidden_mem == ()
-    full = net.record(x)
-    assert full.hidden_spk[0].shape == full.hidden_mem[0].shape == (6, 4, 7)
-    assert torch.equal(full.spk, record.spk)
-    assert torch.equal(full.hidden_spk[0], (full.hidden_mem[0] > 1).float())
-
-
 def test_initial_weights():
     net = network(sizes=(183, 256, 10))
     for fc, lif in net.layers:

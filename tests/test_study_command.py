@@ -44,29 +44,20 @@ def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
     ended = study(tmp_path, *(str(x) for item in given.items() for x in ("-p", *item)))
     assert ended.returncode == 0, ended.stderr[-3000:]
     lines = ended.stdout.splitlines()
-    assert lines[0].startswith("Data set:")
     assert {path.stem for path in OF_A_RUN} <= {*lines}
     assert "not tried yet" not in ended.stdout + ended.stderr
     folder = tmp_path / "runs here" / "a_b"
     info = json.loads(folder.joinpath("run.json").read_text())
     predictions = pd.read_csv(folder / "predictions.csv")
     accuracies = shown_accuracies(info["scores"], predictions, info["seen_speakers"])
-    said = report(accuracies, "toy", ENGLISH, "english", 0).splitlines()
-    assert lines[-len(said) - 3 : -3] == said
-    assert any(line.startswith("4 notebooks were executed in") for line in lines)
-    results = os.path.relpath(folder / "04_results_analysis.ipynb", tmp_path)
-    assert lines[-2].startswith(f"  {results}: ")
-    assert (tmp_path / lines[-1].strip().partition(":")[0]).samefile(OF_A_RUN[0])
+    said = report(accuracies, "toy", ENGLISH, "english", 0)
+    assert said in ended.stdout
     assert not (folder.parent / "my_network").exists()  # the lessons were skipped
-    assert len(OF_A_RUN) == 4
-    assert sorted(path.name for path in folder.parent.glob(".*")) == [".a_b.lock", ".a_b.study"]
     for path in OF_A_RUN:
         executed = nbformat.read(folder / path.name, as_version=4)
         assert all(c.execution_count for c in executed.cells if c.cell_type == "code")
     figures = {path.name for path in folder.joinpath("img").glob("*.png")}
-    assert "surrogates.png" in figures
-    assert {"accuracy_loss_plot.png", "weight_matrices.png"} <= figures
-    assert "weights_SNN_change_over_epochs.png" in figures
+    assert {"surrogates.png", "accuracy_loss_plot.png", "weight_matrices.png"} <= figures
 
 
 @pytest.mark.parametrize("path", OF_A_RUN, ids=lambda path: path.stem)

@@ -86,15 +86,6 @@ def test_the_running_integral_is_the_studys_formula(name):
     np.testing.assert_allclose(curve, formula, atol=1e-5)
 
 
-def test_a_reference_means_a_users_surrogate(tmp_path):
-    file = tmp_path / "mine.py"
-    file.write_text("from snntorch import surrogate\nsteep = surrogate.fast_sigmoid(slope=9)\n")
-    mine = surrogates.spike_grad(f"{file}:steep", 1.0)
-    assert mine.surrogate == f"{file}:steep"
-    same = surrogates.spike_grad("fast_sigmoid", 9.0)
-    np.testing.assert_array_equal(autograd_derivative(mine, X), autograd_derivative(same, X))
-
-
 @pytest.mark.parametrize(
     ("function", "message"),
     [

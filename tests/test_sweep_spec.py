@@ -160,10 +160,6 @@ def test_a_relative_data_set_counts_from_the_sweeps_file_first(home, monkeypatch
     sweep = read_sweep(home.yaml)
     assert sweep.name == "trial_toy"
     assert sweep.runs[0].parameters["dataset"] == str(home.folder / "moves")
-    home.write(notebook="03_model_training", grid={"dataset": ["moves"]})
-    assert read_sweep(home.yaml).runs[0].configuration == "toy"
-    home.write(notebook="03_model_training", grid={"slope": [2.0]})
-    assert read_sweep(home.yaml, {"dataset": "moves"}).name == "trial_toy"
 
 
 def test_a_sweep_with_a_frozen_table_says_so_before_anything_is_downloaded():

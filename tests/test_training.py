@@ -146,8 +146,6 @@ def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
         assert choose_engine("compiled", net) is SNNTORCH_LOOP
     (warning,) = warned  # once, not in every epoch
     assert "lif1 doesn't subtract its threshold" in str(warning.message)
-    assert "many times as long (docs/speed.md)" in str(warning.message)
-    assert warning.filename == __file__
     with pytest.raises(ValueError, match="engine 'jax': must be one of compiled"):
         choose_engine("jax", net)
 
