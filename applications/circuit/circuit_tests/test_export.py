@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from circuits import needs_gcc, study_folder
 
-from shd_circuit import export, say
+from shd_circuit import export
 from shd_circuit.folder import (
     ExportError,
     read_circuit,
@@ -95,26 +95,6 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     rule = "U - (U >> 4)" if changes else "(U x 243) >> 8"
     assert rule in text
     assert ("2 times, 0, 10 steps late" in text) == bool(changes)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (r"MEM_HIGH \d+", "MEM_HIGH 0", "network.h: MEM_HIGH is 0, not 32767"),
-        (r"N_STEPS \d+", "N_STEPS 1", "network.h: N_STEPS is 1, not 333"),
-        (r"bias1\[N_HIDDEN\] = \{-?\d+", "bias1[N_HIDDEN] = {99999", "network.h: its arrays"),
-    ],
-)
-def test_a_header_of_another_circuit_makes_no_page(tmp_path, monkeypatch, old, new, message):
-    monkeypatch.setattr(say, "compile_c", None)  # it isn't reached
-    folder = tmp_path / "circuit"
-    shutil.copytree(study_folder("circuit"), folder)
-    text = (folder / "network.h").read_text()
-    changed = re.sub(old, new, text, count=1)
-    assert changed != text
-    (folder / "network.h").write_text(changed)
-    with pytest.raises(ExportError, match=re.escape(message)):
-        say.page(folder)
 
 
 def test_of_two_languages_one_is_exported(trained, tmp_path, monkeypatch, capsys):
@@ -235,15 +215,6 @@ def test_vectors_are_the_raw_utterances(trained, toy_dir, tmp_path, monkeypatch,
         read_vectors(tmp_path / "a")
 
 
-def test_other_networks_are_refused_with_all_reasons(trained, tmp_path):
-    network = load_network(read_run(trained()))
-    changes = {"network": "mine.py:other", "learn_beta": True}
-    about = network.about | {"parameters": network.about["parameters"] | changes}
-    with pytest.raises(ExportError, match=r"network 'mine.*learn_beta True"):
-        export.export(network._replace(about=about), tmp_path / "out", "3-8-12")
-    assert not list(tmp_path.iterdir())
-
-
 def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     exported(monkeypatch, capsys, trained(), "--out", out, "--utterances", 1)
@@ -257,12 +228,6 @@ def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsy
         with pytest.raises(SystemExit, match=rf"{name.partition('/')[0]}: wasn't written by"):
             exported(monkeypatch, capsys, trained(), "--out", out)
         (out / name).unlink()  # it is still there
-    shutil.rmtree(out)
-    out.mkdir()
-    (out / "README.md").write_text("of mine")
-    with pytest.raises(SystemExit, match=r"README\.md: wasn't written by an export"):
-        exported(monkeypatch, capsys, trained(), "--out", out)
-    assert (out / "README.md").read_text() == "of mine"
 
 
 @pytest.mark.parametrize(

@@ -126,13 +126,10 @@ def test_a_left_out_speaker_validates_and_what_has_no_room_is_told(pressed):
 
 
 def test_a_rescue_compares_each_change_for_the_speaker_who_is_held_out(toy_dir, capsys):
-    assert experiments.rescue(1, []) is None
-    assert capsys.readouterr().out == ""
     changes = ["slope 25", "beta 0.8, lr 0.002"]
     table = experiments.rescue(1, changes, str(toy_dir), epochs=2)
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == changes
-    assert all("Of the same 30 utterances" in line for line in lines)
     assert [*table.index] == [experiments.THE_RECIPE, *changes]
     (accuracies,) = (table[name] for name in table)
     for change, line in zip(changes, lines, strict=True):

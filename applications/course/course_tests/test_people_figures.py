@@ -5,7 +5,6 @@ from inspect import signature
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from matplotlib.colors import same_color
 
 from shd_course.figures import people
 from tests.overlaps import overlaps
@@ -58,20 +57,6 @@ def test_networks_and_inputs_have_each_network_once():
     names = [name for _, name, *_ in ROWS if name not in left_out]
     assert drawn.cell.tolist() == [*names, "small, 77 x 333"]
     assert drawn.kind.iloc[-1] == "network small, several inputs" and drawn.kind.nunique() == 2
-
-
-def test_changes_are_filled_if_they_are_shown():
-    figure = people.changes(CONTRASTS, ["primary", "path"])
-    (axis,) = figure.axes
-    colors = [line.lines[0].get_markerfacecolor() for line in axis.containers]
-    assert same_color(colors[0], "C0") and same_color(colors[1], "white") and len(colors) == 2
-    labels = [text.get_text() for text in axis.get_yticklabels()]
-    assert labels == ["all of downsizing", "150 channels fewer"]
-    assert [text.get_text() for text in axis.texts] == [
-        "+1.9 ± 1.7, shown",
-        "+0.7 ± 2.6, undecided",
-    ]
-    assert overlaps(figure) == []
 
 
 @pytest.fixture

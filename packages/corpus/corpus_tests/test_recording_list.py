@@ -313,14 +313,6 @@ def test_a_speaker_with_an_invisible_character_is_refused(folder, table, source,
         encode_recordings(folder if source == "folder" else table)
 
 
-def test_blanks_around_a_speaker_or_a_class_make_no_other_one(folder):
-    wanted = content(encode_recordings(folder))
-    (folder / "no/anna_1.wav").rename(folder / "no/ anna _1.wav")
-    (folder / "no").rename(folder / "no ")
-    found = content(encode_recordings(folder, folder.parent / "again"))
-    assert [row[:2] for row in found[0]] == [row[:2] for row in wanted[0]]
-
-
 def test_a_csv_file_as_spreadsheets_write_it(table):
     """With a mark at its beginning, names of columns in capitals, more columns, and blanks."""
     text = table.read_text().replace("file,label,speaker", " File , LABEL,speaker,remark")
