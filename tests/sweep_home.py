@@ -29,7 +29,7 @@ STAND_IN = (
     "from pathlib import Path\n"
     'home = Path(os.environ["SHD_STAND_IN"])\n'
     'folder = Path(os.environ["SHD_RUNS_DIR"]) / run_name\n'
-    'names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "SHD_MARK")\n'
+    'names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")\n'
     'seen = "".join(os.environ.get(name, "-") for name in names)\n'
     'with (home / "log").open("a") as log:\n'
     '    log.write(f"{x:g} {seed} {os.getpid()} {seen}\\n")\n'
@@ -42,18 +42,13 @@ STAND_IN = (
     'if order == "slow":\n'
     "    time.sleep(2)\n"
     'if order == "fail":\n'
-    '    raise ZeroDivisionError("no luck: No space left on device")\n'
-    'if order == "disk":\n'
-    '    with open("/dev/full", "w") as full:\n'
-    '        full.write("x")\n',
+    '    raise ZeroDivisionError("no luck: No space left on device")\n',
     "counted = {'x': x, 'word': word, 'seed': seed}\n"
     "different = {name: value for name, value in counted.items() if (name, value) != ('seed', 0)}\n"
     f"text = json.dumps([different, {{}}, {NUMERICS}], sort_keys=True)\n"
     "folder.mkdir(parents=True, exist_ok=True)\n"
     "info = {'complete': True, 'parameters': {**counted, 'run_name': run_name}, 'data': {}}\n"
     "info |= {'hash': hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
-    'if order == "other":\n'
-    "    info |= {'hash': 'of yesterday'}\n"
     "info |= {'scores': {'validation': x / 10 + seed / 100, 'test': 0.5, 'test_seen': None}}\n"
     "info |= {'wall_s': {'training': 1.0, 'total': 2.0}}\n"
     '(folder / "run.json").write_text(json.dumps(info))\n',

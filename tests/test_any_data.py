@@ -17,7 +17,6 @@ from shd_helpers import data as datasets
 from shd_helpers import study
 from shd_helpers.events import Downsampling, downsample, load_events, load_pair
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import classes_in_words
 from shd_helpers.study.trained_network import input_of
 from tests.builders.run_folders import trained_run
 
@@ -292,14 +291,6 @@ def test_a_run_with_five_classes_goes_all_the_way(n_channels, tmp_path, data_dir
         input_of(trained, np.array([0.1]), np.array([50]))
 
 
-def test_a_sound_reaches_a_network_of_any_classes(tmp_path, data_dir):
-    write_ridges(tmp_path / "data", 700)
-    run = train(tmp_path / "five", tmp_path / "data", first_unit=0, pool_steps=20, epochs=1)
-    trained = study.load_network(run)
-    events = input_of(trained, np.array([0.1, 0.11]), np.array([50, 51]))
-    assert len(events) == 1 and events.class_names == CLASSES
-
-
 def test_a_circuit_has_700_channels(tmp_path):
     write_ridges(tmp_path, 100)
     settings = {"dataset": str(tmp_path), "circuit": "3-8-12", "beta": 0.9375, "first_unit": 0}
@@ -307,8 +298,3 @@ def test_a_circuit_has_700_channels(tmp_path):
         ValueError, match="circuit: a circuit needs data of 700 channels, but the data set has 100"
     ):
         Recipe.from_notebook(settings)
-
-
-def test_classes_are_a_language_if_they_are_its_digits():
-    assert classes_in_words(GERMAN, "german") == "german"
-    assert classes_in_words(GERMAN, "english") == "10 classes"

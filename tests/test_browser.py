@@ -274,35 +274,6 @@ def test_00_noise_is_added(lab, browser):
         page.changes(box.click, "Noise alone")
 
 
-def test_02_a_neuron_and_surrogates(lab, browser):
-    with Notebook(browser, lab, "02_surrogate_visualization") as page:
-        page.look("explorer_02")
-        page.press("weight", "ArrowLeft", says="weight 0.018")
-        page.press("beta", "ArrowRight", says="beta 0.96")
-        page.explorer = 1
-        page.choose("surrogate", "atan", "atan")
-        page.press("log2_slope", "PageUp")
-
-
-def test_03_and_04_utterances(lab, browser):
-    with Notebook(browser, lab, "03_model_training") as page:
-        train = page.page.locator("button:text-is('Train')")
-        page.control("change").locator("select").select_option("leave speaker 3 out")
-        train.click()
-        waits_for(page, "First predict")
-        page.control("prediction").locator("select").select_option("worse")
-        page.changes(train.click, "You said: worse.")
-        page.control("own_value").locator("input").fill("beta 0.7")
-        page.changes(train.click, "beta 0.7: ")
-        page.look("experiment_03")
-    with Notebook(browser, lab, "04_results_analysis") as page:
-        page.look("explorer_04")
-        page.press("utterance", "ArrowRight")
-        page.press("until_ms", "Home", says="after 3 ms")
-        box = page.page.locator("label:has-text('only_misclassified') input")
-        page.changes(box.click, " all)")  # it begins with the errors
-
-
 @pytest.fixture(scope="module")
 def say(lab):
     """Put the cells of notebook 4 that listen into a notebook of their own; return its name."""
@@ -320,12 +291,6 @@ def record(page, seconds):
     page.page.click("button:text-is('Record a digit')")
     page.page.wait_for_timeout(1000 * seconds)
     page.page.click("button:text-is('Stop')")
-
-
-def waits_for(page, says):
-    """Wait until the explorer says this."""
-    script = "says => document.querySelector('[role=status]').innerText.includes(says)"
-    page.page.wait_for_function(script, arg=says)
 
 
 def test_04_a_word_is_said(lab, chromium, say, tmp_path):

@@ -6,10 +6,9 @@ import re
 from importlib import import_module
 
 import pytest
-from numba import njit
 from numba.core.dispatcher import Dispatcher
 
-from shd_corpus.compiled import FIRST_START, announce_compilation, compiled
+from shd_corpus.compiled import compiled
 from tests import found
 
 FOLDERS = {
@@ -39,26 +38,6 @@ def imported_from_here(tree):
     return found
 
 
-def test_all_packages_with_compiled_functions_are_looked_at():
-    expected = {"shd_engine.kernels", "shd_circuit.integer", "shd_corpus.cochlea.nerve"}
-    assert expected <= {*MODULES}
-
-
-@pytest.mark.parametrize(
-    ("line", "names"),
-    [
-        ("from shd_helpers.versions import NUMERICS", {"NUMERICS"}),
-        ("from shd_circuit.integer import FACTOR_BITS as bits", {"bits"}),
-        ("from . import versions", {"versions"}),
-        ("import shd_helpers.versions", {"shd_helpers"}),
-        ("import shd_circuit.integer as model", {"model"}),
-        ("import numpy as np", set()),
-    ],
-)
-def test_each_way_to_import_from_the_repository_is_recognized(line, names):
-    assert imported_from_here(ast.parse(line)) == names
-
-
 @pytest.mark.parametrize("name", MODULES)
 def test_a_compiled_function_uses_nothing_of_another_file_of_the_package(name):
     """For numba's cache watches the function's own file alone."""
@@ -78,10 +57,3 @@ def test_a_function_runs_where_its_code_cannot_be_kept_and_the_remedy_is_named()
     with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR to a folder"):
         double = compiled(there["double"])
     assert double(3) == 6
-
-
-def test_the_first_compilation_of_a_command_prints_one_line(capsys):
-    announce_compilation()
-    for _ in range(2):
-        njit(lambda x: x + 1)(1)
-    assert capsys.readouterr().err == f"{FIRST_START}\n"

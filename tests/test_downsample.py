@@ -1,8 +1,6 @@
 """Binning and pooling against nested loops; the cache against damage."""
 
 import os
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,8 +9,6 @@ from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, GERMAN
 from shd_corpus.shd_file import write_shd
 from shd_helpers.events import Downsampling, downsample, load_pair, loading
-from shd_helpers.events.downsampling import downsample_slices
-from shd_helpers.events.loading import load_file
 from tests.builders.events import utterances
 
 
@@ -104,20 +100,6 @@ def test_damaged_cache_is_made_again(files, data_dir, damage):
     again, _ = load_pair(files, Downsampling())
     assert same(train, again)
     assert len(loading._read_cache(entry)) == len(train)
-
-
-def test_of_eight_at_once_one_downsamples(files, data_dir, monkeypatch):
-    calls = []
-
-    def watched(*arguments):
-        calls.append(arguments)
-        time.sleep(0.3)
-        return downsample_slices(*arguments)
-
-    monkeypatch.setattr(loading, "downsample_slices", watched)
-    with ThreadPoolExecutor(8) as threads:
-        loaded = list(threads.map(lambda _: load_file(files[0], 0, Downsampling()), range(8)))
-    assert len(calls) == 1 and all(same(loaded[0], events) for events in loaded)
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from shd_circuit.quantize import unsupported_by_circuit
 from shd_engine import compile
 from shd_helpers.network import NetworkConfig, engine, module_engine
 from shd_helpers.network.engine import COMPILED
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
 from tests.builders.events import random_events
+from tests.builders.networks import Plain
 
 SIZES = (20, 30, 17, 6)
 SETTINGS = {
@@ -61,47 +61,15 @@ def test_networks_of_settings_compute_what_snntorchs_loop_computes(settings):
     assert recorded.hidden_spk[0].sum() > 100
 
 
-def test_circuits_refuse_what_the_engine_has_beyond_them():
-    def reason(**settings):
-        return unsupported_by_circuit(SpikingNetwork((20, 17, 6), NetworkConfig(**settings)))
+class OwnModule(Plain):
+    """A user's module of a size, with weights large enough to spike."""
 
-    adaptive = "lif1 is a shd_engine.adaptive.AdaptiveLeaky, not snntorch's Leaky"
-    assert reason(n_hidden=17) is None
-    assert reason(n_hidden=17, neuron="adaptive") == adaptive
-    late = "layer 2 gets copies of the spikes before it that are (0, 10) steps late"
-    assert reason(n_hidden=17, hidden_delays="2") == late
-    network = SpikingNetwork((20, 17, 6))
-    network.fc1 = torch.nn.Linear(20, 17, bias=False)
-    assert unsupported_by_circuit(network) == "fc1 has no biases"
-    network.fc1 = torch.nn.Linear(20, 17)
-    network.lif1 = snn.Leaky(beta=0.9, reset_mechanism="none")
-    assert "lif1 doesn't subtract" in unsupported_by_circuit(network)
-
-
-class OwnModule(nn.Module):
-    """A user's module with a loop of its own; it returns spikes and membranes of all steps."""
-
-    def __init__(self, seed=0):
-        super().__init__()
-        self.fc1 = nn.Linear(20, 17)
-        self.lif1 = snn.Leaky(beta=0.9)
-        self.fc2 = nn.Linear(17, 6)
-        self.lif2 = snn.Leaky(beta=0.9)
-        generator = torch.Generator().manual_seed(seed)
+    def __init__(self):
+        super().__init__((20, 17, 6), beta=0.9)
+        generator = torch.Generator().manual_seed(0)
         for fc in (self.fc1, self.fc2):
             nn.init.xavier_uniform_(fc.weight, gain=2, generator=generator)
             nn.init.zeros_(fc.bias)
-
-    def forward(self, x):
-        mem1 = self.lif1.reset_mem()
-        mem2 = self.lif2.reset_mem()
-        recorded = []
-        for step in x:
-            spk1, mem1 = self.lif1(self.fc1(step), mem1)
-            recorded.append(self.lif2(self.fc2(spk1), mem2))
-            mem2 = recorded[-1][1]
-        spks, mems = zip(*recorded, strict=True)
-        return torch.stack(spks), torch.stack(mems)
 
 
 def fitted(network, name):

@@ -1,6 +1,5 @@
 """The how-to pages: their blocks run as printed, and import public names only."""
 
-import ast
 import os
 import re
 
@@ -17,12 +16,6 @@ from tests.toy import small_data
 
 DOCS = ROOT / "docs"
 PAGES = [DOCS / f"{name}.md" for name in ("own_data", "extend", "compare")]
-
-
-def python_blocks():
-    pages = [*PAGES, DOCS / "formats.md", DOCS / "protocol.md"]
-    blocks = [block for page in pages for block in blocks_of(page)]
-    return [block.code for block in blocks if block.language == "python"]
 
 
 @pytest.mark.slow
@@ -43,17 +36,6 @@ def test_the_pages_run_one_after_the_other_in_an_empty_folder(tmp_path):
 def import_path():
     """Return the checkout before what the environment has, so that the pages import this code."""
     return [str(ROOT), os.environ.get("PYTHONPATH", "")]
-
-
-def test_the_pages_import_public_names_only():
-    names = set()
-    for code in python_blocks():
-        for node in ast.walk(ast.parse(code)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("shd_helpers"):
-                names |= {alias.name for alias in node.names}
-    reference = names_of_the_reference()
-    assert names <= {name for listed in reference.values() for name in listed}
-    assert len(names) >= 10
 
 
 def test_the_block_about_a_run_loads_its_network(tmp_path, data_dir, monkeypatch, capsys):

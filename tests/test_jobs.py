@@ -8,7 +8,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import psutil
 import pytest
 
 from shd_helpers.paths import ROOT
@@ -155,10 +154,3 @@ def test_shares_have_every_job_once_whatever_is_done(total):
 def test_a_share_that_is_none_is_refused(text):
     with pytest.raises(JobError, match="--shard "):
         Workers(shard=Shard.read(text))
-
-
-def test_there_is_at_least_one_process():
-    for n in (0, -1):
-        with pytest.raises(JobError, match=f"--workers {n}: must be at least 1"):
-            Workers(n)
-    assert psutil.cpu_count() >= 1 and Workers().n_processes >= 1

@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import itertools
 import os
 import random
 import signal
@@ -10,26 +9,21 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import snntorch as snn
 import torch
 from scipy import stats
 from torch import nn
 from torch.nn import functional
 
-from shd_corpus.shd_file import write_shd
-from shd_engine import scan
 from shd_helpers.events import Augmentation, Events
 from shd_helpers.network import SpikingNetwork
-from shd_helpers.study import evaluate, fit, fold_training
+from shd_helpers.study import evaluate, fit
 from shd_helpers.study.fold_training import try_network
-from shd_helpers.study.jobs import JobError
 from shd_helpers.study.judgement import Judgement, JudgeOptions, judge
 from shd_helpers.study.network_jobs import seeded
 from shd_helpers.study.training import TrainConfig, TrainOptions
@@ -74,34 +68,6 @@ class MeanThenLinear(nn.Module):
 
 def spiking(n_units, n_classes):
     return SpikingNetwork((n_units, 8, n_classes))
-
-
-class InALoop(nn.Module):
-    """A recurrent network, whose layer calls its neurons in each step."""
-
-    def __init__(self, n_units, n_classes):
-        super().__init__()
-        self.fc1 = nn.Linear(n_units, 8)
-        self.lif1 = snn.RLeaky(0.9, linear_features=8)
-        self.fc2 = nn.Linear(8, n_classes)
-
-    def spikes(self, currents):
-        spk, mem = self.lif1.reset_mem()
-        spks = []
-        for current in currents:
-            spk, mem = self.lif1(current, spk, mem)
-            spks.append(spk)
-        return torch.stack(spks)
-
-    def forward(self, frames):
-        return self.fc2(self.spikes(self.fc1(3 * frames))).sum(0)
-
-
-class Scanned(InALoop):
-    """The same network, whose layer is computed by `scan`."""
-
-    def spikes(self, currents):
-        return scan(currents, self.lif1)[0]
 
 
 @pytest.fixture(autouse=True)
@@ -165,14 +131,6 @@ def test_the_table_does_not_depend_on_the_number_of_processes(events):
     assert one.folder.parent != two.folder.parent
 
 
-def test_a_network_that_scans_is_judged_like_its_loop(events):
-    """Other processes judge it."""
-    loop = judge(InALoop, events, options=HERE)
-    scanned = judge(Scanned, events, options=JudgeOptions(train_config=FAST, n_processes=2))
-    assert np.abs(scores_of(loop)).max() > 0.1
-    np.testing.assert_allclose(scores_of(scanned), scores_of(loop), rtol=1e-4, atol=1e-5)
-
-
 def test_global_generators_go_on_as_if_nothing_had_happened(events):
     drawn = []
     for is_between in (False, True):
@@ -189,9 +147,7 @@ def test_spiking_networks_and_augmentation_are_trained_as_in_the_study(events):
     plain = judge(spiking, events, options=HERE)
     options = TrainOptions(augmentation=Augmentation(shift_units=2))
     augmented = judge(spiking, events, options=JudgeOptions(FAST, options, n_processes=1))
-    assert "augmented" in str(augmented) and "augmented" not in str(plain)
     assert plain.folder != augmented.folder
-    assert "in augmentation (None and Augmentation(" in str(plain.compare(augmented))
     assert not np.array_equal(scores_of(plain), scores_of(augmented))
 
 
@@ -226,26 +182,9 @@ def test_five_folds_hold_out_a_fifth_of_the_training_file_s_speakers(tmp_path):
     assert len(pd.read_csv("scores.csv")) == 2 * 30
 
 
-def test_a_data_set_may_be_named(tmp_path):
-    write_data_set(tmp_path / "moves", toy_events(n_speakers=10))
-    named = judge(MeanThenLinear, "moves", protocol="five_folds", options=HERE)
-    assert len(named.accuracies) == 9  # without the test file's speaker
-
-
-def write_data_set(folder, events):
-    """Write events as a data set in SHD layout, with the last speaker in the test file."""
-    folder.mkdir()
-    last = events.speakers.max()
-    for name, chosen in (("train", events.speakers < last), ("test", events.speakers == last)):
-        its = events.take(np.flatnonzero(chosen))
-        parts = []
-        for first, stop in itertools.pairwise(its.offsets):  # two spikes make an event
-            steps = np.repeat(its.steps[first:stop], 2)
-            units = np.repeat(its.units[first:stop], 2)
-            parts.append((0.003 * steps + 0.0015, 150 + 3 * units + np.arange(len(units)) % 2))
-        times, units = zip(*parts, strict=True)
-        path = folder / f"moves_{name}.h5"
-        write_shd(path, times, units, its.labels, its.speakers, CLASSES)
+def test_a_data_set_may_be_named(toy_dir, data_dir):
+    named = judge(MeanThenLinear, str(toy_dir), speakers=[1], options=HERE)
+    assert named.accuracies.index.tolist() == [1]
 
 
 def test_a_finished_fold_is_used_again_and_a_damaged_one_is_not(events, capsys):
@@ -322,9 +261,7 @@ def test_what_cannot_be_recognized_is_trained_at_each_call(events, capsys):
     first = judge(local, events, options=HERE)
     assert not first.is_reusable and "not reusable" in str(first)
     second = judge(local, events, options=HERE)
-    out = capsys.readouterr().out
-    assert out.count("0 of them finished before") == 2
-    assert "folds of local. local can't be recognized: it isn't a function or a class at the" in out
+    assert capsys.readouterr().out.count("0 of them finished before") == 2
     assert second.table.equals(first.table) and second.folder != first.folder
     own_loss = JudgeOptions(FAST, TrainOptions(loss=lambda scores, _: scores.sum()), 1)
     assert not judge(MeanThenLinear, events, options=own_loss).is_reusable
@@ -379,20 +316,14 @@ def test_processes_train_the_code_that_was_imported_again(events, working_direct
     late.write_text("DROPOUT = 0.0\n")
     options = JudgeOptions(train_config=FAST, n_processes=2, folder="others")
     modules = [importlib.import_module(path.stem) for path in (net, late)]
-    changes = [(net, RELOADED.replace("SCALE = 1.0", "SCALE = 7.0")), (late, "DROPOUT = 0.5\n")]
-    results = [judge(modules[0].Net, events, options=options)]
-    for path, text in changes:
-        path.write_text(text)
-        for module in modules:
-            importlib.reload(module)
-        results.append(judge(modules[0].Net, events, options=options))
-        expected = judge(modules[0].Net, events, options=HERE)
-        assert results[-1].table.equals(expected.table)
-    assert len({result.folder for result in results}) == 3
+    first = judge(modules[0].Net, events, options=options)
+    late.write_text("DROPOUT = 0.5\n")
+    for module in modules:
+        importlib.reload(module)
     modules[0].SCALE = 3.0  # from outside, as in a notebook
     changed = judge(modules[0].Net, events, options=options)
     assert changed.table.equals(judge(modules[0].Net, events, options=HERE).table)
-    assert not changed.table.equals(results[-1].table)
+    assert changed.folder != first.folder
     for module in modules:
         del sys.modules[module.__name__]
 
@@ -492,17 +423,13 @@ def test_the_interval_over_speakers_only_is_student_s():
     assert result.ci95 == pytest.approx((high - low) / 2)
     assert result.worst_speaker == 0
     assert result.chance == pytest.approx(50)  # half of the utterances are "yes"
-    text = str(result)
-    assert f"72.5 ± {(high - low) / 2:.1f} %" in text
-    assert "over speakers only; one seed" in text and "lowest accuracy: speaker 0, 50.0%" in text
-    assert "40 utterances of 3 classes" in text
+    assert f"72.5 ± {(high - low) / 2:.1f} %" in str(result)
 
 
 def test_the_interval_is_over_speakers_and_seeds_crossed():
     correct = [[5, 6, 4], [7, 7, 9], [9, 8, 10], [8, 6, 6]]
     result = made_up(correct)
     assert result.ci95 == pytest.approx(interval(10.0 * np.array(correct))[1])
-    assert "over 4 speakers and 3 seeds, crossed" in str(result)
 
 
 def test_one_speaker_has_no_interval():
@@ -520,10 +447,7 @@ def test_a_comparison_names_what_differs_in_the_training():
     assert first.compare(same).differs == ""
     assert "first minus second: +25.0 ±" in str(first.compare(same))
     differs = first.compare(made_up([[7], [4], [3], [5]], training=short)).differs
-    assert differs.startswith(
-        "The training differs in epochs (30 and 5), augmentation (None and Augmentation("
-    )
-    assert differs.endswith("), so this compares the training, too.")
+    assert "epochs (30 and 5), augmentation (None and Augmentation(" in differs
     both = first.compare(made_up([[7], [4], [3], [5]], data_hash="b", training=short)).differs
     assert both.startswith("The networks had different inputs,") and both.endswith(differs)
 
@@ -563,59 +487,6 @@ def test_weights_that_do_not_depend_on_the_seed_are_told(events):
         judge(seeds_itself, events, seeds=(0, 1), options=HERE)
 
 
-def raises(n_units, n_classes):
-    raise KeyError("user's mistake")
-
-
-class RaisesLater(MeanThenLinear):
-    """Raises an exception in the second batch of its training."""
-
-    n_batches = 0
-
-    def forward(self, frames):
-        self.n_batches += self.training
-        if self.n_batches == 2:
-            raise KeyError("user's mistake")
-        return super().forward(frames)
-
-
-def raising(make_model, events):
-    """Judge what raises KeyError; return the exception and the functions in its traceback."""
-    with pytest.raises(KeyError, match="user's mistake") as caught:
-        judge(make_model, events, options=HERE)
-    return caught.value, [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
-
-
-def test_an_exception_in_the_users_code_shows_its_lines(events):
-    _, functions = raising(raises, events)
-    assert functions[-1] == "raises"
-    assert not Path("runs").exists()
-    error, functions = raising(RaisesLater, events)
-    assert functions[-1] == "forward"
-    assert error.__notes__ == ["This happened with speaker 0 held out and seed 0."]
-
-
-def test_a_file_and_what_it_imports_are_sent_to_other_processes(tmp_path):
-    """Also if arguments were filled in. The other process doesn't know the file's folder."""
-    (tmp_path / "widths_beside.py").write_text("def double(n):\n    return 2 * n\n")
-    code = "import widths_beside\n\ndef net(n_units, n_classes, width):\n"
-    (tmp_path / "mine.py").write_text(f"{code}    return widths_beside.double(width)\n")
-    make_model = functools.partial(load_object(f"{tmp_path}/mine.py:net"), width=3)
-    sent = fold_training._packed(make_model, TrainOptions())
-    del sys.modules["widths_beside"]
-    path = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer)[0](4, 2))"
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        input=sent,
-        capture_output=True,
-        check=True,
-        cwd=tmp_path.parent,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
-    )
-    assert ended.stdout == b"6\n"
-
-
 def test_what_cannot_be_trained_in_other_processes_gets_a_sentence(events):
     options = JudgeOptions(train_config=FAST, n_processes=2)
     lock = threading.Lock()
@@ -626,16 +497,6 @@ def test_what_cannot_be_trained_in_other_processes_gets_a_sentence(events):
 
     with pytest.raises(ValueError, match=r"locked can't be sent to other processes .*lock"):
         judge(locked, events, options=options)
-    judge(locked, events, options=HERE)
-    this_process = os.getpid()
-
-    def dies(n_units, n_classes):
-        if os.getpid() != this_process:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return MeanThenLinear(n_units, n_classes)
-
-    with pytest.raises(JobError, match="was killed, most likely because there was no memory"):
-        judge(dies, events, options=options)
 
 
 class TooMany(MeanThenLinear):
@@ -652,10 +513,6 @@ class NothingToTrain(nn.Module):
         return frames.mean(0)[:, :3].clone().requires_grad_()
 
 
-def too_many_spiking(n_units, n_classes):
-    return spiking(n_units, n_classes + 1)
-
-
 @pytest.mark.parametrize(
     ("make_model", "kind", "message"),
     [
@@ -665,7 +522,6 @@ def too_many_spiking(n_units, n_classes):
         (lambda u, c: None, TypeError, "lambda returned None. It must return a torch.nn.Module"),
         (lambda u, c: [1], TypeError, "returned an object of type list"),
         (TooMany, TypeError, r"TooMany.forward returned a tensor of shape \(8, 4\)"),
-        (too_many_spiking, TypeError, r"must have the shape \(8, 3\)"),
         (lambda u, c: NothingToTrain(), ValueError, "no parameters to train"),
     ],
 )
@@ -730,18 +586,6 @@ def test_networks_whose_scores_depend_on_the_utterance_alone_are_tried(events, m
     try_network(make_model, events, TrainOptions(), "cpu")
 
 
-def test_networks_may_need_the_real_numbers_of_steps_and_classes(events):
-    class Fixed(nn.Module):
-        def __init__(self, n_units, n_classes):
-            super().__init__()
-            self.fc = nn.Linear(N_STEPS * n_units, {3: 3}[n_classes])
-
-        def forward(self, frames):
-            return self.fc(frames.transpose(0, 1).reshape(-1, N_STEPS * N_UNITS))
-
-    assert len(judge(Fixed, events, options=HERE).accuracies) == 3
-
-
 def without(events, speaker, name):
     label = CLASSES.index(name)
     return events.take(np.flatnonzero((events.speakers != speaker) | (events.labels != label)))
@@ -801,8 +645,3 @@ def test_a_speaker_without_a_class_is_told_and_judged_on_the_others(events):
 def test_arguments_that_cannot_be_used_get_a_sentence(events, arguments, message):
     with pytest.raises(ValueError, match=message):
         judge(MeanThenLinear, events, **({"options": HERE} | arguments))
-
-
-def test_events_must_be_events():
-    with pytest.raises(TypeError, match="not an object of type list"):
-        judge(MeanThenLinear, [1, 2])

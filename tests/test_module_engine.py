@@ -7,13 +7,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from shd_engine import LayerStates
-from shd_engine.compiled_engine import unsupported
-from shd_helpers.network import choose_engine, module_engine
+from shd_helpers.network import choose_engine
 from shd_helpers.network.engine import MODULE
 from shd_helpers.network.operation_counts import costs, uncounted_reason
 from shd_helpers.study import TrainConfig, evaluate, fit, overfit, record_examples
 from tests.builders.events import random_events
-from tests.networks import spiking_network
 
 EVENTS = random_events(12, 30, 20, 4, 0.1)
 
@@ -108,21 +106,6 @@ def test_examples_are_recorded_by_a_method_of_its_own_or_not_at_all():
         assert EVENTS.class_names[EVENTS.labels[example["utterance"][0]]] == name
 
 
-@pytest.mark.parametrize(
-    ("recorded", "problem"),
-    [
-        (lambda frames: frames, "returned an object of type Tensor instead of LayerStates"),
-        (lambda frames: LayerStates(frames, frames), r"spk of shape \(30, 1, 20\)\. Its shape mus"),
-        (lambda frames: LayerStates(frames[..., :4], frames), r"mem of shape \(30, 1, 20\)"),
-    ],
-)
-def test_a_wrong_recording_is_named(recorded, problem):
-    model = Recording()
-    model.record = recorded
-    with pytest.raises(TypeError, match=problem):
-        MODULE.record(model, EVENTS, [0])
-
-
 WRONG = {
     "nothing": (lambda scores: None, r"returned None \(is a `return` missing"),
     "a tuple": (lambda scores: (scores, scores), "returned a tuple of 2"),
@@ -180,15 +163,3 @@ def test_scores_that_are_nan_are_named():
 def test_what_is_no_module_is_named():
     with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module, not .* type function"):
         evaluate(counts_by_hand, EVENTS)
-
-
-def test_frames_go_where_the_parameters_are():
-    """This machine may have no GPU, so the device here is one that only knows shapes."""
-    model = Counts().to("meta")
-    assert module_engine.frames_for(model, EVENTS, [0]).device.type == "meta"
-    assert model(module_engine.frames_for(model, EVENTS, [0, 1])).shape == (2, 4)
-    assert module_engine.device_of(nn.ReLU()).type == "cpu"
-    spiking = spiking_network([20, 4], 0.9, "atan", 2.0, torch.Generator())
-    assert unsupported(spiking) is None
-    reason = unsupported(spiking.to("meta"))
-    assert reason == "its parameters are on the device meta"

@@ -145,16 +145,6 @@ def test_snntorch_keeps_no_neuron_alive_and_no_random_number_is_drawn_elsewhere(
         assert torch.equal(again.state_dict()[name], values), name
 
 
-def test_without_a_generator_torch_s_global_one_decides():
-    torch.manual_seed(5)
-    first = SpikingNetwork(SIZES)
-    second = SpikingNetwork(SIZES)
-    torch.manual_seed(5)
-    assert torch.equal(SpikingNetwork(SIZES).fc1.weight, first.fc1.weight)
-    assert not torch.equal(second.fc1.weight, first.fc1.weight)
-    assert first.config == NetworkConfig()
-
-
 def test_any_surrogate_of_snntorch_trains_every_layer():
     model = network(None, spike_grad=snn_surrogate.triangular())
     x = torch.from_numpy(EVENTS.to_frames(range(12)))
@@ -181,29 +171,6 @@ class Broken(nn.Module):
         return (mem > 1).float(), slow, mem
 
 
-class NoReset(Broken):
-    reset_mem = None
-
-
-class OneValue(Broken):
-    def forward(self, cur, slow, mem):
-        return super().forward(cur, slow, mem)[0]
-
-
-class TooFew(Broken):
-    def reset_mem(self):
-        return torch.zeros(1), torch.zeros(1), torch.zeros(1)
-
-    def forward(self, cur, a, slow, mem):
-        return super().forward(cur, slow, mem)[1:]
-
-
-class StateOfOne(Broken):
-    def forward(self, cur, slow, mem):
-        spk, slow, mem = super().forward(cur, slow, mem)
-        return spk, slow.mean(0), mem
-
-
 class SpikesOfAll(Broken):
     def forward(self, cur, slow, mem):
         spk, slow, mem = super().forward(cur, slow, mem)
@@ -217,10 +184,6 @@ class Divides(Broken):
 
 
 BROKEN = {
-    "no reset_mem": (NoReset, "NoReset has no method reset_mem"),
-    "one value": (OneValue, "OneValue returned one value for currents and 2 states"),
-    "too few": (TooFew, "TooFew returned 2 values for currents and 3 states"),
-    "a state of one": (StateOfOne, r"returned state 1 of shape \(9,\) for currents of shape \(2"),
     "spikes of all": (SpikesOfAll, r"returned spikes of shape \(2,\) for currents of shape"),
     "not finite": (Divides, "the membrane of Divides isn't a finite number"),
     "a hidden state": (
@@ -280,22 +243,6 @@ def test_hidden_neurons_adapt_and_output_neurons_do_not():
 # --- delays of hidden layers --------------------------------------------------------------------
 
 
-def test_a_network_needs_a_number_of_copies_for_each_hidden_layer():
-    config = NetworkConfig(hidden="12,9", hidden_delays="3,1")
-    with pytest.raises(ValueError, match="the config has other hidden layers, '12,9'"):
-        SpikingNetwork((20, 12, 4), config)
-
-
-def test_an_argument_and_a_setting_that_contradict_each_other_are_refused():
-    surrogate = snn_surrogate.triangular()
-    with pytest.raises(ValueError, match="surrogate: given twice, as an argument and as 'atan'"):
-        SpikingNetwork(SIZES, NetworkConfig(surrogate="atan"), spike_grad=surrogate)
-    with pytest.raises(ValueError, match="neuron: given twice, as an argument and as 'adaptive'"):
-        SpikingNetwork(SIZES, NetworkConfig(neuron="adaptive"), neuron=snn.Leaky)
-    with pytest.raises(ValueError, match="sizes 183: give one tuple"):
-        SpikingNetwork(183)
-
-
 def test_a_surrogate_that_the_neurons_do_not_get_is_refused():
     surrogate = snn_surrogate.triangular()
 
@@ -304,5 +251,3 @@ def test_a_surrogate_that_the_neurons_do_not_get_is_refused():
 
     with pytest.raises(UserCodeError, match="lif1: its neurons don't use the surrogate"):
         SpikingNetwork(SIZES, spike_grad=surrogate, neuron=forgets)
-    with pytest.raises(UserCodeError, match="lif1: its neurons don't use the surrogate"):
-        SpikingNetwork(SIZES, neuron=forgets)  # they would have atan, not the default

@@ -230,11 +230,3 @@ def test_what_a_circuit_and_nir_cannot_express_is_named(kind):
     with pytest.raises(ValueError, match=by_network):
         integer_network(model, plain, GRID, bits)
     assert by_network in "; ".join(unwritable_reasons(model))
-
-
-def test_a_surrogate_of_one_s_own_hinders_no_circuit():
-    config = Recipe.from_flat(SMALL | KINDS["own surrogate"]).network
-    model = build_network(config, GRID.n_units, 10, GRID.step_ms, torch.Generator())
-    circuit = integer_network(model, config, GRID, Quantization.named("4-8-12 product"))
-    assert circuit.sizes == (GRID.n_units, 12, 10)
-    assert unwritable_reasons(model) == []

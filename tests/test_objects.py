@@ -4,7 +4,6 @@ import pytest
 
 from shd_helpers.user_code import (
     UserCodeError,
-    class_name,
     find_file,
     is_reference,
     load_object,
@@ -102,24 +101,3 @@ def test_a_reference_with_an_absolute_path_means_the_same_elsewhere(mine, monkey
     monkeypatch.chdir(tmp_path)
     assert load_object(absolute)(10) == 20
     assert absolute == f"{mine}:scaled"
-
-
-def test_a_class_is_called_by_its_file_and_name(tmp_path):
-    (tmp_path / "mine.py").write_text("class Own:\n    pass\n", encoding="utf-8")
-    assert class_name(load_object(f"{tmp_path}/mine.py:Own")()) == "mine.py:Own"
-    assert class_name(tmp_path.parts) == "builtins.tuple"
-
-
-def test_an_interrupted_import_is_not_kept(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text(
-        "from pathlib import Path\n"
-        "if (Path(__file__).parent / 'stop').exists():\n"
-        "    raise KeyboardInterrupt\n"
-        "def boxcar():\n    return 7\n"
-    )
-    (tmp_path / "stop").touch()
-    with pytest.raises(KeyboardInterrupt):
-        load_object(f"{path}:boxcar")
-    (tmp_path / "stop").unlink()
-    assert load_object(f"{path}:boxcar")() == 7

@@ -5,10 +5,9 @@ import sys
 import pytest
 
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.sweeps import notebook_job, results
+from shd_helpers.sweeps import notebook_job
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.user_code import label_of
 from tests.sweep_home import as_yaml
 from tests.toy import small_data
 
@@ -57,13 +56,6 @@ def test_a_path_counts_from_the_sweeps_file_and_names_show_no_folder(folder):
     assert own.data["user_code_sha256"].startswith("mine.py ")
     assert "user_code_sha256" not in ordinary.data
     assert Recipe.from_flat(own.parameters).network.surrogate == own.parameters["surrogate"]
-
-
-def test_a_row_shows_the_object_without_its_folder(folder):
-    run = read_sweep(folder / "mine.yaml").runs[1]
-    row = results._row(run, results.RunResult.failure("an error"))
-    assert row["surrogate"] == "mine.py:steep" == label_of(row["surrogate"])
-    assert row["user_code_sha256"] == run.data["user_code_sha256"]
 
 
 def test_a_file_that_changes_while_the_sweep_runs_fails_the_run(folder):

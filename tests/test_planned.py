@@ -16,7 +16,7 @@ from evidence.estimates import (
     residual_mean_square,
     seeds_estimate,
 )
-from evidence.plan import VALIDATION, networks_of, plan_names, read_plan
+from evidence.plan import VALIDATION, networks_of, read_plan
 from evidence.plan_jobs import AVERAGED, HELD_OUT, VALIDATION_PEOPLE, freeze, job_of, left_of
 from shd_corpus.class_names import ENGLISH
 from shd_helpers.events import Downsampling, Events
@@ -341,33 +341,3 @@ def test_averaged_answers_are_those_of_the_mean_scores(tmp_path):
         plan_jobs._write_network(file, network, kept, False)
         group = file[network.frozen_name]
         assert group[AVERAGED][:].tolist() == [1, 0] and group["few_draw_0"][:].tolist() == [0, 0]
-
-
-def test_each_term_of_a_plan_names_networks():
-    crossed = [name for name in plan_names() if name != "people"]
-    assert len(crossed) >= 2
-    for name in crossed:
-        plan = read_plan(name)
-        for contrast in plan["contrasts"].values():
-            networks = list(networks_of(plan, contrast["question"]))
-            for written in contrast["differences"].values():
-                for term in (*written["plus"], *written["minus"]):
-                    wanted = {key: value for key, value in term.items() if key != "tested"}
-                    its = [each for each in networks if wanted.items() <= each.names.items()]
-                    assert {each.fold for each in its} == {*range(5)}
-                    of_cell = ("input", "data", "draws")
-                    assert len({tuple(each.names[key] for key in of_cell) for each in its}) == 1
-                    scored = {*its[0].cell.also_scored, HELD_OUT, AVERAGED}
-                    assert term.get("tested", HELD_OUT) in scored
-
-
-def test_the_small_recipe_s_first_seed_is_that_of_the_plan_people():
-    small = list(networks_of(read_plan("recipes"), "small"))
-    assert len(small) == 45
-    inputs = {f"small, {each.names['input']}" for each in small}
-    earlier = {
-        each.frozen_name
-        for each in networks_of(read_plan("people"), "small")
-        if each.names["cell"] in inputs
-    }
-    assert earlier == {each.frozen_name for each in small if each.repeat == 0}

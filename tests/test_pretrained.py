@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from evidence import networks as save_networks
 from evidence.networks import write_pretrained
 from shd_corpus.class_names import LANGUAGES
-from shd_corpus.microphone import RecordedUtterance
 from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_course.figures import listening
 from shd_helpers.events.downsampling import Downsampling
@@ -20,7 +18,6 @@ from shd_helpers.study import evaluate, input_of, load_pretrained
 from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
 from tests import RESULTS
-from tests.builders.networks import SMALL, own, written
 
 NETWORKS = RESULTS / "networks"
 SEVEN = synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ
@@ -139,67 +136,3 @@ def test_an_utterance_is_classified_and_its_votes_add_up(shown, trained):
     assert half != line and "498 ms" in half
     drawn = shown["figure"].axes[3].get_lines()[0]  # the 700 channels, below the sound
     assert len(drawn.get_xdata()) == len(word.times)
-
-
-def test_a_new_recording_is_classified_and_trouble_is_shown(shown, monkeypatch):
-    first = shown["update"](1000)
-    recorder = shown["recorder"]
-    recorder.set_trait("sound", np.zeros(48_000, np.float32).tobytes())
-    recorder.set_trait("number", 1)
-    assert shown["update"](1000).startswith("Silence: is the microphone muted")
-    recorder.set_trait("trouble", "No microphone was found.")
-    recorder.set_trait("number", 2)
-    told = shown["update"](1000)
-    assert told == "No microphone was found. (The figure shows the recording before.)"
-    late = RecordedUtterance(np.ones(9), 48_000, np.full(50, 1.2), np.full(50, 300), "")
-    with monkeypatch.context() as changed:
-        changed.setattr(listening, "encode_utterance", lambda *_: late)
-        recorder.set_trait("trouble", "")
-        recorder.set_trait("number", 4)
-        assert shown["update"](1000).startswith("Most of the sound comes after 1 s")
-    three = np.repeat(synthesize("three", "en-us+m3"), 2).astype(np.float32)  # to 48 kHz
-    recorder.set_trait("trouble", "")
-    recorder.set_state({"sound": memoryview(three.tobytes()), "number": 3})  # as the browser does
-    again = shown["update"](1000)
-    assert again.startswith("The network answers") and again != first
-
-
-def test_networks_of_runs_are_saved_if_all_have_ended_and_each_has_its_seed(
-    tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
-    for name in ("one", "other"):
-        written(tmp_path / "runs" / name, own())
-    (tmp_path / "runs" / "begun").mkdir()
-
-    def save(pattern):
-        monkeypatch.setattr("sys.argv", ["networks", "mine", pattern])
-        save_networks.main()
-
-    with pytest.raises(SystemExit, match=r"begun/run\.json: no such file.* with this run_name"):
-        save("*e*")
-    with pytest.raises(SystemExit):
-        save("o*")
-    assert "the patterns find runs with the seeds [0, 0]" in capsys.readouterr().err
-    assert not (tmp_path / "results").exists()
-    save("one")
-    assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine_0.npz"]
-    with pytest.raises(RunError, match=r"Choose one of these: mine_0\."):
-        load_pretrained("study_0")
-
-
-def test_two_networks_that_would_have_the_same_file_are_refused(tmp_path, monkeypatch, capsys):
-    """The file of a network that all speakers train doesn't have its seed."""
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
-    settings = SMALL | {"protocol": "everybody", "score_test": False}
-    for seed in (0, 1):
-        written(tmp_path / "runs" / f"all{seed}", own(), settings | {"seed": seed})
-    monkeypatch.setattr("sys.argv", ["networks", "mine", "all*"])
-    with pytest.raises(SystemExit, match=r"all0, .*all1: more than one .*mine\.npz\. Name one run"):
-        save_networks.main()
-    assert not (tmp_path / "results").exists()
-    monkeypatch.setattr("sys.argv", ["networks", "mine", "all1"])
-    save_networks.main()
-    assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine.npz"]

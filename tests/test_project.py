@@ -1,8 +1,6 @@
 """The project's files agree with each other."""
 
-import ast
 import re
-import sys
 import tomllib
 
 import pytest
@@ -16,7 +14,6 @@ from tests import found
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
-TOOLS = PYPROJECT["tool"]
 CONDA_NAMES = {"torch": "pytorch"}
 
 
@@ -61,50 +58,6 @@ def test_locked_versions_are_in_range_and_on_pypi():
         assert requirement.specifier.contains(version), (requirement, version)
 
 
-# Libraries that come with another one, in a version that fits
-BROUGHT = {
-    "IPython": "ipywidgets",
-    "cloudpickle": "joblib",
-    "filelock": "torch",
-    "jupyter_client": "papermill",
-    "llvmlite": "numba",
-    "nbformat": "papermill",
-    "platformdirs": "pooch",
-    "requests": "pooch",
-    "traitlets": "anywidget",
-    "urllib3": "pooch",
-}
-# Modules whose library has another name
-OTHER_NAMES = {"espeakng_loader": "espeakng-loader", "lazy_loader": "lazy-loader"}
-OTHER_NAMES |= {"ruamel": "ruamel.yaml"}
-OF_EXTRAS = {
-    *("anywidget", "ipywidgets", "nir", "papermill", "ruamel.yaml", "sounddevice"),
-}
-
-
-def imported_libraries():
-    """Return the libraries that the package imports anywhere, but Python's own."""
-    modules = set()
-    for path in found("shd_helpers/**/*.py", "*/*/shd_*/**/*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                modules |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                modules.add(node.module.partition(".")[0])
-    modules = {name for name in modules if not name.startswith("shd_")}
-    modules -= {*sys.stdlib_module_names}
-    return {BROUGHT.get(module, OTHER_NAMES.get(module, module)) for module in modules}
-
-
-def test_the_core_has_few_dependencies_and_needs_each():
-    """Scripts, notebooks and tests may import more; `test_shd_command` tries the core alone."""
-    core = {Requirement(line).name for line in PROJECT["dependencies"]}
-    assert len(core) <= 15
-    assert imported_libraries() - OF_EXTRAS == core
-    extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
-    assert OF_EXTRAS <= {Requirement(line).name for line in extras}
-
-
 INDEXED = found("*.md", "docs/*.md", ".github/[A-Z]*.md", "results/README.md")
 INDEXED += found("packages/*/README.md", "applications/*/README.md")
 INDEXED += found("evidence/README.md", "sweeps/README.md")
@@ -133,17 +86,3 @@ def test_links_lead_somewhere(page):
         path = page.parent / target if target else page
         assert path.exists(), target
         assert not anchor or anchor in headings(path.read_text()), anchor
-
-
-def test_the_site_contains_each_page_that_it_links():
-    """Sphinx's warnings are errors, and `make site` is slow."""
-    patterns = re.search(r"include_patterns = (\[.*?\])", (ROOT / "docs/conf.py").read_text(), re.S)
-    pages = found(*ast.literal_eval(patterns[1]))
-    pages = [page for page in pages if page.suffix == ".md"]
-    contents = (ROOT / "docs" / "contents.rst").read_text()
-    listed = {ROOT / f"{name}.md" for name in re.findall(r"^   /(\S+)$", contents, re.M)}
-    assert {*pages} - listed == {ROOT / "README.md"}
-    for page in pages:
-        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
-            path = (page.parent / target).resolve()
-            assert path.is_file() and (path.suffix != ".md" or path in pages), (page, target)

@@ -13,7 +13,6 @@ from shd_helpers.study import TrainOptions, fit
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import (
-    SETTINGS,
     Recipe,
 )
 from tests.builders.events import random_events
@@ -176,24 +175,6 @@ def test_a_value_out_of_range_is_refused(name):
     for value in OUT_OF_RANGE[name]:
         with pytest.raises(ValueError, match=f"^{name} "):
             Recipe.from_flat({**DEFAULTS, name: value})
-
-
-def test_a_refusal_lists_every_reason():
-    wrong = {**BITS, "network": "mine.py:other"}
-    wrong |= {"beta": 0.95, "shift_units": 183}
-    with pytest.raises(ValueError, match="shift_units 183") as told:
-        Recipe.from_flat({**DEFAULTS, **wrong})
-    names = {reason.split()[0] for reason in str(told.value).split("; ")}
-    assert {"network", "beta", "shift_units"} <= names
-
-
-def test_no_two_groups_have_a_setting_of_the_same_name():
-    """Notebooks and sweeps have all settings under one name each, without groups."""
-    assert len({*SETTINGS}) == len(SETTINGS)
-
-
-def test_a_setting_with_the_name_of_its_group_is_the_setting():
-    assert Recipe().flat()["network"] == "spiking"
 
 
 def test_several_hidden_layers_are_listed():

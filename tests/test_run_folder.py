@@ -117,22 +117,9 @@ def interrupt(folder, way):
         assert {path.name for path in folder.parent.iterdir()} == {"run", ".run.lock"}
 
 
-def write_at_once(folder):
-    """Let two processes write the same run again and again, then read what is left."""
-    for _ in range(10):
-        writers = []
-        for epochs in (1, 2):
-            writers.append(os.fork())
-            if not writers[-1]:
-                write_run(folder, epochs=epochs)
-                os._exit(0)
-        ended = [os.waitpid(pid, 0)[1] for pid in writers]
-        print("at once", max(ended), epochs_of(folder), sep=",")
-
-
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What `interrupt` and `write_at_once` print, in another process: a fork of pytest may hang."""
+    """What `interrupt` prints, in another process: a fork of pytest may hang."""
     code = (
         "import sys, tests.test_run_folder as t\n"
         "from pathlib import Path\n"
@@ -141,7 +128,6 @@ def found(tmp_path_factory):
         "folder = Path(sys.argv[1]) / 'home' / 'run'\n"
         "t.interrupt(folder, 'killed')\n"
         "t.interrupt(folder, 'disk full')\n"
-        "t.write_at_once(folder)\n"
     )
     command = [sys.executable, "-c", code, tmp_path_factory.mktemp("runs")]
     # also where pytest was typed by hand, and only its own process knows where the packages are
@@ -163,11 +149,6 @@ def test_whenever_a_writer_is_interrupted_a_run_is_complete_or_absent(found, way
     assert (0 in epochs) == (way == "killed")
 
 
-def test_of_two_writers_at_once_one_wins_with_all_files(found):
-    written = found.loc["at once"]
-    assert (written.exit == 0).all() and written.epochs.isin([1, 2]).all()
-
-
 @pytest.mark.parametrize("name", ["weights.h5", "state_dict.pt", "examples.h5", "predictions.csv"])
 def test_one_changed_bit_is_reported(tmp_path, name):
     """PyTorch, HDF5 and pandas read on where a number is another one."""
@@ -180,21 +161,6 @@ def test_one_changed_bit_is_reported(tmp_path, name):
             read_run(tmp_path / "run")
     path.write_bytes(content)
     read_run(tmp_path / "run")
-
-
-def test_a_run_folder_that_is_a_link_is_written(tmp_path):
-    folder = tmp_path / "run"
-    disk = tmp_path / "another disk"
-    disk.mkdir()
-    folder.symlink_to(disk)
-    write_run(folder)
-    assert folder.is_symlink() and epochs_of(folder) == epochs_of(disk) == 1
-
-
-def test_a_run_folder_that_cannot_be_made_is_named_before_training(tmp_path):
-    (tmp_path / "run").write_text("a file")
-    with pytest.raises(RunError, match=r"run: can't be made .*Choose another run_name"):
-        RunWriter(tmp_path / "run", {"seed": 9}, {}, PARTS, network())
 
 
 def test_numbers_that_are_not_finite_are_no_run(tmp_path):

@@ -1,19 +1,14 @@
 """The command `shd`, and the libraries that it says are missing."""
 
-import shlex
 import subprocess
 import sys
-import tomllib
 
 import pytest
 
-import shd_helpers
 from shd_helpers import __main__ as command
-from shd_helpers.extras import MissingExtraError, from_extra
+from shd_helpers.extras import from_extra
 from shd_helpers.paths import ROOT
-from tests.imports import loaded_by
 
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 # the modules of what the extras install
 NOT_IN_THE_CORE = (
     *("IPython", "anywidget", "ipykernel", "ipywidgets"),
@@ -29,38 +24,10 @@ def run(capsys, *arguments):
     return out, err, end.value.code
 
 
-def test_version_and_help_import_no_torch_and_no_numpy():
-    heavy = {"torch", "numpy", "numba", "pandas"}
-    for option in ("--version", "--help"):
-        code = "import contextlib, io\nfrom shd_helpers.__main__ import main\n"
-        code += "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        code = f"exec({code + f'    main([{option!r}])'!r})"
-        assert loaded_by(code, heavy) == set()
-
-
-def test_version_is_the_package_s_own(capsys):
-    assert run(capsys, "--version")[0] == f"shd {shd_helpers.__version__}\n"
-
-
 @pytest.mark.parametrize("name", command.COMMANDS)
 def test_a_command_reads_its_own_arguments(capsys, name):
     out, _, status = run(capsys, name, "--help")
     assert status == 0 and out.startswith(f"usage: shd {name} ")
-
-
-def test_a_missing_library_is_named_with_pips_command():
-    with pytest.raises(MissingExtraError) as error, from_extra("study"):
-        import no_such_library.part  # noqa: F401
-    assert "no_such_library isn't installed" in str(error.value)
-    python = shlex.quote(sys.executable)
-    assert f"{python} -m pip install 'shd-downsizing-study[study]'" in str(error.value)
-
-
-@pytest.mark.parametrize("name", ["ruamel", "ruamel.yaml", "ruamel.yaml.nodes"])
-def test_a_missing_yaml_library_is_named_as_pip_knows_it(name):
-    """Its modules are in a namespace package, whose name alone is that of no library."""
-    with pytest.raises(MissingExtraError, match=r"ruamel\.yaml isn't"), from_extra("study"):
-        raise ModuleNotFoundError(f"No module named '{name}'", name=name)
 
 
 def test_a_mistake_in_this_package_is_no_missing_library():
@@ -100,7 +67,3 @@ def test_without_its_extra_a_part_names_pips_command(code, extra):
     assert f"pip install 'shd-downsizing-study[{extra}]'" in said
     if "console" in code:
         assert "Traceback" not in ended.stderr
-
-
-def test_extras_that_messages_name_exist():
-    assert {"study", "circuit", "microphone"} <= set(EXTRAS)

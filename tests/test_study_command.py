@@ -14,7 +14,6 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from shd_corpus.class_names import ENGLISH
-from shd_corpus.speech import SpeechError
 from shd_helpers.paths import OF_A_RUN, TRAIN
 from shd_helpers.study import notebooks, shown_accuracies
 from shd_helpers.study.notebooks import (
@@ -45,44 +44,20 @@ def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
     ended = study(tmp_path, *(str(x) for item in given.items() for x in ("-p", *item)))
     assert ended.returncode == 0, ended.stderr[-3000:]
     lines = ended.stdout.splitlines()
-    assert lines[0].startswith("Data set:")
     assert {path.stem for path in OF_A_RUN} <= {*lines}
     assert "not tried yet" not in ended.stdout + ended.stderr
     folder = tmp_path / "runs here" / "a_b"
     info = json.loads(folder.joinpath("run.json").read_text())
     predictions = pd.read_csv(folder / "predictions.csv")
     accuracies = shown_accuracies(info["scores"], predictions, info["seen_speakers"])
-    said = report(accuracies, "toy", ENGLISH, "english", 0).splitlines()
-    assert lines[-len(said) - 3 : -3] == said
-    assert any(line.startswith("4 notebooks were executed in") for line in lines)
-    results = os.path.relpath(folder / "04_results_analysis.ipynb", tmp_path)
-    assert lines[-2].startswith(f"  {results}: ")
-    assert (tmp_path / lines[-1].strip().partition(":")[0]).samefile(OF_A_RUN[0])
+    said = report(accuracies, "toy", ENGLISH, "english", 0)
+    assert said in ended.stdout
     assert not (folder.parent / "my_network").exists()  # the lessons were skipped
-    assert len(OF_A_RUN) == 4
-    assert sorted(path.name for path in folder.parent.glob(".*")) == [".a_b.lock", ".a_b.study"]
     for path in OF_A_RUN:
         executed = nbformat.read(folder / path.name, as_version=4)
         assert all(c.execution_count for c in executed.cells if c.cell_type == "code")
     figures = {path.name for path in folder.joinpath("img").glob("*.png")}
-    assert "surrogates.png" in figures
-    assert {"accuracy_loss_plot.png", "weight_matrices.png"} <= figures
-    assert "weights_SNN_change_over_epochs.png" in figures
-
-
-def test_the_summary_lists_few_unseen_speakers_and_a_mean_of_many():
-    measured = {"train": 0.99, "validation": 0.9, "test_seen": 0.875}
-    few = measured | {"unseen speaker 4": 0.625, "unseen speaker 11": 0.25}
-    assert report(few, "digits", ENGLISH, "english", 0).splitlines() == [
-        "Test accuracy on digits, english, seed 0:",
-        "   87.5%  seen speakers: with other utterances in the training set",
-        "   62.5%  unseen speaker 4: with none in the training set",
-        "   25.0%  unseen speaker 11: with none in the training set",
-        "   10.0%  chance: guessing one of 10 classes",
-        "Training accuracy 99.0%, validation 90.0%",
-    ]
-    many = report(measured | {"test_unseen": None}, "digits", ENGLISH, "english", 0)
-    assert "\n       -  unseen speakers: with none in the training set\n" in many
+    assert {"surrogates.png", "accuracy_loss_plot.png", "weight_matrices.png"} <= figures
 
 
 @pytest.mark.parametrize("path", OF_A_RUN, ids=lambda path: path.stem)
@@ -194,33 +169,3 @@ def test_a_run_that_another_process_executes_is_left_alone(
         pytest.raises(SystemExit, match=r"toy: another process runs the study there.*run_name"),
     ):
         main()
-
-
-def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, monkeypatch):
-    """Instead of papermill, a function fails as it does then, or later."""
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    calls = []
-
-    def execute(_notebook, out, *_, on_notebook_start, **__):
-        calls.append(out.name)
-        if len(calls) == 5:  # the third notebook, for the second time
-            on_notebook_start(notebook=None)
-        if len(calls) in (1, 4, 5):
-            raise RuntimeError("Kernel died before replying to kernel_info")
-        out.write_text("")
-
-    monkeypatch.setattr(papermill, "execute_notebook", execute)
-    first, second, third, *_ = OF_A_RUN
-    with pytest.raises(RuntimeError, match="Kernel died"):
-        execute_run({path: {} for path in OF_A_RUN}, tmp_path / "run")
-    assert calls == [path.name for path in (first, first, second, third, third)]
-
-
-@pytest.mark.parametrize("error", [SpeechError("no voice"), RuntimeError("Kernel died")])
-def test_what_stops_the_study_is_a_sentence(error, monkeypatch):
-    def fail(*_):
-        raise error
-
-    monkeypatch.setattr(notebooks, "obtain", fail)
-    with pytest.raises(SystemExit, match=rf"The study stopped\.\n{error}"):
-        main(["-p", "dataset", "spoken"])

@@ -6,20 +6,13 @@ import torch
 from snntorch import surrogate as snntorch_surrogate
 
 from shd_course.figures import surrogate_plot
-from shd_course.figures.surrogate_plot import plot_surrogate
-from shd_engine import kernels
 from shd_engine.surrogates import autograd_derivative, spikes_and_derivative
 from shd_helpers.network import surrogates
 from shd_helpers.network.config import SURROGATES
 from shd_helpers.network.engine import COMPILED, choose_engine
-from shd_helpers.network.surrogates import TABLE
 from tests.networks import spiking_network
 
 X = np.linspace(-2, 2, 401)
-
-
-def test_settings_know_every_surrogate():
-    assert tuple(TABLE) == SURROGATES
 
 
 @pytest.mark.parametrize("slope", [0.5, 2.0, 25.0, 100.0])
@@ -53,50 +46,11 @@ def test_true_step_has_gradient_zero():
     assert x.grad.tolist() == [0, 0, 0, 0]
 
 
-def test_an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match="surrogate 'triangular': must be one of fast"):
-        surrogates.spike_grad("triangular", 1.0)
-
-
 def test_a_fourth_surrogate_is_compiled(monkeypatch):
     monkeypatch.setitem(surrogates.TABLE, "triangular", snntorch_surrogate.triangular)
     model = spiking_network((4, 3, 2), 0.9, "sigmoid", 2.0, torch.Generator())
     model.lif1.spike_grad = surrogates.spike_grad("triangular", 3.0)
     assert choose_engine("compiled", model) is COMPILED
-
-
-def layer_with(surrogate):
-    """Return a layer as the kernels read it, with a slope of 2."""
-    layers = np.zeros(1, kernels.LAYER_DTYPE)
-    layers["surrogate"] = surrogate
-    layers["slope"] = 2
-    layers["half_slope"] = 1
-    return layers[0]
-
-
-def backward_step(surrogate):
-    """Return what the compiled backward pass makes of one step; it writes in place."""
-    mem = np.full((3, 2), 0.5, np.float32)
-    neurons = np.array([[0, 0], [0.9, 0.9], [1, 1]], np.float32)
-    error = np.ones(2, np.float32)
-    none = kernels.NextLayer(0, np.zeros(1, np.int64), mem, np.empty((0, 0), np.float32))
-    nothing = np.empty((0, 0), np.float32)
-    errors = kernels.LayerErrors(nothing, nothing, nothing)
-    layer = layer_with(surrogate)
-    kernels.layer_backward(layer, neurons, mem, error, errors, none, None, neurons, None)
-    return mem[1]
-
-
-@pytest.mark.parametrize("surrogate", [-1, 5, 99])
-def test_the_compiled_derivative_of_an_unknown_number_is_refused(surrogate):
-    assert [float(backward_step(kernels.READOUT)[0])] == [1.0]
-    assert len({float(backward_step(known)[0]) for known in range(4)}) == 4
-    with pytest.raises(ValueError, match="no surrogate has this number"):
-        backward_step(surrogate)
-    mem = np.ones((3, 2), np.float32)
-    ones = np.ones((3, 2), np.float32)
-    kernels.step_back(layer_with(surrogate), ones, mem, 1, ones, 0)
-    assert (mem == 1).all()  # and a step alone takes no other surrogate's derivative
 
 
 class Boxcar(torch.autograd.Function):
@@ -132,15 +86,6 @@ def test_the_running_integral_is_the_studys_formula(name):
     np.testing.assert_allclose(curve, formula, atol=1e-5)
 
 
-def test_a_reference_means_a_users_surrogate(tmp_path):
-    file = tmp_path / "mine.py"
-    file.write_text("from snntorch import surrogate\nsteep = surrogate.fast_sigmoid(slope=9)\n")
-    mine = surrogates.spike_grad(f"{file}:steep", 1.0)
-    assert mine.surrogate == f"{file}:steep"
-    same = surrogates.spike_grad("fast_sigmoid", 9.0)
-    np.testing.assert_array_equal(autograd_derivative(mine, X), autograd_derivative(same, X))
-
-
 @pytest.mark.parametrize(
     ("function", "message"),
     [
@@ -160,18 +105,3 @@ def test_a_reference_means_a_users_surrogate(tmp_path):
 def test_a_function_that_is_no_surrogate_gets_a_sentence(function, message):
     with pytest.raises(ValueError, match=f"mine.py:boxcar: {message}"):
         surrogates.check_function(function, "mine.py:boxcar")
-
-
-@pytest.mark.parametrize("surrogate", [BOXCAR, "fast_sigmoid"])
-def test_a_surrogate_is_drawn_with_its_curve_and_its_derivative(surrogate):
-    left, right = plot_surrogate(surrogate, slope=2.0).axes
-    wanted_curve = surrogate_plot.curve("fast_sigmoid", X, 2.0)
-    wanted_derivative = surrogate_plot.derivative("fast_sigmoid", X, 2.0)
-    if surrogate is BOXCAR:
-        wanted_curve = X.clip(-0.5, 0.5)
-        wanted_derivative = np.abs(X) < 0.5
-    lines = {line.get_label(): line.get_xydata() for line in left.lines}
-    x, curve = lines["curve that replaces it"].T
-    np.testing.assert_allclose(np.interp(X, x, curve), wanted_curve, atol=1e-3)
-    x, derivative = right.lines[0].get_xydata().T
-    np.testing.assert_allclose(derivative[::2], wanted_derivative, rtol=1e-6)

@@ -1,12 +1,8 @@
 """What a sweep skips and what its table keeps, without executing anything."""
 
-import errno
 import json
-import os
 import shutil
-from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from corpus_tests.damage import damages
@@ -251,21 +247,3 @@ def test_a_run_json_that_is_damaged_makes_its_run_missing(home, damage):
     home.finish_all()
     damage(read_sweep(home.yaml).runs[0].folder / "run.json")
     assert [each.run.hash for each in found(home).pending] == [read_sweep(home.yaml).runs[0].hash]
-
-
-def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
-    home.finish_all()
-    run_sweep(home.yaml)
-    before = home.table.read_text()
-
-    def full(frame, path, **options):
-        Path(path).write_text("configuration,x")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
-    home.write(grid={"x": [1.0, 2.0, 3.0]})
-    home.finish_all()
-    with pytest.raises(SweepError, match=r"trial.csv: No space left on device.*is kept"):
-        run_sweep(home.yaml)
-    assert home.table.read_text() == before
-    assert sorted(path.name for path in home.table.parent.iterdir()) == [".lock", "trial.csv"]

@@ -1,10 +1,12 @@
 """Small networks and runs that tests of identity share."""
 
 import pandas as pd
+import snntorch as snn
 import torch
 
 from shd_helpers.events import Subsets
 from shd_helpers.network import SpikingNetwork, build_network
+from shd_helpers.network.surrogates import spike_grad
 from shd_helpers.study.one_run import RunWriter
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import read_run
@@ -42,3 +44,25 @@ def written(folder, model, parameters=None, data=DATA):
     predictions = pd.DataFrame({"speaker": [0, 1], "label": "one", "predicted": "two"})
     run.finish(model, {"test": 0.5}, predictions, {}, {})
     return read_run(folder)
+
+
+class Plain(torch.nn.Module):
+    """The network of notebook 3, as a user writes it."""
+
+    def __init__(self, sizes, beta=0.95):
+        super().__init__()
+        self.fc1 = torch.nn.Linear(sizes[0], sizes[1])
+        self.lif1 = snn.Leaky(beta=beta, spike_grad=spike_grad("fast_sigmoid", 2.0))
+        self.fc2 = torch.nn.Linear(sizes[1], sizes[2])
+        self.lif2 = snn.Leaky(beta=beta, spike_grad=spike_grad("fast_sigmoid", 2.0))
+
+    def forward(self, frames):
+        mem1 = self.lif1.reset_mem()
+        mem2 = self.lif2.reset_mem()
+        outputs = []
+        for frame in frames:
+            spk1, mem1 = self.lif1(self.fc1(frame), mem1)
+            outputs.append(self.lif2(self.fc2(spk1), mem2))
+            mem2 = outputs[-1][1]
+        spikes, membranes = zip(*outputs, strict=True)
+        return torch.stack(spikes), torch.stack(membranes)

@@ -24,7 +24,6 @@ from circuits import (
 
 from shd_circuit.board import (
     LATE,
-    LATE_TEXT,
     N_CHANNELS,
     OVERRUN,
     REFUSED,
@@ -108,16 +107,6 @@ def test_memory_words_of_several_lanes_by_hand():
     n = bits["weight1"]
     assert last_group[7] >> 3 * n == first.weight[23, 7] % (1 << n)
     assert [len(group) for group in words["weight2"]] == [24, 24]
-
-
-def test_answers_are_printed_with_the_flags_of_their_utterance(tmp_path, monkeypatch, capsys):
-    (tmp_path / "vectors.txt").write_text("12 300\n\n0 1\n")
-    answers = iter([(1, [2, 5], LATE), (0, [7, 2], 0)])
-    port = Mock(classify=lambda *_: next(answers))
-    monkeypatch.setattr("shd_circuit.board.Board", lambda *_: port)
-    main(["port", str(tmp_path / "vectors.txt")])
-    assert capsys.readouterr() == ("1 2 5\n0 7 2\n", f"utterance 1: {LATE_TEXT}\n")
-    port.load.assert_called_once_with(tmp_path)
 
 
 def test_a_folder_that_the_board_was_not_built_for_is_refused(tmp_path):

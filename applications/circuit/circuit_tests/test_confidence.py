@@ -1,8 +1,6 @@
 """The circuit's confidence: in C, in Python and beside a board's answer the same decisions."""
 
-import shutil
 import subprocess
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,29 +110,6 @@ def test_c_python_and_board_decide_alike_and_as_the_softmax_of_floats(trained, p
     is_accepted = (scores.argmax(1) != len(LANGUAGES["english"])) & (above_threshold >= 0)
     assert (accepted == is_accepted)[np.abs(above_threshold) > 0.005].all()
     assert n / 20 < accepted.sum() < n * 19 / 20
-
-
-@needs_gcc
-def test_c_python_and_board_never_accept_the_class_of_other_sounds(tmp_path):
-    """One digit is taken for that class, so only its answers change."""
-    confidence = replace(read_confidence(study_folder("circuit")), other=8)
-    (tmp_path / "confidence.h").write_text(confidence.header())
-    assert read_confidence(tmp_path) == confidence
-    for name in ("reference.c", "network.h"):
-        shutil.copy(study_folder("circuit") / name, tmp_path)
-    command = ["gcc", "-std=c99", "-O2", "-DACCEPT", "reference.c", "-o", "reference"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    circuit = read_circuit(study_folder("circuit"))
-    vectors = read_vectors(study_folder("circuit"))
-    scores = np.array([circuit.run(*utterance.spikes).scores for utterance in vectors])
-    _, found = of_c(tmp_path, events_text(vectors))
-    assert found == [OfBoard(tmp_path).of(row.tolist()) for row in scores]
-    without = [OfBoard(study_folder("circuit")).of(row.tolist())[1] for row in scores]
-    changed = [before != after for before, (_, after) in zip(without, found, strict=True)]
-    assert changed == [
-        before and row.argmax() == 8 for before, row in zip(without, scores, strict=True)
-    ]
-    assert any(changed)
 
 
 def test_the_circuit_of_a_network_with_a_class_for_other_sounds_never_accepts_it(trained):

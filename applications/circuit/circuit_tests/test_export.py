@@ -14,11 +14,9 @@ import numpy as np
 import pytest
 from circuits import needs_gcc, study_folder
 
-from evidence.networks import save_pretrained
-from shd_circuit import export, say
+from shd_circuit import export
 from shd_circuit.folder import (
     ExportError,
-    build_folder,
     read_circuit,
     read_class_names,
     read_vectors,
@@ -41,9 +39,6 @@ from tests import RESULTS
 from tests.builders.run_folders import trained_run
 
 N_UTTERANCES = 6
-SMALL = {"readout": "membrane", "learn_beta": True, "learn_threshold": True, "n_hidden": 8}
-SMALL |= {"kernel_size": 64, "stride": 16, "n_delays": 3, "pool_threshold": 1}
-SMALL |= {"circuit": "4-8-16 product QAT"}
 FEW_BITS = {"beta": 0.9375, "circuit": "3-8-12 QAT", "n_delays": 2}
 
 
@@ -100,48 +95,6 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     rule = "U - (U >> 4)" if changes else "(U x 243) >> 8"
     assert rule in text
     assert ("2 times, 0, 10 steps late" in text) == bool(changes)
-
-
-@needs_gcc
-def test_the_small_network_s_folder_describes_all_that_it_has(
-    trained, tmp_path, monkeypatch, capsys
-):
-    """Shared weights, own leaks, membranes: the folder describes all of it."""
-    run = trained(**SMALL)
-    out = tmp_path / "exported"
-    said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_UTTERANCES)
-    reasons = r"readout 'membrane': .*; kernel_size 64: "
-    assert re.search(f"Without network.nir: {reasons}", said)
-    follow_readme(out)
-    text = (out / "README.md").read_text()
-    assert "64 hidden neurons, 8 for each of 8 windows" in text
-    assert "(U x F) >> 12, F its own" in text and "the highest; of several equally high" in text
-    found = read_circuit(out)
-    wanted = circuit_of(load_network(read_run(run)))
-    assert verilog_parameters(found) == verilog_parameters(wanted)
-    assert memories(found) == memories(wanted) and found.layers[0].weight.shape == (8, 192)
-    with pytest.raises(ExportError, match="lanes 3: must divide the 8 neurons"):
-        build_folder(out, LANES=3)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (r"MEM_HIGH \d+", "MEM_HIGH 0", "network.h: MEM_HIGH is 0, not 32767"),
-        (r"N_STEPS \d+", "N_STEPS 1", "network.h: N_STEPS is 1, not 333"),
-        (r"bias1\[N_HIDDEN\] = \{-?\d+", "bias1[N_HIDDEN] = {99999", "network.h: its arrays"),
-    ],
-)
-def test_a_header_of_another_circuit_makes_no_page(tmp_path, monkeypatch, old, new, message):
-    monkeypatch.setattr(say, "compile_c", None)  # it isn't reached
-    folder = tmp_path / "circuit"
-    shutil.copytree(study_folder("circuit"), folder)
-    text = (folder / "network.h").read_text()
-    changed = re.sub(old, new, text, count=1)
-    assert changed != text
-    (folder / "network.h").write_text(changed)
-    with pytest.raises(ExportError, match=re.escape(message)):
-        say.page(folder)
 
 
 def test_of_two_languages_one_is_exported(trained, tmp_path, monkeypatch, capsys):
@@ -262,15 +215,6 @@ def test_vectors_are_the_raw_utterances(trained, toy_dir, tmp_path, monkeypatch,
         read_vectors(tmp_path / "a")
 
 
-def test_other_networks_are_refused_with_all_reasons(trained, tmp_path):
-    network = load_network(read_run(trained()))
-    changes = {"network": "mine.py:other", "learn_beta": True}
-    about = network.about | {"parameters": network.about["parameters"] | changes}
-    with pytest.raises(ExportError, match=r"network 'mine.*learn_beta True"):
-        export.export(network._replace(about=about), tmp_path / "out", "3-8-12")
-    assert not list(tmp_path.iterdir())
-
-
 def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     exported(monkeypatch, capsys, trained(), "--out", out, "--utterances", 1)
@@ -284,12 +228,6 @@ def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsy
         with pytest.raises(SystemExit, match=rf"{name.partition('/')[0]}: wasn't written by"):
             exported(monkeypatch, capsys, trained(), "--out", out)
         (out / name).unlink()  # it is still there
-    shutil.rmtree(out)
-    out.mkdir()
-    (out / "README.md").write_text("of mine")
-    with pytest.raises(SystemExit, match=r"README\.md: wasn't written by an export"):
-        exported(monkeypatch, capsys, trained(), "--out", out)
-    assert (out / "README.md").read_text() == "of mine"
 
 
 @pytest.mark.parametrize(
@@ -311,22 +249,3 @@ def test_an_export_that_fails_names_the_cause_and_leaves_nothing(
     with pytest.raises(SystemExit, match="(?s)Nothing was exported.*" + says):
         exported(monkeypatch, capsys, *arguments, "--out", tmp_path / "out")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_kept_network_is_exported_like_its_run(trained, toy_dir, tmp_path, monkeypatch, capsys):
-    run = trained()
-    kept = tmp_path / "kept.npz"
-    save_pretrained(read_run(run), kept)
-    with pytest.raises(SystemExit, match=r"kept\.npz: .* has no run folder.*OUT="):
-        exported(monkeypatch, capsys, kept)
-    exported(monkeypatch, capsys, run, "--out", tmp_path / "of_run", "--utterances", 3)
-    # the file knows the data set by its name alone
-    out = ("--out", tmp_path / "of_file", "--utterances", 3)
-    exported(monkeypatch, capsys, kept, *out, "--dataset", toy_dir)
-    for path in (tmp_path / "of_run").iterdir():
-        if path.name in ("README.md", "description.json"):  # they have the name
-            continue
-        assert path.read_bytes() == (tmp_path / "of_file" / path.name).read_bytes()
-    readmes = [(tmp_path / name / "README.md").read_text() for name in ("of_run", "of_file")]
-    assert readmes[1].startswith("# kept: ")
-    assert readmes[0].partition("\n")[2] == readmes[1].partition("\n")[2]

@@ -172,43 +172,6 @@ def test_the_core_does_what_the_timing_diagrams_show(tmp_path):
     assert in_icarus(tmp_path, "timing", "core.v") == ["end"]
 
 
-BOARD_BENCH = """
-module events;
-    reg clk = 0, aer_req_n = 1;
-    reg [9:0] aer_unit = 7;
-    wire aer_ack_n;
-    integer n_stored = 0;
-    shd_top #(.CLOCK_HZ(12000000)) dut (
-        .clk(clk), .rst_n(1'b1), .rx(1'b1), .aer_req_n(aer_req_n), .aer_unit(aer_unit),
-        .aer_ack_n(aer_ack_n));
-    task edge_of_clk; begin
-        if (dut.pushes_aer) begin
-            if (dut.unit === 300) n_stored = n_stored + 1;
-            else $display("unit %0d", dut.unit);
-        end
-        clk = 1; #5 clk = 0; #1;
-    end endtask
-    initial begin
-        repeat (300) edge_of_clk;
-        force dut.runs = 1; // as after S
-SCRIPT
-        $display("stored %0d", n_stored);
-    end
-endmodule
-"""
-
-
-@needs_icarus
-@pytest.mark.slow
-def test_the_board_takes_an_address_event_as_its_diagram_shows(tmp_path):
-    write_core(tmp_path, named("membranes"), lanes=1)
-    (tmp_path / "shd_top.v").write_text(source_text("rtl/shd_top.v"))
-    (columns,) = diagrams("Address events")
-    script = script_of(columns)
-    (tmp_path / "events.v").write_text(BOARD_BENCH.replace("SCRIPT", script))
-    assert in_icarus(tmp_path, "events", "shd_top.v", "core.v") == ["stored 1"]
-
-
 WRAPPER_BENCH = """
 module listen;
     reg clk = 0, rst = 1, start = 0, stop = 0, spike = 0;

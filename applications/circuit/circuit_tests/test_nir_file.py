@@ -1,6 +1,5 @@
 """NIR: what is written means what NIR says, but for the reset, or is refused."""
 
-import json
 from dataclasses import fields
 
 import nir
@@ -89,19 +88,6 @@ def test_all_but_the_reset_is_what_nir_defines_and_the_file_says_so(tmp_path, de
     assert (by_nir_equations(graph, x) == own).mean() < 0.8
     assert graph.metadata["reset"] == graph.nodes["lif1"].metadata["reset"] == "subtract"
     assert "threshold / beta" in graph.metadata["warning"]
-
-
-def test_parameters_are_vectors_of_float32_and_metadata_have_units(tmp_path):
-    graph = write(network(), tmp_path / "a.nir")
-    for i, n in ((1, 16), (2, 4)):
-        lif = graph.nodes[f"lif{i}"]
-        for values in (lif.tau, lif.r, lif.v_leak, lif.v_reset, lif.v_threshold):
-            assert values.shape == (n,) and values.dtype == np.float32
-        np.testing.assert_allclose(lif.tau, 1e-4 * 16, rtol=1e-6)  # beta = 1 - 1/16
-        np.testing.assert_allclose(lif.r, 16, rtol=1e-6)
-    assert graph.metadata["time_step_s"] == 1e-4 and graph.metadata["step_ms"] == 3.0
-    assert json.loads(graph.metadata["input"])["pool_threshold"] == 2
-    assert "seconds" in graph.metadata["units"] and "U > threshold" in graph.metadata["update"]
 
 
 def without_its_reset(model):

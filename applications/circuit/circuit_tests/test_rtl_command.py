@@ -4,10 +4,8 @@ import pandas as pd
 import pytest
 from circuits import exported
 
-from shd_circuit import rtl
 from shd_circuit.folder import ExportError
 from shd_circuit.rtl import __main__ as command
-from shd_circuit.rtl import toggles
 
 OPTIONS = [
     "--language english",
@@ -52,23 +50,3 @@ def test_a_table_keeps_its_digits_and_the_rows_of_others(tmp_path):
     assert [line[0] for line in lines[1:]] == ["b", "b", "a", "a"]
     assert lines[1] == "b,core,lanes 1,cycles,14629480.5" and lines[2].endswith(",26.8")
     assert [*table.columns] == command.COLUMNS  # the caller's is as it was
-
-
-@pytest.mark.parametrize(
-    ("name", "measure"),
-    [
-        ("vectors.txt", rtl.simulate),
-        ("edges.txt", rtl.simulate),
-        ("expected.txt", command.check_core),
-        ("edges_expected.txt", command.check_core),
-        ("expected.txt", toggles.toggles),
-    ],
-)
-def test_a_missing_file_is_named_before_anything_is_compiled(name, measure, tmp_path, monkeypatch):
-    exported(tmp_path / "circuit", "study", 1)
-    (tmp_path / "circuit" / name).unlink()
-    monkeypatch.setattr(rtl, "compiled", None)
-    for module in (rtl, toggles):
-        monkeypatch.setattr(module, "copied_folder", None)
-    with pytest.raises(ExportError, match=rf"{name}: no such file.*make export"):
-        measure(tmp_path / "circuit")

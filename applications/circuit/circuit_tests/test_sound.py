@@ -2,7 +2,6 @@
 
 import ctypes
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,21 +180,6 @@ def test_what_is_no_recording_is_named(tmp_path):
         said, status = hear(tmp_path, sound)
         assert says in said
         assert status == 1
-
-
-@needs_gcc
-def test_a_failure_has_a_status_and_a_sentence(tmp_path):
-    """A full disk, and a number of repetitions that is none."""
-    program = tmp_path / "hear"
-    subprocess.run([GCC[0], SOUND / "hear.c", *GCC[1:], "-lm", "-o", program], check=True)
-    sound = np.asarray(recordings(1)[0], np.float32).tobytes()
-    with Path("/dev/full").open("wb") as full:
-        ended = subprocess.run([program], input=sound, stdout=full, stderr=subprocess.PIPE)
-    assert (ended.returncode, ended.stderr) == (1, b"The spikes can't be written.\n")
-    for number in ("0", "-3", "ten", "10x", ""):
-        ended = subprocess.run([program, number], input=sound, capture_output=True)
-        assert (ended.returncode, ended.stdout) == (1, b"")
-        assert f"{number}: must be how often" in ended.stderr.decode()
 
 
 @needs_gcc

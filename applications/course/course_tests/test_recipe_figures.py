@@ -8,7 +8,7 @@ from scipy import integrate, stats
 
 from shd_course.figures import recipes
 from shd_helpers.figures import style
-from tests.overlaps import overlaps, same_in_gray, unlabeled
+from tests.overlaps import overlaps
 
 NAMES = [f"p{i:02d}" for i in range(16)]
 RUNS = pd.DataFrame(
@@ -44,25 +44,6 @@ def test_figure_is_legible_as_it_is_saved(name, tmp_path, monkeypatch):
     figure = CASES[name]()
     assert overlaps(figure, lambda: style.save(figure, name, "data: a name", "A message")) == []
     assert plt.get_fignums() == [], "an open figure is shown once more at the end of a cell"
-    assert unlabeled(figure) == [] and same_in_gray(figure) == []
-
-
-def test_settings_are_those_of_the_recipe():
-    found = recipes.settings(RUNS.assign(beta=0.95))
-    assert found.loc["p00"].tolist() == ["0.5", "58", "0.0003", 128, 5]
-
-
-def test_recipes_are_ordered_by_their_mean_with_settings_beside_them():
-    left, right = recipes.search(recipes.settings(RUNS), ACCURACIES, "p03").axes
-    order = ACCURACIES.mean(axis=1).sort_values().index
-    assert [text.get_text() for text in left.get_yticklabels()] == [*order]
-    slopes = [text.get_text() for text in left.texts if text.get_position()[0] == 0]
-    assert slopes == [f"{value:.3g}" for value in RUNS.set_index("recipe").slope[order]]
-    drawn = {line.get_label(): line.get_xdata() for line in right.lines}
-    for name in ACCURACIES:
-        np.testing.assert_array_equal(drawn[name], ACCURACIES[name][order])
-    (marked,) = right.patches
-    assert marked.get_y() == order.get_loc("p03") - 0.5 and marked.get_height() == 1
 
 
 @pytest.mark.parametrize("n_recipes", [1, 6, 16])

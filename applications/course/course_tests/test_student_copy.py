@@ -9,7 +9,7 @@ import pytest
 
 from shd_course import student_copy
 from shd_course.student_copy import make_copies
-from shd_helpers.paths import NOTEBOOKS, ROOT
+from shd_helpers.paths import NOTEBOOKS
 
 FIRST = "01_data_preprocessing.ipynb"
 TRAIN = NOTEBOOKS / "03_model_training.ipynb"
@@ -96,19 +96,3 @@ def test_without_a_record_of_what_was_written_every_other_file_is_kept(folders, 
     make_copies(source, folder)
     assert (folder / FIRST).read_text() == "mine"
     assert json.loads((folder / student_copy.WRITTEN).read_text())
-
-
-def test_make_lab_opens_the_notebook_that_the_message_names(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["student_copy"])
-    monkeypatch.setattr(student_copy, "make_copies", list)
-    student_copy.main()
-    first = "my_notebooks/00_first_look.ipynb"
-    assert f"Start with {first}" in capsys.readouterr().out
-    assert first in (ROOT / "Makefile").read_text()
-
-
-def test_a_file_with_the_folders_name_is_refused(folders):
-    source, folder = folders
-    folder.write_text("")
-    with pytest.raises(NotADirectoryError, match="isn't a folder"):
-        make_copies(source, folder)

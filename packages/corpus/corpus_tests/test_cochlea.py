@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy
 import scipy.stats
 from lauscher import audiowaves, transformations
 from lauscher.transformations import basilar_membrane
@@ -260,11 +259,3 @@ def test_the_table_is_stored_and_made_again_if_its_file_is_damaged(tmp_path, mon
     assert [*stored.parent.iterdir()] == [stored]
     np.save(stored, np.zeros(1))
     assert load_or_make(500)[0].shape == (1,)
-
-
-@pytest.mark.parametrize("package", [np, scipy])
-def test_another_version_of_a_package_makes_another_table(package, monkeypatch):
-    """As does another text of the module, which holds all constants and functions of the table."""
-    made_by = response._made_by()
-    monkeypatch.setattr(package, "__version__", "0.0")
-    assert response._made_by() != made_by

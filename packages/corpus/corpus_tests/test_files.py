@@ -83,19 +83,3 @@ def test_a_file_is_called_damaged_only_if_it_may_be(error, message, tmp_path):
     with pytest.raises(ValueError, match=rf"x\.h5: {message}"):
         with reading(path, ValueError, "Copy it again."):
             raise error
-
-
-@pytest.mark.parametrize("package", ["shd_helpers.study", "shd_circuit", "shd_circuit.rtl"])
-def test_a_mistake_in_the_own_code_is_raised_as_it_is(package, tmp_path):
-    """The package's name alone says whose code a function is."""
-    own = {"__package__": package}
-    exec("def fail():\n    return 1 + 'a'", own)
-    path = tmp_path / "x.h5"
-    path.touch()
-    with pytest.raises(TypeError, match="unsupported operand"):
-        with reading(path, ValueError, "Copy it again."):
-            own["fail"]()
-    with pytest.raises(ValueError, match=r"x\.h5: damaged \(TypeError"):
-        with reading(path, ValueError, "Copy it again."):
-            own["fail"].__globals__["__package__"] = "h5py"
-            own["fail"]()

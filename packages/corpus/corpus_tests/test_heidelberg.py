@@ -146,31 +146,6 @@ def test_bad_list(site, folder, encoded, fault):
     check_good(download_heidelberg(folder))
 
 
-def test_recording_that_cannot_be_decoded(site, folder, monkeypatch):
-    recorded = RECORDINGS | {TEST[0]: b"fLaC but nothing follows"}
-    site.files["hd_audio.tar.gz"] = pack(recorded)
-    expect(monkeypatch, recorded)
-    with pytest.raises(DatasetError, match=rf"{TEST[0]}: .*part of .*hd_audio.tar.gz"):
-        download_heidelberg(folder)
-
-
-def test_full_disk_and_then_it_goes_on(site, folder, encoded, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(heidelberg, "write_shd", full)
-        with pytest.raises(DatasetError, match=r"No space left.*Free some space, .*it continues"):
-            download_heidelberg(folder)
-    assert names(folder) == ["hd.json", "hd_audio.tar.gz", "unfinished"]
-    (folder / "hd_test.h5").write_bytes(b"of a stopped run")
-    site.files.clear()
-    encoded.clear()
-    check_good(download_heidelberg(folder))
-    assert encoded == []
-    assert names(folder) == DONE
-
-
 @pytest.mark.parametrize("found", ["hd_train.h5", "hd_test.h5"])
 @pytest.mark.parametrize("is_online", [True, False])
 def test_files_that_somebody_put_there_are_refused_and_stay(site, folder, found, is_online):

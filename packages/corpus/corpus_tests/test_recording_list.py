@@ -11,7 +11,6 @@ import soundfile
 
 from corpus_tests.made_recordings import sound
 from shd_corpus import recordings
-from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH, LANGUAGES
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.recordings import encode_recordings
@@ -77,21 +76,6 @@ def test_a_folder_alone_is_enough(folder, encoded):
     assert [row[:2] for row in test] == [(c, 2) for c in ("no", "stop", "yes")]
     assert read_shd(files[0]).keys == read_shd(files[1]).keys == ("no", "stop", "yes")
     assert len(encoded) == 9
-
-
-def test_a_relative_folder_counts_from_the_working_directory(folder, monkeypatch):
-    monkeypatch.chdir(folder.parent)
-    train, _ = encode_recordings("my_wavs")
-    assert train == folder.parent / "my_wavs_spikes" / "my_wavs_train.h5"
-    monkeypatch.chdir(folder)
-    assert encode_recordings(".")[0] == train
-
-
-def test_a_csv_file_gives_the_same_spikes_as_the_folder(folder, table):
-    from_folder = content(encode_recordings(folder))
-    files = encode_recordings(table)
-    assert files[0] == folder / "list_spikes" / "list_train.h5"
-    assert content(files) == from_folder
 
 
 def test_a_file_has_the_path_of_each_recording(folder, table, monkeypatch):
@@ -329,14 +313,6 @@ def test_a_speaker_with_an_invisible_character_is_refused(folder, table, source,
         encode_recordings(folder if source == "folder" else table)
 
 
-def test_blanks_around_a_speaker_or_a_class_make_no_other_one(folder):
-    wanted = content(encode_recordings(folder))
-    (folder / "no/anna_1.wav").rename(folder / "no/ anna _1.wav")
-    (folder / "no").rename(folder / "no ")
-    found = content(encode_recordings(folder, folder.parent / "again"))
-    assert [row[:2] for row in found[0]] == [row[:2] for row in wanted[0]]
-
-
 def test_a_csv_file_as_spreadsheets_write_it(table):
     """With a mark at its beginning, names of columns in capitals, more columns, and blanks."""
     text = table.read_text().replace("file,label,speaker", " File , LABEL,speaker,remark")
@@ -382,14 +358,6 @@ def test_test_speakers_as_a_text_are_refused(folder):
         encode_recordings(folder, test_speakers="anna")
 
 
-def test_a_csv_file_may_list_links(folder, table, tmp_path):
-    wanted = content(encode_recordings(table))
-    linked = folder / "yes" / "anna_1.wav"
-    linked.rename(tmp_path / "anna_1.wav")
-    linked.symlink_to(tmp_path / "anna_1.wav")
-    assert content(encode_recordings(table, tmp_path / "again")) == wanted
-
-
 @pytest.mark.parametrize("source", ["folders", "names", "table"])
 def test_a_speaker_is_the_same_however_an_umlaut_is_spelled(source, tmp_path):
     """macOS spells it as two characters, Linux as one."""
@@ -416,9 +384,3 @@ def test_the_name_of_the_synthetic_speech_is_refused(folder):
     folder.rename(folder.parent / "spoken")
     with pytest.raises(RecordingError, match=r"'spoken' is .* another one \(name\)"):
         encode_recordings(folder.parent / "spoken")
-
-
-def test_a_folder_that_cannot_be_written_names_the_parameter(folder, tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(DatasetError, match=r"give another folder \(out\)"):
-        encode_recordings(folder, tmp_path / "file" / "out")

@@ -173,14 +173,6 @@ def test_only_the_digits_of_the_archive_are_kept(files, tmp_path, monkeypatch):
     assert train.read_bytes() == first
 
 
-def test_archive_that_was_put_there_by_hand_stays(files, tmp_path, monkeypatch):
-    monkeypatch.delenv("SHD_COMMANDS_DIR", raising=False)
-    archive = tmp_path / "speech_commands_v0.02.tar.gz"
-    archive.write_bytes(archive_of(files))
-    download_commands(tmp_path)
-    assert archive.exists()
-
-
 def archive_of(files, prefix="") -> bytes:
     """Return an archive of the files, and of a word that is no digit."""
     with io.BytesIO() as packed:

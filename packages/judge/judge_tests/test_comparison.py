@@ -159,13 +159,6 @@ def test_an_address_is_not_fetched(tmp_path):
         compare(path.as_uri(), path)
 
 
-def test_files_of_the_same_name_are_called_by_their_paths(folder, monkeypatch):
-    (folder / "theirs").mkdir()
-    (folder / "baseline.csv").rename(folder / "theirs" / "mine.csv")
-    monkeypatch.chdir(folder)
-    assert compare("mine.csv", "theirs/mine.csv").names == ("mine.csv", "theirs/mine.csv")
-
-
 def test_it_imports_numpy_pandas_and_scipy_only(tmp_path):
     """Of the packages that aren't Python's own, and what these three import themselves."""
     code = (
