@@ -46,6 +46,7 @@ from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import (
+    CLASS_SCORES,
     INFO,
     Run,
     RunError,
@@ -120,6 +121,7 @@ class RunWriter:
         predictions: "pd.DataFrame",
         examples: Mapping[str, Mapping[str, np.ndarray]],
         costs: Mapping[str, float],
+        class_scores: torch.Tensor | None = None,
     ) -> None:
         """Write the run folder of a network that is trained."""
         self.info |= {"scores": dict(scores), "costs": dict(costs)}
@@ -128,12 +130,17 @@ class RunWriter:
             "total": time.perf_counter() - self._start_s,
         }
         json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
+        if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
+            raise ValueError(f"{self.folder}: a class score isn't finite")
         try:
             with replacing(self.folder) as unfinished:
                 _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
                 predictions.to_csv(unfinished / "predictions.csv", index=False)
                 _write_network(unfinished, model, self._weights)
                 (unfinished / "examples.h5").write_bytes(_examples_file(examples))
+                if class_scores is not None:
+                    scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
+                    (unfinished / CLASS_SCORES).write_bytes(scores_file)
                 for setting, text in self._references.items():
                     file = find_file(text)
                     (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
@@ -349,7 +356,8 @@ def finish_run(run: RunWriter, model: nn.Module, scored: Scored) -> None:
     if uncounted_reason(model) is None:
         cost = costs(model, scored.predictions, events.n_steps)
     examples = record_examples(model, events)
-    run.finish(model, scored.accuracies, scored.predictions, examples, cost)
+    class_scores = scored.last.class_scores
+    run.finish(model, scored.accuracies, scored.predictions, examples, cost, class_scores)
 
 
 def read_spiking_run(run_name: str) -> Run:

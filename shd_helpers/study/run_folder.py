@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
 
 REMEDY = "Run 03_model_training with this run_name"
 INFO = "run.json"  # lists the other files of the run, with their hashes
+CLASS_SCORES = "class_scores.h5"  # the file of a run's class scores, float32
 
 
 class RunError(ValueError):
