@@ -118,7 +118,8 @@ def _print_beside(rows: pd.DataFrame, repeated: Path) -> None:
     """Print validation accuracies in percent beside those of the same runs in another table."""
     here = rows.set_index(["configuration", "seed"]).validation_accuracy
     there = read_rows(repeated).set_index(["configuration", "seed"]).validation_accuracy
-    table = 100 * pd.DataFrame({"here": here, os.path.relpath(repeated): there.reindex(here.index)})
+    columns = {"here": here, os.path.relpath(repeated): there.reindex(here.index)}
+    table = 100 * pd.DataFrame(columns).astype(float)
     print(f"Validation accuracy, percent:\n{table.round(1).to_string()}")
 
 

@@ -36,7 +36,13 @@ def test_copies_have_no_outputs_and_empty_exercises(folders):
         assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
         nbformat.validate(copy)
         solved = {cell.id: cell.source for cell in original.cells}
-        gaps = [i for i, cell in enumerate(copy.cells) if solved.get(cell.id) != cell.source]
+        gaps = [
+            i
+            for i, cell in enumerate(copy.cells)
+            if solved.get(cell.id) != cell.source
+            and cell.cell_type == "code"
+            and not cell.id.endswith("-answer")
+        ]
         functions = [i for i in gaps if "exercise" in copy.cells[i].metadata.get("tags", ())]
         assert len(functions) * 3 == len(gaps) and len(copy.cells) > len(original.cells)
         for i in functions:
@@ -46,6 +52,19 @@ def test_copies_have_no_outputs_and_empty_exercises(folders):
             assert solution.source.endswith(solved[gap.id].replace(name, f"{name}_solution", 1))
             assert solution.metadata.jupyter.source_hidden
             assert check.source.endswith(f"{name} = exercises.check({name}_solution)")
+
+
+def test_what_is_said_below_a_prediction_appears_when_its_cell_is_run():
+    original = nbformat.read(NOTEBOOKS / FIRST, as_version=4)
+    copy = nbformat.reads(student_copy.student_copy(NOTEBOOKS / FIRST), as_version=4)
+    text = next(cell for cell in original.cells if "alike in their ridges" in cell.source)
+    shown = [cell for cell in copy.cells if "alike in their ridges" in cell.source]
+    assert [cell.cell_type for cell in shown] == ["code"]
+    assert shown[0].metadata.jupyter.source_hidden
+    said = {}
+    exec(shown[0].source.replace("Markdown(", "said = ("), said)
+    (below,) = [cell.source for cell in copy.cells if cell.id == text.id]
+    assert f"{said['said']}\n\n{below}" == text.source and below.startswith("## ")
 
 
 def test_an_answer_is_taken_out():

@@ -268,6 +268,7 @@ def rescue(
         Of the training file, whose utterances validate.
     changes : sequence of str
         Each a setting and its value, such as ``"n_delays 8"``, or several with commas between them.
+        All are checked before the first run.
     dataset : str
         The name of a data set, or its folder.
     epochs : int
@@ -282,10 +283,11 @@ def rescue(
         return None
     settings = {"validation": "speaker", "validation_speakers": str(speaker)}
     recipe = Recipe.from_flat({"dataset": dataset} | settings)
+    settings_of = {change: own_change(change, recipe.flat()) for change in changes}
     runs = Experiment(recipe, epochs)
     accuracies = {THE_RECIPE: runs.train(THE_RECIPE, {})}
-    for change in changes:
-        accuracies[change] = runs.train(change, own_change(change, recipe.flat()))
+    for change, its in settings_of.items():
+        accuracies[change] = runs.train(change, its)
         print(runs.verdict(change))
     plt.close(runs.figure)
     return pd.DataFrame({f"accuracy for speaker {speaker} (%)": accuracies}).round(1)

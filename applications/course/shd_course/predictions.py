@@ -27,7 +27,7 @@ def _stored() -> dict[str, str | float]:
 def _understood(text: str, question: dict) -> str | float | None:
     """Return what the reader has typed as an option or a number; None if it is neither."""
     if "options" in question:
-        return text.strip() if text.strip() in question["options"] else None
+        return next((each for each in question["options"] if each == text.strip().lower()), None)
     try:
         return float(text.replace(",", "").removesuffix("%"))
     except ValueError:
@@ -42,10 +42,11 @@ def predict(name: str) -> None:
     if not is_live() or name in _stored():
         return
     question = {name: each for its in QUESTIONS.values() for name, each in its.items()}[name]
-    choices = ", ".join(question.get("options", ["a number"]))
+    options = question.get("options")
+    wanted = f"one of: {', '.join(options)}" if options else "a number, such as 33"
     prediction = None
     while prediction is None:
-        prediction = _understood(input(f"{question['ask']} ({choices}) "), question)
+        prediction = _understood(input(f"{question['ask']} ({wanted}) "), question)
     with atomic(_file()) as unfinished:
         unfinished.write_text(json.dumps(_stored() | {name: prediction}), encoding="utf-8")
 

@@ -30,11 +30,18 @@ def student_copy(path: Path) -> str:
     """Return the text of a notebook without its outputs, and with gaps to fill.
 
     An answer is replaced by the gap that its cell's metadata have. Each exercise becomes an empty
-    function, the solution in a folded cell, and a check.
+    function, the solution in a folded cell, and a check. What is said below a prediction appears
+    when its cell is run, so that nobody reads it before.
     """
     notebook = nbformat.read(path, as_version=4)
     cells = []
+    asked = False
     for cell in notebook.cells:
+        if asked and cell.cell_type == "markdown":
+            cells.append(_said_when_run(cell))
+            if not cell.source:
+                continue
+        asked = cell.cell_type == "code" and "predict(" in cell.source
         if cell.cell_type == "code":
             cell.outputs = []
             cell.execution_count = None
@@ -45,6 +52,18 @@ def student_copy(path: Path) -> str:
             cells += _solution_and_check(solved, cell.id)
     notebook.cells = cells
     return nbformat.writes(notebook) + "\n"
+
+
+def _said_when_run(cell: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Move a text above its first heading into a folded cell, and return that cell."""
+    text, heading, others = f"\n{cell.source}".partition("\n## ")
+    cell.source = f"{heading}{others}".strip()
+    said = "# run this after your prediction\nfrom IPython.display import Markdown\n\n"
+    said += f"Markdown({text.strip()!r})"
+    folded = {"jupyter": {"source_hidden": True}, "tags": ["hide-input", "lesson"]}
+    answer = new_code_cell(said, metadata=folded)
+    answer.id = f"{cell.id}-answer"
+    return answer
 
 
 def _is_exercise(cell: nbformat.NotebookNode) -> bool:

@@ -36,6 +36,10 @@ def search(recipes: pd.DataFrame, accuracies: pd.DataFrame, guess: str | None = 
     for each input. The row of the recipe that the reader guessed is marked.
     """
     order = accuracies.mean(axis=1).sort_values().index
+    if guess is not None and guess not in order:
+        raise ValueError(
+            f"guess: there is no recipe {guess!r}; choose {min(order)} to {max(order)}"
+        )
     rows = np.arange(len(order))
     shown = recipes.loc[order]
     size = (11, 0.32 * len(order) + 1.6)
