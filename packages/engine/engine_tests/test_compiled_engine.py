@@ -409,7 +409,7 @@ def test_a_block_of_steps_gets_the_product_of_late_gradients_and_weights(n_rows)
     for last_row in (9, 6, 2):
         spike_errors = np.full((5, width), np.nan, np.float32)
         space = np.zeros((kernels.STEPS_PER_BLOCK, n_rows), np.float32)
-        kernels.block_errors(next_layer, last_row, n_steps, space, spike_errors)
+        kernels.block_errors(next_layer, last_row, n_steps, 1, space, spike_errors)
         for slot in range(min(4, last_row)):
             wanted = np.zeros(width)
             for k, delay in enumerate(delays):
