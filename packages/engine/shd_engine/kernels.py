@@ -1,4 +1,4 @@
-"""The compiled engine's inner loops: one utterance through all layers, and back.
+"""The compiled engine's inner loops: utterances through all layers, and back.
 
 **Steps, rows and slots.** `step` counts from 0. Its row in the matrix ``mem`` of a layer's
 membranes is ``row = step + 1``, because row 0 is the state before the first step. `slot` is a row
@@ -48,6 +48,12 @@ neuron goes from step to step beside ``mem``. Other layers pass over both functi
 **How neurons of a layer reach each other.** In a layer with recurrent weights, the spikes of a step
 are events that arrive one step later (`add_recurrent`). They have a matrix of their own, with a row
 for each neuron, and a transposed one for the way back (`recurrent_to_spikes`).
+
+**Teams.** On the way back, all recurrent weights count at each step, and reading them takes longer
+than anything else. So up to `TEAM` utterances are trained on at once, and a weight is read once for
+all of them. Their membranes lie side by side: a row of ``mem`` has the neurons of the first
+utterance, then those of the second, and so on. Networks without recurrent weights have teams of one
+utterance, which stays in the cache.
 
 **What is stored for the backward pass.** While an utterance is computed, its membranes stay in
 memory, all layers and all steps (`membranes`), and so do the event lists of all layers
@@ -251,7 +257,9 @@ class Workspace(NamedTuple):
     starts: np.ndarray  # (team, layers + 1, steps + 1) int32
     units: np.ndarray  # (team, layers + 1, most events + 8) int32; 8: see `list_spikes`
     spiked: np.ndarray  # (team x widest layer,) uint8
-    error: np.ndarray  # (team x widest layer,) gradient of the loss with respect to the scores, float32
+    error: (
+        np.ndarray
+    )  # (team x widest layer,) gradient of the loss with respect to the scores, float32
     unit_starts: np.ndarray  # (most inputs + 2,) int32: see `sort_by_unit`
     arrivals: np.ndarray  # (most events,) int32: see `sort_by_unit`
     all_rows: np.ndarray  # (steps + 2,) 0, 1, 2, ..., int32
@@ -398,6 +406,57 @@ def add_rows(rows, index, first, last, low, out, r, at, n):  # noqa: PLR0913
         j += LANES
 
 
+@intrinsic
+def _add_team_products(_, weights, mem, row, width, last, errors, slot, block):  # noqa: PLR0913
+    """Compute `recurrent_to_spikes` for the neurons of one vector.
+
+    As in `_row_adder`, the sums stay in registers. An utterance's neurons begin at a multiple of
+    `width`, and those of the last one at `last`. A team that isn't whole computes these again.
+    """
+    whole = types.intp
+    signature = types.void(weights, mem, whole, whole, whole, errors, whole, whole)
+
+    def write_code(context, builder, signature, arguments):  # noqa: PLR0914
+        def array(position):
+            make = context.make_array(signature.args[position])
+            return make(context, builder, arguments[position])
+
+        def address(matrix, row, column, pointer):
+            row_bytes = builder.mul(row, builder.extract_value(matrix.strides, 0))
+            offset = builder.add(row_bytes, builder.mul(column, size(4)))  # of a float32
+            return builder.bitcast(cgutils.pointer_add(builder, matrix.data, offset), pointer)
+
+        weights, mem, errors = array(0), array(1), array(5)
+        _, _, row, width, last, _, slot, block = arguments
+        size = row.type
+        vector = ir.VectorType(ir.FloatType(), LANES)
+        of_vector, of_one = vector.as_pointer(), ir.FloatType().as_pointer()
+        nowhere = ir.Constant(vector, ir.Undefined)
+        first_lane = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        fused = ("contract",)  # a product and a sum in one instruction
+        in_team = [builder.mul(size(t), width) for t in range(TEAM)]
+        begins = [builder.select(builder.icmp_signed("<", at, last), at, last) for at in in_team]
+        columns = [builder.add(at, builder.mul(block, size(LANES))) for at in begins]
+        sums = [cgutils.alloca_once(builder, vector) for _ in columns]
+        for total, at in zip(sums, columns, strict=True):
+            source = address(errors, slot, at, of_vector)
+            builder.store(builder.load(source, align=4), total)
+        n_rows = builder.extract_value(weights.shape, 0)
+        with cgutils.for_range(builder, n_rows) as loop:
+            weight = builder.load(address(weights, loop.index, size(0), of_vector), align=4)
+            for total, at in zip(sums, begins, strict=True):
+                one = builder.load(address(mem, row, builder.add(at, loop.index), of_one))
+                filled = builder.insert_element(nowhere, one, ir.IntType(32)(0))
+                many = builder.shuffle_vector(filled, nowhere, first_lane)
+                product = builder.fmul(many, weight, flags=fused)
+                builder.store(builder.fadd(builder.load(total), product, flags=fused), total)
+        for total, at in zip(sums, columns, strict=True):
+            target = address(errors, size(STEPS_PER_BLOCK), at, of_vector)
+            builder.store(builder.load(total), target, align=4)
+
+    return signature, write_code
+
+
 @compiled
 def add_products(errors, weights, out, slot, is_first):  # noqa: PLR0914
     """Add ``errors[slot] @ weights`` to ``out[slot]``, and the same for the next slot.
@@ -501,10 +560,11 @@ def recurrent_of(layer, memory):
 
 @compiled
 def recurrent_by_neuron_of(layer, network):
-    """Return the recurrent weights by the neuron that they lead to, as `NextLayer.weights` lie."""
-    n_padded = (layer.n_neurons + UNROLLED_ROWS - 1) // UNROLLED_ROWS * UNROLLED_ROWS
-    n_rows = n_padded if layer.recurs else 0
-    return matrix(network.weights_by_neuron, layer.recurrent_by_neuron_at, n_rows, layer.width)
+    """Return the recurrent weights, (width / LANES, neurons, LANES), by where they lead to."""
+    n = layer.n_neurons if layer.recurs else 0
+    at = layer.recurrent_by_neuron_at
+    memory = network.weights_by_neuron[at : at + n * layer.width]
+    return memory.reshape(layer.width // LANES, n, LANES)
 
 
 @compiled
@@ -574,7 +634,7 @@ def add_events(layer, weights, first_neurons, delays, events, mem, at):
 
 
 @inlined
-def layer_forward(i, layer, network, space, mem, team, extras):
+def layer_forward(i, layer, network, space, mem, team, extras):  # noqa: C901
     """Take a team's events through layer i: write its membranes and its own events."""
     neurons = neurons_of(layer, network.parameters)
     weights = weights_of(layer, network.parameters)
@@ -779,21 +839,16 @@ def adaptation_to_spikes(neurons, d_fed, spike_errors, slot, total_slot):
 
 
 @compiled
-def recurrent_to_spikes(n_neurons, by_neuron, mem, row, space, back, spike_errors, slot):  # noqa: PLR0913
+def recurrent_to_spikes(by_neuron, mem, row, spike_errors, slot):
     """Write dL/dspk of a step with what comes back through the recurrent weights.
 
     For each utterance of the team, it does ``spike_errors[STEPS_PER_BLOCK] = spike_errors[slot] +
-    mem[row + 1] @ by_neuron``. Each weight is read from memory once for all of them.
+    mem[row + 1] @ weights``. Each weight is read from memory once for all of them.
     """
-    width = by_neuron.shape[1]
-    for t in range(mem.shape[1] // width):
-        for j in range(n_neurons):
-            space[t, j] = mem[row + 1, t * width + j]
-    multiply(space, by_neuron, back)
-    for t in range(mem.shape[1] // width):
-        for j in range(width):
-            at = t * width + j
-            spike_errors[STEPS_PER_BLOCK, at] = spike_errors[slot, at] + back[t, j]
+    width = len(by_neuron) * LANES
+    last = mem.shape[1] - width
+    for block in range(len(by_neuron)):
+        _add_team_products(by_neuron[block], mem, row + 1, width, last, spike_errors, slot, block)
 
 
 @compiled
@@ -933,9 +988,6 @@ def layer_backward(  # noqa: C901, PLR0913
     gives_mem = len(errors.mem) > 0
     if extras is not None:
         by_neuron = recurrent_by_neuron_of(layer, network)
-        pairs = (team + 1) // UNROLLED_STEPS * UNROLLED_STEPS
-        of_team = np.zeros((pairs, len(by_neuron)), np.float32)
-        back = np.empty((pairs, layer.width), np.float32)
     if is_output:
         repeat_error(output_error, spike_errors)
     for row in range(n_steps, 0, -1):
@@ -950,8 +1002,7 @@ def layer_backward(  # noqa: C901, PLR0913
             adaptation_to_spikes(neurons, d_fed, spike_errors, slot, total_slot)
             slot = total_slot
         if extras is not None and layer.recurs:
-            n = layer.n_neurons
-            recurrent_to_spikes(n, by_neuron, mem, row, of_team, back, spike_errors, slot)
+            recurrent_to_spikes(by_neuron, mem, row, spike_errors, slot)
             slot = total_slot
         if layer.surrogate == GIVEN:
             step_back_given(neurons, mem, row, spike_errors, slot, errors)
@@ -1007,7 +1058,7 @@ def loss(scores, label, n_utterances, error):
 
 
 @inlined
-def forward(b, team, batch, network, state, space, results, extras):
+def forward(b, team, batch, network, state, space, results, extras):  # noqa: PLR0913
     """Take a team, from a batch's utterance b on, through all layers; write scores and spikes."""
     layers = network.layers
     n_layers = len(layers)
@@ -1081,7 +1132,7 @@ def errors_of(i, b, team, layer, given, n_steps):
 
 
 @inlined
-def backward(b, team, network, state, space, given, gradients, extras):  # noqa: PLR0913
+def backward(b, team, network, state, space, given, gradients, extras):  # noqa: PLR0913, PLR0914
     """Add the gradients of a team that `forward` has computed, from the last layer on."""
     layers = network.layers
     n_layers = len(layers)

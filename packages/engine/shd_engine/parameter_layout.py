@@ -163,8 +163,8 @@ class ParameterLayout:
     The backward pass needs the weights of all layers but the first in the other order, a row for
     each neuron: errors come from the neurons and go to the inputs. If copies of the spikes of the
     layer before arrive late, the rows for the second copy follow those for the first, and so on.
-    They lie in a second array, recurrent weights after those of their layer, with the
-    same padding::
+    They lie in a second array, recurrent weights after those of their layer. These
+    are in blocks of `LANES` columns, one after the other, so that the kernels read on and on::
 
         second layer                                 third layer
         +-------------------------------------+      +---------------
@@ -231,8 +231,8 @@ class ParameterLayout:
                 slope=surrogate.slope,
                 half_slope=surrogate.half_slope,
             )
-            n_padded = padded(layer.n_neurons, UNROLLED_ROWS)
-            by_neuron_at = layer.recurrent_by_neuron_at + layer.recurs * n_padded * width
+            recurrent_size = layer.recurs * layer.n_neurons * width
+            by_neuron_at = layer.recurrent_by_neuron_at + recurrent_size
             n_rows = _rows_of_neurons(layer) + layer.recurs * layer.n_neurons
             parameters_at += layer.n_inputs * band + n_rows * width
             states_at += width
@@ -319,8 +319,10 @@ class ParameterLayout:
                 neurons[BIASES, :n] += bias_between
                 layer = self.layers[i]
                 first = layer.recurrent_by_neuron_at
-                rows = weights_by_neuron[first : first + n * layer.width]
-                rows.reshape(n, layer.width)[:, :n] = weight_between
+                rows = np.zeros((n, layer.width), np.float32)
+                rows[:, :n] = weight_between
+                blocks = rows.reshape(n, -1, LANES).transpose(1, 0, 2)
+                weights_by_neuron[first : first + rows.size] = blocks.ravel()
             if i:
                 self._pack_by_neuron(i, weight, weights_by_neuron)
         no_windows = np.empty(0, np.int64)
