@@ -230,39 +230,6 @@ def test_layers_with_a_reset_at_once_are_those_of_spikingjelly(v_reset, mechanis
     torch.testing.assert_close(gradients(*own, currents, 0), wanted, rtol=1e-4, atol=1e-4)
 
 
-class Convolutional(nn.Module):
-    """Convolution, normalization and dropout between layers of neurons."""
-
-    def __init__(self, run):
-        super().__init__()
-        self.run = run
-        self.conv = nn.Conv2d(2, 3, 3, bias=False)  # normalization would undo a bias
-        self.norm = nn.BatchNorm2d(3)
-        self.lif1 = snn.Leaky(0.9, threshold=torch.ones(3, 1, 1), learn_threshold=True)
-        self.fc = nn.Linear(3 * 4 * 5, 4)
-        self.lif2 = snn.Synaptic(0.5, 0.8, reset_mechanism="zero")
-
-    def forward(self, x):
-        currents = 2 * self.norm(self.conv(x.flatten(0, 1))).unflatten(0, x.shape[:2])
-        spk, _ = self.run(currents, self.lif1)
-        return self.run(3 * self.fc(nn.functional.dropout(spk.flatten(2), 0.3)), self.lif2)
-
-
-def test_layers_of_torch_come_between_layers_of_neurons():
-    x = torch.randn(12, 5, 2, 6, 7, generator=torch.Generator().manual_seed(0))
-    found = []
-    for run in (scan, loop):
-        torch.manual_seed(0)
-        module = Convolutional(run)
-        spk, mem = module(x)
-        assert spk.shape == mem.shape == (12, 5, 4)
-        ((spk + mem) ** 2).sum().backward()
-        found.append([spk, mem, *(each.grad for each in module.parameters())])
-    assert found[0][0].sum() > 5
-    for own, of_loop in zip(*found, strict=True):
-        torch.testing.assert_close(own, of_loop, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("kind", ["AdaptiveLeaky", "RLeaky, all to all", "RSEAdLIF"])
 def test_no_bit_depends_on_the_number_of_threads(kind, monkeypatch):
     """The batch has several blocks of utterances, the last of them smaller."""
