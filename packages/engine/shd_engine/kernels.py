@@ -848,7 +848,9 @@ def recurrent_to_spikes(by_neuron, mem, row, spike_errors, slot):
     width = len(by_neuron) * LANES
     last = mem.shape[1] - width
     for block in range(len(by_neuron)):
-        _add_team_products(by_neuron[block], mem, row + 1, width, last, spike_errors, slot, block)
+        _add_team_products(  # type: ignore[call-arg]
+            by_neuron[block], mem, row + 1, width, last, spike_errors, slot, block
+        )
 
 
 @compiled
