@@ -175,29 +175,42 @@ class HiddenRecurrence(Pair):
 
 
 class Chain(nn.Module):
-    """Any number of layers."""
+    """Layers of any sizes in a loop over all steps of the input, or over some."""
 
-    def __init__(self, sizes, make_neurons, bias=True):
+    def __init__(
+        self, sizes, make_neurons, bias=True, is_batch_first=False, n_steps=None, result="both"
+    ):
         super().__init__()
         pairs = itertools.pairwise(sizes)
         self.weights = nn.ModuleList(nn.Linear(a, b, bias=bias) for a, b in pairs)
         self.neurons = nn.ModuleList(make_neurons(n) for n in sizes[1:])
         for fc in self.weights:
             nn.init.xavier_uniform_(fc.weight, gain=2.5)
+        self.is_batch_first = is_batch_first
+        self.n_steps = n_steps
+        self.result = result
 
     def forward(self, x):
+        x = x.transpose(0, 1) if self.is_batch_first else x
         states = [lif.reset_mem() for lif in self.neurons]
-        recorded = []
-        for spk in x:
+        spks, mems = [], []
+        for step in range(self.n_steps or len(x)):
+            spk = x[step]
             for i, (fc, lif) in enumerate(zip(self.weights, self.neurons, strict=True)):
                 if isinstance(lif, snn.RLeaky):
                     spk, mem = states[i] = lif(fc(spk), *states[i])
                 else:
-                    spk, mem = lif(fc(spk), states[i])
-                    states[i] = mem
-            recorded.append((spk, mem))
-        spks, last = zip(*recorded, strict=True)
-        return torch.stack(spks), torch.stack(last)
+                    spk, states[i] = lif(fc(spk), states[i])
+                    mem = states[i]
+            spks.append(spk)
+            mems.append(mem)
+        spk, mem = torch.stack(spks), torch.stack(mems)
+        return {
+            "both": (spk, mem),
+            "counts": spk.sum(0),
+            "last": mem[-1],
+            "batch first": spk.transpose(0, 1),
+        }[self.result]
 
 
 class Boxcar(torch.autograd.Function):

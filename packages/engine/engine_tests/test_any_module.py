@@ -1,7 +1,5 @@
 """Modules of any kind: the engine computes what their own forward computes, or refuses in words."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import snntorch as snn
@@ -11,46 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 import shd_engine as engine
-from engine_tests.modules import Pair
+from engine_tests.modules import Chain, Pair
 from engine_tests.networks import layered, random_utterances
 from engine_tests.test_compile import check_gradients, gradients, listed, weighted
 
 REFUSALS = (ValueError, RuntimeError, TypeError, IndexError)
 DATA = random_utterances(4, 7, 20, 5, 0.3)
-
-
-class Looped(nn.Module):
-    """Layers of any sizes in a loop over all steps of the input, or over some."""
-
-    def __init__(self, sizes, make_neurons, is_batch_first, n_steps, result):
-        super().__init__()
-        self.weights = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.neurons = nn.ModuleList(make_neurons(n) for n in sizes[1:])
-        self.is_batch_first = is_batch_first
-        self.n_steps = n_steps
-        self.result = result
-
-    def forward(self, x):
-        x = x.transpose(0, 1) if self.is_batch_first else x
-        states = [lif.reset_mem() for lif in self.neurons]
-        spks, mems = [], []
-        for step in range(self.n_steps or len(x)):
-            spk = x[step]
-            for i, (fc, lif) in enumerate(zip(self.weights, self.neurons, strict=True)):
-                if isinstance(lif, snn.RLeaky):
-                    spk, mem = states[i] = lif(fc(spk), *states[i])
-                else:
-                    spk, states[i] = lif(fc(spk), states[i])
-                    mem = states[i]
-            spks.append(spk)
-            mems.append(mem)
-        spk, mem = torch.stack(spks), torch.stack(mems)
-        return {
-            "both": (spk, mem),
-            "counts": spk.sum(0),
-            "last": mem[-1],
-            "batch first": spk.transpose(0, 1),
-        }[self.result]
 
 
 def quarters(shape, rng):
@@ -101,7 +65,7 @@ def make(rng, sizes, kind, is_batch_first, n_steps, result):
         reset = "none" if kind == "Leaky without reset" else "subtract"
         return snn.Leaky(0.5, reset_mechanism=reset, learn_beta=bool(rng.integers(2)))
 
-    module = Looped(sizes, neurons, is_batch_first, n_steps, result)
+    module = Chain(sizes, neurons, True, is_batch_first, n_steps, result)
     for name, parameter in module.named_parameters():
         if "beta" not in name:
             parameter.data = quarters(parameter.shape, rng)
@@ -152,14 +116,6 @@ def test_any_module_is_computed_as_by_its_own_forward_or_refused(**chosen):
     check_any_module(**chosen)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*runs by its own forward")
-@settings(max_examples=200, deadline=None)
-@given(**MODULES)
-def test_200_modules_are_computed_as_by_their_own_forward_or_refused(**chosen):
-    check_any_module(**chosen)
-
-
 # --- one by one --------------------------------------------------------------------------------
 
 
@@ -167,7 +123,7 @@ def two_layers(**neurons):
     """Return a module whose two layers of weights have one shape."""
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
-    module = Looped([20, 20, 20], lambda n: snn.Leaky(0.5, **neurons), False, None, "both")
+    module = Chain([20, 20, 20], lambda n: snn.Leaky(0.5, **neurons))
     for fc in module.weights:
         fc.weight.data = quarters(fc.weight.shape, rng)
     return module

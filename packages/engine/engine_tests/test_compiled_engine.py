@@ -1,6 +1,5 @@
 """The compiled engine against snntorch's loop and against arithmetic in float64."""
 
-import copy
 import inspect
 import time
 import types
@@ -236,22 +235,6 @@ def test_no_bit_depends_on_threads_or_neighbors():
     assert torch.equal(alone[0], counts[33])
 
 
-def test_gradients_are_replaced_and_frozen_parameters_get_none():
-    model = make_model([12, 9, 4])
-    model.fc1.bias.requires_grad_(False)
-    model.fc2.weight.requires_grad_(False)
-    events = random_utterances(5, 20, 12, 4, 0.3)
-    forward_backward(model, events, [0, 1, 2])
-    first = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
-    state = copy.deepcopy(model.state_dict())
-    forward_backward(model, events, torch.tensor([0, 1, 2]))
-    assert model.fc1.bias.grad is None and model.fc2.weight.grad is None
-    for name, grad in first.items():
-        assert torch.equal(model.get_parameter(name).grad, grad)
-        assert model.get_parameter(name).grad is not grad
-    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
-
-
 # --- what a network may have beyond the usual, against snntorch's own autograd --------------------
 
 
@@ -409,7 +392,7 @@ def test_a_block_of_steps_gets_the_product_of_late_gradients_and_weights(n_rows)
     for last_row in (9, 6, 2):
         spike_errors = np.full((5, width), np.nan, np.float32)
         space = np.zeros((kernels.STEPS_PER_BLOCK, n_rows), np.float32)
-        kernels.block_errors(next_layer, last_row, n_steps, space, spike_errors)
+        kernels.block_errors(next_layer, last_row, n_steps, 1, space, spike_errors)
         for slot in range(min(4, last_row)):
             wanted = np.zeros(width)
             for k, delay in enumerate(delays):

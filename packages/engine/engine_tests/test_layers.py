@@ -209,19 +209,3 @@ def test_adaptive_neurons_have_the_loops_bits_for_the_same_currents():
         assert torch.equal(rec.mem[t], state[-1])
         assert torch.equal(rec.spk[t], spk)
     assert 0.1 < rec.spk.mean() < 0.9
-
-
-def test_no_bit_depends_on_the_number_of_threads():
-    model = make_model(adaptive=(1, 2), hidden_delays=((0, 3), (0, 5)))
-    events = random_utterances(300, 60, 20, 6, 0.2)
-    before = torch.get_num_threads()
-    grads = []
-    try:
-        for n_threads in (1, 3):
-            torch.set_num_threads(n_threads)
-            forward_backward(model, events, np.arange(300))
-            grads.append({name: p.grad.clone() for name, p in model.named_parameters()})
-    finally:
-        torch.set_num_threads(before)
-    for name, grad in grads[0].items():
-        assert torch.equal(grad, grads[1][name]), name

@@ -357,8 +357,9 @@ def new_results(
 ) -> kernels.Results:
     """Return memory for the results of a batch."""
     n_utterances = len(batch.utterances)
+    team = layout.team if n_parameters else 1
     return kernels.Results(
-        states=aligned(n_workers, layout.n_states(batch.n_steps)),
+        states=aligned(n_workers, team, layout.n_states(batch.n_steps)),
         kept=aligned(n_utterances, n_kept),
         gradients=aligned(n_groups, n_parameters),
         losses=np.zeros(n_utterances),

@@ -1,4 +1,4 @@
-"""The compiled engine's inner loops: one utterance through all layers, and back.
+"""The compiled engine's inner loops: utterances through all layers, and back.
 
 **Steps, rows and slots.** `step` counts from 0. Its row in the matrix ``mem`` of a layer's
 membranes is ``row = step + 1``, because row 0 is the state before the first step. `slot` is a row
@@ -48,6 +48,12 @@ neuron goes from step to step beside ``mem``. Other layers pass over both functi
 **How neurons of a layer reach each other.** In a layer with recurrent weights, the spikes of a step
 are events that arrive one step later (`add_recurrent`). They have a matrix of their own, with a row
 for each neuron, and a transposed one for the way back (`recurrent_to_spikes`).
+
+**Teams.** On the way back, all recurrent weights count at each step, and reading them takes longer
+than anything else. So up to `TEAM` utterances are trained on at once, and a weight is read once for
+all of them. Their membranes lie side by side: a row of ``mem`` has the neurons of the first
+utterance, then those of the second, and so on. Networks without recurrent weights have teams of one
+utterance, which stays in the cache.
 
 **What is stored for the backward pass.** While an utterance is computed, its membranes stay in
 memory, all layers and all steps (`membranes`), and so do the event lists of all layers
@@ -135,6 +141,9 @@ GAINS = 7  # by which the current, less the adaptation, is multiplied in neurons
 TO_ITSELF = 8  # weight of a neuron's spike in its own next step
 N_SCAN_ROWS = 9
 
+# Utterances that go through a network with recurrent weights at once, in training.
+TEAM = 4
+
 ZERO = np.float32(0)
 ONE = np.float32(1)
 
@@ -197,7 +206,8 @@ class Batch(NamedTuple):
 class Results(NamedTuple):
     """Where the kernels write what they compute."""
 
-    states: np.ndarray  # (threads, ...) membranes of all layers of one utterance, float32
+    # (threads, team, ...) membranes of all layers of the utterances of a team, float32
+    states: np.ndarray
     kept: np.ndarray  # (batch, ...) those of each utterance from some layer on, or none, float32
     # (groups, parameters) as the parameters lie, float32; (groups, 0) without a backward pass
     gradients: np.ndarray
@@ -226,11 +236,11 @@ class Given(NamedTuple):
 
 
 class LayerErrors(NamedTuple):
-    """The part of `Given` for one layer and one utterance; without rows where nothing is given."""
+    """The part of `Given` for one layer and one team; without entries where nothing is given."""
 
-    spk: np.ndarray  # (steps, neurons) float32
-    mem: np.ndarray  # (steps, neurons) float32
-    derivatives: np.ndarray  # (steps + 2, width) float32
+    spk: np.ndarray  # (team, steps, neurons) float32
+    mem: np.ndarray  # (team, steps, neurons) float32
+    derivatives: np.ndarray  # (steps + 2, width) float32, of one utterance
 
 
 class EventList(NamedTuple):
@@ -241,13 +251,15 @@ class EventList(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """What one thread uses for each utterance anew."""
+    """What one thread uses for each team of utterances anew."""
 
     # Lists of the events into each layer, and out of the last one: see `event_list`.
-    starts: np.ndarray  # (layers + 1, steps + 1) int32
-    units: np.ndarray  # (layers + 1, most events + 8) int32; 8: see `layer_forward`
-    spiked: np.ndarray  # (widest layer,) uint8
-    error: np.ndarray  # (widest layer,) gradient of the loss with respect to the scores, float32
+    starts: np.ndarray  # (team, layers + 1, steps + 1) int32
+    units: np.ndarray  # (team, layers + 1, most events + 8) int32; 8: see `list_spikes`
+    spiked: np.ndarray  # (team x widest layer,) uint8
+    error: (
+        np.ndarray
+    )  # (team x widest layer,) gradient of the loss with respect to the scores, float32
     unit_starts: np.ndarray  # (most inputs + 2,) int32: see `sort_by_unit`
     arrivals: np.ndarray  # (most events,) int32: see `sort_by_unit`
     all_rows: np.ndarray  # (steps + 2,) 0, 1, 2, ..., int32
@@ -258,7 +270,7 @@ class NextLayer(NamedTuple):
 
     n_neurons: int  # 0 if there is no next layer
     delays: np.ndarray  # (copies,) steps by which each copy of this layer's spikes is late, int64
-    gradients: np.ndarray  # (steps + 2, width of the next layer) of its currents, float32
+    gradients: np.ndarray  # (steps + 2, team x width of the next layer) of its currents, float32
     # (copies x neurons of the next layer, padded to UNROLLED_ROWS, width of this layer)
     weights: np.ndarray
 
@@ -394,6 +406,57 @@ def add_rows(rows, index, first, last, low, out, r, at, n):  # noqa: PLR0913
         j += LANES
 
 
+@intrinsic
+def _add_team_products(_, weights, mem, row, width, last, errors, slot, block):  # noqa: PLR0913
+    """Compute `recurrent_to_spikes` for the neurons of one vector.
+
+    As in `_row_adder`, the sums stay in registers. An utterance's neurons begin at a multiple of
+    `width`, and those of the last one at `last`. A team that isn't whole computes these again.
+    """
+    whole = types.intp
+    signature = types.void(weights, mem, whole, whole, whole, errors, whole, whole)
+
+    def write_code(context, builder, signature, arguments):  # noqa: PLR0914
+        def array(position):
+            make = context.make_array(signature.args[position])
+            return make(context, builder, arguments[position])
+
+        def address(matrix, row, column, pointer):
+            row_bytes = builder.mul(row, builder.extract_value(matrix.strides, 0))
+            offset = builder.add(row_bytes, builder.mul(column, size(4)))  # of a float32
+            return builder.bitcast(cgutils.pointer_add(builder, matrix.data, offset), pointer)
+
+        weights, mem, errors = array(0), array(1), array(5)
+        _, _, row, width, last, _, slot, block = arguments
+        size = row.type
+        vector = ir.VectorType(ir.FloatType(), LANES)
+        of_vector, of_one = vector.as_pointer(), ir.FloatType().as_pointer()
+        nowhere = ir.Constant(vector, ir.Undefined)
+        first_lane = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        fused = ("contract",)  # a product and a sum in one instruction
+        in_team = [builder.mul(size(t), width) for t in range(TEAM)]
+        begins = [builder.select(builder.icmp_signed("<", at, last), at, last) for at in in_team]
+        columns = [builder.add(at, builder.mul(block, size(LANES))) for at in begins]
+        sums = [cgutils.alloca_once(builder, vector) for _ in columns]
+        for total, at in zip(sums, columns, strict=True):
+            source = address(errors, slot, at, of_vector)
+            builder.store(builder.load(source, align=4), total)
+        n_rows = builder.extract_value(weights.shape, 0)
+        with cgutils.for_range(builder, n_rows) as loop:
+            weight = builder.load(address(weights, loop.index, size(0), of_vector), align=4)
+            for total, at in zip(sums, begins, strict=True):
+                one = builder.load(address(mem, row, builder.add(at, loop.index), of_one))
+                filled = builder.insert_element(nowhere, one, ir.IntType(32)(0))
+                many = builder.shuffle_vector(filled, nowhere, first_lane)
+                product = builder.fmul(many, weight, flags=fused)
+                builder.store(builder.fadd(builder.load(total), product, flags=fused), total)
+        for total, at in zip(sums, columns, strict=True):
+            target = address(errors, size(STEPS_PER_BLOCK), at, of_vector)
+            builder.store(builder.load(total), target, align=4)
+
+    return signature, write_code
+
+
 @compiled
 def add_products(errors, weights, out, slot, is_first):  # noqa: PLR0914
     """Add ``errors[slot] @ weights`` to ``out[slot]``, and the same for the next slot.
@@ -497,9 +560,11 @@ def recurrent_of(layer, memory):
 
 @compiled
 def recurrent_by_neuron_of(layer, network):
-    """Return the recurrent weights, (width, width), by the neuron that they lead to."""
-    width = layer.width if layer.recurs else 0
-    return matrix(network.weights_by_neuron, layer.recurrent_by_neuron_at, width, width)
+    """Return the recurrent weights, (width / LANES, neurons, LANES), by where they lead to."""
+    n = layer.n_neurons if layer.recurs else 0
+    at = layer.recurrent_by_neuron_at
+    memory = network.weights_by_neuron[at : at + n * layer.width]
+    return memory.reshape(layer.width // LANES, n, LANES)
 
 
 @compiled
@@ -509,20 +574,37 @@ def delays_of(layer, network):
 
 
 @compiled
-def membranes(layer, n_steps, state):
+def membranes(layer, n_steps, state, team):
     """Return a layer's membranes: a row before the first step, the steps, a row after the last."""
-    return matrix(state, layer.states_at * (n_steps + 2), n_steps + 2, layer.width)
+    at = layer.states_at * (n_steps + 2) * team
+    return matrix(state, at, n_steps + 2, layer.width * team)
 
 
 @compiled
-def event_list(space, i):
-    """Return the list of the events that go into layer i."""
-    return EventList(starts=space.starts[i], units=space.units[i])
+def side_by_side(neurons, team):
+    """Return the rows of a layer's neurons for each utterance of a team."""
+    n_rows, width = neurons.shape
+    if team == 1:
+        return neurons
+    repeated = np.empty((n_rows, team * width), np.float32)
+    for i in range(n_rows):
+        for j in range(team * width):
+            repeated[i, j] = neurons[i, j % width]
+    return repeated
 
 
 @compiled
-def add_events(layer, weights, first_neurons, delays, events, mem):
-    """Add to ``mem`` the rows of weights of all events, and of their delayed copies."""
+def event_list(space, t, i):
+    """Return the list of the events of a team's utterance t that go into layer i."""
+    return EventList(starts=space.starts[t, i], units=space.units[t, i])
+
+
+@compiled
+def add_events(layer, weights, first_neurons, delays, events, mem, at):
+    """Add to ``mem`` the rows of weights of all events, and of their delayed copies.
+
+    The columns of the utterance's neurons begin at `at`.
+    """
     n_steps = len(events.starts) - 1
     n_units = len(weights) // len(delays)
     starts = events.starts
@@ -541,62 +623,69 @@ def add_events(layer, weights, first_neurons, delays, events, mem):
                 # of `add_rows` would take as long as the addition. All delayed copies of a unit
                 # begin at the same neuron.
                 for e in range(starts[step], starts[step + 1]):
-                    low = first_neurons[units[e]]
+                    low = at + first_neurons[units[e]]
                     for j in range(0, n_in_fours, 4 * LANES):
                         _add_four_vectors(copy, units, e, e + 1, j, mem, row, low + j)
                     for j in range(n_in_fours, band, LANES):
                         _add_one_vector(copy, units, e, e + 1, j, mem, row, low + j)
             else:
                 first, end = np.int64(starts[step]), np.int64(starts[step + 1])
-                add_rows(copy, units, first, end, 0, mem, row, 0, band)
+                add_rows(copy, units, first, end, 0, mem, row, at, band)
 
 
 @inlined
-def layer_forward(layer, network, events, mem, spiked, events_out, extras):
-    """Take an utterance's events through one layer: write its membranes and its own events."""
+def layer_forward(i, layer, network, space, mem, team, extras):  # noqa: C901
+    """Take a team's events through layer i: write its membranes and its own events."""
     neurons = neurons_of(layer, network.parameters)
     weights = weights_of(layer, network.parameters)
-    n_steps = len(events.starts) - 1
-    width = mem.shape[1]
-    adaptation = np.zeros(width if layer.adapts else 0, np.float32)
-    for j in range(width):
-        mem[0, j] = ZERO
-    for row in range(1, n_steps + 1):
-        for j in range(width):  # numba's assignment of slices is many times slower
-            mem[row, j] = neurons[BIASES, j]
-    delays = delays_of(layer, network)
-    add_events(layer, weights, network.first_neurons, delays, events, mem)
+    n_steps = len(mem) - 2
+    width = layer.width
+    adaptation = np.zeros(mem.shape[1] if layer.adapts else 0, np.float32)
     if extras is not None:
         recurrent = recurrent_of(layer, network.parameters)
-    n_events = 0
-    eights = spiked.view(np.uint64)  # not zero if any of eight neurons spikes
+        neurons = side_by_side(neurons, team)
+    for j in range(mem.shape[1]):
+        mem[0, j] = ZERO
+    for row in range(1, n_steps + 1):
+        for j in range(mem.shape[1]):  # numba's assignment of slices is many times slower
+            mem[row, j] = neurons[BIASES, j]
+    delays = delays_of(layer, network)
+    for t in range(team):
+        events = event_list(space, t, i)
+        add_events(layer, weights, network.first_neurons, delays, events, mem, t * width)
+        space.starts[t, i + 1, 0] = 0
+    eights = space.spiked.view(np.uint64)  # not zero if any of eight neurons spikes
     for step in range(n_steps):
         row = step + 1
         if extras is not None and layer.recurs and step > 0:  # what spiked in the step before
-            first = np.int64(events_out.starts[step - 1])
-            add_rows(recurrent, events_out.units, first, n_events, 0, mem, row, 0, width)
+            for t in range(team):
+                first = np.int64(space.starts[t, i + 1, step - 1])
+                end = np.int64(space.starts[t, i + 1, step])
+                spikes = space.units[t, i + 1]
+                add_rows(recurrent, spikes, first, end, 0, mem, row, t * width, width)
         if extras is not None and layer.adapts:
             subtract_adaptation(adaptation, mem, row)
         step_forward(layer, neurons, mem, row)
-        find_spikes(neurons, mem, row, spiked)
+        find_spikes(neurons, mem, row, space.spiked)
         if extras is not None and layer.adapts:
-            add_to_adaptation(neurons, mem, row, spiked, adaptation)
-        events_out.starts[step] = n_events
-        n_events = list_spikes(spiked, eights, width, events_out, n_events)
-    events_out.starts[n_steps] = n_events
+            add_to_adaptation(neurons, mem, row, space.spiked, adaptation)
+        for t in range(team):
+            list_spikes(space, eights, t, i + 1, step, width)
 
 
 @compiled
-def list_spikes(spiked, eights, width, events_out, n_events):
-    """Append the neurons that spike in a step to a list; return its new length."""
-    for eight in range(width // 8):
+def list_spikes(space, eights, t, i, step, width):
+    """Append the neurons of a team's utterance t that spike in a step to its list i."""
+    n_events = np.int64(space.starts[t, i, step])
+    at = t * width
+    for eight in range(at // 8, (at + width) // 8):
         if eights[eight]:  # few neurons spike: most eights are skipped
             for j in range(8 * eight, 8 * eight + 8):
                 # Each is written, and stays only if the count goes on: no branch, which the
                 # processor would guess wrongly. The list has eight entries more for that.
-                events_out.units[n_events] = j
-                n_events += spiked[j]
-    return n_events
+                space.units[t, i, n_events] = j - at
+                n_events += space.spiked[j]
+    space.starts[t, i, step + 1] = n_events
 
 
 # What a step does, forward and back. These functions take whole arrays and the number of the step's
@@ -750,29 +839,18 @@ def adaptation_to_spikes(neurons, d_fed, spike_errors, slot, total_slot):
 
 
 @compiled
-def recurrent_to_spikes(recurrent_by_neuron, mem, row, spike_errors, slot, total_slot):
+def recurrent_to_spikes(by_neuron, mem, row, spike_errors, slot):
     """Write dL/dspk of a step with what comes back through the recurrent weights.
 
-    It does ``spike_errors[total_slot] = spike_errors[slot] + mem[row + 1] @ recurrent_by_neuron``.
+    For each utterance of the team, it does ``spike_errors[STEPS_PER_BLOCK] = spike_errors[slot] +
+    mem[row + 1] @ weights``. Each weight is read from memory once for all of them.
     """
-    width = mem.shape[1]
-    for j in range(width):
-        spike_errors[total_slot, j] = spike_errors[slot, j]
-    for k in range(0, width, 8):  # eight rows for each pass through the sums
-        a0 = mem[row + 1, k]
-        a1 = mem[row + 1, k + 1]
-        a2 = mem[row + 1, k + 2]
-        a3 = mem[row + 1, k + 3]
-        a4 = mem[row + 1, k + 4]
-        a5 = mem[row + 1, k + 5]
-        a6 = mem[row + 1, k + 6]
-        a7 = mem[row + 1, k + 7]
-        for j in range(width):
-            first = a0 * recurrent_by_neuron[k, j] + a1 * recurrent_by_neuron[k + 1, j]
-            second = a2 * recurrent_by_neuron[k + 2, j] + a3 * recurrent_by_neuron[k + 3, j]
-            third = a4 * recurrent_by_neuron[k + 4, j] + a5 * recurrent_by_neuron[k + 5, j]
-            fourth = a6 * recurrent_by_neuron[k + 6, j] + a7 * recurrent_by_neuron[k + 7, j]
-            spike_errors[total_slot, j] += (first + second) + (third + fourth)
+    width = len(by_neuron) * LANES
+    last = mem.shape[1] - width
+    for block in range(len(by_neuron)):
+        _add_team_products(  # type: ignore[call-arg]
+            by_neuron[block], mem, row + 1, width, last, spike_errors, slot, block
+        )
 
 
 @compiled
@@ -792,12 +870,15 @@ def adaptation_to_membranes(neurons, mem, row, d_fed, d_neurons):
 def give_spike_errors(errors, is_output, spike_errors, row, slot):
     """Add the given gradients of a step's spikes to those that come from the next layer."""
     step = row - 1
-    if is_output:  # what the slot has is left from another step
-        for j in range(errors.spk.shape[1]):
-            spike_errors[slot, j] = errors.spk[step, j]
-    else:
-        for j in range(errors.spk.shape[1]):
-            spike_errors[slot, j] += errors.spk[step, j]
+    team = len(errors.spk)
+    for t in range(team):
+        at = spike_errors.shape[1] // team * t
+        if is_output:  # what the slot has is left from another step
+            for j in range(errors.spk.shape[2]):
+                spike_errors[slot, at + j] = errors.spk[t, step, j]
+        else:
+            for j in range(errors.spk.shape[2]):
+                spike_errors[slot, at + j] += errors.spk[t, step, j]
 
 
 @compiled
@@ -807,10 +888,13 @@ def give_membrane_errors(errors, mem, row, d_neurons):
     As in `adaptation_to_membranes`, the threshold isn't in this path.
     """
     step = row - 1
-    for j in range(errors.mem.shape[1]):
-        mem[row, j] += errors.mem[step, j]
-    for j in range(errors.mem.shape[1]):
-        d_neurons[THRESHOLDS, j] += errors.mem[step, j]
+    team = len(errors.mem)
+    for t in range(team):
+        at = mem.shape[1] // team * t
+        for j in range(errors.mem.shape[2]):
+            mem[row, at + j] += errors.mem[t, step, j]
+        for j in range(errors.mem.shape[2]):
+            d_neurons[THRESHOLDS, at + j] += errors.mem[t, step, j]
 
 
 @compiled
@@ -844,38 +928,40 @@ def repeat_error(output_error, spike_errors):
 
 
 @compiled
-def copy_errors(next_layer, last_row, n_steps, next_errors):
+def copy_errors(next_layer, last_row, n_steps, team, next_errors):
     """Copy the gradients of the next layer that come back to the spikes of a block of steps.
 
     A slot of `next_errors` has, copy after copy of the spikes, the gradients of the next layer's
-    neurons in the row in which this copy has arrived. The last step of the block has slot 0.
+    neurons in the row in which this copy has arrived. The last step of the block has slot 0, or as
+    many slots as there are utterances in the team.
     """
     n_next = next_layer.n_neurons
-    for slot in range(STEPS_PER_BLOCK):
-        row = last_row - slot
+    for slot in range(STEPS_PER_BLOCK * team):
+        row = last_row - slot // team
+        at = next_layer.gradients.shape[1] // team * (slot % team)
         for k in range(len(next_layer.delays)):
             arrival = row + next_layer.delays[k]
             if row > 0 and arrival <= n_steps:
                 for j in range(n_next):
-                    next_errors[slot, k * n_next + j] = next_layer.gradients[arrival, j]
+                    next_errors[slot, k * n_next + j] = next_layer.gradients[arrival, at + j]
             else:  # before the first step, or this copy would arrive after the last one
                 for j in range(n_next):
                     next_errors[slot, k * n_next + j] = ZERO
 
 
 @compiled
-def block_errors(next_layer, last_row, n_steps, next_errors, spike_errors):
+def block_errors(next_layer, last_row, n_steps, team, next_errors, slots):
     """Write dL/dspk of a block of steps: the next layer's gradients times its weights.
 
-    It does ``spike_errors[:STEPS_PER_BLOCK] = next_errors @ next_layer.weights``.
+    It does ``slots[: team * STEPS_PER_BLOCK] = next_errors @ next_layer.weights``.
     """
-    copy_errors(next_layer, last_row, n_steps, next_errors)
-    multiply(next_errors, next_layer.weights, spike_errors)
+    copy_errors(next_layer, last_row, n_steps, team, next_errors)
+    multiply(next_errors, next_layer.weights, slots)
 
 
 @inlined
 def layer_backward(  # noqa: C901, PLR0913
-    layer, neurons, mem, output_error, errors, next_layer, network, d_neurons, extras
+    layer, neurons, mem, output_error, errors, next_layer, network, d_neurons, team, extras
 ):
     """Turn a layer's membranes into the gradients of its currents, in place.
 
@@ -892,10 +978,11 @@ def layer_backward(  # noqa: C901, PLR0913
     n_steps = len(mem) - 2
     width = mem.shape[1]
     is_output = next_layer.n_neurons == 0
-    next_errors = np.zeros((STEPS_PER_BLOCK, len(next_layer.weights)), np.float32)
-    # The slots of a block, and one for a step to which adaptation or recurrent weights add.
+    next_errors = np.zeros((STEPS_PER_BLOCK * team, len(next_layer.weights)), np.float32)
+    # The rows of a block, and one for a step to which adaptation or recurrent weights add.
     total_slot = STEPS_PER_BLOCK
     spike_errors = np.zeros((STEPS_PER_BLOCK + 1, width), np.float32)
+    slots = spike_errors.reshape((STEPS_PER_BLOCK + 1) * team, layer.width)
     d_adaptation = np.zeros(width if layer.adapts else 0, np.float32)
     d_fed = np.empty(len(d_adaptation), np.float32)
     mem[n_steps + 1] = ZERO  # no gradient comes from after the last step
@@ -908,7 +995,7 @@ def layer_backward(  # noqa: C901, PLR0913
     for row in range(n_steps, 0, -1):
         slot = (n_steps - row) % STEPS_PER_BLOCK
         if not is_output and slot == 0:
-            block_errors(next_layer, row, n_steps, next_errors, spike_errors)
+            block_errors(next_layer, row, n_steps, team, next_errors, slots)
         if gives_spk:
             give_spike_errors(errors, is_output, spike_errors, row, slot)
         if extras is not None and layer.adapts:
@@ -917,7 +1004,7 @@ def layer_backward(  # noqa: C901, PLR0913
             adaptation_to_spikes(neurons, d_fed, spike_errors, slot, total_slot)
             slot = total_slot
         if extras is not None and layer.recurs:
-            recurrent_to_spikes(by_neuron, mem, row, spike_errors, slot, total_slot)
+            recurrent_to_spikes(by_neuron, mem, row, spike_errors, slot)
             slot = total_slot
         if layer.surrogate == GIVEN:
             step_back_given(neurons, mem, row, spike_errors, slot, errors)
@@ -932,14 +1019,17 @@ def layer_backward(  # noqa: C901, PLR0913
 
 
 @compiled
-def add_weight_gradients(first_neurons, delays, events, mem, space, d_weights):
-    """Add the gradients of a layer's weights: rows of ``mem`` at which a unit's events arrived."""
+def add_weight_gradients(layer, first_neurons, delays, events, mem, at, space, d_weights):  # noqa: PLR0913
+    """Add the gradients of a layer's weights: rows of ``mem`` at which a unit's events arrived.
+
+    The columns of the utterance's neurons begin at `at`.
+    """
     n_steps = len(events.starts) - 1
     band = d_weights.shape[1]
     n_units = len(d_weights) // len(delays)
     arrivals = space.arrivals
     sort_by_unit(events, n_units, space.unit_starts, arrivals)
-    is_banded = band < mem.shape[1]
+    is_banded = band < layer.width
     for k in range(len(delays)):
         copy = d_weights[k * n_units : (k + 1) * n_units]
         later = mem[delays[k] :]  # its row r is the one at which this copy of an event arrives
@@ -948,7 +1038,7 @@ def add_weight_gradients(first_neurons, delays, events, mem, space, d_weights):
             end = np.int64(space.unit_starts[u + 1])
             while end > first and arrivals[end - 1] + delays[k] > n_steps:
                 end -= 1  # this copy would arrive after the last step
-            low = first_neurons[u] if is_banded else 0
+            low = at + (first_neurons[u] if is_banded else 0)
             add_rows(later, arrivals, first, end, low, copy, u, 0, band)
 
 
@@ -970,33 +1060,35 @@ def loss(scores, label, n_utterances, error):
 
 
 @inlined
-def forward(b, batch, network, state, space, results, extras):
-    """Take a batch's utterance b through all layers; write scores and numbers of spikes."""
+def forward(b, team, batch, network, state, space, results, extras):  # noqa: PLR0913
+    """Take a team, from a batch's utterance b on, through all layers; write scores and spikes."""
     layers = network.layers
     n_layers = len(layers)
     n_steps = batch.n_steps
     n_units = layers[0].n_inputs // layers[0].n_copies
     scores = results.scores
-    results.is_valid[b] = read_events(batch, b, n_units, event_list(space, 0))
+    for t in range(team):
+        results.is_valid[b + t] = read_events(batch, b + t, n_units, event_list(space, t, 0))
     for i in range(n_layers):
-        mem = membranes(layers[i], n_steps, state)
-        events = event_list(space, i)
-        events_out = event_list(space, i + 1)
-        layer_forward(layers[i], network, events, mem, space.spiked, events_out, extras)
-        results.n_spikes[b, i] = space.starts[i + 1, n_steps]
-    for k in range(space.starts[n_layers, n_steps]):
-        scores[b, space.units[n_layers, k]] += ONE
-    if layers[n_layers - 1].surrogate == READOUT:
-        mem = membranes(layers[n_layers - 1], n_steps, state)
-        for j in range(scores.shape[1]):
-            total = ZERO
-            for row in range(1, n_steps + 1):
-                total += mem[row, j]
-            scores[b, j] = total / np.float32(n_steps)
+        mem = membranes(layers[i], n_steps, state, team)
+        layer_forward(i, layers[i], network, space, mem, team, extras)
+    last = layers[n_layers - 1]
+    mem = membranes(last, n_steps, state, team)
+    for t in range(team):
+        for i in range(n_layers):
+            results.n_spikes[b + t, i] = space.starts[t, i + 1, n_steps]
+        for k in range(space.starts[t, n_layers, n_steps]):
+            scores[b + t, space.units[t, n_layers, k]] += ONE
+        if last.surrogate == READOUT:
+            for j in range(scores.shape[1]):
+                total = ZERO
+                for row in range(1, n_steps + 1):
+                    total += mem[row, t * last.width + j]
+                scores[b + t, j] = total / np.float32(n_steps)
 
 
 @compiled
-def next_layer_of(i, network, n_steps, state):
+def next_layer_of(i, network, n_steps, state, team):
     """Return the layer through which errors come back to layer i."""
     layers = network.layers
     if i + 1 == len(layers):
@@ -1005,7 +1097,7 @@ def next_layer_of(i, network, n_steps, state):
         return NextLayer(
             n_neurons=0,
             delays=network.delays[:0],
-            gradients=membranes(layers[i], n_steps, state),
+            gradients=membranes(layers[i], n_steps, state, team),
             weights=no_weights,
         )
     following = layers[i + 1]
@@ -1014,7 +1106,7 @@ def next_layer_of(i, network, n_steps, state):
     return NextLayer(
         n_neurons=following.n_neurons,
         delays=delays_of(following, network),
-        gradients=membranes(following, n_steps, state),
+        gradients=membranes(following, n_steps, state, team),
         weights=matrix(
             network.weights_by_neuron, following.by_neuron_at, n_padded, layers[i].width
         ),
@@ -1022,53 +1114,72 @@ def next_layer_of(i, network, n_steps, state):
 
 
 @compiled
-def errors_of(i, b, layer, given, n_steps):
-    """Return what is given for layer i and a batch's utterance b."""
-    size = n_steps * layer.n_neurons
-    spk = given.memory[:0].reshape(0, 0)
-    mem = given.memory[:0].reshape(0, 0)
+def errors_of(i, b, team, layer, given, n_steps):
+    """Return what is given for layer i and a team, from a batch's utterance b on."""
+    n = layer.n_neurons
+    first = b * n_steps * n
+    size = team * n_steps * n
+    spk = given.memory[:0].reshape(0, 0, 0)
+    mem = given.memory[:0].reshape(0, 0, 0)
     derivatives = given.memory[:0].reshape(0, 0)
     if given.spk_at[i] >= 0:
-        spk = matrix(given.memory, given.spk_at[i] + b * size, n_steps, layer.n_neurons)
+        at = given.spk_at[i] + first
+        spk = given.memory[at : at + size].reshape(team, n_steps, n)
     if given.mem_at[i] >= 0:
-        mem = matrix(given.memory, given.mem_at[i] + b * size, n_steps, layer.n_neurons)
+        at = given.mem_at[i] + first
+        mem = given.memory[at : at + size].reshape(team, n_steps, n)
     if len(given.derivatives):
-        derivatives = membranes(layer, n_steps, given.derivatives[b])
+        derivatives = membranes(layer, n_steps, given.derivatives[b], 1)
     return LayerErrors(spk, mem, derivatives)
 
 
 @inlined
-def backward(b, network, state, space, given, gradients, extras):
-    """Add the gradients of the utterance that `forward` has computed, from the last layer on."""
+def backward(b, team, network, state, space, given, gradients, extras):  # noqa: PLR0913, PLR0914
+    """Add the gradients of a team that `forward` has computed, from the last layer on."""
     layers = network.layers
     n_layers = len(layers)
-    n_steps = space.starts.shape[1] - 1
+    n_steps = space.starts.shape[2] - 1
     for i in range(n_layers - 1, -1, -1):
         layer = layers[i]
-        mem = membranes(layer, n_steps, state)
+        mem = membranes(layer, n_steps, state, team)
         delays = delays_of(layer, network)
-        next_layer = next_layer_of(i, network, n_steps, state)
+        next_layer = next_layer_of(i, network, n_steps, state, team)
         neurons = neurons_of(layer, network.parameters)
         d_neurons = neurons_of(layer, gradients)
-        errors = errors_of(i, b, layer, given, n_steps)
+        errors = errors_of(i, b, team, layer, given, n_steps)
+        of_team = d_neurons
+        if extras is not None:
+            neurons = side_by_side(neurons, team)
+            of_team = d_neurons if team == 1 else np.zeros_like(neurons)
         layer_backward(
-            layer, neurons, mem, space.error, errors, next_layer, network, d_neurons, extras
+            layer, neurons, mem, space.error, errors, next_layer, network, of_team, team, extras
         )
-        events = event_list(space, i)
-        d_weights = weights_of(layer, gradients)
-        add_weight_gradients(network.first_neurons, delays, events, mem, space, d_weights)
-        if extras is not None and layer.recurs:
-            events = event_list(space, i + 1)
-            delays = network.delays[len(network.delays) - 1 :]
-            d_weights = recurrent_of(layer, gradients)
-            add_weight_gradients(network.first_neurons, delays, events, mem, space, d_weights)
-        # The current is the bias plus weights, so the bias's gradient is the sum over all steps.
-        add_rows(mem, space.all_rows, 1, n_steps + 1, 0, d_neurons, BIASES, 0, layer.width)
+        for t in range(team):
+            at = t * layer.width
+            events = event_list(space, t, i)
+            d_weights = weights_of(layer, gradients)
+            add_weight_gradients(
+                layer, network.first_neurons, delays, events, mem, at, space, d_weights
+            )
+            if extras is not None and layer.recurs:
+                events = event_list(space, t, i + 1)
+                late = network.delays[len(network.delays) - 1 :]
+                d_weights = recurrent_of(layer, gradients)
+                add_weight_gradients(
+                    layer, network.first_neurons, late, events, mem, at, space, d_weights
+                )
+            if extras is not None and team > 1:
+                for k in range(len(d_neurons)):
+                    for j in range(layer.width):
+                        d_neurons[k, j] += of_team[k, at + j]
+            # The current is the bias plus weights, so its gradient is the sum over all steps.
+            rows = space.all_rows
+            add_rows(mem, rows, 1, n_steps + 1, at, d_neurons, BIASES, 0, layer.width)
 
 
 @inlined
-def new_workspace(batch, network):
-    """Return a thread's `Workspace`, large enough for each utterance of a batch."""
+def new_workspace(batch, network, team):
+    """Return a thread's `Workspace`, large enough for each team of a batch."""
     n_layers = len(network.layers)
     n_steps = batch.n_steps
     most_inputs = 0
@@ -1081,10 +1192,10 @@ def new_workspace(batch, network):
         first, end = bounds_of(batch, b)
         most_events = max(most_events, end - first)
     return Workspace(
-        starts=np.empty((n_layers + 1, n_steps + 1), np.int32),
-        units=np.empty((n_layers + 1, most_events + 8), np.int32),
-        spiked=np.empty(widest, np.uint8),
-        error=np.empty(widest, np.float32),
+        starts=np.empty((team, n_layers + 1, n_steps + 1), np.int32),
+        units=np.empty((team, n_layers + 1, most_events + 8), np.int32),
+        spiked=np.empty(team * widest, np.uint8),
+        error=np.zeros(team * widest, np.float32),
         unit_starts=np.empty(most_inputs + 2, np.int32),
         arrivals=np.empty(most_events, np.int32),
         all_rows=np.arange(n_steps + 2).astype(np.int32),
@@ -1098,25 +1209,30 @@ def work(worker, n_workers, batch, network, results, given, extras):
     `extras` is None if no layer adapts or recurs. Numba then compiles nothing of what these do,
     which takes a third less time.
     """
-    space = new_workspace(batch, network)
-    space.error[:] = ZERO
-    state = results.states[worker]
+    most = results.states.shape[1]
+    space = new_workspace(batch, network, most)
+    state = results.states[worker].reshape(-1)
     n_groups = len(results.gradients)
     n_utterances = len(batch.utterances)
     last_layer = network.layers[len(network.layers) - 1]
     for group in range(worker, n_groups, n_workers):
         gradients = results.gradients[group]
         gradients[:] = ZERO
-        for b in range(group * n_utterances // n_groups, (group + 1) * n_utterances // n_groups):
-            forward(b, batch, network, state, space, results, extras)
+        end = (group + 1) * n_utterances // n_groups
+        for b in range(group * n_utterances // n_groups, end, most):
+            team = 1
+            if extras is not None:
+                team = min(most, end - b)
+            forward(b, team, batch, network, state, space, results, extras)
             keep(state, results.kept[b])
-            if batch.has_labels:
-                error = space.error
-                results.losses[b] = loss(results.scores[b], batch.labels[b], n_utterances, error)
+            for t in range(team if batch.has_labels else 0):
+                error = space.error[t * last_layer.width : (t + 1) * last_layer.width]
+                label = batch.labels[b + t]
+                results.losses[b + t] = loss(results.scores[b + t], label, n_utterances, error)
                 if last_layer.surrogate == READOUT:
                     error /= np.float32(batch.n_steps)  # the scores are means over the steps
             if len(gradients):
-                backward(b, network, state, space, given, gradients, extras)
+                backward(b, team, network, state, space, given, gradients, extras)
 
 
 @compiled

@@ -163,8 +163,8 @@ class ParameterLayout:
     The backward pass needs the weights of all layers but the first in the other order, a row for
     each neuron: errors come from the neurons and go to the inputs. If copies of the spikes of the
     layer before arrive late, the rows for the second copy follow those for the first, and so on.
-    They lie in a second array, recurrent weights after those of their layer, as a square of whole
-    rows and columns::
+    They lie in a second array, recurrent weights after those of their layer. These
+    are in blocks of `LANES` columns, one after the other, so that the kernels read on and on::
 
         second layer                                 third layer
         +-------------------------------------+      +---------------
@@ -231,13 +231,20 @@ class ParameterLayout:
                 slope=surrogate.slope,
                 half_slope=surrogate.half_slope,
             )
-            by_neuron_at = layer.recurrent_by_neuron_at + layer.recurs * width * width
+            recurrent_size = layer.recurs * layer.n_neurons * width
+            by_neuron_at = layer.recurrent_by_neuron_at + recurrent_size
             n_rows = _rows_of_neurons(layer) + layer.recurs * layer.n_neurons
             parameters_at += layer.n_inputs * band + n_rows * width
             states_at += width
             delays_at += layer.n_copies
             layers.append(layer)
         return cls(tuple(layers), windows, delays, parameters_at, by_neuron_at)
+
+    @property
+    def team(self) -> int:
+        """Return how many utterances the kernels train on at once."""
+        is_given = any(layer.surrogate == kernels.GIVEN for layer in self.layers)
+        return kernels.TEAM if any(layer.recurs for layer in self.layers) and not is_given else 1
 
     def n_states(self, n_steps: int, first: int = 0) -> int:
         """Return how many numbers the membranes of one utterance take, from a layer on."""
@@ -311,9 +318,11 @@ class ParameterLayout:
                 self.recurrent(i, parameters)[:, :n] = weight_between.T
                 neurons[BIASES, :n] += bias_between
                 layer = self.layers[i]
-                end = layer.recurrent_by_neuron_at + layer.width**2
-                square = weights_by_neuron[layer.recurrent_by_neuron_at : end]
-                square.reshape(layer.width, layer.width)[:n, :n] = weight_between
+                first = layer.recurrent_by_neuron_at
+                rows = np.zeros((n, layer.width), np.float32)
+                rows[:, :n] = weight_between
+                blocks = rows.reshape(n, -1, LANES).transpose(1, 0, 2)
+                weights_by_neuron[first : first + rows.size] = blocks.ravel()
             if i:
                 self._pack_by_neuron(i, weight, weights_by_neuron)
         no_windows = np.empty(0, np.int64)
