@@ -125,7 +125,7 @@ CONTRASTS = pd.DataFrame(
 EXERCISES = [
     # 2 x (1.96 x 3 / 2)^2 is 17.3; with the variance of one mean alone it is half of that
     (5, {"spread": 3.0, "math": math}, 18, 9),
-    (6, {"people": people, "cells": CELLS, "contrasts": CONTRASTS}, 4.04, 2.5),
+    (6, {"people": people, "cells": CELLS, "contrasts": CONTRASTS}, 4.1, 2.5),
 ]
 
 

@@ -28,7 +28,7 @@ def test_conda_environment_is_the_same_list():
     assert conda["channels"] == ["conda-forge"]
     *packages, pip = conda["dependencies"]
     wanted = [f"python{PROJECT['requires-python']}", *PROJECT["dependencies"], "pip"]
-    for extra in ("study", "test"):  # those of make test
+    for extra in ("study", "circuit", "test"):  # those of make test
         wanted += PROJECT["optional-dependencies"][extra]
     projects = {"-e ."}
     assert projects <= {*pip["pip"]}
@@ -51,7 +51,7 @@ def test_locked_versions_are_in_range_and_on_pypi():
     locked = {canonicalize_name(name): version for name, version in pairs}
     assert not any("+" in version for version in locked.values())  # PyPI has no local versions
     required = [*PROJECT["dependencies"]]
-    for extra in ("study", "test"):
+    for extra in ("study", "circuit", "test"):
         required += PROJECT["optional-dependencies"][extra]
     for requirement in map(Requirement, required):
         version = locked[canonicalize_name(requirement.name)]
