@@ -65,6 +65,7 @@ def histogram(utterances: pd.Series, accuracies: pd.Series) -> Figure:
     axis.hist(100 * accuracies, (100 * edges).tolist(), color="C0", alpha=0.6, label="people")
     axis.stairs(expected, 100 * edges, color=INK, linewidth=2, label="if all were equally easy")
     axis.set(xlabel=f"accuracy of a person (%), network: {accuracies.name}", ylabel="people")
+    axis.set(yscale="log", ylim=(1, None))  # so that few people at a low accuracy are seen
     legend_above(axis)
     low = (accuracies < 0.5).sum()
     alike = expected[:5].sum()
