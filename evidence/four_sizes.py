@@ -95,7 +95,7 @@ def trained(job: CellJob) -> nn.Module:
     return model
 
 
-def round_weights(model: Any) -> list[dict[str, Any]]:
+def rounded_layers(model: Any) -> list[dict[str, Any]]:
     """Round the weights of both layers to 8 bits, also in the network; return what a page needs.
 
     A neuron's weights are whole multiples of its scale. The weights of an input are a row of
@@ -131,13 +131,14 @@ def accuracy_over_people(job: CellJob, model: nn.Module) -> float:
 def main() -> None:
     """Write the file."""
     argparse.ArgumentParser(prog="python -m evidence.four_sizes", description=__doc__).parse_args()
-    networks, accuracies = {}, {}
+    networks = {}
+    accuracies = {}
     for name, question in INPUTS.items():
         cell = cell_called(plan(), question, name)
         job = job_of(plan(), Network(question, {"cell": name}, cell, FOLD, 0))
         model = trained(job)
         before = accuracy_over_people(job, model)
-        networks[name] = round_weights(model)
+        networks[name] = rounded_layers(model)
         accuracies[name] = round(accuracy_over_people(job, model), 6)
         print(f"{name}: {before:.1%} over people, {accuracies[name]:.1%} with weights of 8 bits")
     utterances = [

@@ -77,5 +77,6 @@ def test_the_slider_of_the_first_page_shrinks_a_digit(tmp_path, chromium):
         assert page.locator("canvas").text_content() == f"{n_events} events"
         texts = page.locator("li").all_text_contents()
         for number, (each, text) in enumerate(zip(utterances, texts, strict=True)):
-            digit, answer = each["digit"], first_look.answer_to(number, size)
+            digit = each["digit"]
+            answer = first_look.answer_to(number, size)
             assert text == (digit if answer == digit else f"{digit}, answer {answer}")

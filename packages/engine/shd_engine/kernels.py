@@ -51,7 +51,7 @@ for each neuron, and a transposed one for the way back (`recurrent_to_spikes`).
 
 **Teams.** On the way back, all recurrent weights count at each step, and reading them takes longer
 than anything else. So up to `TEAM` utterances are trained on at once, and a weight is read once for
-all of them. Their membranes lie side by side: a row of ``mem`` has the neurons of the first
+all of them. Their membranes are side by side: a row of ``mem`` has the neurons of the first
 utterance, then those of the second, and so on. Networks without recurrent weights have teams of one
 utterance, which stays in the cache.
 
@@ -430,7 +430,8 @@ def _add_team_products(_, weights, mem, row, width, last, errors, slot, block): 
         _, _, row, width, last, _, slot, block = arguments
         size = row.type
         vector = ir.VectorType(ir.FloatType(), LANES)
-        of_vector, of_one = vector.as_pointer(), ir.FloatType().as_pointer()
+        of_vector = vector.as_pointer()
+        of_one = ir.FloatType().as_pointer()
         nowhere = ir.Constant(vector, ir.Undefined)
         first_lane = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         fused = ("contract",)  # a product and a sum in one instruction

@@ -163,8 +163,8 @@ class ParameterLayout:
     The backward pass needs the weights of all layers but the first in the other order, a row for
     each neuron: errors come from the neurons and go to the inputs. If copies of the spikes of the
     layer before arrive late, the rows for the second copy follow those for the first, and so on.
-    They lie in a second array, recurrent weights after those of their layer. These
-    are in blocks of `LANES` columns, one after the other, so that the kernels read on and on::
+    They are in a second array, recurrent weights after those of their layer. Recurrent weights are
+    in blocks of `LANES` columns, which the kernels read one after the other::
 
         second layer                                 third layer
         +-------------------------------------+      +---------------

@@ -157,10 +157,10 @@ def events_of(number: int, size: str) -> np.ndarray:
     png = io.BytesIO(base64.b64decode(stored()["utterances"][number]["spikes"]))
     spikes = plt.imread(png, format="png") > 0  # (channels, milliseconds)
     grid = Downsampling(**stored()["inputs"][size])
-    height, width = grid.pool_units, grid.pool_steps
-    last_unit = grid.first_unit + grid.n_units * height
-    used = spikes[grid.first_unit : last_unit, : grid.n_steps * width]
-    counts = used.reshape(grid.n_units, height, grid.n_steps, width).sum((1, 3))
+    shape = (grid.n_units, grid.pool_units, grid.n_steps, grid.pool_steps)
+    last_unit = grid.first_unit + grid.n_units * grid.pool_units
+    used = spikes[grid.first_unit : last_unit, : grid.n_steps * grid.pool_steps]
+    counts = used.reshape(shape).sum((1, 3))
     return counts >= grid.pool_threshold
 
 
@@ -225,7 +225,8 @@ def four_sizes() -> Figure | None:
         right.axis("off")
         n_right = 0
         for i, each in enumerate(utterances):
-            digit, answer = each["digit"], answer_to(i, size)
+            digit = each["digit"]
+            answer = answer_to(i, size)
             n_right += digit == answer
             text = f"{i + 1}: {digit}" + f", answer {answer}" * (digit != answer)
             look = {"color": INK} if digit == answer else {"color": WRONG, "weight": "bold"}
