@@ -25,7 +25,7 @@ def encoded(monkeypatch):
     """Make spikes without the cochlea; return the list of seeds that were encoded with."""
     calls = []
 
-    def encode(wave, rate_hz, seed):
+    def encode(wave, rate_hz, seed, encoder="cochlea"):
         calls.append(seed)
         return np.array([0.01, seed % 1000 / 2000]), np.array([1, seed % 700])
 

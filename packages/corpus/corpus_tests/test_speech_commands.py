@@ -15,7 +15,7 @@ from corpus_tests.made_recordings import noise, tone
 from shd_corpus import recordings, speech_commands
 from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import ENGLISH
-from shd_corpus.cochlea import encode
+from shd_corpus.encoders import encode
 from shd_corpus.microphone import encode_utterance_file
 from shd_corpus.shd_file import read_shd
 from shd_corpus.speech_commands import (
@@ -103,15 +103,18 @@ def test_people_are_numbered_by_role(people, files, audio, tmp_path):
     assert testing.keys[testing.labels[0]] == "nine"
 
 
-def test_recordings_are_encoded_as_hear_does(audio, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("encoder", "n_channels"), [("cochlea", 700), ("filter_bank", 77)])
+def test_recordings_are_encoded_as_hear_does(audio, tmp_path, monkeypatch, encoder, n_channels):
     monkeypatch.setattr(recordings, "encode", encode)
-    train, _ = download_commands(tmp_path / "commands")
+    train, _ = download_commands(tmp_path / "commands", encoder)
     read = read_shd(train)
-    heard = encode_utterance_file(audio / read.files[0])
+    assert read.n_channels == n_channels
+    heard = encode_utterance_file(audio / read.files[0], encoder=encoder)
     assert read.times[read.offsets[1] - 1] < 0.35  # the pauses are cut off
     n_spikes = read.offsets[1] - read.offsets[0]
     assert n_spikes == pytest.approx(len(heard.times), rel=0.2)  # of another seed
-    same = encode_utterance_file(audio / read.files[0], seed_of(audio / read.files[0]))
+    path = audio / read.files[0]
+    same = encode_utterance_file(path, seed_of(path), encoder)
     np.testing.assert_array_equal(read.spikes(0)[1], same.units)
     np.testing.assert_array_equal(read.spikes(0)[0], same.times.astype(np.float16))
 

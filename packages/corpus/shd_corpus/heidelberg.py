@@ -16,11 +16,11 @@ from pathlib import Path
 
 from shd_corpus.checks import DatasetError
 from shd_corpus.download import download
+from shd_corpus.encoders import CHANNELS, COCHLEA, encoder_folder, versions_of
 from shd_corpus.files import made_once, sha256
 from shd_corpus.recording_list import RecordingError
-from shd_corpus.recordings import encode_files
+from shd_corpus.recordings import RecordingOptions, encode_files
 from shd_corpus.shd_file import FILES, write_shd
-from shd_corpus.versions import SPIKES
 
 # Name of a recording: language, speaker and digit count, the trial only makes it unique.
 NAME = re.compile(r"lang-(english|german)_speaker-(\d\d)_trial-\d+_digit-(\d)")
@@ -38,33 +38,35 @@ MOST_BYTES = 2 * 10**9
 MOST_MEMBERS = 30_000
 
 
-def download_heidelberg(folder: Path) -> list[Path]:
-    """Download the recordings and encode them as ``hd_train.h5`` and ``hd_test.h5``, once.
+def download_heidelberg(folder: Path, encoder: str = COCHLEA) -> list[Path]:
+    """Download the recordings and encode them as a training file and a test file, once.
 
     A call that follows an interrupted one uses what that has left: the archive and the spikes of
     each encoded recording. An archive that was put into the folder by hand is used, too. If two
     processes call it at once, one waits. A receipt, ``hd.json``, says how the files were made.
-    Files without a receipt are somebody's own, and are neither read nor replaced: DatasetError.
+    Files without a receipt are somebody's own, and are neither read nor replaced: DatasetError. The
+    files are in a folder of the encoder's name if that isn't the cochlea.
     """
-    paths = [folder / f"hd_{name}.h5" for name in FILES]
-    origin = {"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}
+    out = encoder_folder(folder, encoder)
+    paths = [out / f"hd_{name}.h5" for name in FILES]
+    origin = versions_of(encoder) | {"recordings_sha256": RECORDINGS_SHA256}
     content = json.dumps(origin) + "\n"
 
     def encode() -> tuple[list[list[str]], list[tuple]]:
-        return _encode(folder)
+        return _encode(folder, encoder)
 
     def write(encoded: tuple[list[list[str]], list[tuple]]) -> None:
         lists, spikes = encoded
         for path, names in zip(paths, lists, strict=True):
-            _write(path, names, spikes[: len(names)])
+            _write(path, names, spikes[: len(names)], CHANNELS[encoder])
             del spikes[: len(names)]
         shutil.rmtree(folder / UNFINISHED)
 
-    made_once(paths, folder / "hd.json", content, encode, write)
+    made_once(paths, out / "hd.json", content, encode, write)
     return paths
 
 
-def _encode(folder: Path) -> tuple[list[list[str]], list[tuple]]:
+def _encode(folder: Path, encoder: str) -> tuple[list[list[str]], list[tuple]]:
     """Download and unpack the archive, and encode the recordings.
 
     Returns the names of each file's recordings, and the spikes of all of them.
@@ -80,7 +82,9 @@ def _encode(folder: Path) -> tuple[list[list[str]], list[tuple]]:
         with warnings.catch_warnings():
             # It asks to record them softer, which nobody can do.
             warnings.filterwarnings("ignore", ".*clipped")
-            spikes = encode_files(sounds, folder / UNFINISHED / "spikes", what="encoding hd")
+            finished = folder / UNFINISHED / "spikes"
+            options = RecordingOptions(encoder=encoder)
+            spikes = encode_files(sounds, finished, what="encoding hd", options=options)
     except RecordingError as error:
         raise DatasetError(f"{error} It is part of {archive}.") from error
     return lists, spikes
@@ -150,10 +154,10 @@ def _read_lists(folder: Path, audio: Path, recordings: dict[str, Path]) -> list[
     return lists
 
 
-def _write(path: Path, names: list[str], spikes: list[tuple]) -> None:
+def _write(path: Path, names: list[str], spikes: list[tuple], n_channels: int) -> None:
     """Write the spikes of some recordings as a file in SHD layout."""
     times, units = zip(*spikes, strict=True)
     fields = [NAME.match(name).groups() for name in names]  # type: ignore[union-attr]
     labels = [10 * (language == "german") + int(digit) for language, _, digit in fields]
     speakers = [int(speaker) for _, speaker, _ in fields]
-    write_shd(path, times, units, labels, speakers, extra={"file": names})
+    write_shd(path, times, units, labels, speakers, extra={"file": names, "n_channels": n_channels})

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import butter, sosfilt
 
-from shd_corpus.cochlea import encode
+from shd_corpus.encoders import COCHLEA, encode
+from shd_corpus.levels import FRAME_S, background, frame_levels
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.sound_file import (
     RATE_HZ,
     SILENCE,
-    SPEECH_HZ,
     at_48_khz,
     check_rate,
     is_click,
@@ -24,7 +23,6 @@ from shd_corpus.sound_file import (
     read_sound,
 )
 
-FRAME_S = 0.01
 # A frame belongs to the utterance if it is at most QUIETEST_DB quieter than the loudest frame ("f"
 # and "s" are quiet), and at least ABOVE_NOISE_DB louder than the noise.
 QUIETEST_DB = 35.0
@@ -59,7 +57,7 @@ class RecordedUtterance(NamedTuple):
     times : (spikes,) float array
         Seconds, ascending.
     units : (spikes,) int array
-        Cochlea channels; 0 has the highest frequency.
+        Channels of the encoder; 0 has the highest frequency.
     warning : str
         A sentence about the recording; empty for none.
     """
@@ -71,19 +69,21 @@ class RecordedUtterance(NamedTuple):
     warning: str
 
 
-def encode_utterance_file(path: Path, seed: int = 0) -> RecordedUtterance:
+def encode_utterance_file(path: Path, seed: int = 0, encoder: str = COCHLEA) -> RecordedUtterance:
     """Find the utterance in a sound file of up to a minute, and encode it: see `encode_utterance`.
 
     Raise RecordingError if the file can't be read or doesn't hold one utterance.
     """
     wave, rate_hz = read_sound(path, LONGEST_FILE_S)
     try:
-        return encode_utterance(wave, rate_hz, seed)
+        return encode_utterance(wave, rate_hz, seed, encoder)
     except RecordingError as error:
         raise RecordingError(f"{path}: {error}") from error
 
 
-def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedUtterance:
+def encode_utterance(
+    wave: np.ndarray, rate_hz: int, seed: int = 0, encoder: str = COCHLEA
+) -> RecordedUtterance:
     """Find the utterance in a recording, and encode it at 48 kHz.
 
     The networks were trained on utterances with `BEFORE_S` and `AFTER_S` of sound around them,
@@ -99,6 +99,8 @@ def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedU
         Its rate, 6 to 768 kHz.
     seed : int
         Draws the noise and the nerve fibers.
+    encoder : str
+        ``"cochlea"`` or ``"filter_bank"``.
 
     Returns
     -------
@@ -112,7 +114,7 @@ def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedU
         to do.
     """
     sound, warning = cut_utterance(wave, rate_hz, seed)
-    times, units = encode(sound, RATE_HZ, seed)
+    times, units = encode(sound, RATE_HZ, seed, encoder)
     return RecordedUtterance(sound, RATE_HZ, times, units, warning)
 
 
@@ -160,17 +162,6 @@ def _with_surroundings(
     return result
 
 
-def background(wave: np.ndarray, rate_hz: int, n_samples: int, seed: int) -> np.ndarray:
-    """Return noise (n_samples,) that is as loud as the quietest 10 ms of a recording."""
-    # The quietest frame is taken for noise. In utterances of `hd`, cut close, it is 14 dB above the
-    # noise in the median, and 26 dB in a tenth of them.
-    quietest_db = _levels_db(wave, rate_hz).min()
-    low_hz, high_hz = _speech_band_hz(rate_hz)
-    # The level counts the band of speech alone, white noise has power at all frequencies.
-    power = 10 ** (quietest_db / 10) * rate_hz / 2 / (high_hz - low_hz)
-    return np.random.default_rng(seed).normal(0, np.sqrt(power), n_samples)
-
-
 def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
     """Return the first sample of the utterance in a recording, and the one after its last.
 
@@ -178,7 +169,7 @@ def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
     (samples,) is mono and has no offset. Raise RecordingError if nothing is louder than the noise,
     the sound is longer than a digit, or there are two utterances.
     """
-    levels_db = _levels_db(wave, rate_hz)
+    levels_db = frame_levels(wave, rate_hz)
     loud = _loud_frames(levels_db)
     utterance = max(_pieces(loud, GAP_S), key=lambda piece: _energy(levels_db, piece))
     first_frame = int(utterance[0])
@@ -224,17 +215,3 @@ def _pieces(loud: np.ndarray, pause_s: float) -> list[np.ndarray]:
 def _energy(levels_db: np.ndarray, piece: np.ndarray) -> float:
     """Return the energy of a piece, given by the numbers of its frames."""
     return (10 ** (levels_db[piece] / 10)).sum()
-
-
-def _speech_band_hz(rate_hz: int) -> tuple[float, float]:
-    """Return the frequencies between which speech is, as far as a rate has them."""
-    return SPEECH_HZ[0], min(SPEECH_HZ[1], 0.45 * rate_hz)
-
-
-def _levels_db(wave: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Return the level of each frame in the frequencies of speech, in decibels of full scale."""
-    band_pass = butter(4, _speech_band_hz(rate_hz), "band", fs=rate_hz, output="sos")
-    speech = sosfilt(band_pass, wave)
-    samples = round(FRAME_S * rate_hz)
-    frames = speech[: len(speech) // samples * samples].reshape(-1, samples)
-    return 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)

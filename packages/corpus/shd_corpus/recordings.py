@@ -11,13 +11,13 @@ import shutil
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from shd_corpus.checks import listed
-from shd_corpus.cochlea import encode
 from shd_corpus.compiled import on_all_cores
+from shd_corpus.encoders import CHANNELS, COCHLEA, encode
 from shd_corpus.files import atomic, exclusive, reading, sha256
 from shd_corpus.microphone import LONGEST_FILE_S, cut_utterance
 from shd_corpus.recording_list import (
@@ -48,10 +48,13 @@ class RecordingOptions(NamedTuple):
     lenient : bool
         Whether speakers may lack some of the classes, and recordings that can't be used are left
         out.
+    encoder : str
+        ``"cochlea"``, or ``"filter_bank"``, which has 77 channels and steps of 3 ms.
     """
 
     cut: bool = False
     lenient: bool = False
+    encoder: str = COCHLEA
 
 
 DEFAULT = RecordingOptions()
@@ -64,6 +67,7 @@ class Encoding(NamedTuple):
     recordings: list[Recording]
     spikes: list[Spikes]
     refused: list[tuple[Recording, str]]
+    encoder: str = COCHLEA
 
 
 def encode_recordings(
@@ -105,7 +109,7 @@ def encode_recordings(
         a fifth of the speakers, at least one, from the end of the alphabet. `judge` holds out each
         speaker of both files in turn, so it makes no difference there.
     seed : int
-        Seed of the nerve fibers.
+        Of all that is drawn, such as the spikes of nerve fibers.
     options : RecordingOptions
         Whether utterances are found and cut out of longer recordings, and whether what can't be
         used is left out: ``<name>_refused.csv`` then lists it with the reasons.
@@ -216,7 +220,8 @@ def write_pair(
     with atomic(train) as new_train, atomic(test) as new_test:
         for path, rows in ((new_train, train_rows), (new_test, test_rows)):
             all_times, all_units, labels, of_speakers, names = zip(*rows, strict=True)
-            write_shd(path, all_times, all_units, labels, of_speakers, keys, {"file": names})
+            extra: Any = {"file": names, "n_channels": CHANNELS[encoding.encoder]}
+            write_shd(path, all_times, all_units, labels, of_speakers, keys, extra)
         # An old training file must never be beside a test file with other speakers.
         train.unlink(missing_ok=True)
 
@@ -262,7 +267,7 @@ def encode_all(
         else:
             used.append(recording)
             spikes.append(its_spikes)
-    return Encoding(source, used, spikes, refused)
+    return Encoding(source, used, spikes, refused, options.encoder)
 
 
 def encode_files(
@@ -283,12 +288,14 @@ def encode_files(
         try:
             name = recording_seed(path, seed)
             # In 256 folders, because there may be many files.
-            cut = "_cut" if options.cut else ""
-            stored = finished / name[:2] / f"{name[2:]}_{SPIKES}{cut}.npz"
+            how = "_cut" * options.cut
+            if options.encoder != COCHLEA:
+                how += f"_{options.encoder}"
+            stored = finished / name[:2] / f"{name[2:]}_{SPIKES}{how}.npz"
             with suppress(RecordingError), reading(stored, RecordingError, "It is made again."):
                 with np.load(stored) as arrays:
                     return arrays["times"], arrays["units"]
-            times, units = encode_file(path, seed, cut=options.cut)
+            times, units = encode_file(path, seed, cut=options.cut, encoder=options.encoder)
         except RecordingError as error:
             if not options.lenient:
                 raise
@@ -301,7 +308,9 @@ def encode_files(
     return on_all_cores(encode_one, paths, what)
 
 
-def encode_file(path: str | Path, seed: int = 0, *, cut: bool = False) -> Spikes:
+def encode_file(
+    path: str | Path, seed: int = 0, *, cut: bool = False, encoder: str = COCHLEA
+) -> Spikes:
     """Turn one sound file into spikes.
 
     Parameters
@@ -311,9 +320,11 @@ def encode_file(path: str | Path, seed: int = 0, *, cut: bool = False) -> Spikes
         because the cochlea's spikes depend on the rate. The mean of stereo channels is taken. An
         offset of more than 2 % of the root mean square is subtracted.
     seed : int
-        Seed of the nerve fibers. The spikes depend on it, the file's name and its content alone.
+        Of all that is drawn. The spikes depend on it, the file's name and its content alone.
     cut : bool
         Whether the utterance is found in the recording and cut out first.
+    encoder : str
+        ``"cochlea"`` or ``"filter_bank"``.
 
     Returns
     -------
@@ -336,7 +347,7 @@ def encode_file(path: str | Path, seed: int = 0, *, cut: bool = False) -> Spikes
     else:
         sound, rate_hz = read_wave(path)
         number = int(recording_seed(path, seed)[:16], 16)
-    times, units = encode(sound, rate_hz, seed=number)
+    times, units = encode(sound, rate_hz, number, encoder)
     return times.astype(np.float16), units.astype(np.uint16)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from shd_corpus.checks import DatasetError, listed
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.download import download
+from shd_corpus.encoders import COCHLEA, encoder_folder, versions_of
 from shd_corpus.files import made_once, sha256
 from shd_corpus.recording_list import Recording
 from shd_corpus.recordings import (
@@ -30,7 +31,6 @@ from shd_corpus.recordings import (
     write_pair,
     write_refused,
 )
-from shd_corpus.versions import SPIKES
 
 MANIFEST = Path(__file__).with_name("speech_commands.txt")
 SITE = "https://storage.googleapis.com/download.tensorflow.org/data/"
@@ -47,24 +47,25 @@ REMEDY = (
 ROLES = ("training", "validation", "test")
 
 
-def download_commands(folder: Path) -> list[Path]:
-    """Make ``commands_train.h5`` and ``commands_test.h5`` of the recordings, once.
+def download_commands(folder: Path, encoder: str = COCHLEA) -> list[Path]:
+    """Make the training file and the test file of the recordings with an encoder, once.
 
     The recordings come from the folder that the environment's ``SHD_COMMANDS_DIR`` names, or from
     the official archive, which is downloaded unless it lies in the folder. Only its digits are
-    kept. The training file has
-    the people who train and those who validate, the test file those who test: see `role_of`. Their
-    numbers follow one another in this order. ``commands_refused.csv`` lists the recordings in which
-    no single utterance was found.
+    kept. The training file has the people who train and those who validate, the test file those who
+    test: see `role_of`. Their numbers follow one another in this order. ``commands_refused.csv``
+    lists the recordings in which no single utterance was found. The files are in a folder of the
+    encoder's name if that isn't the cochlea.
     """
-    paths = [folder / f"commands_{name}.h5" for name in ("train", "test")]
+    out = encoder_folder(folder, encoder)
+    paths = [out / f"commands_{name}.h5" for name in ("train", "test")]
     manifest = read_manifest()
-    content = json.dumps({"spikes": SPIKES, "manifest_sha256": sha256(MANIFEST)}) + "\n"
+    content = json.dumps(versions_of(encoder) | {"manifest_sha256": sha256(MANIFEST)}) + "\n"
 
     def encode() -> Encoding:
         audio = _audio(folder, manifest)
         finished = folder / UNFINISHED / "spikes"
-        options = RecordingOptions(cut=True, lenient=True)
+        options = RecordingOptions(cut=True, lenient=True, encoder=encoder)
         recordings = _list(audio, manifest)
         return encode_all(audio, recordings, finished, "encoding commands", options=options)
 
@@ -72,10 +73,10 @@ def download_commands(folder: Path) -> list[Path]:
         people = numbered_people(manifest)
         testing = [person for person in people if role_of(person) == "test"]
         write_pair((paths[0], paths[1]), encoding, testing, people, LANGUAGES["both"])
-        write_refused(folder / "commands_refused.csv", encoding.refused)
+        write_refused(out / "commands_refused.csv", encoding.refused)
         shutil.rmtree(folder / UNFINISHED)
 
-    made_once(paths, folder / "commands.json", content, encode, write)
+    made_once(paths, out / "commands.json", content, encode, write)
     return paths
 
 

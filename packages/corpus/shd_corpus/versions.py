@@ -5,3 +5,4 @@ formula or constant does.
 """
 
 SPIKES = 1  # from sound to spikes: data sets that are made here are made again
+FILTER_BANK = 1  # from sound to events

@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from shd_corpus.encoders import CHANNELS, FILTER_BANK
 from shd_corpus.filter_bank import kernels
-from shd_corpus.filter_bank.bank import FilterBank
+from shd_corpus.filter_bank.bank import RATE_HZ, FilterBank, to_samples
 from shd_corpus.filter_bank.kernels import BEGINS, ENDS, IDLE, Steps
+from shd_corpus.levels import background
+
+N_BEFORE = 125  # steps of noise before a sound, on which the floors settle
 
 
 class StreamUtterance(NamedTuple):
@@ -101,3 +105,19 @@ class EventStream:
         return StreamUtterance(
             first_step, n_steps, steps.astype(np.uint16), channels.astype(np.uint16)
         )
+
+
+def encode(
+    sound: np.ndarray, rate_hz: int, seed: int, bank: FilterBank | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Encode the sound of an utterance that has already been found.
+
+    Noise comes before it that is as loud as its quietest 10 ms, so that the floors settle as in a
+    stream. It takes and returns what `shd_corpus.encoders.encode` does.
+    """
+    bank = bank or FilterBank(CHANNELS[FILTER_BANK])
+    n_samples = round(N_BEFORE * bank.settings.step_samples * rate_hz / RATE_HZ)
+    sound = np.concatenate([background(sound, rate_hz, n_samples, seed), sound])
+    events = EventStream(bank).advance(to_samples(sound, rate_hz)).events
+    steps, channels = np.nonzero(events[N_BEFORE:])
+    return (steps + 0.5) * bank.step_ms / 1000, channels
