@@ -1,5 +1,5 @@
 # Every target makes .venv and installs what it needs on first use.
-#   make study [DATASET=digits|hd|commands|shd|spoken|folder] [NAME=run folder] [ARGS="-p epochs 10"]
+#   make study [DATASET=digits|hd|commands|shd|folder] [NAME=run folder] [ARGS="-p epochs 10"]
 #   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4" or "--shard 3/20"]
 #   make LOCKED=1 ... installs the versions in constraints.txt, with which the tests passed
 PYTHON ?= python3
@@ -38,7 +38,7 @@ given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
-	@echo "                DATASET=digits (default), hd, commands, shd (official), spoken or a folder;"
+	@echo "                DATASET=digits (default), hd, commands, shd (official) or a folder;"
 	@echo "                NAME=run folder; ARGS='-p epochs 10' sets any parameter of the notebooks"
 	@echo "make data       prepare the data only, DATASET= as above"
 	@echo "make sweep      train what has no result yet: SWEEP= names a file of sweeps/ (runs of a notebook)"

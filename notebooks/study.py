@@ -30,7 +30,7 @@ WORDS = b"zero one two three four five six seven eight nine".split()
 torch.manual_seed(0)
 torch.set_num_threads(1)
 (FIGURES := Path("img_of_study")).mkdir(exist_ok=True)
-training_file, _ = obtain("digits", "english")  # the repository has its content
+training_file, _ = obtain("digits")  # the repository has its content
 with h5py.File(training_file) as file:
     times = file["spikes/times"][:]
     units = file["spikes/units"][:]

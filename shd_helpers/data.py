@@ -5,13 +5,14 @@ the test file. `obtain` returns their paths and `fingerprint` identifies their c
 """
 
 import json
-import string
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from shd_corpus.checks import DatasetError
+from shd_corpus.checks import DatasetError, check_choice
 from shd_corpus.download import download
+from shd_corpus.encoders import CHANNELS, COCHLEA, encoder_folder
 from shd_corpus.files import exclusive, made_once, sha256
 from shd_corpus.packed_events import PackedEvents, read_packed
 from shd_corpus.packed_file import content_hash
@@ -26,37 +27,44 @@ SHD_MD5 = {
     "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
 }
 SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
-NAMED = ("digits", "spoken", "hd", "commands", "shd")  # all other data sets are folders
+NAMED = ("digits", "hd", "commands", "shd")  # all other data sets are folders
 DIGITS = PACKAGE / "digits"  # the folder of the data set that the package carries
 
 
-def obtain(dataset: str, language: str = "english") -> tuple[Path, Path]:
-    """Find, unpack, make or download the two files of a data set."""
-    if dataset == "digits":
-        return _unpacked(data_dir() / "digits")
-    if dataset == "spoken":
-        from shd_corpus.speech import make_spoken  # takes 1 s to import, by numba and scipy
+def obtain(dataset: str, encoder: str = COCHLEA) -> tuple[Path, Path]:
+    """Find, unpack, make or download the two files of a data set.
 
-        return make_spoken(data_dir() / "spoken" / language, language=language)
+    Only the recordings of `digits`, `hd` and `commands` can be encoded in another way.
+    """
+    check_choice("encoder", encoder, tuple(CHANNELS))
+    folder = data_dir() / dataset
+    if dataset == "digits":
+        return _unpacked(encoder_folder(folder, encoder), encoder)
     if dataset == "hd":
         from shd_corpus.heidelberg import download_heidelberg
 
-        train, test = download_heidelberg(data_dir() / "hd")
+        train, test = download_heidelberg(folder, encoder)
         return train, test
     if dataset == "commands":
         from shd_corpus.speech_commands import download_commands
 
-        train, test = download_commands(data_dir() / "commands")
+        train, test = download_commands(folder, encoder)
         return train, test
+    if encoder != COCHLEA:
+        raise DatasetError(
+            f"encoder {encoder!r}: {dataset} has no recordings that could be encoded so. Choose "
+            "digits, hd or commands, or encode recordings of your own with encode_recordings(..., "
+            "options=RecordingOptions(encoder=...))."
+        )
     if dataset == "shd":
         return _official("shd_train"), _official("shd_test")
     return _only_pair(resolve(dataset))
 
 
-def n_channels_of(dataset: str) -> int:
+def n_channels_of(dataset: str, encoder: str = COCHLEA) -> int:
     """Return the number of channels of a data set, without making or downloading it."""
     if dataset in NAMED or not resolve(dataset).is_dir():
-        return N_CHANNELS
+        return CHANNELS.get(encoder, N_CHANNELS)
     train, _ = obtain(dataset)
     return channels_of(train)
 
@@ -105,12 +113,6 @@ def dataset_name(files: tuple[Path, Path]) -> str:
     return files[0].name.rpartition("_train")[0]
 
 
-def speaker_name(dataset: str, speaker: int) -> str:
-    """Return the name of a speaker for figures and tables."""
-    letters = string.ascii_uppercase
-    return letters[speaker] if dataset == "spoken" and speaker < len(letters) else str(speaker)
-
-
 def fingerprint(files: tuple[Path, Path]) -> dict[str, str]:
     """Return a data set's name and the SHA-256 of its files, which identify what a run trains on.
 
@@ -124,9 +126,10 @@ def fingerprint(files: tuple[Path, Path]) -> dict[str, str]:
     }
 
 
-def _unpacked(folder: Path) -> tuple[Path, Path]:
+def _unpacked(folder: Path, encoder: str) -> tuple[Path, Path]:
     """Unpack the package's own data set into a folder, once."""
-    packed = [DIGITS / f"digits_{name}.xz" for name in FILES]
+    prefix = "digits" if encoder == COCHLEA else encoder
+    packed = [DIGITS / f"{prefix}_{name}.xz" for name in FILES]
     train, test = (folder / f"digits_{name}.h5" for name in FILES)
     content = json.dumps({path.name: sha256(path) for path in packed}) + "\n"
 
@@ -139,8 +142,8 @@ def _unpacked(folder: Path) -> tuple[Path, Path]:
                 *(np.divmod(entries, N_CHANNELS) for entries in events.entries), strict=True
             )
             times = [(of_one + 0.5) / 1000 for of_one in milliseconds]  # the middle of each
-            names = {"file": events.files}
-            write_shd(path, times, units, events.labels, events.speakers, extra=names)
+            extra: Any = {"file": events.files, "n_channels": CHANNELS[encoder]}
+            write_shd(path, times, units, events.labels, events.speakers, extra=extra)
 
     made_once((train, test), folder / "digits.json", content, read, write)
     return train, test

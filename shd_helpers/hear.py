@@ -60,12 +60,13 @@ class Listener:
     ------
     ValueError
         If there is no such network, it wasn't trained on the language, or its input doesn't have
-        the channels of the cochlea.
+        the channels of its encoder.
     """
 
     def __init__(self, network: str = NETWORK, language: str = "english") -> None:
         self._network = load_pretrained(network)
         check_channels(self._network)
+        self._encoder = self._network.encoder
         self._classes = self._network.classes_of(language)
         self._other_class = self._network.other_class
 
@@ -89,11 +90,15 @@ class Listener:
             If there is no such file, or it doesn't hold one utterance, or one that is too long for
             the network. The message names the file.
         """
-        utterance = encode_utterance_file(Path(path))
+        utterance = encode_utterance_file(Path(path), encoder=self._encoder)
         try:
             return self.answer(utterance)
         except RecordingError as error:
             raise RecordingError(f"{path}: {error}") from error
+
+    def encode(self, wave: np.ndarray, rate_hz: int) -> RecordedUtterance:
+        """Find the utterance in a sound (samples,), and encode it as the network needs it."""
+        return encode_utterance(wave, rate_hz, encoder=self._encoder)
 
     def answer(self, utterance: RecordedUtterance) -> Answer:
         """Classify an utterance that is already encoded.
@@ -101,7 +106,7 @@ class Listener:
         Parameters
         ----------
         utterance : RecordedUtterance
-            From `shd_corpus.microphone.encode_utterance`.
+            From `encode`.
 
         Returns
         -------
@@ -192,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for file in given.files or [None]:
         try:
             if file is None:
-                answer = listener.answer(encode_utterance(record(), RATE_HZ))
+                answer = listener.answer(listener.encode(record(), RATE_HZ))
             else:
                 answer = listener.hear(file)
         except RecordingError as error:

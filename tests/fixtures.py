@@ -7,7 +7,7 @@ import nbval.kernel
 import pytest
 import torch
 
-from shd_corpus import heidelberg, speech
+from shd_corpus import heidelberg
 from shd_corpus.shd_file import FILES
 from shd_helpers import data as datasets
 from shd_helpers.sweeps import results
@@ -71,7 +71,6 @@ def small_data_sets(monkeypatch):
         return [Path(small_data()) / f"toy_{name}.h5" for name in FILES]
 
     monkeypatch.setattr(heidelberg, "download_heidelberg", make)
-    monkeypatch.setattr(speech, "make_spoken", make)
     monkeypatch.setattr(datasets, "_official", lambda name: make("")[name == "shd_test"])
 
 

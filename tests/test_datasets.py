@@ -18,8 +18,6 @@ def test_locate_finds_one_pair(tmp_path):
     train, test = datasets.obtain(str(tmp_path))
     assert (train.name, test.name) == ("x_train.h5.gz", "x_test.h5")
     assert datasets.dataset_name((train, test)) == "x"
-    assert [datasets.speaker_name(name, 2) for name in ("spoken", "x")] == ["C", "2"]
-    assert datasets.speaker_name("spoken", 26) == "26"  # of files that somebody else called so
     (tmp_path / "y_test.h5").touch()
     with pytest.raises(DatasetError, match=r"2 pairs.*: x, y\. Keep one"):
         datasets.obtain(str(tmp_path))
@@ -35,8 +33,17 @@ def test_locate_finds_one_pair(tmp_path):
 
 
 def test_hd_is_made_in_the_folder_of_data(data_dir, monkeypatch):
-    monkeypatch.setattr(heidelberg, "download_heidelberg", lambda folder: [folder / "a", folder])
-    assert datasets.obtain("hd") == (data_dir / "hd" / "a", data_dir / "hd")
+    monkeypatch.setattr(heidelberg, "download_heidelberg", lambda *called: called)
+    assert datasets.obtain("hd") == (data_dir / "hd", "cochlea")
+    assert datasets.obtain("hd", "filter_bank") == (data_dir / "hd", "filter_bank")
+
+
+def test_spikes_without_recordings_have_the_encoder_that_made_them(tmp_path):
+    for name in ("shd", str(tmp_path)):
+        with pytest.raises(DatasetError, match=r"'filter_bank': .* has no recordings"):
+            datasets.obtain(name, "filter_bank")
+    with pytest.raises(ValueError, match="encoder 'ear': must be one of cochlea, filter_bank"):
+        datasets.obtain("digits", "ear")
 
 
 def test_fingerprint(tmp_path):

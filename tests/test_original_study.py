@@ -64,7 +64,7 @@ def test_downsizing_rescued_the_original_network():
 
 
 def test_when_and_where_spikes_come():
-    spikes = read_shd(obtain("digits", "english")[0])
+    spikes = read_shd(obtain("digits")[0])
     early, low = 100 * (spikes.times < 0.6).mean(), 100 * (spikes.units < 200).mean()
     assert f"{len(spikes)} training utterances" in PAGE
     assert f"{early:.1f} % of the spikes come in the first 600 ms, and {low:.1f} % are" in PAGE

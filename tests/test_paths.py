@@ -81,16 +81,16 @@ def test_what_needs_a_checkout_is_refused_without_one(work, installed):
 
 
 def test_own_sweeps_have_their_tables_in_the_working_directory(work, monkeypatch):
-    text = "name: mine\nnotebook: 03_model_training\nfixed: {dataset: spoken, language: english}\n"
+    text = "name: mine\nnotebook: 03_model_training\nfixed: {dataset: hd, language: english}\n"
     text += (
         "grid:\n  slope: [2.0]\n  size: {small: {n_hidden: 8}, large: {n_hidden: 9, lr: 1e-3}}\n"
     )
     (work / "mine.yaml").write_text(text + "seeds: [0]\n")
     monkeypatch.setattr("shd_helpers.sweeps.spec.obtain_and_identify", lambda parameters: {})
     sweep = read_sweep("mine.yaml")
-    assert sweep.table == work / "mine_spoken.csv"
+    assert sweep.table == work / "mine_hd.csv"
     monkeypatch.setenv("SHD_RESULTS_DIR", str(work / "tables"))
-    assert read_sweep("mine.yaml").table == work / "tables" / "mine_spoken.csv"
+    assert read_sweep("mine.yaml").table == work / "tables" / "mine_hd.csv"
 
 
 def test_the_study_s_own_sweeps_have_theirs_in_results(monkeypatch):
@@ -108,6 +108,6 @@ def test_a_frozen_table_is_named_before_data_are_downloaded(monkeypatch, tmp_pat
     )
     with pytest.raises(SweepError, match=r"surrogates_hd\.csv: .* frozen.*fddb86fa"):
         read_sweep("surrogates")
-    assert read_sweep("surrogates", {"dataset": "spoken"}).runs[0].data
+    assert read_sweep("surrogates", {"dataset": "commands"}).runs[0].data
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
     assert read_sweep("surrogates").runs[0].data

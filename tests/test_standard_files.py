@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from shd_corpus import heidelberg, speech
+from shd_corpus import heidelberg
 from shd_corpus.class_names import LANGUAGES
 from shd_helpers.paths import ROOT
 from tests import RESULTS
@@ -29,18 +29,3 @@ def test_the_data_card_counts_the_utterances_of_hd():
     test = of_class["test"]
     assert f"between {train.min()} and {train.max()} training utterances each" in CARD
     assert f"between {test.min()} and {test.max()} test utterances" in CARD
-
-
-def test_the_data_card_counts_the_utterances_of_spoken():
-    n_unseen = len(speech.TEST_SPEAKERS)
-    n_seen = len(speech.SPEAKERS) - n_unseen
-    unseen = 10 * n_unseen * speech.TAKES["unseen_test_takes"]
-    test = 10 * n_seen * speech.TAKES["seen_test_takes"] + unseen
-    train = 10 * n_seen * speech.TAKES["train_takes"]
-    n_train, n_test = heidelberg.LISTS.values()
-    assert f"| training file | {n_train} utterances | {train} |" in CARD
-    assert f"| test file | {n_test} utterances | {test} |" in CARD
-    assert f"The test file's {test} utterances include {unseen} by unseen voices." in CARD
-    genders = [gender for _, _, gender in speech.SPEAKERS]
-    accents = {accent for accent, _, _ in speech.SPEAKERS}
-    assert genders.count("male") == genders.count("female") == 6 and len(accents) == 8

@@ -26,7 +26,7 @@ def names(tmp_path_factory):
 
 
 def test_its_input_is_that_of_the_study(names):
-    events, _ = load_pair(obtain("digits", "english"), Downsampling(), "english")
+    events, _ = load_pair(obtain("digits"), Downsampling(), "english")
     np.testing.assert_array_equal(names["labels"], events.labels)
     some = [0, 77, 639]
     np.testing.assert_array_equal(names["frames"][:, some], events.to_frames(some) > 0)

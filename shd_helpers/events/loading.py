@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from shd_corpus.checks import DatasetError
+from shd_corpus.encoders import COCHLEA
 from shd_corpus.files import atomic, exclusive, reading
 from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import read_in_slices
@@ -33,6 +34,7 @@ def load_events(
     dataset: str | Path | Sequence[str | Path],
     language: str | None = None,
     downsampling: Downsampling = DEFAULT,
+    encoder: str = COCHLEA,
 ) -> Events:
     """Load all utterances of a data set, downsampled to lists of events.
 
@@ -45,17 +47,20 @@ def load_events(
     dataset : str, Path or sequence of two paths
         One of three:
 
-        * ``"digits"``, ``"spoken"``, ``"hd"``, ``"commands"`` or ``"shd"``, which are unpacked,
+        * ``"digits"``, ``"hd"``, ``"commands"`` or ``"shd"``, which are unpacked,
           made or downloaded if needed.
         * the path of a folder with ``<name>_train.h5`` and ``<name>_test.h5``, relative to the
           working directory.
         * the paths of these two files, as `encode_recordings` returns them.
     language : str, optional
         ``"english"``, ``"german"`` or ``"both"``: which digits are used from a data set that has
-        those of two languages. Default: all classes, and English with ``"digits"`` and
-        ``"spoken"``. Any other data set is used with all its classes, whatever `language` says.
+        those of two languages. Default: all classes, and English with ``"digits"``. Any other
+        data set is used with all its classes, whatever `language` says.
     downsampling : Downsampling
         How utterances become matrices of zeros and ones.
+    encoder : str
+        ``"cochlea"``, or ``"filter_bank"`` for ``"digits"``, ``"hd"`` and ``"commands"``, whose
+        events then have 77 channels and steps of 3 ms: give a `downsampling` that fits.
 
     Returns
     -------
@@ -75,8 +80,8 @@ def load_events(
     >>> events = load_events("moves")  # doctest: +SKIP
     moves: 100 utterances, 5 classes, 5 speakers; duration_s 1 cuts off 0.0 % of the spikes
     """
-    files = _find_files(dataset, language)
-    usual = "english" if dataset in ("digits", "spoken") else "both"
+    files = _find_files(dataset, encoder)
+    usual = "english" if dataset == "digits" else "both"
     events = concatenate(load_pair(files, downsampling, language or usual))
     _warn_of_empty(events, files)
     n_classes = len(events.class_names)
@@ -113,12 +118,10 @@ def cut_sentence(events: Events, grid: Downsampling) -> str:
     return f"duration_s {grid.duration_s:g} cuts off {100 * events.cut_share:.1f} % of the spikes"
 
 
-def _find_files(
-    dataset: str | Path | Sequence[str | Path], language: str | None
-) -> tuple[Path, Path]:
+def _find_files(dataset: str | Path | Sequence[str | Path], encoder: str) -> tuple[Path, Path]:
     """Return the training file and the test file of what `load_events` takes."""
     if dataset in NAMED:
-        return obtain(str(dataset), language or "english")
+        return obtain(str(dataset), encoder)
     if isinstance(dataset, str | Path):
         folder = Path(dataset).expanduser()
         # A folder below the working directory is meant before one below the repository's root.

@@ -37,6 +37,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from shd_corpus.encoders import COCHLEA
 from shd_helpers.data import fingerprint, obtain
 from shd_helpers.study.recipe import DEFAULTS
 from shd_helpers.user_code import is_reference, label_of, reference_sha256
@@ -53,7 +54,7 @@ def obtain_and_identify(parameters: Mapping[str, Any]) -> dict[str, str]:
     Python files of the user's own are among them: see `identify_user_code`.
     """
     objects = identify_user_code(parameters)
-    files = obtain(parameters["dataset"], parameters.get("language", "english"))
+    files = obtain(parameters["dataset"], parameters.get("encoder", COCHLEA))
     return fingerprint(files) | objects
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tqdm.contrib import DummyTqdmFile
 
 from shd_helpers.command import run
-from shd_helpers.data import dataset_name, n_channels_of, obtain
+from shd_helpers.data import dataset_name, n_channels_of
 from shd_helpers.events import concatenate, cut_sentence, load_pair
 from shd_helpers.extras import from_extra
 from shd_helpers.paths import (
@@ -101,7 +101,9 @@ def _parameters(given: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], Recip
     check_parameters(parameters, defaults)
     all_parameters = defaults | parameters
     settings = {name: all_parameters[name] for name in SETTINGS if name in all_parameters}
-    return parameters, Recipe.from_flat(settings, n_channels_of(settings["dataset"]))
+    return parameters, Recipe.from_flat(
+        settings, n_channels_of(settings["dataset"], settings["encoder"])
+    )
 
 
 def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:
@@ -142,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         need_checkout("The study executes the notebooks of its repository")
         parameters, recipe = _parameters(given.p)
         print(f"Data set: {recipe.dataset}", flush=True)
-        files = obtain(recipe.dataset, recipe.language)
+        files = recipe.obtain_files()
         if given.data_only:
             _print_data(files, recipe)
             return

@@ -29,7 +29,7 @@ from llvmlite.binding import get_host_cpu_name
 from torch import nn
 
 from shd_corpus.files import sha256, sync
-from shd_helpers.data import dataset_name, speaker_name
+from shd_helpers.data import dataset_name
 from shd_helpers.events import Subsets
 from shd_helpers.network import costs, uncounted_reason
 from shd_helpers.paths import IN_CHECKOUT, ROOT, runs_dir
@@ -316,7 +316,7 @@ def list_utterances(recipe: Recipe, parts: Subsets) -> "Styler":
     for name, events in parts._asdict().items():
         if events is None:
             continue
-        speakers = [speaker_name(data, speaker) for speaker in np.unique(events.speakers)]
+        speakers = [str(speaker) for speaker in np.unique(events.speakers)]
         rows[name] = {
             "utterances": len(events),
             "late spikes cut off": f"{100 * events.cut_share:.1f} %",

@@ -7,6 +7,7 @@ from typing import Any
 
 from shd_corpus.checks import quoted
 from shd_corpus.class_names import LANGUAGES
+from shd_corpus.encoders import CHANNELS, COCHLEA
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.data import NAMED, n_channels_of, obtain
 from shd_helpers.events import Augmentation, Downsampling, Split, Subsets, load_subsets
@@ -63,6 +64,7 @@ class Recipe:
     """
 
     dataset: str = "digits"  # one of `data.NAMED`, or a folder
+    encoder: str = setting(COCHLEA, tuple(CHANNELS))
     language: str = setting("english", tuple(LANGUAGES))
     input: Downsampling = field(default_factory=Downsampling)
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -146,7 +148,7 @@ class Recipe:
             As `from_flat` does, or if the data set's folder holds no data set.
         """
         given = {name: namespace[name] for name in SETTINGS if name in namespace}
-        return cls.from_flat(given, n_channels_of(given["dataset"]))
+        return cls.from_flat(given, n_channels_of(given["dataset"], given.get("encoder", COCHLEA)))
 
     def flat(self) -> dict[str, Any]:
         """Return the settings as notebooks have them: values by name, without groups.
@@ -170,7 +172,7 @@ class Recipe:
     def obtain_files(self) -> tuple[Path, Path]:
         """Find the data set's training file and test file, and get them if they are missing.
 
-        ``digits`` is unpacked, ``spoken`` is made, ``hd`` is downloaded and encoded, and the files
+        ``digits`` is unpacked, ``hd`` is downloaded and encoded, and the files
         of ``shd`` are downloaded. This may take minutes or hours.
 
         Returns
@@ -183,7 +185,7 @@ class Recipe:
         DatasetError
             If there are no such files, or they can't be made or downloaded.
         """
-        return obtain(self.dataset, self.language)
+        return obtain(self.dataset, self.encoder)
 
     def load(self) -> Subsets:
         """Load the utterances that train, validate and test.

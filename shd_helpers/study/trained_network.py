@@ -19,9 +19,10 @@ from torch import nn
 
 from shd_corpus.checks import DatasetError, check_choice
 from shd_corpus.class_names import LANGUAGES
+from shd_corpus.encoders import CHANNELS, COCHLEA
 from shd_corpus.files import reading
 from shd_corpus.recording_list import RecordingError
-from shd_corpus.shd_file import N_CHANNELS, Utterances
+from shd_corpus.shd_file import Utterances
 from shd_helpers.data import fingerprint
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
 from shd_helpers.network import SpikingNetwork
@@ -53,6 +54,11 @@ class TrainedNetwork(NamedTuple):
     def name(self) -> str:
         """Return the run's name, or that of the file that the network was saved in."""
         return self.file.parent.name if self.file.name == "run.json" else self.file.stem
+
+    @property
+    def encoder(self) -> str:
+        """Return which encoder turns sounds into the network's input."""
+        return self.about["parameters"].get("encoder", COCHLEA)
 
     @property
     def recipe(self) -> Recipe:
@@ -246,11 +252,13 @@ def load_utterances(trained: TrainedNetwork) -> Subsets:
 
 
 def check_channels(trained: TrainedNetwork) -> None:
-    """Check that a network can classify sounds: its input has the channels of the cochlea."""
-    if trained.grid.n_channels != N_CHANNELS:
+    """Check that a network can classify sounds: its input has the channels of its encoder."""
+    encoder = trained.encoder
+    if trained.grid.n_channels != CHANNELS[encoder]:
         raise ValueError(
-            f"{trained.name}: its input has {trained.grid.n_channels} channels, but the cochlea "
-            f"that encodes sounds has {N_CHANNELS}. Take a network that was trained on recordings."
+            f"{trained.name}: its input has {trained.grid.n_channels} channels, but the {encoder} "
+            f"that encodes sounds has {CHANNELS[encoder]}. Take a network that was trained on "
+            "recordings."
         )
 
 
@@ -267,6 +275,7 @@ def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> E
         labels=np.array([0]),
         speakers=np.array([0]),
         keys=trained.class_names,
+        n_channels=trained.grid.n_channels,
     )
     # `language` would choose among the digits of both languages: the utterance must not be lost.
     try:

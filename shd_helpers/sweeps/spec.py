@@ -42,6 +42,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shd_corpus.checks import quoted
+from shd_corpus.encoders import COCHLEA
 from shd_helpers.data import NAMED, dataset_name, n_channels_of, obtain
 from shd_helpers.paths import (
     NOTEBOOKS,
@@ -253,7 +254,9 @@ def _check_planned_runs(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> 
     if notebook in (*OF_A_RUN, TRAIN):
         for run in runs:
             with named(f"{path}: {run.configuration}"):
-                n_channels = n_channels_of(run.parameters["dataset"])
+                n_channels = n_channels_of(
+                    run.parameters["dataset"], run.parameters.get("encoder", COCHLEA)
+                )
                 Recipe.from_flat(run.parameters, n_channels)
 
 

@@ -177,9 +177,9 @@ def test_the_notice_names_the_source_of_each_data_set():
     of = functools.partial(Description, "a", "b", ("zero",), "the data set `x`", "c", {}, None)
     notices = {
         datasets: notice(of(datasets=datasets))
-        for datasets in (("hd",), ("commands", "hd"), ("spoken",), ("mine",), ("shd", "mine"), ())
+        for datasets in (("hd",), ("commands", "hd"), ("mine",), ("shd", "mine"), ())
     }
-    names = {"Cramer": "hd", "Warden": "commands", "eSpeak": "spoken", "Find out under": "mine"}
+    names = {"Cramer": "hd", "Warden": "commands", "Find out under": "mine"}
     for datasets, text in notices.items():
         of_them = {name for name in names if name in text}
         expected = {name for name, dataset in names.items() if dataset in datasets}

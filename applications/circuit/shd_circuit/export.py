@@ -29,6 +29,7 @@ from shd_circuit.readme import Description
 from shd_circuit.sources import Utterance
 from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import LANGUAGES
+from shd_corpus.encoders import COCHLEA
 from shd_corpus.shd_file import read_shd
 from shd_helpers.command import run
 from shd_helpers.data import obtain
@@ -329,7 +330,7 @@ def read_utterances(parameters: dict, events: Events, index: np.ndarray) -> list
     """Read the spikes of utterances, before they were downsampled, from the data set's files."""
     assert events.file is not None
     assert events.rows is not None
-    paths = obtain(parameters["dataset"], parameters["language"])
+    paths = obtain(parameters["dataset"], parameters.get("encoder", COCHLEA))
     files = {file: read_shd(paths[file]) for file in set(events.file[index].tolist())}
     utterances = []
     for i in index:

@@ -48,10 +48,6 @@ _CC_BY = (
     "numbers of a network that was trained on them |\n\n"
     "If you pass these files on, pass this notice on with them."
 )
-_SYNTHETIC = (
-    "The network was trained on digits that the speech synthesizer eSpeak NG speaks. The "
-    "program is under the GPL 3; this folder has nothing of it."
-)
 _OTHER_DATA = (
     "The network was trained on {data}, and `vectors.txt` has spikes of these recordings. Find "
     "out under which license they are before you pass this folder on."
@@ -122,9 +118,7 @@ def readme(
 def notice(description: Description) -> str:
     """Write the notice of an exported folder: which license its files have."""
     text = _OTHER_DATA
-    if set(description.datasets) == {"spoken"}:
-        text = _SYNTHETIC
-    elif description.datasets and set(description.datasets) <= set(_SOURCES):
+    if description.datasets and set(description.datasets) <= set(_SOURCES):
         text = _CC_BY
     encoded = ""
     if "shd" not in description.datasets:

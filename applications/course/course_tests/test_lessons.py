@@ -50,7 +50,7 @@ CASES = {
     "close-up": lambda toy: data_preprocessing.binned_close_up(
         *toy.spikes(0), np.zeros((1000, 550), int), 150, "data: toy"
     ),
-    "speakers": lambda toy: data_preprocessing.digits_and_speakers(toy, "toy", "data: toy"),
+    "speakers": lambda toy: data_preprocessing.digits_and_speakers(toy, "data: toy"),
     "thresholds": lambda _: data_preprocessing.pooled_at_thresholds(pooled(), GRID, "data: toy"),
     "circuit": lambda _: surrogate_visualization.rc_circuit(
         PULSE, step_equation(PULSE, 0.95), 0.95, 3.0

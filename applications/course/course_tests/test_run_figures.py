@@ -36,7 +36,7 @@ def run(tmp_path, monkeypatch):
     info = {
         "parameters": Recipe().flat(),
         "seen_speakers": [*range(10)],
-        "data": {"name": "spoken"},
+        "data": {"name": "digits"},
         "class_names": list(ENGLISH),
     }
     return Run(tmp_path, info, epochs, weights, {}, predictions, {})

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from shd_course.figures.controls import explore, is_live
-from shd_helpers.data import dataset_name, speaker_name
 from shd_helpers.extras import from_extra
 from shd_helpers.figures.style import legend_beside
 from shd_helpers.network import build_network
@@ -79,9 +78,8 @@ class Experiment:
         for name, value in ONE_SETTING:
             changes[f"{name} {value:g}"] = {name: value}
         recipe = Recipe.from_flat(self._settings, self._n_channels)
-        dataset = dataset_name(recipe.obtain_files())
         for speaker in np.unique(recipe.load().training.speakers):
-            changes[f"leave speaker {speaker_name(dataset, speaker)} out"] = {
+            changes[f"leave speaker {speaker} out"] = {
                 "validation": "speaker",
                 "validation_speakers": str(speaker),
             }

@@ -12,7 +12,7 @@ import soundfile
 from corpus_tests.loopback import serve
 from corpus_tests.made_files import names
 from corpus_tests.made_recordings import RECORDINGS, TEST, TRAIN, expect, pack
-from shd_corpus import encoders, heidelberg, recordings
+from shd_corpus import encoders, recordings
 from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.cochlea import encode

@@ -376,11 +376,3 @@ def test_a_speaker_is_the_same_however_an_umlaut_is_spelled(source, tmp_path):
         speaker = unicodedata.normalize(form, "J\u00fcrgen")
         _, test = encode_recordings(listed, tmp_path / form, "x", [speaker])
         assert read_shd(test).speakers.tolist() == [1, 1]
-
-
-def test_the_name_of_the_synthetic_speech_is_refused(folder):
-    with pytest.raises(RecordingError, match="'spoken' is that of the study's synthetic speech"):
-        encode_recordings(folder, name="spoken")
-    folder.rename(folder.parent / "spoken")
-    with pytest.raises(RecordingError, match=r"'spoken' is .* another one \(name\)"):
-        encode_recordings(folder.parent / "spoken")

@@ -13,6 +13,6 @@ _MODULES = {
     "recording_list": ("RecordingError",),
     "recordings": ("RecordingOptions", "encode_file", "encode_recordings"),
     "shd_file": ("Utterances", "read_shd", "write_shd"),
-    "speech": ("SPEECH_RATE_HZ", "synthesize", "wav"),
+    "speech": ("SPEECH_RATE_HZ", "synthesize"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, {"cochlea"}, _MODULES)

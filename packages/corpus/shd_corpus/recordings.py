@@ -31,7 +31,6 @@ from shd_corpus.shd_file import write_shd
 from shd_corpus.sound_file import RATE_HZ, read_sound, read_utterance, read_wave
 from shd_corpus.versions import SPIKES
 
-SYNTHETIC = "spoken"  # the name of a data set that figures and reports call synthetic
 TEST_SHARE = 0.2  # of the speakers are for testing if none is named
 Spikes = tuple[np.ndarray, np.ndarray]  # times and units of an utterance
 _Row = tuple[np.ndarray, np.ndarray, int, int, str]  # times, units, label, speaker, recording
@@ -126,8 +125,7 @@ def encode_recordings(
     RecordingError
         If a recording or its name can't be used, or the set is incomplete: only one speaker, a
         class with one utterance, a speaker without one of the classes (unless lenient), one sound
-        under two labels. Or if the name has a slash or only dots, or is ``spoken``, that of
-        synthetic speech.
+        under two labels. Or if the name has a slash or only dots.
     DatasetError
         If a file can't be written, as on a full disk.
 
@@ -143,11 +141,6 @@ def encode_recordings(
         raise RecordingError(
             f"{source}: the name {name!r} has a slash, or nothing but dots. Files begin with it, "
             "so give the data set another one (name)."
-        )
-    if name == SYNTHETIC:
-        raise RecordingError(
-            f"{source}: the name {name!r} is that of the study's synthetic speech. Give the data "
-            "set another one (name)."
         )
     recordings = list_recordings(source, options.lenient)
     chosen = _test_speakers(source, recordings, test_speakers)

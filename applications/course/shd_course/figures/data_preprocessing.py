@@ -13,7 +13,6 @@ from matplotlib.ticker import MultipleLocator
 from shd_corpus import cochlea
 from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_course.figures.spike_axes import CHANNEL, label_hz, last_ms
-from shd_helpers.data import speaker_name
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures.style import DOT, INK, point_at, save
 
@@ -62,7 +61,7 @@ def _busiest(values: np.ndarray, width: float) -> float:
     return width * (float(counts.argmax()) + 0.5)
 
 
-def digits_and_speakers(utterances: Utterances, dataset: str, source: str) -> Figure:
+def digits_and_speakers(utterances: Utterances, source: str) -> Figure:
     """Draw rasters of two digits, each by the same two speakers."""
     digits, speakers = _two_of_each(utterances)
     figure, axes = plt.subplots(
@@ -79,7 +78,7 @@ def digits_and_speakers(utterances: Utterances, dataset: str, source: str) -> Fi
             is_shown &= utterances.speakers == speaker
             times, units = utterances.spikes(int(np.flatnonzero(is_shown)[0]))
             axis.plot(times, units, **DOT | {"markersize": 0.6})
-            axis.set_title(f"{digit}, speaker {speaker_name(dataset, speaker)}")
+            axis.set_title(f"{digit}, speaker {speaker}")
         label_hz(row[-1], utterances.n_channels)
         row[0].set(ylabel=CHANNEL, ylim=(0, utterances.n_channels))
     plt.setp(axes[-1], xlabel="time (s)")

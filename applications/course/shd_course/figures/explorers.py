@@ -5,7 +5,6 @@ What needs torch is imported where it is used, because `downsampling` doesn't ne
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -17,7 +16,6 @@ from shd_corpus.class_names import language_classes, used_classes
 from shd_corpus.shd_file import Utterances
 from shd_course.figures.controls import explore
 from shd_course.figures.spike_axes import CHANNEL, draw_blocks, label_hz, last_ms
-from shd_helpers.data import speaker_name
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.events.event_lists import Events
 from shd_helpers.figures.style import DOT, INK, TITLE, legend_above
@@ -47,7 +45,6 @@ def downsampling(
     data: Utterances,
     grid: Downsampling,
     language: str,
-    dataset: str = "",
 ) -> Figure | None:
     """Show what downsampling leaves of one utterance, with controls.
 
@@ -59,8 +56,6 @@ def downsampling(
         Where the controls start; bins and duration stay.
     language : str
         ``"english"``, ``"german"`` or ``"both"``.
-    dataset : str
-        The name of the data set. Voices of ``spoken`` have letters.
 
     Returns
     -------
@@ -68,7 +63,6 @@ def downsampling(
         As `explore` does.
     """
     labels = list(used_classes(data.keys, language))
-    name_of = partial(speaker_name, dataset)
     class_of = language_classes(data.keys, language)
     key_of = {labels[c]: key for key, c in class_of.items()}
     speakers = np.unique(data.speakers[np.isin(data.labels, list(class_of))]).tolist()
@@ -92,7 +86,7 @@ def downsampling(
     ) -> str:
         of = np.flatnonzero((data.labels == key_of[label]) & (data.speakers == speaker))
         if len(of) == 0:
-            return f"Speaker {name_of(speaker)} doesn't say {label} in this file."
+            return f"Speaker {speaker} doesn't say {label} in this file."
         i = of[min(take, len(of)) - 1]
         times, units = data.spikes(i)
         pool_threshold = min(pool_threshold, pool_units * pool_steps)
@@ -113,7 +107,7 @@ def downsampling(
         right.set_title(f"{chosen.n_units} units x {chosen.n_steps} steps")
         figure.suptitle(f"{len(times):,} spikes become {len(pooled.steps):,} events", **TITLE)
         return (
-            f"{label}, speaker {name_of(speaker)}, take {min(take, len(of))} of {len(of)}: "
+            f"{label}, speaker {speaker}, take {min(take, len(of))} of {len(of)}: "
             f"{len(times)} spikes; pooled at threshold {pool_threshold} to "
             f"{chosen.n_units} units x {chosen.n_steps} steps with {len(pooled.steps)} events: "
             f"{len(pooled.steps) / max(1, len(times)):.0%} of the spikes"
@@ -123,7 +117,7 @@ def downsampling(
         figure,
         update,
         label=labels,
-        speaker=[(name_of(speaker), speaker) for speaker in speakers],
+        speaker=speakers,
         take=(1, int(takes)),
         first_unit=(0, 400, 10),
         pool_units=(1, 24),
@@ -262,7 +256,6 @@ def utterances(
     events: Events,
     predictions: pd.DataFrame,
     step_ms: float,
-    name_of: Callable[[int], str] = str,
 ) -> Figure | None:
     """Show how the network classifies test utterances step by step, with controls.
 
@@ -276,8 +269,6 @@ def utterances(
         The network's predictions for them, with the columns `speaker`, `label`, `predicted`.
     step_ms : float
         Length of a step, milliseconds.
-    name_of : callable, optional
-        Takes a speaker's number, returns the speaker's name; see `data.speaker_name`.
 
     Returns
     -------
@@ -315,7 +306,7 @@ def utterances(
         kind = "misclassified" if only_misclassified else "all"
         return (
             f"utterance {i} ({number} of {len(chosen)} {kind}), speaker "
-            f"{name_of(predictions.speaker[i])}: spoken {label}, answer {answer}; after "
+            f"{predictions.speaker[i]}: spoken {label}, answer {answer}; after "
             f"{now_ms:.0f} ms {leader} is ahead with {score:g}"
         )
 

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from shd_helpers.data import speaker_name
 from shd_helpers.figures.style import INK, legend_above, save
 from shd_helpers.study.run_folder import Run
 
@@ -38,21 +37,6 @@ class RunFigures:
             "seen speakers": predictions[self._is_seen],
             "unseen speakers": predictions[~self._is_seen],
         }
-
-    def name_of(self, speaker: int) -> str:
-        """Return the name of a speaker in figures.
-
-        Parameters
-        ----------
-        speaker : int
-            Its number in the files.
-
-        Returns
-        -------
-        str
-            A letter for a synthetic voice, a number for a person.
-        """
-        return speaker_name(self._run.info["data"]["name"], speaker)
 
     def six_neurons(self) -> Figure:
         """Draw the input weights of the hidden neurons that vote most for six classes.
@@ -119,7 +103,7 @@ class RunFigures:
             if table.empty:
                 continue
             axis.errorbar(
-                [self.name_of(speaker) for speaker in table.index],
+                table.index.map(str),
                 table.accuracy,
                 yerr=[table.accuracy - table.low, table.high - table.accuracy],
                 label=name,

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_corpus.encoders import CHANNELS, FILTER_BANK
 from shd_corpus.filter_bank import kernels
 from shd_corpus.filter_bank.bank import RATE_HZ, FilterBank, to_samples
 from shd_corpus.filter_bank.kernels import BEGINS, ENDS, IDLE, Steps
@@ -115,7 +114,7 @@ def encode(
     Noise comes before it that is as loud as its quietest 10 ms, so that the floors settle as in a
     stream. It takes and returns what `shd_corpus.encoders.encode` does.
     """
-    bank = bank or FilterBank(CHANNELS[FILTER_BANK])
+    bank = bank or FilterBank()
     n_samples = round(N_BEFORE * bank.settings.step_samples * rate_hz / RATE_HZ)
     sound = np.concatenate([background(sound, rate_hz, n_samples, seed), sound])
     events = EventStream(bank).advance(to_samples(sound, rate_hz)).events
