@@ -1,0 +1,260 @@
+"""Train networks that listen with the filter bank, select two of them, judge and ship them.
+
+``python -m evidence.listeners`` does what is left of ``listeners.yaml``, which says what is trained,
+what selects and who judges. It needs `commands` and `hd_cut` with the filter bank's events, and the
+sounds of `evidence.others`. It writes ``listeners_selection.csv`` and ``listeners_judged.csv``, and
+the networks *listener* and *small_listener*.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+import yaml  # type: ignore[import-untyped]
+from scipy.special import softmax
+
+from evidence.networks import write_pretrained
+from evidence.others import KINDS
+from evidence.plan_jobs import HD_SPEAKERS, VALIDATION_PEOPLE, VALIDATION_SPEAKERS
+from shd_corpus.class_names import ENGLISH, LANGUAGES
+from shd_corpus.encoders import encoder_folder
+from shd_corpus.files import atomic
+from shd_helpers.command import run as run_command
+from shd_helpers.data import fingerprint, obtain
+from shd_helpers.events import Events
+from shd_helpers.events.event_lists import concatenate
+from shd_helpers.events.loading import TEST_FILE, TRAINING_FILE, load_file
+from shd_helpers.network import build_network, costs
+from shd_helpers.network.engine import one_thread
+from shd_helpers.paths import data_dir, networks_dir, results_dir, runs_dir
+from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.trained_network import OTHER
+from shd_helpers.study.training import TrainOptions, fit
+from shd_judge import interval
+
+PLAN = Path(__file__).with_suffix(".yaml")
+CLASSES = (*LANGUAGES["both"], OTHER)
+GROUPS = {"small": "small_listener", "large": "listener"}
+N_CHANNELS = 77
+NO_SPEAKERS = 20_000  # is added to the numbers of kinds of sounds, so that no person has them
+
+
+@cache
+def plan() -> dict[str, Any]:
+    """Return the plan as it is written."""
+    return yaml.safe_load(PLAN.read_text(encoding="utf-8"))
+
+
+def recipe_of(group: str, name: str) -> Recipe:
+    """Return the recipe of a candidate."""
+    return Recipe.from_flat(plan()["base"] | plan()[group][name], N_CHANNELS)
+
+
+def held_out_kinds() -> list[int]:
+    """Return the numbers of the kinds of sounds that train nothing: half of them, drawn."""
+    rng = np.random.default_rng(plan()["seed_of_kinds"])
+    return sorted(rng.permutation(len(KINDS))[: len(KINDS) // 2].tolist())
+
+
+def hd_files() -> tuple[Path, Path]:
+    """Return the files of `hd`, cut out and encoded with the filter bank."""
+    return obtain(str(encoder_folder(data_dir() / "hd_cut", "filter_bank")))
+
+
+def sounds_file() -> Path:
+    """Return the file of the sounds that are no digit."""
+    return data_dir() / "others" / "filter_bank" / "others_train.h5"
+
+
+def with_classes(events: Events) -> Events:
+    """Return utterances with the class numbers of the networks, which have more classes."""
+    numbers = np.array([CLASSES.index(name) for name in events.class_names])
+    return replace(events, labels=numbers[events.labels], class_names=CLASSES)
+
+
+def utterances(recipe: Recipe) -> dict[str, Events]:
+    """Return the utterances that train, validate and test, and the sounds of held-out kinds."""
+    grid = recipe.input
+    files = recipe.obtain_files()
+    people = load_file(files[0], TRAINING_FILE, grid, "both")
+    hd = [load_file(path, TEST_FILE, grid, "both") for path in hd_files()]
+    hd = [replace(each, speakers=each.speakers + HD_SPEAKERS) for each in hd]
+    sounds = load_file(sounds_file(), TEST_FILE, grid, "both")
+    is_new = np.isin(sounds.speakers, held_out_kinds())
+    validates = np.isin(people.speakers, VALIDATION_PEOPLE)
+    known = sounds.take(np.flatnonzero(~is_new))
+    known = replace(known, speakers=known.speakers + NO_SPEAKERS)
+    parts = [people.take(np.flatnonzero(~validates)), *hd, known]
+    return {
+        "training": concatenate([with_classes(part) for part in parts]),
+        "validation": with_classes(people.take(np.flatnonzero(validates))),
+        "kinds": with_classes(sounds.take(np.flatnonzero(is_new))),
+        "test": with_classes(load_file(files[1], TEST_FILE, grid, "both")),
+    }
+
+
+def weights_file(group: str, name: str) -> Path:
+    """Return the file of a trained candidate."""
+    return runs_dir() / "listeners" / f"{group}, {name}.pt"
+
+
+def train(group: str, name: str) -> None:
+    """Train a candidate, unless that is done."""
+    path = weights_file(group, name)
+    if path.exists():
+        return
+    recipe = recipe_of(group, name)
+    with one_thread():
+        training = utterances(recipe)["training"]
+        model, generator = untrained(recipe)
+        options = TrainOptions(recipe.augmentation)
+        fit(model, training, None, recipe.training, generator, options=options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as unfinished:
+        torch.save(model.state_dict(), unfinished)
+
+
+def untrained(recipe: Recipe) -> tuple[Any, torch.Generator]:
+    """Return the network of a recipe, and the generator that goes on with the training."""
+    generator = torch.Generator().manual_seed(recipe.seed)
+    n_units, step_ms = recipe.input.n_units, recipe.input.step_ms
+    return build_network(recipe.network, n_units, len(CLASSES), step_ms, generator), generator
+
+
+def trained(group: str, name: str) -> Any:
+    """Return a trained candidate."""
+    model, _ = untrained(recipe_of(group, name))
+    model.load_state_dict(torch.load(weights_file(group, name), weights_only=True))
+    return model
+
+
+def scores_of(model: Any, events: Events) -> np.ndarray:
+    """Return the class scores (utterances, classes)."""
+    with one_thread():
+        return evaluate(model, events).class_scores.numpy().astype(np.float64)
+
+
+def over_people(values: np.ndarray, people: np.ndarray) -> tuple[float, float]:
+    """Return the mean over people of their means, and half the width of its 95 % interval."""
+    of_people = pd.Series(values).groupby(people).mean()
+    mean, half = interval(of_people.to_frame().to_numpy())
+    return float(mean), float(half)
+
+
+def answers(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return answers and confidences if English digits are expected.
+
+    A confidence is 0 where another class than the digit scores highest.
+    """
+    n_digits = len(ENGLISH)
+    shares = softmax(scores[:, [*range(n_digits), -1]], axis=1)[:, :n_digits]
+    digits = shares.argmax(1)
+    return digits, np.where(scores.argmax(1) == digits, shares.max(1), 0.0)
+
+
+def confidence_threshold(confidences: np.ndarray, is_right: np.ndarray, wanted: float) -> float:
+    """Return the lowest confidence from which on a share of the accepted answers is right."""
+    order = np.argsort(-confidences, kind="stable")
+    levels = confidences[order]
+    shares = np.cumsum(is_right[order]) / np.arange(1, len(order) + 1)
+    is_last = np.append(levels[1:] != levels[:-1], True)  # of equal confidences
+    enough = np.flatnonzero(is_last & (shares >= wanted) & (levels > 0))
+    return float(levels[enough[-1]]) if len(enough) else np.inf
+
+
+def select() -> pd.DataFrame:
+    """Return a row for each candidate, with its accuracy for the validation people."""
+    rows = []
+    for group in GROUPS:
+        for name in plan()[group]:
+            events = utterances(recipe_of(group, name))["validation"]
+            scores = scores_of(trained(group, name), events)
+            mean, half = over_people(scores.argmax(1) == events.labels, events.speakers)
+            row = {"group": group, "candidate": name, "encoder": "filter_bank"}
+            n_parameters = sum(values.numel() for values in trained(group, name).parameters())
+            rows.append(row | {"parameters": n_parameters, "accuracy": mean, "ci95": half})
+    return pd.DataFrame(rows)
+
+
+def judge(group: str, name: str) -> dict[str, Any]:
+    """Return how a network answers the test people, and sounds of kinds that trained nothing."""
+    events = utterances(recipe_of(group, name))
+    model = trained(group, name)
+    digits, confidences = answers(scores_of(model, events["validation"]))
+    is_right = digits == events["validation"].labels
+    threshold = confidence_threshold(confidences, is_right, plan()["right_of_accepted"])
+    test = events["test"]
+    digits, confidences = answers(scores_of(model, test))
+    is_right = digits == test.labels
+    is_accepted = confidences >= threshold
+    accuracy, half = over_people(is_right, test.speakers)
+    with one_thread():
+        cost = costs(model, evaluate(model, test).predictions(), test.n_steps)
+    _, of_sounds = answers(scores_of(model, events["kinds"]))
+    kinds = pd.Series(of_sounds >= threshold).groupby(events["kinds"].speakers).mean()
+    return {
+        "network": GROUPS[group],
+        "candidate": name,
+        "encoder": "filter_bank",
+        "people": len(np.unique(test.speakers)),
+        "utterances": len(test),
+        "accuracy": accuracy,
+        "ci95": half,
+        "accuracy_utterances": is_right.mean(),
+        "threshold": threshold,
+        "accepted": is_accepted.mean(),
+        "right_of_accepted": is_right[is_accepted].mean(),
+        **{f"accepted_{KINDS[number]}": share for number, share in kinds.items()},
+        **{name: cost[name] for name in ("parameters", "input_events", "effective_acs")},
+    }
+
+
+def ship(row: Mapping[str, Any], group: str) -> None:
+    """Write a network with its threshold to ``results/networks``."""
+    recipe = recipe_of(group, row["candidate"])
+    parameters = recipe.flat() | {"validation": "speaker", "language": "english"}
+    people = np.unique(utterances(recipe)["training"].speakers)
+    about = {
+        "parameters": parameters | {"validation_speakers": VALIDATION_SPEAKERS},
+        "seed": recipe.seed,
+        "data": fingerprint(recipe.obtain_files()) | {"also": ["hd"]},
+        "class_names": list(CLASSES),
+        "n_channels": N_CHANNELS,
+        "seen_speakers": people[people < NO_SPEAKERS].tolist(),
+        "confidence_threshold": row["threshold"],
+    }
+    state = trained(group, row["candidate"]).state_dict()
+    arrays = {name: values.numpy() for name, values in state.items()}
+    write_pretrained(networks_dir() / f"{row['network']}.npz", about, arrays)
+
+
+def main() -> None:
+    """Do what is left, from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m evidence.listeners", description=__doc__)
+    parser.add_argument("--workers", type=int, default=joblib.cpu_count(), help="processes")
+    given = parser.parse_args()
+    candidates = [(group, name) for group in ("large", "small") for name in plan()[group]]
+    joblib.Parallel(given.workers, batch_size=1)(
+        joblib.delayed(train)(group, name) for group, name in candidates
+    )
+    selection = select()
+    selection.to_csv(results_dir() / "listeners_selection.csv", index=False, float_format="%.6g")
+    rows = []
+    for group in GROUPS:
+        of_group = selection[selection.group == group]
+        rows.append(judge(group, of_group.candidate[of_group.accuracy.idxmax()]))
+        ship(rows[-1], group)
+    table = pd.DataFrame(rows)
+    table.to_csv(results_dir() / "listeners_judged.csv", index=False, float_format="%.6g")
+
+
+if __name__ == "__main__":
+    run_command(main)
