@@ -1,10 +1,10 @@
-"""Sounds that are no digit, on which a network learns to reject: the data set ``data/others/filter_bank``.
+"""Sounds that are no digit, on which a network learns to reject: ``data/others/filter_bank``.
 
-``python -m evidence.others`` makes `N_OF_EACH` sounds of each kind in `KINDS` and encodes
-them with the filter bank as `hear` does. The voices, words and programs of `evidence.non_digits`, which test how well a
-network rejects, occur nowhere here. Parts of digits and digits backward are made of recordings of
-`commands` by people who train. A fifth of the voices and of the words occur only in the kind
-*held-out word*.
+``python -m evidence.others`` makes `N_OF_EACH` sounds of each kind in `KINDS` and encodes them with
+the filter bank as `hear` does. The voices, words and programs of `evidence.non_digits`, which test
+how well a network rejects, occur nowhere here. Parts of digits and digits backward are made of
+recordings of `commands` by people who train. A fifth of the voices and of the words occur only in
+the kind *held-out word*.
 """
 
 import argparse
