@@ -1,8 +1,8 @@
 """Train networks that listen with the filter bank, select two of them, judge and ship them.
 
 ``python -m evidence.listeners`` does what is left of ``listeners.yaml``, which says what is trained,
-what selects and who judges. It needs `commands` and `hd_cut` with the filter bank's events, and the
-sounds of `evidence.others`. It writes ``listeners_selection.csv`` and ``listeners_judged.csv``, and
+what selects and who judges. It needs `commands` and `hd_cut` with events of the filter bank, and
+the sounds of `evidence.others`. It writes ``listeners_selection.csv``, ``listeners_judged.csv`` and
 the networks *listener* and *small_listener*.
 """
 
