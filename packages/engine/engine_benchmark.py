@@ -13,7 +13,6 @@ import importlib.metadata
 import os
 import platform
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,24 +112,6 @@ def snntorch_loop(events: Utterances, index: np.ndarray) -> Setup:
     return *by_torch(model, model, x, y), SNNTORCH
 
 
-def snntorch_tuned(events: Utterances, index: np.ndarray) -> Setup:
-    """Set up snntorch's neurons layer by layer, each layer's products over all steps in one."""
-    model = network()
-    x, y = to_frames(events, index)
-
-    def forward(x):
-        for fc, lif in model.layers:
-            mem = None
-            spks = []
-            for cur in fc(x).unbind(0):
-                spk, mem = lif(cur, torch.zeros_like(cur) if mem is None else mem)
-                spks.append(spk)
-            x = torch.stack(spks)
-        return x.sum(0)
-
-    return *by_torch(forward, model, x, y), SNNTORCH
-
-
 def in_spikingjelly(modules: Sequence[nn.Module]) -> Callable:
     """Return the forward of some layers with SpikingJelly's neurons, in its multi-step mode."""
     from spikingjelly.activation_based import functional, layer, neuron, surrogate
@@ -204,49 +185,6 @@ SPIKINGJELLY = "reset: subtracts the threshold at once, detached; tie: spike; su
 NORSE = "reset: subtracts the threshold at once, not detached; tie: no spike; surrogate 1/(k|x|+1)^2, k 25"  # noqa: E501
 
 
-def jax_scan(events: Utterances, index: np.ndarray) -> Setup:
-    """Set up a scan over steps, compiled by XLA, products with the input outside of it."""
-    import jax
-    import jax.numpy as jnp
-
-    @jax.custom_jvp
-    def fire(x):
-        return (x > 0).astype(jnp.float32)
-
-    @fire.defjvp
-    def _(primals, tangents):
-        return fire(primals[0]), tangents[0] / (SLOPE * jnp.abs(primals[0]) + 1) ** 2
-
-    def lif(mem, cur):
-        mem = BETA * mem + cur - jax.lax.stop_gradient(fire(mem - 1))
-        return mem, fire(mem - 1)
-
-    def counts(parameters, x):
-        (w1, b1), (w2, b2) = parameters
-
-        def one(mems, cur):
-            mem1, spk1 = lif(mems[0], cur)
-            mem2, spk2 = lif(mems[1], spk1 @ w2.T + b2)
-            return (mem1, mem2), spk2
-
-        rest = tuple(jnp.zeros((x.shape[1], n)) for n in SIZES[1:])
-        return jax.lax.scan(one, rest, x @ w1.T + b1)[1].sum(0)
-
-    def loss(parameters, x, y):
-        log_p = jax.nn.log_softmax(counts(parameters, x))
-        return -log_p[jnp.arange(len(y)), y].mean()
-
-    parameters = [tuple(p.detach().numpy() for p in fc.parameters()) for fc, _ in network().layers]
-    x, y = (jnp.asarray(a.numpy()) for a in to_frames(events, index))
-    train = jax.jit(jax.value_and_grad(loss))
-    infer = jax.jit(counts)
-    return (
-        lambda: jax.block_until_ready(train(parameters, x, y)),
-        lambda: jax.block_until_ready(infer(parameters, x)),
-        SNNTORCH,
-    )
-
-
 def to_frames(events: Utterances, index: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Return input (steps, batch, units) and labels (batch,)."""
     return torch.from_numpy(events.to_frames(index)), torch.from_numpy(events.labels[index])
@@ -255,13 +193,11 @@ def to_frames(events: Utterances, index: np.ndarray) -> tuple[torch.Tensor, torc
 VARIANTS = {
     "compiled": (compiled, "numba"),
     "snntorch loop": (snntorch_loop, "snntorch"),
-    "snntorch loop, products hoisted": (snntorch_tuned, "snntorch"),
     "SpikingJelly, multi-step": (
         partial(translated_network, in_spikingjelly, SPIKINGJELLY),
         "spikingjelly",
     ),
     "Norse": (partial(translated_network, in_norse, NORSE), "norse"),
-    "JAX scan, jit": (jax_scan, "jax"),
 }
 
 # --- measurements -------------------------------------------------------------------------------
@@ -480,79 +416,9 @@ def programs(rounds: int, twelve: dict[str, Program] = USUAL) -> list[dict]:
     return [*out, row("training step, programs", "geometric mean", "", ratio=mean)]
 
 
-def least_work(events: Utterances, batch: int) -> tuple[int, int]:
-    """Return how many operations a training step needs at least, and how many bytes it moves."""
-    _, hidden, classes = SIZES
-    _, n_spikes = engine.compile(network()).evaluate(events, np.arange(batch))
-    n_events = int(events.offsets[batch] - events.offsets[0])
-    cells = batch * events.n_steps * hidden
-    operations = (
-        2 * n_events * hidden  # weight rows forward, gradient rows back
-        + 2 * int(n_spikes[:, 0].sum()) * classes
-        + 2 * cells * classes  # the way back through the second layer's weights
-        + cells * (5 + 5 + 2 + 1)  # membrane and spike, surrogate, carry, bias
-    )
-    traffic = 4 * hidden * 2 * n_events + 4 * cells * 4  # those rows; membranes out, in; g out, in
-    return operations, traffic
-
-
-def bytes_that_must_move(events: Utterances, batch: int) -> int:
-    """Return how many bytes a training step stores and reads, whatever the algorithm."""
-    n_units, hidden, classes = SIZES
-    n_events = int(events.offsets[batch] - events.offsets[0])
-    states = batch * events.n_steps * (hidden + classes)  # one number of each neuron and step
-    weights = (n_units + 1) * hidden + (hidden + 1) * classes
-    # Events are read forward and backward, 16 bits each for step and unit. States are written
-    # forward and read backward. Weights are read, and their gradients are written.
-    return 2 * 4 * n_events + 2 * 4 * states + 2 * 4 * weights
-
-
-def floor(events: Utterances, step_s: float) -> list[dict]:
-    """Compare the step at batch 128 with what its arithmetic and its bytes take at peak."""
-    threads = torch.get_num_threads()
-    bytes_s = copied_bytes_s(threads)  # first, because torch's threads wait actively
-    a = torch.randn(1024, 1024)
-    flops = 2 * 1024**3 / clock(lambda: a @ a)  # the product uses all threads
-    batch = 128
-    operations, traffic = least_work(events, batch)
-    arithmetic_s = operations / flops
-    arithmetic = (
-        f"{operations / 1e6:.0f} million operations at {flops / 1e9:.0f} G/s (matrix product)"
-    )
-    traffic_s = traffic / bytes_s
-    copies = f"{traffic / 1e6:.0f} MB at {bytes_s / 1e9:.0f} GB/s (copy in the second cache)"
-    least = bytes_that_must_move(events, batch)
-    least_s = least / bytes_s
-    once = f"{least / 1e6:.0f} MB, each once, at the same rate"
-    return [
-        row("floor", "bytes that must move", batch, least_s, step_s / least_s, once),
-        row("floor", "arithmetic", batch, arithmetic_s, step_s / arithmetic_s, arithmetic),
-        row("floor", "memory traffic", batch, traffic_s, step_s / traffic_s, copies),
-    ]
-
-
-def copied_bytes_s(threads: int) -> float:
-    """Return how many bytes per second the threads copy in the second cache."""
-    pairs = [(np.ones(64 * 1024, np.float32), np.empty(64 * 1024, np.float32)) for _ in range(8)]
-
-    def copy(source, target):  # 256 KB each, so that both stay in the second cache
-        for _ in range(2000):
-            np.copyto(target, source)
-
-    def copy_in_threads():
-        jobs = [threading.Thread(target=copy, args=pair) for pair in pairs[:threads]]
-        for job in jobs:
-            job.start()
-        for job in jobs:
-            job.join()
-
-    n_jobs = min(threads, len(pairs))
-    return n_jobs * 2000 * 2 * pairs[0][0].nbytes / clock(copy_in_threads)
-
-
 def setting(text: str) -> str:
     """Return machine, versions and input in one line."""
-    packages = ("torch", "snntorch", "numba", "numpy", "spikingjelly", "norse", "jax")
+    packages = ("torch", "snntorch", "numba", "numpy", "spikingjelly", "norse")
     versions = [f"{package} {version(package)}" for package in packages if version(package)]
     return (
         f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; "
@@ -576,16 +442,10 @@ def rows(events: Utterances, text: str, rounds: int = 7) -> list[dict]:
     table = [row("configuration", "", None, note=setting(text))]
     for batch in BATCHES:
         table += pairwise(events, batch, rounds)
-    step_s = next(
-        r["median_s"]
-        for r in table
-        if (r["benchmark"], r["variant"]) == ("training step", "compiled")
-    )
     table += larger(events, rounds)
     table += own_modules(events, rounds)
     table += scanned(events, rounds)
-    table += programs(rounds)
-    return table + floor(events, step_s)
+    return table + programs(rounds)
 
 
 def chart(ratios: dict[str, float]) -> str:

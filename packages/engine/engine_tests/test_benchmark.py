@@ -4,7 +4,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import torch
 
 import engine_benchmark
 from engine_benchmark import SNNTORCH
@@ -54,12 +53,3 @@ def test_the_bar_chart_has_a_bar_for_each_program():
     bars = ElementTree.fromstring(engine_benchmark.chart({"slow": 0.5, "fast": 2.0}))[1:]
     assert [bar.text for bar in bars[::3]][:2] == ["fast", "slow"]
     assert float(bars[1].get("width")) == 4 * float(bars[4].get("width"))
-
-
-def test_the_bytes_that_must_move_are_counted_by_hand():
-    events = engine_benchmark.synthetic(2, n_steps=5, density=0.2)
-    n_events = int(torch.from_numpy(events.to_frames([0, 1])).sum())
-    states = 2 * 5 * 266
-    weights = 183 * 256 + 256 + 256 * 10 + 10
-    found = engine_benchmark.bytes_that_must_move(events, 2)
-    assert found == 8 * (n_events + states + weights)
