@@ -1,9 +1,9 @@
 """Train networks that listen with the filter bank, select two of them, judge and ship them.
 
-``python -m evidence.listeners`` does what is left of ``listeners.yaml``, which says what is trained,
-what selects and who judges. It needs `commands` and `hd_cut` with events of the filter bank, and
-the sounds of `evidence.others`. It writes ``listeners_selection.csv``, ``listeners_judged.csv`` and
-the networks *listener* and *small_listener*.
+``python -m evidence.listeners`` does what is left of ``listeners.yaml``, which says what trains and
+selects, and who judges. It needs `commands` and `hd_cut` with events of the filter bank, and the
+sounds of `evidence.others`. It writes ``listeners_selection.csv``, ``listeners_judged.csv``, the
+class scores in ``listeners_scores.h5``, and the networks *listener* and *small_listener*.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import h5py
 import joblib
 import numpy as np
 import pandas as pd
@@ -22,7 +23,13 @@ from scipy.special import softmax
 
 from evidence.networks import write_pretrained
 from evidence.others import KINDS
-from evidence.plan_jobs import HD_SPEAKERS, VALIDATION_PEOPLE, VALIDATION_SPEAKERS
+from evidence.plan_jobs import (
+    COSTS,
+    HD_SPEAKERS,
+    VALIDATION_PEOPLE,
+    VALIDATION_SPEAKERS,
+    behind_the_winner,
+)
 from shd_corpus.class_names import ENGLISH, LANGUAGES
 from shd_corpus.encoders import encoder_folder
 from shd_corpus.files import atomic
@@ -44,6 +51,7 @@ PLAN = Path(__file__).with_suffix(".yaml")
 CLASSES = (*LANGUAGES["both"], OTHER)
 GROUPS = {"small": "small_listener", "large": "listener"}
 N_CHANNELS = 77
+FROZEN = "listeners_scores.h5"
 NO_SPEAKERS = 20_000  # is added to the numbers of kinds of sounds, so that no person has them
 
 
@@ -155,7 +163,8 @@ def answers(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     A confidence is 0 where another class than the digit scores highest.
     """
     n_digits = len(ENGLISH)
-    shares = softmax(scores[:, [*range(n_digits), -1]], axis=1)[:, :n_digits]
+    exact = scores[:, [*range(n_digits), -1]].astype(np.float64)
+    shares = softmax(exact, axis=1)[:, :n_digits]
     digits = shares.argmax(1)
     return digits, np.where(scores.argmax(1) == digits, shares.max(1), 0.0)
 
@@ -184,28 +193,47 @@ def select() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def judge(group: str, name: str) -> dict[str, Any]:
-    """Return how a network answers the test people, and sounds of kinds that trained nothing."""
-    events = utterances(recipe_of(group, name))
+def freeze(file: h5py.File, group: str, name: str) -> None:
+    """Store the class scores of a selected network, and what it costs."""
     model = trained(group, name)
-    digits, confidences = answers(scores_of(model, events["validation"]))
-    is_right = digits == events["validation"].labels
-    threshold = confidence_threshold(confidences, is_right, plan()["right_of_accepted"])
-    test = events["test"]
-    digits, confidences = answers(scores_of(model, test))
-    is_right = digits == test.labels
-    is_accepted = confidences >= threshold
-    accuracy, half = over_people(is_right, test.speakers)
+    stored = file.create_group(GROUPS[group])
+    stored.attrs["candidate"] = name
+    events = utterances(recipe_of(group, name))
+    for whose in ("validation", "kinds", "test"):
+        of_them = stored.create_group(whose)
+        scores = behind_the_winner(scores_of(model, events[whose]))
+        columns = {"scores": scores, "labels": events[whose].labels.astype(np.uint8)}
+        columns["speakers"] = events[whose].speakers.astype(np.uint16)
+        for column, values in columns.items():
+            of_them.create_dataset(column, data=values, compression="gzip")
     with one_thread():
-        cost = costs(model, evaluate(model, test).predictions(), test.n_steps)
-    _, of_sounds = answers(scores_of(model, events["kinds"]))
-    kinds = pd.Series(of_sounds >= threshold).groupby(events["kinds"].speakers).mean()
+        tested = evaluate(model, events["test"])
+    for cost, value in costs(model, tested.predictions(), events["test"].n_steps).items():
+        if cost in COSTS:
+            stored.attrs[cost] = value
+
+
+def judged(stored: h5py.Group) -> dict[str, Any]:
+    """Return how a network answers the test people, and sounds of kinds that trained nothing."""
+    labels, speakers, scores = (
+        {whose: stored[whose][column][:] for whose in stored}
+        for column in ("labels", "speakers", "scores")
+    )
+    digits, confidences = answers(scores["validation"])
+    is_right = digits == labels["validation"]
+    threshold = confidence_threshold(confidences, is_right, plan()["right_of_accepted"])
+    digits, confidences = answers(scores["test"])
+    is_right = digits == labels["test"]
+    is_accepted = confidences >= threshold
+    accuracy, half = over_people(is_right, speakers["test"])
+    _, of_sounds = answers(scores["kinds"])
+    kinds = pd.Series(of_sounds >= threshold).groupby(speakers["kinds"]).mean()
     return {
-        "network": GROUPS[group],
-        "candidate": name,
+        "network": stored.name.strip("/"),
+        "candidate": stored.attrs["candidate"],
         "encoder": "filter_bank",
-        "people": len(np.unique(test.speakers)),
-        "utterances": len(test),
+        "people": len(np.unique(speakers["test"])),
+        "utterances": len(is_right),
         "accuracy": accuracy,
         "ci95": half,
         "accuracy_utterances": is_right.mean(),
@@ -213,8 +241,14 @@ def judge(group: str, name: str) -> dict[str, Any]:
         "accepted": is_accepted.mean(),
         "right_of_accepted": is_right[is_accepted].mean(),
         **{f"accepted_{KINDS[number]}": share for number, share in kinds.items()},
-        **{name: cost[name] for name in ("parameters", "input_events", "effective_acs")},
+        **{name: stored.attrs[name] for name in COSTS},
     }
+
+
+def judged_table() -> pd.DataFrame:
+    """Return a row for each of the two networks, from their frozen scores."""
+    with h5py.File(results_dir() / FROZEN) as file:
+        return pd.DataFrame([judged(file[name]) for name in GROUPS.values()])
 
 
 def ship(row: Mapping[str, Any], group: str) -> None:
@@ -247,13 +281,14 @@ def main() -> None:
     )
     selection = select()
     selection.to_csv(results_dir() / "listeners_selection.csv", index=False, float_format="%.6g")
-    rows = []
-    for group in GROUPS:
-        of_group = selection[selection.group == group]
-        rows.append(judge(group, of_group.candidate[of_group.accuracy.idxmax()]))
-        ship(rows[-1], group)
-    table = pd.DataFrame(rows)
+    with h5py.File(results_dir() / FROZEN, "w") as file:
+        for group in GROUPS:
+            of_group = selection[selection.group == group]
+            freeze(file, group, of_group.candidate[of_group.accuracy.idxmax()])
+    table = judged_table()
     table.to_csv(results_dir() / "listeners_judged.csv", index=False, float_format="%.6g")
+    for group, row in zip(GROUPS, table.to_dict("records"), strict=True):
+        ship(row, group)
 
 
 if __name__ == "__main__":
