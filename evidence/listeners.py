@@ -92,7 +92,7 @@ def utterances(recipe: Recipe) -> dict[str, Events]:
     """Return the utterances that train, validate and test, and the sounds of held-out kinds."""
     grid = recipe.input
     files = recipe.obtain_files()
-    people = load_file(files[0], TRAINING_FILE, grid, "both")
+    people = load_file(files[0], TRAINING_FILE, grid)
     hd = [load_file(path, TEST_FILE, grid, "both") for path in hd_files()]
     hd = [replace(each, speakers=each.speakers + HD_SPEAKERS) for each in hd]
     sounds = load_file(sounds_file(), TEST_FILE, grid, "both")
@@ -105,7 +105,7 @@ def utterances(recipe: Recipe) -> dict[str, Events]:
         "training": concatenate([with_classes(part) for part in parts]),
         "validation": with_classes(people.take(np.flatnonzero(validates))),
         "kinds": with_classes(sounds.take(np.flatnonzero(is_new))),
-        "test": with_classes(load_file(files[1], TEST_FILE, grid, "both")),
+        "test": with_classes(load_file(files[1], TEST_FILE, grid)),
     }
 
 
