@@ -69,8 +69,11 @@ def _why_missing(path: Path) -> str:
     """Return the message about a file that isn't there, which may be that of a frozen table."""
     if path.parent == SWEEPS and path.stem in read_plans():
         return f"{path.stem}: its table is frozen (results/README.md says how it was made)"
-    there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
-    return f"{path}: no such file. In sweeps/ there are {there}"
+    sweeps, plans = (
+        ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+        for folder in (SWEEPS, SWEEPS.parent / "evidence" / "plans")
+    )
+    return f"{path}: no such file. In sweeps/ there are {sweeps}, and plans are {plans}"
 
 
 def _check_content(written: Any) -> dict[str, Any]:
