@@ -30,6 +30,7 @@ from evidence.plan_jobs import (
     VALIDATION_SPEAKERS,
     behind_the_winner,
 )
+from evidence.tables import refused_people
 from shd_corpus.class_names import ENGLISH, LANGUAGES
 from shd_corpus.encoders import encoder_folder
 from shd_corpus.files import atomic
@@ -236,6 +237,7 @@ def judged(stored: h5py.Group) -> dict[str, Any]:
         "utterances": len(is_right),
         "accuracy": accuracy,
         "ci95": half,
+        "accuracy_refused_wrong": with_refused(is_right, speakers["test"]),
         "accuracy_utterances": is_right.mean(),
         "threshold": threshold,
         "accepted": is_accepted.mean(),
@@ -243,6 +245,16 @@ def judged(stored: h5py.Group) -> dict[str, Any]:
         **{f"accepted_{KINDS[number]}": share for number, share in kinds.items()},
         **{name: stored.attrs[name] for name in COSTS},
     }
+
+
+def with_refused(is_right: np.ndarray, people: np.ndarray) -> float:
+    """Return the accuracy over people if recordings in which nothing was found count as errors.
+
+    The cut is that of `commands`, so the same recordings are refused.
+    """
+    counts = pd.Series(is_right).groupby(people).agg(["sum", "count"])
+    n_refused = refused_people().reindex(counts.index).fillna(0)
+    return float((counts["sum"] / (counts["count"] + n_refused)).mean())
 
 
 def judged_table() -> pd.DataFrame:

@@ -353,7 +353,7 @@ def accuracies_of(
 
 
 def crossed_networks(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each network: its accuracies as means over people, and its last loss."""
+    """Return a row for each network: its accuracies as means over people, events, last loss."""
     by = [*KEYS, "fold", "repeat"]
     scores = [name for name in answers if name == LAST or str(name).isdigit()]
     means = answers.groupby([*by, "tested"], sort=False)[scores].mean()
@@ -365,6 +365,7 @@ def crossed_networks(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
             if each.frozen_name in file:
                 network = file[each.frozen_name]
                 row = (each.question, *each.names.values(), each.fold, each.repeat)
+                table.loc[row, "input_events"] = network.attrs.get("input_events", np.nan)
                 for name in CURVES:
                     table.loc[row, name] = network[name][-1] if name in network else np.nan
     return table.reset_index()
