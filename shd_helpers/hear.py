@@ -6,14 +6,19 @@ From Python, a `Listener` does the same: ``Listener().hear("digit.wav").digit``.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.compiled import announce_compilation
+from shd_corpus.encoders import FILTER_BANK
+from shd_corpus.filter_bank import EventStream, FilterBank, Resampler
 from shd_corpus.microphone import RecordedUtterance, encode_utterance, encode_utterance_file
 from shd_corpus.recording_list import RecordingError
 from shd_helpers.command import run
@@ -66,7 +71,7 @@ class Listener:
     def __init__(self, network: str = NETWORK, language: str = "english") -> None:
         self._network = load_pretrained(network)
         check_channels(self._network)
-        self._encoder = self._network.encoder
+        self.encoder = self._network.encoder
         self._classes = self._network.classes_of(language)
         self._other_class = self._network.other_class
 
@@ -90,7 +95,7 @@ class Listener:
             If there is no such file, or it doesn't hold one utterance, or one that is too long for
             the network. The message names the file.
         """
-        utterance = encode_utterance_file(Path(path), encoder=self._encoder)
+        utterance = encode_utterance_file(Path(path), encoder=self.encoder)
         try:
             return self.answer(utterance)
         except RecordingError as error:
@@ -98,7 +103,7 @@ class Listener:
 
     def encode(self, wave: np.ndarray, rate_hz: int) -> RecordedUtterance:
         """Find the utterance in a sound (samples,), and encode it as the network needs it."""
-        return encode_utterance(wave, rate_hz, encoder=self._encoder)
+        return encode_utterance(wave, rate_hz, encoder=self.encoder)
 
     def answer(self, utterance: RecordedUtterance) -> Answer:
         """Classify an utterance that is already encoded.
@@ -134,12 +139,42 @@ class Listener:
         digit = self._network.class_names[best]
         return Answer(digit, round(confidence, 4), accepted, utterance.warning, is_digit)
 
+    def listen(self, blocks: Iterable[np.ndarray], rate_hz: int) -> Iterator[Answer]:
+        """Classify each utterance of a stream of sound, 150 ms after its end.
 
-def record() -> np.ndarray:
-    """Record the microphone for `RECORD_S`.
+        Parameters
+        ----------
+        blocks : iterable of (samples,) arrays
+            The stream, in blocks of any size, of full scale 1.
+        rate_hz : int
+            Its sampling rate.
 
-    Returns (samples,).
-    """
+        Yields
+        ------
+        Answer
+            As `hear` returns it. An utterance that is too long for the network has none.
+
+        Raises
+        ------
+        ValueError
+            If the network's encoder isn't the filter bank.
+        """
+        if self.encoder != FILTER_BANK:
+            raise ValueError(f"{self._network.name}: its encoder needs whole recordings, no stream")
+        bank = FilterBank()
+        stream = EventStream(bank)
+        resampler = Resampler(rate_hz)
+        for block in blocks:
+            for utterance in stream.process(resampler.process(block)):
+                times_s = (utterance.steps + 0.5) * bank.step_ms / 1000
+                found = RecordedUtterance(block[:0], rate_hz, times_s, utterance.channels, "")
+                with suppress(RecordingError):
+                    yield self.answer(found)
+
+
+@contextmanager
+def microphone() -> Iterator[ModuleType]:
+    """Import what reads a microphone, and turn its errors into those of recordings."""
     remedy = "Name a sound file instead, or say a digit in notebook 4."
     try:
         import sounddevice
@@ -152,12 +187,36 @@ def record() -> np.ndarray:
             f"A microphone needs PortAudio (Debian: apt-get install libportaudio2). {remedy}"
         ) from error
     try:
+        yield sounddevice
+    except sounddevice.PortAudioError as error:
+        raise RecordingError(f"No microphone can be used ({error}). {remedy}") from error
+
+
+def record() -> np.ndarray:
+    """Record the microphone for `RECORD_S`: (samples,)."""
+    with microphone() as sounddevice:
         print("Say one digit.", file=sys.stderr)
         wave = sounddevice.rec(round(RECORD_S * RATE_HZ), RATE_HZ, channels=1, dtype="float32")
         sounddevice.wait()
-    except sounddevice.PortAudioError as error:
-        raise RecordingError(f"No microphone can be used ({error}). {remedy}") from error
     return wave[:, 0]
+
+
+def blocks_of_microphone() -> Iterator[np.ndarray]:
+    """Yield what the microphone records, in blocks of 10 ms, until somebody presses Ctrl-C."""
+    blocks: SimpleQueue = SimpleQueue()
+    with (
+        microphone() as sounddevice,
+        sounddevice.InputStream(
+            RATE_HZ,
+            RATE_HZ // 100,
+            channels=1,
+            dtype="float32",
+            callback=lambda block, *_: blocks.put(block[:, 0].copy()),
+        ),
+    ):
+        print("Say digits, with pauses between them. Ctrl-C ends.", file=sys.stderr)
+        while True:
+            yield blocks.get()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -193,6 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         listener = Listener(given.network, given.language)
     except ValueError as error:
         parser.error(str(error))
+    if not given.files and listener.encoder == FILTER_BANK:
+        return _listen(listener, given.json)
     status = 0
     for file in given.files or [None]:
         try:
@@ -206,6 +267,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         _print_answer(answer, file, given.json)
     return status
+
+
+def _listen(listener: Listener, as_json: bool) -> int:
+    """Print the answer to each utterance that the microphone hears, until Ctrl-C."""
+    try:
+        for answer in listener.listen(blocks_of_microphone(), RATE_HZ):
+            _print_answer(answer, None, as_json)
+    except RecordingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    return 0
 
 
 def _print_answer(answer: Answer, file: str | None, as_json: bool) -> None:

@@ -1,16 +1,21 @@
 """The setting `encoder`: a network on the filter bank's events trains, is read back and listens."""
 
+import numpy as np
 import pytest
 import torch
 
 from evidence.networks import write_pretrained
 from shd_corpus.class_names import ENGLISH
-from shd_corpus.microphone import encode_utterance_file
+from shd_corpus.filter_bank import EventStream, FilterBank, to_samples
+from shd_corpus.microphone import RecordedUtterance, encode_utterance_file
+from shd_corpus.sound_file import RATE_HZ, read_wave
+from shd_helpers import hear
 from shd_helpers.data import DIGITS
 from shd_helpers.hear import Listener
 from shd_helpers.network import build_network
 from shd_helpers.study.recipe import Recipe
 
+THREE = DIGITS / "lang-english_speaker-00_trial-39_digit-3.flac"
 SETTINGS = {
     "encoder": "filter_bank",
     "first_unit": 0,
@@ -26,18 +31,55 @@ def test_its_grid_has_the_filter_bank_s_channels():
         Recipe.from_notebook({"dataset": "digits", "encoder": "filter_bank"})
 
 
-def test_a_network_hears_by_its_own_encoder(tmp_path):
+@pytest.fixture
+def network_file(tmp_path):
+    """An untrained network on the filter bank's events, in a file."""
     recipe = Recipe.from_notebook(SETTINGS | {"dataset": "digits"})
     generator = torch.Generator().manual_seed(0)
     network = build_network(recipe.network, 77, 10, recipe.input.step_ms, generator)
     about = {"parameters": recipe.flat(), "n_channels": 77, "class_names": list(ENGLISH)}
-    write_pretrained(
-        tmp_path / "own.npz",
-        about,
-        {name: tensor.numpy() for name, tensor in network.state_dict().items()},
-    )
-    path = DIGITS / "lang-english_speaker-00_trial-39_digit-3.flac"
-    listener = Listener(str(tmp_path / "own.npz"))
-    by_filters = encode_utterance_file(path, encoder="filter_bank")
-    assert by_filters.units.max() < 77 < encode_utterance_file(path).units.max()
-    assert listener.hear(path) == listener.answer(by_filters)
+    arrays = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    write_pretrained(tmp_path / "own.npz", about, arrays)
+    return str(tmp_path / "own.npz")
+
+
+@pytest.fixture
+def blocks():
+    """Two digits with a second of noise around each, in blocks of random sizes."""
+    rng = np.random.default_rng(0)
+    sound, _ = read_wave(THREE)
+    quiet = np.zeros(RATE_HZ)
+    wave = np.concatenate([quiet, sound, quiet, sound, quiet])
+    wave += rng.normal(0, 1e-4, len(wave))
+    return np.split(wave, np.sort(rng.integers(0, len(wave), 300)))
+
+
+def test_a_network_hears_by_its_own_encoder(network_file):
+    listener = Listener(network_file)
+    by_filters = encode_utterance_file(THREE, encoder="filter_bank")
+    assert by_filters.units.max() < 77 < encode_utterance_file(THREE).units.max()
+    assert listener.hear(THREE) == listener.answer(by_filters)
+
+
+def test_each_utterance_of_a_stream_has_an_answer(network_file, blocks):
+    listener = Listener(network_file)
+    stream = EventStream(FilterBank(77))
+    utterances = stream.process(to_samples(np.concatenate(blocks), RATE_HZ))
+    assert len(utterances) == 2
+    for answer, utterance in zip(listener.listen(blocks, RATE_HZ), utterances, strict=True):
+        times_s = (utterance.steps + 0.5) * 0.003
+        whole = RecordedUtterance(blocks[0], RATE_HZ, times_s, utterance.channels, "")
+        assert answer == listener.answer(whole)
+    with pytest.raises(ValueError, match="small: its encoder needs whole recordings"):
+        next(Listener("small").listen(blocks, RATE_HZ))
+
+
+def test_the_command_listens_until_it_is_interrupted(network_file, blocks, monkeypatch, capsys):
+    def recorded():
+        yield from blocks
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hear, "blocks_of_microphone", recorded)
+    assert hear.main(["--network", network_file]) == 0
+    answers = capsys.readouterr().out.splitlines()
+    assert len(answers) == 2 and all(answer.split(",")[0] in ENGLISH for answer in answers)
