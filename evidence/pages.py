@@ -42,6 +42,12 @@ LIBRARIES = {  # their variants in bench.csv
     "Norse": "Norse",
     "JAX": "JAX scan, jit",
 }
+ENCODERS = {  # data sets of the plan `encoder`: filters and times
+    "cochlea_random": ("model cochlea", "random"),
+    "cochlea_fires": ("model cochlea", "neurons that fire"),
+    "filters_random": ("filter bank", "random"),
+    "filters_fire": ("filter bank", "neurons that fire"),
+}
 # Rows of the table of results: question and cell of people_cells.csv, and the network's name.
 ROWS = (
     ("cost", "700 x 1000", "256 LIF"),
@@ -233,6 +239,28 @@ def original_recipe(name: str) -> str:
     its = networks[(networks.question == "original") & (networks.input == name)]
     assert len(its) == 15
     return f"{100 * its.accuracy_after_last.mean():.1f}"
+
+
+def encoders() -> str:
+    """List the accuracies of both networks with each encoder.
+
+    All folds have nearly as many people, so a mean over folds is the mean over people.
+    """
+    networks = read("encoder_networks")
+    rows = []
+    for data, (filters, times) in ENCODERS.items():
+        its = networks[networks.data == data]
+        of = its.groupby("recipe").accuracy_after_last.mean()
+        cells = (f"{its.input_events.mean():,.0f}", percent(of.p05), percent(of.small))
+        rows.append((filters, times, *cells))
+    return table(("filters", "times", "events", "256 LIF", "*small*"), rows)
+
+
+def of_encoder(difference: str, family: str = "times and filters") -> str:
+    """Return a difference between encoders with its interval and its verdict."""
+    found = one("encoder_contrasts", family=family, difference_of=difference, of="mean")
+    value = with_interval(found["difference"], found["ci95_adjusted"])
+    return f"{'+' if found['difference'] > 0 else ''}{value} (*{found['verdict']}*)"
 
 
 def lower_with_refused() -> str:
