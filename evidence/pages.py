@@ -569,9 +569,9 @@ def rounding() -> str:
     )
 
 
-def accepted(network: str, kind: str) -> str:
-    """Say how many recordings without a digit a network accepts."""
-    found = read("non_digits")
+def accepted(network: str, kind: str, name: str = "non_digits") -> str:
+    """Say how many recordings without a digit a network accepts, by a table."""
+    found = read(name)
     its = found[(found.network == network) & ((found.recordings == N_VOICES) == (kind == "words"))]
     return f"{its.accepted.sum():,} of {its.recordings.sum():,}"
 
@@ -594,6 +594,22 @@ def judged(network: str) -> str:
         rows.append((people, accuracy, *(f"{percent(share)} %" for share in shares), right))
     heading = "people,accuracy,of all classes,over utterances,accepted,of these right"
     return table(heading.split(","), rows)
+
+
+def listeners() -> str:
+    """List how the networks that listen with the filter bank answer unseen people."""
+    rows = []
+    in_stream = read("listeners_in_stream").set_index("network")
+    for row in read("listeners_judged").itertuples():
+        for people, its in (
+            (f"{row.people} test people, cut out", row),
+            (f"{in_stream.people[row.network]} validation people, in a stream", None),
+        ):
+            its = its or in_stream.loc[row.network]
+            accuracy = with_interval(100 * its.accuracy, 100 * its.ci95)
+            shares = (percent(its.accepted), percent(its.right_of_accepted))
+            rows.append((f"*{row.network}*", people, f"{accuracy} %", *(f"{x} %" for x in shares)))
+    return table(("network", "people", "accuracy", "accepted", "of these right"), rows)
 
 
 def official_file(model: str) -> str:
