@@ -9,7 +9,6 @@ class scores in ``listeners_scores.h5``, and the networks *listener* and *small_
 import argparse
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,6 @@ FROZEN = "listeners_scores.h5"
 NO_SPEAKERS = 20_000  # is added to the numbers of kinds of sounds, so that no person has them
 
 
-@cache
 def plan() -> dict[str, Any]:
     """Return the plan as it is written."""
     return yaml.safe_load(PLAN.read_text(encoding="utf-8"))
