@@ -259,8 +259,9 @@ def encoders() -> str:
 def of_encoder(difference: str, family: str = "times and filters") -> str:
     """Return a difference between encoders with its interval and its verdict."""
     found = one("encoder_contrasts", family=family, difference_of=difference, of="mean")
+    sign = "+" if found["difference"] > 0 and family != "primary" else ""
     value = with_interval(found["difference"], found["ci95_adjusted"])
-    return f"{'+' if found['difference'] > 0 else ''}{value} (*{found['verdict']}*)"
+    return f"{sign}{value} (*{found['verdict']}*)"
 
 
 def lower_with_refused() -> str:

@@ -168,7 +168,7 @@ def test_how_often_an_interval_contains_the_true_difference(luck, variance, leas
     assert least <= np.mean(hits) <= most
 
 
-@pytest.mark.parametrize("name", ["people", "recipes"])
+@pytest.mark.parametrize("name", ["people", "recipes", "encoder"])
 def test_committed_tables_follow_from_the_frozen_answers(name, tmp_path, monkeypatch):
     plan = read_plan(name)
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
