@@ -256,6 +256,12 @@ def encoders() -> str:
     return table(("filters", "times", "events", "256 LIF", "*small*"), rows)
 
 
+def encoder_of_small() -> str:
+    """Return the accuracy of *small* with the filter bank, in whole percent."""
+    networks = read("encoder_networks").query("recipe == 'small' and data == 'filters_fire'")
+    return percent(networks.accuracy_after_last.mean(), 0)
+
+
 def of_encoder(difference: str, family: str = "times and filters") -> str:
     """Return a difference between encoders with its interval and its verdict."""
     found = one("encoder_contrasts", family=family, difference_of=difference, of="mean")
