@@ -26,7 +26,7 @@ from shd_helpers.extras import pip_command
 from shd_helpers.network import choose_engine
 from shd_helpers.study.trained_network import check_channels, input_of, load_pretrained
 
-NETWORK = "everybody"
+NETWORK = "listener"
 # Of recordings from a microphone
 RECORD_S = 2.5
 RATE_HZ = 48_000
@@ -56,7 +56,7 @@ class Listener:
     Parameters
     ----------
     network : str
-        Name of a pretrained network: ``"everybody"``, ``"small"``, or another of those in
+        Name of a pretrained network: ``"listener"``, ``"everybody"``, or another of those in
         ``results/networks/``, which are installed with the package.
     language : str
         ``"english"``, ``"german"`` or ``"both"``: the digits that may be answered.

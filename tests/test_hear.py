@@ -116,7 +116,8 @@ def test_an_answer_whose_confidence_equals_the_threshold_is_accepted(scored):
 @pytest.mark.parametrize("seed", range(3))
 def test_white_noise_that_fills_the_recording_is_not_accepted(seed):
     noise = 0.1 * np.random.default_rng(seed).standard_normal(hear.RATE_HZ)  # one second
-    assert hear.Listener().answer(encode_utterance(noise, hear.RATE_HZ)).accepted is False
+    listener = hear.Listener()
+    assert listener.answer(listener.encode(noise, hear.RATE_HZ)).accepted is False
 
 
 def test_each_file_gets_an_answer_or_a_sentence_that_says_what_is_wrong(
