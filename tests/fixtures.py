@@ -67,7 +67,7 @@ def data_dir(tmp_path, monkeypatch):
 def small_data_sets(monkeypatch):
     """Take the small data set in place of those that would be made or downloaded."""
 
-    def make(_folder, **_options):
+    def make(_folder, *_encoder):
         return [Path(small_data()) / f"toy_{name}.h5" for name in FILES]
 
     monkeypatch.setattr(heidelberg, "download_heidelberg", make)

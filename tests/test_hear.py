@@ -129,7 +129,7 @@ def test_each_file_gets_an_answer_or_a_sentence_that_says_what_is_wrong(
     pause = np.zeros(RATE // 3)
     soundfile.write(two, np.concatenate([SEVEN, pause, SEVEN]), RATE)
     files = [seven, tmp_path / "none.wav", silent, two, stereo]
-    assert run(monkeypatch, "--json", *files) == 1
+    assert run(monkeypatch, "--network", "small", "--json", *files) == 1
     out, err = capsys.readouterr()
     first, last = map(json.loads, out.splitlines())
     assert list(first) == ["file", "digit", "confidence", "accepted", "warning", "is_digit"]
@@ -141,7 +141,7 @@ def test_each_file_gets_an_answer_or_a_sentence_that_says_what_is_wrong(
     assert (
         many == f"{two}: There are 2 utterances. Say one digit, with silence before and after it."
     )
-    assert run(monkeypatch, seven) == 0
+    assert run(monkeypatch, "--network", "small", seven) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{seven}: {first['digit']}, {first['confidence']:.0%}")
 
