@@ -91,12 +91,10 @@ def encode_recording(path: Path, is_few: bool, stored: Path) -> None:
         np.savez(file, **arrays)
 
 
-def write_dataset(
-    name: str, recordings: Iterable[tuple[str, np.ndarray, np.ndarray]], **extra: Any
-) -> None:
+def write_dataset(name: str, recordings: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> None:
     """Write the training file of a data set from recordings: their names, times and units.
 
-    Labels and the numbers of people are those of `commands`. `extra` is that of `write_shd`.
+    Labels and the numbers of people are those of `commands`.
     """
     people = {person: number for number, person in enumerate(numbered_people(read_manifest()))}
     files, times, units = zip(*recordings, strict=True)
@@ -104,7 +102,7 @@ def write_dataset(
     speakers = [people[person_of(each)] for each in files]
     out = data_dir() / name / f"{name}_train.h5"
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_shd(out, times, units, labels, speakers, extra={"file": files} | extra)
+    write_shd(out, times, units, labels, speakers, extra={"file": files})
 
 
 def spikes_of(name: str, parts: Mapping[str, Path]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

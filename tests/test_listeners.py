@@ -1,44 +1,16 @@
-"""Networks that listen with the filter bank: selection, thresholds, and the committed tables."""
+"""Networks that listen with the filter bank: the committed tables are those of their scores."""
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
-from evidence import listeners
-from evidence.others import KINDS
+from shd_helpers.paths import ROOT
 from shd_helpers.study import load_pretrained
 from tests import RESULTS
 
-
-def test_half_of_the_kinds_train_nothing():
-    kinds = listeners.held_out_kinds()
-    assert len(kinds) == len(set(kinds)) == len(KINDS) // 2
-
-
-@pytest.mark.parametrize("wanted", [0.5, 0.8, 0.98, 1.0])
-def test_the_threshold_is_the_lowest_that_is_right_often_enough(wanted):
-    rng = np.random.default_rng(3)
-    confidences = rng.integers(0, 20, 200) / 20
-    is_right = rng.random(200) < confidences
-    enough = [
-        level
-        for level in np.unique(confidences[confidences > 0])
-        if is_right[confidences >= level].mean() >= wanted
-    ]
-    found = listeners.confidence_threshold(confidences, is_right, wanted)
-    assert found == min(enough, default=np.inf)
-
-
-def test_other_is_an_answer_that_is_never_accepted():
-    scores = np.zeros((2, 21))
-    scores[0, [3, 20]] = 2, 3
-    scores[1, [3, 13]] = 3, 2
-    digits, confidences = listeners.answers(scores)
-    assert digits.tolist() == [3, 3]
-    others = np.delete(scores[1, [*range(10), 20]], 3)
-    assert confidences[0] == 0
-    assert confidences[1] == pytest.approx(np.exp(3) / (np.exp(3) + np.exp(others).sum()))
+PLAN = yaml.safe_load((ROOT / "evidence" / "listeners.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", ["listener", "small_listener"])
@@ -59,10 +31,33 @@ def test_the_committed_row_is_that_of_the_frozen_scores(name):
     assert not set(network.about["seen_speakers"]) & set(people.tolist())
 
 
+@pytest.mark.parametrize("name", ["listener", "small_listener"])
+def test_the_threshold_is_the_lowest_at_which_enough_accepted_answers_are_right(name):
+    row = pd.read_csv(RESULTS / "listeners_judged.csv").set_index("network").loc[name]
+    with h5py.File(RESULTS / "listeners_scores.h5") as file:
+        shares = {}
+        for whose in ("validation", "test"):
+            scores = file[f"{name}/{whose}/scores"][:].astype(float)
+            of_digits = np.exp(scores[:, [*range(10), 20]] - scores.max(1, keepdims=True))
+            confidence = of_digits[:, :10].max(1) / of_digits.sum(1)
+            right = of_digits[:, :10].argmax(1) == file[f"{name}/{whose}/labels"][:]
+            confidence[scores.argmax(1) != of_digits[:, :10].argmax(1)] = 0
+            shares[whose] = confidence, right
+    confidence, right = shares["validation"]
+    threshold = row.threshold - 1e-6
+    assert right[confidence >= threshold].mean() >= PLAN["right_of_accepted"]
+    lower = np.unique(confidence[(confidence > 0) & (confidence < threshold)])
+    assert all(right[confidence >= level].mean() < PLAN["right_of_accepted"] for level in lower)
+    confidence, right = shares["test"]
+    assert (confidence >= threshold).mean() == pytest.approx(row.accepted, abs=1e-3)
+    accepted_right = right[confidence >= threshold].mean()
+    assert accepted_right == pytest.approx(row.right_of_accepted, abs=1e-3)
+
+
 def test_the_selected_ones_are_the_most_accurate_for_validation_people():
     selection = pd.read_csv(RESULTS / "listeners_selection.csv")
     judged = pd.read_csv(RESULTS / "listeners_judged.csv").set_index("network").candidate
-    for group, name in listeners.GROUPS.items():
+    for group, name in (("small", "small_listener"), ("large", "listener")):
         its = selection[selection.group == group]
-        assert its.candidate.tolist() == list(listeners.plan()[group])
+        assert its.candidate.tolist() == list(PLAN[group])
         assert its.candidate[its.accuracy.idxmax()] == judged[name]
