@@ -140,7 +140,7 @@ class Listener:
         return Answer(digit, round(confidence, 4), accepted, utterance.warning, is_digit)
 
     def listen(self, blocks: Iterable[np.ndarray], rate_hz: int) -> Iterator[Answer]:
-        """Classify each utterance of a stream of sound, 150 ms after its end.
+        """Classify each utterance of a stream of sound, some 0.2 s after its end.
 
         Parameters
         ----------
