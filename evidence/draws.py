@@ -16,7 +16,7 @@ and of some 4,500 recordings, those of people who are drawn at random:
 """
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,26 +91,25 @@ def encode_recording(path: Path, is_few: bool, stored: Path) -> None:
         np.savez(file, **arrays)
 
 
-def write_dataset(name: str, recordings: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> None:
-    """Write the training file of a data set from recordings: their names, times and units.
+def write_dataset(name: str, parts: Mapping[str, Path]) -> None:
+    """Write the training file of a data set from the stored spikes of recordings, by their names.
 
-    Labels and the numbers of people are those of `commands`.
+    Labels, the numbers of people and the order of the recordings are those of `commands`.
     """
     people = {person: number for number, person in enumerate(numbered_people(read_manifest()))}
-    files, times, units = zip(*recordings, strict=True)
-    labels = [LANGUAGES["both"].index(each.partition("/")[0]) for each in files]
-    speakers = [people[person_of(each)] for each in files]
+    times, units, labels, speakers, files = [], [], [], [], []
+    for recording, stored in parts.items():
+        with np.load(stored) as arrays:
+            if f"{name}/times" not in arrays:
+                continue
+            times.append(arrays[f"{name}/times"])
+            units.append(arrays[f"{name}/units"])
+        labels.append(LANGUAGES["both"].index(recording.partition("/")[0]))
+        speakers.append(people[person_of(recording)])
+        files.append(recording)
     out = data_dir() / name / f"{name}_train.h5"
     out.parent.mkdir(parents=True, exist_ok=True)
     write_shd(out, times, units, labels, speakers, extra={"file": files})
-
-
-def spikes_of(name: str, parts: Mapping[str, Path]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield the names of recordings and the spikes that are stored of them for a data set."""
-    for recording, stored in parts.items():
-        with np.load(stored) as arrays:
-            if f"{name}/times" in arrays:
-                yield recording, arrays[f"{name}/times"], arrays[f"{name}/units"]
 
 
 def main() -> None:
@@ -131,7 +130,7 @@ def main() -> None:
         pass
     parts = {name: path for name, path in stored.items() if path.exists()}
     for name in nerves_of(given.folder / names[0], is_few=True):
-        write_dataset(name, spikes_of(name, parts))
+        write_dataset(name, parts)
 
 
 if __name__ == "__main__":

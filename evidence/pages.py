@@ -267,7 +267,8 @@ def of_encoder(difference: str, family: str = "times and filters") -> str:
     found = one("encoder_contrasts", family=family, difference_of=difference, of="mean")
     sign = "+" if found["difference"] > 0 and family != "primary" else ""
     value = with_interval(found["difference"], found["ci95_adjusted"])
-    return f"{sign}{value} (*{found['verdict']}*)"
+    points = " percentage points" if family == "primary" else ""
+    return f"{sign}{value}{points} (*{found['verdict']}*)"
 
 
 def lower_with_refused() -> str:

@@ -223,10 +223,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Classify sound files, or what the microphone records, from the command line."""
     parser = argparse.ArgumentParser(
         prog="shd hear",
-        description="Recognize the digit in each sound file or, without a file, from the "
-        "microphone. The command prints the digit and the network's confidence. It marks an answer "
-        "(not sure) if the confidence is below the network's threshold, or if a digit of another "
-        "language scores higher. Some networks also recognize a sound that is no digit, and the "
+        description="Recognize the digit in each sound file. Without a file, answer each digit "
+        "that the microphone records, until Ctrl-C, or only one if the network's encoder is the "
+        "model cochlea. The command prints the digit and the network's confidence. It marks an "
+        "answer (not sure) if the confidence is below the network's threshold, or if a digit of "
+        "another language scores higher. Some networks also recognize a sound that is no digit, and the "
         "command prints: not a digit.",
     )
     parser.add_argument(

@@ -28,7 +28,7 @@ def test_data_sets_have_the_cut_of_commands_and_other_random_numbers(tmp_path, m
         parts[name] = tmp_path / "parts" / f"{number}.npz"
         draws.encode_recording(tmp_path / name, number < 2, parts[name])
     for name in draws.nerves_of(tmp_path / names[0], is_few=True):
-        draws.write_dataset(name, draws.spikes_of(name, parts))
+        draws.write_dataset(name, parts)
 
     found = {
         name: read_shd(tmp_path / "data" / name / f"{name}_train.h5")

@@ -12,7 +12,7 @@ import soundfile
 from corpus_tests.loopback import serve
 from corpus_tests.made_files import names
 from corpus_tests.made_recordings import RECORDINGS, TEST, TRAIN, expect, pack
-from shd_corpus import encoders, recordings
+from shd_corpus import recordings, versions
 from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.cochlea import encode
@@ -95,7 +95,7 @@ def test_from_site_to_spikes(site, folder, encoded, monkeypatch):
     assert [path.read_bytes() for path in files] == before
     assert site.asked == encoded == []
     site.files.clear()
-    monkeypatch.setattr(encoders, "SPIKES", encoders.SPIKES + 1)  # other code: made anew
+    monkeypatch.setattr(versions, "SPIKES", versions.SPIKES + 1)  # other code: made anew
     check_good(download_heidelberg(folder))
     assert len(encoded) == len(RECORDINGS)
 
@@ -169,7 +169,7 @@ def test_files_of_an_older_version_stay_until_new_ones_are_made(site, folder, mo
     before = [path.read_bytes() for path in files]
     (folder / "hd_audio.tar.gz").unlink()
     site.files.clear()
-    monkeypatch.setattr(encoders, "SPIKES", encoders.SPIKES + 1)
+    monkeypatch.setattr(versions, "SPIKES", versions.SPIKES + 1)
     with pytest.raises(DatasetError, match=r"download failed"):
         download_heidelberg(folder)
     assert [path.read_bytes() for path in files] == before

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from shd_corpus import versions
 from shd_corpus.checks import check_choice
-from shd_corpus.versions import FILTER_BANK as FILTER_BANK_VERSION
-from shd_corpus.versions import SPIKES
 
 COCHLEA = "cochlea"  # the model of the ear that made SHD
 FILTER_BANK = "filter_bank"  # whole numbers that fit in a circuit
@@ -59,7 +58,7 @@ def encoder_folder(folder: Path, encoder: str) -> Path:
 
 
 def versions_of(encoder: str) -> dict[str, object]:
-    """Return what the receipt of a data set says about its encoder."""
+    """Return what identifies an encoder and its version, for the receipt of a data set."""
     if encoder == COCHLEA:
-        return {"spikes": SPIKES}
-    return {"encoder": encoder, "version": FILTER_BANK_VERSION}
+        return {"spikes": versions.SPIKES}
+    return {"encoder": encoder, "version": versions.FILTER_BANK}

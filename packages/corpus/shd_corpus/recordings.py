@@ -17,7 +17,7 @@ import numpy as np
 
 from shd_corpus.checks import listed
 from shd_corpus.compiled import on_all_cores
-from shd_corpus.encoders import CHANNELS, COCHLEA, encode
+from shd_corpus.encoders import CHANNELS, COCHLEA, encode, versions_of
 from shd_corpus.files import atomic, exclusive, reading, sha256
 from shd_corpus.microphone import LONGEST_FILE_S, cut_utterance
 from shd_corpus.recording_list import (
@@ -29,7 +29,6 @@ from shd_corpus.recording_list import (
 )
 from shd_corpus.shd_file import write_shd
 from shd_corpus.sound_file import RATE_HZ, read_sound, read_utterance, read_wave
-from shd_corpus.versions import SPIKES
 
 TEST_SHARE = 0.2  # of the speakers are for testing if none is named
 Spikes = tuple[np.ndarray, np.ndarray]  # times and units of an utterance
@@ -281,10 +280,9 @@ def encode_files(
         try:
             name = recording_seed(path, seed)
             # In 256 folders, because there may be many files.
-            how = "_cut" * options.cut
-            if options.encoder != COCHLEA:
-                how += f"_{options.encoder}"
-            stored = finished / name[:2] / f"{name[2:]}_{SPIKES}{how}.npz"
+            version = "_".join(map(str, versions_of(options.encoder).values()))
+            cut = "_cut" if options.cut else ""
+            stored = finished / name[:2] / f"{name[2:]}_{version}{cut}.npz"
             with suppress(RecordingError), reading(stored, RecordingError, "It is made again."):
                 with np.load(stored) as arrays:
                     return arrays["times"], arrays["units"]

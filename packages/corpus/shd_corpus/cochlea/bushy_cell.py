@@ -33,7 +33,7 @@ class BushyCells:
     there is none in the sound's last step.
     """
 
-    def __init__(self, shape: tuple[int, int], rate_hz: float, fibers: float = FIBERS) -> None:
+    def __init__(self, shape: tuple[int, int], rate_hz: float, fibers: int = FIBERS) -> None:
         dt_s = 1.0 / rate_hz
         keep_potential = exp(-dt_s / TAU_POTENTIAL_S)
         keep_current = exp(-dt_s / TAU_CURRENT_S)
