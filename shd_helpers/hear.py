@@ -227,8 +227,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "that the microphone records, until Ctrl-C, or only one if the network's encoder is the "
         "model cochlea. The command prints the digit and the network's confidence. It marks an "
         "answer (not sure) if the confidence is below the network's threshold, or if a digit of "
-        "another language scores higher. Some networks also recognize a sound that is no digit, and the "
-        "command prints: not a digit.",
+        "another language scores higher. Some networks also recognize a sound that is no digit, "
+        "and the command prints: not a digit.",
     )
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="sound files, each with one spoken digit"
