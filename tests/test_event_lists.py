@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers.events.event_lists import Events, concatenate
+from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from tests.builders.events import random_events
 
 EVENTS = random_events(5, 7, 4, 3, 0.3)
@@ -44,6 +44,13 @@ def test_taken_utterances_have_the_events_of_the_originals(index):
         copy = slice(taken.offsets[position], taken.offsets[position + 1])
         assert taken.steps[copy].tolist() == EVENTS.steps[original].tolist()
         assert taken.units[copy].tolist() == EVENTS.units[original].tolist()
+
+
+@pytest.mark.parametrize("dtype", ["i1", "<u2", ">i4", "u8"])
+def test_offsets_of_another_type_give_the_same_utterances(dtype):
+    other = replace(EVENTS, offsets=EVENTS.offsets.astype(dtype))
+    for index in ([4, 1], []):
+        assert have_equal_arrays(other.take(index), EVENTS.take(index), ("steps", "offsets"))
 
 
 def test_a_repeated_event_counts_as_often_in_a_batch_as_in_the_frames():

@@ -82,6 +82,8 @@ class Events:
         check_values("steps", self.steps, self.n_steps)
         check_values("units", self.units, self.n_units)
         check_values("labels", self.labels, len(self.class_names))
+        # numpy computes floats from unsigned and signed numbers of 64 bits.
+        object.__setattr__(self, "offsets", self.offsets.astype(np.int64, copy=False))
 
     @property
     def cut_share(self) -> float:
