@@ -1,8 +1,8 @@
 """Count how many sounds that are no digit the networks that listen with the filter bank accept.
 
-``python -m evidence.non_digits`` gives synthetic sounds (`SOUNDS`) and English words (`WORDS`) to
-*listener* and *small_listener*. Each sound is made anew for each of `N_DRAWS` recordings, and each
-word is spoken by each of `VOICES`. Once the sound fills the recording, and once silence surrounds
+``python -m evidence.non_digits`` gives synthetic sounds (`SOUNDS`) and words (`WORDS`, and
+`NEAR_WORDS`, which sound like digits) to *listener* and *small_listener*. Each sound is made anew
+for each of `N_DRAWS` recordings, and each word is spoken by each of `VOICES`. Once the sound fills the recording, and once silence surrounds
 it. ``results/listeners_non_digits.csv`` has a row for each network, sound and surroundings.
 """
 
@@ -169,13 +169,30 @@ WORDS = (
     *("bed", "bird", "cat", "dog", "down", "go", "happy", "house", "left", "marvin"),
     *("no", "off", "on", "right", "sheila", "stop", "tree", "up", "wow", "yes"),
 )
+# Words that sound like digits, none of which trains
+NEAR_WORDS = (
+    *(
+        "free",
+        "thread",
+        "heaven",
+        "sever",
+        "fine",
+        "dine",
+        "nigh",
+        "hero",
+        "zorro",
+        "tooth",
+        "toot",
+    ),
+    *("won't", "wonder", "sieve", "sick", "sits", "fife", "fives", "fort", "ford", "ape", "aid"),
+)
 # Accents and voices of eSpeak NG
 VOICES = (
     *("en-us+m3", "en-us+f2", "en+m2", "en-us-nyc+Annie", "en-gb-x-rp+m7", "en-gb-scotland+linda"),
     *("en-gb-scotland+m4", "en-gb-x-gbclan+f4", "en-029+m5", "en-gb-x-rp+f5", "en-us-nyc+m8"),
     "en-gb-x-gbcwmd+steph",
 )
-NAMES = (*SOUNDS, *WORDS)
+NAMES = (*SOUNDS, *WORDS, *NEAR_WORDS)
 
 
 def recording(name: str, draw: int = 0, surroundings: str = SURROUNDED) -> np.ndarray:
@@ -184,7 +201,7 @@ def recording(name: str, draw: int = 0, surroundings: str = SURROUNDED) -> np.nd
     Returns (samples,).
     """
     rng = np.random.default_rng([NAMES.index(name), draw])
-    if name in WORDS:
+    if name in WORDS + NEAR_WORDS:
         wave = at_48_khz(synthesize(name, VOICES[draw]), SPEECH_RATE_HZ)
     else:
         wave = SOUNDS[name](rng)
@@ -234,7 +251,7 @@ def measure(
     classifiers = {name: of_network(name) for name in NETWORKS}
     rows = []
     for name, surroundings in product(names, all_surroundings):
-        n_draws = len(VOICES) if name in WORDS else N_DRAWS
+        n_draws = len(VOICES) if name in WORDS + NEAR_WORDS else N_DRAWS
         utterances = _utterances(name, surroundings, n_draws)
         for network, classify in classifiers.items():
             answers = [classify(utterance) for utterance in utterances]
