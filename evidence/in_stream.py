@@ -2,8 +2,8 @@
 
 ``python -m evidence.in_stream FOLDER`` puts each recording by validation people of `commands` into
 noise as loud as its quietest 10 ms, a second before it and a second behind it, and gives *listener*
-and *small_listener* the stream. ``results/listeners_in_stream.csv`` has a row for each network. The
-validation people selected both and set their thresholds, but in recordings that were cut out.
+and *small_listener* the stream. ``results/listeners_in_stream.csv`` has a row for each network,
+``listeners_in_stream_people.csv`` one for each person. The validation people selected both and set their thresholds, but in recordings that were cut out.
 """
 
 import argparse
@@ -45,8 +45,8 @@ def row_of(found: list[Answer], digit: str) -> dict[str, float]:
     }
 
 
-def measure(folder: Path, network: str) -> dict[str, object]:
-    """Return how a network hears the validation people."""
+def measure(folder: Path, network: str) -> tuple[dict[str, object], pd.DataFrame]:
+    """Return how a network hears the validation people, over all and for each person."""
     listener = Listener(network)
     names = [name for name in read_manifest() if role_of(person_of(name)) == "validation"]
 
@@ -60,7 +60,10 @@ def measure(folder: Path, network: str) -> dict[str, object]:
     row: dict[str, object] = {"network": network, "encoder": "filter_bank"}
     row |= {"people": len(set(people)), "recordings": len(names)}
     row |= {"accuracy": accuracy, "ci95": half, **table.mean()}
-    return row | {"right_of_accepted": table.accepted_right.sum() / table.accepted.sum()}
+    row["right_of_accepted"] = table.accepted_right.sum() / table.accepted.sum()
+    by_person = table.assign(network=network, person=people).groupby(["network", "person"])
+    counts = by_person.sum().astype(int)
+    return row, counts.assign(recordings=by_person.size()).reset_index()
 
 
 def main() -> None:
@@ -68,9 +71,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m evidence.in_stream", description=__doc__)
     parser.add_argument("folder", type=Path, help="with the folders zero to nine")
     given = parser.parse_args()
-    rows = [measure(given.folder, network) for network in GROUPS.values()]
+    rows, people = zip(
+        *(measure(given.folder, network) for network in GROUPS.values()), strict=True
+    )
     path = results_dir() / "listeners_in_stream.csv"
     pd.DataFrame(rows).to_csv(path, index=False, float_format="%.6g")
+    pd.concat(people).to_csv(path.with_stem("listeners_in_stream_people"), index=False)
 
 
 if __name__ == "__main__":

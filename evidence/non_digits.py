@@ -1,9 +1,10 @@
 """Count how many sounds that are no digit the networks that listen with the filter bank accept.
 
-``python -m evidence.non_digits`` gives synthetic sounds (`SOUNDS`) and words (`WORDS`, and
-`NEAR_WORDS`, which sound like digits) to *listener* and *small_listener*. Each sound is made anew
-for each of `N_DRAWS` recordings, and each word is spoken by each of `VOICES`. Once the sound fills the recording, and once silence surrounds
-it. ``results/listeners_non_digits.csv`` has a row for each network, sound and surroundings.
+``python -m evidence.non_digits`` gives synthetic sounds (`SOUNDS`, and those of `evidence.others`
+that trained nothing) and words (`WORDS`, and `NEAR_WORDS`, which sound like digits) to *listener*
+and *small_listener*. Each sound is made anew for each of `N_DRAWS` recordings, and each word is
+spoken by each of `VOICES`. Once the sound fills the recording, and once silence surrounds it.
+``results/listeners_non_digits.csv`` has a row for each network, sound and surroundings.
 """
 
 import argparse
@@ -171,20 +172,9 @@ WORDS = (
 )
 # Words that sound like digits, none of which trains
 NEAR_WORDS = (
-    *(
-        "free",
-        "thread",
-        "heaven",
-        "sever",
-        "fine",
-        "dine",
-        "nigh",
-        "hero",
-        "zorro",
-        "tooth",
-        "toot",
-    ),
-    *("won't", "wonder", "sieve", "sick", "sits", "fife", "fives", "fort", "ford", "ape", "aid"),
+    *("free", "thread", "heaven", "sever", "fine", "dine", "nigh", "hero", "zorro", "tooth"),
+    *("toot", "won't", "wonder", "sieve", "sick", "sits", "fife", "fives", "fort", "ford", "ape"),
+    "aid",
 )
 # Accents and voices of eSpeak NG
 VOICES = (
@@ -195,16 +185,41 @@ VOICES = (
 NAMES = (*SOUNDS, *WORDS, *NEAR_WORDS)
 
 
+def more_sounds() -> dict[str, Callable[[Rng], np.ndarray]]:
+    """Return the programs of the other kinds that trained nothing, by their names."""
+    from evidence.changed_sounds import load  # these modules import this one
+    from evidence.others import makers_of_others
+
+    makers = makers_of_others(load())
+    return {name: make for name, make in makers.items() if name not in SOUNDS}
+
+
+def kind_of(name: str) -> str:
+    """Return whether a sound's kind trained, or whether it is a word."""
+    from evidence.others import kinds_of_training, own_kinds
+
+    if name in WORDS:
+        return "word"
+    if name in NEAR_WORDS:
+        return "near-word"
+    drawn = kinds_of_training(list(own_kinds(None)))  # type: ignore[arg-type]
+    return "kind that trained" if name in drawn else "new kind"
+
+
 def recording(name: str, draw: int = 0, surroundings: str = SURROUNDED) -> np.ndarray:
     """Return a recording of a sound that is no digit, with a microphone's quiet noise.
 
     Returns (samples,).
     """
-    rng = np.random.default_rng([NAMES.index(name), draw])
+    rng = np.random.default_rng([*map(ord, name), draw])
+    if name in NAMES:
+        rng = np.random.default_rng([NAMES.index(name), draw])
     if name in WORDS + NEAR_WORDS:
         wave = at_48_khz(synthesize(name, VOICES[draw]), SPEECH_RATE_HZ)
-    else:
+    elif name in SOUNDS:
         wave = SOUNDS[name](rng)
+    else:
+        wave = at_48_khz(more_sounds()[name](rng), 16_000)
     pause_s = 0.0
     if surroundings == SURROUNDED:
         pause_s = PAUSE_S
@@ -250,7 +265,7 @@ def measure(
     """Classify sounds by both networks."""
     classifiers = {name: of_network(name) for name in NETWORKS}
     rows = []
-    for name, surroundings in product(names, all_surroundings):
+    for name, surroundings in product((*names, *more_sounds()), all_surroundings):
         n_draws = len(VOICES) if name in WORDS + NEAR_WORDS else N_DRAWS
         utterances = _utterances(name, surroundings, n_draws)
         for network, classify in classifiers.items():
@@ -258,8 +273,9 @@ def measure(
             digits = Counter(digit for digit, _, is_accepted in answers if is_accepted)
             most_frequent = max(digits, key=lambda digit: digits[digit], default="")
             counts = (n_draws, len(utterances), digits.total())
-            rows.append((network, name, surroundings, *counts, most_frequent))
-    columns = ["network", "sound", "surroundings", "recordings", "utterances", "accepted", "answer"]
+            rows.append((network, kind_of(name), name, surroundings, *counts, most_frequent))
+    columns = ["network", "kind", "sound", "surroundings"]
+    columns += ["recordings", "utterances", "accepted", "answer"]
     return pd.DataFrame(rows, columns=columns).sort_values("network", kind="stable")
 
 
