@@ -3,7 +3,8 @@
 ``python -m evidence.in_stream FOLDER`` puts each recording by validation people of `commands` into
 noise as loud as its quietest 10 ms, a second before it and a second behind it, and gives *listener*
 and *small_listener* the stream. ``results/listeners_in_stream.csv`` has a row for each network,
-``listeners_in_stream_people.csv`` one for each person. The validation people selected both and set their thresholds, but in recordings that were cut out.
+``listeners_in_stream_people.csv`` one for each person. The validation people selected both and set
+their thresholds, but in recordings that were cut out.
 """
 
 import argparse
