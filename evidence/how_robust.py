@@ -133,8 +133,10 @@ def measure(folder: Path) -> None:
     with h5py.File(results_dir() / "how_robust.h5", "w") as file:
         answers = np.stack(list(tqdm(found, "listening", total=len(calls))))
         file.create_dataset("answers", data=answers, compression="gzip")
-        file["labels"] = np.uint8([ENGLISH.index(name.partition("/")[0]) for name in names])
-        file["speakers"] = np.uint8([people.index(person_of(name)) for name in names])
+        file["labels"] = np.array(
+            [ENGLISH.index(name.partition("/")[0]) for name in names], np.uint8
+        )
+        file["speakers"] = np.array([people.index(person_of(name)) for name in names], np.uint8)
 
 
 def table() -> pd.DataFrame:
