@@ -273,7 +273,7 @@ def of_encoder(difference: str, family: str = "times and filters") -> str:
 
 def how_small() -> str:
     """List what networks of 16 neurons cost and reach with fewer channels and longer steps."""
-    rows = []
+    rows: list[tuple] = []
     for row in read("how_small").query("neurons == 16").itertuples():
         size = f"{row.channels} x {1000 // row.step_ms}"
         costs = [f"{each:,.0f}" for each in (row.events, row.parameters, row.accumulates)]
@@ -286,7 +286,7 @@ def how_small() -> str:
 
 def spikes_cost() -> str:
     """List networks with and without spikes on the same filters."""
-    rows = []
+    rows: list[tuple] = []
     for row in read("spikes_cost").itertuples():
         accuracy = with_interval(100 * row.accuracy, 100 * row.ci95)
         more = "" if not rows else with_interval(100 * row.more, 100 * row.more_ci95)
