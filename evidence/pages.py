@@ -275,13 +275,37 @@ def how_small() -> str:
     """List what networks of 16 neurons cost and reach with fewer channels and longer steps."""
     rows: list[tuple] = []
     for row in read("how_small").query("neurons == 16").itertuples():
-        size = f"{row.channels} x {1000 // row.step_ms}"
         costs = [f"{each:,.0f}" for each in (row.events, row.parameters, row.accumulates)]
-        lost = "" if not rows else with_interval(100 * row.lost, 100 * row.lost_ci95_adjusted)
         accuracy = with_interval(100 * row.accuracy, 100 * row.ci95)
-        rows.append((size, *costs, f"{row.memory_bytes / 1000:.1f}", accuracy, lost))
-    names = "input,events,parameters,accumulates,kB,accuracy,lost".split(",")
+        lost = [lost_by(row, which) for which in ("adjusted", "with_seeds")] if rows else ["", ""]
+        kilobytes = f"{row.memory_bytes / 1000:.1f}"
+        rows.append((input_of(row), *costs, kilobytes, accuracy, *lost))
+    names = "input,events,parameters,accumulates,kB,accuracy,lost,lost (with seeds)".split(",")
     return table(names, rows)
+
+
+def input_of(row: Any) -> str:
+    """Return the size of an input of the filter bank."""
+    return f"{row.channels} x {1000 // row.step_ms}"
+
+
+def lost_by(row: Any, which: str) -> str:
+    """Return what a smaller input loses, in percentage points, with one of its intervals."""
+    return with_interval(100 * row.lost, 100 * getattr(row, f"lost_ci95_{which}"))
+
+
+def smallest() -> Any:
+    """Return the row of the input with the fewest events that surely loses less than a point."""
+    rows = read("how_small").query("neurons == 16 and lost + lost_ci95_adjusted < 0.01")
+    return rows.loc[rows.query("channels != 77").events.idxmin()]
+
+
+def lost_with_seeds() -> Any:
+    """Return the only row of 16 neurons whose loss is shown if seeds vary, too."""
+    rows = read("how_small").query("neurons == 16 and abs(lost) > lost_ci95_with_seeds")
+    assert len(rows) == 1
+    assert rows.lost.item() > 0
+    return rows.iloc[0]
 
 
 def spikes_cost() -> str:
@@ -289,7 +313,7 @@ def spikes_cost() -> str:
     rows: list[tuple] = []
     for row in read("spikes_cost").itertuples():
         accuracy = with_interval(100 * row.accuracy, 100 * row.ci95)
-        more = "" if not rows else with_interval(100 * row.more, 100 * row.more_ci95)
+        more = with_interval(100 * row.more, 100 * row.more_ci95) if rows else ""
         costs = [f"{each:,.0f}" for each in (row.parameters, row.operations)]
         rows.append((row.network, *costs, accuracy, more))
     return table(["network", "parameters", "operations", "accuracy", "more"], rows)
@@ -298,15 +322,22 @@ def spikes_cost() -> str:
 def how_robust() -> str:
     """List the accuracies of four networks in each condition."""
     found = read("how_robust")
-    by_condition = found.pivot_table(
-        "accuracy", "condition", "network", sort=False, observed=True
-    ).loc[found.condition.unique()]
-    names = list(found.network.unique())
+    by_condition = found.pivot_table("accuracy", "condition", "network", sort=False)
+    names = list(by_condition.columns)
     rows = [
-        (condition, *(percent(by_condition.loc[condition, name], 0) for name in names))
-        for condition in by_condition.index
+        (condition, *(percent(accuracy, 0) for accuracy in accuracies))
+        for condition, *accuracies in by_condition.itertuples()
     ]
     return table(["condition", *(f"*{name}*" for name in names)], rows)
+
+
+def lost_in(condition: str) -> str:
+    """Return what *listener* loses in a condition, with interval and verdict."""
+    row = one("how_robust", network="listener", condition=condition)
+    lost = row["lost"]
+    half = row["lost_ci95"]
+    verdict = "shown" if abs(lost) > half else "undecided"
+    return f"{with_interval(100 * lost, 100 * half)} (*{verdict}*)"
 
 
 def accepted_kinds() -> str:

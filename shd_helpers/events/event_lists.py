@@ -82,7 +82,7 @@ class Events:
         check_values("steps", self.steps, self.n_steps)
         check_values("units", self.units, self.n_units)
         check_values("labels", self.labels, len(self.class_names))
-        # numpy computes floats from unsigned and signed numbers of 64 bits.
+        # Of unsigned numbers of 64 bits and signed ones, numpy makes floats, which index nothing.
         object.__setattr__(self, "offsets", self.offsets.astype(np.int64, copy=False))
 
     @property

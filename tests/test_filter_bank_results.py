@@ -1,4 +1,4 @@
-"""How small, how robust, and what spikes cost: the committed tables are those of frozen answers."""
+"""The filter bank's size, spikes and robustness: the tables are those of the frozen answers."""
 
 import h5py
 import numpy as np
@@ -23,20 +23,29 @@ def test_how_small_is_computed_from_the_answers_of_both_seeds():
     table = pd.read_csv(RESULTS / "how_small.csv")
     assert len(table) == 4 * 2 * 3
     with h5py.File(RESULTS / "how_small.h5") as file:
-        people, labels = file["speakers"][:], file["labels"][:]
+        people = file["speakers"][:]
+        labels = file["labels"][:]
         shares = {}
+        of_seeds = []
         for row in table.itertuples():
             name = f"{row.channels} channels, {row.step_ms} ms, {row.neurons} neurons, seed"
-            right = np.mean([file[f"{name} {seed}"][:] == labels for seed in (0, 1)], axis=0)
+            rights = [file[f"{name} {seed}"][:] == labels for seed in (0, 1)]
+            of_seeds.append([by_person(right, people).mean() for right in rights])
+            right = np.mean(rights, axis=0)
             shares[row.channels, row.step_ms, row.neurons] = by_person(right, people)
     assert len(set(people.tolist())) == 185
+    variance = np.mean([(first - second) ** 2 / 2 for first, second in of_seeds])
     for row in table.itertuples():
         its = shares[row.channels, row.step_ms, row.neurons]
         lost = shares[77, 3, row.neurons] - its
         assert its.mean() == pytest.approx(row.accuracy, abs=1e-6)
         assert lost.mean() == pytest.approx(row.lost, abs=1e-6)
-        assert row.ci95 >= 0.99 * half(its)  # seeds make it wider
-        assert row.lost_ci95_adjusted >= 0.99 * half(lost, 0.05 / 7)
+        assert half(its) == pytest.approx(row.ci95, rel=1e-4)
+        half_lost = half(lost, 0.05 / 7)
+        assert half_lost == pytest.approx(row.lost_ci95_adjusted, rel=1e-4)
+        if (row.channels, row.step_ms) != (77, 3):
+            wider = np.sqrt(half_lost**2 + variance * t.ppf(1 - 0.05 / 14, len(table)) ** 2)
+            assert wider == pytest.approx(row.lost_ci95_with_seeds, rel=1e-4)
 
 
 def test_what_spikes_cost_is_computed_from_the_answers_of_both_seeds():
@@ -48,7 +57,8 @@ def test_what_spikes_cost_is_computed_from_the_answers_of_both_seeds():
         h5py.File(RESULTS / "how_small.h5") as spiking,
         h5py.File(RESULTS / "spikes_cost.h5") as file,
     ):
-        people, labels = spiking["speakers"][:], spiking["labels"][:]
+        people = spiking["speakers"][:]
+        labels = spiking["labels"][:]
         names = {"spiking": (spiking, "77 channels, 3 ms, 16 neurons, seed")}
         names |= {name: (file, f"{name}, seed") for name in ("gru", "convolutional")}
         shares = {}
@@ -58,8 +68,9 @@ def test_what_spikes_cost_is_computed_from_the_answers_of_both_seeds():
     for network, its in shares.items():
         assert its.mean() == pytest.approx(table.accuracy[network], abs=1e-6)
         if network != "spiking":
-            more = (its - shares["spiking"]).mean()
-            assert more == pytest.approx(table.more[network], abs=1e-6)
+            more = its - shares["spiking"]
+            assert more.mean() == pytest.approx(table.more[network], abs=1e-6)
+            assert half(more) == pytest.approx(table.more_ci95[network], rel=1e-4)
 
 
 def test_how_robust_is_computed_from_the_frozen_answers():
