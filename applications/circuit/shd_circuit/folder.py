@@ -90,6 +90,7 @@ _MADE = {
 _MADE_FOLDERS = {"obj_dir", "build", "__pycache__"}
 # lowest and highest value of the parameters in `network.vh` that a circuit is read from
 _LIMITS = {
+    "N_CHANNELS": (1, N_CHANNELS),
     "FIRST_UNIT": (0, N_CHANNELS - 1),
     "POOL_UNITS": (1, N_CHANNELS),
     "POOL_STEPS": (1, 65535),
@@ -412,6 +413,7 @@ def _network(parameters: dict[str, int], numbers: dict[str, np.ndarray]) -> Inte
         pool_units=parameters["POOL_UNITS"],
         pool_steps=parameters["POOL_STEPS"],
         pool_threshold=parameters["POOL_THRESHOLD"],
+        n_channels=parameters["N_CHANNELS"],
     )
     if numbers["threshold"].min() < 1:
         raise ValueError("threshold.mem: a threshold below 1")
