@@ -38,6 +38,7 @@ from shd_helpers.events import Downsampling
 SOURCES = (
     "LICENSE",
     "reference.c",
+    "network.c",
     "board.py",
     "rtl/core.v",
     "rtl/shd_top.v",
