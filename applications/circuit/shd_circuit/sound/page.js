@@ -10,7 +10,7 @@ const SHOWN = Math.round(3000 / STEP_MS); // steps
 const MOST_ANSWERS = 10; // listed
 const LONGEST_S = 60; // of a file
 const LARGEST_BYTES = 20e6;
-const OTHER = "other"; // the class of sounds that are no digit
+const OTHER = "other"; // the class of all other sounds
 const [BEGINS, ENDS, IS_DROPPED] = [1, 3, 4]; // as in filter_bank.h
 const NO_STEP = -1;
 const MARGIN = { left: 44, right: 4, top: 4, bottom: 18 }; // of a plot, for its axes
@@ -137,7 +137,6 @@ function begin() {
   program.start();
   steps = [];
   utterance = [];
-  tell("Listening.");
 }
 
 // --------------------------------------------------------------------- plots
@@ -207,9 +206,9 @@ const percent = (share) => (share > 0.999 ? "over 99.9 %" : `${(100 * share).toF
 // What to say about an answer. A network without a threshold never abstains.
 function verdict({ best, confidence, is_accepted }) {
   const name = parts.classes[best];
-  if (name === OTHER) return "The network abstains: the sound is no digit.";
+  if (name === OTHER) return "The network abstains: the sound is none of these.";
   if (is_accepted) return `The network answers ${name}.`;
-  return `The network abstains: perhaps the sound is no digit. Its best guess is ${name}, with a confidence of only ${percent(confidence)}.`;
+  return `The network abstains: perhaps the sound is none of these. Its best guess is ${name}, with a confidence of only ${percent(confidence)}.`;
 }
 
 function show(found) {
@@ -267,7 +266,7 @@ async function record() {
   }
   microphone = { stream, context };
   begin();
-  tell("Say digits, with pauses between them.");
+  tell("Listening. Say one, make a pause, and say another one.");
   buttons();
 }
 
@@ -291,7 +290,7 @@ async function load(file) {
   const resampler = new Resampler(FILE_HZ);
   for (const part of surrounded(mono)) take(resampler.process(part));
   if (program.end() === ENDS) answer();
-  if (!answers.length) tell("No digit was found: nothing is louder than the background, or it doesn't end. Choose another file.", "trouble");
+  if (!answers.length) tell("No utterance was found: nothing is louder than the background, or it doesn't end. Choose another file.", "trouble");
 }
 
 // Compile the C program, and tell if that fails.
@@ -313,6 +312,7 @@ at("file").onclick = () => (at("file").value = ""); // so that the same file can
 at("file").onchange = () => at("file").files.length && load(at("file").files[0]);
 at("sample").onclick = () => load(new Blob([Uint8Array.from(atob(parts.sample), (c) => c.charCodeAt(0))]));
 window.onresize = draw;
+at("classes").textContent = parts.classes.filter((name) => name !== OTHER).join(", ");
 at("accuracy").textContent = parts.accuracy;
 at("notice").innerHTML = parts.notice;
 start();
