@@ -1,5 +1,7 @@
 """The setting `encoder`: a network on the filter bank's events trains, is read back and listens."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from shd_helpers.data import DIGITS
 from shd_helpers.hear import Listener
 from shd_helpers.network import build_network
 from shd_helpers.study.recipe import Recipe
+from tests.builders.run_folders import trained_run
 
 THREE = DIGITS / "lang-english_speaker-00_trial-39_digit-3.flac"
 SETTINGS = {
@@ -74,12 +77,58 @@ def test_each_utterance_of_a_stream_has_an_answer(network_file, blocks):
         next(Listener("small").listen(blocks, RATE_HZ))
 
 
-def test_the_command_listens_until_it_is_interrupted(network_file, blocks, monkeypatch, capsys):
+def test_an_answer_comes_200_ms_after_the_end_of_a_digit(network_file):
+    sound, _ = read_wave(THREE)
+    sound = sound[: np.flatnonzero(abs(sound) > 0.05 * abs(sound).max())[-1]]
+    quiet = np.zeros(RATE_HZ)
+    wave = np.concatenate([quiet, sound, quiet])
+    wave += np.random.default_rng(0).normal(0, 1e-4, len(wave))
+    blocks = iter(np.split(wave, range(480, len(wave), 480)))  # of 10 ms
+    next(Listener(network_file).listen(blocks, RATE_HZ))
+    heard_s = (len(wave) - sum(map(len, blocks))) / RATE_HZ
+    assert 0.1 < heard_s - 1 - len(sound) / RATE_HZ < 0.21
+
+
+@pytest.fixture
+def microphone(blocks, monkeypatch):
+    """Let the command listen to the two digits until it is interrupted."""
+
     def recorded():
         yield from blocks
         raise KeyboardInterrupt
 
     monkeypatch.setattr(hear, "blocks_of_microphone", recorded)
+
+
+def test_the_command_listens_until_it_is_interrupted(network_file, microphone, capsys):
     assert hear.main(["--network", network_file]) == 0
     answers = capsys.readouterr().out.splitlines()
     assert len(answers) == 2 and all(answer.split(",")[0] in ENGLISH for answer in answers)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_terminal_shows_level_and_events(as_json, network_file, microphone, monkeypatch, capsys):
+    command = ["--network", network_file, *["--json"] * as_json]
+    assert hear.main(command) == 0
+    answers = capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert hear.main(command) == 0
+    shown = capsys.readouterr().out
+    if as_json:
+        assert shown == answers
+        return
+    assert [line.rpartition("\x1b[K")[2] for line in shown.split("\n")] == answers.split("\n")
+    lines = [line for line in shown.split("\r\x1b[K") if line.startswith("level")]
+    assert len(lines) > 200 and max(map(len, lines)) < 80
+    loud = [line for line in lines if "|" in line.partition("events")[2]]
+    assert len(lines) / 10 < len(loud) < len(lines) / 2
+    assert all("###" in line for line in loud)
+
+
+def test_a_run_of_your_own_listens(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    recipe = Recipe.from_notebook(SETTINGS | {"dataset": "digits", "epochs": 1, "n_hidden": 8})
+    trained_run(recipe, tmp_path / "runs" / "mine")
+    by_name, by_folder = (Listener(name) for name in ("mine", str(tmp_path / "runs" / "mine")))
+    assert by_name.encoder == "filter_bank"
+    assert by_name.hear(THREE) == by_folder.hear(THREE)

@@ -116,7 +116,7 @@ def test_a_network_of_other_events_is_refused():
         say.program(say.load("small", "english"))
     with pytest.raises(ExportError, match=r"listener.npz: has no circuit.*leaky neurons only"):
         say.program(say.load("listener", "english"))
-    with pytest.raises(ExportError, match="nowhere.npz: no such network"):
+    with pytest.raises(ExportError, match=r"nowhere.npz: no such network"):
         say.load("nowhere", "english")
 
 

@@ -71,7 +71,9 @@ def program(trained: TrainedNetwork) -> dict[str, str]:
         texts[name] = bank.joinpath(name).read_text(encoding="utf-8")
     texts["filter_bank_tables.h"] = BANK.c_header()
     texts["classes.txt"] = classes_text(trained.class_names)
-    texts["NOTICE.md"] = f"The network was trained on: {', '.join(datasets_of(trained))}.\n\n{NOTICE}\n"
+    texts["NOTICE.md"] = (
+        f"The network was trained on: {', '.join(datasets_of(trained))}.\n\n{NOTICE}\n"
+    )
     if accepts := confidence(trained):
         texts["confidence.h"] = accepts.header()
     return texts
