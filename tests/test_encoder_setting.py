@@ -1,5 +1,6 @@
 """The setting `encoder`: a network on the filter bank's events trains, is read back and listens."""
 
+import re
 import sys
 
 import numpy as np
@@ -7,15 +8,19 @@ import pytest
 import torch
 
 from evidence.networks import write_pretrained
+from shd_circuit.say import load, program
 from shd_corpus.class_names import ENGLISH
 from shd_corpus.filter_bank import EventStream, FilterBank, to_samples
 from shd_corpus.microphone import RecordedUtterance, encode_utterance_file
 from shd_corpus.sound_file import RATE_HZ, read_wave
+from shd_corpus.speech import synthesize
 from shd_helpers import hear
 from shd_helpers.data import DIGITS
 from shd_helpers.hear import Listener
 from shd_helpers.network import build_network
+from shd_helpers.paths import ROOT
 from shd_helpers.study.recipe import Recipe
+from tests.builders.documentation import blocks_of
 from tests.builders.run_folders import trained_run
 
 THREE = DIGITS / "lang-english_speaker-00_trial-39_digit-3.flac"
@@ -125,10 +130,34 @@ def test_a_terminal_shows_level_and_events(as_json, network_file, microphone, mo
     assert all("###" in line for line in loud)
 
 
-def test_a_run_of_your_own_listens(tmp_path, monkeypatch):
+def test_the_guide_to_words_of_your_own(tmp_path, microphone, monkeypatch, capsys):
+    """Its blocks and settings, with two synthetic people, two takes, and one epoch."""
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    recipe = Recipe.from_notebook(SETTINGS | {"dataset": "digits", "epochs": 1, "n_hidden": 8})
-    trained_run(recipe, tmp_path / "runs" / "mine")
-    by_name, by_folder = (Listener(name) for name in ("mine", str(tmp_path / "runs" / "mine")))
-    assert by_name.encoder == "filter_bank"
-    assert by_name.hear(THREE) == by_folder.hear(THREE)
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "own_words.md"
+    record, encode = (block.code for block in blocks_of(page) if block.language == "python")
+    for person, voice in (("anna", "en-us+f2"), ("bert", "en-us+m3")):
+        run_with_a_voice(record.replace("range(5)", "range(2)"), person, voice, monkeypatch)
+    exec(encode, {})
+    listed = re.findall(r"-p (\w+) (\w+)", page.read_text(encoding="utf-8"))
+    settings = {name: int(value) if value.isdigit() else value for name, value in listed}
+    settings |= {"dataset": str(tmp_path / "my_words_spikes"), "epochs": 1}
+    trained_run(Recipe.from_notebook(settings), tmp_path / "runs" / "my_words")
+    assert hear.main(["--network", "my_words"]) == 0
+    answers = capsys.readouterr().out.splitlines()[-2:]
+    assert {answer.split(",")[0] for answer in answers} <= {"lamp", "music", "stop"}
+    assert "confidence.h" not in program(load("my_words", "english"))
+
+
+def run_with_a_voice(code, person, voice, monkeypatch):
+    """Run the block that records words, with a synthetic person."""
+    asked = []
+
+    def recorded():
+        word = asked[-1].split()[-1].rstrip(".")
+        wave = np.pad(np.repeat(synthesize(word, voice), 2), RATE_HZ // 2)
+        return wave + np.random.default_rng(len(asked)).normal(0, 1e-4, len(wave))
+
+    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or person)
+    monkeypatch.setattr(hear, "record", recorded)
+    exec(code, {})

@@ -120,6 +120,11 @@ def test_a_network_of_other_events_is_refused():
         say.load("nowhere", "english")
 
 
-def test_the_page_says_how_accurate_its_network_is():
+def test_the_page_names_its_classes_and_how_accurate_they_are(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(say, "webassembly", lambda *_: b"")
+    text = say.page(trained, tmp_path)
+    assert '"classes": ["zero", "one", "two",' in text
     assert "(mean and 95 % interval over 180 unseen people)." in say.accuracy(say.NETWORK)
     assert say.accuracy("own").endswith("isn't known.")
+    with pytest.raises(ExportError, match=r"is a folder\. Name the file to write"):
+        say.write_page(trained, tmp_path)

@@ -28,7 +28,7 @@ from shd_corpus.filter_bank import FilterBank
 from shd_helpers.command import run
 from shd_helpers.events import Downsampling
 from shd_helpers.paths import resolve, results_dir
-from shd_helpers.study.trained_network import TrainedNetwork, check_channels, load_trained
+from shd_helpers.study.trained_network import TrainedNetwork, load_trained
 
 NETWORK = "small_listener"
 ZIG = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-std=c99", "-s", "-O3"]
@@ -52,14 +52,12 @@ def confidence(trained: TrainedNetwork) -> Confidence | None:
 
 def program(trained: TrainedNetwork) -> dict[str, str]:
     """Return the files of a C program that listens with a network, by name."""
-    step_ms = BANK.step_ms
-    grid = Downsampling(0, trained.grid.duration_s, 1, step_ms, 1, BANK.n_channels)
+    grid = Downsampling(0, trained.grid.duration_s, 1, BANK.step_ms, 1, BANK.n_channels)
     if trained.encoder != FILTER_BANK or trained.grid != grid:
         raise ExportError(
             f"{trained.file}: its input isn't the filter bank's, so it can't listen in C. Train "
             f"with: -p encoder {FILTER_BANK} -p first_unit 0 -p pool_units 1 -p pool_threshold 1"
         )
-    check_channels(trained)
     try:
         header = c_header(circuit_of(trained, quantization_of(trained)))
     except ValueError as error:
@@ -82,14 +80,9 @@ def program(trained: TrainedNetwork) -> dict[str, str]:
 def write_program(trained: TrainedNetwork, folder: Path) -> list[str]:
     """Write the C program into a folder; return the compiler's options for it."""
     texts = program(trained)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ExportError(
-            f"{folder}: can't be written ({error}). Choose another page: OUT=..."
-        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
     return ["-DACCEPT"] if "confidence.h" in texts else []
 
 
@@ -127,21 +120,20 @@ def page(trained: TrainedNetwork, folder: Path) -> str:
     options = write_program(trained, folder)
     accepts = confidence(trained)
     sound = files("shd_circuit") / "sound"
-    threshold = accepts.threshold if accepts else None
     data = {
         "classes": trained.class_names,
         "n_channels": BANK.n_channels,
         "step_samples": BANK.settings.step_samples,
         "n_replayed": BANK.settings.replay_steps + BANK.settings.start_steps,
         "has_confidence": accepts is not None,
-        "threshold": threshold if threshold and threshold <= 1 else None,  # JSON has no infinity
+        # JSON has no infinity
+        "threshold": accepts.threshold if accepts and accepts.threshold <= 1 else None,
         "sample": base64.b64encode((sound / "sample.flac").read_bytes()).decode(),
         "module": base64.b64encode(webassembly(folder, options)).decode(),
         "accuracy": accuracy(trained.name),
         "notice": NOTICE,
     }
-    script = (sound / "page.js").read_text(encoding="utf-8")
-    html = (sound / "page.html").read_text(encoding="utf-8")
+    html, script = ((sound / name).read_text(encoding="utf-8") for name in ("page.html", "page.js"))
     # "<" could end the script that holds the data
     inline = json.dumps(data).replace("<", "\\u003c")
     return html.replace("SCRIPT", script, 1).replace("PARTS", inline, 1)
@@ -159,8 +151,8 @@ def write_page(trained: TrainedNetwork, out: Path) -> int:
     """Write the demo page to a file, and the C program to the folder of its name; return bytes."""
     if out.is_dir():  # known before anything is compiled
         raise ExportError(f"{out}: is a folder. Name the file to write: OUT={out / 'say.html'}")
-    text = page(trained, out.with_suffix(""))
     try:
+        text = page(trained, out.with_suffix(""))
         with atomic(out) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
     except OSError as error:
