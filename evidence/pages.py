@@ -271,6 +271,56 @@ def of_encoder(difference: str, family: str = "times and filters") -> str:
     return f"{sign}{value}{points} (*{found['verdict']}*)"
 
 
+def how_small() -> str:
+    """List what networks of 16 neurons cost and reach with fewer channels and longer steps."""
+    rows = []
+    for row in read("how_small").query("neurons == 16").itertuples():
+        size = f"{row.channels} x {1000 // row.step_ms}"
+        costs = [f"{each:,.0f}" for each in (row.events, row.parameters, row.accumulates)]
+        lost = "" if not rows else with_interval(100 * row.lost, 100 * row.lost_ci95_adjusted)
+        accuracy = with_interval(100 * row.accuracy, 100 * row.ci95)
+        rows.append((size, *costs, f"{row.memory_bytes / 1000:.1f}", accuracy, lost))
+    names = "input,events,parameters,accumulates,kB,accuracy,lost".split(",")
+    return table(names, rows)
+
+
+def spikes_cost() -> str:
+    """List networks with and without spikes on the same filters."""
+    rows = []
+    for row in read("spikes_cost").itertuples():
+        accuracy = with_interval(100 * row.accuracy, 100 * row.ci95)
+        more = "" if not rows else with_interval(100 * row.more, 100 * row.more_ci95)
+        costs = [f"{each:,.0f}" for each in (row.parameters, row.operations)]
+        rows.append((row.network, *costs, accuracy, more))
+    return table(["network", "parameters", "operations", "accuracy", "more"], rows)
+
+
+def how_robust() -> str:
+    """List the accuracies of four networks in each condition."""
+    found = read("how_robust")
+    by_condition = found.pivot_table(
+        "accuracy", "condition", "network", sort=False, observed=True
+    ).loc[found.condition.unique()]
+    names = list(found.network.unique())
+    rows = [
+        (condition, *(percent(by_condition.loc[condition, name], 0) for name in names))
+        for condition in by_condition.index
+    ]
+    return table(["condition", *(f"*{name}*" for name in names)], rows)
+
+
+def accepted_kinds() -> str:
+    """List how many recordings without a digit the networks that listen accept."""
+    kinds = ("new kind", "kind that trained", "word", "near-word")
+    sums = read("listeners_non_digits").groupby(["network", "kind"])[["accepted", "recordings"]]
+    counts = sums.sum()
+    rows = []
+    for name in ("listener", "small_listener"):
+        of = [counts.loc[(name, kind)] for kind in kinds]
+        rows.append((f"*{name}*", *(f"{its.accepted:,} of {its.recordings:,}" for its in of)))
+    return table(("network", "sounds of new kinds", "of known kinds", "words", "near-words"), rows)
+
+
 def lower_with_refused() -> str:
     """Say how much lower accuracies are if refused recordings count as errors."""
     costs = read("people_cells").query("question == 'cost'")
