@@ -34,7 +34,8 @@ DIGITS = PACKAGE / "digits"  # the folder of the data set that the package carri
 def obtain(dataset: str, encoder: str = COCHLEA) -> tuple[Path, Path]:
     """Find, unpack, make or download the two files of a data set.
 
-    Only the recordings of `digits`, `hd` and `commands` can be encoded in another way.
+    The recordings of `digits`, `hd` and `commands` can be encoded in another way, and a folder may
+    have recordings that were.
     """
     check_choice("encoder", encoder, tuple(CHANNELS))
     folder = data_dir() / dataset
@@ -50,15 +51,17 @@ def obtain(dataset: str, encoder: str = COCHLEA) -> tuple[Path, Path]:
 
         train, test = download_commands(folder, encoder)
         return train, test
-    if encoder != COCHLEA:
-        raise DatasetError(
-            f"encoder {encoder!r}: {dataset} has no recordings that could be encoded so. Choose "
-            "digits, hd or commands, or encode recordings of your own with encode_recordings(..., "
-            "options=RecordingOptions(encoder=...))."
-        )
-    if dataset == "shd":
+    if dataset == "shd" and encoder == COCHLEA:
         return _official("shd_train"), _official("shd_test")
-    return _only_pair(resolve(dataset))
+    if dataset != "shd":
+        files = _only_pair(resolve(dataset))
+        if encoder == COCHLEA or channels_of(files[0]) == CHANNELS[encoder]:
+            return files
+    raise DatasetError(
+        f"encoder {encoder!r}: {dataset} wasn't encoded so. Choose digits, hd or commands, or "
+        "encode recordings of your own with encode_recordings(..., "
+        "options=RecordingOptions(encoder=...))."
+    )
 
 
 def n_channels_of(dataset: str, encoder: str = COCHLEA) -> int:

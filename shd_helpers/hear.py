@@ -6,7 +6,7 @@ From Python, a `Listener` does the same: ``Listener().hear("digit.wav").digit``.
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,19 +17,22 @@ import numpy as np
 
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.compiled import announce_compilation
-from shd_corpus.encoders import FILTER_BANK
+from shd_corpus.encoders import CHANNELS, FILTER_BANK
 from shd_corpus.filter_bank import EventStream, FilterBank, Resampler
+from shd_corpus.filter_bank.kernels import Steps
 from shd_corpus.microphone import RecordedUtterance, encode_utterance, encode_utterance_file
 from shd_corpus.recording_list import RecordingError
 from shd_helpers.command import run
 from shd_helpers.extras import pip_command
 from shd_helpers.network import choose_engine
-from shd_helpers.study.trained_network import check_channels, input_of, load_pretrained
+from shd_helpers.study.trained_network import check_channels, input_of, load_trained
 
 NETWORK = "listener"
 # Of recordings from a microphone
 RECORD_S = 2.5
 RATE_HZ = 48_000
+AGES = "||||::::...."  # of an event, in blocks of 10 ms, as a terminal shows them
+CLEAR = "\r\x1b[K"  # return to the beginning of a terminal's line, and erase it
 
 
 class Answer(NamedTuple):
@@ -57,7 +60,8 @@ class Listener:
     ----------
     network : str
         Name of a pretrained network: ``"listener"``, ``"everybody"``, or another of those in
-        ``results/networks/``, which are installed with the package.
+        ``results/networks/``, which are installed with the package. Or the name or the folder of a
+        run of your own.
     language : str
         ``"english"``, ``"german"`` or ``"both"``: the digits that may be answered.
 
@@ -69,7 +73,7 @@ class Listener:
     """
 
     def __init__(self, network: str = NETWORK, language: str = "english") -> None:
-        self._network = load_pretrained(network)
+        self._network = load_trained(network)
         check_channels(self._network)
         self.encoder = self._network.encoder
         self._classes = self._network.classes_of(language)
@@ -139,7 +143,12 @@ class Listener:
         digit = self._network.class_names[best]
         return Answer(digit, round(confidence, 4), accepted, utterance.warning, is_digit)
 
-    def listen(self, blocks: Iterable[np.ndarray], rate_hz: int) -> Iterator[Answer]:
+    def listen(
+        self,
+        blocks: Iterable[np.ndarray],
+        rate_hz: int,
+        show: Callable[[Steps], None] = lambda _: None,
+    ) -> Iterator[Answer]:
         """Classify each utterance of a stream of sound, some 0.2 s after its end.
 
         Parameters
@@ -148,6 +157,8 @@ class Listener:
             The stream, in blocks of any size, of full scale 1.
         rate_hz : int
             Its sampling rate.
+        show : function, optional
+            Gets the steps of the filter bank that each block completes: levels, events and status.
 
         Yields
         ------
@@ -165,7 +176,9 @@ class Listener:
         stream = EventStream(bank)
         resampler = Resampler(rate_hz)
         for block in blocks:
-            for utterance in stream.process(resampler.process(block)):
+            steps = stream.advance(resampler.process(block))
+            show(steps)
+            for utterance in stream.utterances(steps):
                 times_s = (utterance.steps + 0.5) * bank.step_ms / 1000
                 found = RecordedUtterance(block[:0], rate_hz, times_s, utterance.channels, "")
                 with suppress(RecordingError):
@@ -195,7 +208,6 @@ def microphone() -> Iterator[ModuleType]:
 def record() -> np.ndarray:
     """Record the microphone for `RECORD_S`: (samples,)."""
     with microphone() as sounddevice:
-        print("Say one digit.", file=sys.stderr)
         wave = sounddevice.rec(round(RECORD_S * RATE_HZ), RATE_HZ, channels=1, dtype="float32")
         sounddevice.wait()
     return wave[:, 0]
@@ -243,7 +255,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--json", action="store_true", help="print one JSON object for each file, one per line"
     )
     parser.add_argument(
-        "--network", default=NETWORK, help=f"name of a pretrained network (default: {NETWORK})"
+        "--network",
+        default=NETWORK,
+        help="a pretrained network, or the name or the folder of a run of your own (default: "
+        f"{NETWORK})",
     )
     given = parser.parse_args(arguments)
     if "" in given.files:  # such as "$FILE" where FILE isn't set
@@ -259,6 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for file in given.files or [None]:
         try:
             if file is None:
+                print("Say one digit.", file=sys.stderr)
                 answer = listener.answer(listener.encode(record(), RATE_HZ))
             else:
                 answer = listener.hear(file)
@@ -270,16 +286,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class _StatusLine:
+    """A line of a terminal with the level of the sound, and with the events that come.
+
+    A character stands for two channels, the lowest at the left: ``|`` for a new event,
+    ``:`` and ``.`` for older ones.
+    """
+
+    def __init__(self) -> None:
+        self._ages = np.full(CHANNELS[FILTER_BANK] // 2, len(AGES))
+
+    def show(self, steps: Steps) -> None:
+        """Write the line anew, from the steps of a block."""
+        if not len(steps.levels):
+            return
+        pairs = steps.events[:, ::-1][:, : 2 * len(self._ages)].reshape(-1, len(self._ages), 2)
+        self._ages = np.where(pairs.any((0, 2)), 0, self._ages + 1)
+        events = "".join(f"{AGES} "[min(age, len(AGES))] for age in self._ages)
+        bar = "#" * (int(steps.levels.max()) // 10)
+        sys.stdout.write(f"{CLEAR}level {bar:25} events {events}")
+        sys.stdout.flush()
+
+
 def _listen(listener: Listener, as_json: bool) -> int:
     """Print the answer to each utterance that the microphone hears, until Ctrl-C."""
+    shows = sys.stdout.isatty() and not as_json
+    show = _StatusLine().show if shows else lambda _: None
+    clear = CLEAR if shows else ""
     try:
-        for answer in listener.listen(blocks_of_microphone(), RATE_HZ):
+        for answer in listener.listen(blocks_of_microphone(), RATE_HZ, show):
+            print(clear, end="")
             _print_answer(answer, None, as_json)
     except RecordingError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        pass
+        print(clear, end="")
     return 0
 
 

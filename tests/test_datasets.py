@@ -8,7 +8,7 @@ from corpus_tests.loopback import serve
 from corpus_tests.made_files import check_good, names, packed, write
 from shd_corpus import download, heidelberg
 from shd_corpus.checks import DatasetError
-from shd_corpus.shd_file import read_shd
+from shd_corpus.shd_file import read_shd, write_shd
 from shd_helpers import data as datasets
 
 
@@ -38,10 +38,15 @@ def test_hd_is_made_in_the_folder_of_data(data_dir, monkeypatch):
     assert datasets.obtain("hd", "filter_bank") == (data_dir / "hd", "filter_bank")
 
 
-def test_spikes_without_recordings_have_the_encoder_that_made_them(tmp_path):
-    for name in ("shd", str(tmp_path)):
-        with pytest.raises(DatasetError, match=r"'filter_bank': .* has no recordings"):
+def test_spikes_have_the_encoder_that_made_them(tmp_path):
+    for folder, extra in (("own", {"n_channels": 77}), ("other", {})):
+        for part in ("train", "test"):
+            path = tmp_path / folder / f"x_{part}.h5"
+            write_shd(path, [[0.1]], [[70]], [0], [0], ("a",), extra)
+    for name in ("shd", str(tmp_path / "other")):
+        with pytest.raises(DatasetError, match=r"'filter_bank': .* wasn't encoded so"):
             datasets.obtain(name, "filter_bank")
+    assert datasets.obtain(str(tmp_path / "own"), "filter_bank")[0].name == "x_train.h5"
     with pytest.raises(ValueError, match="encoder 'ear': must be one of cochlea, filter_bank"):
         datasets.obtain("digits", "ear")
 

@@ -48,7 +48,7 @@ def test_the_answer_is_the_networks_and_so_is_its_confidence(seven):
 
 def test_an_answer_is_accepted_from_the_networks_own_threshold_on(seven, monkeypatch):
     trained = load_pretrained("small")
-    monkeypatch.setattr(hear, "load_pretrained", lambda _: trained)
+    monkeypatch.setattr(hear, "load_trained", lambda _: trained)
     for threshold, accepted in ((None, None), (0.01, True), (1.1, False)):
         trained.about["confidence_threshold"] = threshold
         assert hear.Listener(language="both").hear(seven).accepted is accepted
@@ -69,7 +69,7 @@ def scored(monkeypatch):
     trained = load_pretrained("small")
     names = trained.class_names
     assert names == (*LANGUAGES["both"], OTHER)
-    monkeypatch.setattr(hear, "load_pretrained", lambda _: trained)
+    monkeypatch.setattr(hear, "load_trained", lambda _: trained)
     monkeypatch.setattr(hear, "input_of", lambda *_: None)
     utterance = RecordedUtterance(np.zeros(1), 48_000, np.zeros(1), np.zeros(1, int), "")
 
@@ -157,7 +157,7 @@ def test_a_network_that_cannot_listen_is_refused(monkeypatch):
         hear.Listener("small", "french")
     grid = Downsampling(first_unit=0, pool_units=1, n_channels=64)
     other = load_pretrained("small")._replace(grid=grid)
-    monkeypatch.setattr(hear, "load_pretrained", lambda _: other)
+    monkeypatch.setattr(hear, "load_trained", lambda _: other)
     with pytest.raises(ValueError, match="its input has 64 channels, but the cochlea"):
         hear.Listener()
 

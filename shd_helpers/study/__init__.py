@@ -35,6 +35,7 @@ _MODULES = {
         "input_of",
         "load_network",
         "load_pretrained",
+        "load_trained",
         "load_utterances",
     ),
     "training": ("TrainConfig", "TrainOptions", "fit", "overfit"),

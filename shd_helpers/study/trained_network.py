@@ -26,11 +26,19 @@ from shd_corpus.shd_file import Utterances
 from shd_helpers.data import fingerprint
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
 from shd_helpers.network import SpikingNetwork
-from shd_helpers.paths import IN_CHECKOUT, networks_dir
+from shd_helpers.paths import IN_CHECKOUT, networks_dir, resolve, runs_dir
 from shd_helpers.study.identity import references
 from shd_helpers.study.other_networks import own_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import REMEDY, Run, RunError, class_names_of, recipe_of
+from shd_helpers.study.run_folder import (
+    INFO,
+    REMEDY,
+    Run,
+    RunError,
+    class_names_of,
+    read_run,
+    recipe_of,
+)
 from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
 
 OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
@@ -361,6 +369,14 @@ def load_pretrained(path: str | Path, *, trust: bool = False) -> TrainedNetwork:
         about, arrays = _read_file(path)
         state = {name: torch.from_numpy(values) for name, values in arrays.items()}
         return build_trained(about, state, path, trust=trust)
+
+
+def load_trained(name: str) -> TrainedNetwork:
+    """Load the network of a run, by its name or folder, or one that `load_pretrained` finds."""
+    for folder in (runs_dir() / name, resolve(name)):
+        if (folder / INFO).is_file():
+            return load_network(read_run(folder))
+    return load_pretrained(name)
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

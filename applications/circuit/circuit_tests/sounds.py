@@ -1,6 +1,5 @@
 """Sounds of spoken digits."""
 
-import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
@@ -21,14 +20,3 @@ def recordings(n):
         resample_poly(synthesize(digit, voice), RATE, SPEECH_RATE_HZ)
         for digit, voice in spoken[:: 100 // n]
     ]
-
-
-def buzz():
-    """Return a sawtooth wave of 120 Hz between pauses, with a microphone's noise."""
-    rng = np.random.default_rng([0, 0])
-    wave = 2 * ((120 * np.arange(RATE // 2) / RATE + rng.random()) % 1) - 1
-    ramp = np.linspace(0, 1, RATE // 100)
-    wave[: len(ramp)] *= ramp
-    wave[-len(ramp) :] *= ramp[::-1]
-    wave = np.pad(0.3 * wave / np.abs(wave).max(), round(0.6 * RATE))
-    return wave + 1e-3 * rng.standard_normal(len(wave))

@@ -9,12 +9,7 @@ from circuits import needs_gcc, study_folder
 from shd_circuit.board import BoardError
 from shd_circuit.board import Confidence as OfBoard
 from shd_circuit.confidence import confidence_of
-from shd_circuit.folder import (
-    ExportError,
-    read_circuit,
-    read_confidence,
-    read_vectors,
-)
+from shd_circuit.folder import read_circuit, read_vectors
 from shd_circuit.quantize import circuit_of, score_units
 from shd_circuit.sources import Utterance, events_text
 from shd_corpus.class_names import LANGUAGES
@@ -47,7 +42,6 @@ def test_the_committed_threshold_is_that_of_the_network_s_file(trained):
     network, bits = trained
     confidence = confidence_of(network, bits, circuit_of(network, bits))
     assert (study_folder("circuit") / "confidence.h").read_text() == confidence.header()
-    assert read_confidence(study_folder("circuit")) == confidence
     assert confidence.threshold == pytest.approx(network.about["confidence_threshold"], abs=1e-4)
 
 
@@ -123,10 +117,3 @@ def test_the_circuit_of_a_network_with_a_class_for_other_sounds_never_accepts_it
 def test_a_folder_without_a_threshold_is_named(tmp_path):
     with pytest.raises(BoardError, match=r"confidence\.h: has no threshold.*--accept"):
         OfBoard(tmp_path)
-
-
-@pytest.mark.parametrize("damage", ["", "no threshold", "#define CONFIDENCE_LIMIT 1\n"])
-def test_a_damaged_threshold_is_named(tmp_path, damage):
-    (tmp_path / "confidence.h").write_text(damage)
-    with pytest.raises(ExportError, match=r"confidence\.h: .*make export"):
-        read_confidence(tmp_path)

@@ -5,7 +5,7 @@ import re
 import pytest
 from circuits import SMALL, exported
 
-from shd_circuit.folder import ExportError, read_circuit, read_class_names, read_spikes
+from shd_circuit.folder import ExportError, read_circuit, read_spikes
 from shd_circuit.rtl import simulate
 from shd_circuit.sources import memories, verilog_parameters
 
@@ -74,17 +74,6 @@ def test_a_file_that_is_missing_or_has_no_number_is_named(name, tmp_path):
     with pytest.raises(ExportError, match=rf"{name}\.mem: no such file.*make export") as error:
         read_circuit(tmp_path)
     assert "network.vh" not in str(error.value)
-
-
-NAMES = ["turn left", "stop, now (please)", "", "1, 3", "né"]
-
-
-def test_names_of_classes_are_read_back_whatever_they_have(tmp_path):
-    exported(tmp_path, "study", 1, class_names=NAMES)
-    assert read_class_names(tmp_path) == NAMES
-    (tmp_path / "classes.txt").write_text("a\nb\n")
-    with pytest.raises(ExportError, match=r"classes\.txt: has 2 names of 5 classes"):
-        read_class_names(tmp_path)
 
 
 def test_a_folder_without_a_core_is_named(tmp_path):

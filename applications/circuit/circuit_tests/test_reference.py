@@ -22,7 +22,8 @@ GCC = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 
 
 def compiled(folder, network, *options):
-    (folder / "reference.c").write_text(source_text("reference.c"))
+    for name in ("reference.c", "network.c"):
+        (folder / name).write_text(source_text(name))
     (folder / "network.h").write_text(c_header(network))
     subprocess.run([*GCC, *options, "reference.c", "-o", "reference"], cwd=folder, check=True)
     return folder / "reference"

@@ -1,198 +1,130 @@
-"""The cochlea in C against the study's own: the same spikes, utterances and messages."""
+"""The C program that listens, against the filter bank and the circuit's integers in Python."""
 
-import ctypes
 import subprocess
+from select import select
 
 import numpy as np
 import pytest
-from circuits import exported, needs_gcc, study_folder
-from sounds import buzz, recordings
+from circuits import needs_gcc
 
-from corpus_tests.made_recordings import NOT_WORDS, RATE, noise
+from corpus_tests.filter_bank_sounds import adversarial, noise, spoken, with_background
+from shd_circuit import say
 from shd_circuit.board import Confidence
-from shd_circuit.folder import read_circuit
-from shd_circuit.say import accuracy
-from shd_circuit.sources import Utterance, answers_text, events_text
-from shd_corpus.cochlea import CHANNELS, encode
-from shd_corpus.microphone import encode_utterance
-from shd_corpus.recording_list import RecordingError
+from shd_circuit.export import quantization_of
+from shd_circuit.folder import ExportError
+from shd_circuit.quantize import circuit_of
+from shd_circuit.sources import answers_text
+from shd_corpus.filter_bank import EventStream, FilterBank
 from shd_helpers.paths import ROOT
 
-SOUND = ROOT / "applications" / "circuit" / "shd_circuit" / "sound"
-GCC = "gcc -std=c99 -O3 -Wall -Wextra -Werror -pedantic -Wno-unused-function -lm".split()
-LIBRARY = """
-#include "cochlea.c"
-void start(void) { cochlea_start(); }
-int32_t sound(const real *sound, int32_t n, uint64_t s) { return cochlea_encode(sound, n, s); }
-int32_t next(int32_t from) { return cochlea_next(from); }
-"""
-
-
-def c_cochlea(folder, *options):
-    """Compile the cochlea in C; return a function that encodes a wave as `of_python` does."""
-    (folder / "library.c").write_text(LIBRARY)
-    command = [GCC[0], "library.c", *options, *GCC[1:], "-I", SOUND, "-shared", "-fPIC"]
-    subprocess.run([*command, "-lm", "-o", "cochlea.so"], cwd=folder, check=True)
-    library = ctypes.CDLL(folder / "cochlea.so")
-    library.start()
-
-    def encoded(wave):
-        wave = np.ascontiguousarray(wave, np.float32 if options else np.float64)
-        state = ctypes.c_uint64(int(np.random.SeedSequence(0).generate_state(1, np.uint64)[0]))
-        n_steps = library.sound(wave.ctypes.data_as(ctypes.c_void_p), len(wave), state)
-        assert n_steps == len(wave) // 2 + 1
-        spikes = []
-        spike = library.next(0)
-        while spike >= 0:
-            spikes.append(spike)
-            spike = library.next(spike + 1)
-        return np.divmod(np.array(spikes, int), CHANNELS)
-
-    return encoded
-
-
-def of_python(wave, seed=0):
-    """Return steps, of two samples each, and units of the study's own encoder."""
-    times, units = encode(wave, RATE, seed)
-    return np.rint(times * RATE / 2).astype(int), units
-
-
-@needs_gcc
-@pytest.mark.parametrize("n", [2, pytest.param(100, marks=pytest.mark.full)])
-def test_in_double_the_spikes_are_the_study_s(tmp_path, n):
-    encoded = c_cochlea(tmp_path)
-    sweep = np.sin(2 * np.pi * (100 + 12e3 * np.linspace(0, 1, 12_345)) * np.arange(12_345) / RATE)
-    waves = [*recordings(n), sweep, recordings(1)[0][:1000]]
-    is_same = [np.array_equal(encoded(wave), of_python(wave)) for wave in waves]
-    assert is_same.count(False) <= len(waves) / 100
-
-
-def counts_of_blocks(steps, units):
-    """Return how many spikes fall into blocks of 10 ms x 5 units."""
-    counts = np.zeros((400, 140))
-    np.add.at(counts, (steps // 240, units // 5), 1)
-    return counts.ravel()
-
-
-@needs_gcc
-@pytest.mark.parametrize("n", [3, pytest.param(100, marks=pytest.mark.full)])
-def test_in_float_spikes_differ_less_than_two_draws_and_answers_agree(tmp_path, n):
-    encoded = c_cochlea(tmp_path, "-DFLOAT", "-DMAX_SAMPLES=80000")
-    circuit = read_circuit(study_folder("circuit"))
-    waves = recordings(n)
-    n_answered_alike = 0
-    for wave in waves:
-        own = of_python(wave)
-        rounded = encoded(wave)
-        counts = counts_of_blocks(*own)
-        other_draw = np.corrcoef(counts, counts_of_blocks(*of_python(wave, seed=1)))[0, 1]
-        in_float = np.corrcoef(counts, counts_of_blocks(*rounded))[0, 1]
-        assert other_draw < 0.95 < 0.99 < in_float
-        answers = [circuit.run(steps // 24, units).answer for steps, units in (own, rounded)]
-        n_answered_alike += answers[0] == answers[1]
-    assert len(waves) - n_answered_alike <= 1  # of at most a hundred
+GCC = "gcc -std=c99 -Wall -Wextra -Werror -pedantic -DACCEPT".split()
+FILES = ["listen.c", "filter_bank.c"]
+MOST_RAM, MOST_CONSTANTS = 12_000, 24_000  # bytes
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    """From a sound to its spikes, and to its digit."""
+def trained():
+    return say.load(say.NETWORK, "english")
+
+
+@pytest.fixture(scope="module")
+def folder(trained, tmp_path_factory):
+    """The program's folder, with the compiled program."""
     folder = tmp_path_factory.mktemp("program")
-    for source in (SOUND / "hear.c", study_folder("circuit") / "reference.c"):
-        command = [GCC[0], source, *GCC[1:], "-DACCEPT", "-lm", "-o", folder / source.stem]
-        subprocess.run(command, check=True)
-
-    def answered(wave):
-        sound = np.asarray(wave, np.float32).tobytes()
-        heard = subprocess.run([folder / "hear"], input=sound, capture_output=True, check=False)
-        answer = subprocess.run([folder / "reference"], input=heard.stdout, capture_output=True)
-        return heard.stdout.decode(), heard.stderr.decode().strip(), answer.stdout.decode()
-
-    return answered
+    assert say.write_program(trained, folder) == ["-DACCEPT"]
+    options = ["-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover"]
+    subprocess.run([*GCC, *options, *FILES, "-o", "listen"], cwd=folder, check=True)
+    return folder
 
 
-@needs_gcc
-def test_an_utterance_is_found_and_answered_as_in_python(program):
-    """A digit, a clipped one, and a buzz, which is no digit."""
-    circuit, confidence = (read(study_folder("circuit")) for read in (read_circuit, Confidence))
-    pause = noise(0.5, 1e-4)
-    (digit,) = (np.concatenate([pause, wave, pause]) for wave in recordings(1))
-    answers = []
-    for wave in (digit, np.clip(40 * digit, -1, 1), buzz()):
-        utterance = encode_utterance(wave.astype(np.float32).astype(float), RATE)
-        # the C cochlea's steps are two samples long, and 24 of them are a millisecond
-        milliseconds = np.rint(utterance.times * RATE / 2).astype(int) // 24
-        spikes = events_text([Utterance(milliseconds, utterance.units, 0)])
-        run = circuit.run(milliseconds, utterance.units)
-        per_mille, is_accepted = confidence.of(run.scores.tolist())
-        answer = f"{answers_text([run]).rstrip()} {per_mille} {is_accepted}\n"
-        assert program(wave) == (spikes, utterance.warning, answer)
-        answers.append((bool(utterance.warning), [run.answer] == confidence.other))
-    assert answers == [(False, False), (True, False), (False, True)]
-    line = f"`{run.answer} ... {per_mille} {int(is_accepted)}`"  # of the buzz
-    assert line in (ROOT / "docs" / "sound.md").read_text(encoding="utf-8")
+def of_c(folder, samples):
+    ended = subprocess.run(
+        [folder / "listen"], input=samples.tobytes(), capture_output=True, check=True
+    )
+    return ended.stdout.decode()
+
+
+def of_python(trained, folder, samples, seed):
+    """Return the same lines, from samples in blocks of random sizes."""
+    circuit = circuit_of(trained, quantization_of(trained))
+    stream = EventStream(FilterBank())
+    cuts = np.sort(np.random.default_rng(seed).integers(0, len(samples) + 1, 60))
+    blocks = np.split(samples, cuts)
+    utterances = [each for block in blocks for each in stream.process(block)] + stream.flush()
+    lines = ""
+    for utterance in utterances:
+        run = circuit.run(3 * utterance.steps.astype(int), utterance.channels)
+        decision = Confidence(folder).of(run.scores.tolist())
+        lines += " ".join([answers_text([run]).rstrip(), *map(str, decision)]) + "\n"
+    return lines
 
 
 @needs_gcc
-@pytest.mark.parametrize("wave", [wave for wave, _ in NOT_WORDS if len(wave)])
-def test_what_is_no_utterance_is_refused_with_the_same_message(program, wave):
-    wave = np.asarray(wave, np.float32)
-    with pytest.raises(RecordingError) as error:
-        encode_utterance(wave.astype(float), RATE)
-    assert program(wave) == ("", str(error.value), "")
-
-
-def test_the_accuracy_on_the_page_is_that_of_the_readme(tmp_path):
-    folder = study_folder("circuit")
-    said = accuracy(folder)
-    assert said.endswith(" speakers).") and said in (folder / "README.md").read_text()
-    exported(tmp_path / "few", "small", 1)
-    assert accuracy(tmp_path / "few").endswith("isn't known.")
-
-
-def hear(program_folder, sound):
-    """Return what the program says of bytes that are no recording, and its exit status."""
-    ended = subprocess.run([program_folder / "hear"], input=sound, capture_output=True)
-    return ended.stderr.decode(), ended.returncode
+@pytest.mark.parametrize("n", [20, pytest.param(500, marks=pytest.mark.slow)])
+def test_recordings_are_answered_as_in_python(trained, folder, n):
+    """As one stream, which ends within the last digit."""
+    samples = with_background(*spoken(n))[: -int(0.6 * say.BANK.settings.step_samples * 333)]
+    answers = of_c(folder, samples)
+    assert answers == of_python(trained, folder, samples, seed=n)
+    lines = answers.splitlines()
+    assert 0.8 * n < len(lines) <= n
+    assert {line.split()[-1] for line in lines} == {"0", "1"}
 
 
 @needs_gcc
-def test_what_is_no_recording_is_named(tmp_path):
-    command = [GCC[0], SOUND / "hear.c", *GCC[1:], "-lm", "-o", tmp_path / "hear"]
-    subprocess.run(command, check=True)
-    wave = np.asarray(recordings(1)[0], np.float32)
-    integers = (wave / np.abs(wave).max() * 20000).astype(np.int16)
-    quiet = (wave / np.abs(wave).max() * 20).astype(np.int16)
-    spoiled = wave.copy()
-    spoiled[5000] = np.nan
-    head = b"RIFF" + bytes(20) + (44100).to_bytes(4, "little")
-    for sound, says in (
-        (b"", "is the file empty"),
-        (head + integers.tobytes(), "WAV file of 44100 Hz"),
-        (integers.tobytes()[: len(wave) // 4 * 4], "look like integers"),
-        (quiet.tobytes()[: len(wave) // 4 * 4], "look like integers"),
-        (wave.tobytes()[:-1], "isn't complete"),
-        (spoiled.tobytes(), "Sample 5000 is NaN or infinite"),
-        (np.full(RATE, np.nan, np.float32).tobytes(), "Sample 0 is NaN or infinite"),
-        (np.full(RATE, np.inf, np.float32).tobytes(), "Sample 0 is NaN or infinite"),
-        (np.zeros(60 * RATE + 1, np.float32).tobytes(), "longer than 60 s"),
-        (np.zeros(RATE, np.float32).tobytes(), "Silence: is the microphone muted"),
-    ):
-        said, status = hear(tmp_path, sound)
-        assert says in said
-        assert status == 1
+@pytest.mark.parametrize("n", [3, pytest.param(200, marks=pytest.mark.slow)])
+def test_all_other_sounds_are_answered_as_in_python(trained, folder, n):
+    """A click and tones, of which one is longer than the network's input and one is dropped."""
+    tones = [np.int16(8000 * np.sin(np.arange(round(s * 15_625)) / 5)) for s in (0.05, 0.97, 3)]
+    sounds = [with_background(*tones), with_background(noise(0.9, 3000))]
+    for seed, samples in enumerate(sounds + [adversarial(FilterBank(), i) for i in range(n)]):
+        assert of_c(folder, samples) == of_python(trained, folder, samples, seed), seed
+    (found,) = EventStream(FilterBank()).process(sounds[0])
+    assert found.n_steps > trained.grid.n_steps
 
 
 @needs_gcc
-def test_its_memory_is_what_the_document_says(tmp_path):
-    """All of it is static, so the compiler knows."""
-    document = (ROOT / "docs" / "sound.md").read_text()
-    totals = []
-    for options in ([], ["-DFLOAT"]):
-        command = [GCC[0], "-std=c99", "-c", *options, SOUND / "hear.c", "-o", tmp_path / "hear.o"]
-        subprocess.run(command, check=True)
-        listed = subprocess.run(["nm", "-S", tmp_path / "hear.o"], capture_output=True, text=True)
-        lines = [line.split() for line in listed.stdout.splitlines()]
-        sizes = {line[3]: int(line[1], 16) for line in lines if len(line) == 4 and line[2] == "b"}
-        totals.append(f"{sum(sizes.values()) / 1e6:.0f} MB")
-        assert f"A minute, the default, takes {sizes['recording'] / 1e6:.1f} MB |" in document
-    assert f"takes {totals[0]} of memory, with `-DFLOAT` {totals[1]}" in document
+def test_an_answer_comes_200_ms_after_the_end_of_a_digit(folder):
+    (digit,) = spoken(1)
+    samples = with_background(digit)
+    end = 15_625 // 2 + np.flatnonzero(abs(digit.astype(int)) > 300)[-1]
+    after = end + round(0.2 * 15_625)
+    command = [folder / "listen"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        for part, has_answer in ((samples[:end], False), (samples[end:after], True)):
+            running.stdin.write(part.tobytes())
+            running.stdin.flush()
+            assert bool(select([running.stdout], [], [], 60 if has_answer else 1)[0]) == has_answer
+
+
+@needs_gcc
+def test_it_takes_12_kb_of_memory_and_24_kb_of_constants(folder):
+    """The constants are counted together with the code."""
+    subprocess.run([*GCC, "-Os", "-c", *FILES], cwd=folder, check=True)
+    objects = [name.replace(".c", ".o") for name in FILES]
+    listed = subprocess.run(["size", *objects], cwd=folder, capture_output=True, text=True)
+    sizes = [[int(n) for n in line.split()[:3]] for line in listed.stdout.splitlines()[1:]]
+    text, data, bss = np.sum(sizes, axis=0)
+    assert 5000 < data + bss < MOST_RAM
+    assert 5000 < text + data < MOST_CONSTANTS
+    document = (ROOT / "docs" / "sound.md").read_text(encoding="utf-8")
+    assert f"{(data + bss) / 1000:.0f} kB of memory" in document
+
+
+def test_a_network_of_other_events_is_refused():
+    with pytest.raises(ExportError, match=r"small.npz: its input isn't the filter bank's"):
+        say.program(say.load("small", "english"))
+    with pytest.raises(ExportError, match=r"listener.npz: has no circuit.*leaky neurons only"):
+        say.program(say.load("listener", "english"))
+    with pytest.raises(ExportError, match=r"nowhere.npz: no such network"):
+        say.load("nowhere", "english")
+
+
+def test_the_page_names_its_classes_and_how_accurate_they_are(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(say, "webassembly", lambda *_: b"")
+    text = say.page(trained, tmp_path)
+    assert '"classes": ["zero", "one", "two",' in text
+    assert "(mean and 95 % interval over 180 unseen people)." in say.accuracy(say.NETWORK)
+    assert say.accuracy("own").endswith("isn't known.")
+    with pytest.raises(ExportError, match=r"is a folder\. Name the file to write"):
+        say.write_page(trained, tmp_path)

@@ -8,7 +8,6 @@ digit, this answer is never accepted. The threshold comes from the pretrained ne
 An exported folder has it in ``confidence.h``.
 """
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,14 +73,3 @@ def confidence_of(
     largest = ONE * circuit.sizes[-1]
     limit = int(min(ONE / threshold, largest)) if threshold > 0 else largest
     return Confidence(round(factor), limit, *trained.other_class)
-
-
-def confidence_from(text: str) -> Confidence:
-    """Read a confidence threshold from the text of a ``confidence.h``."""
-    numbers = re.findall(r"#define CONFIDENCE_\w+ (\d+)\n", text)
-    if len(numbers) not in (2, 3):
-        raise ValueError("it has no factor and limit")
-    confidence = Confidence(*map(int, numbers))
-    if confidence.header() != text:
-        raise ValueError("its tables or its comment were changed")
-    return confidence

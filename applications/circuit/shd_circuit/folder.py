@@ -14,7 +14,7 @@ import numpy as np
 
 from shd_circuit import board
 from shd_circuit.board import MEMORIES
-from shd_circuit.confidence import Confidence, confidence_from
+from shd_circuit.confidence import Confidence
 from shd_circuit.hardware import hardware
 from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.readme import Description, is_readme, notice, readme
@@ -38,6 +38,7 @@ from shd_helpers.events import Downsampling
 SOURCES = (
     "LICENSE",
     "reference.c",
+    "network.c",
     "board.py",
     "rtl/core.v",
     "rtl/shd_top.v",
@@ -90,6 +91,7 @@ _MADE = {
 _MADE_FOLDERS = {"obj_dir", "build", "__pycache__"}
 # lowest and highest value of the parameters in `network.vh` that a circuit is read from
 _LIMITS = {
+    "N_CHANNELS": (1, N_CHANNELS),
     "FIRST_UNIT": (0, N_CHANNELS - 1),
     "POOL_UNITS": (1, N_CHANNELS),
     "POOL_STEPS": (1, 65535),
@@ -194,18 +196,6 @@ def _vector_texts(vectors: Vectors) -> dict[str, str]:
 def classes_text(class_names: Sequence[str]) -> str:
     """Write the names of the classes as `classes.txt` has them."""
     return "".join(f"{' '.join(name.split())}\n" for name in class_names)
-
-
-def read_class_names(folder: Path) -> list[str]:
-    """Read the names of the classes of an exported folder."""
-    header = folder / "network.h"
-    with reading(header, ExportError, _REMEDY):
-        n_classes = _defines(header.read_text(encoding="utf-8"))["N_CLASSES"]
-    path = folder / "classes.txt"
-    names = read_text(path).split("\n")[:-1]
-    if len(names) != n_classes:
-        raise ExportError(f"{path}: has {len(names)} names of {n_classes} classes. {_REMEDY}")
-    return names
 
 
 def _replace(folder: Path, write_files: Callable[[Path], None]) -> None:
@@ -324,21 +314,9 @@ def read_circuit(folder: Path) -> IntegerNetwork:
     return network
 
 
-def read_confidence(folder: Path) -> Confidence:
-    """Read the confidence threshold of an exported folder from ``confidence.h``."""
-    path = folder / "confidence.h"
-    with reading(path, ExportError, _REMEDY):
-        return confidence_from(path.read_text(encoding="utf-8"))
-
-
 def _parameters(text: str) -> dict[str, int]:
     """Return the parameters of a text as `sources.verilog_parameters` writes it."""
     return {name: int(value) for name, value in re.findall(r"parameter (\w+) = (\d+)", text)}
-
-
-def _defines(text: str) -> dict[str, int]:
-    """Return the numbers of a text as `sources.c_header` writes it."""
-    return {name: int(n) for name, n in re.findall(r"#define (\w+) (-?\d+)\n", text)}
 
 
 def _check_limits(path: Path, parameters: dict[str, int]) -> None:
@@ -412,6 +390,7 @@ def _network(parameters: dict[str, int], numbers: dict[str, np.ndarray]) -> Inte
         pool_units=parameters["POOL_UNITS"],
         pool_steps=parameters["POOL_STEPS"],
         pool_threshold=parameters["POOL_THRESHOLD"],
+        n_channels=parameters["N_CHANNELS"],
     )
     if numbers["threshold"].min() < 1:
         raise ValueError("threshold.mem: a threshold below 1")
@@ -457,22 +436,6 @@ def _check_memories(folder: Path, wanted: dict[str, str]) -> None:
         for i, (given, want) in enumerate(zip(given_numbers, wanted_numbers, strict=True), start=1):
             if int(given, 16) != int(want, 16):
                 raise ExportError(f"{path}: number {i} is {given}, not {want}. {_REMEDY}")
-
-
-def check_header(folder: Path) -> None:
-    """Check that a folder's ``network.h`` is of the same circuit as its other files."""
-    path = folder / "network.h"
-    with reading(path, ExportError, _REMEDY):
-        given = path.read_text(encoding="utf-8")
-        wanted = c_header(read_circuit(folder))
-    _check_parameters(path, _defines(given), _defines(wanted))
-    if _without_comments(given) != _without_comments(wanted):
-        raise ExportError(f"{path}: its arrays aren't those of the .mem files. {_REMEDY}")
-
-
-def _without_comments(text: str) -> list[str]:
-    """Return the tokens of a C text that white space separates."""
-    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).split()
 
 
 def build_folder(folder: Path, **build: int | str) -> None:

@@ -15,7 +15,7 @@ from shd_circuit.sources import (
 TEMPLATE = "hardware.md"
 # what the parameters in `network.vh` mean
 PARAMETERS = {
-    "N_CHANNELS": "units: channels of the cochlea",
+    "N_CHANNELS": "units: channels of the encoder",
     "FIRST_UNIT": "the first unit of the first block",
     "BIN_MS": "milliseconds of a bin; a cell is a unit in a bin",
     "POOL_UNITS": "units of a block",

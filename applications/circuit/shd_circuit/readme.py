@@ -17,7 +17,6 @@ from shd_circuit.sources import (
     memory_bits,
     source_text,
 )
-from shd_corpus.shd_file import N_CHANNELS
 
 TEMPLATE = "folder.md"
 # the sources of data sets that are under CC BY 4.0
@@ -146,7 +145,7 @@ def _network_values(network: IntegerNetwork, description: Description) -> Values
         "origin": description.origin,
         "n_units": grid.n_units,
         "n_steps": grid.n_steps,
-        "n_channels": N_CHANNELS,
+        "n_channels": grid.n_channels,
         "n_hidden": n_hidden,
         "hidden_layout": hidden_layout,
         "n_classes": n_classes,
@@ -364,7 +363,7 @@ def _answer_time_values(network: IntegerNetwork, vectors: Vectors, lanes: int) -
     return {
         "answer_cycles": f"{np.mean(without_ticks):,.0f}",
         "tick_sentence": tick_sentence,
-        "fifo_entries": f"{2 * step_ms * (N_CHANNELS + 1):,}",
+        "fifo_entries": f"{2 * step_ms * (network.grid.n_channels + 1):,}",
         "last_low": f"{min(with_ticks):,}",
         "last_high": f"{max(with_ticks):,}",
     }

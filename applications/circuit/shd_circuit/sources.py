@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from shd_circuit.integer import IntegerLayer, IntegerNetwork, IntegerRun
-from shd_corpus.shd_file import N_CHANNELS
 
 # how a core is built: how many neurons are summed in parallel (lanes), whether its memories can be
 # written, whether they begin with the content of the .mem files, for how many lanes these are
@@ -173,7 +172,7 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
     grid = network.grid
     first, second = network.layers
     return {
-        "N_CHANNELS": N_CHANNELS,
+        "N_CHANNELS": grid.n_channels,
         "FIRST_UNIT": grid.first_unit,
         "BIN_MS": 1,
         "POOL_UNITS": grid.pool_units,
@@ -312,7 +311,7 @@ def edge_cases(network: IntegerNetwork, utterances: Sequence[Utterance]) -> dict
     """
     shortest = min(utterances, key=lambda utterance: len(utterance.units) or np.inf)
     nothing = np.zeros(0, np.int64)
-    all_units = np.arange(N_CHANNELS)
+    n_channels = network.grid.n_channels
     cases = {
         "no spike": Utterance(nothing, nothing, 0),
         "the shortest utterance, each spike twice": Utterance(
@@ -320,7 +319,7 @@ def edge_cases(network: IntegerNetwork, utterances: Sequence[Utterance]) -> dict
         ),
         "the same with spikes outside of units and window": _with_spikes_outside(network, shortest),
         "every unit in the first 9 ms": Utterance(
-            np.repeat(np.arange(9), N_CHANNELS), np.tile(all_units, 9), 0
+            np.repeat(np.arange(9), n_channels), np.tile(np.arange(n_channels), 9), 0
         ),
     }
     tie = None if network.is_membrane else _first_tie(network, utterances)
@@ -332,12 +331,12 @@ def edge_cases(network: IntegerNetwork, utterances: Sequence[Utterance]) -> dict
 def _with_spikes_outside(network: IntegerNetwork, utterance: Utterance) -> Utterance:
     """Add spikes that the circuit must drop: of units in no block, and after the last step."""
     grid = network.grid
-    all_units = np.arange(N_CHANNELS)
+    all_units = np.arange(grid.n_channels)
     n_used = grid.n_units * grid.pool_units
     above_first = all_units - grid.first_unit
     outside = np.flatnonzero((above_first < 0) | (above_first >= n_used))
     end_ms = int(grid.n_steps * grid.step_ms)
-    late = np.full(N_CHANNELS, utterance.milliseconds.max(initial=end_ms))
+    late = np.full(grid.n_channels, utterance.milliseconds.max(initial=end_ms))
     return Utterance(
         np.concatenate([np.zeros_like(outside), utterance.milliseconds, late]),
         np.concatenate([outside, utterance.units, all_units]),

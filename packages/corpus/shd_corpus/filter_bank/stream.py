@@ -77,8 +77,11 @@ class EventStream:
 
     def process(self, block: np.ndarray) -> list[StreamUtterance]:
         """Take samples (samples,) int16, and return the utterances that end in them."""
+        return self.utterances(self.advance(block))
+
+    def utterances(self, steps: Steps) -> list[StreamUtterance]:
+        """Return the utterances that end in the next steps, which `advance` returned."""
         found = []
-        steps = self.advance(block)
         for events, status in zip(steps.events, steps.status, strict=True):
             self._n_steps += 1
             self._events.append(events)
