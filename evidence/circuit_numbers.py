@@ -94,9 +94,9 @@ def enough_lanes() -> str:
 
 
 def kilobytes(name: str) -> tuple[float, float]:
-    """Return how much memory a circuit's numbers need, without and with the core's lists."""
+    """Return how much memory a circuit's numbers need, without and with the core's list."""
     stored = cost.memory(network(name)).bytes
-    with_lists = stored.drop("delays").sum() + cost.list_bits(network(name)) / 8
+    with_lists = stored.sum() + cost.list_bits(network(name)) / 8
     return stored.sum() / 1e3, with_lists / 1e3
 
 

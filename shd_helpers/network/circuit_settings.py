@@ -68,9 +68,9 @@ class Quantization:
     def refusals(self, config: NetworkConfig, grid: Downsampling) -> list[str]:
         """Return all reasons why no circuit can be made of a network."""
         reasons = _unknown_to_circuits(config)
-        if grid.n_channels != N_CHANNELS:
+        if grid.n_channels > N_CHANNELS:
             reasons.append(
-                f"circuit: a circuit needs data of {N_CHANNELS} channels, but the data set has "
+                f"circuit: a circuit takes at most {N_CHANNELS} channels, but the data set has "
                 f"{grid.n_channels}"
             )
         if self.leak == "shift" and config.learn_beta:

@@ -153,7 +153,7 @@ def script_of(columns):
 
 def in_icarus(folder, top, *files):
     """Return the lines that a bench of this name prints."""
-    command = ["iverilog", "-g2005", "-s", top, "-o", top, f"{top}.v", *files]
+    command = ["iverilog", "-g2005", "-y", ".", "-s", top, "-o", top, f"{top}.v", *files]
     subprocess.run(command, cwd=folder, check=True)
     ended = subprocess.run(
         ["vvp", "-n", top], cwd=folder, capture_output=True, text=True, timeout=300

@@ -47,7 +47,7 @@ def test_every_parameter_is_explained(name):
 def icarus(folder, top, parameter):
     """Return what Icarus Verilog says if it fails, else nothing."""
     name, value = parameter
-    command = ["iverilog", "-g2005", "-o", "out", "-s", top, f"-P{top}.{name}={value}"]
+    command = ["iverilog", "-g2005", "-y", ".", "-o", "out", "-s", top, f"-P{top}.{name}={value}"]
     command += ["shd_top.v", "core.v"]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     return ended.stdout + ended.stderr if ended.returncode else ""

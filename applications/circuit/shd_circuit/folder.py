@@ -20,6 +20,7 @@ from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.readme import Description, is_readme, notice, readme
 from shd_circuit.sources import (
     Utterance,
+    MODULE_FILES,
     Vectors,
     answers_text,
     c_header,
@@ -39,8 +40,7 @@ SOURCES = (
     "LICENSE",
     "reference.c",
     "board.py",
-    "rtl/core.v",
-    "rtl/shd_top.v",
+    *(f"rtl/{name}" for name in MODULE_FILES),
     "rtl/bench.v",
     "rtl/board_bench.v",
     "rtl/harness.cpp",
@@ -90,6 +90,7 @@ _MADE = {
 _MADE_FOLDERS = {"obj_dir", "build", "__pycache__"}
 # lowest and highest value of the parameters in `network.vh` that a circuit is read from
 _LIMITS = {
+    "N_CHANNELS": (1, N_CHANNELS),
     "FIRST_UNIT": (0, N_CHANNELS - 1),
     "POOL_UNITS": (1, N_CHANNELS),
     "POOL_STEPS": (1, 65535),
@@ -360,14 +361,14 @@ def _mem_lines(path: Path) -> list[list[int]]:
 
 
 def _memory_numbers(folder: Path, parameters: dict[str, int]) -> dict[str, np.ndarray]:
-    """Return the numbers in a folder's ``.mem`` files, a row for each neuron, but for the mask."""
+    """Return the numbers in a folder's ``.mem`` files, a row for each neuron."""
     both_layers = (parameters["N_HIDDEN"], parameters["N_CLASSES"])
     sizes = {"weight1": (parameters["NEURONS_PER_WINDOW"],), "weight2": both_layers[1:]}
     lanes = parameters["MEM_LANES"]
     numbers = {"delay": np.array(_mem_lines(folder / "delay.mem"))}
     for name in ("weight1", "weight2", "bias", "threshold", "leak"):
         path = folder / f"{name}.mem"
-        bits = parameters[f"{name.upper()}_BITS"]
+        bits = parameters[f"{name.upper()}_BITS" if name in sizes else "NUMBER_BITS"]
         with reading(path, ExportError, _REMEDY):
             lines = _mem_lines(path)
             rows: list[list[int]] = []
@@ -412,6 +413,7 @@ def _network(parameters: dict[str, int], numbers: dict[str, np.ndarray]) -> Inte
         pool_units=parameters["POOL_UNITS"],
         pool_steps=parameters["POOL_STEPS"],
         pool_threshold=parameters["POOL_THRESHOLD"],
+        n_channels=parameters["N_CHANNELS"],
     )
     if numbers["threshold"].min() < 1:
         raise ValueError("threshold.mem: a threshold below 1")
@@ -440,13 +442,8 @@ def _check_parameters(path: Path, given: dict[str, int], wanted: dict[str, int])
 
 
 def _check_memories(folder: Path, wanted: dict[str, str]) -> None:
-    """Raise ExportError if a ``.mem`` file has numbers that its memory can't hold.
-
-    `mask.mem` may differ, because whoever builds the core may switch neurons off there.
-    """
+    """Raise ExportError if a ``.mem`` file has numbers that its memory can't hold."""
     for name, text in wanted.items():
-        if name == "mask.mem":
-            continue
         path = folder / name
         given_numbers = read_text(path).split()
         wanted_numbers = text.split()

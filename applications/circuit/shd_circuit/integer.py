@@ -47,7 +47,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shd_corpus.compiled import compiled
-from shd_corpus.shd_file import N_CHANNELS, Utterances
+from shd_corpus.shd_file import Utterances
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events
 
@@ -277,7 +277,7 @@ class IntegerNetwork:
         milliseconds : sequence of int
             Of each spike, shape (spikes,), ascending.
         units : sequence of int
-            Of each spike, shape (spikes,), 0 to 699.
+            Of each spike, shape (spikes,), below the grid's `n_channels`.
 
         Returns
         -------
@@ -291,6 +291,7 @@ class IntegerNetwork:
         ValueError
             If they are no integers, out of order or out of range.
         """
+        grid = self.grid
         times = np.asarray(milliseconds)
         channels = np.asarray(units)
         if len(times) == 0:
@@ -302,9 +303,8 @@ class IntegerNetwork:
         channels = channels.astype(np.int64)
         if times.shape != channels.shape or times[0] < 0 or (np.diff(times) < 0).any():
             raise ValueError("events: out of order; give milliseconds from 0 upwards, and units")
-        if not 0 <= channels.min() <= channels.max() < N_CHANNELS:
-            raise ValueError(f"events: a unit is not in 0..{N_CHANNELS - 1}")
-        grid = self.grid
+        if not 0 <= channels.min() <= channels.max() < grid.n_channels:
+            raise ValueError(f"events: a unit is not in 0..{grid.n_channels - 1}")
         return _pool(
             times,
             channels - grid.first_unit,
@@ -337,10 +337,23 @@ class IntegerNetwork:
         ValueError
             As `pool`.
         """
-        return self._run(*self.pool(milliseconds, units))
+        return self.run_events(*self.pool(milliseconds, units))
 
-    def _run(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
-        """Take one utterance's events to scores; arguments as `pool` returns them."""
+    def run_events(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
+        """Compute an utterance's scores from its events, such as those of a front end.
+
+        Parameters
+        ----------
+        steps : ndarray
+            Of each event, ascending, below the grid's `n_steps`: shape (events,), int64.
+        units : ndarray
+            The block of each event, ascending within a step: shape (events,), int64.
+
+        Returns
+        -------
+        IntegerRun
+            As `run`.
+        """
         first_start, first_inputs = self._inputs(steps.astype(np.int64), units.astype(np.int64))
         start = first_start
         inputs = first_inputs
@@ -405,7 +418,7 @@ class IntegerNetwork:
                 f"needs {self.grid.n_units} x {self.grid.n_steps}"
             )
         for low, high in pairwise(events.offsets):
-            yield self._run(events.steps[low:high], events.units[low:high])
+            yield self.run_events(events.steps[low:high], events.units[low:high])
 
     def evaluate(self, events: Events) -> tuple[np.ndarray, np.ndarray]:
         """Compute the scores of utterances, and how many spikes they take.

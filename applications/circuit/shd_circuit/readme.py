@@ -12,12 +12,12 @@ from shd_circuit import cost
 from shd_circuit.hardware import lanes_text
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import (
+    MODULE_FILES,
     Vectors,
     count_line,
-    memory_bits,
     source_text,
+    stored_bits,
 )
-from shd_corpus.shd_file import N_CHANNELS
 
 TEMPLATE = "folder.md"
 # the sources of data sets that are under CC BY 4.0
@@ -52,7 +52,8 @@ _OTHER_DATA = (
     "The network was trained on {data}, and `vectors.txt` has spikes of these recordings. Find "
     "out under which license they are before you pass this folder on."
 )
-TO_CXXRTL = "read_verilog core.v; hierarchy -check -top core; proc; write_cxxrtl core.cpp"
+CORE_FILES = " ".join(MODULE_FILES[: MODULE_FILES.index("core.v") + 1])
+TO_CXXRTL = f"read_verilog {CORE_FILES}; hierarchy -check -top core; proc; write_cxxrtl core.cpp"
 Values = dict[str, str | int]
 CONFIDENCE_ROW = (
     "| `confidence.h` | the confidence threshold. With `-DACCEPT` the reference prints two more "
@@ -146,7 +147,7 @@ def _network_values(network: IntegerNetwork, description: Description) -> Values
         "origin": description.origin,
         "n_units": grid.n_units,
         "n_steps": grid.n_steps,
-        "n_channels": N_CHANNELS,
+        "n_channels": grid.n_channels,
         "n_hidden": n_hidden,
         "hidden_layout": hidden_layout,
         "n_classes": n_classes,
@@ -262,7 +263,7 @@ def _decision(network: IntegerNetwork) -> str:
 def _integer_values(network: IntegerNetwork) -> Values:
     """Return the values of the table of ``.mem`` files."""
     n_inputs, n_hidden, _ = network.sizes
-    bits = memory_bits(network)
+    bits = stored_bits(network)
     order = ", input b for block b"
     if len(network.delays) > 1:
         order = ", one delay after the other"
@@ -288,12 +289,14 @@ def _memory_values(network: IntegerNetwork) -> Values:
         for name, row in stored.iterrows()
     ]
     list_bytes = cost.list_bits(network) / 8
-    with_lists = stored.bytes.drop("delays").sum() + list_bytes
+    with_lists = stored.bytes.sum() + list_bytes
     return {
         "memory_rows": "\n".join(rows),
         "all_bytes": f"{stored.bytes.sum():,.0f}",
         "all_with_lists": f"{with_lists:,.0f}",
         "list_bytes": f"{list_bytes:,.0f}",
+        "highest": network.high,
+        "board_files": " ".join(MODULE_FILES),
     }
 
 
@@ -364,7 +367,7 @@ def _answer_time_values(network: IntegerNetwork, vectors: Vectors, lanes: int) -
     return {
         "answer_cycles": f"{np.mean(without_ticks):,.0f}",
         "tick_sentence": tick_sentence,
-        "fifo_entries": f"{2 * step_ms * (N_CHANNELS + 1):,}",
+        "fifo_entries": f"{2 * step_ms * (network.grid.n_channels + 1):,}",
         "last_low": f"{min(with_ticks):,}",
         "last_high": f"{max(with_ticks):,}",
     }
