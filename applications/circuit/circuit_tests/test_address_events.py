@@ -6,8 +6,6 @@ import pytest
 from benches import write_core
 from circuits import named, needs_icarus
 
-from shd_circuit.sources import source_text
-
 pytestmark = [pytest.mark.slow, needs_icarus]
 
 # A clock of 200 kHz: a step of the network takes at least a millisecond, because it clears 183

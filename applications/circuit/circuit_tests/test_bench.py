@@ -27,7 +27,19 @@ def test_a_last_utterance_may_end_with_the_file(tmp_path):
 
 def answered(folder, bench, *files):
     """Return what a bench of a folder prints in Icarus."""
-    command = ["iverilog", "-g2005", "-Wall", "-y", ".", "-s", bench, "-o", "out", f"{bench}.v", *files]
+    command = [
+        "iverilog",
+        "-g2005",
+        "-Wall",
+        "-y",
+        ".",
+        "-s",
+        bench,
+        "-o",
+        "out",
+        f"{bench}.v",
+        *files,
+    ]
     subprocess.run(command, cwd=folder, check=True)
     run = ["vvp", "-n", "out", "+utterances=2"]
     return subprocess.run(run, cwd=folder, capture_output=True, text=True, timeout=300).stdout

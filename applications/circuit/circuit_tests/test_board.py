@@ -35,8 +35,8 @@ from shd_circuit.board import (
 from shd_circuit.rtl import compiled
 from shd_circuit.sources import (
     answers_text,
-    stored_bits,
     memory_words,
+    stored_bits,
     verilog_values,
 )
 from shd_corpus import shd_file

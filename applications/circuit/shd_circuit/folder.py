@@ -19,8 +19,8 @@ from shd_circuit.hardware import hardware
 from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.readme import Description, is_readme, notice, readme
 from shd_circuit.sources import (
-    Utterance,
     MODULE_FILES,
+    Utterance,
     Vectors,
     answers_text,
     c_header,

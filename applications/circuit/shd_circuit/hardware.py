@@ -6,9 +6,9 @@ It lists parameters, ports and memory maps, with an example of the folder's own 
 from shd_circuit.board import MEMORIES
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import (
-    stored_bits,
     memory_words,
     source_text,
+    stored_bits,
     verilog_values,
 )
 

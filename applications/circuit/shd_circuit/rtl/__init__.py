@@ -173,7 +173,8 @@ def counter(n_units: int = 2, n_steps: int = 1, pool_steps: int = 1) -> IntegerN
 def prove(core: str, depth: int, network: IntegerNetwork) -> None:
     """Let a model checker try what can happen at a core's ports in some cycles from reset on.
 
-    `core` has all modules of the core. What must hold, and under which assumptions, is in `handshake.v`.
+    `core` has all modules of the core. What must hold, and under which assumptions, is in
+    `handshake.v`.
     """
     texts = {
         "core.v": core,
