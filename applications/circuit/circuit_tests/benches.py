@@ -68,13 +68,18 @@ def answers_in_icarus(folder, bench, source):
 
 def in_verilator(folder, lines, *sources):
     """Return the same, of sources; every register begins at random."""
+    (folder / "sends.txt").write_text("\n".join(lines))
+    return answers_in_verilator(folder, "rough", *sources)
+
+
+def answers_in_verilator(folder, bench, *sources):
+    """Return the same, of a bench of these tests that drives a module."""
     command = ["verilator", "--binary", "--timing", "--x-assign", "unique", "--x-initial", "unique"]
     command += ["-Wno-fatal", "-Wno-lint", "-Wno-style", "--quiet", "--timescale", "1ns/1ns", "-O3"]
-    command += ["-CFLAGS", "-O1", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "--top-module", "rough"]
+    command += ["-CFLAGS", "-O1", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "--top-module", bench]
     command += ["-y", ".", "--Mdir", f"{sources[0]}.d"]
-    run = [f"{sources[0]}.d/Vrough", "+rough", "+verilator+rand+reset+2", "+verilator+seed+1"]
-    (folder / "sends.txt").write_text("\n".join(lines))
-    return _in_bench(folder, "rough", [*command, *sources], run)
+    run = [f"{sources[0]}.d/V{bench}", "+rough", "+verilator+rand+reset+2", "+verilator+seed+1"]
+    return _in_bench(folder, bench, [*command, *sources], run)
 
 
 def _in_bench(folder, bench, command, run):

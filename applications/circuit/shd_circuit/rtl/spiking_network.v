@@ -203,7 +203,8 @@ module spiking_network #(
         .clk(clk), .reads_weight1(reads_weight && !is_output),
         .reads_weight2(reads_weight && is_output), .row(first_row + wide_entry[ROW_BITS-1:0]),
         .weight1_row(weight1_row), .weight2_row(weight2_row), .fetches(fetches), .kind(kind),
-        .group(group), .numbers(numbers), .writes(fires), .membranes(new_numbers),
+        .group(group), .numbers(numbers), .membranes(new_numbers),
+        .writes(fires && !rst), // before the first reset a write could hit anything
         .load_valid(load_valid), .reads_back(read_valid && is_idle), .load_memory(load_memory),
         .load_address(load_address), .load_data(load_data), .read_data(read_data),
         .load_refused(load_refused)
