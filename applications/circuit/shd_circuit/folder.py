@@ -16,7 +16,7 @@ from shd_circuit import board
 from shd_circuit.board import MEMORIES
 from shd_circuit.confidence import Confidence, confidence_from
 from shd_circuit.hardware import hardware
-from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
+from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.readme import Description, is_readme, notice, readme
 from shd_circuit.sources import (
     MODULE_FILES,
@@ -107,6 +107,7 @@ _LIMITS = {
     "STRIDE": (1, N_CHANNELS),
     "IS_MEMBRANE": (0, 1),
     "MEM_BITS": (2, 32),
+    "NUMBER_BITS": (2, 32),
     "MEM_LANES": (1, 65535),
 }
 # the parameters that whoever builds a core may change: they don't follow from the circuit
@@ -417,6 +418,12 @@ def _network(parameters: dict[str, int], numbers: dict[str, np.ndarray]) -> Inte
     )
     if numbers["threshold"].min() < 1:
         raise ValueError("threshold.mem: a threshold below 1")
+    # a number takes more bits in its memory than the core reads of it
+    highest = (1 << (parameters["MEM_BITS"] - 1)) - 1
+    if numbers["threshold"].max() > highest:
+        raise ValueError(f"threshold.mem: a threshold above {highest}")
+    if has_own_leaks and numbers["leak"].max() > 1 << OWN_FACTOR_BITS:
+        raise ValueError(f"leak.mem: a factor above {1 << OWN_FACTOR_BITS}")
     # a window of all units stands for weights that aren't shared
     is_shared = parameters["KERNEL"] < parameters["N_UNITS"]
     return IntegerNetwork(
