@@ -219,7 +219,7 @@ def test_the_wrapper_without_a_serial_port_answers_in_real_time(tmp_path):
         for ms, unit in zip(*utterance.spikes, strict=True):
             lines.append(f"go_to({ms}); send({unit});")
         # ticks have closed all steps but the present one
-        lines.append('go_to(211); $display("step %0d", dut.the_core.step);')
+        lines.append('go_to(211); $display("step %0d", dut.the_core.the_network.the_control.step);')
         lines.append("stop = 1; edge_of_clk; stop = 0;")
         lines.append("while (!answer_valid) edge_of_clk; edge_of_clk;")
     (tmp_path / "listen.v").write_text(WRAPPER_BENCH.replace("SCRIPT", "\n".join(lines)))

@@ -12,11 +12,11 @@ from shd_circuit import cost
 from shd_circuit.hardware import lanes_text
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import (
-    MODULE_FILES,
     Vectors,
     count_line,
     source_text,
     stored_bits,
+    verilog_files,
 )
 
 TEMPLATE = "folder.md"
@@ -52,8 +52,9 @@ _OTHER_DATA = (
     "The network was trained on {data}, and `vectors.txt` has spikes of these recordings. Find "
     "out under which license they are before you pass this folder on."
 )
-CORE_FILES = " ".join(MODULE_FILES[: MODULE_FILES.index("core.v") + 1])
-TO_CXXRTL = f"read_verilog {CORE_FILES}; hierarchy -check -top core; proc; write_cxxrtl core.cpp"
+TO_CXXRTL = (
+    f"read_verilog {verilog_files('core')}; hierarchy -check -top core; proc; write_cxxrtl core.cpp"
+)
 Values = dict[str, str | int]
 CONFIDENCE_ROW = (
     "| `confidence.h` | the confidence threshold. With `-DACCEPT` the reference prints two more "
@@ -296,7 +297,7 @@ def _memory_values(network: IntegerNetwork) -> Values:
         "all_with_lists": f"{with_lists:,.0f}",
         "list_bytes": f"{list_bytes:,.0f}",
         "highest": network.high,
-        "board_files": " ".join(MODULE_FILES),
+        "board_files": verilog_files("shd_top"),
     }
 
 

@@ -76,6 +76,11 @@ def source_text(name: str) -> str:
     return files("shd_circuit").joinpath(name).read_text(encoding="utf-8")
 
 
+def verilog_files(module: str) -> str:
+    """List the files of a Verilog module, with those of the modules in it."""
+    return " ".join(MODULE_FILES[: MODULE_FILES.index(f"{module}.v") + 1])
+
+
 def c_header(network: IntegerNetwork) -> str:
     """Write `network.h`, which `reference.c` includes."""
     _check_sums_fit(network)

@@ -29,7 +29,7 @@ from shd_circuit.rtl.tools import (
     run_yosys,
     to_cells,
 )
-from shd_circuit.sources import MODULE_FILES, memories, source_text, verilog_parameters
+from shd_circuit.sources import memories, source_text, verilog_files, verilog_parameters
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 
@@ -126,11 +126,6 @@ def compiled(
         )
         runtime = run_yosys(copy, script)
         yield compile_harness(copy, runtime, defines)
-
-
-def verilog_files(module: str) -> str:
-    """List the files of a Verilog module, with those of the modules in it."""
-    return " ".join(MODULE_FILES[: MODULE_FILES.index(f"{module}.v") + 1])
 
 
 def counter(n_units: int = 2, n_steps: int = 1, pool_steps: int = 1) -> IntegerNetwork:
