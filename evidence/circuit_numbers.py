@@ -10,7 +10,6 @@ import pandas as pd
 
 from shd_circuit import cost, read_vectors, study_circuit, write_study_circuit
 from shd_circuit.export import STUDY_CIRCUITS
-from shd_circuit.integer import IntegerNetwork
 from shd_circuit.rtl import FAMILIES
 from shd_circuit.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
 from shd_circuit.sources import answers_text
@@ -20,7 +19,6 @@ from shd_helpers.paths import results_dir
 AVAILABLE = {"UP5K": (5280, 5280, 30, 4, 8), "ECP5-25F": (24288, 24288, 56, 28)}
 FIFO_ENTRIES = 512  # of shd_top.v
 LOGIC_CELLS = "logic cells (a LUT and a flip-flop)"
-BLOCK_RAM_BITS = 4096 * AVAILABLE["UP5K"][2]
 network = cache(study_circuit)
 
 
@@ -94,16 +92,10 @@ def enough_lanes() -> str:
 
 
 def kilobytes(name: str) -> tuple[float, float]:
-    """Return how much memory a circuit's numbers need, without and with the core's lists."""
+    """Return how much memory a circuit's numbers need, without and with the core's list."""
     stored = cost.memory(network(name)).bytes
-    with_lists = stored.drop("delays").sum() + cost.list_bits(network(name)) / 8
+    with_lists = stored.sum() + cost.list_bits(network(name)) / 8
     return stored.sum() / 1e3, with_lists / 1e3
-
-
-def history_bits(circuit: IntegerNetwork) -> int:
-    """Return the bits of the delayed events; a slot is a power of 2 of blocks."""
-    unit_bits = circuit.grid.n_units.bit_length()
-    return (circuit.delays[-1] + 1) * 2**unit_bits * unit_bits
 
 
 def answer(name: str, spikes: list[tuple[int, int]]) -> str:

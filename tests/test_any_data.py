@@ -291,10 +291,10 @@ def test_a_run_with_five_classes_goes_all_the_way(n_channels, tmp_path, data_dir
         input_of(trained, np.array([0.1]), np.array([50]))
 
 
-def test_a_circuit_has_700_channels(tmp_path):
-    write_ridges(tmp_path, 100)
+def test_a_circuit_has_700_channels_at_most(tmp_path):
+    write_ridges(tmp_path, 701)
     settings = {"dataset": str(tmp_path), "circuit": "3-8-12", "beta": 0.9375, "first_unit": 0}
     with pytest.raises(
-        ValueError, match="circuit: a circuit needs data of 700 channels, but the data set has 100"
+        ValueError, match="circuit: a circuit takes at most 700 channels, but the data set has 701"
     ):
         Recipe.from_notebook(settings)

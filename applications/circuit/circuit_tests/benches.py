@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from circuits import with_ticks
 
-from shd_circuit.sources import Utterance, memories, source_text, verilog_parameters
+from shd_circuit.sources import MODULE_FILES, Utterance, memories, source_text, verilog_parameters
 
 
 def sends(utterances):
@@ -47,7 +47,8 @@ def rough_sends(network, utterances):
 
 def write_core(folder, network, lanes):
     """Write the core of a circuit, without anything else of an export."""
-    (folder / "core.v").write_text(source_text("rtl/core.v"))
+    for file in MODULE_FILES:
+        (folder / file).write_text(source_text(f"rtl/{file}"))
     (folder / "network.vh").write_text(verilog_parameters(network, LANES=lanes))
     for file, text in memories(network, lanes).items():
         (folder / file).write_text(text)
@@ -55,23 +56,34 @@ def write_core(folder, network, lanes):
 
 def in_icarus(folder, lines):
     """Return what the core of a folder answers, as `expected.txt` has it."""
-    command = ["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-o", "rough", "core.v"]
-    return _in_bench(folder, lines, command, ["vvp", "-n", "rough", "+rough"])
+    (folder / "sends.txt").write_text("\n".join(lines))
+    return answers_in_icarus(folder, "rough", "core.v")
+
+
+def answers_in_icarus(folder, bench, source):
+    """Return the same, of a bench of these tests that drives a module."""
+    command = ["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-y", ".", "-o", bench, source]
+    return _in_bench(folder, bench, command, ["vvp", "-n", bench, "+rough"])
 
 
 def in_verilator(folder, lines, *sources):
     """Return the same, of sources; every register begins at random."""
+    (folder / "sends.txt").write_text("\n".join(lines))
+    return answers_in_verilator(folder, "rough", *sources)
+
+
+def answers_in_verilator(folder, bench, *sources):
+    """Return the same, of a bench of these tests that drives a module."""
     command = ["verilator", "--binary", "--timing", "--x-assign", "unique", "--x-initial", "unique"]
     command += ["-Wno-fatal", "-Wno-lint", "-Wno-style", "--quiet", "--timescale", "1ns/1ns", "-O3"]
-    command += ["-CFLAGS", "-O1", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "--top-module", "rough"]
-    command += ["--Mdir", f"{sources[0]}.d"]
-    run = [f"{sources[0]}.d/Vrough", "+rough", "+verilator+rand+reset+2", "+verilator+seed+1"]
-    return _in_bench(folder, lines, [*command, *sources], run)
+    command += ["-CFLAGS", "-O1", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "--top-module", bench]
+    command += ["-y", ".", "--Mdir", f"{sources[0]}.d"]
+    run = [f"{sources[0]}.d/V{bench}", "+rough", "+verilator+rand+reset+2", "+verilator+seed+1"]
+    return _in_bench(folder, bench, [*command, *sources], run)
 
 
-def _in_bench(folder, lines, command, run):
-    (folder / "sends.txt").write_text("\n".join(lines))
-    command = [*command, str(Path(__file__).with_name("rough.v"))]
+def _in_bench(folder, bench, command, run):
+    command = [*command, str(Path(__file__).with_name(f"{bench}.v"))]
     built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert built.stderr == "" or "-Wall" not in command
     ended = subprocess.run(  # a broken core may never answer

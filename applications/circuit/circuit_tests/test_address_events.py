@@ -6,8 +6,6 @@ import pytest
 from benches import write_core
 from circuits import named, needs_icarus
 
-from shd_circuit.sources import source_text
-
 pytestmark = [pytest.mark.slow, needs_icarus]
 
 # A clock of 200 kHz: a step of the network takes at least a millisecond, because it clears 183
@@ -60,9 +58,8 @@ def flags_after(folder, n_events, pause):
 
 def test_a_full_fifo_that_lets_an_address_event_wait_sets_the_flag_late(tmp_path):
     write_core(tmp_path, named("study"), lanes=4)
-    (tmp_path / "shd_top.v").write_text(source_text("rtl/shd_top.v"))
     (tmp_path / "flags.v").write_text(BENCH)
-    command = ["iverilog", "-g2005", "-s", "flags", "-o", "flags", "flags.v", "shd_top.v", "core.v"]
+    command = ["iverilog", "-g2005", "-y", ".", "-s", "flags", "-o", "flags", "flags.v"]
     subprocess.run(command, cwd=tmp_path, check=True)
     assert flags_after(tmp_path, n_events=20, pause=150) == "00"
     assert flags_after(tmp_path, n_events=200, pause=0) == "10"

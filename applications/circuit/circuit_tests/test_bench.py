@@ -14,7 +14,7 @@ def test_a_last_utterance_may_end_with_the_file(tmp_path):
     """Without an empty line, or in the midst of a line."""
     folder = tmp_path / "circuit"
     exported(folder, "saturation", 2)
-    command = ["iverilog", "-g2005", "-s", "bench", "-o", "bench", "bench.v", "core.v"]
+    command = ["iverilog", "-g2005", "-y", ".", "-s", "bench", "-o", "bench", "bench.v", "core.v"]
     subprocess.run(command, cwd=folder, check=True)
     text = (folder / "vectors.txt").read_text()
     for end in ("\n\n", "\n", ""):
@@ -27,7 +27,19 @@ def test_a_last_utterance_may_end_with_the_file(tmp_path):
 
 def answered(folder, bench, *files):
     """Return what a bench of a folder prints in Icarus."""
-    command = ["iverilog", "-g2005", "-Wall", "-s", bench, "-o", "out", f"{bench}.v", *files]
+    command = [
+        "iverilog",
+        "-g2005",
+        "-Wall",
+        "-y",
+        ".",
+        "-s",
+        bench,
+        "-o",
+        "out",
+        f"{bench}.v",
+        *files,
+    ]
     subprocess.run(command, cwd=folder, check=True)
     run = ["vvp", "-n", "out", "+utterances=2"]
     return subprocess.run(run, cwd=folder, capture_output=True, text=True, timeout=300).stdout

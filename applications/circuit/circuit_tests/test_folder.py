@@ -21,7 +21,7 @@ def test_a_folder_s_circuit_is_read_back(name, tmp_path):
 DEFECTS = [
     ("network.vh", "MEM_BITS = 12", "MEM_BITS = 0", "MEM_BITS 0: must be at least 2"),
     ("network.vh", "MEM_BITS = 12", "MEM_BITS = 4000000", "MEM_BITS 4000000: must be at least 2"),
-    ("network.vh", "MEM_BITS = 12", "MEM_BITS = 13", "network.vh: THRESHOLD_BITS is 11, not 12"),
+    ("network.vh", "MEM_BITS = 12", "MEM_BITS = 13", "bias.mem: number 1 is ffc, not 1ffc"),
     ("network.vh", "SHIFT1 = 0", "SHIFT1 = 64", "SHIFT1 64: must be at least 0, at most 31"),
     ("network.vh", "LEAK_SHIFT = 4", "LEAK_SHIFT = 64", "LEAK_SHIFT 64: must be"),
     ("network.vh", "STRIDE = 1", "STRIDE = 0", "STRIDE 0: must be at least 1"),
@@ -32,9 +32,10 @@ DEFECTS = [
     ("network.vh", "    parameter N_CLASSES = 5,\n", "", "network.vh: N_CLASSES is missing"),
     ("network.vh", "LANES = 1", "LANES = 4", "network.vh: LANES is 4, not 1"),
     ("threshold.mem", None, "7ff\n0\n", "network.vh"),
-    ("threshold.mem", "00", "ff", "threshold.mem: number 1 is ff"),
+    ("threshold.mem", "00", "ff", "threshold.mem: a threshold above 2047"),
     ("threshold.mem", "00", "000000", "a threshold below 1"),
-    ("leak.mem", "4", "5", "leak.mem: number 1 is 5, not 4"),
+    ("threshold.mem", None, "800\n" * 29, "threshold.mem: a threshold above 2047"),
+    ("leak.mem", "4", "5", "leak.mem: number 1 is 005, not 004"),
     ("delay.mem", "0", "3ff", "network.vh: N_SLOTS is 1, not "),
     ("weight1.mem", None, "ffff\n", "network.vh"),
 ]

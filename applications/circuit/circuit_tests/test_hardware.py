@@ -153,7 +153,7 @@ def script_of(columns):
 
 def in_icarus(folder, top, *files):
     """Return the lines that a bench of this name prints."""
-    command = ["iverilog", "-g2005", "-s", top, "-o", top, f"{top}.v", *files]
+    command = ["iverilog", "-g2005", "-y", ".", "-s", top, "-o", top, f"{top}.v", *files]
     subprocess.run(command, cwd=folder, check=True)
     ended = subprocess.run(
         ["vvp", "-n", top], cwd=folder, capture_output=True, text=True, timeout=300
@@ -219,7 +219,7 @@ def test_the_wrapper_without_a_serial_port_answers_in_real_time(tmp_path):
         for ms, unit in zip(*utterance.spikes, strict=True):
             lines.append(f"go_to({ms}); send({unit});")
         # ticks have closed all steps but the present one
-        lines.append('go_to(211); $display("step %0d", dut.the_core.step);')
+        lines.append('go_to(211); $display("step %0d", dut.the_core.the_network.the_control.step);')
         lines.append("stop = 1; edge_of_clk; stop = 0;")
         lines.append("while (!answer_valid) edge_of_clk; edge_of_clk;")
     (tmp_path / "listen.v").write_text(WRAPPER_BENCH.replace("SCRIPT", "\n".join(lines)))

@@ -15,7 +15,7 @@ from circuits import (
 from shd_circuit.folder import ExportError, build_folder, read_circuit
 from shd_circuit.hardware import PARAMETERS
 from shd_circuit.rtl.tools import run_yosys
-from shd_circuit.sources import memories, source_text, verilog_parameters, verilog_values
+from shd_circuit.sources import memories, verilog_files, verilog_parameters, verilog_values
 
 
 @pytest.mark.parametrize(("name", "lanes"), [("study", 5), ("small", 4), ("narrow windows", 3)])
@@ -47,8 +47,8 @@ def test_every_parameter_is_explained(name):
 def icarus(folder, top, parameter):
     """Return what Icarus Verilog says if it fails, else nothing."""
     name, value = parameter
-    command = ["iverilog", "-g2005", "-o", "out", "-s", top, f"-P{top}.{name}={value}"]
-    command += ["shd_top.v", "core.v"]
+    command = ["iverilog", "-g2005", "-y", ".", "-o", "out", "-s", top, f"-P{top}.{name}={value}"]
+    command += [f"{top}.v"]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     return ended.stdout + ended.stderr if ended.returncode else ""
 
@@ -61,8 +61,16 @@ WRONG = [
     ("shd_top", ("BAUD", 1843200), "BAUD_must_divide_CLOCK_HZ"),
     ("shd_top", ("BAUD", 6000000), "BAUD_must_divide_CLOCK_HZ"),
     ("shd_top", ("SILENCE_MS", 300), "SILENCE_MS_must_be_1_to_255"),
-    ("core", ("N_HIDDEN", 31), "N_HIDDEN_differs_from_N_WINDOWS_times_NEURONS_PER_WINDOW"),
-    ("core", ("WEIGHT1_BITS", 0), "WEIGHT1_BITS_WEIGHT2_BITS_and_BIAS_BITS_must_be_2_or_more"),
+    (
+        "spiking_network",
+        ("N_HIDDEN", 31),
+        "N_HIDDEN_differs_from_N_WINDOWS_times_NEURONS_PER_WINDOW",
+    ),
+    (
+        "spiking_network",
+        ("WEIGHT1_BITS", 0),
+        "WEIGHT1_BITS_WEIGHT2_BITS_and_BIAS_BITS_must_be_2_or_more",
+    ),
     ("core", ("RAM_STYLE", '"nonsense"'), "RAM_STYLE_must_be_auto_block_distributed_huge"),
 ]
 RIGHT = [
@@ -77,7 +85,6 @@ RIGHT = [
 @pytest.mark.slow
 def test_a_wrong_parameter_stops_elaboration(tmp_path):
     write_core(tmp_path, named("small"), lanes=1)
-    (tmp_path / "shd_top.v").write_text(source_text("rtl/shd_top.v"))
     for top, parameter, says in WRONG:
         assert says in icarus(tmp_path, top, parameter), parameter
     for top, parameter in RIGHT:
@@ -89,4 +96,6 @@ def test_a_wrong_parameter_stops_elaboration(tmp_path):
 def test_a_core_whose_memories_begin_empty_is_an_ecp5_s_too(tmp_path):
     write_core(tmp_path, named("no pooling"), lanes=1)
     build_folder(tmp_path, WRITABLE=1, INITIAL=0)
-    run_yosys(tmp_path, "read_verilog core.v; synth_ecp5 -top core -run begin:map_ffs")
+    run_yosys(
+        tmp_path, f"read_verilog {verilog_files('core')}; synth_ecp5 -top core -run begin:map_ffs"
+    )

@@ -28,7 +28,7 @@ if sys.platform != "win32":
     import tty
 
 # the core's memories, in the order of its port `load_memory`
-MEMORIES = ("weight1", "weight2", "bias", "threshold", "leak", "mask")
+MEMORIES = ("weight1", "weight2", "threshold", "leak", "bias")
 N_CHANNELS = 700  # of the cochlea: the units of spikes are below
 # flags that the board sends with an answer
 LATE = 1  # a spike came after one of a later millisecond

@@ -13,6 +13,9 @@ from shd_helpers.network.operation_counts import accumulates
 # of an iCE40 UP5K at 1.2 V; docs/verification.md says where these energies come from
 STATIC_MW = 92.1e-3 * 1.219  # milliamperes with the clock halted, times the volts of its supply
 ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39}
+WORD_BLOCKS = 8  # of a memory word of delays.v
+GROUP_CYCLES = 7  # of a group, and one for each entry of the list; see control.v
+ANSWER_CYCLES = 5  # from in_end to out_valid, and those of the steps that are left
 MEMORY_PJ = (10, 100)  # of a word that is read or written; assumed: the lowest and the highest
 
 
@@ -67,31 +70,11 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
 
 
 def list_bits(network: IntegerNetwork) -> int:
-    """Return the bits of the lists that `core.v` keeps instead of the delayed events' bits.
-
-    These are its memories `list`, `n_in_bucket`, `has_input`, `history` and `n_history`.
-    """
-    grid = network.grid
-    n_delays = len(network.delays)
+    """Return the bits of the core's list of active inputs and neurons, `active_list.v`."""
+    n_inputs = len(network.delays) * (network.kernel or network.grid.n_units)
     n_hidden = network.sizes[1]
-    kernel = network.kernel or grid.n_units
-    unit_bits = grid.n_units.bit_length()
-    n_bucket_blocks = bucket_blocks(network)
-    n_buckets = _divided_up(grid.n_units, n_bucket_blocks)
-    n_bucket_inputs = n_bucket_blocks * n_delays
-    # list: inputs in their buckets, and hidden neurons; an entry is the address of an input's
-    # weights or a neuron, and, if windows end within a bucket, also the input's block
-    n_entries = 2 ** (n_buckets * n_bucket_inputs + n_hidden - 1).bit_length()
-    n_addresses = (n_delays - 1) * kernel + grid.n_units
-    entry_bits = (max(n_addresses, n_hidden) - 1).bit_length()
-    if kernel % n_bucket_blocks > 0:
-        entry_bits += unit_bits
-    # n_in_bucket and has_input
-    counter_bits = n_buckets * (n_bucket_inputs.bit_length() + 1)
-    # history and n_history: in each slot for a step, a power of 2 of blocks, and their number
-    n_slots = network.delays[-1] + 1
-    history_bits = n_slots * (2**unit_bits + 1) * unit_bits
-    return n_entries * entry_bits + counter_bits + history_bits
+    n_entries = 2 ** (n_inputs + n_hidden - 1).bit_length()
+    return n_entries * (max(n_inputs, n_hidden) - 1).bit_length()
 
 
 def _divided_up(dividend: int, divisor: int) -> int:
@@ -123,10 +106,9 @@ def step_cycles(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the core's clock cycles in each step of an utterance.
 
-    A spike takes two cycles. At the end of a step each bin is closed in one cycle, then events are
-    gathered, then all neurons are computed, `lanes` of them in parallel. If several hidden neurons
-    of such a group spike, all but the first take one cycle more. With shared weights a neuron meets
-    only the inputs near its window.
+    A spike takes two cycles. At the end of a step all neurons are computed, `lanes` of them in
+    parallel. For each window its active inputs are listed before. If several hidden neurons of a
+    group spike, all but the first take one cycle more. At last the next row of events is cleared.
 
     Parameters
     ----------
@@ -144,58 +126,68 @@ def step_cycles(
     intake : ndarray
         Cycles in which spikes are taken: shape (steps,), int64.
     computing : ndarray
-        Cycles in which no spike is taken: shape (steps,), int64.
+        Cycles from the one in which a step's end is accepted to the one in which the next event may
+        be: shape (steps,), int64.
     """
     grid = network.grid
     if run is None:
         run = network.run(*utterance.spikes)
-    n_inputs = np.diff(run.start)
     hidden_spikes = run.spk[0]
     n_hidden = hidden_spikes.shape[1]
     first_of_group = np.arange(0, n_hidden, lanes)
     spikes_of_group = np.add.reduceat(hidden_spikes, first_of_group, axis=1, dtype=int)
-    # bins are closed; inputs gathered: one cycle for each input and each delay, and two more
-    computing = grid.pool_steps + n_inputs + len(network.delays) + 2
-    computing += np.maximum(spikes_of_group - 1, 0).sum(1)
+    computing = 1 + np.maximum(spikes_of_group - 1, 0).sum(1)
     computing += _hidden_cycles(network, lanes, run.inputs, run.start)
+    # the scores of a group of classes take a cycle for each lane, and one more
     n_class_groups = _divided_up(network.sizes[2], lanes)
-    computing += n_class_groups * (4 + hidden_spikes.sum(1))
-    # blocks are cleared meanwhile, one in a cycle
-    computing = np.maximum(computing, grid.pool_steps + grid.n_units)
+    computing += n_class_groups * (GROUP_CYCLES + lanes + 1 + hidden_spikes.sum(1))
+    computing += _divided_up(grid.n_units, WORD_BLOCKS)
     step_ms = int(grid.step_ms)
     in_window = utterance.milliseconds[utterance.milliseconds < grid.n_steps * step_ms]
     intake = 2 * np.bincount(in_window // step_ms, minlength=grid.n_steps)
     return intake, computing
 
 
-def bucket_blocks(network: IntegerNetwork) -> int:
-    """Return how many blocks' inputs the core keeps together: in a bucket of its list."""
-    return network.stride if len(network.window_inputs) > 1 else network.grid.n_units
-
-
 def _hidden_cycles(
     network: IntegerNetwork, lanes: int, inputs: np.ndarray, start: np.ndarray
 ) -> np.ndarray:
-    """Return the cycles that the hidden groups take in each step.
+    """Return the cycles that windows and their groups take in each step.
 
-    A group takes four, and one for each input that it meets: those of all buckets that its window
-    reaches into. `inputs` and `start` are an `IntegerRun`'s.
+    Of each delay a window reads the memory words into which it reaches: one cycle for each of its
+    events, or one if it has none, and one more in all. A group takes one for each input that is
+    listed. `inputs` and `start` are an `IntegerRun`'s.
     """
     n_units = network.grid.n_units
-    n_windows = len(network.window_inputs)
-    n_steps = len(start) - 1
-    n_bucket_blocks = bucket_blocks(network)
-    reach = _divided_up(network.kernel or n_units, n_bucket_blocks) * n_bucket_blocks
-    first = n_bucket_blocks * np.arange(n_windows)
-    end = np.minimum(first + reach, n_units)
-    # how many inputs each block has in a step, and then how many the blocks below have
-    step_of_input = np.repeat(np.arange(n_steps), np.diff(start))
-    in_block = np.zeros((n_steps, n_units + 1), np.int64)
-    np.add.at(in_block, (step_of_input, inputs % n_units + 1), 1)
-    below = in_block.cumsum(1)
-    met = (below[:, end] - below[:, first]).sum(1)
-    groups_of_window = _divided_up(network.sizes[1] // n_windows, lanes)
-    return groups_of_window * (4 * n_windows + met)
+    n_delays = len(network.delays)
+    kernel = network.kernel or n_units
+    n_words = _divided_up(n_units, WORD_BLOCKS)
+    step_of_input = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    has_input = np.zeros((len(start) - 1, n_delays, n_words * WORD_BLOCKS), np.int64)
+    has_input[step_of_input, inputs // n_units, inputs % n_units] = 1
+    in_word = has_input.reshape(len(start) - 1, n_delays, n_words, WORD_BLOCKS).sum(3)
+    word_cycles = np.maximum(in_word, 1).sum(1)
+    groups_of_window = _divided_up(network.sizes[1] // len(network.window_inputs), lanes)
+    cycles = np.zeros(len(start) - 1, np.int64)
+    for first in network.window_inputs[:, 0]:
+        words = slice(first // WORD_BLOCKS, (first + kernel - 1) // WORD_BLOCKS + 1)
+        n_listed = has_input[:, :, first : first + kernel].sum((1, 2))
+        cycles += 1 + word_cycles[:, words].sum(1) + groups_of_window * (GROUP_CYCLES + n_listed)
+    return cycles
+
+
+def _before_next(network: IntegerNetwork, computing: np.ndarray) -> np.ndarray:
+    """Return the cycles from a step's last bin to the next spike, if a spike ends the step.
+
+    Bins are closed; meanwhile the neurons are computed, pooling is cleared, a block in a cycle.
+    """
+    return network.grid.pool_steps + np.maximum(computing, network.grid.n_units + 1)
+
+
+def _closed(network: IntegerNetwork, milliseconds: np.ndarray) -> tuple[int, int]:
+    """Return which step is the current one after some spikes, and how many of its bins are over."""
+    grid = network.grid
+    last_ms = int(milliseconds[-1]) if len(milliseconds) else 0
+    return divmod(min(last_ms, grid.n_steps * grid.pool_steps), grid.pool_steps)
 
 
 def total_cycles(
@@ -225,15 +217,21 @@ def total_cycles(
     int
         Cycles of all utterances together.
     """
-    cycles = network.grid.n_units  # blocks are cleared at the beginning
+    n_units = network.grid.n_units
+    cycles = n_units  # blocks are cleared at the beginning
+    left = 0  # cycles in which they are cleared after an utterance
     n_classes = network.sizes[2]
     if runs is None:
         runs = [network.run(*utterance.spikes) for utterance in utterances]
     for utterance, run in zip(utterances, runs, strict=True):
         _, computing = step_cycles(network, utterance, lanes, run)
-        n_sent = len(utterance.units) + 1  # the end, too
+        step, n_bins = _closed(network, utterance.milliseconds)
+        cycles += max(left, 0) + 2 * len(utterance.units) + n_bins
+        cycles += int(_before_next(network, computing[:step]).sum())
         # a score is looked up in one cycle and given in another
-        cycles += 2 * n_sent + int(computing.sum()) + 2 * n_classes
+        after_end = int(computing[step:].sum()) + 1 + 2 * n_classes
+        cycles += 3 + after_end
+        left = n_units - 1 - after_end
     return cycles
 
 
@@ -258,15 +256,13 @@ def answer_cycles(
     int
         Cycles in which the steps that are left are computed.
     """
-    grid = network.grid
-    n_spikes = len(utterance.milliseconds)
-    # the last spike is still in the input register, so the one before tells which bins are closed
-    current_ms = int(utterance.milliseconds[-2]) if n_spikes > 1 else 0
-    window_ms = grid.n_steps * grid.pool_steps
-    step, n_closed_bins = divmod(min(current_ms, window_ms), grid.pool_steps)
     _, computing = step_cycles(network, utterance, lanes, run)
-    left = int(computing[step:].sum()) - n_closed_bins
-    return 3 + (n_spikes > 0) + left
+    step, n_bins = _closed(network, utterance.milliseconds)
+    # the last spike is still in the input register, so the one before tells which bins are closed
+    step_before, n_bins_before = _closed(network, utterance.milliseconds[:-1])
+    ended = int(_before_next(network, computing[step_before:step]).sum())
+    waits = len(utterance.milliseconds) > 0
+    return ANSWER_CYCLES + waits + ended + n_bins - n_bins_before + int(computing[step:].sum())
 
 
 def last_step_cycles(
@@ -277,7 +273,7 @@ def last_step_cycles(
     That is so in real time, where ticks have closed all steps before.
     """
     _, computing = step_cycles(network, utterance, lanes, run)
-    return 3 + int(computing[-1])
+    return ANSWER_CYCLES + int(computing[-1])
 
 
 def core_line(
@@ -316,7 +312,7 @@ def fifo_depth(
     # an entry takes two cycles, and the first one of a step also those of the step before
     entry_cycles = np.full(len(entry_ms), 2.0)
     first_of_next_step = np.searchsorted(entry_ms, step_ms * np.arange(1, n_steps + 1))
-    entry_cycles[first_of_next_step] += computing
+    entry_cycles[first_of_next_step] += _before_next(network, computing)
     arrival = entry_ms * clock_hz / 1000  # in cycles
     work_before = np.concatenate([[0], np.cumsum(entry_cycles)])[:-1]
     # an entry is taken when all before it are done: their work, after the last time without work

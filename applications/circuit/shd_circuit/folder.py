@@ -16,9 +16,10 @@ from shd_circuit import board
 from shd_circuit.board import MEMORIES
 from shd_circuit.confidence import Confidence
 from shd_circuit.hardware import hardware
-from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
+from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.readme import Description, is_readme, notice, readme
 from shd_circuit.sources import (
+    MODULE_FILES,
     Utterance,
     Vectors,
     answers_text,
@@ -40,8 +41,7 @@ SOURCES = (
     "reference.c",
     "network.c",
     "board.py",
-    "rtl/core.v",
-    "rtl/shd_top.v",
+    *(f"rtl/{name}" for name in MODULE_FILES),
     "rtl/bench.v",
     "rtl/board_bench.v",
     "rtl/harness.cpp",
@@ -108,6 +108,7 @@ _LIMITS = {
     "STRIDE": (1, N_CHANNELS),
     "IS_MEMBRANE": (0, 1),
     "MEM_BITS": (2, 32),
+    "NUMBER_BITS": (2, 32),
     "MEM_LANES": (1, 65535),
 }
 # the parameters that whoever builds a core may change: they don't follow from the circuit
@@ -338,14 +339,14 @@ def _mem_lines(path: Path) -> list[list[int]]:
 
 
 def _memory_numbers(folder: Path, parameters: dict[str, int]) -> dict[str, np.ndarray]:
-    """Return the numbers in a folder's ``.mem`` files, a row for each neuron, but for the mask."""
+    """Return the numbers in a folder's ``.mem`` files, a row for each neuron."""
     both_layers = (parameters["N_HIDDEN"], parameters["N_CLASSES"])
     sizes = {"weight1": (parameters["NEURONS_PER_WINDOW"],), "weight2": both_layers[1:]}
     lanes = parameters["MEM_LANES"]
     numbers = {"delay": np.array(_mem_lines(folder / "delay.mem"))}
     for name in ("weight1", "weight2", "bias", "threshold", "leak"):
         path = folder / f"{name}.mem"
-        bits = parameters[f"{name.upper()}_BITS"]
+        bits = parameters[f"{name.upper()}_BITS" if name in sizes else "NUMBER_BITS"]
         with reading(path, ExportError, _REMEDY):
             lines = _mem_lines(path)
             rows: list[list[int]] = []
@@ -394,6 +395,12 @@ def _network(parameters: dict[str, int], numbers: dict[str, np.ndarray]) -> Inte
     )
     if numbers["threshold"].min() < 1:
         raise ValueError("threshold.mem: a threshold below 1")
+    # a number takes more bits in its memory than the core reads of it
+    highest = (1 << (parameters["MEM_BITS"] - 1)) - 1
+    if numbers["threshold"].max() > highest:
+        raise ValueError(f"threshold.mem: a threshold above {highest}")
+    if has_own_leaks and numbers["leak"].max() > 1 << OWN_FACTOR_BITS:
+        raise ValueError(f"leak.mem: a factor above {1 << OWN_FACTOR_BITS}")
     # a window of all units stands for weights that aren't shared
     is_shared = parameters["KERNEL"] < parameters["N_UNITS"]
     return IntegerNetwork(
@@ -419,13 +426,8 @@ def _check_parameters(path: Path, given: dict[str, int], wanted: dict[str, int])
 
 
 def _check_memories(folder: Path, wanted: dict[str, str]) -> None:
-    """Raise ExportError if a ``.mem`` file has numbers that its memory can't hold.
-
-    `mask.mem` may differ, because whoever builds the core may switch neurons off there.
-    """
+    """Raise ExportError if a ``.mem`` file has numbers that its memory can't hold."""
     for name, text in wanted.items():
-        if name == "mask.mem":
-            continue
         path = folder / name
         given_numbers = read_text(path).split()
         wanted_numbers = text.split()

@@ -6,9 +6,9 @@ It lists parameters, ports and memory maps, with an example of the folder's own 
 from shd_circuit.board import MEMORIES
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import (
-    memory_bits,
     memory_words,
     source_text,
+    stored_bits,
     verilog_values,
 )
 
@@ -44,6 +44,8 @@ PARAMETERS = {
     "BIAS_BITS": "bits of a bias",
     "THRESHOLD_BITS": "bits of a threshold, without a sign",
     "LEAK_BITS": "bits of a leak, without a sign",
+    "NUMBER_BITS": "bits of each of a neuron's numbers in their memory: of the widest of bias, "
+    "threshold, leak and membrane",
     "SUM_BITS": "bits of a sum before it saturates: enough for the worst case",
     "SCORE_BITS": "bits of a score",
     "LOAD_BITS": "bits of the widest number that can be loaded",
@@ -70,7 +72,7 @@ def hardware(network: IntegerNetwork, lanes: int = 1) -> str:
         f"| `{key}` | all | parameter | {PARAMETERS[key]} | {value} |"
         for key, value in sizes.items()
     ]
-    values: dict[str, str | int] = {f"{key}_bits": n for key, n in memory_bits(network).items()}
+    values: dict[str, str | int] = {f"{key}_bits": n for key, n in stored_bits(network).items()}
     values["parameter_rows"] = "\n".join(rows)
     values |= _sizes(network, lanes)
     values |= _hidden_example(network, lanes)
@@ -104,7 +106,7 @@ def _sizes(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
 
 def _word_bytes(network: IntegerNetwork, lanes: int) -> int:
     """Return the bytes of a memory word in a message to the board."""
-    return (lanes * max(memory_bits(network).values()) + 7) // 8
+    return (lanes * max(stored_bits(network).values()) + 7) // 8
 
 
 def _hidden_example(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
@@ -125,7 +127,7 @@ def _hidden_example(network: IntegerNetwork, lanes: int) -> dict[str, str | int]
     if network.kernel:
         where = f"channel {channel} of window {window}, which begins at block "
         where += f"{network.stride * window}"
-    bits = memory_bits(network)["weight1"]
+    bits = stored_bits(network)["weight1"]
     word = memory_words(network, lanes)["weight1"][group][number]
     return {
         "example_input": of_input,
@@ -148,7 +150,7 @@ def _class_example(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
     source = n_hidden // 3
     group, lane = divmod(class_index, lanes)
     address = group * n_hidden + source
-    bits = memory_bits(network)["weight2"]
+    bits = stored_bits(network)["weight2"]
     word = memory_words(network, lanes)["weight2"][group][source]
     message = b"L" + bytes([MEMORIES.index("weight2")]) + address.to_bytes(3, "little")
     message += word.to_bytes(_word_bytes(network, lanes), "little")

@@ -337,10 +337,23 @@ class IntegerNetwork:
         ValueError
             As `pool`.
         """
-        return self._run(*self.pool(milliseconds, units))
+        return self.run_events(*self.pool(milliseconds, units))
 
-    def _run(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
-        """Take one utterance's events to scores; arguments as `pool` returns them."""
+    def run_events(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
+        """Compute an utterance's scores from its events, such as those of a front end.
+
+        Parameters
+        ----------
+        steps : ndarray
+            Of each event, ascending, below the grid's `n_steps`: shape (events,), int64.
+        units : ndarray
+            The block of each event, ascending within a step: shape (events,), int64.
+
+        Returns
+        -------
+        IntegerRun
+            As `run`.
+        """
         first_start, first_inputs = self._inputs(steps.astype(np.int64), units.astype(np.int64))
         start = first_start
         inputs = first_inputs
@@ -405,7 +418,7 @@ class IntegerNetwork:
                 f"needs {self.grid.n_units} x {self.grid.n_steps}"
             )
         for low, high in pairwise(events.offsets):
-            yield self._run(events.steps[low:high], events.units[low:high])
+            yield self.run_events(events.steps[low:high], events.units[low:high])
 
     def evaluate(self, events: Events) -> tuple[np.ndarray, np.ndarray]:
         """Compute the scores of utterances, and how many spikes they take.

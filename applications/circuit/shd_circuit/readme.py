@@ -14,8 +14,9 @@ from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import (
     Vectors,
     count_line,
-    memory_bits,
     source_text,
+    stored_bits,
+    verilog_files,
 )
 
 TEMPLATE = "folder.md"
@@ -51,7 +52,9 @@ _OTHER_DATA = (
     "The network was trained on {data}, and `vectors.txt` has spikes of these recordings. Find "
     "out under which license they are before you pass this folder on."
 )
-TO_CXXRTL = "read_verilog core.v; hierarchy -check -top core; proc; write_cxxrtl core.cpp"
+TO_CXXRTL = (
+    f"read_verilog {verilog_files('core')}; hierarchy -check -top core; proc; write_cxxrtl core.cpp"
+)
 Values = dict[str, str | int]
 CONFIDENCE_ROW = (
     "| `confidence.h` | the confidence threshold. With `-DACCEPT` the reference prints two more "
@@ -261,7 +264,7 @@ def _decision(network: IntegerNetwork) -> str:
 def _integer_values(network: IntegerNetwork) -> Values:
     """Return the values of the table of ``.mem`` files."""
     n_inputs, n_hidden, _ = network.sizes
-    bits = memory_bits(network)
+    bits = stored_bits(network)
     order = ", input b for block b"
     if len(network.delays) > 1:
         order = ", one delay after the other"
@@ -287,12 +290,14 @@ def _memory_values(network: IntegerNetwork) -> Values:
         for name, row in stored.iterrows()
     ]
     list_bytes = cost.list_bits(network) / 8
-    with_lists = stored.bytes.drop("delays").sum() + list_bytes
+    with_lists = stored.bytes.sum() + list_bytes
     return {
         "memory_rows": "\n".join(rows),
         "all_bytes": f"{stored.bytes.sum():,.0f}",
         "all_with_lists": f"{with_lists:,.0f}",
         "list_bytes": f"{list_bytes:,.0f}",
+        "highest": network.high,
+        "board_files": verilog_files("shd_top"),
     }
 
 

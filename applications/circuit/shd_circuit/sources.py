@@ -26,6 +26,19 @@ BUILD: dict[str, int | str] = {
     "MEM_PATH": "./",
     "RAM_STYLE": "auto",
 }
+# a module contains ones of the files before it
+MODULE_FILES = (
+    "delays.v",
+    "active_list.v",
+    "lane.v",
+    "parameters.v",
+    "scores.v",
+    "control.v",
+    "spiking_network.v",
+    "pool.v",
+    "core.v",
+    "shd_top.v",
+)
 OWNER = "SPDX-FileCopyrightText: 2026 The SHD downsizing study authors"
 
 
@@ -61,6 +74,11 @@ class Vectors(NamedTuple):
 def source_text(name: str) -> str:
     """Return the text of a file of this package, such as ``rtl/core.v``."""
     return files("shd_circuit").joinpath(name).read_text(encoding="utf-8")
+
+
+def verilog_files(module: str) -> str:
+    """List the files of a Verilog module, with those of the modules in it."""
+    return " ".join(MODULE_FILES[: MODULE_FILES.index(f"{module}.v") + 1])
 
 
 def c_header(network: IntegerNetwork) -> str:
@@ -141,10 +159,12 @@ def verilog_values(network: IntegerNetwork, **build: int | str) -> dict[str, int
     bits = memory_bits(network)
     values: dict[str, int | str] = {**_sizes(network)}
     values |= {"N_SLOTS": network.delays[-1] + 1, "MEM_BITS": network.mem_bits}
-    values |= {f"{name.upper()}_BITS": n for name, n in bits.items() if name != "mask"}
+    values |= {f"{name.upper()}_BITS": n for name, n in bits.items()}
+    stored = stored_bits(network)
+    values["NUMBER_BITS"] = stored["bias"]
     values["SUM_BITS"] = max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)
     values["SCORE_BITS"] = score_bits(network)
-    values["LOAD_BITS"] = max(bits.values())
+    values["LOAD_BITS"] = max(stored.values())
     values["FIXED_CRC"] = _fixed_crc(values, network.delays)
     built = BUILD | build
     for name, value in (built | {"MEM_LANES": built["LANES"]}).items():
@@ -214,8 +234,17 @@ def memory_bits(network: IntegerNetwork) -> dict[str, int]:
         "bias": _signed_bits(np.concatenate([first.bias, second.bias])),
         "threshold": network.mem_bits - 1,
         "leak": leak_bits,
-        "mask": 1,
     }
+
+
+def stored_bits(network: IntegerNetwork) -> dict[str, int]:
+    """Return the bits that a number takes in each of the core's memories.
+
+    Thresholds, leaks, biases and membranes are in one memory, so they are equally wide there.
+    """
+    bits = memory_bits(network)
+    widest = max(network.mem_bits, bits["bias"], bits["threshold"], bits["leak"])
+    return bits | {"threshold": widest, "leak": widest, "bias": widest}
 
 
 def _signed_bits(values: np.ndarray) -> int:
@@ -236,7 +265,8 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
 
     The core computes its neurons in groups of `lanes`, hidden neurons first. A memory word has a
     number for each neuron of a group, in two's complement, the group's first neuron in the lowest
-    bits. Beyond a layer's last neuron the numbers are 0, so the mask switches these lanes off.
+    bits. Beyond a layer's last neuron the numbers are 0, and the threshold is one that no membrane
+    exceeds.
     """
     first, second = network.layers
     if lanes < 1 or not fits(network, lanes):
@@ -245,19 +275,20 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
     tables: dict[str, list[np.ndarray]] = {
         "weight1": [first.weight],
         "weight2": [second.weight],
-        "bias": [layer.bias[:, None] for layer in network.layers],
         "threshold": [layer.threshold[:, None] for layer in network.layers],
         "leak": [network.leaks(i)[:, None] for i in range(len(network.layers))],
-        "mask": [np.ones((len(layer.bias), 1), np.int64) for layer in network.layers],
+        "bias": [layer.bias[:, None] for layer in network.layers],
     }
-    bits = memory_bits(network)
+    bits = stored_bits(network)
     words: dict[str, list[list[int]]] = {}
     for name, of_layers in tables.items():
         words[name] = []
         for table in of_layers:
             # two's complement, also of a negative number
             numbers = table & ((1 << bits[name]) - 1)
-            words[name] += _packed(numbers.tolist(), bits[name], lanes)
+            n_missing = -len(numbers) % lanes
+            beyond = np.full((n_missing, numbers.shape[1]), network.high * (name == "threshold"))
+            words[name] += _packed([*numbers.tolist(), *beyond.tolist()], bits[name], lanes)
     return words
 
 
@@ -280,11 +311,11 @@ def _hex_text(groups: list[list[int]], bits: int) -> str:
 
 def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
     """Write the core's memories as hex files, which ``$readmemh`` reads."""
-    bits = memory_bits(network)
+    bits = stored_bits(network)
     words = memory_words(network, lanes)
     texts = {f"{name}.mem": _hex_text(groups, lanes * bits[name]) for name, groups in words.items()}
     delays = [[delay] for delay in network.delays]
-    texts["delay.mem"] = _hex_text(delays, network.grid.n_steps.bit_length())
+    texts["delay.mem"] = _hex_text(delays, (network.delays[-1] + 1).bit_length())
     return texts
 
 

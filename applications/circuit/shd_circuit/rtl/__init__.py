@@ -29,12 +29,10 @@ from shd_circuit.rtl.tools import (
     run_yosys,
     to_cells,
 )
-from shd_circuit.sources import memories, source_text, verilog_parameters
+from shd_circuit.sources import memories, source_text, verilog_files, verilog_parameters
 from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 
-# a module contains the one in the file before it
-MODULE_FILES = ("core.v", "shd_top.v")
 SEEDS = (1, 2, 3, 4, 5)  # of nextpnr: each leads to another placement, and to another clock
 
 
@@ -130,11 +128,6 @@ def compiled(
         yield compile_harness(copy, runtime, defines)
 
 
-def verilog_files(module: str) -> str:
-    """List the files of a Verilog module, with those of the modules in it."""
-    return " ".join(MODULE_FILES[: MODULE_FILES.index(f"{module}.v") + 1])
-
-
 def counter(n_units: int = 2, n_steps: int = 1, pool_steps: int = 1) -> IntegerNetwork:
     """Return a tiny circuit for `prove`, whose classes count in how many steps a unit is active.
 
@@ -175,7 +168,8 @@ def counter(n_units: int = 2, n_steps: int = 1, pool_steps: int = 1) -> IntegerN
 def prove(core: str, depth: int, network: IntegerNetwork) -> None:
     """Let a model checker try what can happen at a core's ports in some cycles from reset on.
 
-    What must hold, and under which assumptions, is in `handshake.v`.
+    `core` has all modules of the core. What must hold, and under which assumptions, is in
+    `handshake.v`.
     """
     texts = {
         "core.v": core,

@@ -134,8 +134,10 @@ module bench #(
         if ($value$plusargs("utterances=%d", limit)) ;
         if (vectors == 0 || expected == 0) $display("FAIL: a file can't be opened");
         repeat (2) @(negedge clk);
-        if (^{dut.weight1[dut.ROWS1-1], dut.weight2[dut.ROWS2-1], dut.bias[dut.GROUPS-1],
-            dut.threshold[dut.GROUPS-1], dut.leak[dut.GROUPS-1], dut.mask[dut.GROUPS-1]} === 1'bx)
+        `define MEMORIES dut.the_network.the_parameters
+        if (^{`MEMORIES.weight1[`MEMORIES.ROWS1-1], `MEMORIES.weight2[`MEMORIES.ROWS2-1],
+            `MEMORIES.number[2*`MEMORIES.GROUPS-1], `MEMORIES.number[3*`MEMORIES.GROUPS-1],
+            `MEMORIES.number[4*`MEMORIES.GROUPS-1]} === 1'bx)
         begin
             $display("FAIL: a .mem file has too few numbers");
             limit = 0;

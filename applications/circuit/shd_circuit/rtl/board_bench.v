@@ -80,14 +80,12 @@ module board_bench #(
         load(0);
         name = {MEM_PATH, "weight2.mem"};
         load(1);
-        name = {MEM_PATH, "bias.mem"};
-        load(2);
         name = {MEM_PATH, "threshold.mem"};
-        load(3);
+        load(2);
         name = {MEM_PATH, "leak.mem"};
+        load(3);
+        name = {MEM_PATH, "bias.mem"};
         load(4);
-        name = {MEM_PATH, "mask.mem"};
-        load(5);
     end endtask
 
     integer ms;

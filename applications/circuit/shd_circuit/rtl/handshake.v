@@ -176,11 +176,11 @@ module handshake #(
     // counts them, with two cycles more for a spike that was accepted.
     localparam HIDDEN_GROUPS = (N_HIDDEN + LANES - 1) / LANES;
     localparam CLASS_GROUPS = (N + LANES - 1) / LANES;
-    localparam GATHER_CYCLES = POOL_STEPS + N + N_DELAYS + 2;
-    localparam HIDDEN_CYCLES = HIDDEN_GROUPS * (4 + N) + N_HIDDEN - HIDDEN_GROUPS;
-    localparam CLASS_CYCLES = CLASS_GROUPS * (4 + N_HIDDEN);
+    localparam SCAN_CYCLES = 1 + POOL_STEPS + N_UNITS * N_DELAYS * (1 + N);
+    localparam HIDDEN_CYCLES = HIDDEN_GROUPS * (7 + N) + N_HIDDEN - HIDDEN_GROUPS;
+    localparam CLASS_CYCLES = CLASS_GROUPS * (7 + LANES + 1 + N_HIDDEN);
     localparam LONGEST_WAIT =
-        N_UNITS + N_STEPS * (GATHER_CYCLES + HIDDEN_CYCLES + CLASS_CYCLES + 2);
+        N_UNITS + 4 + N_STEPS * (SCAN_CYCLES + HIDDEN_CYCLES + CLASS_CYCLES + 2);
     reg [7:0] in_waits; // cycles for which the core has accepted nothing
     reg [7:0] out_waits; // and for which it has given nothing, though an utterance is over
     always @(posedge clk) begin

@@ -77,6 +77,10 @@ module shd_top #(
 
     // --- the serial port: a start bit, eight bits, the lowest first, and a stop bit --------------
     localparam DIVIDER_BITS = $clog2(DIVIDER + 1);
+    // verilator lint_off WIDTHTRUNC
+    localparam [DIVIDER_BITS-1:0] BIT_WAIT = DIVIDER - 1;
+    localparam [DIVIDER_BITS-1:0] HALF_WAIT = DIVIDER / 2 - 1;
+    // verilator lint_on WIDTHTRUNC
     reg [2:0] line; // rx comes from another clock
     reg [DIVIDER_BITS-1:0] rx_wait;
     reg [DIVIDER_BITS-1:0] tx_wait;
@@ -97,11 +101,11 @@ module shd_top #(
         if (rx_left == 0) begin
             if (!line[2]) begin
                 rx_left <= 10;
-                rx_wait <= DIVIDER / 2 - 1;
+                rx_wait <= HALF_WAIT;
             end
         end else if (rx_wait != 0) rx_wait <= rx_wait - 1'b1;
         else begin // in the middle of a bit
-            rx_wait <= DIVIDER - 1;
+            rx_wait <= BIT_WAIT;
             rx_left <= rx_left == 10 && line[2] ? 4'd0 : rx_left - 1'b1; // a glitch is no start
             if (rx_left == 1) begin
                 rx_valid <= line[2];
@@ -112,13 +116,13 @@ module shd_top #(
             if (tx_valid) begin
                 tx_bits <= {1'b1, tx_byte, 1'b0};
                 tx_left <= 10;
-                tx_wait <= DIVIDER - 1;
+                tx_wait <= BIT_WAIT;
             end
         end else if (tx_wait != 0) tx_wait <= tx_wait - 1'b1;
         else begin
             tx_bits <= {1'b1, tx_bits[9:1]};
             tx_left <= tx_left - 1'b1;
-            tx_wait <= DIVIDER - 1;
+            tx_wait <= BIT_WAIT;
         end
         if (rst) begin
             line <= 3'b111;
@@ -141,6 +145,9 @@ module shd_top #(
     reg is_message; // the whole of one is there
     localparam MS_CYCLES = CLOCK_HZ / 1000;
     localparam MS_BITS = $clog2(MS_CYCLES + 1);
+    // verilator lint_off WIDTHTRUNC
+    localparam [MS_BITS-1:0] MS_WAIT = MS_CYCLES - 1;
+    // verilator lint_on WIDTHTRUNC
     reg [MS_BITS-1:0] ms_wait;
     always @* case (rx_byte)
         "e": length = 2;
@@ -194,7 +201,7 @@ module shd_top #(
     wire [15:0] ms = is_spike && is_timed ? payload[PAYLOAD_BITS-32 +: 16] : now;
     wire [9:0] unit = is_spike ? payload[PAYLOAD_BITS-16 +: 10] : pushes_aer ? aer_unit : 10'h3ff;
     always @(posedge clk) begin
-        ms_wait <= starts || ms_wait == 0 ? MS_CYCLES - 1 : ms_wait - 1'b1;
+        ms_wait <= starts || ms_wait == 0 ? MS_WAIT : ms_wait - 1'b1;
         if (is_ms) now <= now + 1'b1;
         if (starts) begin
             now <= 0;
@@ -232,7 +239,10 @@ module shd_top #(
     // RAM less, hold them.
     localparam WINDOW_MS = N_STEPS * POOL_STEPS * BIN_MS;
     localparam FIFO_MS_BITS = $clog2(WINDOW_MS + 1);
-    wire [FIFO_MS_BITS-1:0] ms_in_window = ms < WINDOW_MS ? ms : WINDOW_MS;
+    // verilator lint_off WIDTHTRUNC
+    localparam [FIFO_MS_BITS-1:0] AFTER_WINDOW = WINDOW_MS;
+    // verilator lint_on WIDTHTRUNC
+    wire [FIFO_MS_BITS-1:0] ms_in_window = ms < WINDOW_MS ? ms[FIFO_MS_BITS-1:0] : AFTER_WINDOW;
     reg [FIFO_MS_BITS+10:0] fifo [0:(1<<FIFO_BITS)-1];
     reg [FIFO_MS_BITS+10:0] front;
     reg [FIFO_BITS:0] head; // one bit more than an address: full isn't empty
@@ -280,7 +290,7 @@ module shd_top #(
     end
 
     // --- the core --------------------------------------------------------------------------------
-    wire [15:0] front_ms = front[10 +: FIFO_MS_BITS];
+    wire [15:0] front_ms = {{(16-FIFO_MS_BITS){1'b0}}, front[10 +: FIFO_MS_BITS]};
     wire out_valid;
     wire out_last;
     wire [31:0] out_score;
@@ -328,8 +338,9 @@ module shd_top #(
     reg [CHECK_BITS-1:0] check_bit; // of the memory word; those beyond its end are 0
     reg [31:0] crc;
     reg has_crc;
+    localparam DATA_BITS = $clog2(LANES * LOAD_BITS);
     wire is_in_word = check_bit < LANES * LOAD_BITS;
-    wire data_bit = is_in_word && read_data[check_bit];
+    wire data_bit = is_in_word && read_data[check_bit[DATA_BITS-1:0]];
     wire is_last_bit = check_bit == 8 * WORD_BYTES - 1;
     wire sends_crc;
     always @(posedge clk) begin
@@ -391,20 +402,20 @@ module shd_top #(
             reply <= {N_CLASSES[7:0], N_HIDDEN[15:0], N_INPUTS[15:0], WORD_BYTES[7:0], LANES[7:0], "i"};
             reply_left <= 8;
         end else if (sends_network) begin
-            reply <= {SUM_BITS[7:0], FIXED_CRC[31:0], "n"};
+            reply <= {16'd0, SUM_BITS[7:0], FIXED_CRC[31:0], "n"};
             reply_left <= 6;
         end else if (sends_flags) begin
-            reply <= {flags, "s"};
+            reply <= {48'd0, flags, "s"};
             reply_left <= 2;
         end else if (sends_crc) begin
-            reply <= {~crc, "c"};
+            reply <= {24'd0, ~crc, "c"};
             reply_left <= 5;
         end else if (is_free && out_valid) begin
-            reply <= "M";
+            reply <= {56'd0, "M"};
             reply_left <= 1;
             in_answer <= 1;
             if (in_answer) begin
-                reply <= {flags, out_answer[7:0], out_score};
+                reply <= {16'd0, flags, out_answer[7:0], out_score};
                 reply_left <= out_last ? 4'd6 : 4'd4;
                 in_answer <= !out_last;
                 out_ready <= 1;

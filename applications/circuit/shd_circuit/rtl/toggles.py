@@ -18,7 +18,7 @@ from shd_circuit.rtl.tools import (
     run_yosys,
     to_cells,
 )
-from shd_circuit.sources import events_text, source_text
+from shd_circuit.sources import events_text, source_text, verilog_files
 
 # nets get names of their own, so that those inside of the cells' models aren't counted
 TO_NETS = (
@@ -39,7 +39,7 @@ def toggles(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
     utterances = read_vectors(folder)[:n_utterances]
     expected = read_text(folder / "expected.txt").splitlines()[: len(utterances)]
     with copied_folder(folder, LANES=lanes) as copy:
-        design = "read_verilog core.v; " + to_cells("synth_ice40 -dsp", "core")
+        design = f"read_verilog {verilog_files('core')}; " + to_cells("synth_ice40 -dsp", "core")
         text = events_text(utterances)
         counted, output = count_activity(copy, design, "core", text, f"-DLANES={lanes}")
     if output.splitlines() != expected:
