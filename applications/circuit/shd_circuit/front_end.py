@@ -3,19 +3,30 @@
 `rtl/front_end.v` computes what `shd_corpus.filter_bank` defines.
 """
 
+from pathlib import Path
+
 import numpy as np
 
+from shd_circuit.sources import source_text
 from shd_corpus.filter_bank import FilterBank
 
-# a module contains those before it
-FILES = ("resonators.v", "logarithm.v", "neurons.v", "detector.v", "replay.v", "front_end.v")
+# front_end.v and the modules in it, and with the microphone's
+FRONT_END = ("resonators.v", "logarithm.v", "neurons.v", "detector.v", "replay.v", "front_end.v")
+WITH_MICROPHONE = (*FRONT_END, "i2s_receiver.v", "sample_scaler.v", "sound_to_events.v")
+
+
+def write_front_end(folder: Path, bank: FilterBank) -> None:
+    """Write the front end of a filter bank into a folder: its Verilog, and its constants."""
+    texts = {file: source_text(f"rtl/{file}") for file in WITH_MICROPHONE}
+    texts |= {"front_end.vh": parameters(bank), "coefficients.mem": coefficients(bank)}
+    for file, text in texts.items():
+        (folder / file).write_text(text, encoding="utf-8")
 
 
 def parameters(bank: FilterBank) -> str:
     """Return front_end.vh, the parameters of `front_end.v`."""
-    lowest = int(bank.constants.offsets.min()) // 16
     numbers = {"n_channels": bank.n_channels} | bank.settings._asdict()
-    numbers["lowest_octave"] = lowest
+    numbers["lowest_octave"] = bank.constants.offsets.min() // 16
     lines = [f"    parameter {name.upper()} = {value}" for name, value in numbers.items()]
     return ",\n".join([*lines, '    parameter COEFFICIENTS = "coefficients.mem"']) + "\n"
 
@@ -23,14 +34,13 @@ def parameters(bank: FilterBank) -> str:
 def coefficients(bank: FilterBank) -> str:
     """Return coefficients.mem: two words of 32 bits for each channel.
 
-    The first has c, a bit of the octave, and s. The second has a bit of the octave, g1, the third
-    bit, and g2. The octave is by how much the channel's levels are lowered, and its lowest bit is
-    that of the first word. Neither s nor a gain is negative, so they need no sign.
+    From the highest bit on, the first has c (16 bits), a bit of the octave, and s (15). The second
+    has a bit of the octave, g1 (15), a bit of the octave, and g2 (15). The octave is by how much the
+    channel's levels are lowered; its lowest bit is in the first word, its highest one comes before
+    g1. Neither s nor a gain is ever negative.
     """
     c, s, g1, g2, offsets = (each.astype(np.int64) for each in bank.constants)
     octave = (offsets - offsets.min()) // 16
-    if min(s.min(), g1.min(), g2.min()) < 0 or octave.max() > 7:
-        raise ValueError(f"{bank.n_channels} channels: a coefficient doesn't fit into its bits")
     first = (c & 0xFFFF) << 16 | (octave & 1) << 15 | s
-    second = (octave >> 2) << 31 | g1 << 16 | (octave >> 1 & 1) << 15 | g2
+    second = octave >> 2 << 31 | g1 << 16 | (octave >> 1 & 1) << 15 | g2
     return "".join(f"{word:08x}\n" for pair in zip(first, second, strict=True) for word in pair)

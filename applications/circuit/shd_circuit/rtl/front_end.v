@@ -10,7 +10,7 @@
 //
 // Timing. A sample takes 6 (N_CHANNELS + 1) cycles: 468 for 77 channels and 186 for 30, of the 768
 //  that a clock of 12 MHz has. Events of a step are known within these cycles after its last sample.
-// Ports. sample_*, as `resonators` has them; out_*, abort, active, overrun, as `replay` has them.
+// Ports. sample_*, as `resonators` has them; out_*, active, overrun, as `replay` has them.
 //  step_end is high in a cycle at the end of each step, when status is as `detector` has it.
 //  bit_* and level are a step's, for a bench; they may be left open.
 //  rst is synchronous; hold it for a cycle or more. It clears everything, as filter_bank_start() does.
@@ -18,6 +18,8 @@
 `default_nettype none
 module front_end #(
 `include "front_end.vh"
+    ,
+    parameter SAMPLE_CYCLES = 768 // from sample to sample
 ) (
     input wire clk,
     input wire rst,
@@ -29,7 +31,7 @@ module front_end #(
     output wire out_step_end,
     output wire out_utterance_end,
     output wire [6:0] out_channel,
-    output wire abort,
+    output wire out_abort,
     output wire active,
     output wire overrun,
     output wire step_end,
@@ -40,6 +42,9 @@ module front_end #(
     generate
         if (REPLAY_STEPS > SETTLING_STEPS + 1) begin : refuse_replay
             REPLAY_STEPS_must_not_reach_behind_the_first_step stop();
+        end
+        if (6 * (N_CHANNELS + 1) >= SAMPLE_CYCLES) begin : refuse_clock
+            SAMPLE_CYCLES_is_too_low_for_N_CHANNELS stop();
         end
     endgenerate
 
@@ -132,7 +137,7 @@ module front_end #(
         .out_step_end(out_step_end),
         .out_utterance_end(out_utterance_end),
         .out_channel(out_channel),
-        .abort(abort),
+        .out_abort(out_abort),
         .active(active),
         .overrun(overrun)
     );

@@ -13,7 +13,7 @@
 //  settling is held during a step: floors follow at once, and no channel has an event.
 //  clearing is held with levels that make floors and potentials 0, and end no step.
 //
-// Memory: 16 bits x 2 N_CHANNELS, the floor and the potential of each channel.
+// Memory: 12 bits x 2 N_CHANNELS, the floor and the potential of each channel.
 `default_nettype none
 module neurons #(
     parameter N_CHANNELS = 77,
@@ -37,7 +37,7 @@ module neurons #(
     output reg [14:0] excess,
     output reg [18:0] floors
 );
-    localparam CHANNEL_BITS = $clog2(N_CHANNELS + 1);
+    localparam CHANNEL_BITS = $clog2(N_CHANNELS);
     localparam [CHANNEL_BITS-1:0] LAST = N_CHANNELS[CHANNEL_BITS-1:0] - 1'b1;
 
     reg [CHANNEL_BITS-1:0] channel;
@@ -59,18 +59,18 @@ module neurons #(
     end
 
     // --- floors and potentials: old is the floor after a level, and the potential after that ---------
-    reg [15:0] state[0:2*N_CHANNELS-1];
-    reg [15:0] old;
+    reg [11:0] state[0:(2<<CHANNEL_BITS)-1];
+    reg [11:0] old;
     wire [11:0] new_floor;
     wire [6:0] new_potential;
-    wire [15:0] new_state = at_floor ? {4'd0, new_floor} : {9'd0, new_potential};
+    wire [11:0] new_state = at_floor ? new_floor : {5'd0, new_potential};
     always @(posedge clk) begin
-        if (at_floor || at_potential) state[{channel, at_potential}] <= clears ? 16'd0 : new_state;
+        if (at_floor || at_potential) state[{channel, at_potential}] <= clears ? 12'd0 : new_state;
         old <= state[{channel, at_floor}];
     end
 
     // --- the floor: it falls by a part of the distance, and rises slowly ------------------------------
-    wire signed [12:0] distance = $signed({1'b0, now, 4'd0}) - $signed({1'b0, old[11:0]});
+    wire signed [12:0] distance = $signed({1'b0, now, 4'd0}) - $signed({1'b0, old});
     reg signed [12:0] moved;
     always @(*) begin
         if (settling) moved = distance >>> 1;
@@ -78,7 +78,7 @@ module neurons #(
         else if (distance > $signed(RISE[12:0])) moved = $signed(RISE[12:0]);
         else moved = distance;
     end
-    assign new_floor = old[11:0] + moved[11:0];
+    assign new_floor = old + moved[11:0];
 
     // --- the potential: what it gets is the level above the higher one of two bases --------------------
     wire signed [9:0] from_floor = $signed({2'b00, now}) - $signed({2'b00, old[11:4]})
@@ -124,4 +124,6 @@ module neurons #(
                 excess <= excess + {6'd0, above_floor[8:0]};
         end
     end
+    // floors, potentials and the peak stay within their bits
+    wire unused = &{moved[12], followed[12], rest[8:7]};
 endmodule

@@ -12,9 +12,9 @@
 //           stay. In order: for each step its events, with out_channel, and then out_step_end; after
 //           the last step out_utterance_end. At most one of the two is high, and without them a
 //           transfer is an event.
-//  abort    is high in one cycle: the network forgets the utterance, whose steps are no longer sent.
+//  out_abort is high in one cycle: the network forgets the utterance, whose steps are no longer sent.
 //  active   is high from an utterance's first step until its end is taken, or it is dropped.
-//  overrun  is high with abort if the network was too slow: it may take as long as a step lasts, and
+//  overrun  is high with out_abort if the network was too slow: it may take as long as a step lasts, and
 //           from an utterance's end to the next one's start.
 //
 // Memory: a ring of single bits, N_STEPS x N_CHANNELS, with as many steps as a block RAM can have.
@@ -34,7 +34,7 @@ module replay #(
     output wire out_step_end,
     output wire out_utterance_end,
     output reg [6:0] out_channel,
-    output wire abort,
+    output wire out_abort,
     output wire active,
     output wire overrun
 );
@@ -72,16 +72,16 @@ module replay #(
     reg [COUNT_BITS-1:0] n_left; // steps, with the one that is read
     wire starts = step_end && step_status == BEGINS;
     wire goes_on = step_end && (step_status == GOES_ON || step_status == ENDS);
-    wire is_full = goes_on && n_left == N_STEPS[COUNT_BITS-1:0] - 2'd1;
+    wire is_full = goes_on && n_left == N_STEPS[COUNT_BITS-1:0] - 1'b1;
     assign overrun = in_utterance && (starts || is_full);
-    assign abort = overrun || (in_utterance && step_end && step_status == IS_DROPPED);
+    assign out_abort = overrun || (in_utterance && step_end && step_status == IS_DROPPED);
     assign active = in_utterance;
     assign out_step_end = state == END_STEP;
     assign out_utterance_end = state == WAIT && in_utterance && has_end && n_left == 0;
     assign out_valid = out_utterance_end || out_step_end || (state == SEND && read_event);
     wire step_taken = out_step_end && out_ready;
     always @(posedge clk) begin
-        if (rst || (abort && !starts)) begin
+        if (rst || (out_abort && !starts)) begin
             state <= WAIT;
             in_utterance <= 0;
             n_left <= 0;

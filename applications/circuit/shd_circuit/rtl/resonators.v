@@ -36,10 +36,12 @@ module resonators #(
     output reg clearing
 );
     localparam N_ROWS = 3 * N_CHANNELS;
-    localparam ROW_BITS = $clog2(N_ROWS + 3);
+    localparam ROW_BITS = $clog2(N_ROWS + 1);
     localparam WORD_BITS = $clog2(2 * N_CHANNELS + 2);
     localparam COUNT_BITS = $clog2(STEP_SAMPLES);
     localparam [ROW_BITS-1:0] END_ROW = N_ROWS[ROW_BITS-1:0];
+    localparam [ROW_BITS-1:0] TWO = 2;
+    localparam [ROW_BITS-1:0] THREE = 3;
     localparam [COUNT_BITS-1:0] LAST_SAMPLE = STEP_SAMPLES[COUNT_BITS-1:0] - 1'b1;
 
     // --- the schedule: after the last channel, a pass has six cycles in which it is completed ------
@@ -53,7 +55,7 @@ module resonators #(
     wire is_behind = row == END_ROW; // all channels
     wire is_ahead = row == 0; // no channel comes before this one
     wire channel_ends = second && third == 2;
-    wire [ROW_BITS-1:0] next_row = is_behind ? {ROW_BITS{1'b0}} : row + 2'd3;
+    wire [ROW_BITS-1:0] next_row = is_behind ? {ROW_BITS{1'b0}} : row + THREE;
     wire [WORD_BITS-2:0] next_channel = is_behind ? {(WORD_BITS - 1) {1'b0}} : channel + 1'b1;
     assign sample_ready = !busy && !clearing;
     wire starts = !busy && (clearing || sample_valid);
@@ -97,13 +99,13 @@ module resonators #(
     // --- memories ---------------------------------------------------------------------------------
     // Each address is that of the next cycle. While gains are multiplied, the state isn't needed, and
     // the sum of the channel before is read.
-    reg [31:0] coefficients[0:2*N_CHANNELS-1];
-    initial $readmemh(COEFFICIENTS, coefficients);
+    reg [31:0] coefficients[0:(1<<WORD_BITS)-1];
+    initial $readmemh(COEFFICIENTS, coefficients, 0, 2 * N_CHANNELS - 1);
     reg [31:0] word;
     always @(posedge clk)
         word <= coefficients[channel_ends ? {next_channel, 1'b0} : {channel, third == 0}];
 
-    reg [47:0] state[0:N_ROWS-1];
+    reg [47:0] state[0:(1<<ROW_BITS)-1];
     reg [47:0] old;
     wire signed [23:0] u = old[47:24];
     wire signed [23:0] v = old[23:0];
@@ -117,7 +119,7 @@ module resonators #(
     wire writes_first = third == 1 && second && !is_behind;
     wire writes_second = third == 1 && !second && !is_ahead;
     wire writes_total = channel_ends && busy && !is_ahead;
-    wire [ROW_BITS-1:0] write_row = writes_first ? row : row - (writes_total ? 2'd1 : 2'd2);
+    wire [ROW_BITS-1:0] write_row = writes_first ? row : writes_total ? row - 1'b1 : row - TWO;
     always @(posedge clk) begin
         if (writes_first || writes_second || writes_total)
             state[write_row] <= writes_total ? {17'd0, is_last ? 31'd0 : total} : {turned, truncated};
@@ -143,10 +145,7 @@ module resonators #(
     reg signed [39:0] right;
     reg signed [40:0] sum;
     reg signed [23:0] turned; // the new u
-    wire signed [25:0] quotient = sum[40:15];
-    wire signed [25:0] up = {25'd0, sum[40] && sum[14:0] != 0};
-    wire signed [25:0] whole = quotient + up;
-    wire signed [23:0] truncated = whole[23:0];
+    wire signed [23:0] truncated = sum[38:15] + {23'd0, sum[40] && sum[14:0] != 0};
     always @(posedge clk) begin
         if (clearing) begin
             left <= 0;
