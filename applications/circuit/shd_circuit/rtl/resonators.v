@@ -120,9 +120,10 @@ module resonators #(
     wire writes_second = third == 1 && !second && !is_ahead;
     wire writes_total = channel_ends && busy && !is_ahead;
     wire [ROW_BITS-1:0] write_row = writes_first ? row : writes_total ? row - 1'b1 : row - TWO;
+    wire [30:0] new_total = is_last ? 31'd0 : total; // the bits above it mean nothing
     always @(posedge clk) begin
         if (writes_first || writes_second || writes_total)
-            state[write_row] <= writes_total ? {17'd0, is_last ? 31'd0 : total} : {turned, truncated};
+            state[write_row] <= {turned[23:7], writes_total ? new_total : {turned[6:0], truncated}};
         old <= state[read_row];
     end
 
@@ -146,6 +147,11 @@ module resonators #(
     reg signed [40:0] sum;
     reg signed [23:0] turned; // the new u
     wire signed [23:0] truncated = sum[38:15] + {23'd0, sum[40] && sum[14:0] != 0};
+    reg [40:0] added; // to the left product: written so that there is one adder
+    always @(*) begin
+        if (third == 2) added = sum;
+        else added = {right[39], right} ^ {41{third == 1}};
+    end
     always @(posedge clk) begin
         if (clearing) begin
             left <= 0;
@@ -155,11 +161,7 @@ module resonators #(
         end else begin
             left <= left_factor * left_state;
             right <= right_factor * v;
-            case (third)
-                0: sum <= left + right;
-                1: sum <= left - right;
-                default: sum <= sum + left;
-            endcase
+            sum <= {left[39], left} + added + {40'd0, third == 1};
             if (third == 0) turned <= truncated;
         end
     end
@@ -174,8 +176,8 @@ module resonators #(
     assign total_valid = writes_total && is_last;
     always @(posedge clk) begin
         if (writes_second) begin
-            of_u <= turned[23] ? -turned : turned;
-            of_v <= truncated[23] ? -truncated : truncated;
+            of_u <= (turned ^ {24{turned[23]}}) + {23'd0, turned[23]};
+            of_v <= (truncated ^ {24{truncated[23]}}) + {23'd0, truncated[23]};
         end
         if (clearing) total <= 0;
         else if (second && third == 1) total <= old[30:0] + {6'd0, {1'b0, larger} + {2'd0, half}};
