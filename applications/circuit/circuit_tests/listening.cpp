@@ -32,21 +32,21 @@ static void print_network() {
     if (top.out_abort) {
         std::puts(top.overrun ? "X" : "x");
     } else if (top.out_valid && top.out_ready) {
-        if (top.out_step_end) {
-            std::puts("/");
-            busy = busy_cycles;
-        } else if (top.out_utterance_end) {
-            std::puts(".");
-        } else {
-            std::printf("e %d\n", top.out_channel);
-        }
+        std::printf("e %d\n", top.out_channel);
+    } else if (top.out_step_end && top.out_step_ready) {
+        std::puts("/");
+        busy = busy_cycles;
+    } else if (top.out_utterance_end && top.out_step_ready) {
+        std::puts(".");
     }
 }
 
 // One clock cycle; tells whether a sample was taken.
 static bool tick() {
     top.clk = 0;
-    top.out_ready = busy ? busy--, false : std::rand() % 4 == 0;
+    top.out_ready = !busy && std::rand() % 4 == 0;
+    top.out_step_ready = !busy && std::rand() % 4 == 0;
+    busy -= busy > 0;
     top.eval();
     bool taken = top.sample_valid && top.sample_ready;
     if (!top.rst) {

@@ -8,10 +8,9 @@
 //  bit_*    whether a channel has an event, in ascending order, as `neurons` gives them.
 //  step_*   at the end of a step, what it is to an utterance, as `detector` says. What is written by
 //           then is the step.
-//  out_*    a transfer takes place at an edge where valid and ready are both high; until then they
-//           stay. In order: for each step its events, with out_channel, and then out_step_end; after
-//           the last step out_utterance_end. At most one of the two is high, and without them a
-//           transfer is an event.
+//  out_*    an event of out_channel is transferred at an edge where out_valid and out_ready are high.
+//           After a step's events, out_step_end is high until out_step_ready is high, too; after the
+//           last step likewise out_utterance_end. At most one of the three is high.
 //  out_abort is high in one cycle: the network forgets the utterance, whose steps are no longer sent.
 //  active   is high from an utterance's first step until its end is taken, or it is dropped.
 //  overrun  is high with out_abort if the network was too slow: it may take as long as a step lasts, and
@@ -31,9 +30,10 @@ module replay #(
     input wire [2:0] step_status,
     output wire out_valid,
     input wire out_ready,
+    output reg [6:0] out_channel,
     output wire out_step_end,
     output wire out_utterance_end,
-    output reg [6:0] out_channel,
+    input wire out_step_ready,
     output wire out_abort,
     output wire active,
     output wire overrun
@@ -78,8 +78,8 @@ module replay #(
     assign active = in_utterance;
     assign out_step_end = state == END_STEP;
     assign out_utterance_end = state == WAIT && in_utterance && has_end && n_left == 0;
-    assign out_valid = out_utterance_end || out_step_end || (state == SEND && read_event);
-    wire step_taken = out_step_end && out_ready;
+    assign out_valid = state == SEND && read_event;
+    wire step_taken = out_step_end && out_step_ready;
     always @(posedge clk) begin
         if (rst || (out_abort && !starts)) begin
             state <= WAIT;
@@ -101,7 +101,7 @@ module replay #(
                 WAIT: begin
                     out_channel <= 0;
                     if (n_left != 0) state <= READ;
-                    else if (out_utterance_end && out_ready) begin
+                    else if (out_utterance_end && out_step_ready) begin
                         in_utterance <= 0;
                         has_end <= 0;
                     end
@@ -112,7 +112,7 @@ module replay #(
                     out_channel <= out_channel + 1'b1;
                     state <= out_channel == LAST_CHANNEL ? END_STEP : READ;
                 end
-                END_STEP: if (out_ready) state <= WAIT;
+                END_STEP: if (out_step_ready) state <= WAIT;
             endcase
         end
     end
