@@ -34,10 +34,9 @@ def parameters(bank: FilterBank) -> str:
 def coefficients(bank: FilterBank) -> str:
     """Return coefficients.mem: two words of 32 bits for each channel.
 
-    From the highest bit on, the first has c (16 bits), a bit of the octave, and s (15). The second
-    has a bit of the octave, g1 (15), a bit of the octave, and g2 (15). The octave is by how much the
-    channel's levels are lowered; its lowest bit is in the first word, its highest one comes before
-    g1. Neither s nor a gain is ever negative.
+    From the highest bit on, the first has c (16 bits), the octave's lowest bit, and s (15). The
+    second has the octave's highest bit, g1 (15), the octave's other bit, and g2 (15). The octave is
+    by how much the channel's levels are lowered. Neither s nor a gain is ever negative.
     """
     c, s, g1, g2, offsets = (each.astype(np.int64) for each in bank.constants)
     octave = (offsets - offsets.min()) // 16

@@ -14,9 +14,12 @@
 module listener #(
 `include "network.vh"
     ,
-    parameter OTHER = 10
+    parameter OTHER = 10,
+    parameter CYCLES_PER_BIT = 12, // of the microphone
+    parameter WAIT = 8192, // samples, until it has started up
+    parameter CYCLES_PER_SERIAL_BIT = 104
 ) (
-    input wire clk, // 12 MHz
+    input wire clk, // 12 MHz, or what `sound_to_events` says
     input wire rst_n,
     output wire mic_sck,
     output wire mic_ws,
@@ -46,7 +49,10 @@ module listener #(
     wire active;
     wire overrun;
     wire [3:0] unused; // only a bench looks at them
-    sound_to_events sound_to_events (
+    sound_to_events #(
+        .CYCLES_PER_BIT(CYCLES_PER_BIT),
+        .WAIT(WAIT)
+    ) sound_to_events (
         .clk(clk),
         .rst(rst),
         .mic_sck(mic_sck),
@@ -102,7 +108,9 @@ module listener #(
     );
 
     wire answer_valid;
-    answers answers (
+    answers #(
+        .CYCLES_PER_BIT(CYCLES_PER_SERIAL_BIT)
+    ) answers (
         .clk(clk),
         .rst(rst),
         .in_valid(score_valid),

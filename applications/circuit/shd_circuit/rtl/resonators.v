@@ -99,7 +99,7 @@ module resonators #(
     // --- memories ---------------------------------------------------------------------------------
     // Each address is that of the next cycle. While gains are multiplied, the state isn't needed, and
     // the sum of the channel before is read.
-    reg [31:0] coefficients[0:(1<<WORD_BITS)-1];
+    (* ram_style = "block" *) reg [31:0] coefficients[0:(1<<WORD_BITS)-1];
     initial $readmemh(COEFFICIENTS, coefficients, 0, 2 * N_CHANNELS - 1);
     reg [31:0] word;
     always @(posedge clk)
