@@ -6,10 +6,12 @@
 // The docstring of shd_corpus/filter_bank/bank.py defines the numbers. Two multipliers of 24 x 16 bits
 // compute a resonator in three cycles, so a channel takes six, and a sample 6 (N_CHANNELS + 1):
 //
-//   cycle         0        1        2        3        4        5        0        1        4        5
-//   multipliers   cu1-sv1  g1 d     su1+cv1  cu2-sv2  g2 u1    su2+cv2  (the next channel's)
-//   sum is                 -        ...      u1       v1       ...      u2       v2
-//   written                                           u1, v1                     u2, v2            total
+//   cycle        0        1        2        3        4        5        0        1        4        5
+//   multipliers  cu1-sv1  g1 d     su1+cv1  cu2-sv2  g2 u1    su2+cv2
+//   sum has                                 u1       v1                u2       v2
+//   written                                          u1, v1                     u2, v2            total
+//
+// The last columns are cycles of the next channel.
 //
 // Ports.
 //  sample_*   a sample is taken at an edge where valid and ready are both high.
