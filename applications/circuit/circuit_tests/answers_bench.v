@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Sends the scores of scores.hex to `answers`, of two utterances with three classes each, and prints
-// what comes from its serial port. The answers are class 2, and class 10.
+// what comes from its serial port. The answers are class 2, and class 20.
 `timescale 1ns / 1ns
 `default_nettype none
 module answers_bench;
@@ -25,7 +25,7 @@ module answers_bench;
         .in_ready(ready),
         .in_last(is_last),
         .in_score(scores[n % 6]),
-        .in_answer(n < 3 ? 4'd2 : 4'd10),
+        .in_answer(n < 3 ? 8'd2 : 8'd20),
         .tx(tx),
         .answer_valid(),
         .answer()

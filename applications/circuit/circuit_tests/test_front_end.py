@@ -186,7 +186,7 @@ def test_answers_are_lines_of_text(tmp_path):
     run = ["vvp", "-n", "bench"]
     printed = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     lines = [" ".join(f"{score:08x}" for score in three) for three in (scores[:3], scores[3:])]
-    assert printed == f"{lines[0]} = 2\n{lines[1]} = a\n"
+    assert printed == f"{lines[0]} = 02\n{lines[1]} = 14\n"
 
 
 @needs_verilator

@@ -6,15 +6,15 @@
 //   mic_* -> sound_to_events -> spiking_network -> answers -> tx
 //            steps of utterances    scores          led_*
 //
-// Ports. mic_*, as `i2s_receiver` has them; tx, as `answers` has it. led_digit is the last answer, and
-//  led_other is high if it is no digit (class OTHER). led_active_n is low in an utterance. led_late_n
+// Ports. mic_*, as `i2s_receiver` has them; tx, as `answers` has it. led_digit is the digit of the last
+//  answer, in the second language less 10, and led_other is high if it is none (class OTHER). led_active_n is low in an utterance. led_late_n
 //  is low from the first utterance on that was dropped because the network was too slow. rst_n is a
 //  button; without it, the circuit starts with a reset.
 `default_nettype none
 module listener #(
 `include "network.vh"
     ,
-    parameter OTHER = 10,
+    parameter OTHER = N_CLASSES - 1, // 255 if the network has no such class
     parameter CYCLES_PER_BIT = 12, // of the microphone
     parameter WAIT = 8192, // samples, until it has started up
     parameter CYCLES_PER_SERIAL_BIT = 104
@@ -108,6 +108,7 @@ module listener #(
     );
 
     wire answer_valid;
+    wire [7:0] heard;
     answers #(
         .CYCLES_PER_BIT(CYCLES_PER_SERIAL_BIT)
     ) answers (
@@ -117,10 +118,11 @@ module listener #(
         .in_ready(score_ready),
         .in_last(score_last),
         .in_score(score),
-        .in_answer(answer[3:0]),
+        .in_answer(answer[7:0]),
         .tx(tx),
         .answer_valid(answer_valid),
-        .answer(led_digit)
+        .answer(heard)
     );
-    assign led_other = led_digit == OTHER[3:0];
+    assign led_digit = heard[3:0] - (heard < 10 ? 4'd0 : 4'd10);
+    assign led_other = heard == OTHER[7:0];
 endmodule
