@@ -11,9 +11,8 @@ from test_front_end import scaled
 
 from corpus_tests.filter_bank_sounds import noise, spoken, with_background
 from shd_circuit.export import quantization_of
-from shd_circuit.front_end import write_front_end
+from shd_circuit.front_end import write_listener
 from shd_circuit.quantize import circuit_of
-from shd_circuit.sources import memories, verilog_parameters
 from shd_corpus.filter_bank import EventStream, FilterBank
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.study.trained_network import load_pretrained
@@ -31,11 +30,7 @@ pytestmark = [
 
 def heard(folder, bank, network, raw, cycles):
     """Return what a listener with a network sends, whose microphone has some raw samples."""
-    write_front_end(folder, bank)
-    texts = {path.name: path.read_text() for path in RTL.iterdir() if path.name.endswith(".v")}
-    texts |= {"network.vh": verilog_parameters(network, LANES=1)} | memories(network, 1)
-    for file, text in texts.items():
-        (folder / file).write_text(text)
+    write_listener(folder, network, bank)
     command = ["verilator", "--cc", "--exe", "--build", "--quiet", "-Wno-fatal", "-Wno-lint", "-O3"]
     command += ["-y", ".", f"-GCYCLES_PER_BIT={cycles}", f"-GWAIT={WAIT}"]
     command += ["-GCYCLES_PER_SERIAL_BIT=8", "--x-assign", "unique", "--x-initial", "unique"]

@@ -1,13 +1,15 @@
-"""Write the constants of a filter bank for the front end in Verilog.
+"""Write the front end in Verilog for a filter bank, and the listener for a network.
 
 `rtl/front_end.v` computes what `shd_corpus.filter_bank` defines.
 """
 
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from shd_circuit.sources import source_text
+from shd_circuit.integer import IntegerNetwork
+from shd_circuit.sources import memories, source_text, verilog_parameters
 from shd_corpus.filter_bank import FilterBank
 
 # front_end.v and the modules in it, and with the microphone's
@@ -19,6 +21,17 @@ def write_front_end(folder: Path, bank: FilterBank) -> None:
     """Write the front end of a filter bank into a folder: its Verilog, and its constants."""
     texts = {file: source_text(f"rtl/{file}") for file in WITH_MICROPHONE}
     texts |= {"front_end.vh": parameters(bank), "coefficients.mem": coefficients(bank)}
+    for file, text in texts.items():
+        (folder / file).write_text(text, encoding="utf-8")
+
+
+def write_listener(folder: Path, network: IntegerNetwork, bank: FilterBank) -> None:
+    """Write a listener into a folder: all Verilog, and the constants of both of its parts."""
+    write_front_end(folder, bank)
+    texts = {"network.vh": verilog_parameters(network, LANES=1)} | memories(network, 1)
+    for path in (resources.files("shd_circuit") / "rtl").iterdir():
+        if path.name.endswith((".v", ".pcf")):
+            texts[path.name] = path.read_text(encoding="utf-8")
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
 
