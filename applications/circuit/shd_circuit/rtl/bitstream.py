@@ -40,9 +40,7 @@ def write_bitstream(name: str, out: Path) -> dict[str, float]:
     """Write the bitstream of a pretrained network's listener, and return what it needs."""
     trained = load_pretrained(name)
     if trained.about["parameters"].get("encoder") != "filter_bank":
-        raise ExportError(
-            f"{name}: the circuit hears by the filter bank, which this network doesn't"
-        )
+        raise ExportError(f"{name}: not trained on the filter bank's events. Try small_listener.")
     grid = trained.grid
     bank = FilterBank(grid.n_channels, round(grid.step_ms))
     with tempfile.TemporaryDirectory() as folder_name:
