@@ -34,7 +34,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data sweep export rtl say hear lab bench test lint slow full browser slurm wheels notebooks site lock clean
+.PHONY: help study data sweep export rtl bitstream say hear lab bench test lint slow full browser slurm wheels notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
@@ -49,6 +49,8 @@ help:
 	@echo "                OUT=folder to write;"
 	@echo "                DATASET= where its data is now; ARGS='--circuit 8-8-16 --lanes 4'"
 	@echo "make rtl        simulate the circuit's core, place and route its board on FPGAs; RUN=, OUT= as above"
+	@echo "make bitstream  write build/listener.bin, a listener with a microphone for an iCEBreaker;"
+	@echo "                RUN=network of results/networks that listens by the filter bank, OUT=file"
 	@echo "make say        write a C program that listens, and open build/say.html, a demo page with it;"
 	@echo "                RUN=run folder or a network of results/networks, OUT=page to write"
 	@echo "make hear       recognize a spoken digit: FILE=digit.wav names a recording, else the microphone records"
@@ -107,6 +109,9 @@ export: $(INSTALLED)-circuit
 
 rtl: $(INSTALLED)-fpga
 	@$(PY) -m shd_circuit.rtl $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
+
+bitstream: $(INSTALLED)-fpga
+	@$(PY) -m shd_circuit.rtl.bitstream $(if $(RUN),"$$RUN") $(if $(OUT),--out "$$OUT") $(ARGS)
 
 # with the C compiler of the demo page
 $(INSTALLED)-say: $(INSTALLED)-circuit

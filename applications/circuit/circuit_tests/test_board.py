@@ -174,7 +174,7 @@ def test_a_board_that_does_not_answer_is_named():
 def simulated_board(folder, **build):
     """Yield the path of a terminal with a folder's board, and the process that simulates it."""
     harness = Path(__file__).with_name("board.cpp")
-    top = "shd_top -chparam BAUD 3000000 -chparam FIFO_BITS 7 -chparam SILENCE_MS 20"
+    top = "shd_top -chparam BAUD 3000000 -chparam FIFO_BITS 8 -chparam SILENCE_MS 20"
     with (
         terminal() as (port, path),
         compiled(folder, harness, top, ["-DDIVIDER=4"], **build) as program,

@@ -6,6 +6,8 @@ import pytest
 from circuits import exported, needs_yosys
 
 from shd_circuit import rtl
+from shd_circuit.rtl.front_ends import placed_front_end
+from shd_corpus.filter_bank import FilterBank
 
 
 def test_the_clock_is_that_of_the_slowest_placement(tmp_path, monkeypatch):
@@ -48,3 +50,16 @@ def test_a_small_board_fits_and_its_needs_are_reported(family, tmp_path, monkeyp
     assert needed[next(iter(cells))] > needed["flip-flops"] > 100
     assert len(path) > 2
     assert sum(float(line.split()[0]) for line in path) > 5  # nanoseconds
+
+
+@pytest.mark.slow
+@needs_yosys
+@pytest.mark.parametrize("n_channels", [77, 30])
+def test_a_front_end_leaves_room_for_a_core(n_channels, monkeypatch):
+    """On an UP5K of 5,280 cells and 30 block RAMs, 20 % above its clock of 12 MHz."""
+    monkeypatch.setattr(rtl, "SEEDS", (1,))
+    needed = placed_front_end(FilterBank(n_channels), "UP5K")
+    assert needed["logic cells (a LUT and a flip-flop)"] < 1900
+    assert needed["block RAMs of 4 kbit"] == 7
+    assert needed["multipliers"] == 4
+    assert needed["MHz"] > 1.2 * 12

@@ -43,6 +43,8 @@ class Family(NamedTuple):
     synthesis: str
     # The program that places and routes, and its options.
     nextpnr: tuple[str, ...]
+    # More of them, for the pins of a board.
+    pins: tuple[str, ...]
     # How the core is built for it, as `sources.BUILD`.
     build: dict[str, int | str]
     # What its cells are, by the names in nextpnr's report.
@@ -53,7 +55,8 @@ FAMILIES = {
     # weights and old events are in its single-port RAMs, which hold nothing at power-up
     "UP5K": Family(
         "synth_ice40 -dsp -spram",
-        ("nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf", "icebreaker.pcf"),
+        ("nextpnr-ice40", "--up5k", "--package", "sg48"),
+        ("--pcf", "icebreaker.pcf"),
         {"LANES": 4, "WRITABLE": 1, "INITIAL": 0, "RAM_STYLE": "huge"},
         {
             "ICESTORM_LC": "logic cells (a LUT and a flip-flop)",
@@ -65,6 +68,7 @@ FAMILIES = {
     "ECP5-25F": Family(
         "synth_ecp5",
         ("nextpnr-ecp5", "--25k", "--package", "CABGA381", "--lpf-allow-unconstrained"),
+        (),
         {"LANES": 8, "WRITABLE": 1, "INITIAL": 1},
         {
             "TRELLIS_COMB": "LUTs",
@@ -190,17 +194,25 @@ def prove(core: str, depth: int, network: IntegerNetwork) -> None:
 
 def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[str]]:
     """Put the board's circuit of an exported folder on an FPGA, once with each of `SEEDS`."""
+    with copied_folder(folder, **FAMILIES[family].build) as copy:
+        sources = verilog_files("shd_top")
+        return place_and_route_module(copy, family, sources, "shd_top", *FAMILIES[family].pins)
+
+
+def place_and_route_module(
+    folder: Path, family: str, sources: str, top: str, *options: str
+) -> tuple[dict[str, float], list[str]]:
+    """Put a module on an FPGA, once with each of `SEEDS`, and return what the slowest needs."""
     fpga = FAMILIES[family]
-    program, *options = fpga.nextpnr
-    options += ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]
+    program, *arguments = *fpga.nextpnr, *options
+    arguments += ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]
     reports = []
-    with copied_folder(folder, **fpga.build) as copy:
-        cells = to_cells(fpga.synthesis, "shd_top")
-        run_yosys(copy, f"read_verilog {verilog_files('shd_top')}; {cells}; write_json top.json")
-        needed: dict[str, float] = {"flip-flops": n_flip_flops(copy / "top.json", "shd_top")}
-        for seed in SEEDS:
-            run_tool([find_tool(program), *options, "--seed", str(seed)], copy)
-            reports.append(json.loads((copy / "report.json").read_text("utf-8")))
+    cells = to_cells(fpga.synthesis, top)
+    run_yosys(folder, f"read_verilog {sources}; {cells}; write_json top.json")
+    needed: dict[str, float] = {"flip-flops": n_flip_flops(folder / "top.json", top)}
+    for seed in SEEDS:
+        run_tool([find_tool(program), *arguments, "--seed", str(seed)], folder)
+        reports.append(json.loads((folder / "report.json").read_text("utf-8")))
     slowest = min(reports, key=_clock_mhz)
     needed |= {
         description: slowest["utilization"][cell]["used"]
