@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from shd_engine.compiling import CompiledNetwork, compile
     from shd_engine.event_lists import EventLists
     from shd_engine.learned_delays import LearnedDelays
-    from shd_engine.network import ChannelConv1d, LayeredNetwork, LayerStates
-    from shd_engine.recording import NotCompilableError
+    from shd_engine.network import (
+        ChannelConv1d,
+        LayeredNetwork,
+        LayerStates,
+        NotCompilableError,
+    )
     from shd_engine.scanning import scan
     from shd_engine.unrolling import unroll
 
@@ -25,7 +29,7 @@ _MODULES = {
     "LayerStates": "network",
     "LayeredNetwork": "network",
     "LearnedDelays": "learned_delays",
-    "NotCompilableError": "recording",
+    "NotCompilableError": "network",
     "RSEAdLIF": "adaptive",
     "SEAdLIF": "adaptive",
     "compile": "compiling",

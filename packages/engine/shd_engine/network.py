@@ -20,6 +20,10 @@ NEURON_FORM = (
 )
 
 
+class NotCompilableError(ValueError):
+    """A module can't be compiled; the message is the reason."""
+
+
 class NeuronError(ValueError):
     """A neuron doesn't follow snntorch's calling convention; the message says how."""
 
