@@ -457,7 +457,7 @@ def _add_team_products(_, weights, mem, row, width, last, errors, slot, block): 
 
 
 @inner
-def add_products(errors, weights, out, slot):  # noqa: PLR0914
+def add_products(errors, weights, out, slot, is_first):  # noqa: PLR0914
     """Add ``errors[slot] @ weights`` to ``out[slot]``, and the same for the next slot.
 
     The loop over the rows of `weights` is written out by hand: a pass over the columns takes
@@ -478,29 +478,36 @@ def add_products(errors, weights, out, slot):  # noqa: PLR0914
         b2 = errors[next_slot, k + 2]
         b3 = errors[next_slot, k + 3]
         b4 = errors[next_slot, k + 4]
-        for j in range(out.shape[1]):
-            w0 = weights[k, j]
-            w1 = weights[k + 1, j]
-            w2 = weights[k + 2, j]
-            w3 = weights[k + 3, j]
-            w4 = weights[k + 4, j]
-            a = out[slot, j]
-            b = out[next_slot, j]
-            out[slot, j] = ((((a + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
-            out[next_slot, j] = ((((b + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
+        if k == 0 and is_first:
+            for j in range(out.shape[1]):
+                w0 = weights[k, j]
+                w1 = weights[k + 1, j]
+                w2 = weights[k + 2, j]
+                w3 = weights[k + 3, j]
+                w4 = weights[k + 4, j]
+                out[slot, j] = (((a0 * w0 + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
+                out[next_slot, j] = (((b0 * w0 + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
+        else:
+            for j in range(out.shape[1]):
+                w0 = weights[k, j]
+                w1 = weights[k + 1, j]
+                w2 = weights[k + 2, j]
+                w3 = weights[k + 3, j]
+                w4 = weights[k + 4, j]
+                a = out[slot, j]
+                b = out[next_slot, j]
+                out[slot, j] = ((((a + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
+                out[next_slot, j] = ((((b + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
 
 
 @inner
 def multiply(errors, weights, out):
     """Write to a block of slots: ``out[: len(errors)] = errors @ weights``."""
-    for slot in range(len(errors)):
-        for j in range(out.shape[1]):
-            out[slot, j] = -ZERO  # which no sum changes, not even one of -0
     for low in range(0, len(weights), WEIGHT_ROWS_PER_BLOCK):
         some_errors = errors[:, low : low + WEIGHT_ROWS_PER_BLOCK]
         some_weights = weights[low : low + WEIGHT_ROWS_PER_BLOCK]
         for slot in range(0, len(errors), UNROLLED_STEPS):
-            add_products(some_errors, some_weights, out, slot)
+            add_products(some_errors, some_weights, out, slot, low == 0)
 
 
 @compiled
