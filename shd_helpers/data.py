@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from shd_corpus.checks import DatasetError, check_choice
-from shd_corpus.download import download
 from shd_corpus.encoders import CHANNELS, COCHLEA, encoder_folder
 from shd_corpus.files import exclusive, made_once, sha256
 from shd_corpus.packed_events import PackedEvents, read_packed
@@ -166,6 +165,8 @@ def _official(name: str) -> Path:
     folder = data_dir() / "shd"
     path = _packed_or_not(folder / name)
     if path is None:
+        from shd_corpus.download import download
+
         with exclusive(folder):
             zipped = f"{name}.h5.zip"
             path = _packed_or_not(folder / name)  # another process may have just downloaded it

@@ -12,7 +12,10 @@ working directory, so that nothing is written to where the package is installed:
 """
 
 import os
+import re
 from pathlib import Path
+
+from shd_corpus.checks import quoted
 
 PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
@@ -21,6 +24,7 @@ NOTEBOOKS = ROOT / "notebooks"
 OF_A_RUN = tuple(sorted(NOTEBOOKS.glob("0[1-4]_*.ipynb")))
 # It trains as notebook 3 does, without a lesson and with all settings. Sweeps call it `train`
 TRAIN = ROOT / "evidence" / "train.ipynb"
+_NAME = r"(?!\.)[\w.,=+-]+"  # of a folder: no dot at the beginning, which would hide it
 
 
 class CheckoutError(ValueError):
@@ -110,3 +114,19 @@ def folder_variables() -> dict[str, str]:
     if os.environ.get("SHD_RESULTS_DIR"):
         folders["SHD_RESULTS_DIR"] = results_dir()
     return {name: str(folder) for name, folder in folders.items()}
+
+
+def check_run_name(name: object) -> None:
+    """Check that a name can be that of a run folder below ``runs/``."""
+    is_name = isinstance(name, str) and re.fullmatch(f"(sweeps/{_NAME}/)?{_NAME}", name)
+    if not is_name or any(len(folder.encode()) > 200 for folder in str(name).split("/")):
+        raise ValueError(
+            f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (at most 200, no "
+            "dot at the beginning). Only names of a sweep's runs have slashes: "
+            "sweeps/<sweep>/<run>"
+        )
+
+
+def as_run_name(text: str) -> str:
+    """Replace what a run's name can't have."""
+    return re.sub(r"^\.|[^\w.,=+-]", "-", text)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from shd_engine import compile
-from shd_helpers.network import NetworkConfig, engine, module_engine
+from shd_helpers.network import NetworkConfig, engine
 from shd_helpers.network.engine import COMPILED
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
@@ -43,14 +43,14 @@ def test_networks_of_settings_compute_what_snntorchs_loop_computes(settings):
     assert engine.choose_engine("compiled", model) is engine.COMPILED
     loss, scores = COMPILED.forward_backward(model, events, index)
     ours = {name: parameter.grad for name, parameter in model.named_parameters()}
-    want_loss, want_scores = module_engine.forward_backward(model, events, index)
+    want_loss, want_scores = engine.SNNTORCH_LOOP.forward_backward(model, events, index)
     assert loss == pytest.approx(want_loss, rel=1e-5)
     torch.testing.assert_close(scores, want_scores, rtol=1e-5, atol=1e-5)
     for name, parameter in model.named_parameters():
         size = torch.linalg.norm(parameter.grad)
         assert size > 0, name
         assert torch.linalg.norm(ours[name] - parameter.grad) < 1e-5 * size, name
-    states = module_engine.record(model, events, index)
+    states = engine.SNNTORCH_LOOP.record(model, events, index)
     spks = (*states.hidden_spk, states.spk)
     mems = (*states.hidden_mem, states.mem)
     recorded = COMPILED.record(model, events, index)

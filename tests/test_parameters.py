@@ -6,10 +6,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from shd_helpers.paths import NOTEBOOKS, TRAIN
+from shd_helpers.paths import NOTEBOOKS, TRAIN, check_run_name
 from shd_helpers.study.parameters import (
     check_parameters,
-    check_run_name,
     notebook_parameters,
     suggestion,
 )

@@ -1,6 +1,8 @@
 """Training: batches, learning rate, determinism, and the choice of the engine."""
 
 import copy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -246,3 +248,26 @@ def test_the_default_is_adam_with_a_rate_that_halves():
     fit(model, events, None, settings, torch.Generator().manual_seed(0), options=options)
     for name, parameter in by_hand.named_parameters():
         assert torch.equal(model.get_parameter(name), parameter), name
+
+
+def test_training_the_study_s_network_loads_few_of_the_study_s_modules():
+    """Every module is one more to read for whoever follows a training from start to end."""
+    code = """
+import sys
+import torch
+from shd_helpers import study
+from shd_helpers.network import build_network
+
+recipe = study.Recipe()
+training, validation, test = recipe.load()
+sizes = training.n_units, len(training.class_names), training.step_ms
+network = build_network(recipe.network, *sizes, torch.Generator().manual_seed(0))
+some = training.take(range(8))
+study.fit(network, some, some, study.TrainConfig(epochs=1), torch.Generator().manual_seed(0))
+study.evaluate(network, some)
+print(sum(name.startswith("shd_") for name in sys.modules))
+"""
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert 30 < int(printed.split()[-1]) <= 42

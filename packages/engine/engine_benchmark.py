@@ -1,9 +1,8 @@
 """Time the engine beside snnTorch's loop and other frameworks, in one run.
 
 ``make bench`` in this folder measures on random input, and prints a table in CSV. It needs this
-package, and times the frameworks that are installed (``pip install '.[bench]'``). They get their
-dense input ready-made, outside of the clock; the engine reads lists of events. Every round runs
-each variant once, and a ratio is the median over the rounds of snnTorch's time by the variant's.
+package, and times the frameworks that are installed (``pip install '.[bench]'``). Every round runs
+each way once, and a ratio is the median over the rounds of snnTorch's time by that of the way.
 """
 
 import argparse
@@ -15,101 +14,45 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
 
-import numpy as np
 import snntorch as snn
 import torch
 from snntorch import surrogate
 from torch import nn
-from torch.nn import functional as F
 
 import shd_engine as engine
-from engine_examples.twelve_programs import USUAL, Program, input_of, loop_of
+from engine_examples.twelve_programs import (
+    USUAL,
+    Program,
+    SpikesOverTime,
+    StaticImage,
+    input_of,
+    loop_of,
+)
 from shd_engine.recording import leaves
 
-SIZES = (183, 256, 10)
-N_STEPS = 333
-Setup = tuple[Callable, Callable, str]  # a training step, an inference, and what is computed
-BATCHES = (128, 32, 8)
-BETA = 0.95
 SLOPE = 25.0
-SNNTORCH = "reset: subtracts the threshold one step later, detached; tie: no spike; surrogate 1/(k|x|+1)^2, k 25"  # noqa: E501
 
 
-@dataclass(frozen=True)
-class Utterances(engine.EventLists):
-    """Lists of events with labels."""
-
-    labels: np.ndarray
-
-    def to_frames(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return some utterances as dense input, (steps, batch, units)."""
-        frames = np.zeros((self.n_steps, len(index), self.n_units), np.float32)
-        for i, utterance in enumerate(index):
-            of_one = slice(*self.offsets[utterance : utterance + 2])
-            frames[self.steps[of_one], i, self.units[of_one]] = 1
-        return frames
-
-
-def synthetic(n: int, n_steps: int = N_STEPS, density: float = 0.02, seed: int = 0) -> Utterances:
-    """Return n utterances of random events."""
-    rng = np.random.default_rng(seed)
-    frames = (rng.random((n_steps, n, SIZES[0])) < density).astype(np.float32)
-    lists = engine.EventLists.of(frames)
-    return Utterances(**vars(lists), labels=rng.integers(0, SIZES[2], n))
-
-
-def network(delays: Sequence[int] = (0,), fc1: nn.Module | None = None) -> engine.LayeredNetwork:
-    """Return the network, with a hidden rate of a few per cent."""
-    torch.manual_seed(0)
-    fc1 = fc1 or nn.Linear(SIZES[0] * len(delays), SIZES[1])
-    layers = []
-    for fc in (fc1, nn.Linear(fc1.out_features, SIZES[2])):
-        nn.init.xavier_uniform_(fc.weight)
-        nn.init.zeros_(fc.bias)
-        layers.append((fc, snn.Leaky(BETA, spike_grad=surrogate.fast_sigmoid(SLOPE))))
+def of_the_study() -> nn.Module:
+    """Return the study's network, whose hidden neurons spike in a few per cent of the steps."""
+    net = SpikesOverTime(183, 256, n_steps=333)
+    net.lif1.spike_grad = net.lif2.spike_grad = surrogate.fast_sigmoid(SLOPE)
     with torch.no_grad():
-        fc1.weight *= 2
-    return engine.LayeredNetwork(layers, layer_delays=[delays, (0,)])
+        net.fc1.weight *= 3
+    return net
 
 
-# --- the variants: each makes a training step and an inference of a batch -----------------------
+STUDY = {
+    f"the study's network, batches of {batch}": Program(of_the_study, (333, batch, 183), share=0.03)
+    for batch in (128, 32, 8)
+}
 
 
-def backward(counts: torch.Tensor, y: torch.Tensor, parameters: list[nn.Parameter]) -> None:
-    """Do what all torch variants do after the forward pass."""
-    for parameter in parameters:
-        parameter.grad = None
-    F.cross_entropy(counts, y).backward()
-
-
-def by_torch(
-    forward: Callable, module: nn.Module, x: torch.Tensor, y: torch.Tensor
-) -> tuple[Callable, Callable]:
-    """Return training step and inference of a torch network that counts output spikes."""
-    parameters = list(module.parameters())
-    return lambda: backward(forward(x), y, parameters), torch.no_grad()(lambda: forward(x))
-
-
-def compiled(events: Utterances, index: np.ndarray) -> Setup:
-    """Set up the engine."""
-    fast = engine.compile(network())
-    return (
-        partial(fast.loss_and_gradients, events, events.labels[index], index),
-        partial(fast.evaluate, events, index),
-        SNNTORCH,
-    )
-
-
-def snntorch_loop(events: Utterances, index: np.ndarray) -> Setup:
-    """Set up the readable loop."""
-    model = network()
-    x, y = to_frames(events, index)
-    return *by_torch(model, model, x, y), SNNTORCH
+# --- other frameworks ---------------------------------------------------------------------------
 
 
 def in_spikingjelly(modules: Sequence[nn.Module]) -> Callable:
@@ -173,53 +116,7 @@ def in_norse(modules: Sequence[nn.Module]) -> Callable:
     return forward
 
 
-def translated_network(translate: Callable, rule: str, events: Utterances, index) -> Setup:
-    """Set up the network in another framework."""
-    model = network()
-    x, y = to_frames(events, index)
-    forward = translate([each for layer in model.layers for each in layer])
-    return *by_torch(lambda x: forward(x).sum(0), model, x, y), rule
-
-
-SPIKINGJELLY = "reset: subtracts the threshold at once, detached; tie: spike; surrogate (a/2)/(1+(pi a x/2)^2), a 2"  # noqa: E501
-NORSE = "reset: subtracts the threshold at once, not detached; tie: no spike; surrogate 1/(k|x|+1)^2, k 25"  # noqa: E501
-
-
-def to_frames(events: Utterances, index: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return input (steps, batch, units) and labels (batch,)."""
-    return torch.from_numpy(events.to_frames(index)), torch.from_numpy(events.labels[index])
-
-
-VARIANTS = {
-    "compiled": (compiled, "numba"),
-    "snntorch loop": (snntorch_loop, "snntorch"),
-    "SpikingJelly, multi-step": (
-        partial(translated_network, in_spikingjelly, SPIKINGJELLY),
-        "spikingjelly",
-    ),
-    "Norse": (partial(translated_network, in_norse, NORSE), "norse"),
-}
-
-# --- measurements -------------------------------------------------------------------------------
-
-
-def row(benchmark, variant, batch, median_s=None, ratio=None, note="") -> dict:
-    """Return one row of the table."""
-    return {
-        "benchmark": benchmark, "variant": variant, "batch": batch, "median_s": median_s,
-        "ratio": ratio, "note": note,
-    }  # fmt: skip
-
-
-def clock(action: Callable, at_least_s: float = 0.1) -> float:
-    """Return the median time of a call, after one untimed: the last variant left cold caches."""
-    action()
-    times: list[float] = []
-    while sum(times) < at_least_s:
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return median(times)
+FRAMEWORKS = {"spikingjelly": in_spikingjelly, "norse": in_norse}
 
 
 def version(package: str) -> str:
@@ -230,222 +127,82 @@ def version(package: str) -> str:
         return ""
 
 
-def pairwise(events: Utterances, batch: int, rounds: int) -> list[dict]:
-    """Time a training step and an inference with all variants, round by round."""
-    index = np.arange(batch)
-    ready = {}
-    out = []
-    for name, (make, package) in VARIANTS.items():
-        if not version(package):
-            out.append(row("training step", name, batch, note="not installed"))
-            continue
-        ready[name] = make(events, index)
-    for which, benchmark in enumerate(["training step", "inference"]):
-        steps = {name: variant[which] for name, variant in ready.items()}
-        for name, measured in timed(steps, rounds).items():
-            out.append(row(benchmark, name, batch, *measured, ready[name][2]))
-    return out
+# --- measurements -------------------------------------------------------------------------------
 
 
-def timed(steps: dict[str, Callable], rounds: int) -> dict[str, tuple[float, float]]:
-    """Return each step's median time, and how many times as fast as snnTorch's loop it is."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            times[name].append(clock(step))  # the first call of all compiles, unseen
-    loop = times["snntorch loop"]
-    return {
-        name: (median(own), median(a / b for a, b in zip(loop, own, strict=True)))
-        for name, own in times.items()
+def step(run: Callable, x: torch.Tensor, net: nn.Module) -> None:
+    """Take a batch forward and back."""
+    net.zero_grad()
+    sum(each.sum() for each in leaves(run(x))).backward()
+
+
+def ways(program: Program) -> dict[str, Callable]:
+    """Return a program's training step in all ways that can express it."""
+    torch.manual_seed(0)
+    net = program.make()
+    x = input_of(program, torch.Generator().manual_seed(0))
+    fast = engine.unroll(net) if program.is_one_step else engine.compile(net)
+    found = {
+        "compiled": partial(step, fast, x, net),
+        "snntorch loop": partial(step, loop_of(program, net), x, net),
     }
+    if isinstance(net, SpikesOverTime):
+        events, labels = engine.EventLists.of(x), torch.arange(x.shape[1]) % 10
+        found["loss_and_gradients"] = partial(fast.loss_and_gradients, events, labels)
+    if program.is_one_step or isinstance(net, StaticImage):
+        for framework, translate in FRAMEWORKS.items():
+            if version(framework):
+                layers = [each for each in copy.deepcopy(net).modules() if not [*each.children()]]
+                frames = x
+                if isinstance(net, StaticImage):
+                    layers = [nn.Flatten(), *layers]
+                    if not isinstance(net, SpikesOverTime):
+                        frames = x.expand(net.n_steps, *x.shape)
+                parameters = nn.ModuleList(layers)
+                found[framework] = partial(step, translate(layers), frames, parameters)
+    return found
 
 
-def larger(events: Utterances, rounds: int) -> list[dict]:
-    """Time a training step of larger networks, round by round."""
-    late = tuple(range(0, 80, 10))
-    shared = engine.ChannelConv1d(SIZES[0], len(late), n_channels=16, kernel_size=32, stride=8)
-    networks = {"eight delays": network(late), "shared weights": network(late, shared)}
-    out = []
-    for name, model in networks.items():
-        for batch in BATCHES[:2]:
-            index = np.arange(batch)
-            x, y = to_frames(events, index)
-            fast = engine.compile(model)
-            steps = {
-                "compiled": partial(fast.loss_and_gradients, events, events.labels[index], index),
-                "snntorch loop": by_torch(model, model, x, y)[0],
-            }
-            for variant, measured in timed(steps, rounds).items():
-                out.append(row(f"training step, {name}", variant, batch, *measured))
-    return out
+def clock(action: Callable, at_least_s: float = 0.1) -> float:
+    """Return the median time of a call, after one untimed: the last way left cold caches."""
+    action()
+    times: list[float] = []
+    while sum(times) < at_least_s:
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return median(times)
 
 
-class OwnModule(nn.Module):
-    """The study's network as a user of snntorch writes it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        (self.fc1, self.lif1), (self.fc2, self.lif2) = network().layers
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the output layer's spikes and membranes, (steps, batch, classes)."""
-        mem1 = self.lif1.reset_mem()
-        mem2 = self.lif2.reset_mem()
-        spks = []
-        mems = []
-        for step in x:
-            spk1, mem1 = self.lif1(self.fc1(step), mem1)
-            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spks.append(spk2)
-            mems.append(mem2)
-        return torch.stack(spks), torch.stack(mems)
+def measured(rounds: int, programs: dict[str, Program]) -> list[dict]:
+    """Return a row for each program and way."""
+    rows = []
+    for name, program in programs.items():
+        steps = ways(program)
+        times: dict[str, list[float]] = {way: [] for way in steps}
+        for _ in range(rounds):
+            for way, run in steps.items():
+                times[way].append(clock(run))
+        for way, own in times.items():
+            ratios = [a / b for a, b in zip(times["snntorch loop"], own, strict=True)]
+            rows.append(
+                {"program": name, "variant": way, "median_s": median(own), "ratio": median(ratios)}
+            )
+    return rows
 
 
-class Recurrent(OwnModule):
-    """The same network with recurrent hidden neurons."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        hidden = SIZES[1]
-        self.lif1 = snn.RLeaky(BETA, linear_features=hidden, spike_grad=self.lif2.spike_grad)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the output layer's spikes and membranes, (steps, batch, classes)."""
-        spk1, mem1 = self.lif1.reset_mem()
-        mem2 = self.lif2.reset_mem()
-        spks = []
-        mems = []
-        for step in x:
-            spk1, mem1 = self.lif1(self.fc1(step), spk1, mem1)
-            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spks.append(spk2)
-            mems.append(mem2)
-        return torch.stack(spks), torch.stack(mems)
-
-
-def own_modules(events: Utterances, rounds: int) -> list[dict]:
-    """Time a training step of a user's modules, compiled and in their own loops, round by round."""
-    out = []
-    for name, module in (("own module", OwnModule()), ("own module, recurrent", Recurrent())):
-        fast = engine.compile(module)
-        parameters = list(module.parameters())
-
-        def any_loss(net, y, *x, parameters=parameters):
-            backward(net(*x)[0].sum(0), y, parameters)
-
-        for batch in BATCHES:
-            index = np.arange(batch)
-            x, y = to_frames(events, index)
-            steps = {
-                "loss_and_gradients": partial(fast.loss_and_gradients, events, y, index),
-                "any loss": partial(any_loss, fast, y, events, index),
-                "any loss, dense input": partial(any_loss, fast, y, x),
-                "snntorch loop": partial(any_loss, module, y, x),
-            }
-            for variant, measured in timed(steps, rounds).items():
-                out.append(row(f"training step, {name}", variant, batch, *measured))
-    return out
-
-
-def scanned(events: Utterances, rounds: int) -> list[dict]:
-    """Time a training step whose layers of neurons are scanned, round by round.
-
-    Nothing that leaves the products to torch can be faster than the row "products alone".
-    """
-    out = []
-    for benchmark, module in (("scan", OwnModule()), ("scan, recurrent", Recurrent())):
-
-        def by_scan(x, net=module):
-            spk1, _ = engine.scan(net.fc1(x), net.lif1)
-            return engine.scan(net.fc2(spk1), net.lif2)[0].sum(0)
-
-        forwards = {
-            "scan": by_scan,
-            "products alone": lambda x, net=module: net.fc2(net.fc1(x)).sum(0),
-            "snntorch loop": lambda x, net=module: net(x)[0].sum(0),
-        }
-        for batch in BATCHES:
-            x, y = to_frames(events, np.arange(batch))
-            steps = {name: by_torch(each, module, x, y)[0] for name, each in forwards.items()}
-            for variant, measured in timed(steps, rounds).items():
-                out.append(row(f"training step, {benchmark}", variant, batch, *measured))
-    return out
-
-
-# Those whose layers are stateless modules of torch and `Leaky`, one after the other
-TRANSLATED = (
-    "tutorial 5", "quick start", "tutorial 3", "tutorial 6", "tutorial 7", "population coding",
-)  # fmt: skip
-
-
-def in_layers(net: nn.Module, x: torch.Tensor) -> tuple[list[nn.Module], torch.Tensor]:
-    """Return copies of a program's layers, and its input in each step."""
-    layers = [each for each in copy.deepcopy(net).modules() if not [*each.children()]]
-    if not hasattr(net, "n_steps"):
-        return layers, x
-    is_static = len(x) != net.n_steps
-    return [nn.Flatten(), *layers], x.expand(net.n_steps, *x.shape) if is_static else x
-
-
-def programs(rounds: int, twelve: dict[str, Program] = USUAL) -> list[dict]:
-    """Time a training step of twelve programs as users write them, round by round."""
-    out = []
-    for name, program in twelve.items():
-        torch.manual_seed(0)
-        net = program.make()
-        x = input_of(program, torch.Generator().manual_seed(0))
-        fast = engine.unroll(net) if program.is_one_step else engine.compile(net)
-
-        def step(run, x=x, net=net):
-            net.zero_grad()
-            sum(each.sum() for each in leaves(run(x))).backward()
-
-        steps = {
-            "compiled": partial(step, fast),
-            "snntorch loop": partial(step, loop_of(program, net)),
-        }
-        for framework, translate in {"spikingjelly": in_spikingjelly, "norse": in_norse}.items():
-            if name in TRANSLATED and version(framework):
-                other, frames = in_layers(net, x)
-                steps[framework] = partial(step, translate(other), frames, nn.ModuleList(other))
-        for variant, measured in timed(steps, rounds).items():
-            out.append(row(f"training step, program: {name}", variant, "", *measured))
-    ratios = [row["ratio"] for row in out if row["variant"] == "compiled"]
-    mean = float(np.exp(np.mean(np.log(ratios))))
-    return [*out, row("training step, programs", "geometric mean", "", ratio=mean)]
-
-
-def setting(text: str) -> str:
-    """Return machine, versions and input in one line."""
-    packages = ("torch", "snntorch", "numba", "numpy", "spikingjelly", "norse")
+def setting() -> str:
+    """Return machine and versions in one line."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    packages = ("torch", "snntorch", "numba", "numpy", *FRAMEWORKS)
     versions = [f"{package} {version(package)}" for package in packages if version(package)]
     return (
-        f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; "
-        f"Python {platform.python_version()}, {', '.join(versions)}; "
-        f"{'-'.join(map(str, SIZES))}, {N_STEPS} steps, {text}"
+        f"{[*names, platform.processor()][0]}, {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads; Python {platform.python_version()}, "
+        f"{', '.join(versions)}"
     )
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    if sys.platform == "linux":
-        with open("/proc/cpuinfo") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":")[1].strip()
-    return platform.processor()
-
-
-def rows(events: Utterances, text: str, rounds: int = 7) -> list[dict]:
-    """Measure everything; a few minutes. The text says what the input is."""
-    table = [row("configuration", "", None, note=setting(text))]
-    for batch in BATCHES:
-        table += pairwise(events, batch, rounds)
-    table += larger(events, rounds)
-    table += own_modules(events, rounds)
-    table += scanned(events, rounds)
-    return table + programs(rounds)
 
 
 def chart(ratios: dict[str, float]) -> str:
@@ -478,21 +235,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--chart", metavar="FILE", help="draw the twelve programs, as SVG")
     given = parser.parse_args()
-    density = 0.03
-    table = rows(
-        synthetic(BATCHES[0], density=density), f"random, density {density:.0%}", given.rounds
-    )
+    twelve = measured(given.rounds, USUAL)
+    ratios = {row["program"]: row["ratio"] for row in twelve if row["variant"] == "compiled"}
     if given.chart:
-        start = "training step, program: "
-        ratios = {
-            each["benchmark"].removeprefix(start): each["ratio"]
-            for each in table
-            if each["benchmark"].startswith(start) and each["variant"] == "compiled"
-        }
         Path(given.chart).write_text(chart(ratios), encoding="utf-8")
-    writer = csv.DictWriter(sys.stdout, table[0])
+    mean = {"program": "all twelve", "variant": "geometric mean"}
+    mean["ratio"] = geometric_mean(ratios.values())
+    table = [*twelve, mean, *measured(given.rounds, STUDY)]
+    writer = csv.DictWriter(sys.stdout, [*table[0], "note"])
     writer.writeheader()
-    writer.writerows(table)
+    writer.writerows([table[0] | {"note": setting()}, *table[1:]])
 
 
 if __name__ == "__main__":

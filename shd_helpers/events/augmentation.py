@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from shd_corpus.compiled import compiled
+from shd_engine.compiled import compiled
 from shd_helpers.events.event_lists import Events
 from shd_helpers.settings import check_settings, setting
 

@@ -2,13 +2,19 @@
 
 The *compiled engine*, the package `shd_engine`, trains the study's networks, and modules that
 `shd_engine.compile` can compile. *snntorch's loop* is the readable engine with the same arithmetic
-for a `SpikingNetwork`. Any other module is run by its own ``forward``. The last two are in
-`network.module_engine`.
+for a `SpikingNetwork`, and counts the spikes of all layers, too. Any other module is run by its own
+``forward``.
+
+Such a network is any `torch.nn.Module` whose ``forward`` takes frames, zeros and ones of shape
+(steps, batch, units), and returns class scores of shape (batch, classes), or the output layer's
+spikes and membranes of all steps, of which the spikes are counted. Frames are moved to the device
+that the network's parameters are on.
 
 Threads are set here, too: see `one_thread`.
 """
 
 import inspect
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,12 +24,12 @@ from typing import Any, NamedTuple
 import torch
 from snntorch import Leaky
 from torch import nn
+from torch.nn import functional
 
 from shd_corpus.checks import check_choice
 from shd_engine import CompiledNetwork, LayeredNetwork, LayerStates, NotCompilableError, compile
 from shd_engine.event_lists import Index
 from shd_helpers.events.event_lists import Events
-from shd_helpers.network import module_engine
 
 
 class Engine(NamedTuple):
@@ -40,7 +46,7 @@ class Engine(NamedTuple):
     # Returns spikes and membranes of all layers and steps.
     record: Callable[[Any, Events, Index], LayerStates]
     # Returns class scores (batch, classes) with gradients, for any loss.
-    class_scores: Callable[[Any, Events, Index], torch.Tensor] = module_engine.class_scores
+    class_scores: Callable[[Any, Events, Index], torch.Tensor]
 
 
 @lru_cache(maxsize=8)  # a module is compiled once, though an engine is chosen for every epoch
@@ -54,40 +60,175 @@ def _compiled(model: nn.Module) -> CompiledNetwork:
     return network
 
 
-def _forward_backward(model: nn.Module, events: Events, index: Index) -> tuple[float, torch.Tensor]:
+def _compiled_forward_backward(
+    model: nn.Module, events: Events, index: Index
+) -> tuple[float, torch.Tensor]:
     return _compiled(model).loss_and_gradients(events, events.labels[index], index)
 
 
-def _evaluate_batch(
+def _compiled_evaluate_batch(
     model: nn.Module, events: Events, index: Index
 ) -> tuple[torch.Tensor, torch.Tensor]:
     return _compiled(model).evaluate(events, index)
 
 
-def _record(model: nn.Module, events: Events, index: Index) -> LayerStates:
+def _compiled_record(model: nn.Module, events: Events, index: Index) -> LayerStates:
     with torch.no_grad():
         return _compiled(model).record(events, index)
 
 
-def _class_scores(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
+def _compiled_class_scores(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
     network = _compiled(model)
     states = network.record(events, index, hidden=False)
     return states.mem.mean(0) if network.readout == "membrane" else states.spk.sum(0)
 
 
-COMPILED = Engine("compiled", _forward_backward, _evaluate_batch, _record, _class_scores)
+def _forward_backward(model: nn.Module, events: Events, index: Index) -> tuple[float, torch.Tensor]:
+    """Run a batch forward and backward; leave the gradients in the parameters' ``grad``."""
+    model.train()
+    model.zero_grad()
+    scores = _class_scores(model, events, index)
+    if not scores.requires_grad:
+        raise TypeError(
+            f"{_forward(model)} returned class scores without a gradient, so it can't be trained. "
+            "It must compute them from its parameters, without argmax, .detach() or torch.no_grad()"
+        )
+    labels = torch.from_numpy(events.labels[index]).to(scores.device)
+    loss = functional.cross_entropy(scores, labels)
+    loss.backward()
+    return loss.item(), scores.detach().cpu()
+
+
+@torch.no_grad()
+def _evaluate_batch(
+    model: nn.Module, events: Events, index: Index
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a batch forward."""
+    model.eval()
+    scores = _class_scores(model, events, index)
+    return scores.cpu(), torch.zeros(len(index), 2, dtype=torch.int64)
+
+
+def _record(model: nn.Module, events: Events, index: Index) -> LayerStates:
+    """Return what a network's own method ``record`` returns for a batch."""
+    name = type(model).__name__
+    if not can_record(model):
+        raise ValueError(
+            f"{name} has no method record(frames), so there are no spikes and no membranes to "
+            "show. Give it one that returns LayerStates, or leave this figure out"
+        )
+    model.eval()
+    recording = model.record(_frames_for(model, events, index))  # type: ignore[operator]
+    if not isinstance(recording, LayerStates):
+        raise TypeError(f"{name}.record returned {_described(recording)} instead of LayerStates")
+    wanted = (events.n_steps, len(index), len(events.class_names))
+    for field in ("spk", "mem"):
+        shape = tuple(getattr(recording, field).shape)
+        if shape != wanted:
+            raise TypeError(
+                f"{name}.record returned {field} of shape {shape}. Its shape must be {wanted}, "
+                "which are (steps, batch, classes)"
+            )
+    return recording
+
+
+@torch.no_grad()
+def _evaluate_spiking_batch(
+    model: LayeredNetwork, events: Events, index: Index
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a batch forward; count spikes."""
+    recording = model.record(_frames_for(model, events, index))
+    layers = [*recording.hidden_spk, recording.spk]
+    n_spikes = torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
+    return model.scores(recording).cpu(), n_spikes.cpu()
+
+
+def can_record(model: nn.Module) -> bool:
+    """Tell whether a network has a method that returns its spikes and membranes."""
+    return callable(getattr(model, "record", None))
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device that a network computes on."""
+    # A generator, because this is called for every batch and the first tensor suffices.
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    first = next(tensors, None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def _frames_for(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
+    """Return the frames of a batch on the device of a network."""
+    return torch.from_numpy(events.to_frames(index)).to(device_of(model))
+
+
+def _class_scores(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
+    """Run a batch forward, check what the network returns, and return it."""
+    frames = _frames_for(model, events, index)
+    module = model.module if isinstance(model, CompiledNetwork) else model
+    scores = module(frames)
+    if type(scores) is tuple and [getattr(each, "ndim", 0) for each in scores] == [3, 3]:
+        scores = scores[0].sum(0)  # of spikes and membranes, the spikes are counted
+    wanted = (len(index), len(events.class_names))
+    problem = _problem(scores, wanted, tuple(frames.shape))
+    if problem:
+        raise TypeError(
+            f"{_forward(model)} returned {problem}. From frames of shape {tuple(frames.shape)}, "
+            f"which are (steps, batch, units), it must compute class scores of shape {wanted}, "
+            "which are (batch, classes)"
+        )
+    if scores.isnan().any():
+        n_utterances = int(scores.isnan().any(1).sum())
+        raise ValueError(
+            f"{_forward(model)} returned NaN as class scores of {n_utterances} of {len(index)} "
+            "utterances. Most likely it divides by 0, or takes a logarithm of 0, or, after some "
+            "updates, lr is too large"
+        )
+    return scores
+
+
+def _forward(model: nn.Module) -> str:
+    """Return how messages call a network's method."""
+    return f"{type(model).__name__}.forward"
+
+
+def _problem(scores: object, wanted: tuple[int, int], frames_shape: tuple) -> str | None:
+    """Say what a network returned if that can't be class scores of the wanted shape."""
+    if scores is None:
+        return "None (is a `return` missing?)"
+    if not isinstance(scores, torch.Tensor):
+        return _described(scores)
+    shape = tuple(scores.shape)
+    if shape == (frames_shape[0], *wanted):
+        return f"a tensor of shape {shape} (take the sum or mean over the steps)"
+    if shape != wanted:
+        return f"a tensor of shape {shape}"
+    if not scores.is_floating_point():
+        return f"a tensor of {scores.dtype}, which are no floats"
+    return None
+
+
+def _described(thing: object) -> str:
+    """Return what a wrong result is, as part of a sentence."""
+    if isinstance(thing, tuple | list):
+        return f"a {type(thing).__name__} of {len(thing)}"
+    return f"an object of type {type(thing).__name__}"
+
+
+COMPILED = Engine(
+    "compiled",
+    _compiled_forward_backward,
+    _compiled_evaluate_batch,
+    _compiled_record,
+    _compiled_class_scores,
+)
 SNNTORCH_LOOP = Engine(
     "snntorch",
-    module_engine.forward_backward,
-    module_engine.evaluate_spiking_batch,
-    module_engine.record,
+    _forward_backward,
+    _evaluate_spiking_batch,
+    _record,
+    _class_scores,
 )
-MODULE = Engine(
-    "module",
-    module_engine.forward_backward,
-    module_engine.evaluate_batch,
-    module_engine.record,
-)
+MODULE = Engine("module", _forward_backward, _evaluate_batch, _record, _class_scores)
 ENGINES = (COMPILED.name, SNNTORCH_LOOP.name)  # the values of the setting `engine`
 
 

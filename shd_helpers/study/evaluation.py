@@ -11,16 +11,11 @@ from torch.nn import functional
 
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network.engine import (
+    can_record,
     choose_engine,
     one_thread,
     runs_in_loop,
     threads_for,
-)
-from shd_helpers.network.module_engine import can_record
-from shd_helpers.network.operation_counts import (
-    late_spikes,
-    network_accumulates,
-    uncounted_reason,
 )
 from shd_helpers.network.spiking import SpikingNetwork
 
@@ -92,6 +87,12 @@ class Evaluation:
             it can't be counted: see `operation_counts.uncounted_reason`.
         """
         import pandas as pd
+
+        from shd_helpers.network.operation_counts import (
+            late_spikes,
+            network_accumulates,
+            uncounted_reason,
+        )
 
         class_names = np.array(self.events.class_names)
         columns = {"utterance": np.arange(len(self.events)), **origin(self.events)}

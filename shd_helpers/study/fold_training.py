@@ -20,9 +20,8 @@ from torch import nn
 
 import shd_judge
 from shd_helpers.events import Events
-from shd_helpers.network.build import warn_of_other_steps
-from shd_helpers.network.engine import Engine, choose_engine, one_thread
-from shd_helpers.network.module_engine import device_of
+from shd_helpers.network.engine import Engine, choose_engine, device_of, one_thread
+from shd_helpers.network.spiking import warn_of_other_steps
 from shd_helpers.study.network_jobs import NetworkJob, Utterances, seeded
 from shd_helpers.study.training import TrainOptions
 from shd_helpers.user_code import is_users_module

@@ -26,6 +26,7 @@ from shd_corpus.checks import check_choice, check_whole, listed, quoted
 from shd_corpus.files import atomic
 from shd_helpers.events import Events, load_events
 from shd_helpers.events.loading import TRAINING_FILE
+from shd_helpers.paths import as_run_name
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.fold_training import (
     TESTED,
@@ -38,7 +39,6 @@ from shd_helpers.study.fold_training import (
 )
 from shd_helpers.study.jobs import Job, run_jobs
 from shd_helpers.study.network_jobs import KeptError
-from shd_helpers.study.parameters import as_run_name
 from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.user_code import UnidentifiedError, identity_of
 from shd_helpers.versions import NUMERICS

@@ -24,12 +24,13 @@ from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
     TRAIN,
+    as_run_name,
     folder_variables,
     need_checkout,
     runs_dir,
 )
 from shd_helpers.study.evaluation import shown_accuracies
-from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
+from shd_helpers.study.parameters import check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
 from shd_helpers.study.run_folder import RunError, classes_in_words, read_run
 

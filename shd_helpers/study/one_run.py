@@ -32,7 +32,7 @@ from shd_corpus.files import sha256, sync
 from shd_helpers.data import dataset_name
 from shd_helpers.events import Subsets
 from shd_helpers.network import costs, uncounted_reason
-from shd_helpers.paths import IN_CHECKOUT, ROOT, runs_dir
+from shd_helpers.paths import IN_CHECKOUT, ROOT, check_run_name, runs_dir
 from shd_helpers.study.evaluation import (
     Evaluation,
     evaluate,
@@ -43,7 +43,6 @@ from shd_helpers.study.evaluation import (
 )
 from shd_helpers.study.identity import obtain_and_identify, references, run_hash
 from shd_helpers.study.other_networks import other_network
-from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import (
     CLASS_SCORES,

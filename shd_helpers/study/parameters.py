@@ -3,7 +3,6 @@
 import ast
 import difflib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 from shd_corpus.checks import quoted
 from shd_helpers.paths import TRAIN
 
-_NAME = r"(?!\.)[\w.,=+-]+"  # of a folder: no dot at the beginning, which would hide it
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill inserts
 _TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string"}
 
@@ -138,22 +136,6 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
                 f"parameter {name!r}: {quoted(value)} must be {kind}, as the default "
                 f"{defaults[name]!r} is{remedy}"
             )
-
-
-def check_run_name(name: object) -> None:
-    """Check that a name can be that of a run folder below ``runs/``."""
-    is_name = isinstance(name, str) and re.fullmatch(f"(sweeps/{_NAME}/)?{_NAME}", name)
-    if not is_name or any(len(folder.encode()) > 200 for folder in str(name).split("/")):
-        raise ValueError(
-            f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (at most 200, no "
-            "dot at the beginning). Only names of a sweep's runs have slashes: "
-            "sweeps/<sweep>/<run>"
-        )
-
-
-def as_run_name(text: str) -> str:
-    """Replace what a run's name can't have."""
-    return re.sub(r"^\.|[^\w.,=+-]", "-", text)
 
 
 def literal(text: str, default: object = None) -> Any:

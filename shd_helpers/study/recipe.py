@@ -12,8 +12,8 @@ from shd_corpus.shd_file import N_CHANNELS
 from shd_helpers.data import NAMED, n_channels_of, obtain
 from shd_helpers.events import Augmentation, Downsampling, Split, Subsets, load_subsets
 from shd_helpers.network import NetworkConfig, Quantization
+from shd_helpers.paths import check_run_name
 from shd_helpers.settings import check_settings, setting, setting_names
-from shd_helpers.study.parameters import check_run_name
 
 
 @dataclass(frozen=True)

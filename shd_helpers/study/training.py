@@ -14,7 +14,6 @@ from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.event_lists import Events
 from shd_helpers.network import Quantization
 from shd_helpers.network.engine import Engine, choose_engine, one_thread, threads_for
-from shd_helpers.network.quantization import low_precision_weights, round_weights
 from shd_helpers.study.evaluation import batches, evaluate
 from shd_helpers.study.recipe import TrainConfig
 
@@ -201,6 +200,8 @@ def fit(
         elif options.print_epochs:
             _print_epoch(metrics, config.epochs)
     if quantization:  # that of the last epoch
+        from shd_helpers.network.quantization import round_weights
+
         round_weights(quantization, model)
     return history
 
@@ -216,6 +217,8 @@ def _quantization_in(epoch: int, n_epochs: int, options: TrainOptions) -> Quanti
 def _precision(model: nn.Module, quantization: Quantization | None) -> AbstractContextManager[None]:
     """Return a context with low-precision weights, or without an effect if nothing is quantized."""
     if quantization:
+        from shd_helpers.network.quantization import low_precision_weights
+
         return low_precision_weights(quantization, model)
     return nullcontext()
 

@@ -49,13 +49,14 @@ from shd_helpers.paths import (
     OF_A_RUN,
     TRAIN,
     CheckoutError,
+    as_run_name,
     need_checkout,
     own_tables_dir,
     results_dir,
     runs_dir,
 )
 from shd_helpers.study.identity import obtain_and_identify, run_hash
-from shd_helpers.study.parameters import as_run_name, notebook_parameters
+from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.tables import COLUMNS
 from shd_helpers.sweeps.sweep_file import (

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from shd_corpus import versions
 from shd_corpus.checks import check_choice
 
 COCHLEA = "cochlea"  # the model of the ear that made SHD
@@ -59,6 +58,8 @@ def encoder_folder(folder: Path, encoder: str) -> Path:
 
 def versions_of(encoder: str) -> dict[str, object]:
     """Return what identifies an encoder and its version, for the receipt of a data set."""
+    from shd_corpus import versions
+
     if encoder == COCHLEA:
         return {"spikes": versions.SPIKES}
     return {"encoder": encoder, "version": versions.FILTER_BANK}

@@ -1,19 +1,16 @@
 """Train a recurrent network on the study's data set `digits`, and test it on unseen speakers.
 
-Type ``python -m engine_examples.recurrent_digits`` in the folder packages/engine. With ``--loop``,
-snnTorch's own loop trains another epoch, to compare the times.
+Type ``python -m engine_examples.recurrent_digits`` in the folder packages/engine.
 """
 
 import argparse
 import time
-from collections.abc import Callable
 
 import numpy as np
 import snntorch as snn
 import torch
 from snntorch import surrogate
 from torch import nn
-from torch.nn import functional
 
 import shd_engine as engine
 from shd_helpers import load_events
@@ -44,19 +41,10 @@ class Recurrent(nn.Module):
         return torch.stack(mems).mean(0)
 
 
-def seconds(step: Callable[[np.ndarray], None], utterances: np.ndarray) -> float:
-    """Return how long one epoch of training steps takes."""
-    start_s = time.perf_counter()
-    for batch in torch.randperm(len(utterances)).split(BATCH_SIZE):
-        step(utterances[batch])
-    return time.perf_counter() - start_s
-
-
 def main() -> None:
     """Train for some epochs, and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--loop", action="store_true", help="time snnTorch's own loop, too")
     given = parser.parse_args()
     events = load_events("digits")
     labels = torch.from_numpy(events.labels)
@@ -66,26 +54,18 @@ def main() -> None:
     net = Recurrent(events.n_units, len(events.class_names))
     fast = engine.compile(net)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-
-    def step(index: np.ndarray) -> None:
-        fast.loss_and_gradients(events, labels[index], index)
-        optimizer.step()
-
-    def step_of_loop(index: np.ndarray) -> None:
-        net.zero_grad()
-        scores = net(torch.from_numpy(events.to_frames(index)))
-        functional.cross_entropy(scores, labels[index]).backward()
-        optimizer.step()
-
     fast.loss_and_gradients(events, labels[:1], [0])  # numba compiles at the first call
     for epoch in range(1, given.epochs + 1):
-        epoch_s = seconds(step, training)
+        start_s = time.perf_counter()
+        for batch in torch.randperm(len(training)).split(BATCH_SIZE):
+            index = training[batch]
+            fast.loss_and_gradients(events, labels[index], index)
+            optimizer.step()
+        epoch_s = time.perf_counter() - start_s
         accuracy = (fast.evaluate(events, unseen)[0].argmax(1) == labels[unseen]).float().mean()
         print(
             f"epoch {epoch}: {accuracy:.1%} of unseen speakers' digits, {epoch_s:.2f} s", flush=True
         )
-    if given.loop:
-        print(f"an epoch of snnTorch's loop: {seconds(step_of_loop, training):.1f} s")
 
 
 if __name__ == "__main__":

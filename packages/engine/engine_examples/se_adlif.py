@@ -7,7 +7,6 @@ networks". Input, layers, loss and optimizer are those of the authors' public co
 no epoch is selected: the authors report the epoch that is best on the test file.
 
 Type ``python -m engine_examples.se_adlif --epochs 5 --held-out 0`` in the folder packages/engine.
-With ``--loop``, every step calls the neurons, without `scan`.
 """
 
 import argparse
@@ -32,23 +31,11 @@ def exponential(x: torch.Tensor, error: torch.Tensor, spk: torch.Tensor) -> torc
     return error * torch.exp(-5 * x.abs())
 
 
-def loop(currents: torch.Tensor, neuron: engine.RSEAdLIF) -> tuple[torch.Tensor, torch.Tensor]:
-    """Do what `scan` does, step by step."""
-    spk, *state = neuron.reset_mem()
-    spks, mems = [], []
-    for current in currents:
-        spk, *state = neuron(current, spk, *state)
-        spks.append(spk)
-        mems.append(state[-1])
-    return torch.stack(spks), torch.stack(mems)
-
-
 class Published(nn.Module):
     """Two recurrent layers of adaptive neurons, and leaky integrators without spikes."""
 
-    def __init__(self, n_units: int, n_classes: int, n_hidden: int = 360, run=engine.scan) -> None:
+    def __init__(self, n_units: int, n_classes: int, n_hidden: int = 360) -> None:
         super().__init__()
-        self.run = run
         spike_grad = surrogate.custom_surrogate(exponential)
         self.fc1 = nn.Linear(n_units, n_hidden)
         self.lif1 = engine.RSEAdLIF(n_hidden, spike_grad=spike_grad)
@@ -61,8 +48,8 @@ class Published(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return class scores: how probable each class is, summed over the steps."""
-        spk, _ = self.run(self.fc1(x), self.lif1)  # run is engine.scan
-        spk, _ = self.run(self.fc2(self.dropout(spk)), self.lif2)
+        spk, _ = engine.scan(self.fc1(x), self.lif1)
+        spk, _ = engine.scan(self.fc2(self.dropout(spk)), self.lif2)
         left = np.exp(-1 / 15)  # of the integrators' membranes, after a step
         mem, mems = 0, []
         currents = self.out(self.dropout(spk))
@@ -124,14 +111,12 @@ def main() -> None:
     parser.add_argument("--dataset", default="hd", help="or a folder")
     parser.add_argument("--epochs", type=int, default=PUBLISHED_EPOCHS)
     parser.add_argument("--held-out", type=int, default=0, help="the fold, from 0 to 4")
-    parser.add_argument("--loop", action="store_true", help="without scan")
     given = parser.parse_args()
     events = utterances(given.dataset)
     fold = five_folds(events.speakers)[given.held_out]
     training, test = events.take(fold.training), events.take(fold.test)
     torch.manual_seed(0)
-    run = loop if given.loop else engine.scan
-    net = Published(events.n_units, len(events.class_names), run=run)
+    net = Published(events.n_units, len(events.class_names))
     config = TrainConfig(epochs=given.epochs, batch_size=256)
     fit(net, training, None, config, torch.Generator().manual_seed(0), options=OPTIONS)
     print(f"{fold.name}: {evaluate(net, test, OPTIONS.engine).accuracy:.1%}")

@@ -69,6 +69,13 @@ def variant(**methods):
     return type("Variant", (Pair,), methods)
 
 
+def changed(change, make=Pair):
+    """Return a module after a change."""
+    module = make()
+    change(module)
+    return module
+
+
 # --- modules that can be compiled ----------------------------------------------------------------
 
 
@@ -140,15 +147,8 @@ class Blocks(nn.Module):
         return torch.stack(spks), torch.stack(mems)
 
 
-class HiddenSpikes(nn.Module):
+class HiddenSpikes(Pair):
     """The hidden layer's spikes are returned, too."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc1 = nn.Linear(N_UNITS, N_HIDDEN)
-        self.lif1 = snn.Leaky(beta=0.9)
-        self.fc2 = nn.Linear(N_HIDDEN, N_CLASSES)
-        self.lif2 = snn.Leaky(beta=0.9)
 
     def forward(self, x):
         mem1, mem2 = self.lif1.reset_mem(), self.lif2.reset_mem()
@@ -159,19 +159,6 @@ class HiddenSpikes(nn.Module):
             recorded.append((spk1, spk2, mem2))
         spk1, spk2, mem2 = (torch.stack(each) for each in zip(*recorded, strict=True))
         return spk1, spk2.sum(0), mem2
-
-
-class HiddenRecurrence(Pair):
-    """Neurons that keep their states, the recurrent ones too."""
-
-    def __init__(self):
-        super().__init__(snn.RLeaky(0.9, init_hidden=True, all_to_all=False, V=-0.3))
-        self.lif2 = snn.Leaky(0.9, init_hidden=True, output=True)
-
-    def forward(self, x):
-        self.lif1.reset_mem()
-        self.lif2.reset_mem()
-        return torch.stack([self.lif2(self.fc2(self.lif1(self.fc1(step))))[0] for step in x])
 
 
 class Chain(nn.Module):
@@ -263,7 +250,12 @@ COMPILED = {
     "recurrent, from each to itself": lambda: recurrent(
         linear_features=None, all_to_all=False, V=torch.linspace(-1, 1, N_HIDDEN)
     ),
-    "recurrent, hidden states": HiddenRecurrence,
+    "recurrent, hidden states": lambda: changed(
+        lambda module: setattr(
+            module, "lif1", snn.RLeaky(0.9, init_hidden=True, all_to_all=False, V=-0.3)
+        ),
+        Hidden,
+    ),
     "no reset": lambda: Pair(reset_mechanism="none"),
     "learned": lambda: Pair(learn_beta=True, learn_threshold=True),
     "learned, no reset": lambda: Pair(learn_threshold=True, reset_mechanism="none"),
@@ -291,20 +283,7 @@ class Dropout(Pair):
         return self.dropout(spk)
 
 
-def noisy(module, step):
-    return module.fc1(step) + 0.1 * torch.randn(len(step), N_HIDDEN)
-
-
-noise = variant(currents=noisy)
-
-
-class BatchNormalized(Pair):
-    def __init__(self):
-        super().__init__()
-        self.norm = nn.BatchNorm1d(N_HIDDEN)
-
-    def currents(self, step):
-        return self.norm(self.fc1(step))
+noise = variant(currents=lambda self, step: self.fc1(step) + 0.1 * torch.randn(len(step), N_HIDDEN))
 
 
 class TwoStepsEach(Pair):
@@ -325,17 +304,11 @@ class KeptState(Pair):
         return torch.stack([self.lif2(self.fc2(self.lif1(self.fc1(step)))) for step in x])
 
 
-class OtherLayer(Pair):
+class OtherLayer(HiddenSpikes):
     """It returns the hidden layer's spikes alone."""
 
     def forward(self, x):
-        mem1, mem2 = self.lif1.reset_mem(), self.lif2.reset_mem()
-        spks = []
-        for step in x:
-            spk1, mem1 = self.lif1(self.fc1(step), mem1)
-            _, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spks.append(spk1)
-        return torch.stack(spks)
+        return super().forward(x)[0]
 
 
 class Skip(Pair):
@@ -357,25 +330,6 @@ class Skip(Pair):
         return torch.stack(spks)
 
 
-class Convolution(Pair):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv1d(1, 1, 3, padding=1)
-
-    def currents(self, step):
-        return self.fc1(self.conv(step[:, None])[:, 0])
-
-
-class WithoutNeuronsAtTheEnd(Pair):
-    def forward(self, x):
-        mem1 = self.lif1.reset_mem()
-        outs = []
-        for step in x:
-            spk1, mem1 = self.lif1(self.fc1(step), mem1)
-            outs.append(self.fc2(spk1))
-        return torch.stack(outs)
-
-
 class SharedNeurons(Pair):
     """One object for two layers of neurons, which have as many."""
 
@@ -384,18 +338,6 @@ class SharedNeurons(Pair):
         self.fc1 = nn.Linear(N_UNITS, N_CLASSES)
         self.fc2 = nn.Linear(N_CLASSES, N_CLASSES)
         self.lif2 = self.lif1
-
-
-class SharedWeights(Chain):
-    def __init__(self):
-        super().__init__([N_UNITS, N_UNITS, N_UNITS], lambda n: snn.Leaky(beta=0.9))
-        self.weights[1].weight = self.weights[0].weight
-
-
-class Pruned(Pair):
-    def __init__(self):
-        super().__init__()
-        prune.random_unstructured(self.fc1, "weight", 0.5)
 
 
 class OneStep(nn.Sequential):
@@ -412,36 +354,10 @@ class LinearSubclass(nn.Linear):
         return super().forward(x) * 0.5
 
 
-class OwnLinear(Pair):
-    def __init__(self):
-        super().__init__()
-        self.fc1 = LinearSubclass(N_UNITS, N_HIDDEN)
-
-
-class Clipped(Pair):
-    """A hook on a parameter changes its gradient."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc1.weight.register_hook(lambda gradient: gradient.clamp(-1e-3, 1e-3))
-
-
 class Scanned(Pair):
     def forward(self, x):
         spk, _ = scan(self.fc1(x), self.lif1)
         return scan(self.fc2(spk), self.lif2)
-
-
-class Hooked(Pair):
-    def __init__(self):
-        super().__init__()
-        self.lif1.register_forward_hook(lambda *_: None)
-
-
-class WeightNormalized(Pair):
-    def __init__(self):
-        super().__init__()
-        self.fc1 = nn.utils.parametrizations.weight_norm(self.fc1)
 
 
 class Tired(snn.Leaky):
@@ -522,11 +438,20 @@ BY_PROGRAM = {
     "a skip connection": Skip,
     "a static image": StaticImage,
     "recurrence, reset to zero": lambda: recurrent(reset_mechanism="zero"),
-    "a convolution": Convolution,
-    "no neurons at the end": WithoutNeuronsAtTheEnd,
-    "shared weights": SharedWeights,
-    "a subclass of Linear": OwnLinear,
-    "a hook on a parameter": Clipped,
+    "a convolution": lambda: changed(
+        lambda module: module.add_module("conv", nn.Conv1d(1, 1, 3, padding=1)),
+        variant(currents=lambda self, step: self.fc1(self.conv(step[:, None])[:, 0])),
+    ),
+    "shared weights": lambda: changed(
+        lambda module: setattr(module.weights[1], "weight", module.weights[0].weight),
+        lambda: Chain([N_UNITS, N_UNITS, N_UNITS], lambda n: snn.Leaky(beta=0.9)),
+    ),
+    "a subclass of Linear": lambda: changed(
+        lambda module: setattr(module, "fc1", LinearSubclass(N_UNITS, N_HIDDEN))
+    ),
+    "a hook on a parameter": lambda: changed(
+        lambda module: module.fc1.weight.register_hook(lambda gradient: gradient.clamp(-1e-3, 1e-3))
+    ),
     "other neurons": lambda: Pair(snn.Lapicque(0.9, time_step=1.0, R=10.0)),
     "reset to zero": lambda: Pair(reset_mechanism="zero"),
     "reset at once": lambda: Pair(reset_delay=False),
@@ -541,7 +466,13 @@ BY_PROGRAM = {
     ),
 }
 REFUSED = {
-    "batch normalization": (BatchNormalized, "norm.num_batches_tracked in place .* in training"),
+    "batch normalization": (
+        lambda: changed(
+            lambda module: module.add_module("norm", nn.BatchNorm1d(N_HIDDEN)),
+            variant(currents=lambda self, step: self.norm(self.fc1(step))),
+        ),
+        "norm.num_batches_tracked in place .* in training",
+    ),
     "detached membranes": (
         variant(kept=lambda self, mem: mem.detach()),
         "state of lif1 in step 1 isn't what step 0 has left",
@@ -560,10 +491,19 @@ REFUSED = {
     "two inputs": (variant(forward=lambda self, x, mem1: x), "its forward takes 2 inputs"),
     "shared neurons": (SharedNeurons, "isn't of this step. .* neurons of its own"),
     "a single step": (OneStep, "begins with the state .* `engine.unroll`"),
-    "pruned weights": (Pruned, "fc1 has hooks. Remove them, .* by prune.remove"),
+    "pruned weights": (
+        lambda: changed(lambda module: prune.random_unstructured(module.fc1, "weight", 0.5)),
+        "fc1 has hooks. Remove them, .* by prune.remove",
+    ),
     "scan": (Scanned, "calls scan, which is compiled already. Call the module itself"),
-    "a hook": (Hooked, "lif1 has hooks. Remove them"),
-    "normalized weights": (WeightNormalized, "fc1 has parametrized weights. Fold them in by"),
+    "a hook": (
+        lambda: changed(lambda module: module.lif1.register_forward_hook(lambda *_: None)),
+        "lif1 has hooks. Remove them",
+    ),
+    "normalized weights": (
+        lambda: changed(lambda module: nn.utils.parametrizations.weight_norm(module.fc1)),
+        "fc1 has parametrized weights. Fold them in by",
+    ),
     "float64": (lambda: Pair().double(), "parameters are torch.float64 on cpu"),
     "random spikes": (lambda: Pair(spike_grad=surrogate.SSO()), "differ"),
     "no spiking neurons": (

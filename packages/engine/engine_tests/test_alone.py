@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from shutil import copytree, ignore_patterns
 
 import pytest
 
@@ -58,24 +57,19 @@ assert hidden.position.grad.any()
 """
 
 
-def check_readme(python, folder, environment):
-    """Run the pages' lines where the study's other packages can't be imported."""
+def test_the_lines_of_the_readme_train_a_network(tmp_path):
+    """They run where the study's other packages can't be imported."""
     pages = [(PACKAGE / name).read_text(encoding="utf-8") for name in ("README.md", "details.md")]
     blocks = re.findall(r"```python\n(.*?)```", "".join(pages), re.S)
     module, first, one_step, as_events, fastest, recurrent, delayed, *_ = blocks
     ways = SEED + module + first + one_step + ONE_STEP + as_events + fastest + CHECKS
     code = WITHOUT_OTHERS + ways + recurrent + SCAN + FEWER_UNITS + delayed + DELAYED
-    (folder / "readme.py").write_text(code, encoding="utf-8")
-    command = [python, "-W", "error::UserWarning:__main__", "readme.py"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip())
-
-
-def test_the_lines_of_the_readme_train_a_network(tmp_path):
+    (tmp_path / "readme.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, "-W", "error::UserWarning:__main__", "readme.py"]
     environment = {"PYTHONPATH": str(PACKAGE), "HOME": str(Path.home())}
-    file = check_readme(sys.executable, tmp_path, environment)
-    assert file == CODE / "__init__.py"
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == CODE / "__init__.py"
 
 
 @pytest.mark.parametrize("name", ["recurrent_digits", "se_adlif"])
@@ -115,26 +109,3 @@ def test_lists_of_events_need_no_torch():
     code = "import sys, shd_engine.event_lists; assert 'torch' not in sys.modules"
     environment = os.environ | {"PYTHONPATH": str(PACKAGE)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-
-
-@pytest.mark.slow
-def test_a_fresh_environment_trains_a_network(tmp_path):
-    """pip installs the package alone; its libraries are read from the environment of the tests."""
-    without_caches = ignore_patterns("__pycache__", "*.egg-info", "build")
-    copy = copytree(PACKAGE, tmp_path / "copy", ignore=without_caches)  # a build leaves files there
-    folder = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    python = str(folder / "bin" / "python")
-    environment = {"HOME": str(tmp_path), "PATH": ""}
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    offline = ["--no-deps", "--no-index", "--no-build-isolation", "-q"]
-    build = [*pip, "wheel", *offline, "-w", str(tmp_path), str(copy)]
-    subprocess.run(build, env=environment, check=True)
-    (wheel,) = tmp_path.glob("snntorch_compile-*.whl")
-    install = [*pip, "--python", python, "install", *offline, str(wheel)]
-    subprocess.run(install, env=environment, check=True)
-    (packages,) = folder.glob("lib/python*/site-packages")
-    assert (packages / "shd_engine" / "py.typed").is_file()
-    libraries = [path for path in sys.path if Path(path).name == packages.name]
-    (packages / "libraries.pth").write_text("\n".join(libraries), encoding="utf-8")
-    assert check_readme(python, tmp_path, environment) == packages / "shd_engine" / "__init__.py"

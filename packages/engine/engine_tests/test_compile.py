@@ -1,8 +1,10 @@
 """`compile`: users' modules against their own forward, and modules that it refuses."""
 
 import copy
+import itertools
 import random
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -37,6 +39,8 @@ from engine_tests.modules import (
     boxcar,
 )
 from engine_tests.networks import random_utterances
+from engine_tests.test_compiled_engine import layers_of
+from engine_tests.test_scan import check_states, equations
 
 N_UTTERANCES = 6
 DATA = random_utterances(N_UTTERANCES, N_STEPS, N_UNITS, N_CLASSES, 0.3)
@@ -167,36 +171,6 @@ def test_the_readout_of_a_module_is_what_it_returns():
 # --- random chains against float64 ---------------------------------------------------------------
 
 
-def in_float64(chain, frames):
-    """Compute a chain from its equations; return spikes and membranes of all layers."""
-    x = frames.double()
-    found = []
-    for fc, lif in zip(chain.weights, chain.neurons, strict=True):
-        bias = 0 if fc.bias is None else fc.bias.double()
-        currents = x @ fc.weight.double().T + bias
-        beta = lif.beta.double().clamp(0, 1)
-        threshold = lif.threshold.double()
-        mem = spk = torch.zeros_like(currents[0])
-        steps = []
-        for current in currents:
-            reset = spk.detach() * threshold if lif.reset_mechanism == "subtract" else 0
-            mem = beta * mem + current + recurrent_in_float64(lif, spk) - reset
-            spk = lif.spike_grad(mem - threshold).double()
-            steps.append((spk, mem))
-        x, mems = (torch.stack(each) for each in zip(*steps, strict=True))
-        found.append((x, mems))
-    return found
-
-
-def recurrent_in_float64(lif, spk):
-    """Return what arrives from the spikes of the step before."""
-    if not isinstance(lif, snn.RLeaky):
-        return 0
-    if not lif.all_to_all:
-        return spk * lif.recurrent.V.double()
-    return spk @ lif.recurrent.weight.double().T + lif.recurrent.bias.double()
-
-
 MAKERS = {
     "fast sigmoid": surrogate.fast_sigmoid,
     "atan": surrogate.atan,
@@ -242,42 +216,18 @@ def test_random_chains_have_the_states_and_gradients_of_their_equations(  # noqa
 
     chain = Chain([N_UNITS, *hidden, N_CLASSES], make_neurons, bias)
     fast = engine.compile(chain)
-    recording = fast.record(DATA.events, INDEX)
-    found = [*recording.hidden_spk, recording.spk, *recording.hidden_mem, recording.mem]
-    wanted = in_float64(chain, FRAMES)
-    wanted = [spk for spk, _ in wanted] + [mem for _, mem in wanted]
-    n_layers = len(hidden) + 1
-    if any(not torch.equal(a, b.float()) for a, b in zip(found[:n_layers], wanted, strict=False)):
-        thresholds = [lif.threshold for lif in chain.neurons]
-        distances = [
-            (mem - threshold).abs().min()
-            for mem, threshold in zip(wanted[n_layers:], thresholds, strict=True)
-        ]
-        assert min(distances) < 1e-5  # a tie
-        return
-    for mem, its in zip(found[n_layers:], wanted[n_layers:], strict=True):
-        torch.testing.assert_close(mem, its.float(), rtol=1e-5, atol=1e-5)
-    its = gradients(chain, weighted([each.float() for each in wanted]))
-    check_gradients(gradients(chain, weighted(found)), its, 1e-3)
+    found = layers_of(fast.record(DATA.events, INDEX))
+    exact = copy.deepcopy(chain).double()
+    x, wanted = FRAMES.double(), []
+    for fc, lif, (spk, mem) in zip(exact.weights, exact.neurons, found, strict=True):
+        x, exact_mem = equations(fc(x), lif, spk, mem)
+        check_states(spk, mem, exact_mem, lif)
+        wanted += [x, exact_mem]
+    its = gradients(exact, weighted(wanted))
+    check_gradients(gradients(chain, weighted([*itertools.chain(*found)])), its, 1e-3)
 
 
 # --- refusals ------------------------------------------------------------------------------------
-
-
-def trained(module, try_to_compile):
-    """Train a module by its own forward; return its parameters."""
-    if try_to_compile:
-        with pytest.warns(UserWarning, match=f"{type(module).__name__} isn't compiled"):
-            assert engine.compile(module, fallback=True) is module
-    torch.manual_seed(3)
-    parameters = [each for each in module.parameters() if each.requires_grad]
-    optimizer = torch.optim.SGD(parameters, lr=0.1)
-    for _ in range(2):
-        optimizer.zero_grad()
-        loss = weighted([value for value in values_of(module(FRAMES)) if value.requires_grad])
-        loss.backward(retain_graph=True)
-        optimizer.step()
-    return [each.detach().clone() for each in parameters]
 
 
 def values_of(returned):
@@ -290,23 +240,6 @@ def test_a_module_that_cannot_be_compiled_gets_its_reason(make, reason):
         engine.compile(make())
     with pytest.warns(UserWarning, match=re.compile(f"runs by its own forward: .*({reason})")):
         engine.compile(make(), fallback=True)
-
-
-UNTRAINABLE = {
-    "two inputs", "no spiking neurons", "float64", "state kept", "random spikes", "a single step",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", [name for name in REFUSED if name not in UNTRAINABLE])
-def test_a_module_that_was_refused_trains_as_before(name):
-    make, _ = REFUSED[name]
-    results = []
-    for try_to_compile in (False, True):
-        torch.manual_seed(0)
-        results.append(trained(make(), try_to_compile))
-    assert results[0]
-    for before, after in zip(*results, strict=True):
-        assert torch.equal(before, after)
 
 
 def test_the_state_of_a_module_and_of_all_generators_stays():
@@ -391,17 +324,15 @@ def test_neurons_that_could_not_be_made_disturb_no_others():
     assert engine.compile(Hidden()).takes_events
 
 
-def prune(module):
-    module.fc1.weight = nn.Parameter(module.fc1.weight.detach() * 0.5)
-
-
 def learn_less(module):
     module.fc1.weight.requires_grad_(False)
     module.lif1.beta.requires_grad_(False)
 
 
 VALUES = {
-    "replaced parameters": prune,
+    "replaced parameters": lambda m: setattr(
+        m.fc1, "weight", nn.Parameter(m.fc1.weight.detach() * 0.5)
+    ),
     "an optimizer's step": lambda m: m.fc1.weight.data.mul_(0.7),
     "betas in place": lambda m: m.lif1.beta.data.fill_(0.4),
     "thresholds": lambda m: setattr(m.lif2, "threshold", nn.Parameter(torch.tensor(0.6))),
@@ -454,21 +385,6 @@ def test_second_derivatives_are_refused():
     spk, _ = engine.compile(module)(DATA.events)
     with pytest.raises(RuntimeError, match=r"no second derivatives.* use snnTorch's loop"):
         torch.autograd.grad(spk.sum(), module.fc1.weight, create_graph=True)
-
-
-def test_no_bit_of_a_gradient_depends_on_the_number_of_threads():
-    module = Chain([N_UNITS, 300, N_CLASSES], lambda n: snn.RLeaky(0.9, linear_features=n))
-    data = random_utterances(80, 100, N_UNITS, N_CLASSES, 0.1)
-    fast = engine.compile(module)
-    before = torch.get_num_threads()
-    found = []
-    try:
-        for n_threads in (1, 3):
-            torch.set_num_threads(n_threads)
-            found.append(gradients(module, weighted(fast(data.events))))
-    finally:
-        torch.set_num_threads(before)
-    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 # --- inputs --------------------------------------------------------------------------------------
@@ -536,29 +452,17 @@ def test_a_loop_over_its_own_number_of_steps_takes_no_other():
     torch.testing.assert_close(mem, fast.module(other.frames)[1])
 
 
-def test_labels_and_units_that_do_not_fit_are_refused():
-    fast = engine.compile(Pair())
-    with pytest.raises(ValueError, match="there are 2 labels for 3 utterances"):
-        fast.loss_and_gradients(DATA.events, [0, 1], INDEX)
-    with pytest.raises(ValueError, match="the labels are from 0 to 5"):
-        fast.loss_and_gradients(DATA.events, [0, 1, 5], INDEX)
-    with pytest.raises(ValueError, match="the labels are float32 instead of whole numbers"):
-        fast.loss_and_gradients(DATA.events, LABELS.float(), INDEX)
-    other = random_utterances(2, N_STEPS, N_UNITS + 1, N_CLASSES, 0.3)
-    with pytest.raises(ValueError, match="have 21 units, but the network was built for 20"):
-        fast(other.events)
-
-
 def test_a_tensor_where_lists_of_events_belong_is_refused():
     for module, x in ((Pair(), r"x\)"), (BatchFirst(), r"x.transpose\(0, 1\)\)")):
         fast = engine.compile(module)
         message = rf"events: .* not a Tensor. Give EventLists.of\({x}"
-        with pytest.raises(TypeError, match=message):
-            fast.record(FRAMES)
-        with pytest.raises(TypeError, match=message):
-            fast.evaluate(FRAMES)
-        with pytest.raises(TypeError, match=message):
-            fast.loss_and_gradients(FRAMES, LABELS)
+        for run in (
+            fast.record,
+            fast.evaluate,
+            partial(fast.loss_and_gradients, labels=LABELS),
+        ):
+            with pytest.raises(TypeError, match=message):
+                run(FRAMES)
 
 
 def test_a_class_is_no_network():
@@ -584,10 +488,10 @@ WRONG = {
     "offsets that go down": (([0, 1], [0, 1], [0, 2, 1, 2], 3, 3), "that ascend from 0"),
     "fewer units": (([0, 1], [0], [0, 2], 3, 3), "units: has 1 events instead of 2"),
     "a step too late": (([0, 3], [0, 1], [0, 2], 3, 3), "steps: has values from 0 to 3, but must"),
-    "too many steps": (
-        ([0], [0], [0, 1], 70_000, 3),
-        "n_steps 70000: must be a whole number from 1",
-    ),
+    "too many steps": (([0], [0], [0, 1], 2**16 + 1, 3), "n_steps 65537: must be a whole number"),
+    "no steps": (([0], [0], [0, 1], 0, 3), "n_steps 0: must be a whole number from 1"),
+    "half a step": (([0], [0], [0, 1], 2.5, 3), "n_steps 2.5: must be a whole number from 1"),
+    "NaN steps": (([0], [0], [0, 1], np.nan, 3), "n_steps nan: must be a whole number from 1"),
 }
 
 

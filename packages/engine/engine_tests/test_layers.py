@@ -1,7 +1,7 @@
 """Adaptive layers, and delays for each layer, in the compiled engine.
 
 The oracle is a loop over steps in float64 that has the equations in it, and shares no code with the
-network or its neurons. Autograd takes it back.
+network or its neurons (`test_scan.equations`). Autograd takes it back.
 """
 
 import copy
@@ -12,22 +12,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from engine_tests.networks import SURROGATES, layered, random_utterances, utterances
+from engine_tests.networks import SURROGATES, layered, random_utterances
+from engine_tests.test_compiled_engine import forward_backward, layers_of, one_unit_a_step, record
+from engine_tests.test_scan import check_states, equations, loop
 from shd_engine import AdaptiveLeaky, compiled_engine
 from shd_engine.network import weight_and_bias
 
 SIZES = (20, 30, 17, 6)
-
-
-def forward_backward(model, data, index):
-    """Train on a batch."""
-    return compiled_engine.forward_backward(model, data.events, index, data.labels[index])
-
-
-@torch.no_grad()
-def record(model, data, index):
-    """Return all states."""
-    return compiled_engine.record(model, data.events, index)
 
 
 def make_model(
@@ -78,36 +69,16 @@ def adaptive_like(lif, n, generator):
     )
 
 
-def loop_over_steps(model, x):
-    """Compute a network from its equations; return spikes and membranes by layer."""
+def layer_after_layer(model, x, states):
+    """Compute a network from its equations, with the spikes and resets that are given."""
     found = []
-    for (fc, lif), delays in zip(model.layers, model.layer_delays, strict=True):
+    for (fc, lif), delays, given in zip(model.layers, model.layer_delays, states, strict=True):
         late = [torch.cat([x.new_zeros(delay, *x.shape[1:]), x])[: len(x)] for delay in delays]
         weight, bias = weight_and_bias(fc)
         cur = torch.cat(late, dim=2) @ weight.T + bias
-        x, mem = neurons_over_steps(lif, cur)
+        x, mem = equations(cur, lif, *given)
         found.append((x, mem))
     return found
-
-
-def neurons_over_steps(lif, cur):
-    """Compute a layer's neurons from their equations."""
-    adapts = isinstance(lif, AdaptiveLeaky)
-    accumulates = bool(torch.isinf(lif.threshold).all())
-    spks = []
-    mems = []
-    mem = spk = adaptation = torch.zeros_like(cur[0])
-    for step in cur:
-        reset = 0 if accumulates else spk.detach() * lif.threshold
-        mem = lif.beta.clamp(0, 1) * mem + (step - adaptation) - reset
-        spk = torch.zeros_like(mem) if accumulates else lif.spike_grad(mem - lif.threshold)
-        spk = spk.to(mem.dtype)  # snntorch returns float32
-        if adapts:
-            fed = lif.from_mem.clamp(min=0) * mem + lif.from_spk.clamp(min=0) * spk
-            adaptation = lif.left * adaptation + (1 - lif.left) * fed
-        spks.append(spk)
-        mems.append(mem)
-    return torch.stack(spks), torch.stack(mems)
 
 
 LAYERS = {
@@ -139,7 +110,7 @@ OPTIONS = {
 @pytest.mark.parametrize("surrogate, slope", [("fast_sigmoid", 5), ("atan", 2), ("sigmoid", 1)])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 @pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS.keys())
-def test_layers_compute_what_a_loop_over_their_equations_computes(
+def test_layers_compute_what_a_loop_over_their_equations_computes(  # noqa: PLR0914
     layers, options, surrogate, slope
 ):
     model = make_model(**layers, **options, surrogate=surrogate, slope=slope)
@@ -149,11 +120,17 @@ def test_layers_compute_what_a_loop_over_their_equations_computes(
     loss, scores = forward_backward(model, events, index)
     ours = {name: parameter.grad for name, parameter in model.named_parameters()}
     oracle = copy.deepcopy(model).double()
-    found = loop_over_steps(oracle, events.batch(index)[0].double())
-    check_states(model, events, index, found)
-    want_scores = class_scores(model.readout, *found[-1])
+    states = layers_of(record(model, events, index))
+    found = layer_after_layer(oracle, events.batch(index)[0].double(), states)
+    for (spk, mem), (_, exact_mem), (_, lif) in zip(states, found, oracle.layers, strict=True):
+        check_states(spk, mem, exact_mem, lif)
+    assert states[0][0].sum() > 100 and states[1][0].sum() > 50
+    spk, mem = found[-1]
+    want_scores = spk.sum(0) if model.readout == "spikes" else mem.mean(0)
     torch.testing.assert_close(scores, want_scores.float(), rtol=1e-5, atol=1e-5)
-    assert torch.equal(compiled_engine.evaluate_batch(model, events.events, index)[0], scores)
+    evaluated, n_spikes = compiled_engine.evaluate_batch(model, events.events, index)
+    assert torch.equal(evaluated, scores)
+    assert torch.equal(n_spikes, torch.stack([spk.sum((0, 2)) for spk, _ in states], 1).long())
     oracle.zero_grad()
     want_loss = F.cross_entropy(want_scores, events.batch(index)[1])
     want_loss.backward()
@@ -164,48 +141,15 @@ def test_layers_compute_what_a_loop_over_their_equations_computes(
         assert off <= 1e-5 * size, name  # 0 where neurons get no gradient
 
 
-def class_scores(readout, spk, mem):
-    """Return the class scores of the output layer's spikes and membranes, by their definitions."""
-    if readout == "spikes":
-        return spk.sum(0)
-    if readout == "membrane":
-        return mem.mean(0)
-    shares = [mem[t].exp() / mem[t].exp().sum(1, keepdim=True) for t in range(len(mem))]
-    return sum(shares) / len(shares) * mem.shape[2]
-
-
-def check_states(model, events, index, found):
-    """Check spikes, membranes and numbers of spikes of all layers."""
-    states = record(model, events, index)
-    spks = (*states.hidden_spk, states.spk)
-    mems = (*states.hidden_mem, states.mem)
-    for spk, mem, (want_spk, want_mem) in zip(spks, mems, found, strict=True):
-        assert torch.equal(spk, want_spk.float())  # true for this seed
-        torch.testing.assert_close(mem, want_mem.float(), rtol=1e-5, atol=1e-5)
-    assert states.hidden_spk[0].sum() > 100
-    assert states.hidden_spk[1].sum() > 50
-    n_spikes = compiled_engine.evaluate_batch(model, events.events, index)[1]
-    assert torch.equal(n_spikes, torch.stack([spk.sum((0, 2)) for spk in spks], 1).long())
-
-
 def test_adaptive_neurons_have_the_loops_bits_for_the_same_currents():
-    """Every step of every utterance has an input unit of its own, whose weights are the current."""
     rng = np.random.default_rng(0)
-    n_steps = 40
-    batch = 5
-    n = 33
-    cur = rng.normal(0.5, 0.8, (n_steps, batch, n)).astype(np.float32)
+    cur = rng.normal(0.5, 0.8, (40, 5, 33)).astype(np.float32)
+    model, events = one_unit_a_step(cur)
     generator = torch.Generator().manual_seed(0)
-    model = layered((batch * n_steps, n), 0.9, SURROGATES["atan"](2.0), generator)
-    lif = AdaptiveLeaky(n, 0.93, 20.0, generator=generator, spike_grad=SURROGATES["atan"](2.0))
-    model.lif1 = lif
+    spike_grad = SURROGATES["atan"](2.0)
+    model.lif1 = AdaptiveLeaky(33, 0.93, 20.0, generator=generator, spike_grad=spike_grad)
+    found = record(model, events, np.arange(5))
     with torch.no_grad():
-        model.fc1.weight.copy_(torch.from_numpy(cur.transpose(1, 0, 2).reshape(-1, n).T.copy()))
-    cells = np.eye(batch * n_steps, dtype=bool).reshape(batch, n_steps, -1)
-    rec = record(model, utterances(cells, n), np.arange(batch))
-    state = lif.reset_mem()
-    for t in range(n_steps):
-        spk, *state = lif(torch.from_numpy(cur[t]), *state)
-        assert torch.equal(rec.mem[t], state[-1])
-        assert torch.equal(rec.spk[t], spk)
-    assert 0.1 < rec.spk.mean() < 0.9
+        spk, mem = loop(torch.from_numpy(cur), model.lif1)
+    assert torch.equal(found.mem, mem) and torch.equal(found.spk, spk)
+    assert 0.1 < spk.mean() < 0.9

@@ -96,30 +96,3 @@ def test_after_rounding_each_weight_is_on_one_copy():
         for unit in range(N_UNITS):
             wanted[neuron, nearest[neuron, unit], unit] = delayed.strength[neuron, unit]
     assert torch.equal(delayed.weight, wanted.flatten(1))
-
-
-def test_a_delay_is_found():
-    """Class 1 is the pair of spikes that a delay of three steps brings together."""
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    frames = torch.zeros(12, 64, 2)
-    gaps = rng.integers(0, 2, 64) * 3
-    starts = rng.integers(0, 8, 64)
-    for b, (start, gap) in enumerate(zip(starts, gaps, strict=True)):
-        frames[start, b, 0] = 1
-        frames[start + gap, b, 1] = 1
-    labels = torch.from_numpy((gaps == 3).astype(np.int64))
-    layers = [
-        (LearnedDelays(2, 16, 5, width=1.5), snn.Leaky(0.3)),
-        (nn.Linear(16, 2), snn.Leaky(0.9)),
-    ]
-    network = LayeredNetwork(layers, [range(5), (0,)], readout="membrane")
-    fast = engine.compile(network)
-    events = engine.EventLists.of(frames)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.05)
-    for _ in range(200):
-        fast.loss_and_gradients(events, labels)
-        optimizer.step()
-    network.fc1.round()
-    scores, _ = fast.evaluate(events)
-    assert torch.equal(scores.argmax(1), labels)

@@ -9,6 +9,7 @@ import shd_engine as engine
 from engine_examples.twelve_programs import SMALL, input_of, loop_of
 from engine_tests.modules import N_UNITS, Dropout, Pair, noise
 from engine_tests.test_compile import check_gradients, gradients, weighted
+from engine_tests.test_scan import loop
 from shd_engine import scan
 from shd_engine.recording import leaves
 
@@ -133,11 +134,7 @@ def test_dropout_can_be_switched_off_in_one_layer():
 def test_scan_has_the_neurons_of_lapicque(reset):
     lif = snn.Lapicque(R=5.1, C=5e-3, time_step=1e-3, reset_mechanism=reset)
     currents = torch.rand(30, 2, 4, requires_grad=True)
-    mem, recorded = lif.reset_mem(), []
-    for current in currents:
-        spk, mem = lif(current, mem)
-        recorded.append((spk, mem))
-    wanted = [torch.stack(each) for each in zip(*recorded, strict=True)]
+    wanted = loop(currents, lif)
     found = scan(currents, lif)
     assert wanted[0].sum() > 5
     for each, its in zip(found, wanted, strict=True):

@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from shd_engine.adaptive import AdaptiveLeaky, RSEAdLIF, SEAdLIF
     from shd_engine.compiling import CompiledNetwork, compile
     from shd_engine.event_lists import EventLists
-    from shd_engine.learned_delays import LearnedDelays
-    from shd_engine.network import ChannelConv1d, LayeredNetwork, LayerStates
-    from shd_engine.recording import NotCompilableError
+    from shd_engine.network import (
+        ChannelConv1d,
+        LayeredNetwork,
+        LayerStates,
+        LearnedDelays,
+        NotCompilableError,
+    )
     from shd_engine.scanning import scan
     from shd_engine.unrolling import unroll
 
@@ -24,8 +28,8 @@ _MODULES = {
     "EventLists": "event_lists",
     "LayerStates": "network",
     "LayeredNetwork": "network",
-    "LearnedDelays": "learned_delays",
-    "NotCompilableError": "recording",
+    "LearnedDelays": "network",
+    "NotCompilableError": "network",
     "RSEAdLIF": "adaptive",
     "SEAdLIF": "adaptive",
     "compile": "compiling",

@@ -40,6 +40,16 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(function, **_OPTIONS)
 
 
+def inner(function: Callable[..., Any]) -> Any:
+    """Compile a function that only compiled functions call, never Python; a decorator.
+
+    Without a way in from Python, and without a cache of its own, no machine code is made of it but
+    within its callers.
+    """
+    options = _OPTIONS | {"no_cpython_wrapper": True}
+    return numba.njit(function, **options)
+
+
 def inlined(function: Callable[..., Any]) -> Any:
     """Make a function a part of its only caller; a decorator.
 

@@ -28,12 +28,12 @@ from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky
 from shd_engine.compiled import announce
 from shd_engine.event_lists import Index, ReadsAsEvents, checked_lists, checked_utterances
-from shd_engine.learned_delays import LearnedDelays
 from shd_engine.network import (
     ChannelConv1d,
     LayeredNetwork,
     Layers,
     LayerStates,
+    LearnedDelays,
     Weights,
     check_sizes,
     resets,

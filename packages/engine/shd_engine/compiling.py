@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from statistics import median
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import snntorch as snn
@@ -24,12 +24,13 @@ from torch import nn
 from torch.nn import functional
 
 from shd_engine import compiled_engine
-from shd_engine.chains import Found, find_chain
 from shd_engine.event_lists import EventLists, Index, ReadsAsEvents
-from shd_engine.network import READOUTS, LayeredNetwork, LayerStates
+from shd_engine.network import READOUTS, LayeredNetwork, LayerStates, NotCompilableError
 from shd_engine.parameter_layout import Layered, trained
-from shd_engine.programs import ForwardError, Program, Run, resized
-from shd_engine.recording import NotCompilableError, leaves
+
+if TYPE_CHECKING:  # a `LayeredNetwork` needs none of what records and verifies a user's forward
+    from shd_engine.chains import Found
+    from shd_engine.programs import Program
 
 # A membrane that is closer to its threshold may be on the other side after rounding.
 TIE = 1e-5
@@ -156,7 +157,7 @@ class CompiledNetwork(nn.Module):
             own[name] = getattr(module, name)
         del own["training"]  # that of the module is found by `__getattr__`
 
-    def take_events(self, chain: Layered, found: Found | None) -> None:
+    def take_events(self, chain: Layered, found: "Found | None") -> None:
         """Compute these layers from lists of events."""
         vars(self).update(
             _chain=chain, _found=found, _readout=chain.readout or None, why_no_events=""
@@ -228,6 +229,8 @@ class CompiledNetwork(nn.Module):
         if found is None:
             states = self.record(events, index, hidden=False)
             return self.module.scores(states), {}  # type: ignore[operator]
+        from shd_engine.programs import Run
+
         states = self.record(events, index, hidden=found.needs_hidden)
         program = self.program_for(self._example, is_run=False)
         run = Run(program, self.module, None, states.spk.shape[1], len(states.spk))
@@ -399,12 +402,14 @@ class CompiledNetwork(nn.Module):
             return self.module(x)
         return program.run(self.module, x)[0]
 
-    def program_for(self, x: torch.Tensor, *, is_run: bool = True) -> Program:
+    def program_for(self, x: torch.Tensor, *, is_run: bool = True) -> "Program":
         """Return the program for inputs such as x.
 
         It is another one for each number of axes, and for training and evaluation. Before it is
         run for the first time, it is compared with the module's forward.
         """
+        from shd_engine.programs import Program
+
         key = (x.dim(), *(module.training for module in self.module.modules()))
         program, is_compared = self._programs.get(key, (None, False))
         if program is None or is_run > is_compared:
@@ -578,6 +583,8 @@ def _refuse_unusual(model: nn.Module) -> None:
 
 def _try_inputs(network: CompiledNetwork, x: torch.Tensor | None) -> None:
     """Compile a module for an example, or for what its first layer seems to take."""
+    from shd_engine.programs import ForwardError
+
     if x is None:
         x = network._example
     first = next((each for each in network.module.modules() if hasattr(each, "weight")), None)
@@ -598,6 +605,8 @@ def _try_inputs(network: CompiledNetwork, x: torch.Tensor | None) -> None:
 
 def _find_events(network: CompiledNetwork) -> None:
     """Let a network take lists of events, if its layers are a chain that computes the same."""
+    from shd_engine.chains import find_chain
+
     model = network.module
     try:
         model.train()
@@ -657,8 +666,10 @@ def _verify_loss(network: CompiledNetwork, is_drawn: bool, density: float) -> No
                 raise NotCompilableError(f"with the readout {readout!r}, gradients differ")
 
 
-def _verify_program(model: nn.Module, program: Program, x: torch.Tensor) -> None:
+def _verify_program(model: nn.Module, program: "Program", x: torch.Tensor) -> None:
     """Compare a program with the module's own forward, on inputs such as x."""
+    from shd_engine.programs import resized
+
     probe = resized(x, program.batch_axis, N_UTTERANCES)
     if program.step_axis is not None:
         probe = resized(probe, program.step_axis, N_STEPS)
@@ -694,6 +705,8 @@ def _difference(
     model: nn.Module, compute: Callable[[torch.Tensor], tuple[Any, dict]], x: torch.Tensor
 ) -> str | None:
     """Say in what a function differs from the module's own forward; None if in nothing."""
+    from shd_engine.recording import leaves
+
     seed = int(torch.randint(2**31, ()))
     torch.manual_seed(seed)  # of dropout
     with _spikes_and_membranes(model) as recorded:
@@ -801,6 +814,8 @@ def _large_weights(model: nn.Module) -> Iterator[None]:
 
 def _times(module: nn.Module, fast: nn.Module, x: torch.Tensor) -> list[float]:
     """Return how long forward and backward take in both ways, in seconds."""
+    from shd_engine.recording import leaves
+
     parameters = [each for each in module.parameters() if each.requires_grad]
     seconds: list[list[float]] = [[], []]
     for _ in range(4):  # the first counts for nothing

@@ -98,6 +98,7 @@ of the package (see `shd_engine.compiled`).
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,7 +106,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from shd_engine.compiled import compiled, inlined
+from shd_engine.compiled import compiled, inlined, inner
 
 LANES = 16  # rows are padded to whole vectors of this many float32, and begin at a cache line
 
@@ -275,7 +276,7 @@ class NextLayer(NamedTuple):
     weights: np.ndarray
 
 
-@compiled
+@inner
 def bounds_of(batch, b):
     """Return where the events of a batch's utterance b begin and end.
 
@@ -290,7 +291,7 @@ def bounds_of(batch, b):
     return 0, -1
 
 
-@compiled
+@inner
 def read_events(batch, b, n_units, events):
     """List the events of a batch's utterance b by step; return whether all are valid."""
     first, end = bounds_of(batch, b)
@@ -306,7 +307,7 @@ def read_events(batch, b, n_units, events):
     return e == end
 
 
-@compiled
+@inner
 def sort_by_unit(events, n_units, unit_starts, arrivals):
     """Sort an utterance's events by unit, for the gradients of the weights.
 
@@ -329,6 +330,19 @@ def sort_by_unit(events, n_units, unit_starts, arrivals):
             unit_starts[u + 1] += 1
 
 
+def _array(context, builder, signature, arguments, position):
+    """Return an array among the arguments of an intrinsic."""
+    make = context.make_array(signature.args[position])
+    return make(context, builder, arguments[position])
+
+
+def _address(builder, matrix, row, column, pointer):
+    """Return the address of an entry of a matrix of float32, as a pointer of a type."""
+    row_bytes = builder.mul(row, builder.extract_value(matrix.strides, 0))
+    offset = builder.add(row_bytes, builder.mul(column, column.type(4)))
+    return builder.bitcast(cgutils.pointer_add(builder, matrix.data, offset), pointer)
+
+
 def _row_adder(n_vectors: int) -> Callable[..., Any]:
     """Return a compiled function that adds many rows to one, `n_vectors` whole vectors wide.
 
@@ -344,24 +358,15 @@ def _row_adder(n_vectors: int) -> Callable[..., Any]:
         signature = types.void(rows, index, whole, whole, whole, out, whole, whole)
 
         def write_code(context, builder, signature, arguments):
-            def array(position):
-                make = context.make_array(signature.args[position])
-                return make(context, builder, arguments[position])
-
-            rows = array(0)
-            index = array(1)
-            out = array(5)
+            given = (context, builder, signature, arguments)
+            rows, index, out = (_array(*given, position) for position in (0, 1, 5))
             _, _, first, last, low, _, r, at = arguments
             whole = low.type
             vector = ir.VectorType(ir.FloatType(), LANES)
 
             def vector_addresses(matrix, row, column):
                 """Return the addresses of the vectors of a row, from a column on."""
-                row_bytes = builder.mul(row, builder.extract_value(matrix.strides, 0))
-                column_bytes = builder.mul(column, whole(4))  # of a float32
-                offset = builder.add(row_bytes, column_bytes)
-                begin = cgutils.pointer_add(builder, matrix.data, offset)
-                begin = builder.bitcast(begin, vector.as_pointer())
+                begin = _address(builder, matrix, row, column, vector.as_pointer())
                 return [builder.gep(begin, [whole(i)]) for i in range(n_vectors)]
 
             # Variables on the stack at first: LLVM moves them to registers, because their
@@ -388,7 +393,7 @@ _add_four_vectors = _row_adder(4)
 _add_one_vector = _row_adder(1)
 
 
-@compiled
+@inner
 def add_rows(rows, index, first, last, low, out, r, at, n):  # noqa: PLR0913
     """Add some rows of a matrix, one after the other, to a part of one row of another matrix.
 
@@ -417,16 +422,9 @@ def _add_team_products(_, weights, mem, row, width, last, errors, slot, block): 
     signature = types.void(weights, mem, whole, whole, whole, errors, whole, whole)
 
     def write_code(context, builder, signature, arguments):  # noqa: PLR0914
-        def array(position):
-            make = context.make_array(signature.args[position])
-            return make(context, builder, arguments[position])
-
-        def address(matrix, row, column, pointer):
-            row_bytes = builder.mul(row, builder.extract_value(matrix.strides, 0))
-            offset = builder.add(row_bytes, builder.mul(column, size(4)))  # of a float32
-            return builder.bitcast(cgutils.pointer_add(builder, matrix.data, offset), pointer)
-
-        weights, mem, errors = array(0), array(1), array(5)
+        given = (context, builder, signature, arguments)
+        weights, mem, errors = (_array(*given, position) for position in (0, 1, 5))
+        address = partial(_address, builder)
         _, _, row, width, last, _, slot, block = arguments
         size = row.type
         vector = ir.VectorType(ir.FloatType(), LANES)
@@ -458,7 +456,7 @@ def _add_team_products(_, weights, mem, row, width, last, errors, slot, block): 
     return signature, write_code
 
 
-@compiled
+@inner
 def add_products(errors, weights, out, slot, is_first):  # noqa: PLR0914
     """Add ``errors[slot] @ weights`` to ``out[slot]``, and the same for the next slot.
 
@@ -502,7 +500,7 @@ def add_products(errors, weights, out, slot, is_first):  # noqa: PLR0914
                 out[next_slot, j] = ((((b + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
 
 
-@compiled
+@inner
 def multiply(errors, weights, out):
     """Write to a block of slots: ``out[: len(errors)] = errors @ weights``."""
     for low in range(0, len(weights), WEIGHT_ROWS_PER_BLOCK):
@@ -529,19 +527,19 @@ def exp(x):
     return p * power
 
 
-@compiled
+@inner
 def matrix(memory, at, n_rows, n_columns):
     """Return a matrix that lies in a long array from index `at` on."""
     return memory[at : at + n_rows * n_columns].reshape(n_rows, n_columns)
 
 
-@compiled
+@inner
 def weights_of(layer, memory):
     """Return a layer's weights, (inputs, band), from the parameters; or their gradients."""
     return matrix(memory, layer.parameters_at, layer.n_inputs, layer.band)
 
 
-@compiled
+@inner
 def neurons_of(layer, memory):
     """Return the rows of a layer's neurons, or their gradients.
 
@@ -552,14 +550,14 @@ def neurons_of(layer, memory):
     return matrix(memory, at, n_rows, layer.width)
 
 
-@compiled
+@inner
 def recurrent_of(layer, memory):
     """Return the recurrent weights, (neurons, width), from neuron to neuron; or their gradients."""
     at = layer.parameters_at + layer.n_inputs * layer.band + 3 * layer.width
     return matrix(memory, at, layer.n_neurons if layer.recurs else 0, layer.width)
 
 
-@compiled
+@inner
 def recurrent_by_neuron_of(layer, network):
     """Return the recurrent weights, (width / LANES, neurons, LANES), by where they lead to."""
     n = layer.n_neurons if layer.recurs else 0
@@ -568,20 +566,20 @@ def recurrent_by_neuron_of(layer, network):
     return memory.reshape(layer.width // LANES, n, LANES)
 
 
-@compiled
+@inner
 def delays_of(layer, network):
     """Return by how many steps each copy of the events that go into a layer is late."""
     return network.delays[layer.delays_at : layer.delays_at + layer.n_copies]
 
 
-@compiled
+@inner
 def membranes(layer, n_steps, state, team):
     """Return a layer's membranes: a row before the first step, the steps, a row after the last."""
     at = layer.states_at * (n_steps + 2) * team
     return matrix(state, at, n_steps + 2, layer.width * team)
 
 
-@compiled
+@inner
 def side_by_side(neurons, team):
     """Return the rows of a layer's neurons for each utterance of a team."""
     n_rows, width = neurons.shape
@@ -594,13 +592,13 @@ def side_by_side(neurons, team):
     return repeated
 
 
-@compiled
+@inner
 def event_list(space, t, i):
     """Return the list of the events of a team's utterance t that go into layer i."""
     return EventList(starts=space.starts[t, i], units=space.units[t, i])
 
 
-@compiled
+@inner
 def add_events(layer, weights, first_neurons, delays, events, mem, at):
     """Add to ``mem`` the rows of weights of all events, and of their delayed copies.
 
@@ -674,7 +672,7 @@ def layer_forward(i, layer, network, space, mem, team, extras):  # noqa: C901
             list_spikes(space, eights, t, i + 1, step, width)
 
 
-@compiled
+@inner
 def list_spikes(space, eights, t, i, step, width):
     """Append the neurons of a team's utterance t that spike in a step to its list i."""
     n_events = np.int64(space.starts[t, i, step])
@@ -695,7 +693,7 @@ def list_spikes(space, eights, t, i, step, width):
 # the arithmetic.
 
 
-@compiled
+@inner
 def subtract_adaptation(adaptation, mem, row):
     """Subtract the adaptation of the step before from the currents in a row.
 
@@ -705,7 +703,7 @@ def subtract_adaptation(adaptation, mem, row):
         mem[row, j] -= adaptation[j]
 
 
-@compiled
+@inner
 def add_to_adaptation(neurons, mem, row, spiked, adaptation):
     """Turn the adaptation of the step before into that of this step, as `AdaptiveLeaky` does.
 
@@ -718,7 +716,7 @@ def add_to_adaptation(neurons, mem, row, spiked, adaptation):
         adaptation[j] = left * adaptation[j] + (ONE - left) * fed
 
 
-@compiled
+@inner
 def step_forward(layer, neurons, mem, row):
     """Turn the currents in a row into the membranes of that step.
 
@@ -737,21 +735,21 @@ def step_forward(layer, neurons, mem, row):
             mem[row, j] = neurons[BETAS, j] * mem[row - 1, j] + mem[row, j]
 
 
-@compiled
+@inner
 def find_spikes(neurons, mem, row, spiked):
     """Say in `spiked` which neurons spike in a step: 1 or 0."""
     for j in range(mem.shape[1]):
         spiked[j] = mem[row, j] - neurons[THRESHOLDS, j] > ZERO
 
 
-@compiled
+@inner
 def check_surrogate(kind):
     """Raise ValueError if `step_back` has no derivative for a number."""
     if kind < FAST_SIGMOID or kind > GIVEN:
         raise ValueError("no surrogate has this number: see shd_engine/surrogates.py")
 
 
-@compiled
+@inner
 def step_back(layer, neurons, mem, row, spike_errors, slot):
     """Replace the membranes in a row by the gradients of that step's currents.
 
@@ -788,7 +786,7 @@ def step_back(layer, neurons, mem, row, spike_errors, slot):
             mem[row, j] = through_spike + neurons[BETAS, j] * mem[row + 1, j]
 
 
-@compiled
+@inner
 def step_back_given(neurons, mem, row, spike_errors, slot, errors):
     """Do what `step_back` does, with derivatives that are given.
 
@@ -800,7 +798,7 @@ def step_back_given(neurons, mem, row, spike_errors, slot, errors):
         mem[row, j] = through_spike + neurons[BETAS, j] * mem[row + 1, j]
 
 
-@compiled
+@inner
 def adaptation_back(neurons, mem, row, d_adaptation, d_fed):
     """Take the gradient of the adaptation one step back.
 
@@ -815,7 +813,7 @@ def adaptation_back(neurons, mem, row, d_adaptation, d_fed):
         d_fed[j] = (ONE - neurons[LEFT, j]) * d_adaptation[j]
 
 
-@compiled
+@inner
 def add_adaptation_gradients(neurons, mem, row, d_fed, d_neurons):
     """Add the gradients of FROM_MEM and FROM_SPK in a step.
 
@@ -829,7 +827,7 @@ def add_adaptation_gradients(neurons, mem, row, d_fed, d_neurons):
         d_neurons[FROM_SPK, j] += if_spiked if has_spiked else ZERO
 
 
-@compiled
+@inner
 def adaptation_to_spikes(neurons, d_fed, spike_errors, slot, total_slot):
     """Write dL/dspk of a step with what comes back through the adaptation.
 
@@ -839,7 +837,7 @@ def adaptation_to_spikes(neurons, d_fed, spike_errors, slot, total_slot):
         spike_errors[total_slot, j] = spike_errors[slot, j] + d_fed[j] * neurons[FROM_SPK, j]
 
 
-@compiled
+@inner
 def recurrent_to_spikes(by_neuron, mem, row, spike_errors, slot):
     """Write dL/dspk of a step with what comes back through the recurrent weights.
 
@@ -854,7 +852,7 @@ def recurrent_to_spikes(by_neuron, mem, row, spike_errors, slot):
         )
 
 
-@compiled
+@inner
 def adaptation_to_membranes(neurons, mem, row, d_fed, d_neurons):
     """Add to the gradients in a row what comes back from the adaptation that the membranes fed.
 
@@ -867,7 +865,7 @@ def adaptation_to_membranes(neurons, mem, row, d_fed, d_neurons):
         d_neurons[THRESHOLDS, j] += d_fed[j] * neurons[FROM_MEM, j]
 
 
-@compiled
+@inner
 def give_spike_errors(errors, is_output, spike_errors, row, slot):
     """Add the given gradients of a step's spikes to those that come from the next layer."""
     step = row - 1
@@ -882,7 +880,7 @@ def give_spike_errors(errors, is_output, spike_errors, row, slot):
                 spike_errors[slot, at + j] += errors.spk[t, step, j]
 
 
-@compiled
+@inner
 def give_membrane_errors(errors, mem, row, d_neurons):
     """Add the given gradients of a step's membranes to the gradients in its row.
 
@@ -898,7 +896,7 @@ def give_membrane_errors(errors, mem, row, d_neurons):
             d_neurons[THRESHOLDS, at + j] += errors.mem[t, step, j]
 
 
-@compiled
+@inner
 def add_neuron_gradients(layer, neurons, mem, row, d_neurons):
     """Add the gradients of beta and threshold in a step.
 
@@ -920,7 +918,7 @@ def add_neuron_gradients(layer, neurons, mem, row, d_neurons):
             d_neurons[THRESHOLDS, j] -= if_reset if is_reset else ZERO
 
 
-@compiled
+@inner
 def repeat_error(output_error, spike_errors):
     """Write the errors of the output neurons to the slots of a block of steps."""
     for slot in range(STEPS_PER_BLOCK):
@@ -928,7 +926,7 @@ def repeat_error(output_error, spike_errors):
             spike_errors[slot, j] = output_error[j]
 
 
-@compiled
+@inner
 def copy_errors(next_layer, last_row, n_steps, team, next_errors):
     """Copy the gradients of the next layer that come back to the spikes of a block of steps.
 
@@ -950,7 +948,7 @@ def copy_errors(next_layer, last_row, n_steps, team, next_errors):
                     next_errors[slot, k * n_next + j] = ZERO
 
 
-@compiled
+@inner
 def block_errors(next_layer, last_row, n_steps, team, next_errors, slots):
     """Write dL/dspk of a block of steps: the next layer's gradients times its weights.
 
@@ -1019,7 +1017,7 @@ def layer_backward(  # noqa: C901, PLR0913
             add_neuron_gradients(layer, neurons, mem, row, d_neurons)
 
 
-@compiled
+@inner
 def add_weight_gradients(layer, first_neurons, delays, events, mem, at, space, d_weights):  # noqa: PLR0913
     """Add the gradients of a layer's weights: rows of ``mem`` at which a unit's events arrived.
 
@@ -1088,7 +1086,7 @@ def forward(b, team, batch, network, state, space, results, extras):  # noqa: PL
                 scores[b + t, j] = total / np.float32(n_steps)
 
 
-@compiled
+@inner
 def next_layer_of(i, network, n_steps, state, team):
     """Return the layer through which errors come back to layer i."""
     layers = network.layers
@@ -1114,24 +1112,27 @@ def next_layer_of(i, network, n_steps, state, team):
     )
 
 
-@compiled
+@inner
+def errors_at(at, b, team, memory, n_steps, n):
+    """Return the gradients that are given for a layer's spikes, or membranes, and a team."""
+    if at < 0:
+        return memory[:0].reshape(0, 0, 0)
+    first = at + b * n_steps * n
+    return memory[first : first + team * n_steps * n].reshape(team, n_steps, n)
+
+
+@inner
 def errors_of(i, b, team, layer, given, n_steps):
     """Return what is given for layer i and a team, from a batch's utterance b on."""
     n = layer.n_neurons
-    first = b * n_steps * n
-    size = team * n_steps * n
-    spk = given.memory[:0].reshape(0, 0, 0)
-    mem = given.memory[:0].reshape(0, 0, 0)
     derivatives = given.memory[:0].reshape(0, 0)
-    if given.spk_at[i] >= 0:
-        at = given.spk_at[i] + first
-        spk = given.memory[at : at + size].reshape(team, n_steps, n)
-    if given.mem_at[i] >= 0:
-        at = given.mem_at[i] + first
-        mem = given.memory[at : at + size].reshape(team, n_steps, n)
     if len(given.derivatives):
         derivatives = membranes(layer, n_steps, given.derivatives[b], 1)
-    return LayerErrors(spk, mem, derivatives)
+    return LayerErrors(
+        spk=errors_at(given.spk_at[i], b, team, given.memory, n_steps, n),
+        mem=errors_at(given.mem_at[i], b, team, given.memory, n_steps, n),
+        derivatives=derivatives,
+    )
 
 
 @inlined
@@ -1236,7 +1237,7 @@ def work(worker, n_workers, batch, network, results, given, extras):
                 backward(b, team, network, state, space, given, gradients, extras)
 
 
-@compiled
+@inner
 def keep(state, kept):
     """Copy the last of an utterance's membranes."""
     first = len(state) - len(kept)
@@ -1367,7 +1368,7 @@ def scan_forward(worker, n_workers, layer, states):
                 adapt(layer, states, row, first, end)
 
 
-@compiled
+@inner
 def drive(layer, states, row, first, end):
     """Write what drives the membranes in a step: currents less the adaptation, or synapses."""
     step = row - 1
@@ -1391,7 +1392,7 @@ def drive(layer, states, row, first, end):
             out[j] = current[j]
 
 
-@compiled
+@inner
 def decay(layer, states, row, first, end):
     """Add what is left of the membranes of the step before."""
     beta = layer.neurons[BETAS]
@@ -1406,7 +1407,7 @@ def decay(layer, states, row, first, end):
             out[j] = beta[j] * old[j] + out[j]
 
 
-@compiled
+@inner
 def recur_one_to_one(layer, states, row, first, end):
     """Add what arrives from each neuron's own spike of the step before."""
     weight = layer.neurons[TO_ITSELF]
@@ -1416,7 +1417,7 @@ def recur_one_to_one(layer, states, row, first, end):
         out[j] += spk[j] * weight[j]
 
 
-@compiled
+@inner
 def recur_all_to_all(layer, states, row, at, index, arriving):
     """Add what arrives from all spikes of an utterance in the step before, which begins at `at`."""
     n = layer.n_neurons
@@ -1435,7 +1436,7 @@ def recur_all_to_all(layer, states, row, at, index, arriving):
         out[j] += arriving[0, j]
 
 
-@compiled
+@inner
 def reset_late(layer, states, row, first, end):
     """Reset the neurons whose membranes were above their thresholds after the step before."""
     threshold = layer.neurons[THRESHOLDS]
@@ -1449,7 +1450,7 @@ def reset_late(layer, states, row, first, end):
             out[j] = ZERO if old[j] - threshold[j] > ZERO else out[j]
 
 
-@compiled
+@inner
 def spike(layer, states, row, first, end):
     """Write the spikes of a step, and the membranes after an early reset."""
     threshold = layer.neurons[THRESHOLDS]
@@ -1472,7 +1473,7 @@ def spike(layer, states, row, first, end):
             mem[j] = potential[j] * (ONE - spk[j])
 
 
-@compiled
+@inner
 def adapt(layer, states, row, first, end):
     """Write the adaptation after a step, as `add_to_adaptation` does."""
     left = layer.neurons[LEFT]
@@ -1522,7 +1523,7 @@ def scan_backward(worker, n_workers, layer, states, errors, d_currents, d_neuron
                 multiply(padded, layer.weights_to, back.spk.reshape(width // n, n))
 
 
-@compiled
+@inner
 def new_scan_gradients(width):
     """Return gradients of zero, which come from after the last step."""
     return ScanGradients(
@@ -1537,7 +1538,7 @@ def new_scan_gradients(width):
     )
 
 
-@compiled
+@inner
 def receive(layer, errors, back, row, first, end):
     """Add to the gradients of spikes and membranes what is given, and what comes by adaptation."""
     d_spk = back.spk
@@ -1565,7 +1566,7 @@ def receive(layer, errors, back, row, first, end):
             d_mem[j] += fed[j] * from_mem[j]
 
 
-@compiled
+@inner
 def through_spikes(layer, states, errors, back, row, first, end):
     """Write the gradients that come to the membranes through the spikes of a step."""
     threshold = layer.neurons[THRESHOLDS]
@@ -1596,7 +1597,7 @@ def through_spikes(layer, states, errors, back, row, first, end):
             out[j] = d_spk[j] * derivative[j]
 
 
-@compiled
+@inner
 def through_early_reset(layer, back, potential):
     """Add to the gradients of spikes what comes from an early reset."""
     threshold = layer.neurons[THRESHOLDS]
@@ -1610,7 +1611,7 @@ def through_early_reset(layer, back, potential):
             d_spk[j] -= d_mem[j] * potential[j]
 
 
-@compiled
+@inner
 def through_resets(layer, states, back, row, first, end):
     """Write the gradients of the membranes before an early and before a late reset."""
     threshold = layer.neurons[THRESHOLDS]
@@ -1639,7 +1640,7 @@ def through_resets(layer, states, back, row, first, end):
             base[j] = out[j]
 
 
-@compiled
+@inner
 def to_currents(layer, back, out):
     """Write the gradients of a step's currents."""
     base = back.base
@@ -1659,7 +1660,7 @@ def to_currents(layer, back, out):
             out[j] = base[j]
 
 
-@compiled
+@inner
 def to_step_before(layer, states, back, d_currents, row, first, end):
     """Write the gradients that come to the states and spikes of the step before."""
     beta = layer.neurons[BETAS]
@@ -1686,7 +1687,7 @@ def to_step_before(layer, states, back, d_currents, row, first, end):
             d_adaptation[j] = left[j] * d_adaptation[j] - d_current[j]
 
 
-@compiled
+@inner
 def add_membrane_gradients(layer, states, back, d_neurons, row, first, end):
     """Add the gradients of a step for BETAS and THRESHOLDS."""
     threshold = layer.neurons[THRESHOLDS]
@@ -1716,7 +1717,7 @@ def add_membrane_gradients(layer, states, back, d_neurons, row, first, end):
             d_threshold[j] -= d_potential[j] if old[j] - threshold[j] > ZERO else ZERO
 
 
-@compiled
+@inner
 def add_drive_gradients(layer, states, back, d_neurons, row, first, end):
     """Add the gradients of a step for BIASES and TO_ITSELF, and for ALPHAS."""
     n = end - first
@@ -1738,7 +1739,7 @@ def add_drive_gradients(layer, states, back, d_neurons, row, first, end):
             d_alpha[j] += d_synapse[j] * synapse[j]
 
 
-@compiled
+@inner
 def add_gradients_of_adaptation(layer, states, back, d_neurons, row, first, end):
     """Add the gradients of a step for GAINS, LEFT, FROM_MEM and FROM_SPK."""
     from_mem = layer.neurons[FROM_MEM]

@@ -303,8 +303,6 @@ def _batch_axis(model: nn.Module, x: torch.Tensor) -> int:
             except ForwardError:
                 if axis or x.dim() == 1:
                     raise
-            except NotCompilableError:
-                raise
         if tuple(batches) == N_UTTERANCES:
             return axis
     raise NotCompilableError("its neurons get currents that don't begin with the axis of the batch")

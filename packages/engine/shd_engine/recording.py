@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from shd_engine.network import ChannelConv1d
+from shd_engine.network import ChannelConv1d, NotCompilableError
 
 STATES = ("spk", "syn_exc", "syn_inh", "syn", "mem")  # in which neurons keep their states
 _SELECTIONS = ("__getitem__", "unbind", "select", "split", "chunk")
@@ -31,10 +31,6 @@ _DRAWING = (
 _DROPOUTS = (
     "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
 )  # fmt: skip
-
-
-class NotCompilableError(ValueError):
-    """A module can't be compiled; the message is the reason."""
 
 
 @dataclass(eq=False)
