@@ -16,6 +16,9 @@ hypothesis.settings.load_profile("repeatable")
 
 pytest_plugins = ["tests.fixtures"]
 
+# small tensors: more threads only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 LONG = {
     f"test_{name}.py"
     for name in (
