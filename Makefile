@@ -34,7 +34,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data sweep export rtl say hear lab bench test lint style types units slow full browser slurm wheels notebooks site lock clean
+.PHONY: help study data sweep export rtl say hear lab bench test lint .style slow full browser slurm wheels notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
@@ -130,22 +130,17 @@ lab: $(INSTALLED)-circuit
 bench: $(INSTALLED)-test
 	cd packages/engine && "$(CURDIR)/$(PY)" -m engine_benchmark $(ARGS)
 
-lint: style types
-
-style: $(INSTALLED)-test
+.style: $(INSTALLED)-test
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports --no-logo
 
-types: $(INSTALLED)-test
+lint: .style
 	$(PY) -m mypy
 
-units: $(INSTALLED)-test
-	$(PY) -m pytest -n auto --dist loadgroup
-
-# mypy uses one core for half a minute
-test: style
-	@$(MAKE) --no-print-directory -j2 types units
+# mypy takes one core for half a minute
+test: .style
+	$(PY) -m mypy & $(PY) -m pytest -n auto --dist loadgroup; tests=$$?; wait $$! && exit $$tests
 
 slow: $(INSTALLED)-test $(INSTALLED)-site $(INSTALLED)-fpga
 	$(PY) -m pytest -n auto -m "slow and not full"
