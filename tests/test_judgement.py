@@ -342,7 +342,7 @@ result = judge(slow, toy_events(), seeds=(0, 1), options=options)
 
 def test_an_interrupted_call_goes_on_with_the_rest(working_directory, events, monkeypatch, capsys):
     program = working_directory / "program.py"
-    program.write_text(SLOW)
+    write_before(program, SLOW)
     (working_directory / "wait").touch()
     root = str(Path(__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, *sys.path[1:]])}
