@@ -34,7 +34,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data sweep export rtl bitstream say hear lab bench test lint slow full browser slurm wheels notebooks site lock clean
+.PHONY: help study data sweep export rtl bitstream say hear lab bench test lint .style slow full browser slurm wheels notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
@@ -74,16 +74,20 @@ help:
 	@echo "ARGS into words, so quote a word that has spaces:"
 	@echo "make hear FILE='my digit.wav' ARGS=\"--network 'my network'\""
 
-$(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
+# an environment without packages
+$(INSTALLED)-venv:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed; name one: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
+	@touch $(INSTALLED)-venv
+
+$(INSTALLED): $(INSTALLED)-venv pyproject.toml $(if $(LOCKED),constraints.txt)
 	$(INSTALL) --no-compile --progress-bar on -q -e '.[study]'
 	@touch $(INSTALLED)
 
-# what tests and linters need
-$(INSTALLED)-test: $(INSTALLED)
-	$(INSTALL) --no-compile -q -e '.[study,circuit,test]'
-	@touch $(INSTALLED)-circuit $(INSTALLED)-test
+# what tests and linters need, in one go
+$(INSTALLED)-test: $(INSTALLED)-venv pyproject.toml $(if $(LOCKED),constraints.txt)
+	$(INSTALL) --no-compile --progress-bar on -q -e '.[study,circuit,test]'
+	@touch $(INSTALLED) $(INSTALLED)-circuit $(INSTALLED)-test
 
 study: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks $(if $(DATASET),-p dataset "$$DATASET") $(if $(NAME),-p run_name "$$NAME") $(ARGS)
@@ -131,20 +135,23 @@ lab: $(INSTALLED)-circuit
 bench: $(INSTALLED)-test
 	cd packages/engine && "$(CURDIR)/$(PY)" -m engine_benchmark $(ARGS)
 
-lint: $(INSTALLED)-test
+.style: $(INSTALLED)-test
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports --no-logo
+
+lint: .style
 	$(PY) -m mypy
 
-test: lint
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup
+# mypy takes one core for half a minute
+test: .style
+	$(PY) -m mypy & $(PY) -m pytest -n auto --dist loadgroup; tests=$$?; wait $$! && exit $$tests
 
 slow: $(INSTALLED)-test $(INSTALLED)-site $(INSTALLED)-fpga
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m "slow and not full"
+	$(PY) -m pytest -n auto -m "slow and not full"
 
 full: $(INSTALLED)-test $(INSTALLED)-fpga
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m full
+	$(PY) -m pytest -n auto -m full
 
 # installs the package anew: not while something runs
 $(INSTALLED)-browser: $(INSTALLED)

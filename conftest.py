@@ -16,21 +16,16 @@ hypothesis.settings.load_profile("repeatable")
 
 pytest_plugins = ["tests.fixtures"]
 
+# small tensors: more threads only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 LONG = {
-    f"test_{name}.py"
-    for name in (
-        "cochlea",
-        "committed_cores",
-        "core_simulation",
-        "compiled_engine",
-        "handshake",
-        "placing",
-        "recordings",
-        "sound",
-        "speech",
-        "study_command",
-        "sweeps",
-    )
+    *("02_surrogate_visualization", "03_model_training", "04_results_analysis"),
+    *("05_recipe_sweeps", "test_alone", "test_cochlea", "test_committed_cores", "test_compile"),
+    *("test_compiled_engine", "test_core_simulation", "test_engine", "test_export"),
+    *("test_fuzzing", "test_handshake", "test_jobs", "test_judgement", "test_placing"),
+    *("test_recordings", "test_results_page", "test_run_folder", "test_sound"),
+    *("test_study_command", "test_study_program", "test_sweeps", "test_training"),
 }
 ONE_RUN = ("notebooks/03", "notebooks/04")  # the second reads what the first has trained
 
@@ -53,7 +48,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if isinstance(item, IPyNbCell):
             with_small_data(item.cell)
-    items.sort(key=lambda item: item.path.name not in LONG)
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,22 +1,18 @@
-"""Fixtures that the tests of the study and of the circuit share."""
+"""Fixtures that the tests of the study and of the circuit share.
+
+They import what takes seconds when they are asked for: the process that only hands out tests needs
+none of it.
+"""
 
 import functools
 from pathlib import Path
 
 import nbval.kernel
 import pytest
-import torch
 
-from shd_corpus import heidelberg
 from shd_corpus.shd_file import FILES
-from shd_helpers import data as datasets
-from shd_helpers.sweeps import results
-from shd_helpers.versions import code_hash
 from tests.builders.browsers import CHROMIUM, FLAGS
-from tests.sweep_home import Home, stopped
 from tests.toy import small_data, write_toy
-
-torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
 
 def patient(start):
@@ -66,6 +62,8 @@ def data_dir(tmp_path, monkeypatch):
 @pytest.fixture
 def small_data_sets(monkeypatch):
     """Take the small data set in place of those that would be made or downloaded."""
+    from shd_corpus import heidelberg
+    from shd_helpers import data as datasets
 
     def make(_folder, *_encoder):
         return [Path(small_data()) / f"toy_{name}.h5" for name in FILES]
@@ -77,6 +75,10 @@ def small_data_sets(monkeypatch):
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A folder with a sweep of a small notebook."""
+    from shd_helpers.sweeps import results
+    from shd_helpers.versions import code_hash
+    from tests.sweep_home import Home, stopped
+
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("SHD_STAND_IN", str(tmp_path))

@@ -4,6 +4,7 @@ import functools
 import importlib
 import os
 import random
+import runpy
 import signal
 import subprocess
 import sys
@@ -123,14 +124,6 @@ def test_a_loop_by_hand_gives_the_same_scores_and_accuracies(events):
             assert rows.correct.mean() == pytest.approx(accuracy)
 
 
-def test_the_table_does_not_depend_on_the_number_of_processes(events):
-    one = judge(lambda u, c: MeanThenLinear(u, c), events, seeds=(0, 1), options=HERE)
-    parallel = JudgeOptions(train_config=FAST, n_processes=2, folder="others")
-    two = judge(lambda u, c: MeanThenLinear(u, c), events, seeds=(0, 1), options=parallel)
-    assert one.table.equals(two.table)
-    assert one.folder.parent != two.folder.parent
-
-
 def test_global_generators_go_on_as_if_nothing_had_happened(events):
     drawn = []
     for is_between in (False, True):
@@ -224,36 +217,6 @@ def write_before(path, text):
     os.utime(path, (0, 0))
 
 
-FILE = """
-import torch
-
-class Scaled(torch.nn.Linear):
-    def forward(self, frames):
-        return super().forward(frames.sum(0)) * SCALE
-
-SCALE = 1.0
-
-def make(scale=1.0):
-    def build(n_units, n_classes):
-        network = Scaled(n_units, n_classes)
-        with torch.no_grad():
-            network.weight *= scale
-        return network
-    return build
-"""
-
-
-def test_a_file_that_changed_makes_other_folds(events, working_directory):
-    path = working_directory / "mine.py"
-    write_before(path, FILE)
-    options = JudgeOptions(train_config=FAST, n_processes=2)  # other processes can't import it
-    first = judge(load_object("mine.py:Scaled"), events, options=options)
-    assert first.is_reusable
-    assert judge(load_object("mine.py:Scaled"), events, options=options).folder == first.folder
-    write_before(path, f"# a comment\n{FILE}")
-    assert judge(load_object("mine.py:Scaled"), events, options=HERE).folder != first.folder
-
-
 def test_what_cannot_be_recognized_is_trained_at_each_call(events, capsys):
     def local(n_units, n_classes):
         return MeanThenLinear(n_units, n_classes)
@@ -306,6 +269,9 @@ SCALE = 1.0
 """
 
 
+# The next three tests use the same two processes, which live on for ten seconds.
+
+
 def test_processes_train_the_code_that_was_imported_again(events, working_directory, monkeypatch):
     """Processes live on between calls, and have the modules of the last call."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # its time has no fractions of a second
@@ -328,6 +294,36 @@ def test_processes_train_the_code_that_was_imported_again(events, working_direct
         del sys.modules[module.__name__]
 
 
+def test_the_table_does_not_depend_on_the_number_of_processes(events):
+    one = judge(lambda u, c: MeanThenLinear(u, c), events, seeds=(0, 1), options=HERE)
+    parallel = JudgeOptions(train_config=FAST, n_processes=2, folder="others")
+    two = judge(lambda u, c: MeanThenLinear(u, c), events, seeds=(0, 1), options=parallel)
+    assert one.table.equals(two.table)
+    assert one.folder.parent != two.folder.parent
+
+
+FILE = """
+import torch
+
+class Scaled(torch.nn.Linear):
+    def forward(self, frames):
+        return super().forward(frames.sum(0)) * SCALE
+
+SCALE = 1.0
+"""
+
+
+def test_a_file_that_changed_makes_other_folds(events, working_directory):
+    path = working_directory / "mine.py"
+    write_before(path, FILE)
+    options = JudgeOptions(train_config=FAST, n_processes=2)  # other processes can't import it
+    first = judge(load_object("mine.py:Scaled"), events, options=options)
+    assert first.is_reusable
+    assert judge(load_object("mine.py:Scaled"), events, options=options).folder == first.folder
+    write_before(path, f"# a comment\n{FILE}")
+    assert judge(load_object("mine.py:Scaled"), events, options=HERE).folder != first.folder
+
+
 SLOW = """
 import sys, time
 from pathlib import Path
@@ -341,20 +337,18 @@ def slow(n_units, n_classes):
 
 options = JudgeOptions(train_config=FAST, n_processes=int(sys.argv[1]))
 result = judge(slow, toy_events(), seeds=(0, 1), options=options)
-result.table.to_pickle("table")
 """
 
 
-def test_an_interrupted_call_goes_on_with_the_rest(working_directory, events):
+def test_an_interrupted_call_goes_on_with_the_rest(working_directory, events, monkeypatch, capsys):
     program = working_directory / "program.py"
-    program.write_text(SLOW)
+    write_before(program, SLOW)
     (working_directory / "wait").touch()
-    command = [sys.executable, str(program), "2"]
     root = str(Path(__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, *sys.path[1:]])}
     with Path("log").open("w") as log:
         running = subprocess.Popen(
-            command,
+            [sys.executable, str(program), "2"],
             stdout=log,
             stderr=log,
             env=environment,
@@ -371,14 +365,12 @@ def test_an_interrupted_call_goes_on_with_the_rest(working_directory, events):
     assert f"Interrupted. {len(kept)} of 6 folds are finished" in Path("log").read_text()
     written = {path: path.stat().st_mtime_ns for path in kept}
     (working_directory / "wait").unlink()
-    ended = subprocess.run(
-        [*command[:2], "1"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert f"6 folds, {len(kept)} of them finished before" in ended.stdout
+    monkeypatch.setattr(sys, "argv", [str(program), "1"])
+    again = runpy.run_path(str(program), run_name="__main__")  # which saves its imports
+    assert f"6 folds, {len(kept)} of them finished before" in capsys.readouterr().out
     assert written == {path: path.stat().st_mtime_ns for path in kept}
     expected = judge(MeanThenLinear, events, seeds=(0, 1), options=HERE)
-    assert pd.read_pickle("table").equals(expected.table)
+    assert again["result"].table.equals(expected.table)
 
 
 def wait_for_folds(folder, running, n):

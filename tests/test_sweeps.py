@@ -59,17 +59,30 @@ def test_two_processes_and_a_command_that_goes_on_end_with_the_same_table(home):
 
 def test_a_run_that_fails_does_not_stop_the_others(home, monkeypatch, capsys):
     """Not even if its error only talks of a full disk."""
-    home.order(1.0, 1, "fail")
+    home.write(grid={"x": [1.0]}, seeds=[0, 1, 2])
+    home.order(1.0, 0, "fail")
     assert call(monkeypatch, home.yaml, "--workers", "2") == 1
-    assert home.rows().status.tolist() == ["done", "failed", "done", "done"]
-    error = home.rows().error[1]
+    assert home.rows().status.tolist() == ["failed", "done", "done"]
+    error = home.rows().error[0]
     assert "Traceback" in error and "ZeroDivisionError" in error and "no luck" in error
     out, bar = capsys.readouterr()
-    assert "ZeroDivisionError: no luck" in out and "trial 4/4 |" in bar and "1 failed" in bar
-    home.order(1.0, 1, "")
-    assert call(monkeypatch, home.yaml, "--workers", "2") == 0
+    assert "ZeroDivisionError: no luck" in out and "trial 3/3 |" in bar and "1 failed" in bar
+    home.order(1.0, 0, "")
+    assert call(monkeypatch, home.yaml, "--workers", "1") == 0
+    assert home.rows().status.tolist() == ["done"] * 3
+    assert home.begun() == [(1.0, 0), (1.0, 0), (1.0, 1), (1.0, 2)]
+
+
+def test_shards_run_every_nth_run_and_fill_one_table(home, monkeypatch, capsys):
+    first = [(1.0, 0), (2.0, 0)]
+    assert call(monkeypatch, home.yaml, "--shard", "1/2", "--workers", "2") == 0
+    assert home.begun() == first and home.rows().status.tolist() == ["done"] * 2
+    assert call(monkeypatch, home.yaml, "--shard", "2/2") == 0
+    assert "shard 2/2: 0 of 2 rows reused, 2 executed" in capsys.readouterr().out
+    assert home.begun() == sorted([*first, (1.0, 1), (2.0, 1)])
+    assert {seen for *_, seen in home.log()} == {"11"}  # one thread for OpenMP and for numba
     assert home.rows().status.tolist() == ["done"] * 4
-    assert home.begun() == [(1.0, 0), (1.0, 1), (1.0, 1), (2.0, 0), (2.0, 1)]
+    assert home.rows().seed.tolist() == [0, 1] * 2  # in the sweep's order
 
 
 def test_the_timeout_is_for_the_whole_run_and_leaves_no_kernel(home):
@@ -98,30 +111,10 @@ def test_a_killed_sweep_leaves_no_process_and_the_next_one_runs_what_is_missing(
     assert home.begun() == sorted([(1.0, 0), *[(1.0, 1), (2.0, 0)] * 2, (2.0, 1)])
 
 
-def test_shards_run_every_nth_run_and_fill_one_table(home, monkeypatch, capsys):
-    home.write(grid={"x": [1.0, 2.0, 3.0]})
-    command = home.command("--shard", "1/2", "--workers", "2")
-    assert command.wait(LONG_S) == 0, command.out.read_text()
-    first = [(1.0, 0), (2.0, 0), (3.0, 0)]
-    assert home.begun() == first and home.rows().status.tolist() == ["done"] * 3
-    assert {seen for *_, seen in home.log()} == {"11"}  # one thread for OpenMP and for numba
-    assert call(monkeypatch, home.yaml, "--shard", "2/2") == 0
-    assert "shard 2/2: 0 of 3 rows reused, 3 executed" in capsys.readouterr().out
-    assert home.begun() == sorted([*first, (1.0, 1), (2.0, 1), (3.0, 1)])
-    assert home.rows().status.tolist() == ["done"] * 6
-    assert home.rows().seed.tolist() == [0, 1] * 3  # in the sweep's order
-
-
-@pytest.mark.parametrize(
-    ("notebook", "more"), [("03_model_training", {}), ("train", {"n_delays": 2})]
-)
-def test_a_sweep_of_a_notebook_that_trains(notebook, more, home):
-    home.write(
-        notebook=notebook,
-        fixed={"dataset": small_data(), "epochs": 2, "n_hidden": 16, "batch_size": 32, **more},
-        grid={"lr": [2.0e-3]},
-        seeds=[3],
-    )
+def test_a_sweep_of_a_notebook_that_trains(home):
+    """One of notebook 3 is in notebook 5, which nbval executes."""
+    small = {"dataset": small_data(), "epochs": 1, "n_hidden": 16, "batch_size": 32, "n_delays": 2}
+    home.write(notebook="train", fixed=small, grid={"lr": [2.0e-3]}, seeds=[3])
     table = run_sweep(home.yaml, workers=TWO)
     assert table.status.tolist() == ["done"], table.error[0]
     assert table.dataset[0] == "toy" and table.seed[0] == 3 and table.lr[0] == 2e-3
@@ -131,5 +124,5 @@ def test_a_sweep_of_a_notebook_that_trains(notebook, more, home):
     assert info["data"]["test_sha256"] == table.test_sha256[0]
     for part in ("train", "validation", "test", "test_seen", "test_unseen"):
         assert table[f"{part}_accuracy"][0] == info["scores"][part]
-    executed = nbformat.read(folder / f"{notebook}.ipynb", 4)
+    executed = nbformat.read(folder / "train.ipynb", 4)
     assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")

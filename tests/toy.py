@@ -32,6 +32,7 @@ def with_small_data(cell: NotebookNode) -> None:
     for there, here in {
         r'^dataset = "digits"': f"dataset = {small!r}",
         r"^epochs = \d+": "epochs = 2",
+        r"^updates = \d+": "updates = 2",
         r"dataset: digits,": f"dataset: {small},",  # of a sweep
         r"grid: \{.+\}": "grid: {lr: [4.0e-3], epochs: [1]}",
         r"^rescue\((\d+, .+)\)$": rf"rescue(\1, {small!r}, epochs=1)",

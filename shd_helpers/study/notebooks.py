@@ -29,7 +29,6 @@ from shd_helpers.paths import (
     need_checkout,
     runs_dir,
 )
-from shd_helpers.study.evaluation import shown_accuracies
 from shd_helpers.study.parameters import check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
 from shd_helpers.study.run_folder import RunError, classes_in_words, read_run
@@ -159,6 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"\nThe study stopped.\n{error}")
     minutes, seconds = divmod(round(time.monotonic() - start_s), 60)
     print(f"\n{len(OF_A_RUN)} notebooks were executed in {minutes}:{seconds:02} minutes.\n")
+    from shd_helpers.study.evaluation import shown_accuracies  # with torch
+
     info = run_of_study.info
     accuracies = shown_accuracies(info["scores"], run_of_study.predictions, info["seen_speakers"])
     class_names = run_of_study.class_names

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import torch
 from filelock import FileLock
 
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.files import reading, sha256
 from shd_helpers.study.recipe import SETTINGS, Recipe
 
-if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
+if TYPE_CHECKING:  # seconds to import, and `shd_helpers.hear` and sweeps don't need both
     import pandas as pd
+    import torch
 
 REMEDY = "Run 03_model_training with this run_name"
 INFO = "run.json"  # lists the other files of the run, with their hashes
@@ -41,7 +41,7 @@ class Run:
     info: dict  # run.json
     epochs: "pd.DataFrame"  # a row for each epoch
     weights: dict[str, np.ndarray]  # "fc1/weight": (epochs + 1, out, in), "fc1/bias", ...
-    state: dict[str, torch.Tensor]  # of the trained network: "fc1.weight", its betas, ...
+    state: "dict[str, torch.Tensor]"  # of the trained network: "fc1.weight", its betas, ...
     predictions: "pd.DataFrame"  # a row for each test utterance; without a test, validation
     examples: dict[str, dict[str, np.ndarray]]  # by class name: see evaluation.record_examples
 
@@ -98,6 +98,7 @@ def read_run(folder: str | Path) -> Run:
         was just replacing them.
     """
     import pandas as pd
+    import torch
 
     folder = Path(folder)
     info = read_info(folder)
