@@ -40,7 +40,7 @@ def store(home, ended):
     by_run = {}
     for i, result in ended.items():
         has_failed = isinstance(result, str)
-        by_run[sweep.runs[i]] = RunResult.failure(result) if has_failed else RunResult(result)
+        by_run[sweep.runs[i]] = RunResult(error=result) if has_failed else RunResult(result)
     results.store(sweep, by_run)
 
 
@@ -191,7 +191,7 @@ def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     assert read_rows(home.table).status.tolist() == ["done", "failed"]
     assert before in home.table.read_text().splitlines()
     sweep = read_sweep(home.yaml)
-    own = results.own_rows(sweep, sweep.runs, dict.fromkeys(sweep.runs, RunResult.failure("no")))
+    own = results.own_rows(sweep, sweep.runs, dict.fromkeys(sweep.runs, RunResult(error="no")))
     assert own.status.tolist() == ["failed"] * 4  # what has just happened is reported
     store(home, {0: measured(home, 0.75), 1: measured(home, 0.25)})
     rows = read_rows(home.table)

@@ -45,13 +45,13 @@ class NotebookJob:
                 execute_run(notebooks, run.folder, timeout_s=self.timeout_s, lessons=False)
             measured = finished_run(run.folder, run.hash)
         except NotebookError as error:
-            return RunResult.failure(str(error.__cause__))  # has the cell's traceback
+            return RunResult(error=str(error.__cause__))  # has the cell's traceback
         except TimeoutError as error:
-            return RunResult.failure(f"{error}\ntime-out: more than {self.timeout_s:.4g} s")
+            return RunResult(error=f"{error}\ntime-out: more than {self.timeout_s:.4g} s")
         except Exception:  # whatever ends a run, the others go on and the table has the reason
-            return RunResult.failure(traceback.format_exc())
+            return RunResult(error=traceback.format_exc())
         if measured is None:
-            return RunResult.failure(_NO_RESULT)
+            return RunResult(error=_NO_RESULT)
         return RunResult(measured)
 
 
