@@ -73,9 +73,8 @@ def recipe_of(info: Mapping[str, Any]) -> Recipe:
 
 def classes_in_words(class_names: Sequence[str], language: str) -> str:
     """Return which classes a run has, for the line under a figure."""
-    if tuple(class_names) == LANGUAGES[language]:
-        return language
-    return f"{len(class_names)} classes"
+    is_language = tuple(class_names) == LANGUAGES[language]
+    return language if is_language else f"{len(class_names)} classes"
 
 
 def read_run(folder: str | Path) -> Run:

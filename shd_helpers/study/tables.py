@@ -138,8 +138,7 @@ def _as_values(texts: pd.Series) -> pd.Series:
         return texts == "True"
     if texts.map(_WHOLE.fullmatch).notna().all():
         return texts.map(int)
-    written = texts[texts != ""]
-    if written.map(_NUMBER.fullmatch).notna().all():
+    if texts[texts != ""].map(_NUMBER.fullmatch).notna().all():
         return texts.map(lambda text: float(text or "nan"))
     return texts
 
@@ -152,9 +151,8 @@ def locked(path: Path) -> FileLock:
 
 def table_path(name: str | Path) -> Path:
     """Return the file of a table."""
-    if isinstance(name, Path) or "/" in name or name.endswith(".csv"):
-        return Path(name)
-    return results_dir() / f"{name}.csv"
+    is_path = isinstance(name, Path) or "/" in name or name.endswith(".csv")
+    return Path(name) if is_path else results_dir() / f"{name}.csv"
 
 
 def read_table(name: str | Path) -> pd.DataFrame:
