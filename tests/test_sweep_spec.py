@@ -30,7 +30,7 @@ from tests.toy import write_toy
         ({"grid": {"x": [1.0], "both": {"a": {"x": 2.0}}}}, "grid: x is set more than once"),
         ({"grid": [1.0]}, r"grid: \[1.0\] must be a mapping"),
         ({"seeds": 3}, "seeds: 3 must be a list"),
-        ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
+        ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both: a.lx: parameter 'lx': unknown"),
         ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True must be a number"),
         ({"seeds": [0.5]}, "seeds: parameter 'seed': 0.5"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
