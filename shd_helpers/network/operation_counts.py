@@ -52,12 +52,12 @@ def accumulates(
 
 def _input_accumulates(synapses: np.ndarray, delays: Sequence[int], events: Events) -> np.ndarray:
     """Return how often each utterance's events meet a weight of the first layer, (utterances,)."""
-    total = np.zeros(len(events))
     utterance_of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
+    total = np.zeros(len(events))
     for k, delay in enumerate(delays):
         in_time = events.steps.astype(np.int64) + delay < events.n_steps
         inputs = events.units[in_time] + k * events.n_units
-        np.add.at(total, utterance_of[in_time], synapses[inputs])
+        total += np.bincount(utterance_of[in_time], synapses[inputs], len(events))
     return total
 
 

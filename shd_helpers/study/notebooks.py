@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tqdm.contrib import DummyTqdmFile
 
 from shd_helpers.command import run
-from shd_helpers.data import dataset_name, n_channels_of
+from shd_helpers.data import dataset_name
 from shd_helpers.events import concatenate, cut_sentence, load_pair
 from shd_helpers.extras import from_extra
 from shd_helpers.paths import (
@@ -30,7 +30,7 @@ from shd_helpers.paths import (
 )
 from shd_helpers.study.evaluation import shown_accuracies
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
-from shd_helpers.study.recipe import SETTINGS, Recipe
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, classes_in_words, read_run
 
 if TYPE_CHECKING:
@@ -101,11 +101,7 @@ def _parameters(given: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], Recip
         defaults |= notebook_parameters(path)
     parameters = {name: literal(text, defaults.get(name)) for name, text in given}
     check_parameters(parameters, defaults)
-    all_parameters = defaults | parameters
-    settings = {name: all_parameters[name] for name in SETTINGS if name in all_parameters}
-    return parameters, Recipe.from_flat(
-        settings, n_channels_of(settings["dataset"], settings["encoder"])
-    )
+    return parameters, Recipe.from_notebook(defaults | parameters)
 
 
 def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:

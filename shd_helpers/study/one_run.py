@@ -224,12 +224,18 @@ def _utterances(parts: Subsets) -> "pd.DataFrame":
     """Return a row for each utterance: its file and row there, speaker, label and role."""
     import pandas as pd
 
-    tables = []
-    for role, events in parts._asdict().items():
-        if events is not None:
-            labels = np.array(events.class_names)[events.labels]
-            columns = {**origin(events), "speaker": events.speakers, "label": labels}
-            tables.append(pd.DataFrame(columns).assign(role=role))
+    tables = [
+        pd.DataFrame(
+            {
+                **origin(events),
+                "speaker": events.speakers,
+                "label": np.array(events.class_names)[events.labels],
+                "role": role,
+            }
+        )
+        for role, events in parts._asdict().items()
+        if events is not None
+    ]
     return pd.concat(tables)
 
 

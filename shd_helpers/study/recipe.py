@@ -220,9 +220,11 @@ class Recipe:
         shift_ms = self.augmentation.shift_ms
         reasons = []
         if self.network.network == "spiking":
-            named_delays = [(f"n_delays {self.network.n_delays}", self.network.delays(step_ms))]
-            for delays in self.network.later_layer_delays(step_ms):
-                named_delays.append((f"hidden_delays {self.network.hidden_delays!r}", delays))
+            later = f"hidden_delays {self.network.hidden_delays!r}"
+            named_delays = [
+                (f"n_delays {self.network.n_delays}", self.network.delays(step_ms)),
+                *((later, delays) for delays in self.network.later_layer_delays(step_ms)),
+            ]
             reasons += [
                 f"{name}: the last copy is {delays[-1] * step_ms:g} ms late; the utterance ends "
                 f"after {duration_ms:g} ms"

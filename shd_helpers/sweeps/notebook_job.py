@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from shd_helpers.study.identity import identify_user_code, references
-from shd_helpers.study.jobs import job_environment, set_environment
+from shd_helpers.study.jobs import set_environment
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.tables import USER_CODE_SHA256
 from shd_helpers.sweeps.results import RunResult, finished_run
@@ -53,11 +53,6 @@ class NotebookJob:
         if measured is None:
             return RunResult(error=_NO_RESULT)
         return RunResult(measured)
-
-
-def notebook_jobs(pending: list[PendingRun], notebook: Path, timeout_s: float) -> list[NotebookJob]:
-    """Return the jobs of the runs that are left."""
-    return [NotebookJob(each, notebook, timeout_s, job_environment()) for each in pending]
 
 
 def check_unchanged(run: RunSpec) -> None:

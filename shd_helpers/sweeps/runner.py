@@ -18,9 +18,9 @@ import pandas as pd
 from shd_corpus.checks import DatasetError, quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import CheckoutError
-from shd_helpers.study.jobs import RESUME, JobError, Shard, Workers, run_jobs
+from shd_helpers.study.jobs import RESUME, JobError, Shard, Workers, job_environment, run_jobs
 from shd_helpers.study.tables import TableError, read_rows
-from shd_helpers.sweeps.notebook_job import notebook_jobs
+from shd_helpers.sweeps.notebook_job import NotebookJob
 from shd_helpers.sweeps.results import (
     CHANGED_CODE,
     FoundRuns,
@@ -98,7 +98,8 @@ def run_sweep(
         store(sweep, found.only_in_folders)
     ended: dict[RunSpec, RunResult] = {}
     try:
-        jobs = notebook_jobs(found.pending, sweep.notebook, timeout_s)
+        environment = job_environment()
+        jobs = [NotebookJob(each, sweep.notebook, timeout_s, environment) for each in found.pending]
         for number, result in run_jobs(
             jobs,
             workers.n_processes,

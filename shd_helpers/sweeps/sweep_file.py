@@ -121,10 +121,10 @@ def read_grid(path: Path, content: Mapping[str, Any], defaults: Mapping[str, obj
     for key, written in content["grid"].items():
         name = str(key)  # YAML reads an unquoted 183 as a number
         with named(f"grid.{name}"):
-            axis = _read_axis(name, written, defaults)
-        axes[name] = [
-            value._replace(parameters=with_absolute_paths(path, value.parameters)) for value in axis
-        ]
+            axes[name] = [
+                value._replace(parameters=with_absolute_paths(path, value.parameters))
+                for value in _read_axis(name, written, defaults)
+            ]
     with named("seeds"):
         grid = Grid(axes, _check_values("seed", content["seeds"], defaults))
     for name, n_axes in Counter(grid.parameters()).items():
