@@ -56,12 +56,7 @@ class Run:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes, in the order of the network's outputs."""
-        return class_names_of(self.info)
-
-
-def class_names_of(info: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of a run's classes, in the order of the network's outputs."""
-    return tuple(info["class_names"])
+        return tuple(self.info["class_names"])
 
 
 def recipe_of(info: Mapping[str, Any]) -> Recipe:

@@ -30,7 +30,7 @@ from shd_helpers.paths import IN_CHECKOUT, networks_dir
 from shd_helpers.study.identity import references
 from shd_helpers.study.other_networks import own_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import INFO, REMEDY, Run, RunError, class_names_of, recipe_of
+from shd_helpers.study.run_folder import INFO, REMEDY, Run, RunError, recipe_of
 from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
 
 OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
@@ -168,7 +168,7 @@ def build_trained(
         )
     recipe = recipe_of(about)
     if class_names is None:
-        class_names = class_names_of(about)
+        class_names = about["class_names"]
     check_own(about, file)
     try:
         _check_user_code(about, file)
