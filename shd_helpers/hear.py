@@ -258,15 +258,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = 0
     for file in given.files or [None]:
         try:
-            if file is None:
-                answer = listener.answer(listener.encode(record(), RATE_HZ))
-            else:
-                answer = listener.hear(file)
+            answer = (
+                listener.hear(file) if file else listener.answer(listener.encode(record(), RATE_HZ))
+            )
         except RecordingError as error:
             status = 1
             print(error, file=sys.stderr)
-            continue
-        _print_answer(answer, file, given.json)
+        else:
+            _print_answer(answer, file, given.json)
     return status
 
 

@@ -140,15 +140,10 @@ def _as_written(path: Path, info: Mapping[str, Any]) -> Iterator[Path]:
 
 def _arrays(path: Path, info: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return the arrays of an HDF5 file by their names, such as ``fc1/weight``."""
-    arrays: dict[str, np.ndarray] = {}
-
-    def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        if isinstance(item, h5py.Dataset):
-            arrays[name] = item[:]
-
+    names: list[str] = []
     with _as_written(path, info), h5py.File(path) as file:
-        file.visititems(visit)
-    return arrays
+        file.visit(names.append)  # groups, too
+        return {name: file[name][:] for name in names if isinstance(file[name], h5py.Dataset)}
 
 
 def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
