@@ -28,7 +28,7 @@ from shd_helpers.study.tables import (
     read_rows,
     read_texts,
 )
-from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
+from shd_helpers.sweeps.spec import RunSpec, Sweep
 from shd_helpers.sweeps.sweep_file import SweepError, named
 from shd_helpers.user_code import label_of, load_object
 from shd_helpers.versions import COMPUTING_CODE, code_hash
@@ -145,7 +145,7 @@ class FoundRuns(NamedTuple):
 
     n_in_table: int
     only_in_folders: dict[RunSpec, RunResult]
-    pending: list[PendingRun]  # those that have to be executed
+    pending: dict[RunSpec, bool]  # those to execute, and whether also if their folder is finished
 
     @property
     def n_reused(self) -> int:
@@ -161,7 +161,7 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
     is_changed = code_has_changed()
     n_in_table = 0
     only_in_folders: dict[RunSpec, RunResult] = {}
-    pending: list[PendingRun] = []
+    pending: dict[RunSpec, bool] = {}
     for run in runs:
         is_repeated = is_changed or (again is not None and again in run.run_name)
         if not is_repeated and (run.run_name, run.hash) in in_table:
@@ -170,9 +170,9 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
             only_in_folders[run] = RunResult(measured)
         else:
             # another sweep may finish this folder before its turn, and then the result is used
-            pending.append(PendingRun(run, ignore_finished_folder=is_repeated))
-    pending.sort(key=lambda each: each.run.parameters["seed"])
-    return FoundRuns(n_in_table, only_in_folders, pending)
+            pending[run] = is_repeated
+    first_seeds_first = sorted(pending, key=lambda run: run.parameters["seed"])
+    return FoundRuns(n_in_table, only_in_folders, {run: pending[run] for run in first_seeds_first})
 
 
 def code_has_changed() -> bool:

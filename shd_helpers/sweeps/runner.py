@@ -99,7 +99,10 @@ def run_sweep(
     ended: dict[RunSpec, RunResult] = {}
     try:
         environment = job_environment()
-        jobs = [NotebookJob(each, sweep.notebook, timeout_s, environment) for each in found.pending]
+        jobs = [
+            NotebookJob(run, ignores_folder, sweep.notebook, timeout_s, environment)
+            for run, ignores_folder in found.pending.items()
+        ]
         for number, result in run_jobs(
             jobs,
             workers.n_processes,
@@ -107,9 +110,8 @@ def run_sweep(
             found.n_reused,
             has_failed=lambda result: result.has_failed,
         ):
-            run = found.pending[number].run
-            store(sweep, {run: result})
-            ended[run] = result
+            store(sweep, {jobs[number].run: result})
+            ended[jobs[number].run] = result
     finally:  # also if the sweep is stopped
         _print_outcome(sweep, workers.shard, found, ended)
     failures = {run: result for run, result in ended.items() if result.has_failed}

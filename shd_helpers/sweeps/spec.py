@@ -40,7 +40,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from shd_corpus.checks import quoted
 from shd_helpers.data import NAMED, dataset_name, obtain
@@ -92,13 +92,6 @@ class RunSpec:
     def run_name(self) -> str:
         """Return the run folder's path below ``runs/``."""
         return self.parameters["run_name"]
-
-
-class PendingRun(NamedTuple):
-    """A run that a sweep has to execute."""
-
-    run: RunSpec
-    ignore_finished_folder: bool  # execute the run even if its folder has a finished one by then
 
 
 @dataclass(frozen=True)
