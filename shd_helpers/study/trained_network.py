@@ -193,8 +193,11 @@ def check_own(about: Mapping[str, Any], file: Path) -> None:
 
 def _check_user_code(about: Mapping[str, Any], file: Path) -> None:
     """Raise RunError if a file with a user's object isn't the one that the run trained with."""
+    stored = about.get("data", {}).get("user_code_sha256")
+    if stored is None:  # no such object, or none was stored
+        return
     for text in references(about["parameters"]).values():
-        if reference_sha256(text) not in about["data"]["user_code_sha256"]:
+        if reference_sha256(text) not in stored:
             raise RunError(
                 f"{find_file(text)}: this file, or one that it imports, has changed since the "
                 f"network of {file} was trained. Restore it, or train again."
