@@ -37,7 +37,7 @@ from shd_helpers.events.split import N_FOLDS, Split
 from shd_helpers.network import build_network
 from shd_helpers.paths import data_dir
 from shd_helpers.study.jobs import Workers, run_jobs
-from shd_helpers.study.network_jobs import CURVES, Kept, KeptError, NetworkJob, Utterances
+from shd_helpers.study.network_jobs import CURVES, Kept, NetworkJob, Utterances
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.training import TrainOptions
 
@@ -215,16 +215,9 @@ def job_of(plan: Plan, network: Network) -> CellJob:
 
 def left_of(plan: Plan, networks: Iterable[Network]) -> list[CellJob]:
     """Return the jobs of the networks whose scores are neither kept here nor frozen."""
-    left = []
     frozen = _frozen_names(plan)
-    for network in networks:
-        if network.frozen_name not in frozen:
-            job = job_of(plan, network)
-            try:
-                job.kept()
-            except KeptError:
-                left.append(job)
-    return left
+    jobs = [job_of(plan, each) for each in networks if each.frozen_name not in frozen]
+    return [job for job in jobs if not job.is_kept]
 
 
 def train(plan: Plan, question: str, workers: Workers, end_s: float) -> None:

@@ -79,12 +79,11 @@ def _only_pair(folder: Path) -> tuple[Path, Path]:
             "<name>_train.h5 and <name>_test.h5. A relative path counts from the repository root."
         )
     names = {path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")}
-    pairs = []
-    for name in sorted(names):
-        train = _packed_or_not(folder / f"{name}_train")
-        test = _packed_or_not(folder / f"{name}_test")
-        if train and test:
-            pairs.append((train, test))
+    halves = [
+        (_packed_or_not(folder / f"{name}_train"), _packed_or_not(folder / f"{name}_test"))
+        for name in sorted(names)
+    ]
+    pairs = [(train, test) for train, test in halves if train and test]
     if not pairs:
         raise DatasetError(f"{folder}: {_why_no_pair(folder)}")
     if len(pairs) > 1:
@@ -120,11 +119,10 @@ def fingerprint(files: tuple[Path, Path]) -> dict[str, str]:
 
     Only the bytes of the HDF5 files count. Packing them as ``.gz`` or ``.zip`` changes nothing.
     """
-    train, test = files
     return {
         "name": dataset_name(files),
-        "train_sha256": content_hash(train),
-        "test_sha256": content_hash(test),
+        "train_sha256": content_hash(files[0]),
+        "test_sha256": content_hash(files[1]),
     }
 
 
@@ -153,11 +151,8 @@ def _unpacked(folder: Path, encoder: str) -> tuple[Path, Path]:
 
 def _packed_or_not(path: Path) -> Path | None:
     """Return the HDF5 file of a path without suffix, packed or not; None if there is none."""
-    for suffix in SUFFIXES:
-        file = path.with_name(path.name + suffix)
-        if file.is_file():
-            return file
-    return None
+    files = (path.with_name(path.name + suffix) for suffix in SUFFIXES)
+    return next(filter(Path.is_file, files), None)
 
 
 def _official(name: str) -> Path:

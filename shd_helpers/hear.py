@@ -281,8 +281,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except RecordingError as error:
             status = 1
             print(error, file=sys.stderr)
-            continue
-        _print_answer(answer, file, given.json)
+        else:
+            _print_answer(answer, file, given.json)
     return status
 
 

@@ -99,8 +99,7 @@ def networks_dir() -> Path:
 
 def own_tables_dir() -> Path:
     """Return the folder for tables of sweeps that aren't among the study's own."""
-    folder = os.environ.get("SHD_RESULTS_DIR")
-    return resolve(folder) if folder else Path.cwd()
+    return results_dir() if os.environ.get("SHD_RESULTS_DIR") else Path.cwd()
 
 
 def folder_variables() -> dict[str, str]:

@@ -20,11 +20,13 @@ import sysconfig
 import time
 import traceback
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from shd_corpus.checks import quoted
+from shd_corpus.files import sha256
 from shd_helpers.paths import home
 
 # of the study, which are in folders of their own in a checkout
@@ -66,9 +68,7 @@ def find_file(text: str, folder: Path | None = None) -> Path:
     checkout, its root.
     """
     file, _ = _split(text)
-    folders = [Path.cwd(), home()]
-    if folder:
-        folders.insert(0, folder)
+    folders = [*([folder] if folder else []), Path.cwd(), home()]
     for each in folders:
         if (each / file).is_file():
             return (each / file).resolve()
@@ -146,13 +146,9 @@ def _described(error: BaseException, file: Path) -> str:
     """Return an exception's class and message, and the line of the user's file that raised it."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg} in line {error.lineno}"
-    text = f"{type(error).__name__}: {error}"
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == str(file)
-    ]
-    return f"{text} in line {lines[-1]}" if lines else text
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f" in line {frame.lineno}" for frame in frames if frame.filename == str(file)]
+    return f"{type(error).__name__}: {error}{(lines or [''])[-1]}"
 
 
 def _unreadable(path: Path, error: OSError) -> UserCodeError:
@@ -234,16 +230,15 @@ def hash_of_files(paths: Iterable[Path]) -> str:
 
     Their folders and their order don't count, so that moved files stay the same.
     """
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() + path.name for path in paths]
+    hashes = [sha256(path) + path.name for path in paths]
     return hashlib.sha256("\0".join(sorted(hashes)).encode()).hexdigest()
 
 
 def is_installed(path: Path) -> bool:
     """Tell whether a file belongs to Python, to an installed package or to the study's."""
     path = path.resolve()
-    if any(path.is_relative_to(folder) for folder in (*_PACKAGES, _STANDARD_LIBRARY)):
-        return True
-    return "site-packages" in path.parts or "dist-packages" in path.parts
+    is_below = any(path.is_relative_to(folder) for folder in (*_PACKAGES, _STANDARD_LIBRARY))
+    return is_below or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
 def is_users_module(module: object) -> bool:
@@ -259,14 +254,10 @@ def is_users_module(module: object) -> bool:
 
 def _imported_files(file: Path) -> list[Path]:
     """Return the user's files that a file may import, and the packages that it is in."""
-    files = []
-    for folder in file.parents:
-        if not (folder / "__init__.py").is_file():
-            break
-        files.append(folder / "__init__.py")
+    packages = takewhile(Path.is_file, (folder / "__init__.py" for folder in file.parents))
+    files = list(packages)
     for level, name in _imported_names(file):
-        folders = file.parents[level - 1 : level] if level else file.parents
-        for folder in folders:
+        for folder in file.parents[level - 1 : level] if level else file.parents:
             files += _module_files(folder, name)
     return [each.resolve() for each in files if not is_installed(each)]
 

@@ -47,21 +47,22 @@ def code_hash() -> str:
 
 def computing_files() -> list[Path]:
     """Return the files of the computing modules."""
-    files = []
-    for package, patterns in MODULES.items():
-        spec = importlib.util.find_spec(package)
-        folder = Path(spec.origin).parent  # type: ignore[union-attr, arg-type]
-        for pattern in patterns:
-            files += sorted(folder.glob(pattern))
-    return files
+    folders = {
+        package: Path(importlib.util.find_spec(package).origin).parent  # type: ignore[union-attr, arg-type]
+        for package in MODULES
+    }
+    return [
+        file
+        for package, patterns in MODULES.items()
+        for pattern in patterns
+        for file in sorted(folders[package].glob(pattern))
+    ]
 
 
 def hash_of(sources: Iterable[str]) -> str:
     """Return the hash of Python code, which is the same for all supported versions of Python."""
-    digest = hashlib.sha256()
-    for source in sources:
-        digest.update(_as_text(ast.parse(source)).encode())
-    return digest.hexdigest()[:_N_DIGITS]
+    texts = [_as_text(ast.parse(source)) for source in sources]
+    return hashlib.sha256("".join(texts).encode()).hexdigest()[:_N_DIGITS]
 
 
 def _as_text(node: object) -> str:

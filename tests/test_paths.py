@@ -71,7 +71,7 @@ def test_without_a_checkout_other_processes_are_told_the_folders(work, installed
 def test_what_needs_a_checkout_is_refused_without_one(work, installed):
     with pytest.raises(CheckoutError, match="It reads them, so it needs a checkout of the study"):
         paths.need_checkout("It reads them")
-    with pytest.raises(SweepError, match=r"'final' names .*needs a checkout.*file of your own"):
+    with pytest.raises(CheckoutError, match=r"'final' is a sweep .*needs a checkout"):
         read_sweep("final")
     (work / "mine.yaml").write_text(
         "name: mine\nnotebook: 03_model_training\nfixed: {}\ngrid: {}\nseeds: [0]\n"

@@ -86,9 +86,9 @@ def test_an_array_executes_each_run_and_after_a_kill_the_same_script_runs_the_re
     checkout.order(2.0, 0, "")
     again = checkout.submit()
     finished(site)
-    assert "1 of 2 rows reused from " in checkout.last_line(again, 1)
+    assert "1 of 2 rows reused" in checkout.last_line(again, 1)
     assert "1 executed, 0 failed." in checkout.last_line(again, 1)
-    assert "2 of 2 rows reused from " in checkout.last_line(again, 2)
+    assert "2 of 2 rows reused" in checkout.last_line(again, 2)
     assert checkout.rows().status.tolist() == ["done"] * 4
     assert checkout.rows().seed.tolist() == [0, 1, 0, 1]  # in the sweep's order
     assert checkout.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 0), (2.0, 1)]

@@ -25,12 +25,12 @@ from tests.toy import write_toy
         ({"grid": {"x": [1.0, "one"]}}, "grid.x: parameter 'x': 'one' must be a number"),
         ({"grid": {"x": [1.0, 1.0]}}, "grid.x: .* different"),
         ({"grid": {"word": ["a/b", "a-b"]}}, "grid: two values have the same name in a run folder"),
-        ({"grid": {"seed": [1]}}, "grid.seed: the sweep itself sets it"),
+        ({"grid": {"seed": [1]}}, ": seed: the sweep itself sets it"),
         ({"fixed": {"x": 1.0}}, "grid: x is set more than once"),
         ({"grid": {"x": [1.0], "both": {"a": {"x": 2.0}}}}, "grid: x is set more than once"),
         ({"grid": [1.0]}, r"grid: \[1.0\] must be a mapping"),
         ({"seeds": 3}, "seeds: 3 must be a list"),
-        ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
+        ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both: a.lx: parameter 'lx': unknown"),
         ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True must be a number"),
         ({"seeds": [0.5]}, "seeds: parameter 'seed': 0.5"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
@@ -96,7 +96,7 @@ def test_overrides_are_part_of_the_name(home):
     assert sweep.runs[0].hash != read_sweep(home.yaml).runs[0].hash
     assert read_sweep(home.yaml, {"word": "a"}).name == "trial"
     assert sweep.runs[0].named_values == {}  # the axis x is a parameter
-    with pytest.raises(SweepError, match="--set x: the grid of"):
+    with pytest.raises(SweepError, match="--set x: the grid"):
         read_sweep(home.yaml, {"x": 3.0})
 
 

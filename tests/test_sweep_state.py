@@ -31,7 +31,7 @@ def found(home, again=None):
 
 
 def missing(home, again=None):
-    return [each.run.configuration for each in found(home, again).pending]
+    return [run.configuration for run in found(home, again).pending]
 
 
 def store(home, ended):
@@ -40,7 +40,7 @@ def store(home, ended):
     by_run = {}
     for i, result in ended.items():
         has_failed = isinstance(result, str)
-        by_run[sweep.runs[i]] = RunResult.failure(result) if has_failed else RunResult(result)
+        by_run[sweep.runs[i]] = RunResult(error=result) if has_failed else RunResult(result)
     results.store(sweep, by_run)
 
 
@@ -88,7 +88,7 @@ def test_nothing_is_reused_when_the_computing_code_has_changed(home, monkeypatch
     assert missing(home) == []
     monkeypatch.setattr(results, "COMPUTING_CODE", "of yesterday")
     pending = found(home).pending
-    assert len(pending) == 4 and all(each.ignore_finished_folder for each in pending)
+    assert len(pending) == 4 and all(pending.values())
     monkeypatch.setattr(runner, "run_jobs", lambda *_, **__: ())
     capsys.readouterr()
     run_sweep(home.yaml)
@@ -124,7 +124,7 @@ def test_again_takes_runs_whose_name_contains_the_text(home):
     assert missing(home, "x=2.0,seed=1") == ["x=2.0"]
     assert missing(home, "seed=0") == ["x=1.0", "x=2.0"]
     again = found(home, "seed=0").pending
-    assert all(each.ignore_finished_folder for each in again)
+    assert all(again.values())
     with pytest.raises(SweepError, match=r"no run's name contains .* sweeps/trial/x=1\.0,seed=0"):
         run_sweep(home.yaml, again="x=2.0, seed=1")
 
@@ -191,7 +191,7 @@ def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     assert read_rows(home.table).status.tolist() == ["done", "failed"]
     assert before in home.table.read_text().splitlines()
     sweep = read_sweep(home.yaml)
-    own = results.own_rows(sweep, sweep.runs, dict.fromkeys(sweep.runs, RunResult.failure("no")))
+    own = results.own_rows(sweep, sweep.runs, dict.fromkeys(sweep.runs, RunResult(error="no")))
     assert own.status.tolist() == ["failed"] * 4  # what has just happened is reported
     store(home, {0: measured(home, 0.75), 1: measured(home, 0.25)})
     rows = read_rows(home.table)
@@ -246,4 +246,4 @@ def test_a_value_that_no_run_has_left_is_named(home, column, value):
 def test_a_run_json_that_is_damaged_makes_its_run_missing(home, damage):
     home.finish_all()
     damage(read_sweep(home.yaml).runs[0].folder / "run.json")
-    assert [each.run.hash for each in found(home).pending] == [read_sweep(home.yaml).runs[0].hash]
+    assert [run.hash for run in found(home).pending] == [read_sweep(home.yaml).runs[0].hash]

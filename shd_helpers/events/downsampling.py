@@ -161,21 +161,24 @@ def downsample_slices(
 
     Only one slice needs to be in memory at a time.
     """
-    parts = []
+    parts: list[Events] = []
     first_row = 0
     n_spikes = 0
     n_late = 0
     # A shorter `duration_s` may cut more: that is a choice, and `cut_share` reports it.
     latest_s = max(grid.duration_s, DEFAULT.duration_s)
     for utterances in slices:
-        slice_grid = grid.for_channels(utterances.n_channels)
-        parts.append(_downsample_slice(utterances, slice_grid, language, first_row))
+        parts.append(_downsample_slice(utterances, grid, language, first_row))
         first_row += len(utterances)
         n_spikes += len(utterances.times)
         n_late += int(np.count_nonzero(utterances.times >= latest_s))
     events = concatenate(parts)
     if len(events) == 0:
-        raise DatasetError(_why_empty(events.class_names, language))
+        raise DatasetError(
+            f"no utterance in language {language!r}. Choose another `language`."
+            if events.class_names == LANGUAGES[language]
+            else "no utterance. Write some into it, or take another file."
+        )
     if n_late > LARGEST_LATE_SHARE * n_spikes:
         raise DatasetError(
             f"{n_late / n_spikes:.0%} of the spikes come after {latest_s:g} s. Are the times "
@@ -185,17 +188,11 @@ def downsample_slices(
     return events
 
 
-def _why_empty(class_names: Sequence[str], language: str) -> str:
-    """Return why no utterance of a file can be used, and what to do."""
-    if tuple(class_names) == LANGUAGES[language]:
-        return f"no utterance in language {language!r}. Choose another `language`."
-    return "no utterance. Write some into it, or take another file."
-
-
 def _downsample_slice(
     utterances: Utterances, grid: Downsampling, language: str, first_row: int
 ) -> Events:
     """Turn utterances into event lists. The first of them is in row `first_row` of its file."""
+    grid = grid.for_channels(utterances.n_channels)
     class_of_label = language_classes(utterances.keys, language)
     chosen = np.flatnonzero(np.isin(utterances.labels, list(class_of_label)))
     entries_by_utterance = []
@@ -206,16 +203,13 @@ def _downsample_slice(
         n_cut += int(np.count_nonzero(bins >= grid.n_bins))
         entries_by_utterance.append(pooled_entries(bins, units, grid))
     sizes = [len(entries) for entries in entries_by_utterance]
-    all_entries = np.empty(0, np.int64)
-    if entries_by_utterance:  # numpy can't concatenate nothing
-        all_entries = np.concatenate(entries_by_utterance)
+    all_entries = np.concatenate([np.empty(0, np.int64), *entries_by_utterance])
     steps, units = np.divmod(all_entries, grid.n_units)
-    classes = [class_of_label[label] for label in utterances.labels[chosen]]
     return Events(
         steps=steps.astype(np.uint16),
         units=units.astype(np.uint16),
         offsets=np.cumsum([0, *sizes]),
-        labels=np.array(classes, dtype=np.int64),
+        labels=np.array([class_of_label[i] for i in utterances.labels[chosen]], np.int64),
         speakers=utterances.speakers[chosen],
         class_names=used_classes(utterances.keys, language),
         n_steps=grid.n_steps,
@@ -320,16 +314,15 @@ def _bins_and_units(
     spikes: tuple[Sequence, Sequence] | np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the time bin and the unit of each spike, of either form that the transform takes."""
-    names = getattr(getattr(spikes, "dtype", None), "names", None)
-    if names is None:
+    if not isinstance(spikes, np.ndarray) or spikes.dtype.names is None:
         times, units = spikes
         # First to float64: the files' float16 would be rounded.
         milliseconds = np.asarray(times).astype(np.float64) * 1000
         return np.floor(milliseconds / BIN_MS), np.asarray(units)
-    if not {"t", "x"} <= set(names):
+    if not {"t", "x"} <= set(spikes.dtype.names):
         raise ValueError(
-            f"an array with the fields {', '.join(names)}: it needs t (microseconds) and x (units)"
+            f"an array with the fields {', '.join(spikes.dtype.names)}: it needs t (microseconds) "
+            "and x (units)"
         )
-    assert isinstance(spikes, np.ndarray)
     # Dividing by 1e6 first would move some times into the bin before.
     return np.floor(spikes["t"] / (1000 * BIN_MS)), spikes["x"]

@@ -16,7 +16,7 @@ from shd_corpus.encoders import COCHLEA
 from shd_corpus.files import atomic, exclusive, reading
 from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import read_in_slices
-from shd_helpers.data import NAMED, obtain
+from shd_helpers.data import NAMED, dataset_name, obtain
 from shd_helpers.events.downsampling import DEFAULT, Downsampling, downsample_slices
 from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
 from shd_helpers.paths import data_dir, resolve
@@ -84,11 +84,9 @@ def load_events(
     usual = "english" if dataset == "digits" else "both"
     events = concatenate(load_pair(files, downsampling, language or usual))
     _warn_of_empty(events, files)
-    n_classes = len(events.class_names)
-    n_speakers = len(np.unique(events.speakers))
     print(
-        f"{files[0].name.rpartition('_train')[0]}: {len(events):,} utterances, {n_classes} classes,"
-        f" {n_speakers} speakers; {cut_sentence(events, downsampling)}"
+        f"{dataset_name(files)}: {len(events):,} utterances, {len(events.class_names)} classes, "
+        f"{len(np.unique(events.speakers))} speakers; {cut_sentence(events, downsampling)}"
     )
     return events
 
@@ -101,14 +99,12 @@ def _warn_of_empty(events: Events, files: Sequence[Path]) -> None:
     empty = np.flatnonzero(np.diff(events.offsets) == 0)
     if len(empty) == 0 or events.file is None or events.rows is None:
         return
-    first = int(empty[0])
-    number = int(events.file[first])
-    file = ("training", "test")[number]
+    number = events.file[empty[0]]
     others = f", and {len(empty) - 1} more utterances" if len(empty) > 1 else ""
     warnings.warn(
-        f"{files[number].name}: row {events.rows[first]} of the {file} file{others}: no event is "
-        "left after downsampling, so a network can only guess their class. Is there silence before "
-        "the utterance? Cut it off, or raise duration_s.",
+        f"{files[number].name}: row {events.rows[empty[0]]} of the {('training', 'test')[number]} "
+        f"file{others}: no event is left after downsampling, so a network can only guess their "
+        "class. Is there silence before the utterance? Cut it off, or raise duration_s.",
         stacklevel=3,
     )
 
@@ -137,8 +133,7 @@ def _find_files(dataset: str | Path | Sequence[str | Path], encoder: str) -> tup
             f"{len(dataset)} files: a data set has two, the training file and the test file. Give "
             "both, or the name of their folder."
         )
-    train, test = dataset
-    return Path(train), Path(test)
+    return Path(dataset[0]), Path(dataset[1])
 
 
 def load_pair(
@@ -214,9 +209,10 @@ def load_file(
 def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
     """Return the events of a file from the cache, or make them and write them there."""
     # The number of channels is part of the file's content.
-    values = {name: getattr(grid, name) for name in setting_names(grid)}
-    parameters = json.dumps({**values, "language": language}, sort_keys=True)
-    inputs = f"{content_hash(path)} {parameters} {code_hash()}"
+    parameters = {name: getattr(grid, name) for name in setting_names(grid)} | {
+        "language": language
+    }
+    inputs = f"{content_hash(path)} {json.dumps(parameters, sort_keys=True)} {code_hash()}"
     key = hashlib.sha256(inputs.encode()).hexdigest()[:20]
     cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
     with suppress(DatasetError):  # absent, or damaged
@@ -228,18 +224,11 @@ def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
             events = downsample_slices(read_in_slices(path), grid, language)
         except DatasetError as error:
             raise DatasetError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-        _write_cache(cache, events)
+        # Without the number of the file: it may train in one data set and test in another.
+        fields = {name: values for name, values in vars(events).items() if name != "file"}
+        with atomic(cache) as unfinished, unfinished.open("wb") as stream:
+            np.savez(stream, **fields)
     return events
-
-
-def _write_cache(cache: Path, events: Events) -> None:
-    """Write events to a cache entry, without the number of the file.
-
-    Data sets may share a file, one to train and one to test.
-    """
-    fields = {name: values for name, values in vars(events).items() if name != "file"}
-    with atomic(cache) as unfinished, unfinished.open("wb") as stream:
-        np.savez(stream, **fields)
 
 
 def _read_cache(cache: Path) -> Events:
@@ -247,7 +236,5 @@ def _read_cache(cache: Path) -> Events:
     with reading(cache, DatasetError, "It is made again."):
         with np.load(cache) as file:
             fields: dict[str, Any] = dict(file)
-        fields["class_names"] = tuple(fields["class_names"].tolist())
-        for name in _NUMBERS:
-            fields[name] = fields[name].item()
-        return Events(**fields)
+        fields |= {name: fields[name].item() for name in _NUMBERS}
+        return Events(**fields | {"class_names": tuple(fields["class_names"].tolist())})

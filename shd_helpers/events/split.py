@@ -105,14 +105,10 @@ def load_subsets(
     With ``score_test=False`` what is held back for testing isn't returned, and under the official
     protocol the test file isn't opened.
     """
-    needs_test_file = split.protocol != "folds" and (
-        split.protocol != "official" or split.score_test
-    )
-    if not needs_test_file:
+    if split.protocol == "folds" or (split.protocol == "official" and not split.score_test):
         train = load_file(files[0], TRAINING_FILE, grid, language)
         return split_utterances(train, None, split, seed)
-    train, test = load_pair(files, grid, language)
-    return split_utterances(train, test, split, seed)
+    return split_utterances(*load_pair(files, grid, language), split, seed)
 
 
 def split_utterances(train: Events, test: Events | None, split: Split, seed: int) -> Subsets:
@@ -121,37 +117,29 @@ def split_utterances(train: Events, test: Events | None, split: Split, seed: int
         training, validation = split_validation(train, split, seed)
         return Subsets(train.take(training), train.take(validation), test)
     if split.protocol == "folds":
-        return _hold_out_fold(train, split, seed)
-    if test is None:
+        speakers = np.setdiff1d(np.unique(train.speakers), split.speakers())
+        rest = train
+        is_test = np.isin(rest.speakers, speakers[split.held_out :: N_FOLDS])
+    elif test is None:
         raise ValueError(
             f"protocol {split.protocol!r}: splits the utterances of both files. Give the test "
             "file's, too"
         )
-    rest = concatenate([train, test])
-    test_subset = None
-    if split.protocol == "leave_one_speaker_out":
-        is_test = _is_test_utterance(rest, split.held_out, seed)
-        if split.score_test:
-            test_subset = rest.take(np.flatnonzero(is_test))
-        rest = rest.take(np.flatnonzero(~is_test))
+    else:
+        rest = concatenate([train, test])
+        is_test = _is_test_utterance(rest, split, seed)
+    test = rest.take(np.flatnonzero(is_test)) if split.score_test else None
+    rest = rest.take(np.flatnonzero(~is_test))
     training, validation = split_validation(rest, split, seed)
-    return Subsets(rest.take(training), rest.take(validation), test_subset)
-
-
-def _hold_out_fold(train: Events, split: Split, seed: int) -> Subsets:
-    """Split the training file's utterances under the protocol of folds."""
-    speakers = np.setdiff1d(np.unique(train.speakers), split.speakers())
-    is_test = np.isin(train.speakers, speakers[split.held_out :: N_FOLDS])
-    rest = train.take(np.flatnonzero(~is_test))
-    training, validation = split_validation(rest, split, seed)
-    test = train.take(np.flatnonzero(is_test)) if split.score_test else None
     return Subsets(rest.take(training), rest.take(validation), test)
 
 
-def _is_test_utterance(events: Events, held_out: int, seed: int) -> np.ndarray:
-    """Return which utterances test under leave_one_speaker_out, (utterances,) of bool."""
-    _check_speakers("held_out", [held_out], events)
-    is_test = events.speakers == held_out
+def _is_test_utterance(events: Events, split: Split, seed: int) -> np.ndarray:
+    """Return which utterances of both files test, (utterances,) of bool."""
+    if split.protocol == "everybody":
+        return np.zeros(len(events), bool)
+    _check_speakers("held_out", [split.held_out], events)
+    is_test = events.speakers == split.held_out
     seen = np.flatnonzero(~is_test)
     # A generator of its own: with that of the validation, the same utterances would be drawn.
     drawn = _draw(events.take(seen), SEEN_SHARE, np.random.default_rng([seed, 1]))
@@ -193,8 +181,8 @@ def _draw(events: Events, fraction: float, rng: np.random.Generator) -> np.ndarr
 def _check_speakers(name: str, wanted: list[int], events: Events) -> None:
     """Raise ValueError if a setting names a speaker of whom there is no utterance."""
     present = np.unique(events.speakers)
-    absent = sorted(set(wanted) - set(present.tolist()))
-    if absent:
+    absent = np.setdiff1d(wanted, present)
+    if len(absent):
         raise ValueError(
             f"{name} {', '.join(map(str, absent))}: no such speaker here, only "
             f"{', '.join(map(str, present))}"

@@ -88,14 +88,9 @@ class Quantization:
     @property
     def name(self) -> str:
         """The circuit's name, as the settings have it; empty if there is none."""
-        if not self:
-            return ""
-        name = f"{self.fc1_bits}-{self.fc2_bits}-{self.mem_bits}"
-        if self.leak == "product":
-            name += " product"
-        if self.quantized_epochs:
-            name += " QAT"
-        return name
+        bits = f"{self.fc1_bits}-{self.fc2_bits}-{self.mem_bits}"
+        leak = " product" if self.leak == "product" else ""
+        return f"{bits}{leak}{' QAT' if self.quantized_epochs else ''}" if self else ""
 
     @property
     def high(self) -> int:

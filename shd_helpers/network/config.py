@@ -211,11 +211,8 @@ class NetworkConfig:
             If two copies would have the same delay, or there isn't a number for each hidden layer.
         """
         name = f"hidden_delays {self.hidden_delays!r}"
-        if n_hidden_layers is None:
-            n_hidden_layers = len(self.hidden_sizes)
-        copies = self.hidden_copies
-        if not self.hidden_delays:
-            copies = n_hidden_layers * (1,)
+        n_hidden_layers = len(self.hidden_sizes) if n_hidden_layers is None else n_hidden_layers
+        copies = self.hidden_copies if self.hidden_delays else n_hidden_layers * (1,)
         if len(copies) != n_hidden_layers:
             raise ValueError(
                 f"{name}: gives the copies of {len(copies)} hidden layers, but the network has "

@@ -35,16 +35,6 @@ def uncounted_reason(model: nn.Module) -> str | None:
     return unfamiliar_component(model, tuple(STATES))
 
 
-def check_counted(model: nn.Module) -> None:
-    """Raise ValueError if a network does something that isn't counted here."""
-    if reason := uncounted_reason(model):
-        raise ValueError(
-            f"This network's operations can't be counted: {reason}. The counts know layers of "
-            "snntorch's Leaky, whose only state is the membrane, and of AdaptiveLeaky, which has "
-            "two. Count what your network adds in shd_helpers/network/operation_counts.py."
-        )
-
-
 def accumulates(
     synapses: Sequence[np.ndarray], delays: Sequence[int], events: Events, n_spikes: np.ndarray
 ) -> np.ndarray:
@@ -62,12 +52,12 @@ def accumulates(
 
 def _input_accumulates(synapses: np.ndarray, delays: Sequence[int], events: Events) -> np.ndarray:
     """Return how often each utterance's events meet a weight of the first layer, (utterances,)."""
-    total = np.zeros(len(events))
     utterance_of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
+    total = np.zeros(len(events))
     for k, delay in enumerate(delays):
         in_time = events.steps.astype(np.int64) + delay < events.n_steps
         inputs = events.units[in_time] + k * events.n_units
-        np.add.at(total, utterance_of[in_time], synapses[inputs])
+        total += np.bincount(utterance_of[in_time], synapses[inputs], len(events))
     return total
 
 
@@ -121,7 +111,12 @@ def late_spikes(model: nn.Module, events: Events) -> np.ndarray:
 
 def costs(model: nn.Module, predictions: "pd.DataFrame", n_steps: int) -> dict:
     """Return what a network costs, and what an utterance costs on average."""
-    check_counted(model)
+    if reason := uncounted_reason(model):
+        raise ValueError(
+            f"This network's operations can't be counted: {reason}. The counts know layers of "
+            "snntorch's Leaky, whose only state is the membrane, and of AdaptiveLeaky, which has "
+            "two. Count what your network adds in shd_helpers/network/operation_counts.py."
+        )
     assert isinstance(model, SpikingNetwork)  # see `uncounted_reason`
     tensors = model.state_dict().values()
     spikes = predictions.hidden_spikes + predictions.output_spikes

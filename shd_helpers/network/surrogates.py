@@ -50,12 +50,11 @@ def check_function(function: SpikeGrad, name: str) -> None:
                 f"{name}: raised {type(error).__name__}: {error}. {form}"
             ) from error
         if not isinstance(spk, torch.Tensor):
-            hint = " Does it return a surrogate when it is called, as surrogate.atan() does?"
-            hint = hint if callable(spk) else ""
+            asked = " Does it return a surrogate when it is called, as surrogate.atan() does?"
+            hint = asked if callable(spk) else ""
             raise UserCodeError(f"{name}: returned a {type(spk).__name__}.{hint} {form}")
         if spk.shape != x.shape:
-            shapes = f"{tuple(spk.shape)} for {tuple(x.shape)}"
-            raise UserCodeError(f"{name}: returned the shape {shapes}. {form}")
+            raise UserCodeError(f"{name}: returned the shape {tuple(spk.shape)} for (64,). {form}")
         if not spk.requires_grad:
             raise UserCodeError(f"{name}: its result has no gradient. {form}")
         (slopes,) = torch.autograd.grad(spk.sum(), x)

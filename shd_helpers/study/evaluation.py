@@ -103,7 +103,8 @@ class Evaluation:
             "confidence": self.confidence.round(4),
             "input_events": np.diff(self.events.offsets),
         }
-        if self._has_known_spikes:
+        # A module that runs by its own `forward` has zeros in place of counts.
+        if runs_in_loop(self.model):
             columns |= {
                 "hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64),
                 "output_spikes": self.n_spikes[:, -1].astype(np.int64),
@@ -113,11 +114,6 @@ class Evaluation:
         if isinstance(model, SpikingNetwork) and uncounted_reason(model) is None:
             columns["effective_acs"] = network_accumulates(model, self.events, self.n_spikes)
         return pd.DataFrame(columns)
-
-    @property
-    def _has_known_spikes(self) -> bool:
-        """Whether `n_spikes` are counts, and not the zeros of a module that can't count them."""
-        return runs_in_loop(self.model)
 
 
 def origin(events: Events) -> dict[str, np.ndarray]:
@@ -163,13 +159,11 @@ def evaluate(
         If a class score is NaN.
     """
     run = choose_engine(engine, model)
-    scores = []
-    n_spikes = []
     with threads_for(run):
-        for index in batches(len(events), batch_size):
-            batch_scores, batch_spikes = run.evaluate_batch(model, events, index)
-            scores.append(batch_scores)
-            n_spikes.append(batch_spikes)
+        answers = [
+            run.evaluate_batch(model, events, index) for index in batches(len(events), batch_size)
+        ]
+    scores, n_spikes = zip(*answers, strict=True)
     class_scores = torch.cat(scores).cpu()
     n_wrong = int(class_scores.isnan().any(1).sum())
     if n_wrong:
@@ -205,11 +199,8 @@ def shown_accuracies(
     if accuracies["test_unseen"] is None or len(by_speaker) > FEW_SPEAKERS:
         return dict(accuracies)
     # `test` is a mean over seen and unseen speakers
-    shown = {
-        name: accuracy
-        for name, accuracy in accuracies.items()
-        if not name.endswith(("test", "test_unseen"))
-    }
+    hidden = ("test", "test_unseen")
+    shown = {name: value for name, value in accuracies.items() if not name.endswith(hidden)}
     return shown | {f"unseen speaker {each}": value for each, value in by_speaker.items()}
 
 

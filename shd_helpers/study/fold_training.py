@@ -129,8 +129,7 @@ def _check_shape(name: str, scores: torch.Tensor, wanted: tuple[int, int]) -> No
 
 def _check_is_new(name: str, other: nn.Module, model: nn.Module) -> None:
     """Raise ValueError if a network has parameters of the one that was made before."""
-    known = {id(parameter) for parameter in model.parameters()}
-    if any(id(parameter) in known for parameter in other.parameters()):
+    if {*map(id, other.parameters())} & {*map(id, model.parameters())}:
         raise ValueError(
             f"make_model: {name} returned the same network at two calls. It must make a new one at "
             "each call, or a fold would go on with what another one has learned."
@@ -148,11 +147,12 @@ def _check_scores(
     """
     others = np.full_like(index, index[0])
     others[-1] = index[-1]
-    scores = []
-    for batch in (index, index, others):
+
+    def scores_of(batch: np.ndarray) -> torch.Tensor:
         with seeded(0, str(device_of(model))):
-            scores.append(engine.evaluate_batch(model, events, batch)[0].detach())
-    first, again, among_others = scores
+            return engine.evaluate_batch(model, events, batch)[0].detach()
+
+    first, again, among_others = map(scores_of, (index, index, others))
     allowed = SAME_SCORES * float(first.abs().max())
     difference = float((first - again).abs().max())
     if difference > allowed:

@@ -78,19 +78,15 @@ def run_hash(
 
     The module's docstring lists what counts and has an example.
     """
-    settings = dict(parameters)
-    for name, text in references(parameters).items():
-        settings[name] = label_of(text)
-    counted = {name: value for name, value in settings.items() if _counts(name, value)}
+    labels = {name: label_of(text) for name, text in references(parameters).items()}
+    counted = {
+        name: value
+        for name, value in {**parameters, **labels}.items()
+        if name not in _LOCATIONS and not (name in DEFAULTS and value == DEFAULTS[name])
+    }
     contents = {name: digest for name, digest in data.items() if name != "name"}
     hashed: list[object] = [counted, contents, NUMERICS]
     if other_network:
         hashed.append(dict(other_network))
     text = json.dumps(hashed, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]
-
-
-def _counts(name: str, value: object) -> bool:
-    """Return whether a parameter is part of the hash; those that aren't settings always are."""
-    is_default = name in DEFAULTS and value == DEFAULTS[name]
-    return name not in _LOCATIONS and not is_default

@@ -74,12 +74,11 @@ class Shard(NamedTuple):
     @classmethod
     def read(cls, text: str) -> "Shard":
         """Read a share as the command line gives it, such as ``3/20``."""
-        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-        if match is None:
+        if not re.fullmatch(r"[0-9]{1,6}/[0-9]{1,6}", text):
             raise JobError(
                 f"--shard {quoted(text)}: must be like 3/20, which is the third of 20 shares"
             )
-        return cls(int(match[1]), int(match[2]))
+        return cls(*map(int, text.split("/")))
 
     def __str__(self) -> str:
         """Return the share as the command line gives it."""
@@ -121,15 +120,13 @@ class Workers:
     @property
     def n_processes(self) -> int:
         """Return the number of processes on this machine; one is this process."""
-        if self.processes is not None:
-            return self.processes
-        return joblib.cpu_count() if self.shard is None else 1
+        usual = joblib.cpu_count() if self.shard is None else 1
+        return usual if self.processes is None else self.processes
 
     def share_of(self, jobs: Sequence[Item]) -> list[Item]:
         """Return those of all jobs that are done here."""
-        if self.shard is None:
-            return list(jobs)
-        return list(jobs[self.shard.number - 1 :: self.shard.total])
+        number, total = self.shard or (1, 1)
+        return list(jobs[number - 1 :: total])
 
 
 def run_jobs(
@@ -263,8 +260,8 @@ def _environment_of_jobs() -> Iterator[None]:
 
 def job_environment() -> dict[str, str]:
     """Return the environment variables with which jobs are done."""
-    environment = {name: value for name, value in os.environ.items() if name.startswith("SHD_")}
-    return environment | folder_variables() | _ONE_THREAD | _KEEP_MEMORY
+    own = {name: value for name, value in os.environ.items() if name.startswith("SHD_")}
+    return own | folder_variables() | _ONE_THREAD | _KEEP_MEMORY
 
 
 def set_environment(environment: Mapping[str, str]) -> None:

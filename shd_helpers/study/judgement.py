@@ -8,7 +8,6 @@ because the number of epochs is fixed: nothing is selected that would make the a
 import hashlib
 import inspect
 import json
-import operator
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,14 +37,12 @@ from shd_helpers.study.fold_training import (
     try_network,
 )
 from shd_helpers.study.jobs import Job, run_jobs
-from shd_helpers.study.network_jobs import KeptError
 from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.user_code import UnidentifiedError, identity_of
 from shd_helpers.versions import NUMERICS
 from shd_judge import Comparison, Fold, compare, five_folds, interval, speaker_folds
 
 SCORE = "score_"  # begins the name of the column with a class's scores
-SPEAKERS_HINT = ". `encode_recordings` numbers speakers in alphabetical order, from 0"
 N_DIGITS = 12  # of a call's hash in the name of its folder
 PROTOCOLS = ("speakers", "five_folds")
 
@@ -222,52 +219,35 @@ class Judgement:
         TypeError
             If `other` is no `Judgement`.
         """
-        self._check_comparable(other)
+        if not isinstance(other, Judgement):
+            raise TypeError(f"compare: give a Judgement, not an object of {type(other).__name__}")
         names = (self.name, other.name)
-        return compare(self._runs(), other._runs(), names, self._other_differences(other))
+        compared = compare(self._runs(), other._runs(), names, self._other_differences(other))
+        columns = ["utterance", "file", "row", "speaker", "seed", "label"]
+        is_same = self.table.filter(columns).equals(other.table.filter(columns))
+        if not is_same or self.class_names != other.class_names:
+            raise ValueError(
+                f"not comparable: {self.name} and {other.name} were tested on different "
+                "utterances, classes or seeds. Judge both with the same events and seeds."
+            )
+        return compared
 
     def _other_differences(self, other: "Judgement") -> str:
         """Return sentences about what differs besides the networks; empty if nothing does."""
         sentences = []
         if self.data_hash != other.data_hash:
             sentences.append("The networks had different inputs, so this compares the inputs, too.")
-        settings = _different_settings(self.training, other.training)
+        settings = [
+            f"{name} ({quoted(value)} and {quoted(other.training.get(name))})"
+            for name, value in self.training.items()
+            if value != other.training.get(name)
+        ]
         if settings:
             sentences.append(
                 f"The training differs in {', '.join(settings)}, so this compares the training, "
                 "too."
             )
         return " ".join(sentences)
-
-    def _check_comparable(self, other: "Judgement") -> None:
-        """Raise an error if the pairs of runs aren't of the same utterances."""
-        if not isinstance(other, Judgement):
-            raise TypeError(f"compare: give a Judgement, not an object of {type(other).__name__}")
-        here = self.accuracies
-        there = other.accuracies
-        for what, a, b in (
-            ("speakers", here.index, there.index),
-            ("seeds", here.columns, there.columns),
-            ("classes", pd.Index(self.class_names), pd.Index(other.class_names)),
-        ):
-            if not a.equals(b):
-                raise ValueError(
-                    f"not comparable: {self.name} has the {what} {_listed(a)}, {other.name} "
-                    f"{_listed(b)}. Judge both with the same {what}."
-                )
-        names = ["utterance", "file", "row", "speaker", "seed", "label"]
-        own = self.table[[name for name in names if name in self.table]]
-        its = other.table[[name for name in names if name in other.table]]
-        if not own.equals(its):
-            raise ValueError(
-                f"not comparable: {self.name} and {other.name} were tested on different "
-                "utterances. Judge both with the same events."
-            )
-        if len(here) < 2:
-            raise ValueError(
-                "not comparable: one speaker was held out, and an interval needs at least two. "
-                "Judge both with more speakers."
-            )
 
     def _runs(self) -> pd.DataFrame:
         """Return a row for each speaker and seed, with the accuracy."""
@@ -419,19 +399,13 @@ def judge(
         data_hash=data_hash,
         folder=folder,
         is_reusable=not reason,
-        training=_training_settings(options),
-    )
-
-
-def _training_settings(options: JudgeOptions) -> dict[str, object]:
-    """Return the settings of the training; engine and device change only how sums are rounded."""
-    return {
-        **asdict(options.train_config),
-        **{
+        # engine and device change only how sums are rounded
+        training=asdict(options.train_config)
+        | {
             name: getattr(options.train_options, name)
             for name in ("augmentation", "quantization", "loss", "optimizer", "schedule")
         },
-    }
+    )
 
 
 def _check_arguments(make_model: object, events: object) -> None:
@@ -457,35 +431,23 @@ def _check_arguments(make_model: object, events: object) -> None:
         )
 
 
-def _whole_numbers(name: str, values: Sequence[int], hint: str = "") -> list[int]:
-    """Return the numbers of an argument as a list; ValueError if there is none, or one twice.
-
-    The hint ends the message about something that is no whole number.
-    """
+def _whole_numbers(name: str, values: Sequence[int]) -> list[int]:
+    """Return the numbers of an argument as a list; ValueError if there is none, or one twice."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"{name} {quoted(values)}: give several, such as (0, 1), or one as (0,)")
-    numbers = []
-    for value in values:
-        try:
-            numbers.append(operator.index(value))  # also a whole number of numpy's
-        except TypeError:
-            raise ValueError(f"{name} {quoted(value)}: must be whole numbers{hint}") from None
-        check_whole(name, numbers[-1], 0, 2**63 - 1)
-    if not numbers:
-        raise ValueError(f"{name}: is empty. Give at least one.")
+    numbers = list(values)
     for number in numbers:
-        if numbers.count(number) > 1:
-            raise ValueError(f"{name} {number}: is named more than once. Name it once.")
-    return numbers
+        check_whole(name, number, 0, 2**63 - 1)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(f"{name} {quoted(numbers)}: give at least one, and name each once.")
+    return [int(number) for number in numbers]  # they may be numpy's
 
 
 def _folds(events: Events, protocol: str, speakers: Sequence[int] | None) -> list[Fold]:
     """Return the folds of a protocol."""
     if protocol == "five_folds":
         return five_folds(events.speakers)
-    chosen = None
-    if speakers is not None:
-        chosen = sorted(_whole_numbers("speakers", speakers, SPEAKERS_HINT))
+    chosen = None if speakers is None else sorted(_whole_numbers("speakers", speakers))
     return speaker_folds(events.speakers, chosen)
 
 
@@ -497,13 +459,12 @@ def _check_folds(events: Events, folds: Sequence[Fold]) -> None:
             f"events: there is only one class, {events.class_names[0]}. Give utterances of at "
             "least two."
         )
-    for name, count in zip(events.class_names, counts, strict=True):
-        if count < 2:
-            there = "one utterance" if count else "no utterance"
-            raise ValueError(
-                f"class {name}: there is {there}. Add some by at least two speakers, or leave the "
-                "class out: events.of_classes([...])."
-            )
+    if not counts.all():
+        name = events.class_names[int(counts.argmin())]
+        raise ValueError(
+            f"class {name}: there is no utterance. Add some by at least two speakers, or leave the "
+            "class out: events.of_classes([...])."
+        )
     incomplete = []
     for fold in folds:
         training = set(events.labels[fold.training].tolist())
@@ -573,11 +534,12 @@ def _identify(
 
 def _hash_of_weights(weights: Sequence[torch.Tensor]) -> str:
     """Return a hash of the weights before training, which may come from anywhere."""
-    digest = hashlib.sha256()
-    for each in weights:
-        digest.update(f"{each.dtype} {tuple(each.shape)}".encode())
-        digest.update(each.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:N_DIGITS]
+    contents = [
+        f"{each.dtype} {tuple(each.shape)}".encode()
+        + each.cpu().contiguous().view(torch.uint8).numpy().tobytes()
+        for each in weights
+    ]
+    return hashlib.sha256(b"".join(contents)).hexdigest()[:N_DIGITS]
 
 
 def _train_left(jobs: Sequence[FoldJob], n_processes: int, reason: str) -> list[np.ndarray]:
@@ -585,21 +547,14 @@ def _train_left(jobs: Sequence[FoldJob], n_processes: int, reason: str) -> list[
 
     The reason says why none can be kept for another call, if that is so.
     """
-    left = []
-    for job in jobs:
-        try:
-            job.kept()
-        except KeptError:  # absent, or damaged
-            left.append(job)
+    left = [job for job in jobs if not job.is_kept]
     folder = jobs[0].path.parent
     n_kept = len(jobs) - len(left)
     print(f"{len(jobs)} folds, {n_kept} of them finished before, kept in {folder}")
     if reason:
         name = name_of(jobs[0].make_model)
         print(f"Each call trains all folds of {name}. {reason}.")
-    to_do: Sequence[Job] = left
-    if min(n_processes, len(left)) > 1:
-        to_do = for_processes(left)
+    to_do: Sequence[Job] = for_processes(left) if min(n_processes, len(left)) > 1 else left
     try:
         for _ in run_jobs(to_do, n_processes, "folds", n_kept):
             n_kept += 1
@@ -620,17 +575,16 @@ def _table(jobs: Sequence[FoldJob], scores: Sequence[np.ndarray]) -> pd.DataFram
     tables = []
     for job, of_fold in zip(jobs, scores, strict=True):
         test = job.fold.test
-        columns: dict[str, Any] = {"utterance": test}
-        columns |= {name: values[test] for name, values in places.items()}
-        columns |= {
+        columns: dict[str, Any] = {
+            "utterance": test,
+            **{name: values[test] for name, values in places.items()},
             "fold": job.held_out,
             "speaker": events.speakers[test],
             "seed": job.seed,
             "label": class_names[events.labels[test]],
             "answer": class_names[of_fold.argmax(1)],
+            **{f"{SCORE}{name}": of_fold[:, label] for label, name in enumerate(class_names)},
         }
-        for label, name in enumerate(events.class_names):
-            columns[f"{SCORE}{name}"] = of_fold[:, label]
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
@@ -645,18 +599,3 @@ def _description(network: TriedNetwork, events: Events, options: JudgeOptions) -
         f"{events.n_steps} steps"
     )
     return f"{text}, augmented" if options.train_options.augmentation else text
-
-
-def _different_settings(first: Mapping[str, object], second: Mapping[str, object]) -> list[str]:
-    """Return the settings in which two trainings differ, each with both values."""
-    differing = []
-    for name in {**first, **second}:
-        if first.get(name) != second.get(name):
-            values = f"{quoted(first.get(name))} and {quoted(second.get(name))}"
-            differing.append(f"{name} ({values})")
-    return differing
-
-
-def _listed(values: Iterable) -> str:
-    """Return values with commas between them, shortened."""
-    return quoted(", ".join(map(str, values)))

@@ -90,16 +90,23 @@ class NetworkJob(ABC):
 
     def __call__(self) -> None:
         """Train the network, test it and keep the class scores, unless that is done."""
+        if self.is_kept:
+            return
         try:
-            self.kept()
+            kept = self._train()
+        except Exception as error:
+            error.add_note(f"This happened with {self.held_out} held out and seed {self.seed}.")
+            raise
+        with atomic(self.path) as unfinished, unfinished.open("wb") as file:
+            np.savez_compressed(file, identity=np.array(self.identity), **kept)
+
+    @property
+    def is_kept(self) -> bool:
+        """Tell whether the file is there, undamaged and of this network."""
+        try:
+            return bool(self.kept())
         except KeptError:
-            try:
-                kept = self._train()
-            except Exception as error:
-                error.add_note(f"This happened with {self.held_out} held out and seed {self.seed}.")
-                raise
-            with atomic(self.path) as unfinished, unfinished.open("wb") as file:
-                np.savez_compressed(file, identity=np.array(self.identity), **kept)
+            return False
 
     def kept(self) -> Kept:
         """Return what the file keeps; KeptError, if it is absent, damaged or of another network."""

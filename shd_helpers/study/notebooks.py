@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tqdm.contrib import DummyTqdmFile
 
 from shd_helpers.command import run
-from shd_helpers.data import dataset_name, n_channels_of
+from shd_helpers.data import dataset_name
 from shd_helpers.events import concatenate, cut_sentence, load_pair
 from shd_helpers.extras import from_extra
 from shd_helpers.paths import (
@@ -30,7 +30,7 @@ from shd_helpers.paths import (
     runs_dir,
 )
 from shd_helpers.study.parameters import check_parameters, literal, notebook_parameters
-from shd_helpers.study.recipe import SETTINGS, Recipe
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, classes_in_words, read_run
 
 if TYPE_CHECKING:
@@ -53,15 +53,17 @@ def report(
     n_classes = len(class_names)
     classes = classes_in_words(class_names, language)
     percent = {name: "-" if value is None else f"{value:.1%}" for name, value in accuracies.items()}
-    rows = [(percent["test_seen"], "seen speakers: with other utterances in the training set")]
-    for name, value in percent.items():
-        if name.startswith("unseen speaker"):
-            rows.append((value, f"{name}: with none in the training set"))
+    rows = [("test_seen", "seen speakers: with other utterances in the training set")]
+    rows += [
+        (name, f"{name}: with none in the training set")
+        for name in percent
+        if name.startswith("unseen speaker")
+    ]
     if "test_unseen" in percent:
-        rows.append((percent["test_unseen"], "unseen speakers: with none in the training set"))
-    rows.append((f"{1 / n_classes:.1%}", f"chance: guessing one of {n_classes} classes"))
+        rows.append(("test_unseen", "unseen speakers: with none in the training set"))
     lines = [f"Test accuracy on {data}, {classes}, seed {seed}:"]
-    lines += [f"  {value:>6}  {name}" for value, name in rows]
+    lines += [f"  {percent[name]:>6}  {text}" for name, text in rows]
+    lines.append(f"  {1 / n_classes:>6.1%}  chance: guessing one of {n_classes} classes")
     lines.append(f"Training accuracy {percent['train']}, validation {percent['validation']}")
     return "\n".join(lines)
 
@@ -99,11 +101,7 @@ def _parameters(given: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], Recip
         defaults |= notebook_parameters(path)
     parameters = {name: literal(text, defaults.get(name)) for name, text in given}
     check_parameters(parameters, defaults)
-    all_parameters = defaults | parameters
-    settings = {name: all_parameters[name] for name in SETTINGS if name in all_parameters}
-    return parameters, Recipe.from_flat(
-        settings, n_channels_of(settings["dataset"], settings["encoder"])
-    )
+    return parameters, Recipe.from_notebook(defaults | parameters)
 
 
 def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:
@@ -195,7 +193,7 @@ def execute_run(
     unfinished = folder.with_name(f".{folder.name}.notebooks")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    _set_kernel_environment(unfinished)
+    os.environ |= {"SHD_IMG_DIR": str(unfinished / "img"), **folder_variables()}  # for kernels
     end_s = None if timeout_s is None else time.monotonic() + timeout_s
     for path, parameters in notebooks.items():
         if progress:
@@ -204,12 +202,6 @@ def execute_run(
         _execute(notebook, path, unfinished / path.name, parameters, end_s, progress)
     shutil.copytree(unfinished, folder, copy_function=os.replace, dirs_exist_ok=True)
     shutil.rmtree(unfinished)
-
-
-def _set_kernel_environment(unfinished: Path) -> None:
-    """Set the variables that kernels inherit, which say where files go."""
-    os.environ["SHD_IMG_DIR"] = str(unfinished / "img")
-    os.environ.update(folder_variables())
 
 
 def _check_kernel() -> None:
@@ -222,16 +214,15 @@ def _check_kernel() -> None:
         from jupyter_client.kernelspec import KernelSpecManager
 
     kernel = KernelSpecManager().get_kernel_spec(KERNEL)
-    program = kernel.argv[0] if kernel.argv else ""
-    # Jupyter replaces these names by its own Python
-    if program in ("python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"):
-        return
+    program = Path(kernel.argv[0] if kernel.argv else "")
     own = Path(sys.executable)
     # not by what links lead to: all environments' lead to one Python
-    if Path(program).parent.resolve() == own.parent.resolve() and Path(program).exists():
+    is_own = program.parent.resolve() == own.parent.resolve() and program.exists()
+    # Jupyter replaces these names by its own Python
+    if is_own or str(program) in ("python", "python3", f"python3.{sys.version_info[1]}"):
         return
     raise RunError(
-        f"{kernel.resource_dir}: Jupyter's kernel {KERNEL} starts {program or 'nothing'}, not "
+        f"{kernel.resource_dir}: Jupyter's kernel {KERNEL} starts {program}, not "
         f"{own}. Remove that folder, or unset JUPYTER_PATH if it leads there."
     )
 

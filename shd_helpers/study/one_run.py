@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -93,20 +93,19 @@ class RunWriter:
             "data": dict(data),
             "class_names": list(training.class_names),
             "n_channels": training.n_channels,
-        }
-        if description:
-            self.info["other_network"] = description
-        self.info["hash"] = run_hash(parameters, data, description)
-        self.info["seen_speakers"] = np.unique(training.speakers).tolist()
-        packages = {name: version(name) for name in PACKAGES}
-        self.info |= {
+            **({"other_network": description} if description else {}),
+            "hash": run_hash(parameters, data, description),
+            "seen_speakers": np.unique(training.speakers).tolist(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {"python": platform.python_version(), **packages},
+            "versions": {
+                "python": platform.python_version(),
+                **{name: version(name) for name in PACKAGES},
+            },
             "processor": _processor(),
             "threads": torch.get_num_threads(),
             "git_commit": _git_commit(),
+            "epochs": [],
         }
-        self.info["epochs"] = []
 
     def epoch(self, model: nn.Module, metrics: dict) -> None:
         """Record the end of an epoch."""
@@ -123,11 +122,11 @@ class RunWriter:
         class_scores: torch.Tensor | None = None,
     ) -> None:
         """Write the run folder of a network that is trained."""
-        self.info |= {"scores": dict(scores), "costs": dict(costs)}
-        self.info["wall_s"] = {
+        wall_s = {
             "training": sum(metrics["wall_s"] for metrics in self.info["epochs"]),
             "total": time.perf_counter() - self._start_s,
         }
+        self.info |= {"scores": dict(scores), "costs": dict(costs), "wall_s": wall_s}
         json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
         if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
             raise ValueError(f"{self.folder}: a class score isn't finite")
@@ -136,29 +135,31 @@ class RunWriter:
                 _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
                 predictions.to_csv(unfinished / "predictions.csv", index=False)
                 _write_network(unfinished, model, self._weights)
-                (unfinished / "examples.h5").write_bytes(_examples_file(examples))
+                arrays = {
+                    f"{class_name}/{name}": array
+                    for class_name, of_class in examples.items()
+                    for name, array in of_class.items()
+                }
+                _write_hdf5(unfinished / "examples.h5", arrays, compression="gzip")
                 if class_scores is not None:
-                    scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
-                    (unfinished / CLASS_SCORES).write_bytes(scores_file)
+                    scores_of_all = {"scores": class_scores.numpy()}
+                    _write_hdf5(unfinished / CLASS_SCORES, scores_of_all, compression="gzip")
                 for setting, text in self._references.items():
                     file = find_file(text)
                     (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
-                self._write_info(unfinished)
+                self.info["files"] = {
+                    path.name: sha256(path) for path in sorted(unfinished.iterdir())
+                }
+                text = json.dumps(self.info, indent=1) + "\n"
+                (unfinished / INFO).write_text(text, encoding="utf-8")
+                for path in unfinished.iterdir():
+                    sync(path)
         except OSError as error:  # it names no file
             raise RunError(
                 f"{self.folder}: can't be written ({error}). Free some space there, or name a "
                 "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
                 "folder is unchanged."
             ) from error
-
-    def _write_info(self, unfinished: Path) -> None:
-        """Write ``run.json``, with the hashes of all other files."""
-        self.info["files"] = {path.name: sha256(path) for path in sorted(unfinished.iterdir())}
-        for name in self.info["files"]:
-            sync(unfinished / name)
-        text = json.dumps(self.info, indent=1) + "\n"
-        (unfinished / INFO).write_text(text, encoding="utf-8")
-        sync(unfinished / INFO)
 
 
 @contextmanager
@@ -195,65 +196,55 @@ def _write_network(
     memory = io.BytesIO()
     torch.save(state, memory)
     (folder / "state_dict.pt").write_bytes(memory.getvalue())
-    (folder / "weights.h5").write_bytes(_epochs_file(epoch_weights))
+    epochs = {name: np.stack([each[name] for each in epoch_weights]) for name in epoch_weights[0]}
+    _write_hdf5(folder / "weights.h5", epochs)
 
 
 def _weights(model: nn.Module) -> dict[str, np.ndarray]:
     """Return a copy of a network's weights by their names in ``weights.h5``."""
-    weights = {}
-    for name, parameter in model.named_parameters():
-        weights[name.replace(".", "/")] = parameter.detach().cpu().numpy().copy()
-    return weights
+    return {
+        name.replace(".", "/"): parameter.detach().cpu().numpy().copy()
+        for name, parameter in model.named_parameters()
+    }
 
 
-def _examples_file(examples: Mapping[str, Mapping[str, np.ndarray]]) -> bytes:
-    """Return the content of ``examples.h5``: a group for each class, with an array of each kind."""
-    arrays = {}
-    for class_name, class_arrays in examples.items():
-        for name, array in class_arrays.items():
-            arrays[f"{class_name}/{name}"] = array
-    return _hdf5_file(arrays, compression="gzip")
-
-
-def _epochs_file(weights: list[dict[str, np.ndarray]]) -> bytes:
-    """Return the content of ``weights.h5``: each tensor with the epochs as its first axis."""
-    arrays = {}
-    for name in weights[0]:
-        arrays[name] = np.stack([epoch_weights[name] for epoch_weights in weights])
-    return _hdf5_file(arrays)
-
-
-def _hdf5_file(arrays: Mapping[str, np.ndarray], compression: str | None = None) -> bytes:
-    """Return the content of an HDF5 file of arrays by their names."""
+def _write_hdf5(
+    path: Path, arrays: Mapping[str, np.ndarray], compression: str | None = None
+) -> None:
+    """Write an HDF5 file of arrays by their names; in memory first, as `_write_network` does."""
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array, compression=compression)
-    return memory.getvalue()
+    path.write_bytes(memory.getvalue())
 
 
 def _utterances(parts: Subsets) -> "pd.DataFrame":
     """Return a row for each utterance: its file and row there, speaker, label and role."""
     import pandas as pd
 
-    tables = []
-    for role, events in parts._asdict().items():
-        if events is not None:
-            labels = np.array(events.class_names)[events.labels]
-            columns = {**origin(events), "speaker": events.speakers, "label": labels}
-            tables.append(pd.DataFrame(columns).assign(role=role))
+    tables = [
+        pd.DataFrame(
+            {
+                **origin(events),
+                "speaker": events.speakers,
+                "label": np.array(events.class_names)[events.labels],
+                "role": role,
+            }
+        )
+        for role, events in parts._asdict().items()
+        if events is not None
+    ]
     return pd.concat(tables)
 
 
 def _processor() -> str:
     """Return the processor's model and, in parentheses, the compiler's name for its kind."""
-    model = platform.processor()
-    with suppress(OSError):  # only Linux has this file
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-        match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-        if match:
-            model = match[1].strip()
-    return f"{model or platform.machine()} ({get_host_cpu_name()})"
+    path = Path("/proc/cpuinfo")  # only Linux has this file
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    model = match[1].strip() if match else platform.processor() or platform.machine()
+    return f"{model} ({get_host_cpu_name()})"
 
 
 def _git_commit() -> str | None:
@@ -288,7 +279,7 @@ class Scored:
     @property
     def last(self) -> Evaluation:
         """Return the evaluation that `predictions` lists."""
-        return self.validated if self.tested is None else self.tested
+        return self.tested or self.validated
 
     def table(self) -> "Styler":
         """Return the accuracies in percent, as a table of one row."""
@@ -311,16 +302,15 @@ def list_utterances(recipe: Recipe, parts: Subsets) -> "Styler":
     import pandas as pd
 
     data = dataset_name(recipe.obtain_files())
-    rows = {}
-    for name, events in parts._asdict().items():
-        if events is None:
-            continue
-        speakers = [str(speaker) for speaker in np.unique(events.speakers)]
-        rows[name] = {
+    rows = {
+        name: {
             "utterances": len(events),
             "late spikes cut off": f"{100 * events.cut_share:.1f} %",
-            "speakers": ", ".join(speakers),
+            "speakers": ", ".join(map(str, np.unique(events.speakers))),
         }
+        for name, events in parts._asdict().items()
+        if events is not None
+    }
     classes = classes_in_words(parts.training.class_names, recipe.language)
     caption = f"data: {data}, {classes}; seed {recipe.seed}"
     return pd.DataFrame.from_dict(rows, orient="index").style.set_caption(caption)
@@ -343,17 +333,15 @@ def score(model: nn.Module, parts: Subsets) -> Scored:
         "validation": validated.accuracy,
         **seen_and_unseen_accuracy(tested, seen_speakers),
     }
-    predicted = validated if tested is None else tested
-    predictions = predicted.predictions()
+    predictions = (tested or validated).predictions()
     return Scored(validated, tested, seen_speakers, accuracies, predictions)
 
 
 def finish_run(run: RunWriter, model: nn.Module, scored: Scored) -> None:
     """Write the folder of a run whose network is trained and scored."""
     events = scored.last.events
-    cost: Mapping[str, float] = {}
-    if uncounted_reason(model) is None:
-        cost = costs(model, scored.predictions, events.n_steps)
+    is_counted = uncounted_reason(model) is None
+    cost = costs(model, scored.predictions, events.n_steps) if is_counted else {}
     examples = record_examples(model, events)
     class_scores = scored.last.class_scores
     run.finish(model, scored.accuracies, scored.predictions, examples, cost, class_scores)

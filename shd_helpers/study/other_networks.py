@@ -54,9 +54,9 @@ def with_layers_of(module: nn.Module, recipe: Recipe, events: Events) -> Spiking
 
 def described(model: nn.Module) -> dict[str, str]:
     """Describe a network by its modules and tensors, without the values of its weights."""
-    description = {}
-    for name, module in model.named_modules():
-        description[name or "the network"] = class_name(module)
+    description = {
+        name or "the network": class_name(module) for name, module in model.named_modules()
+    }
     if isinstance(model, SpikingNetwork):
         description["delays"] = str(list(model.delays))
         description["readout"] = model.readout

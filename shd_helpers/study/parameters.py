@@ -59,19 +59,14 @@ def _literal_value(notebook: Path, name: str, value: ast.expr) -> Any:
 def _assignments(source: str) -> list[tuple[str, ast.expr]]:
     """Return the names that a cell assigns at its top level, each with its value's expression."""
     assignments = []
-    targets: list[ast.expr]
     for statement in ast.parse(source).body:
-        if isinstance(statement, ast.Assign):
-            targets = statement.targets
-            value = statement.value
-        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-            targets = [statement.target]  # such as lr: float = 1e-3
-            value = statement.value
-        else:
-            continue
-        for target in targets:
-            if isinstance(target, ast.Name):
-                assignments.append((target.id, value))
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+            # the latter is such as lr: float = 1e-3
+            for target in (
+                statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            ):
+                if isinstance(target, ast.Name):
+                    assignments.append((target.id, statement.value))
     return assignments
 
 
@@ -87,9 +82,8 @@ def check_injected() -> None:
     from IPython import get_ipython  # a notebook's kernel has imported it
 
     kernel = get_ipython()
-    if kernel is None:  # the notebook's code runs as a program
-        return
-    executed = kernel.user_ns["In"]  # the sources of the cells, in order of execution
+    # the sources of the cells, in order of execution; none if the notebook's code is a program
+    executed = kernel.user_ns["In"] if kernel else []
     inserted = [i for i, source in enumerate(executed) if source.startswith(_INJECTED)]
     if not inserted:
         return

@@ -84,8 +84,7 @@ class Recipe:
         check_settings(self)
         check_run_name(self.run_name)
         reasons = [*self._too_large_for_units(), *self._too_long_for_utterance()]
-        if self.circuit:
-            reasons += self.circuit.refusals(self.network, self.input)
+        reasons += self.circuit.refusals(self.network, self.input) if self.circuit else []
         if reasons:
             raise ValueError("; ".join(reasons))
 
@@ -116,13 +115,13 @@ class Recipe:
             if name not in SETTINGS:
                 there = ", ".join(SETTINGS)
                 raise ValueError(f"setting {name!r}: unknown. The settings are: {there}")
-        groups: dict[str, Any] = {}
-        for group, kind in _GROUPS.items():
-            values = _own_settings(kind, parameters)
-            if kind is Downsampling:
-                groups[group] = Downsampling.of_channels(n_channels, **values)
-            else:
-                groups[group] = kind(**values)
+        groups: dict[str, Any] = {
+            group: kind(**_own_settings(kind, parameters))
+            for group, kind in _GROUPS.items()
+            if kind is not Downsampling
+        }
+        grid = _own_settings(Downsampling, parameters)
+        groups["input"] = Downsampling.of_channels(n_channels, **grid)
         groups["circuit"] = Quantization.named(parameters.get("circuit", ""))
         own = _own_settings(cls, parameters)
         # `network` and `circuit` are names of settings and of groups: the groups are passed on.
@@ -221,16 +220,17 @@ class Recipe:
         shift_ms = self.augmentation.shift_ms
         reasons = []
         if self.network.network == "spiking":
-            named_delays = [(f"n_delays {self.network.n_delays}", self.network.delays(step_ms))]
-            for delays in self.network.later_layer_delays(step_ms):
-                named_delays.append((f"hidden_delays {self.network.hidden_delays!r}", delays))
-            for name, delays in named_delays:
-                last_delay_ms = delays[-1] * step_ms
-                if last_delay_ms >= duration_ms:
-                    reasons.append(
-                        f"{name}: the last copy is {last_delay_ms:g} ms late; the utterance ends "
-                        f"after {duration_ms:g} ms"
-                    )
+            later = f"hidden_delays {self.network.hidden_delays!r}"
+            named_delays = [
+                (f"n_delays {self.network.n_delays}", self.network.delays(step_ms)),
+                *((later, delays) for delays in self.network.later_layer_delays(step_ms)),
+            ]
+            reasons += [
+                f"{name}: the last copy is {delays[-1] * step_ms:g} ms late; the utterance ends "
+                f"after {duration_ms:g} ms"
+                for name, delays in named_delays
+                if delays[-1] * step_ms >= duration_ms
+            ]
         if shift_ms >= duration_ms:
             reasons.append(f"shift_ms {shift_ms:g}: the utterance ends after {duration_ms:g} ms")
         return reasons

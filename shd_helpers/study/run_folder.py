@@ -56,12 +56,7 @@ class Run:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes, in the order of the network's outputs."""
-        return class_names_of(self.info)
-
-
-def class_names_of(info: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of a run's classes, in the order of the network's outputs."""
-    return tuple(info["class_names"])
+        return tuple(self.info["class_names"])
 
 
 def recipe_of(info: Mapping[str, Any]) -> Recipe:
@@ -73,9 +68,8 @@ def recipe_of(info: Mapping[str, Any]) -> Recipe:
 
 def classes_in_words(class_names: Sequence[str], language: str) -> str:
     """Return which classes a run has, for the line under a figure."""
-    if tuple(class_names) == LANGUAGES[language]:
-        return language
-    return f"{len(class_names)} classes"
+    is_language = tuple(class_names) == LANGUAGES[language]
+    return language if is_language else f"{len(class_names)} classes"
 
 
 def read_run(folder: str | Path) -> Run:
@@ -147,15 +141,10 @@ def _as_written(path: Path, info: Mapping[str, Any]) -> Iterator[Path]:
 
 def _arrays(path: Path, info: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return the arrays of an HDF5 file by their names, such as ``fc1/weight``."""
-    arrays: dict[str, np.ndarray] = {}
-
-    def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        if isinstance(item, h5py.Dataset):
-            arrays[name] = item[:]
-
+    names: list[str] = []
     with _as_written(path, info), h5py.File(path) as file:
-        file.visititems(visit)
-    return arrays
+        file.visit(names.append)  # groups, too
+        return {name: file[name][:] for name in names if isinstance(file[name], h5py.Dataset)}
 
 
 def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":

@@ -73,10 +73,7 @@ def _pooled(designs: Sequence[np.ndarray]) -> np.ndarray:
     """Return half the 95 % interval of each mean over units, with one spread for all designs."""
     n_units = np.array([len(design) for design in designs])
     freedom = (n_units - 1).clip(min=0)
-    squares = 0.0
-    for design in designs:
-        if len(design):
-            squares += ((design.mean(1) - design.mean()) ** 2).sum()
+    squares = sum(((each.mean(1) - each.mean()) ** 2).sum() for each in designs if len(each))
     total_freedom = freedom.sum()
     spread = np.sqrt(squares / total_freedom) if total_freedom else np.nan
     t = stats.t.ppf(0.975, total_freedom)

@@ -138,8 +138,7 @@ def _as_values(texts: pd.Series) -> pd.Series:
         return texts == "True"
     if texts.map(_WHOLE.fullmatch).notna().all():
         return texts.map(int)
-    written = texts[texts != ""]
-    if written.map(_NUMBER.fullmatch).notna().all():
+    if texts[texts != ""].map(_NUMBER.fullmatch).notna().all():
         return texts.map(lambda text: float(text or "nan"))
     return texts
 
@@ -152,9 +151,8 @@ def locked(path: Path) -> FileLock:
 
 def table_path(name: str | Path) -> Path:
     """Return the file of a table."""
-    if isinstance(name, Path) or "/" in name or name.endswith(".csv"):
-        return Path(name)
-    return results_dir() / f"{name}.csv"
+    is_path = isinstance(name, Path) or "/" in name or name.endswith(".csv")
+    return Path(name) if is_path else results_dir() / f"{name}.csv"
 
 
 def read_table(name: str | Path) -> pd.DataFrame:
@@ -223,22 +221,6 @@ def predictions_path(table: Path) -> Path:
     return table.with_name(f"{table.stem}_predictions.csv.gz")
 
 
-def read_runs(path: Path) -> dict[str, pd.DataFrame]:
-    """Return the predictions of a file by the hashes of their runs; empty if there is no file."""
-    if not path.exists():
-        return {}
-    with reading(path, TableError, RESTORE):
-        table = pd.read_csv(
-            path,
-            dtype=_TYPES | _OPTIONAL,
-            keep_default_na=False,  # the German digit "null" is a word
-            na_values={"confidence": ""},
-            compression="gzip",
-        )
-        table = table.astype(_TYPES)  # KeyError, if a column is missing
-        return dict(iter(table.groupby("hash", sort=False)))
-
-
 def collect_predictions(name: str | Path) -> pd.DataFrame:
     """Return what every run of a frozen table predicted.
 
@@ -262,11 +244,17 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     """
     runs = read_table(name)
     path = predictions_path(table_path(name))
-    there = read_runs(path)
-    n_missing = len({*runs["hash"]} - {*there})
-    if n_missing:
-        raise TableError(f"{path}: {n_missing} runs are missing. {RESTORE}")
-    predictions = pd.concat([there[each] for each in runs["hash"]])
+    with reading(path, TableError, RESTORE):
+        predictions = pd.read_csv(
+            path,
+            dtype=_TYPES | _OPTIONAL,
+            keep_default_na=False,  # the German digit "null" is a word
+            na_values={"confidence": ""},
+            compression="gzip",
+        ).astype(_TYPES)  # KeyError, if a column is missing
+    is_missing = ~runs["hash"].isin(predictions["hash"])
+    if is_missing.any():
+        raise TableError(f"{path}: {is_missing.sum()} runs are missing. {RESTORE}")
     return runs[["hash", "configuration", "seed"]].merge(predictions, on="hash")
 
 

@@ -30,23 +30,17 @@ from shd_helpers.paths import IN_CHECKOUT, networks_dir, resolve, runs_dir
 from shd_helpers.study.identity import references
 from shd_helpers.study.other_networks import own_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import (
-    INFO,
-    REMEDY,
-    Run,
-    RunError,
-    class_names_of,
-    read_run,
-    recipe_of,
-)
+from shd_helpers.study.run_folder import INFO, REMEDY, Run, RunError, read_run, recipe_of
 from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
 
 OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
 SHA256 = "sha256"  # in `about`: the hash of all else in the file
 OTHER_DATA = "also"  # in `about["data"]`: the names of data sets that train but don't test
-RESTORE = "Restore it: git checkout HEAD -- results."
-if not IN_CHECKOUT:
-    RESTORE = "If it came with the package, install that again."
+RESTORE = (
+    "Restore it: git checkout HEAD -- results."
+    if IN_CHECKOUT
+    else "If it came with the package, install that again."
+)
 
 
 class TrainedNetwork(NamedTuple):
@@ -61,7 +55,7 @@ class TrainedNetwork(NamedTuple):
     @property
     def name(self) -> str:
         """Return the run's name, or that of the file that the network was saved in."""
-        return self.file.parent.name if self.file.name == "run.json" else self.file.stem
+        return self.file.parent.name if self.file.name == INFO else self.file.stem
 
     @property
     def encoder(self) -> str:
@@ -115,9 +109,8 @@ class TrainedNetwork(NamedTuple):
     @property
     def other_class(self) -> list[int]:
         """The index of the class *other*, if a network of digits has one."""
-        if not self._has_digits or OTHER not in self.class_names:
-            return []
-        return [self.class_names.index(OTHER)]
+        is_other = [self._has_digits and name == OTHER for name in self.class_names]
+        return np.flatnonzero(is_other).tolist()
 
     def speaking(self, language: str) -> "TrainedNetwork":
         """Return the same network without the output neurons of other languages.
@@ -139,32 +132,21 @@ class TrainedNetwork(NamedTuple):
             If the network has no classes of the language, or isn't one of the study's kinds.
         """
         classes = self.classes_of(language) + self.other_class
-        output_modules = _output_modules(self.network)
-        if not output_modules:
+        network = self.network
+        if not isinstance(network, SpikingNetwork) or type(network.layers[-1][1]) is not Leaky:
             raise ValueError(
                 f"{self.file.name}: can't select the classes of a language, because the tensors of "
-                f"a {type(self.network).__name__} don't say to which class they belong"
+                f"a {type(network).__name__} don't say to which class they belong"
             )
-        state = dict(self.network.state_dict())
-        for name, values in state.items():
-            has_classes = values.dim() > 0  # a single number is for all classes
-            if name.rpartition(".")[0] in output_modules and has_classes:
-                state[name] = values[classes]
+        outputs = (f"fc{network.n_layers}", f"lif{network.n_layers}")
+        state = {
+            # a single number is for all classes
+            name: values[classes] if name.rpartition(".")[0] in outputs and values.dim() else values
+            for name, values in network.state_dict().items()
+        }
         names = tuple(self.class_names[number] for number in classes)
         # Whoever has loaded the network trusts it.
         return build_trained(self.about, state, self.file, names, trust=True)
-
-
-def _output_modules(network: nn.Module) -> tuple[str, ...]:
-    """Return the names of the modules that have a row for each class; empty if unknown."""
-    if isinstance(network, SpikingNetwork) and type(network.layers[-1][1]) is Leaky:
-        return (f"fc{network.n_layers}", f"lif{network.n_layers}")
-    return ()
-
-
-def _content_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the hashes of a run's files."""
-    return {name: data[name] for name in ("train_sha256", "test_sha256") if name in data}
 
 
 def build_trained(
@@ -186,7 +168,7 @@ def build_trained(
         )
     recipe = recipe_of(about)
     if class_names is None:
-        class_names = class_names_of(about)
+        class_names = about["class_names"]
     check_own(about, file)
     try:
         _check_user_code(about, file)
@@ -212,7 +194,7 @@ def check_own(about: Mapping[str, Any], file: Path) -> None:
 def _check_user_code(about: Mapping[str, Any], file: Path) -> None:
     """Raise RunError if a file with a user's object isn't the one that the run trained with."""
     stored = about.get("data", {}).get("user_code_sha256")
-    if stored is None:  # no such object, or an older run
+    if stored is None:  # no such object, or none was stored
         return
     for text in references(about["parameters"]).values():
         if reference_sha256(text) not in stored:
@@ -227,11 +209,9 @@ def _load_weights(network: nn.Module, state: Mapping[str, torch.Tensor], file: P
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        weights_file = file
-        remedy = RESTORE
-        if file.name == "run.json":
-            weights_file = file.with_name("state_dict.pt")
-            remedy = f"{REMEDY} again."
+        is_run = file.name == INFO
+        weights_file = file.with_name("state_dict.pt") if is_run else file
+        remedy = f"{REMEDY} again." if is_run else RESTORE
         problems = " ".join(str(error).split())
         raise RunError(
             f"{weights_file}: the state_dict doesn't fit the network of its parameters "
@@ -245,18 +225,16 @@ def load_utterances(trained: TrainedNetwork) -> Subsets:
     recipe = trained.recipe
     files = recipe.obtain_files()
     # The hashes decide, because the data set's name may have changed.
-    if _content_of(fingerprint(files)) != _content_of(trained.about["data"]):
-        folder = files[0].parent
+    found = fingerprint(files)
+    expected = trained.about["data"]
+    if any(found[name] != expected.get(name) for name in ("train_sha256", "test_sha256")):
         raise RunError(
-            f"{folder}: not the data of {trained.file}. Restore that data, or train again."
+            f"{files[0].parent}: not the data of {trained.file}. Restore that data, or train again."
         )
     subsets = load_subsets(files, recipe.input, recipe.language, recipe.split, recipe.seed)
     # A network may have a last class *other*, of which this data set has no utterances.
     names = [name for name in trained.class_names if name in subsets.training.class_names]
-    test = subsets.test
-    if test is not None:
-        test = test.of_classes(names)
-    return Subsets(subsets.training.of_classes(names), subsets.validation.of_classes(names), test)
+    return Subsets._make(part if part is None else part.of_classes(names) for part in subsets)
 
 
 def check_channels(trained: TrainedNetwork) -> None:
@@ -317,8 +295,8 @@ def load_network(run: Run, *, trust: bool = False) -> TrainedNetwork:
         If its parameters or its weights are no network's, or are those of a network that isn't the
         study's own (the message says what differs), or it names a Python file without `trust`.
     """
-    with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
-        return build_trained(run.info, run.state, run.folder / "run.json", trust=trust)
+    with reading(run.folder / INFO, RunError, f"{REMEDY} again."):
+        return build_trained(run.info, run.state, run.folder / INFO, trust=trust)
 
 
 def content_hash(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
@@ -358,12 +336,12 @@ def load_pretrained(path: str | Path, *, trust: bool = False) -> TrainedNetwork:
     path = networks_dir() / f"{path}.npz" if is_name else Path(path)
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz")))
-        remedy = f"Choose one of these: {there}."
-        if not there:
-            remedy = (
-                "`load_pretrained` takes the path of a file, or a name in results/networks. Of "
-                "a run's folder, use study.load_network(study.read_run(folder))."
-            )
+        remedy = (
+            f"Choose one of these: {there}."
+            if there
+            else "`load_pretrained` takes the path of a file, or a name in results/networks. Of a "
+            "run's folder, use study.load_network(study.read_run(folder))."
+        )
         raise RunError(f"{path}: no such network. {remedy}")
     with reading(path, RunError, RESTORE):
         about, arrays = _read_file(path)

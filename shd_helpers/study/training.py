@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, StepLR
 
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.event_lists import Events
@@ -19,7 +20,7 @@ from shd_helpers.study.recipe import TrainConfig
 
 LR_GAMMA = 0.5  # the factor by which the learning rate falls
 MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
-MakeSchedule = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
+MakeSchedule = Callable[[torch.optim.Optimizer, int], LRScheduler]
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,6 @@ class TrainOptions:
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     optimizer: MakeOptimizer | None = None
     schedule: MakeSchedule | None = None
-
-
-def _adam_with(config: TrainConfig) -> MakeOptimizer:
-    return lambda model: torch.optim.Adam(model.parameters(), lr=config.lr)
-
-
-def _steps_of(config: TrainConfig) -> MakeSchedule:
-    """Return a function that makes the schedule of the settings, which halves the rate."""
-    return lambda optimizer, _: torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, LR_GAMMA)
 
 
 class Metrics(NamedTuple):
@@ -116,11 +108,7 @@ def overfit(model: nn.Module, events: Events, updates: int) -> list[float]:
     generator = torch.Generator().manual_seed(0)
     config = TrainConfig(batch_size=len(events))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    losses = []
-    for _ in range(updates):
-        metrics = train_epoch(model, events, optimizer, config, generator)
-        losses.append(metrics.loss)
-    return losses
+    return [train_epoch(model, events, optimizer, config, generator).loss for _ in range(updates)]
 
 
 def fit(
@@ -167,10 +155,16 @@ def fit(
         If a loss or a weight becomes infinite or NaN; the message names epoch and cause.
     """
     options = options or TrainOptions()
-    make_optimizer = options.optimizer or _adam_with(config)
-    optimizer = make_optimizer(model)
-    make_schedule = options.schedule or _steps_of(config)
-    schedule = make_schedule(optimizer, config.epochs)
+    optimizer: torch.optim.Optimizer = (
+        options.optimizer(model)
+        if options.optimizer
+        else torch.optim.Adam(model.parameters(), lr=config.lr)
+    )
+    schedule: LRScheduler = (
+        options.schedule(optimizer, config.epochs)
+        if options.schedule
+        else StepLR(optimizer, config.lr_step, LR_GAMMA)  # halves the rate
+    )
     quantization = None
     history = []
     for epoch in range(1, config.epochs + 1):
@@ -209,9 +203,8 @@ def fit(
 def _quantization_in(epoch: int, n_epochs: int, options: TrainOptions) -> Quantization | None:
     """Return the quantization of an epoch, which counts from 1; None if it has none."""
     quantization = options.quantization
-    if quantization and epoch > n_epochs - quantization.quantized_epochs:
-        return quantization
-    return None
+    is_late = quantization and epoch > n_epochs - quantization.quantized_epochs
+    return quantization if is_late else None
 
 
 def _precision(model: nn.Module, quantization: Quantization | None) -> AbstractContextManager[None]:

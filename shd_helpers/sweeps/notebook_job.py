@@ -7,11 +7,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from shd_helpers.study.identity import identify_user_code, references
-from shd_helpers.study.jobs import job_environment, set_environment
+from shd_helpers.study.jobs import set_environment
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.tables import USER_CODE_SHA256
 from shd_helpers.sweeps.results import RunResult, finished_run
-from shd_helpers.sweeps.spec import PendingRun, RunSpec
+from shd_helpers.sweeps.spec import RunSpec
 
 _NO_RESULT = (
     "The notebook ran to its end, but didn't leave the expected run. Its run.json is missing or "
@@ -24,7 +24,8 @@ _NO_RESULT = (
 class NotebookJob:
     """A run to execute: its notebook, how long that may take, and the environment of its kernel."""
 
-    pending: PendingRun
+    run: RunSpec
+    ignores_finished_folder: bool  # executes the run even if its folder has a finished one by then
     notebook: Path
     timeout_s: float
     environment: dict[str, str]
@@ -32,32 +33,27 @@ class NotebookJob:
     @property
     def lock(self) -> FileLock:
         """Return the lock of the run folder."""
-        return execution_lock(self.pending.run.folder)
+        return execution_lock(self.run.folder)
 
     def __call__(self) -> RunResult:
         """Execute the run, unless another process has done it meanwhile."""
-        run = self.pending.run
+        run = self.run
         try:
             check_unchanged(run)
             set_environment(self.environment)
-            if self.pending.ignore_finished_folder or finished_run(run.folder, run.hash) is None:
+            if self.ignores_finished_folder or finished_run(run.folder, run.hash) is None:
                 notebooks = {self.notebook: run.parameters}
                 execute_run(notebooks, run.folder, timeout_s=self.timeout_s, lessons=False)
             measured = finished_run(run.folder, run.hash)
         except NotebookError as error:
-            return RunResult.failure(str(error.__cause__))  # has the cell's traceback
+            return RunResult(error=str(error.__cause__))  # has the cell's traceback
         except TimeoutError as error:
-            return RunResult.failure(f"{error}\ntime-out: more than {self.timeout_s:.4g} s")
+            return RunResult(error=f"{error}\ntime-out: more than {self.timeout_s:.4g} s")
         except Exception:  # whatever ends a run, the others go on and the table has the reason
-            return RunResult.failure(traceback.format_exc())
+            return RunResult(error=traceback.format_exc())
         if measured is None:
-            return RunResult.failure(_NO_RESULT)
+            return RunResult(error=_NO_RESULT)
         return RunResult(measured)
-
-
-def notebook_jobs(pending: list[PendingRun], notebook: Path, timeout_s: float) -> list[NotebookJob]:
-    """Return the jobs of the runs that are left."""
-    return [NotebookJob(each, notebook, timeout_s, job_environment()) for each in pending]
 
 
 def check_unchanged(run: RunSpec) -> None:

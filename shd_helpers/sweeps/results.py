@@ -7,7 +7,7 @@ writes it into the table, and `own_rows` reads the rows of a sweep.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,17 +20,15 @@ from shd_helpers.study.identity import references, run_hash
 from shd_helpers.study.jobs import RESUME
 from shd_helpers.study.run_folder import read_info
 from shd_helpers.study.tables import (
-    AGREEMENT,
     DATA,
     MEASURED,
     PROVENANCE,
     TIMES,
-    USER_CODE_SHA256,
     locked,
     read_rows,
     read_texts,
 )
-from shd_helpers.sweeps.spec import PendingRun, RunSpec, Sweep
+from shd_helpers.sweeps.spec import RunSpec, Sweep
 from shd_helpers.sweeps.sweep_file import SweepError, named
 from shd_helpers.user_code import label_of, load_object
 from shd_helpers.versions import COMPUTING_CODE, code_hash
@@ -39,20 +37,14 @@ CHANGED_CODE = (
     "the code that turns spikes into class scores has changed, so no earlier result is reused "
     "until python -m tests.small_computations has checked the code and recorded its hash."
 )
-FILE_HASHES = ("train_sha256", "test_sha256")  # the columns that identify a run's data set
 
 
 @dataclass(frozen=True)
 class RunResult:
     """How a run has ended: with what it measured, or with an error."""
 
-    measured: Mapping[str, float | str] | None  # by column: see `finished_run`
+    measured: Mapping[str, float | str] | None = None  # by column: see `finished_run`
     error: str = ""  # if the run has failed: a traceback, or a sentence
-
-    @classmethod
-    def failure(cls, error: str) -> "RunResult":
-        """Return the result of a run that has failed."""
-        return cls(None, error)
 
     @property
     def has_failed(self) -> bool:
@@ -61,35 +53,48 @@ class RunResult:
 
 
 def store(sweep: Sweep, results: Mapping[RunSpec, RunResult]) -> None:
-    """Put runs that ended into the sweep's table, in the grid's order."""
+    """Put runs that ended into the sweep's table; rows that are there stay as they are.
+
+    A row replaces that of the same `run_name`. But one that failed replaces none that is done: a
+    result stays until a later run of the same name has ended well. The rows of the sweep come
+    first, in the grid's order, and columns that only other rows have come last.
+    """
     rows = [_row(run, result) for run, result in results.items()]
+    new = pd.DataFrame([{name: _as_text(value) for name, value in row.items()} for row in rows])
+    rank_of = {run.run_name: rank for rank, run in enumerate(sweep.runs)}
     try:
-        merge_rows(sweep.table, rows, [run.run_name for run in sweep.runs])
+        with locked(sweep.table):
+            old = read_texts(sweep.table) if sweep.table.exists() else new[:0]
+            done = old.run_name[old.status == "done"]
+            new = new[(new.status == "done") | ~new.run_name.isin(done)]
+            columns = [*new.columns, *old.columns.difference(new.columns, sort=False)]
+            merged = pd.concat([new, old[~old.run_name.isin(new.run_name)]])[columns]
+            ranks = merged.run_name.map(rank_of).fillna(len(rank_of))
+            with atomic(sweep.table) as unfinished:
+                merged.iloc[ranks.argsort(kind="stable")].to_csv(unfinished, index=False)
     except OSError as error:  # the table stays as it was
         raise SweepError(f"{sweep.table}: {error.strerror or error}. {RESUME}") from error
 
 
 def _row(run: RunSpec, result: RunResult) -> dict[str, object]:
     """Return a run's row in the table; its `dataset` is the data set's name."""
-    row: dict[str, object] = {"configuration": run.configuration}
-    row |= run.named_values
-    row |= run.parameters
-    for name, text in references(run.parameters).items():
-        row[name] = label_of(text)  # the folder is this machine's
-    if USER_CODE_SHA256 in run.data:
-        row[USER_CODE_SHA256] = run.data[USER_CODE_SHA256]
+    # the folder of a user's file is this machine's
+    labels = {name: label_of(text) for name, text in references(run.parameters).items()}
+    row = {"configuration": run.configuration, **run.named_values, **run.parameters, **labels}
     if run.data:
         row["dataset"] = run.data["name"]
-    if result.measured is None:
-        row |= dict.fromkeys(MEASURED, math.nan)
-    else:
-        row |= result.measured
-    row |= {name: run.data.get(name, "") for name in DATA}
+    row |= result.measured or dict.fromkeys(MEASURED, math.nan)
+    row |= dict.fromkeys(DATA, "")
+    row |= {name: digest for name, digest in run.data.items() if name != "name"}
     row |= {name: row.get(name, "") for name in PROVENANCE}
-    row["hash"] = run.hash
-    row["status"] = "failed" if result.has_failed else "done"
-    row["error"] = result.error
-    return row
+    status = "failed" if result.has_failed else "done"
+    return row | {"hash": run.hash, "status": status, "error": result.error}
+
+
+def _as_text(value: object) -> str:
+    """Return a value as the file has it: a float with all its digits, "" for None and NaN."""
+    is_nan = value != value
+    return "" if value is None or is_nan else str(value)
 
 
 def own_rows(
@@ -100,11 +105,9 @@ def own_rows(
     failed_rows = [_row(run, result) for run, result in failures.items()]
     failed = pd.DataFrame(failed_rows, columns=rows.columns)
     hashes = {run.run_name: run.hash for run in runs}
-    has_same_hash = rows.run_name.map(hashes) == rows.hash
-    has_failed = rows.run_name.isin(failed.run_name)
-    table = pd.concat([rows[has_same_hash & ~has_failed], failed])
-    in_order = table.set_index("run_name", drop=False).loc[list(hashes)]
-    return in_order.reset_index(drop=True)
+    is_own = rows.run_name.map(hashes) == rows.hash
+    table = pd.concat([rows[is_own & ~rows.run_name.isin(failed.run_name)], failed])
+    return table.set_index("run_name", drop=False).loc[list(hashes)].reset_index(drop=True)
 
 
 def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
@@ -117,83 +120,24 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     try:
         info = read_info(folder)
         own_hash = run_hash(info["parameters"], info["data"])
-        if info["hash"] != wanted or own_hash != wanted:
-            return None
-        return _measured(info) | provenance(info)
+        return _measured(info) if info["hash"] == wanted == own_hash else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
 
 def _measured(info: Mapping[str, Any]) -> dict[str, float | str]:
-    """Return what a `run.json` says was measured."""
-    written: dict[str, Any] = {}
-    for name, score in info["scores"].items():
-        column = name if name == AGREEMENT else f"{name}_accuracy"
-        written[column] = score
-    written |= info.get("costs", {})
-    for name in TIMES:
-        written[name] = info["wall_s"][name.removesuffix("_s")]
-    measured: dict[str, float | str] = {}
-    for name in MEASURED:
-        value = written.get(name)
-        if value is None:
-            value = math.nan
-        measured[name] = value
-    return measured
-
-
-def provenance(info: Mapping[str, Any]) -> dict[str, str]:
-    """Return where and with which code a run was made."""
+    """Return what a `run.json` says was measured, and where and with which code."""
+    written = {f"{name}_accuracy": score for name, score in info["scores"].items()}
+    written |= info.get("costs", {}) | {
+        name: info["wall_s"][name.removesuffix("_s")] for name in TIMES
+    }
     packages = info.get("versions", {})
     return {
+        **{name: math.nan if written.get(name) is None else written[name] for name in MEASURED},
         "processor": info.get("processor", ""),
         "versions": " ".join(f"{name}={number}" for name, number in packages.items()),
         "commit": info.get("git_commit") or "",
     }
-
-
-# --- Merging rows into a table's file ------------------------------------------------------------
-
-
-def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable[str] = ()) -> None:
-    """Put rows into a table's file; rows that are there stay as they are, to the letter.
-
-    A row replaces that of the same `run_name`. But one that failed replaces none that is done: a
-    result stays until a later run of the same name has ended well.
-    """
-    texts = [{name: _as_text(value) for name, value in row.items()} for row in rows]
-    new = pd.DataFrame(texts, dtype=str)
-    with locked(path):
-        old = read_texts(path) if path.exists() else new[:0]
-        done = old.run_name[old.status == "done"]
-        new = new[(new.status == "done") | ~new.run_name.isin(done)]
-        merged = _replace_rows(old, new)
-        merged = _sort_by_run_name(merged, order)
-        with atomic(path) as unfinished:
-            merged.to_csv(unfinished, index=False)
-
-
-def _replace_rows(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Return the new rows and those old ones whose run isn't among them; absent values are NaN.
-
-    Columns that only old rows have come last.
-    """
-    remaining = old[~old.run_name.isin(new.run_name)]
-    columns = [*new.columns, *old.columns.difference(new.columns, sort=False)]
-    return pd.concat([new, remaining])[columns]
-
-
-def _sort_by_run_name(table: pd.DataFrame, order: Iterable[str]) -> pd.DataFrame:
-    """Return rows in the order of their run names, followed by the others as they were."""
-    rank_of = {name: rank for rank, name in enumerate(order)}
-    ranks = table.run_name.map(lambda name: rank_of.get(name, len(rank_of)))
-    return table.iloc[ranks.argsort(kind="stable")]
-
-
-def _as_text(value: object) -> str:
-    """Return a value as the file has it: a float with all its digits, "" for None and NaN."""
-    is_nan = value != value
-    return "" if value is None or is_nan else str(value)
 
 
 class FoundRuns(NamedTuple):
@@ -201,7 +145,7 @@ class FoundRuns(NamedTuple):
 
     n_in_table: int
     only_in_folders: dict[RunSpec, RunResult]
-    pending: list[PendingRun]  # those that have to be executed
+    pending: dict[RunSpec, bool]  # those to execute, and whether also if their folder is finished
 
     @property
     def n_reused(self) -> int:
@@ -217,23 +161,18 @@ def find_pending_runs(sweep: Sweep, runs: Sequence[RunSpec], again: str | None =
     is_changed = code_has_changed()
     n_in_table = 0
     only_in_folders: dict[RunSpec, RunResult] = {}
-    pending: list[PendingRun] = []
+    pending: dict[RunSpec, bool] = {}
     for run in runs:
-        is_repeated = again is not None and again in run.run_name
-        if is_repeated or is_changed:
-            pending.append(PendingRun(run, ignore_finished_folder=True))
-            continue
-        if (run.run_name, run.hash) in in_table:
+        is_repeated = is_changed or (again is not None and again in run.run_name)
+        if not is_repeated and (run.run_name, run.hash) in in_table:
             n_in_table += 1
-            continue
-        measured = finished_run(run.folder, run.hash)
-        if measured is None:
-            # another sweep may finish this folder before its turn, and then the result is used
-            pending.append(PendingRun(run, ignore_finished_folder=False))
-        else:
+        elif not is_repeated and (measured := finished_run(run.folder, run.hash)):
             only_in_folders[run] = RunResult(measured)
-    pending.sort(key=lambda each: each.run.parameters["seed"])
-    return FoundRuns(n_in_table, only_in_folders, pending)
+        else:
+            # another sweep may finish this folder before its turn, and then the result is used
+            pending[run] = is_repeated
+    first_seeds_first = sorted(pending, key=lambda run: run.parameters["seed"])
+    return FoundRuns(n_in_table, only_in_folders, {run: pending[run] for run in first_seeds_first})
 
 
 def code_has_changed() -> bool:
@@ -250,21 +189,18 @@ def check_data(sweep: Sweep, runs: Sequence[RunSpec]) -> None:
     that makes them has changed.
     """
     rows = read_rows(sweep.table)
-    done = rows[rows.status == "done"]
-    new_data = {
-        run.run_name: run.data for run in runs if run.parameters.get("dataset") not in NAMED
-    }
-    for name in FILE_HASHES:
-        if name not in done:
-            continue
-        for run_name, old in zip(done.run_name, done[name], strict=True):
-            new = new_data.get(run_name, {}).get(name, "")
-            if old and new and old != new:
-                raise SweepError(
-                    f"{sweep.table}: the row of {run_name} was computed from another data set "
-                    "whose files had the same names. Rename the files of this data set, or the "
-                    "sweep. To replace the old results, move the table away first."
-                )
+    done = rows[rows.status == "done"].set_index("run_name").to_dict("index")
+    for run in runs:
+        old = done.get(run.run_name, {})
+        is_named = run.parameters.get("dataset") in NAMED
+        if not is_named and any(
+            old.get(name) not in (None, "", run.data.get(name)) for name in DATA
+        ):
+            raise SweepError(
+                f"{sweep.table}: the row of {run.run_name} was computed from another data set "
+                "whose files had the same names. Rename the files of this data set, or the "
+                "sweep. To replace the old results, move the table away first."
+            )
 
 
 def check_user_code(sweep: Sweep) -> None:

@@ -17,9 +17,10 @@ import pandas as pd
 
 from shd_corpus.checks import DatasetError, quoted
 from shd_helpers.command import run as run_command
-from shd_helpers.study.jobs import RESUME, JobError, Shard, Workers, run_jobs
+from shd_helpers.paths import CheckoutError
+from shd_helpers.study.jobs import RESUME, JobError, Shard, Workers, job_environment, run_jobs
 from shd_helpers.study.tables import TableError, read_rows
-from shd_helpers.sweeps.notebook_job import notebook_jobs
+from shd_helpers.sweeps.notebook_job import NotebookJob
 from shd_helpers.sweeps.results import (
     CHANGED_CODE,
     FoundRuns,
@@ -35,8 +36,8 @@ from shd_helpers.sweeps.spec import RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
 
 RUN_S = 6 * 3600.0  # most time for a run, unless it is given
-Results = dict[RunSpec, RunResult]
-STOPPING = (SweepError, TableError, DatasetError, JobError)  # a message says why and what to do
+# a message says why and what to do
+STOPPING = (SweepError, TableError, DatasetError, JobError, CheckoutError)
 
 
 def run_sweep(
@@ -45,7 +46,7 @@ def run_sweep(
     *,
     again: str | None = None,
     workers: Workers | None = None,
-    timeout_s: float | None = None,
+    timeout_s: float = RUN_S,
 ) -> pd.DataFrame:
     """Execute the missing runs of a sweep, and return its table.
 
@@ -81,10 +82,12 @@ def run_sweep(
         If the sweep can't start, a process is lost, or the disk is full.
     """
     sweep = read_sweep(name, overrides)
+    if again is not None and not any(again in run.run_name for run in sweep.runs):
+        raise SweepError(
+            f"--again {quoted(again)}: no run's name contains this text. The first name is "
+            f"{sweep.runs[0].run_name}"
+        )
     workers = workers or Workers()
-    if timeout_s is None:
-        timeout_s = RUN_S
-    _check_name_exists(again, sweep)
     runs = workers.share_of(sweep.runs)
     check_data(sweep, runs)
     check_user_code(sweep)
@@ -93,20 +96,25 @@ def run_sweep(
     found = find_pending_runs(sweep, runs, again)
     if found.only_in_folders:
         store(sweep, found.only_in_folders)
-    ended: Results = {}
+    ended: dict[RunSpec, RunResult] = {}
     try:
-        if found.pending:
-            jobs = notebook_jobs(found.pending, sweep.notebook, timeout_s)
-            for number, result in run_jobs(
-                jobs, workers.n_processes, sweep.name, found.n_reused, has_failed=_has_failed
-            ):
-                run = found.pending[number].run
-                store(sweep, {run: result})
-                ended[run] = result
+        environment = job_environment()
+        jobs = [
+            NotebookJob(run, ignores_folder, sweep.notebook, timeout_s, environment)
+            for run, ignores_folder in found.pending.items()
+        ]
+        for number, result in run_jobs(
+            jobs,
+            workers.n_processes,
+            sweep.name,
+            found.n_reused,
+            has_failed=lambda result: result.has_failed,
+        ):
+            store(sweep, {jobs[number].run: result})
+            ended[jobs[number].run] = result
     finally:  # also if the sweep is stopped
-        failures = {run: result for run, result in ended.items() if result.has_failed}
-        done = [run for run in ended if run not in failures]
-        _print_outcome(sweep, workers.shard, found, done, failures)
+        _print_outcome(sweep, workers.shard, found, ended)
+    failures = {run: result for run, result in ended.items() if result.has_failed}
     rows = own_rows(sweep, runs, failures)
     _draw_heat_map(sweep, rows)
     if sweep.repeated is not None and sweep.repeated.exists():
@@ -123,48 +131,34 @@ def _print_beside(rows: pd.DataFrame, repeated: Path) -> None:
     print(f"Validation accuracy, percent:\n{table.round(1).to_string()}")
 
 
-def _check_name_exists(text: str | None, sweep: Sweep) -> None:
-    """Raise SweepError if a text was given that is in no run's name."""
-    if text is not None and not any(text in run.run_name for run in sweep.runs):
-        raise SweepError(
-            f"--again {quoted(text)}: no run's name contains this text. The first name is "
-            f"{sweep.runs[0].run_name}"
-        )
-
-
 def _print_outcome(
-    sweep: Sweep,
-    shard: Shard | None,
-    found: FoundRuns,
-    done: Sequence[RunSpec],
-    failures: Mapping[RunSpec, RunResult],
+    sweep: Sweep, shard: Shard | None, found: FoundRuns, ended: Mapping[RunSpec, RunResult]
 ) -> None:
     """Print the last line of each error, and where the rows come from: reused or executed."""
+    failures = {run: result for run, result in ended.items() if result.has_failed}
     for run, result in failures.items():
         print(f"  {run.run_name}: {result.error.strip().splitlines()[-1]}")
     title = sweep.name if shard is None else f"{sweep.name}, shard {shard}"
-    table = os.path.relpath(sweep.table)
-    n_reused = found.n_reused
-    n_runs = n_reused + len(found.pending)
-    n_left = len(found.pending) - len(done) - len(failures)
-    reused = f"{n_reused} of {n_runs} rows reused"
-    if n_reused:
-        reused += f" from {table}"
-    if found.only_in_folders:
-        reused += f" ({len(found.only_in_folders)} of them from run folders)"
-    executed = f"{len(done)} executed, {len(failures)} failed"
-    if n_left:
-        executed += f", {n_left} not run"
-    print(f"{title}: {reused}, {executed}. Table: {table}", flush=True)
+    n_left = len(found.pending) - len(ended)
+    left = f", {n_left} not run" if n_left else ""
+    n_in_folders = len(found.only_in_folders)
+    from_folders = f" ({n_in_folders} of them from run folders)" if n_in_folders else ""
+    print(
+        f"{title}: {found.n_reused} of {found.n_reused + len(found.pending)} rows reused"
+        f"{from_folders}, {len(ended) - len(failures)} executed, {len(failures)} failed{left}. "
+        f"Table: {os.path.relpath(sweep.table)}",
+        flush=True,
+    )
 
 
 def _draw_heat_map(sweep: Sweep, rows: pd.DataFrame) -> None:
     """Draw the validation accuracy over two settings, if a sweep varies two numbers alone."""
     first, *others = [run.parameters for run in sweep.runs]
-    varying = []
-    for name, value in first.items():
-        if name not in ("seed", "run_name") and any(other[name] != value for other in others):
-            varying.append(name)
+    varying = [
+        name
+        for name in first
+        if name not in ("seed", "run_name") and any(other[name] != first[name] for other in others)
+    ]
     is_number = [isinstance(first[name], int | float) for name in varying]
     if is_number != [True, True] or rows.validation_accuracy.isna().any():
         return
@@ -174,10 +168,6 @@ def _draw_heat_map(sweep: Sweep, rows: pd.DataFrame) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)  # all rows may come from the table
     heat_map(rows, varying[1], varying[0]).savefig(path)
     print(f"Heat map: {os.path.relpath(path)}")
-
-
-def _has_failed(result: RunResult) -> bool:
-    return result.has_failed
 
 
 # --- The command line -------------------------------------------------------------------------
@@ -207,6 +197,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--timeout",
         type=float,
+        default=RUN_S,
         metavar="S",
         help=f"stop a run that takes longer than S seconds (default: {RUN_S:g})",
     )
@@ -224,19 +215,11 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _overrides(texts: Sequence[str]) -> dict[str, object]:
     """Return the values of ``--set``, by the names of their parameters."""
-    overrides: dict[str, object] = {}
-    for text in texts:
-        parameter, equals_sign, value = text.partition("=")
+    pairs = [text.partition("=") for text in texts]
+    for text, (_, equals_sign, _) in zip(texts, pairs, strict=True):
         if not equals_sign:
             raise SweepError(f"--set {quoted(text)}: must be NAME=VALUE, such as dataset=hd")
-        overrides[parameter] = value
-    return overrides
-
-
-def _workers(arguments: argparse.Namespace) -> Workers:
-    """Return the workers that a command line asks for, checked."""
-    shard = None if arguments.shard is None else Shard.read(arguments.shard)
-    return Workers(arguments.workers, shard)
+    return {parameter: value for parameter, _, value in pairs}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -253,7 +236,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             given.name,
             _overrides(given.set),
             again=given.again,
-            workers=_workers(given),
+            workers=Workers(
+                given.workers, None if given.shard is None else Shard.read(given.shard)
+            ),
             timeout_s=given.timeout,
         )
     except STOPPING as error:

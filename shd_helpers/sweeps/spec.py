@@ -35,20 +35,19 @@ are shown side by side. What a run leaves open keeps the default of the notebook
 in the last of a hundred runs would cost hours.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from shd_corpus.checks import quoted
-from shd_corpus.encoders import COCHLEA
-from shd_helpers.data import NAMED, dataset_name, n_channels_of, obtain
+from shd_helpers.data import NAMED, dataset_name, obtain
 from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
     TRAIN,
-    CheckoutError,
     as_run_name,
     need_checkout,
     own_tables_dir,
@@ -61,12 +60,10 @@ from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.tables import COLUMNS
 from shd_helpers.sweeps.sweep_file import (
     SWEEPS,
-    AxisValue,
     Grid,
     SweepError,
-    check_set_once,
+    check_each,
     named,
-    read_fixed,
     read_grid,
     read_overrides,
     read_yaml,
@@ -98,13 +95,6 @@ class RunSpec:
         return self.parameters["run_name"]
 
 
-class PendingRun(NamedTuple):
-    """A run that a sweep has to execute."""
-
-    run: RunSpec
-    ignore_finished_folder: bool  # execute the run even if its folder has a finished one by then
-
-
 @dataclass(frozen=True)
 class Sweep:
     """A notebook, and the runs of it that a file asks for."""
@@ -118,45 +108,40 @@ class Sweep:
 
 def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) -> Sweep:
     """Read a sweep, and check everything that can be known before it runs."""
-    path = _sweep_file(name)
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        need_checkout(f"{quoted(str(name))} is a sweep of the study's repository, no .yaml file")
+        path = SWEEPS / f"{name}.yaml"
     content = read_yaml(path)
-    notebook = _notebook(path, content["notebook"])
-    with named(f"{path}: notebook"):
+    with named(path):
+        return _sweep_of(path, content, overrides or {})
+
+
+def _sweep_of(path: Path, content: Mapping[str, Any], overrides: Mapping[str, object]) -> Sweep:
+    """Return the sweep that the content of a file describes."""
+    with named("notebook"):
+        notebook = _notebook(path, content["notebook"])
         defaults = _notebook_defaults(notebook)
     grid = read_grid(path, content, defaults)
-    fixed = read_fixed(path, content["fixed"], defaults)
-    check_set_once(path, grid, fixed)
-    base = defaults | fixed
-    given = read_overrides(path, overrides or {}, defaults, grid)
-    changed = {key: value for key, value in given.items() if value != base[key]}
-    base = with_absolute_paths(path, base | changed)
-    changed = {key: base[key] for key in changed}
+    for name in ("seed", "run_name"):
+        if name in (*content["fixed"], *overrides, *grid.parameters()):
+            raise SweepError(f"{name}: the sweep itself sets it (seeds: under `seeds`)")
+    base = defaults | check_each("fixed.", content["fixed"], defaults)
+    given = read_overrides(overrides, defaults, grid)
+    changed = [key for key, value in given.items() if value != base[key]]
+    base = with_absolute_paths(path, base | given)
     full_name = _sweep_name(content["name"], base, changed, grid)
-    table, repeated = _tables(path, full_name, repeats=content["repeats"])
-    planned = list(_planned_runs(full_name, base, grid))
-    _check_planned_runs(path, notebook, planned)
-    # Last, because this may download and encode a data set, which takes minutes or hours.
-    runs = [_identified(path, each) for each in planned]
-    return Sweep(full_name, notebook, runs, table, repeated)
-
-
-def _tables(path: Path, full_name: str, *, repeats: bool) -> tuple[Path, Path | None]:
-    """Return the table of a sweep, and that of the same runs elsewhere if it repeats them."""
-    folder = own_tables_dir() if path.resolve().parent != SWEEPS else results_dir()
+    folder = results_dir() if path.resolve().parent == SWEEPS else own_tables_dir()
     table = folder / f"{full_name}.csv"
     _check_not_frozen(table)
-    return (runs_dir() / "sweeps" / table.name, table) if repeats else (table, None)
-
-
-def _sweep_file(name: str | Path) -> Path:
-    """Return a sweep's file by its path, or by its name in ``sweeps/``."""
-    if str(name).endswith((".yaml", ".yml")):
-        return Path(name)
-    try:
-        need_checkout(f"{quoted(str(name))} names a sweep of the study's repository")
-    except CheckoutError as error:
-        raise SweepError(f"{error} Or write a .yaml file of your own.") from None
-    return SWEEPS / f"{name}.yaml"
+    planned = list(_planned_runs(full_name, base, grid))
+    _check_planned_runs(notebook, planned)
+    # Last, because this may download and encode a data set, which takes minutes or hours.
+    runs = [_identified(each) for each in planned]
+    if content["repeats"]:
+        own_table = runs_dir() / "sweeps" / table.name
+        return Sweep(full_name, notebook, runs, own_table, repeated=table)
+    return Sweep(full_name, notebook, runs, table)
 
 
 def _check_not_frozen(table: Path) -> None:
@@ -165,16 +150,14 @@ def _check_not_frozen(table: Path) -> None:
     Its rows have hashes that today's code doesn't compute, so all runs would be executed again.
     """
     frozen = table.with_name(FROZEN)
-    if not frozen.exists():
-        return
-    for line in frozen.read_text(encoding="utf-8").splitlines()[1:]:
-        name, commit = line.split(",")
-        if name == table.stem:
-            raise SweepError(
-                f"{table}: this table is complete and frozen, because its runs were hashed by the "
-                f"code of commit {commit}, which finds all of them. To execute the runs again, "
-                "name other folders: SHD_RESULTS_DIR=again SHD_RUNS_DIR=again/runs"
-            )
+    lines = frozen.read_text(encoding="utf-8").splitlines()[1:] if frozen.exists() else []
+    commits = dict(line.split(",") for line in lines)
+    if table.stem in commits:
+        raise SweepError(
+            f"{table}: this table is complete and frozen, because its runs were hashed by the "
+            f"code of commit {commits[table.stem]}, which finds all of them. To execute the runs "
+            "again, name other folders: SHD_RESULTS_DIR=again SHD_RUNS_DIR=again/runs"
+        )
 
 
 def _notebook(path: Path, written: str) -> Path:
@@ -182,14 +165,13 @@ def _notebook(path: Path, written: str) -> Path:
     if ".ipynb" in written:
         notebook = path.parent / written
     else:
-        with named(f"{path}: notebook"):
-            need_checkout(f"{quoted(written)} is a notebook of the study's repository")
+        need_checkout(f"{quoted(written)} is a notebook of the study's repository")
         notebook = TRAIN if written == TRAIN.stem else NOTEBOOKS / f"{written}.ipynb"
     notebook = notebook.resolve()
     if not notebook.is_file():
         raise SweepError(
-            f"{path}: notebook: there is no {notebook}. Name one of the study's notebooks, or a "
-            "path relative to this file"
+            f"there is no {notebook}. Name one of the study's notebooks, or a path relative to "
+            "this file"
         )
     return notebook
 
@@ -206,69 +188,53 @@ def _notebook_defaults(notebook: Path) -> dict[str, Any]:
     return defaults
 
 
-def _sweep_name(
-    written: str, base: Mapping[str, Any], changed: Mapping[str, Any], grid: Grid
-) -> str:
+def _sweep_name(written: str, base: Mapping[str, Any], changed: list[str], grid: Grid) -> str:
     """Return a sweep's full name, with its data set and what was overridden."""
-    named = {}
-    if "dataset" in base and "dataset" not in grid.parameters():
-        named["dataset"] = base["dataset"]
-    named |= changed
-    return "_".join([written, *(_label(key, value) for key, value in named.items())])
+    has_dataset = "dataset" in base and "dataset" not in grid.parameters()
+    keys = dict.fromkeys(["dataset", *changed] if has_dataset else changed)
+    return "_".join([written, *(_label(key, base[key]) for key in keys)])
 
 
 def _planned_runs(sweep: str, base: Mapping[str, Any], grid: Grid) -> Iterator[RunSpec]:
-    """Yield the run of every combination of values and seed.
+    """Yield the run of every combination of values and seed; the last axis changes fastest.
 
     `base` has the parameters outside the grid: the notebook's defaults and what replaces them.
     """
-    for combination in grid.combinations():
+    for combination in itertools.product(*grid.axes.values()):
         values = dict(zip(grid.axes, combination, strict=True))
+        configuration = ",".join(
+            _label(axis, value.parameters.get(axis, value.name)) for axis, value in values.items()
+        )
+        named_values = {axis: value.name for axis, value in values.items() if axis not in base}
+        parameters = dict(base)
+        for value in combination:
+            parameters |= value.parameters
         for seed in grid.seeds:
-            yield _planned_run(sweep, base, values, seed)
+            run_name = f"sweeps/{sweep}/{configuration},seed={seed}"
+            own = {"seed": seed, "run_name": run_name}
+            yield RunSpec(configuration, named_values, parameters | own)
 
 
-def _planned_run(
-    sweep: str, base: Mapping[str, Any], values: Mapping[str, AxisValue], seed: int
-) -> RunSpec:
-    """Return the run with one value of each axis (by the axis's name) and a seed."""
-    labels = []
-    for axis, value in values.items():
-        labels.append(_label(axis, value.parameters.get(axis, value.name)))
-    configuration = ",".join(labels)
-    run_name = f"sweeps/{sweep}/{configuration},seed={seed}"
-    parameters = dict(base)
-    for value in values.values():
-        parameters |= value.parameters
-    parameters |= {"seed": seed, "run_name": run_name}
-    named_values = {axis: value.name for axis, value in values.items() if axis not in base}
-    return RunSpec(configuration, named_values, parameters)
-
-
-def _check_planned_runs(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
+def _check_planned_runs(notebook: Path, runs: Sequence[RunSpec]) -> None:
     """Raise SweepError if two runs share a folder, or the study would refuse a run's settings."""
-    if len({run.parameters["run_name"] for run in runs}) < len(runs):
+    if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(
-            f"{path}: grid: two values have the same name in a run folder's name. Name the values "
-            "of the axis"
+            "grid: two values have the same name in a run folder's name. Name the values of the "
+            "axis"
         )
     if notebook in (*OF_A_RUN, TRAIN):
         for run in runs:
-            with named(f"{path}: {run.configuration}"):
-                n_channels = n_channels_of(
-                    run.parameters["dataset"], run.parameters.get("encoder", COCHLEA)
-                )
-                Recipe.from_flat(run.parameters, n_channels)
+            with named(run.configuration):
+                Recipe.from_notebook(run.parameters)
 
 
-def _identified(path: Path, planned: RunSpec) -> RunSpec:
+def _identified(planned: RunSpec) -> RunSpec:
     """Return a run with the hashes of its data, which are made or downloaded where needed."""
     parameters = planned.parameters
-    with named(f"{path}: {planned.configuration}"):
+    with named(planned.configuration):
         data = obtain_and_identify(parameters) if "dataset" in parameters else {}
         digits = run_hash(parameters, data)
-    folder = runs_dir() / planned.run_name
-    return replace(planned, data=data, hash=digits, folder=folder)
+    return replace(planned, data=data, hash=digits, folder=runs_dir() / planned.run_name)
 
 
 def _label(key: str, value: Any) -> str:

@@ -37,7 +37,7 @@ from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Quantization
 from shd_helpers.paths import networks_dir, resolve, results_dir, runs_dir
 from shd_helpers.study import evaluate, load_network, load_pretrained, load_utterances, read_run
-from shd_helpers.study.run_folder import RunError, class_names_of, classes_in_words
+from shd_helpers.study.run_folder import RunError, classes_in_words
 from shd_helpers.study.trained_network import OTHER_DATA, TrainedNetwork
 from shd_judge import interval
 
@@ -239,7 +239,7 @@ def datasets_of(trained: TrainedNetwork) -> tuple[str, ...]:
 def _origin(trained: TrainedNetwork, bits: Quantization) -> str:
     """Say how a network was trained, and how many bits its circuit has."""
     parameters = trained.about["parameters"]
-    classes = classes_in_words(class_names_of(trained.about), parameters["language"])
+    classes = classes_in_words(trained.about["class_names"], parameters["language"])
     languages = {"both": "english and german"}.get(classes, classes)
     n_quantized_epochs = trained.recipe.circuit.quantized_epochs
     quantized = ""

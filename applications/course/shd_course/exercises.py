@@ -183,10 +183,8 @@ def _known_hint(
     up to there fits if no mistake agrees in everything.
     """
     mistakes = MISTAKES[_exercise_name(solution)]
-    mistaken = []
-    for mistake in mistakes:
-        function = changed(solution, *mistake["change"])
-        mistaken.append([_outcome(exercise, function, case) for case in cases])
+    functions = [changed(solution, *mistake["change"]) for mistake in mistakes]
+    mistaken = [[_outcome(exercise, each, case) for case in cases] for each in functions]
     for n_quantities in (len(exercise.quantities), quantity + 1):
         for mistake, those in zip(mistakes, mistaken, strict=True):
             if _agree(outcomes, those, n_quantities, exercise.tolerance):

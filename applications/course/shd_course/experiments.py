@@ -74,9 +74,9 @@ class Experiment:
 
     def changes(self) -> dict[str, dict[str, Any]]:
         """Return the settings that each change replaces."""
-        changes: dict[str, dict[str, Any]] = {}
-        for name, value in ONE_SETTING:
-            changes[f"{name} {value:g}"] = {name: value}
+        changes: dict[str, dict[str, Any]] = {
+            f"{name} {value:g}": {name: value} for name, value in ONE_SETTING
+        }
         recipe = Recipe.from_flat(self._settings, self._n_channels)
         for speaker in np.unique(recipe.load().training.speakers):
             changes[f"leave speaker {speaker} out"] = {

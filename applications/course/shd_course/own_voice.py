@@ -70,8 +70,8 @@ def recordings(trained: TrainedNetwork, others: Events, seen: list[int]) -> tupl
         return concatenate(found), "you"
     unseen = np.setdiff1d(others.speakers, seen)
     speaker = unseen[-1] if len(unseen) else others.speakers[-1]
-    takes = []
-    for label in range(min(len(DIGITS), len(others.class_names))):
-        its = np.flatnonzero((others.speakers == speaker) & (others.labels == label))
-        takes.append(its[[0, -1]])
+    takes = [
+        np.flatnonzero((others.speakers == speaker) & (others.labels == label))[[0, -1]]
+        for label in range(min(len(DIGITS), len(others.class_names)))
+    ]
     return others.take(np.transpose(takes).ravel()), f"speaker {speaker}"

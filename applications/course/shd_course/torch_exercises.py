@@ -92,9 +92,9 @@ def _train_epoch_cases() -> list[Case]:
     frames = torch.randint(0, 2, (6, 5, 4), generator=generator).float()
     weight = torch.randint(-12, 24, (4, 3), generator=generator) / 16
     labels = torch.tensor([0, 2, 1, 1, 0])
-    batches = []
-    for n_left_out, i in enumerate(torch.arange(5).split(2)):  # steps don't tell utterances' number
-        batches.append((frames[n_left_out:, i], labels[i]))
+    batches = [  # whose steps don't tell the number of utterances
+        (frames[n_left_out:, i], labels[i]) for n_left_out, i in enumerate(torch.arange(5).split(2))
+    ]
     return [
         Case({"weight": weight, "batches": batches[:1]}, "a single batch of two utterances"),
         Case(

@@ -130,12 +130,11 @@ def _not_paired(small: pd.DataFrame, full: pd.DataFrame) -> tuple[str, str]:
 
 def _seeds_tested(answers: pd.DataFrame) -> tuple[str, str]:
     """Compare every two seeds on each speaker's utterances by McNemar's test."""
-    p_values = []
-    for _, rows in answers.groupby("speaker"):
-        for one, other in combinations(rows, 2):
-            only_one = int((rows[one] & ~rows[other]).sum())
-            only_other = int((rows[other] & ~rows[one]).sum())
-            p_values.append(mcnemar_p(only_one, only_other))
+    p_values = [
+        mcnemar_p(int((rows[one] & ~rows[other]).sum()), int((rows[other] & ~rows[one]).sum()))
+        for _, rows in answers.groupby("speaker")
+        for one, other in combinations(rows, 2)
+    ]
     n_low = np.sum(np.array(p_values) < 0.05)
     return (
         f"{n_low} of {len(p_values)} pairs of seeds have p < 0.05",

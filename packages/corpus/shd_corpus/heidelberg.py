@@ -140,9 +140,9 @@ def _read_lists(folder: Path, audio: Path, recordings: dict[str, Path]) -> list[
     """
     lists = []
     for file_name in LISTS:
-        candidates = [folder / file_name, *audio.rglob(file_name)]
-        files = [path for path in candidates if path.is_file()]
-        text = files[0].read_text(errors="replace") if files else ""
+        candidates = (folder / file_name, *audio.rglob(file_name))
+        file = next(filter(Path.is_file, candidates), None)
+        text = file.read_text(errors="replace") if file else ""
         lists.append([f"{name[0]}.flac" for name in NAME.finditer(text)])
     sizes = [len(names) for names in lists]
     if sizes != list(LISTS.values()) or sorted(lists[0] + lists[1]) != sorted(recordings):

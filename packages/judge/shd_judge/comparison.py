@@ -125,9 +125,11 @@ def compare(
             f"{numbers[1]}, so this compares their number, too."
         )
     found = difference(first, second, "accuracy", over="speaker")
-    over = f"over {n_speakers} speakers and {n_seeds} seeds, crossed"
-    if n_seeds == 1:
-        over = "over speakers only; one seed"
+    over = (
+        "over speakers only; one seed"
+        if n_seeds == 1
+        else f"over {n_speakers} speakers and {n_seeds} seeds, crossed"
+    )
     return Comparison(names, found.mean, found.ci95, found.p, over, n_seeds, differs.strip())
 
 

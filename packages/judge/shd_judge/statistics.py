@@ -282,10 +282,10 @@ def _adjusted(values: Sequence[np.ndarray], index: pd.Index) -> pd.DataFrame:
     p-value is below 0.05.
     """
     result = pd.DataFrame([_difference(each) for each in values], index=index)
-    factors = holm_factors(result.p)
-    halves = []
-    for each, factor in zip(values, factors, strict=True):
-        halves.append(float(interval(each, 0.05 / factor)[1]))
+    halves = [
+        float(interval(each, 0.05 / factor)[1])
+        for each, factor in zip(values, holm_factors(result.p), strict=True)
+    ]
     verdict = np.where(result["mean"].abs() > halves, SHOWN, UNDECIDED)
     verdict[result.p.isna()] = UNDECIDED
     return result.assign(p_holm=holm(result.p), ci_holm=halves, verdict=verdict)

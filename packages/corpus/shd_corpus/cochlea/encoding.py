@@ -78,11 +78,8 @@ def encode_draws(
         for found, spikes in zip(numbers, _spikes_of_block(block, step_hz, nerves), strict=True):
             steps, channels = np.divmod(np.flatnonzero(spikes), block.n_channels)
             found.append(steps * CHANNELS + block.first_channel + channels)
-    encoded = []
-    for found in numbers:
-        steps, units = np.divmod(np.sort(np.concatenate(found)), CHANNELS)
-        encoded.append((steps / step_hz, units))
-    return encoded
+    encoded = [np.divmod(np.sort(np.concatenate(found)), CHANNELS) for found in numbers]
+    return [(steps / step_hz, units) for steps, units in encoded]
 
 
 def _check_sound(wave: np.ndarray, rate_hz: int) -> None:
