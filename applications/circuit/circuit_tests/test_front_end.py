@@ -1,6 +1,7 @@
 """The front end in Verilog against the filter bank in Python and in C: each step and each event."""
 
 import functools
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -29,7 +30,9 @@ def built(bank):
     write_front_end(folder, bank)
     command = ["verilator", "--cc", "--exe", "--build", "--quiet", "-Wno-fatal", *OPTIONS]
     command += ["--x-assign", "unique", "--x-initial", "unique", "--top-module", "front_end"]
-    command += [*FRONT_END, str(HERE / "listening.cpp")]
+    # copied, because make can't build a file whose path has a space
+    shutil.copy(HERE / "listening.cpp", folder)
+    command += [*FRONT_END, "listening.cpp"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return home
 
