@@ -124,9 +124,10 @@ def two_layers(**neurons):
     return module
 
 
-def test_weights_that_are_tied_after_compile_get_the_sum_of_their_gradients():
+def test_weights_that_are_tied_after_a_call_get_the_sum_of_their_gradients():
     module = two_layers()
     fast = engine.compile(module)
+    fast(DATA.events)
     CHANGES["tied weights"](module)
     labels = torch.from_numpy(DATA.labels)
     wanted = gradients(module, nn.functional.cross_entropy(module(DATA.frames)[0].sum(0), labels))
@@ -176,6 +177,7 @@ def test_infinite_weights_are_an_error():
 def test_recurrent_weights_of_another_shape_are_refused():
     module = make(np.random.default_rng(0), [20, 5], "RLeaky", False, None, "both")
     fast = engine.compile(module)
+    fast(DATA.events)
     for n in (1, 2):
         module.neurons[0].recurrent.weight = nn.Parameter(torch.ones(n, n))
         with pytest.raises(ValueError, match=r"recurrent weights of lif1 haven't the shape \(5, 5"):

@@ -1,9 +1,9 @@
 """Compile a user's module: check that the engine computes what its forward computes.
 
-`compile` records what the module's forward does (`programs`), finds out whether lists of events
-suffice for it (`chains`), and then compares spikes, returned values and gradients with those of its
-own forward, on random inputs (`_verify`). The parameters stay the module's. They are read at each
-call, and so are betas, thresholds and what is trained.
+`compile` records what the module's forward does (`programs`), and finds out whether lists of events
+suffice for it (`chains`). The first call compares spikes, returned values and gradients with those
+of its own forward, on random inputs (`_verify`). The parameters stay the module's. They are read at
+each call, and so are betas, thresholds and what is trained.
 """
 
 import inspect
@@ -148,6 +148,7 @@ class CompiledNetwork(nn.Module):
         )
         own["_readout"] = None
         own["_chain"] = None  # the layers that the engine computes from lists of events
+        own["_is_compared"] = False  # its results with the module's own; True for `LayeredNetwork`
         own["_found"] = None  # how these were found; None for a `LayeredNetwork`
         own["_example"] = None  # an input for which there is a program
         own["_watched"] = watched
@@ -158,10 +159,29 @@ class CompiledNetwork(nn.Module):
         del own["training"]  # that of the module is found by `__getattr__`
 
     def take_events(self, chain: Layered, found: "Found | None") -> None:
-        """Compute these layers from lists of events."""
+        """Compute these layers from lists of events, once they have been compared."""
         vars(self).update(
             _chain=chain, _found=found, _readout=chain.readout or None, why_no_events=""
         )
+
+    def take_no_events(self, reason: NotCompilableError) -> None:
+        """Compute nothing from lists of events."""
+        vars(self).update(_chain=None, _found=None, _readout=None, why_no_events=str(reason))
+
+    def compare_events(self) -> None:
+        """Compare what the module does with lists of events, before the first of them.
+
+        Whoever gives other numbers never waits for its machine code.
+        """
+        if self._is_compared or self._found is None:
+            return
+        self.check_unchanged()
+        vars(self)["_is_compared"] = True
+        with _unchanged(self.module), torch.enable_grad():
+            try:
+                _verify_events(self)
+            except NotCompilableError as reason:
+                self.take_no_events(reason)
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the module."""
@@ -340,6 +360,7 @@ class CompiledNetwork(nn.Module):
     @property
     def chain(self) -> Layered:
         """The layers that the engine computes from lists of events; TypeError if it can't."""
+        self.compare_events()
         if self._chain is None:
             raise TypeError(
                 f"events: give a tensor, because the engine has no lists here: {self.why_no_events}"
@@ -349,6 +370,7 @@ class CompiledNetwork(nn.Module):
     @property
     def takes_events(self) -> bool:
         """Whether the network can be computed from lists of events."""
+        self.compare_events()
         return self._chain is not None
 
     def changes(self) -> list[str]:
@@ -388,7 +410,10 @@ class CompiledNetwork(nn.Module):
         except ValueError:
             return None
         n_steps = self._found and self._found.n_steps
-        return events if n_steps in (None, events.n_steps) else None
+        if n_steps not in (None, events.n_steps):
+            return None
+        self.compare_events()
+        return events if self._chain is not None else None
 
     def _run_program(self, x: torch.Tensor) -> Any:
         """Return what the module returns for any numbers, with all steps at once."""
@@ -479,11 +504,11 @@ def compile(
 ) -> CompiledNetwork:
     """Compile a network of snnTorch, so that it trains fast on a CPU.
 
-    The module's own forward is run on small inputs, to find out what it does. Then spikes,
-    membranes, returned values and gradients are compared with those of the engine. The module isn't
-    changed. If its first layer doesn't show what input it takes, this happens at the first call,
-    unless there is an example. The first call in another mode, training or evaluation, or with
-    another number of axes, is compared, too.
+    The module's own forward is run on small inputs, to find out what it does. If its first layer
+    doesn't show what input it takes, this happens at the first call, unless there is an example. At
+    the first call, spikes, membranes, returned values and gradients are compared with those of the
+    engine, on small inputs. Lists of events, another mode, training or evaluation, and another
+    number of axes are each compared when they first come. The module isn't changed.
 
     Parameters, betas, thresholds and ``requires_grad`` may change at any time. After any other
     change of what ``forward`` computes, compile again. The engine notices replaced submodules, and
@@ -604,7 +629,7 @@ def _try_inputs(network: CompiledNetwork, x: torch.Tensor | None) -> None:
 
 
 def _find_events(network: CompiledNetwork) -> None:
-    """Let a network take lists of events, if its layers are a chain that computes the same."""
+    """Let a network take lists of events, if its layers are a chain."""
     from shd_engine.chains import find_chain
 
     model = network.module
@@ -612,13 +637,18 @@ def _find_events(network: CompiledNetwork) -> None:
         model.train()
         found = find_chain(model, network.program_for(network._example, is_run=False))
         network.take_events(found.layers, found)
-        for is_training, density, is_drawn in COMPARISONS:
-            model.train(is_training)
-            _verify(model, partial(_of_events, network), is_drawn, _draw_events(network, density))
-            if is_training:
-                _verify_loss(network, is_drawn, density)
     except NotCompilableError as reason:
-        vars(network).update(_chain=None, _found=None, _readout=None, why_no_events=str(reason))
+        network.take_no_events(reason)
+
+
+def _verify_events(network: CompiledNetwork) -> None:
+    """Compare what a network computes from lists of events with its module's own forward."""
+    model = network.module
+    for is_training, density, is_drawn in COMPARISONS:
+        model.train(is_training)
+        _verify(model, partial(_of_events, network), is_drawn, _draw_events(network, density))
+        if is_training:
+            _verify_loss(network, is_drawn, density)
 
 
 def _draw_events(network: CompiledNetwork, density: float) -> Callable[[], torch.Tensor]:

@@ -1047,7 +1047,9 @@ def loss(scores, label, n_utterances, error):
 
     `error` becomes the gradient of the batch's mean loss with respect to these scores.
     """
-    top = scores.max()  # subtracted, so that exp can't overflow
+    top = scores[0]  # the largest, subtracted, so that exp can't overflow
+    for c in range(len(scores)):
+        top = max(top, scores[c])  # numba takes a second to compile scores.max()
     total = 0.0
     for c in range(len(scores)):
         total += np.exp(np.float64(scores[c] - top))
