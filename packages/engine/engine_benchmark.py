@@ -12,11 +12,15 @@ import importlib.metadata
 import os
 import platform
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import geometric_mean, median
+from unittest import mock
 
 import snntorch as snn
 import torch
@@ -24,6 +28,7 @@ from snntorch import surrogate
 from torch import nn
 
 import shd_engine as engine
+from engine_examples.recurrent_digits import Recurrent
 from engine_examples.twelve_programs import (
     USUAL,
     Program,
@@ -46,8 +51,17 @@ def of_the_study() -> nn.Module:
     return net
 
 
+def recurrent() -> nn.Module:
+    """Return a recurrent network of this size, whose neurons spike about as often."""
+    net = Recurrent(183, 10, n_hidden=256)
+    with torch.no_grad():
+        net.fc1.weight *= 3
+    return net
+
+
 STUDY = {
-    f"the study's network, batches of {batch}": Program(of_the_study, (333, batch, 183), share=0.03)
+    f"{name}, batches of {batch}": Program(make, (333, batch, 183), share=0.03)
+    for name, make in (("the study's network", of_the_study), ("a recurrent network", recurrent))
     for batch in (128, 32, 8)
 }
 
@@ -146,7 +160,7 @@ def ways(program: Program) -> dict[str, Callable]:
         "compiled": partial(step, fast, x, net),
         "snntorch loop": partial(step, loop_of(program, net), x, net),
     }
-    if isinstance(net, SpikesOverTime):
+    if isinstance(net, SpikesOverTime | Recurrent):
         events, labels = engine.EventLists.of(x), torch.arange(x.shape[1]) % 10
         found["loss_and_gradients"] = partial(fast.loss_and_gradients, events, labels)
     if program.is_one_step or isinstance(net, StaticImage):
@@ -188,6 +202,30 @@ def measured(rounds: int, programs: dict[str, Program]) -> list[dict]:
             rows.append(
                 {"program": name, "variant": way, "median_s": median(own), "ratio": median(ratios)}
             )
+    return rows
+
+
+def first_call(share: float) -> float:
+    """Return how long the first training step of the study's network takes, in seconds."""
+    net = of_the_study()
+    program = Program(of_the_study, (333, 8, 183), share=share)
+    x = input_of(program, torch.Generator().manual_seed(0))
+    start = time.perf_counter()
+    step(engine.compile(net), x, net)
+    return time.perf_counter() - start
+
+
+def first_calls() -> list[dict]:
+    """Return a row for each kind of input, measured in a process that finds no machine code."""
+    rows = []
+    for kind, share in (("zeros and ones", 0.03), ("any numbers", 0.0)):
+        with (
+            tempfile.TemporaryDirectory() as cache,
+            mock.patch.dict(os.environ, {"NUMBA_CACHE_DIR": cache}),
+            ProcessPoolExecutor(1, get_context("spawn")) as pool,
+        ):
+            seconds = pool.submit(first_call, share).result()
+        rows.append({"program": "the first call", "variant": kind, "median_s": seconds})
     return rows
 
 
@@ -241,7 +279,7 @@ def main() -> None:
         Path(given.chart).write_text(chart(ratios), encoding="utf-8")
     mean = {"program": "all twelve", "variant": "geometric mean"}
     mean["ratio"] = geometric_mean(ratios.values())
-    table = [*twelve, mean, *measured(given.rounds, STUDY)]
+    table = [*twelve, mean, *measured(given.rounds, STUDY), *first_calls()]
     writer = csv.DictWriter(sys.stdout, [*table[0], "note"])
     writer.writeheader()
     writer.writerows([table[0] | {"note": setting()}, *table[1:]])

@@ -13,6 +13,7 @@ def test_all_ways_are_timed_and_drawn(monkeypatch, capsys, tmp_path):
     few = {name: SMALL[name] for name in ("policy", "quick start", "tutorial 3", "tutorial 6")}
     study = engine_benchmark.STUDY["the study's network, batches of 8"]
     monkeypatch.setattr(engine_benchmark, "USUAL", few)
+    monkeypatch.setattr(engine_benchmark, "first_calls", list)  # they compile for half a minute
     monkeypatch.setattr(engine_benchmark, "STUDY", {"study": study._replace(shape=(333, 2, 183))})
     chart = tmp_path / "chart.svg"
     monkeypatch.setattr(sys, "argv", ["bench", "--rounds", "1", "--chart", str(chart)])

@@ -1347,8 +1347,11 @@ class ScanGradients(NamedTuple):
 
 
 @compiled
-def scan_forward(worker, n_workers, layer, states):
-    """Do one thread's share of a batch: write spikes and states of all steps."""
+def scan_forward(worker, n_workers, layer, states, extras):
+    """Do one thread's share of a batch: write spikes and states of all steps.
+
+    `extras` is None if no neuron has a synapse, adapts or recurs, as that of `work`.
+    """
     n_columns = states.spk.shape[1]
     width = layer.neurons.shape[1]
     n = layer.n_neurons
@@ -1357,31 +1360,31 @@ def scan_forward(worker, n_workers, layer, states):
     for first in range(worker * width, n_columns, n_workers * width):
         end = min(first + width, n_columns)
         for row in range(1, len(states.mem)):
-            drive(layer, states, row, first, end)
+            drive(layer, states, row, first, end, extras)
             decay(layer, states, row, first, end)
-            if layer.recurrence == ONE_TO_ONE and row > 1:
+            if extras is not None and layer.recurrence == ONE_TO_ONE and row > 1:
                 recur_one_to_one(layer, states, row, first, end)
-            elif layer.recurrence == ALL_TO_ALL:
+            if extras is not None and layer.recurrence == ALL_TO_ALL:
                 for at in range(first, end, n):
                     recur_all_to_all(layer, states, row, at, index, arriving)
             reset_late(layer, states, row, first, end)
             spike(layer, states, row, first, end)
-            if layer.adapts:
+            if extras is not None and layer.adapts:
                 adapt(layer, states, row, first, end)
 
 
 @inner
-def drive(layer, states, row, first, end):
+def drive(layer, states, row, first, end, extras):
     """Write what drives the membranes in a step: currents less the adaptation, or synapses."""
     step = row - 1
     current = states.currents[step, first:end]
     out = states.potentials[row, first:end]
-    if layer.adapts:
+    if extras is not None and layer.adapts:
         gain = layer.neurons[GAINS]
         adaptation = states.adaptations[step, first:end]
         for j in range(len(out)):
             out[j] = gain[j] * (current[j] - adaptation[j])
-    elif layer.is_synaptic:
+    elif extras is not None and layer.is_synaptic:
         alpha = layer.neurons[ALPHAS]
         old = states.synapses[step, first:end]
         synapse = states.synapses[row, first:end]
@@ -1491,7 +1494,7 @@ def adapt(layer, states, row, first, end):
 
 
 @compiled
-def scan_backward(worker, n_workers, layer, states, errors, d_currents, d_neurons):
+def scan_backward(worker, n_workers, layer, states, errors, d_currents, d_neurons, extras):  # noqa: PLR0913
     """Do one thread's share of a batch: write the gradients of the currents.
 
     Each block has gradients of the neurons' rows in `d_neurons`, (blocks, N_SCAN_ROWS, columns of a
@@ -1507,19 +1510,20 @@ def scan_backward(worker, n_workers, layer, states, errors, d_currents, d_neuron
         end = min(first + width, n_columns)
         back = new_scan_gradients(width)
         for row in range(n_steps, 0, -1):
-            receive(layer, errors, back, row, first, end)
+            receive(layer, errors, back, row, first, end, extras)
             through_spikes(layer, states, errors, back, row, first, end)
             through_resets(layer, states, back, row, first, end)
-            to_currents(layer, back, d_currents[row - 1, first:end])
+            to_currents(layer, back, d_currents[row - 1, first:end], extras)
             if layer.learns:
                 add_membrane_gradients(layer, states, back, d_neurons[block], row, first, end)
-                add_drive_gradients(layer, states, back, d_neurons[block], row, first, end)
-                if layer.adapts:
+                if extras is not None:
+                    add_drive_gradients(layer, states, back, d_neurons[block], row, first, end)
+                if extras is not None and layer.adapts:
                     add_gradients_of_adaptation(
                         layer, states, back, d_neurons[block], row, first, end
                     )
-            to_step_before(layer, states, back, d_currents, row, first, end)
-            if layer.recurrence == ALL_TO_ALL:
+            to_step_before(layer, states, back, d_currents, row, first, end, extras)
+            if extras is not None and layer.recurrence == ALL_TO_ALL:
                 for j in range(width):
                     padded[j // n, j % n] = back.base[j]
                 multiply(padded, layer.weights_to, back.spk.reshape(width // n, n))
@@ -1541,7 +1545,7 @@ def new_scan_gradients(width):
 
 
 @inner
-def receive(layer, errors, back, row, first, end):
+def receive(layer, errors, back, row, first, end, extras):
     """Add to the gradients of spikes and membranes what is given, and what comes by adaptation."""
     d_spk = back.spk
     d_mem = back.mem
@@ -1554,7 +1558,7 @@ def receive(layer, errors, back, row, first, end):
         given = errors.mem[row - 1, first:end]
         for j in range(n):
             d_mem[j] += given[j]
-    if layer.adapts:
+    if extras is not None and layer.adapts:
         left = layer.neurons[LEFT]
         from_mem = layer.neurons[FROM_MEM]
         from_spk = layer.neurons[FROM_SPK]
@@ -1643,17 +1647,17 @@ def through_resets(layer, states, back, row, first, end):
 
 
 @inner
-def to_currents(layer, back, out):
+def to_currents(layer, back, out, extras):
     """Write the gradients of a step's currents."""
     base = back.base
-    if layer.is_synaptic:
+    if extras is not None and layer.is_synaptic:
         alpha = layer.neurons[ALPHAS]
         synapse = back.synapse
         for j in range(len(out)):
             synapse[j] = base[j] + alpha[j] * synapse[j]
         for j in range(len(out)):
             out[j] = synapse[j]
-    elif layer.adapts:
+    elif extras is not None and layer.adapts:
         gain = layer.neurons[GAINS]
         for j in range(len(out)):
             out[j] = base[j] * gain[j]
@@ -1663,7 +1667,7 @@ def to_currents(layer, back, out):
 
 
 @inner
-def to_step_before(layer, states, back, d_currents, row, first, end):
+def to_step_before(layer, states, back, d_currents, row, first, end, extras):  # noqa: PLR0913
     """Write the gradients that come to the states and spikes of the step before."""
     beta = layer.neurons[BETAS]
     threshold = layer.neurons[THRESHOLDS]
@@ -1681,7 +1685,7 @@ def to_step_before(layer, states, back, d_currents, row, first, end):
             d_mem[j] = beta[j] * base[j]
     for j in range(n):
         d_spk[j] = weight[j] * base[j]
-    if layer.adapts:
+    if extras is not None and layer.adapts:
         left = layer.neurons[LEFT]
         d_current = d_currents[row - 1, first:end]
         d_adaptation = back.adaptation

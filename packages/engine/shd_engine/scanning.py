@@ -204,7 +204,7 @@ class _Scan(torch.autograd.Function):
         ctx.states = states = _new_states(ctx.layer, _columns_of(currents))
         ctx.spike_grad = spike_grad
         n_workers = workers_for(ctx.layer, states)
-        in_threads(kernels.scan_forward, n_workers, ctx.layer, states)
+        in_threads(kernels.scan_forward, n_workers, ctx.layer, states, _extras(ctx.layer))
         spk = torch.from_numpy(states.spk.reshape(currents.shape))
         mem = torch.from_numpy(states.mem[1:].reshape(currents.shape))
         ctx.set_materialize_grads(False)
@@ -228,6 +228,7 @@ class _Scan(torch.autograd.Function):
             kernels.ScanErrors(d_spk, d_mem, _derivatives(ctx, rows)),
             columns,
             blocks,
+            _extras(layer),
         )
         d_currents = torch.from_numpy(columns).view(currents.shape)
         d_rows = torch.from_numpy(blocks).unflatten(2, (-1, layer.n_neurons))
@@ -237,6 +238,11 @@ class _Scan(torch.autograd.Function):
             if layer.adapts:  # these currents are multiplied by the gains, the weights aren't
                 d_weight /= rows[kernels.GAINS][:, None]
         return d_currents, d_rows.sum((0, 2)), d_weight, None, None
+
+
+def _extras(layer: kernels.ScanLayer) -> bool | None:
+    """Return None if the neurons have no state but the membrane, and no recurrent weights."""
+    return True if layer.is_synaptic or layer.adapts or layer.recurrence else None
 
 
 def _derivatives(ctx: Any, rows: torch.Tensor) -> np.ndarray:
