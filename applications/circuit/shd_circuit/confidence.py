@@ -8,6 +8,7 @@ digit, this answer is never accepted. The threshold comes from the pretrained ne
 An exported folder has it in ``confidence.h``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,16 @@ class Confidence:
     def threshold(self) -> float:
         """Return the confidence from which an answer is accepted; infinity if none is."""
         return ONE / self.limit if self.limit else np.inf
+
+    def of(self, scores: Sequence[int]) -> list[int]:
+        """Return an answer's confidence in thousandths, and 1 if it is accepted, else 0."""
+        total = 0
+        for score in scores:
+            whole, fraction = divmod((max(scores) - score) * self.factor >> FACTOR_SHIFT, STEPS)
+            if whole < LARGEST:
+                total += int(COARSE[whole]) * int(FINE[fraction]) // ONE
+        is_digit = scores.index(max(scores)) != self.other
+        return [1000 * ONE // total, int(is_digit and total <= self.limit)]
 
     def header(self) -> str:
         """Write `confidence.h`, which `reference.c` includes with ``-DACCEPT``."""
