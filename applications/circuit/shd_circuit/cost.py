@@ -29,13 +29,14 @@ def energy(counted: pd.Series, memory_pj: float = MEMORY_PJ[0]) -> pd.Series:
 
 
 def fpga_core_energy(
-    counted: pd.Series, n_flip_flops: float, clock_hz: float, memory_pj: float = MEMORY_PJ[0]
+    counted: pd.Series, clock_hz: float, memory_pj: float = MEMORY_PJ[0]
 ) -> pd.Series:
     """Estimate the millijoules of an iCE40 UP5K's core supply in the second of an utterance.
 
     Nothing else on a board is included: no pins, oscillator, USB chip, flash memory or regulator.
     """
     mj = energy(counted, memory_pj) / 1000
+    n_flip_flops = counted.clocked / counted.cycles
     return pd.Series(
         {
             "always": STATIC_MW,
