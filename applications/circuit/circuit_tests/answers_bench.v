@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Sends the scores of scores.hex to `answers`, of two utterances with three classes each, and prints
-// what comes from its serial port. The answers are class 2, and class 20.
+// what comes from its serial port. The answers are class 2, and class 20, of which the second is
+// accepted, after some time.
 `timescale 1ns / 1ns
 `default_nettype none
 module answers_bench;
@@ -26,11 +27,16 @@ module answers_bench;
         .in_last(is_last),
         .in_score(scores[n % 6]),
         .in_answer(n < 3 ? 8'd2 : 8'd20),
+        .deciding(deciding[10]),
+        .accepted(!deciding[10] && n > 3),
         .tx(tx),
-        .answer_valid(),
         .answer()
     );
-    always @(posedge clk) if (ready && n < 6) n <= n + 1;
+    reg [10:0] deciding = 0; // in the highest bit, after each score
+    always @(posedge clk) begin
+        if (ready && n < 6) n <= n + 1;
+        deciding <= ready && n < 6 ? 11'h7ff : deciding - {10'd0, deciding[10]};
+    end
 
     reg [7:0] character;
     always @(negedge tx) begin

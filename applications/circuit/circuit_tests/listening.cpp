@@ -7,7 +7,8 @@
 //   e channel   the network takes an event, / a step's end, or . an utterance's end
 //   x           the utterance is dropped; X: because the network was too slow
 // listening [BUSY [RESET]]: the network is ready in one of four cycles, and not in BUSY cycles after
-// each step. After RESET samples, and some cycles, there is a reset.
+// each step. BUSY -1: it is ready for a step's end where the next step ends. After RESET samples, and
+// some cycles, there is a reset.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -35,7 +36,7 @@ static void print_network() {
         std::printf("e %d\n", top.out_channel);
     } else if (top.out_step_end && top.out_step_ready) {
         std::puts("/");
-        busy = busy_cycles;
+        busy = busy_cycles > 0 ? busy_cycles : 0;
     } else if (top.out_utterance_end && top.out_step_ready) {
         std::puts(".");
     }
@@ -45,7 +46,7 @@ static void print_network() {
 static bool tick() {
     top.clk = 0;
     top.out_ready = !busy && std::rand() % 4 == 0;
-    top.out_step_ready = !busy && std::rand() % 4 == 0;
+    top.out_step_ready = busy_cycles < 0 ? top.step_end : !busy && std::rand() % 4 == 0;
     busy -= busy > 0;
     top.eval();
     bool taken = top.sample_valid && top.sample_ready;

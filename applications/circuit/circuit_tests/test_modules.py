@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from circuits import COARSE, needs_icarus, random_circuit, random_utterances
 
+from shd_circuit.confidence import Confidence
+from shd_circuit.front_end import decision
 from shd_circuit.sources import source_text
 
 pytestmark = needs_icarus
@@ -317,3 +319,29 @@ def test_pooling_makes_the_events_of_the_integer_model(tmp_path):
     steps, blocks = network.pool(milliseconds, units)
     assert sorted(found) == list(zip(steps.tolist(), blocks.tolist(), strict=True))
     assert step == COARSE.n_steps and len(found) > 50
+
+
+def test_an_answer_is_accepted_where_python_accepts_it(tmp_path):
+    rng = np.random.default_rng(0)
+    accepts = Confidence(14314, 43859, 3)
+    lines = decision(accepts, tmp_path).replace("parameter ", "").replace(",", "").splitlines()
+    given = dict(line.strip().split(" = ") for line in lines)
+    inputs = {"rst": 1, "in_valid": 1, "in_last": 1, "in_class": 8, "in_score": 32, "in_answer": 8}
+    outputs = {"busy": 1, "accepted": 1}
+    module = Module(tmp_path, "confidence", inputs, outputs, N_CLASSES=4, **given)
+    module.cycle(rst=1)
+    wanted = []
+    for below in 10 ** rng.uniform(0, 8, 100):
+        scores = np.append(rng.uniform(-below, 0, 3), 0).astype(int) + rng.integers(-(2**24), 2**24)
+        scores = rng.permutation(scores).tolist()
+        for number, score in enumerate(scores):
+            answer = scores.index(max(scores))
+            at = {"in_last": number == 3, "in_class": number, "in_answer": answer}
+            module.cycle(in_valid=1, in_score=score, **at)
+        for _ in range(4 * 45 + 1):
+            module.cycle()
+        wanted.append((len(module.rows) - 1, accepts.of(scores)[1]))
+    done = module.run()
+    assert [(at, int(done[at]["accepted"])) for at, _ in wanted] == wanted
+    assert {done[at]["busy"] for at, _ in wanted} == {"0"}
+    assert 10 < sum(accepted for _, accepted in wanted) < 90

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shd_circuit.confidence import COARSE, FINE, ONE, Confidence
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import memories, source_text, verilog_parameters
 from shd_corpus.filter_bank import FilterBank
@@ -25,10 +26,14 @@ def write_front_end(folder: Path, bank: FilterBank) -> None:
         (folder / file).write_text(text, encoding="utf-8")
 
 
-def write_listener(folder: Path, network: IntegerNetwork, bank: FilterBank) -> None:
-    """Write a listener into a folder: all Verilog, and the constants of both of its parts."""
+def write_listener(
+    folder: Path, network: IntegerNetwork, bank: FilterBank, accepts: Confidence | None
+) -> None:
+    """Write a listener into a folder: all Verilog, and the constants of its parts."""
     write_front_end(folder, bank)
     texts = {"network.vh": verilog_parameters(network, LANES=1)} | memories(network, 1)
+    accepts = accepts or Confidence(4096, ONE * network.sizes[-1])
+    texts["confidence.vh"] = decision(accepts, folder)
     for path in (resources.files("shd_circuit") / "rtl").iterdir():
         if path.name.endswith((".v", ".pcf")):
             texts[path.name] = path.read_text(encoding="utf-8")
@@ -42,6 +47,17 @@ def parameters(bank: FilterBank) -> str:
     numbers["lowest_octave"] = bank.constants.offsets.min() // 16
     lines = [f"    parameter {name.upper()} = {value}" for name, value in numbers.items()]
     return ",\n".join([*lines, '    parameter COEFFICIENTS = "coefficients.mem"']) + "\n"
+
+
+def decision(accepts: Confidence, folder: Path) -> str:
+    """Return confidence.vh, the parameters of `confidence.v`, and write its table into a folder."""
+    if not 1 << 12 <= accepts.factor < 1 << 17:
+        raise ValueError(f"factor {accepts.factor} of the confidence: must have 13 to 17 bits")
+    (folder / "fine.mem").write_text("".join(f"{number:04x}\n" for number in FINE))
+    numbers = {"FACTOR": accepts.factor, "LIMIT": accepts.limit, "FINE": '"fine.mem"'}
+    numbers["OTHER"] = 255 if accepts.other is None else accepts.other
+    numbers["COARSE"] = "256'h" + "".join(f"{number:04x}" for number in COARSE[::-1])
+    return ",\n".join(f"    parameter {name} = {value}" for name, value in numbers.items()) + "\n"
 
 
 def coefficients(bank: FilterBank) -> str:

@@ -3,13 +3,15 @@
 //
 // Duty: write each answer as a line of text to a serial port (8 bits, no parity, one stop bit), such
 // as "0000a3f1 fffffe20 = 00": the score of each class in two's complement, and the answer, hexadecimal.
+// An answer that isn't accepted has a question mark instead of the equals sign.
 //
 // Ports.
 //  in_*       the scores of an utterance's classes in order, as `spiking_network` sends them. A score
 //             is taken at an edge where valid and ready are both high; in_answer comes with the last.
+//  deciding   is high while nobody knows yet whether the answer is accepted, if it is then.
 //  tx         the serial port. It has CYCLES_PER_BIT cycles for a bit: 104 for 115,200 bits per second
 //             from 12 MHz.
-//  answer_valid is high in the cycle in which the answer is taken. answer stays until the next one.
+//  answer     is the last one.
 `default_nettype none
 module answers #(
     parameter CYCLES_PER_BIT = 104
@@ -21,8 +23,9 @@ module answers #(
     input wire in_last,
     input wire [31:0] in_score,
     input wire [7:0] in_answer,
+    input wire deciding,
+    input wire accepted,
     output wire tx,
-    output wire answer_valid,
     output reg [7:0] answer
 );
     localparam CYCLE_BITS = $clog2(CYCLES_PER_BIT);
@@ -50,9 +53,9 @@ module answers #(
     reg [3:0] n_left; // characters: nine of a score, and five more of the last one
     reg is_last;
     reg [31:0] score;
-    assign sends = is_sent && n_left != 0;
+    wire is_sign = is_last && n_left == 5;
+    assign sends = is_sent && n_left != 0 && !(is_sign && deciding);
     assign in_ready = n_left == 0 && !rst;
-    assign answer_valid = in_valid && in_ready && in_last;
     reg [3:0] digit;
     always @(*) begin
         digit = score[31:28];
@@ -62,7 +65,7 @@ module answers #(
         if (digit > 9) character = 8'd87 + {4'd0, digit}; // a to f
         if (!is_last && n_left == 1) character = " ";
         if (is_last && (n_left == 6 || n_left == 4)) character = " ";
-        if (is_last && n_left == 5) character = "=";
+        if (is_sign) character = accepted ? "=" : "?";
         if (is_last && n_left == 1) character = "\n";
     end
     always @(posedge clk) begin

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from shd_circuit.confidence import confidence_of
 from shd_circuit.export import quantization_of
 from shd_circuit.folder import ExportError
 from shd_circuit.front_end import write_listener
@@ -37,15 +38,20 @@ def main() -> None:
 
 
 def write_bitstream(name: str, out: Path) -> dict[str, float]:
-    """Write the bitstream of a pretrained network's listener, and return what it needs."""
-    trained = load_pretrained(name)
+    """Write the bitstream of a pretrained network's listener, and return what it needs.
+
+    If the network has the digits of two languages, it answers the English ones.
+    """
+    trained = load_pretrained(name).speaking("english")
     if trained.about["parameters"].get("encoder") != "filter_bank":
         raise ExportError(f"{name}: not trained on the filter bank's events. Try small_listener.")
     grid = trained.grid
+    bits = quantization_of(trained)
+    circuit = circuit_of(trained, bits)
     bank = FilterBank(grid.n_channels, round(grid.step_ms))
     with tempfile.TemporaryDirectory() as folder_name:
         folder = Path(folder_name)
-        write_listener(folder, circuit_of(trained, quantization_of(trained)), bank)
+        write_listener(folder, circuit, bank, confidence_of(trained, bits, circuit))
         pins = ("--pcf", "listener.pcf", "--asc", "top.asc")
         needed, _ = place_and_route_module(folder, "UP5K", SOURCES, "listener", *pins)
         run_tool([find_tool("icepack"), "top.asc", "top.bin"], folder)

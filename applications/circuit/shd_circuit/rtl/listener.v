@@ -3,18 +3,20 @@
 //
 // The listener: a microphone, the network, and its answers on a serial port and on LEDs.
 //
-//   mic_* -> sound_to_events -> spiking_network -> answers -> tx
-//            steps of utterances    scores          led_*
+//   mic_* -> sound_to_events -> spiking_network -+-> answers -> tx, led_digit
+//            steps of utterances    scores       +-> confidence -> led_sure
 //
 // Ports. mic_*, as `i2s_receiver` has them; tx, as `answers` has it. led_digit is the digit of the last
-//  answer, in the second language less 10, and led_other is high if it is none (class OTHER). led_active_n is low in an utterance. led_late_n
-//  is low from the first utterance on that was dropped because the network was too slow. rst_n is a
-//  button; without it, the circuit starts with a reset.
+//  answer, in the second language less 10, and 15 if the sound was none (class OTHER). led_sure is high
+//  if this answer is accepted. led_active_n is low in an utterance. led_late_n is low from the first
+//  utterance on that was dropped because the network was too slow. rst_n is a button; without it, the
+//  circuit starts with a reset.
 `default_nettype none
 module listener #(
 `include "network.vh"
     ,
-    parameter OTHER = N_CLASSES - 1, // 255 if the network has no such class
+`include "confidence.vh"
+    ,
     parameter CYCLES_PER_BIT = 12, // of the microphone
     parameter WAIT = 8192, // samples, until it has started up
     parameter CYCLES_PER_SERIAL_BIT = 104
@@ -26,7 +28,7 @@ module listener #(
     input wire mic_sd,
     output wire tx,
     output wire [3:0] led_digit,
-    output wire led_other,
+    output wire led_sure,
     output wire led_active_n,
     output reg led_late_n
 );
@@ -77,7 +79,8 @@ module listener #(
     wire score_ready;
     wire score_last;
     wire [31:0] score;
-    wire [15:0] answer;
+    wire [15:0] wide_class;
+    wire [15:0] wide_answer;
     spiking_network spiking_network (
         .clk(clk),
         .rst(rst),
@@ -91,9 +94,9 @@ module listener #(
         .out_valid(score_valid),
         .out_ready(score_ready),
         .out_last(score_last),
-        .out_class(),
+        .out_class(wide_class),
         .out_score(score),
-        .out_answer(answer),
+        .out_answer(wide_answer),
         .load_valid(1'b0),
         .read_valid(1'b0),
         .load_memory(3'd0),
@@ -107,7 +110,26 @@ module listener #(
         .mon_mem()
     );
 
-    wire answer_valid;
+    wire deciding;
+    confidence #(
+        .N_CLASSES(N_CLASSES),
+        .FACTOR(FACTOR),
+        .LIMIT(LIMIT),
+        .OTHER(OTHER),
+        .COARSE(COARSE),
+        .FINE(FINE)
+    ) confidence (
+        .clk(clk),
+        .rst(rst),
+        .in_valid(score_valid && score_ready),
+        .in_last(score_last),
+        .in_class(wide_class[7:0]),
+        .in_score(score),
+        .in_answer(wide_answer[7:0]),
+        .busy(deciding),
+        .accepted(led_sure)
+    );
+
     wire [7:0] heard;
     answers #(
         .CYCLES_PER_BIT(CYCLES_PER_SERIAL_BIT)
@@ -118,11 +140,11 @@ module listener #(
         .in_ready(score_ready),
         .in_last(score_last),
         .in_score(score),
-        .in_answer(answer[7:0]),
+        .in_answer(wide_answer[7:0]),
+        .deciding(deciding),
+        .accepted(led_sure),
         .tx(tx),
-        .answer_valid(answer_valid),
         .answer(heard)
     );
-    assign led_digit = heard[3:0] - (heard < 10 ? 4'd0 : 4'd10);
-    assign led_other = heard == OTHER[7:0];
+    assign led_digit = heard == OTHER[7:0] ? 4'd15 : heard[3:0] - (heard < 10 ? 4'd0 : 4'd10);
 endmodule

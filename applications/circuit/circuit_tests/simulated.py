@@ -1,0 +1,84 @@
+"""Simulate the listener in Verilator, from a microphone's pins to what its serial port sends."""
+
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from shd_circuit.confidence import Confidence
+from shd_circuit.front_end import write_listener
+from shd_circuit.integer import IntegerNetwork
+from shd_corpus.filter_bank import EventStream, FilterBank
+
+HERE = Path(__file__).parent
+STUCK, PRESSED = 1 << 30, (1 << 30) + 1  # in place of a sample: see listener.cpp
+OFFSET = 20_000  # of a microphone
+# a program that is fast to build, and runs for seconds
+OPTIONS = "OPT_FAST='-O1 -march=native' OPT_SLOW=-O0 OPT_GLOBAL=-O1"
+
+
+class Design(NamedTuple):
+    """What a listener is built of."""
+
+    network: IntegerNetwork
+    bank: FilterBank
+    accepts: Confidence
+    wait: int  # samples, until the microphone has started up
+    cycles: int = 12  # of a bit of the microphone
+    serial: int = 104  # cycles of a bit of the serial port
+
+
+def build(folder: Path, design: Design) -> None:
+    """Write the listener into a folder, and compile a program that simulates it."""
+    write_listener(folder, design.network, design.bank, design.accepts)
+    command = ["verilator", "--cc", "--exe", "--build", "--quiet", "-Wno-fatal", "-Wno-lint"]
+    command += ["-y", ".", f"-GCYCLES_PER_BIT={design.cycles}", f"-GWAIT={design.wait}"]
+    command += [f"-GCYCLES_PER_SERIAL_BIT={design.serial}", "--x-assign", "unique"]
+    command += ["--x-initial", "unique", "-O3", "-MAKEFLAGS", OPTIONS]
+    command += ["-CFLAGS", "-DEVENTS", "listener.v"]
+    command += [str(HERE / name) for name in ("listener.vlt", "listener.cpp")]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def heard(folder: Path, design: Design, raw: np.ndarray) -> tuple[list[str], list[str]]:
+    """Return the lines that the serial port sends, and those that list events."""
+    command = [str(folder / "obj_dir/Vlistener"), str(design.serial)]
+    samples = raw.astype(np.int32).tobytes()
+    done = subprocess.run(command, cwd=folder, input=samples, capture_output=True, check=True)
+    return done.stdout.decode().splitlines(), done.stderr.decode().splitlines()
+
+
+def from_microphone(sound: np.ndarray, wait: int) -> np.ndarray:
+    """Return 24-bit samples of a microphone: it starts up, has an offset, and then hears a sound."""
+    raw = np.pad(16 * sound.astype(int) + OFFSET, (wait, 0))
+    raw[wait // 4 : wait] = OFFSET
+    return raw
+
+
+def scaled(raw: np.ndarray, wait: int) -> np.ndarray:
+    """Return samples of 16 bits: without the mean, 24 dB louder, saturated."""
+    mean, samples = 0, []
+    for x in raw.astype(int).tolist():
+        y = x - mean // 1024
+        mean += y
+        samples.append(max(-(2**15), min(2**15 - 1, y // 16)))
+    return np.array(samples[wait:], np.int16)
+
+
+def expected(design: Design, samples: np.ndarray) -> tuple[list[str], list[tuple]]:
+    """Return what Python answers: lines, and the events of each utterance."""
+    lines, events = [], []
+    for each in EventStream(design.bank).process(samples):
+        step_ms = int(design.network.grid.step_ms)
+        run = design.network.run(step_ms * each.steps.astype(int), each.channels)
+        lines.append(line(run.scores.tolist(), design.accepts))
+        events.append((each.n_steps, [*zip(each.steps.tolist(), each.channels.tolist(), strict=True)]))
+    return lines, events
+
+
+def line(scores: list[int], accepts: Confidence) -> str:
+    """Return what the serial port sends of an utterance's scores."""
+    texts = [f"{score & 0xFFFFFFFF:08x}" for score in scores]
+    sign = "=" if accepts.of(scores)[1] else "?"
+    return " ".join([*texts, sign, f"{int(np.argmax(scores)):02x}"])
