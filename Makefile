@@ -48,7 +48,7 @@ help:
 	@echo "                RUN=run folder, a network of results/networks, or circuit, which needs no data;"
 	@echo "                OUT=folder to write;"
 	@echo "                DATASET= where its data is now; ARGS='--circuit 8-8-16 --lanes 4'"
-	@echo "make rtl        simulate the circuit's core, place and route its board on FPGAs; RUN=, OUT= as above"
+	@echo "make rtl        simulate the circuit's core, place and route it on FPGAs; RUN=, OUT= as above"
 	@echo "make bitstream  write build/listener.bin, a listener with a microphone for an iCEBreaker;"
 	@echo "                RUN=network of results/networks that listens by the filter bank, OUT=file"
 	@echo "make say        write a C program that listens, and open build/say.html, a demo page with it;"

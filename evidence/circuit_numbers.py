@@ -11,13 +11,12 @@ import pandas as pd
 from shd_circuit import cost, read_vectors, study_circuit, write_study_circuit
 from shd_circuit.export import STUDY_CIRCUITS
 from shd_circuit.rtl import FAMILIES
-from shd_circuit.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
+from shd_circuit.rtl.__main__ import ANSWER, COLUMNS
 from shd_circuit.sources import answers_text
 from shd_helpers.paths import results_dir
 
 # what each FPGA has, in the order of `Family.cells`, as nextpnr 0.11 reports it
 AVAILABLE = {"UP5K": (5280, 5280, 30, 4, 8), "ECP5-25F": (24288, 24288, 56, 28)}
-FIFO_ENTRIES = 512  # of shd_top.v
 LOGIC_CELLS = "logic cells (a LUT and a flip-flop)"
 network = cache(study_circuit)
 
@@ -47,7 +46,7 @@ def _row(*cells: str) -> str:
 
 
 def placed() -> str:
-    """Return the rows of what a board needs, and of its clock."""
+    """Return the rows of what a core in `placed.v` needs, of its clock, and of its answer."""
     rows = []
     for folder in STUDY_CIRCUITS:
         for device, family in FAMILIES.items():
@@ -59,36 +58,13 @@ def placed() -> str:
                     ("flip-flops", *family.cells.values()), AVAILABLE[device], strict=True
                 )
             )
-            rows.append(_row(folder, device, build, needs, f"{values['MHz']:g}"))
+            rows.append(_row(folder, device, build, needs, f"{values['MHz']:g}", f"{answer_cycles(folder, build):,g}"))
     return "\n".join(rows)
 
 
-def _entries(folder: str, lanes: int) -> list[float]:
-    """Return how many entries a FIFO needs at each clock."""
-    values = measured()[folder]["core", f"lanes {lanes}"]
-    return [values[f"FIFO at {clock / 1e6:g} MHz"] for clock in CLOCKS]
-
-
-def buffers() -> str:
-    """Return the rows of a buffer's entries by clock, and of cycles to the answer."""
-    return "\n".join(
-        _row(folder, "4", *(f"{n:,g}" for n in (*_entries(folder, 4), answer_cycles(folder))))
-        for folder in STUDY_CIRCUITS
-    )
-
-
-def answer_cycles(folder: str) -> float:
-    """Return the most cycles from an utterance's end to the answer, with four lanes."""
-    return measured()[folder, "core", "lanes 4", ANSWER]
-
-
-def enough_lanes() -> str:
-    """Return the row of the fewest lanes with which the board's FIFO suffices, by clock."""
-    needed = {n: map(max, *(_entries(folder, n) for folder in STUDY_CIRCUITS)) for n in LANES}
-    fewest = []
-    for entries in zip(*needed.values(), strict=True):
-        fewest.append(min(n for n, k in zip(LANES, entries, strict=True) if k <= FIFO_ENTRIES))
-    return _row("lanes", *map(str, fewest[:4]))
+def answer_cycles(folder: str, build: str = "lanes 4") -> float:
+    """Return the most cycles from an utterance's end to the answer."""
+    return measured()[folder, "core", build, ANSWER]
 
 
 def kilobytes(name: str) -> tuple[float, float]:
@@ -124,8 +100,7 @@ def of_core(folder: str) -> Shares:
 
 def of_fpga(mhz: float) -> Shares:
     """Return the energy that the FPGA's core supply gives in a second, for `circuit`."""
-    n_flip_flops = measured()["circuit", "UP5K", "lanes 4", "flip-flops"]
-    return lambda pj: cost.fpga_core_energy(activity("circuit"), n_flip_flops, mhz * 1e6, pj)
+    return lambda pj: cost.fpga_core_energy(activity("circuit"), mhz * 1e6, pj)
 
 
 def energy(shares: Shares) -> str:

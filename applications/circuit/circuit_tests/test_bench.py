@@ -5,8 +5,6 @@ import subprocess
 import pytest
 from circuits import exported, needs_icarus
 
-from shd_circuit.folder import build_folder
-
 pytestmark = [pytest.mark.slow, needs_icarus]
 
 
@@ -43,20 +41,6 @@ def answered(folder, bench, *files):
     subprocess.run(command, cwd=folder, check=True)
     run = ["vvp", "-n", "out", "+utterances=2"]
     return subprocess.run(run, cwd=folder, capture_output=True, text=True, timeout=300).stdout
-
-
-@pytest.mark.parametrize("build", [{}, {"LANES": 4, "WRITABLE": 1, "INITIAL": 0}])
-def test_the_board_s_bench_passes_and_finds_a_wrong_weight(build, tmp_path):
-    """Weights are in the memories at power-up, or the bench loads them over the serial port."""
-    folder = tmp_path / "circuit"
-    exported(folder, "saturation", 2)
-    build_folder(folder, **build)
-    files = ("core.v", "shd_top.v")
-    assert answered(folder, "board_bench", *files) == "PASS: 2 utterances\n"
-    path = folder / "bias.mem"
-    path.write_text(path.read_text().translate(str.maketrans("01", "10")))
-    printed = answered(folder, "board_bench", *files)
-    assert "utterance 1: not the expected answer" in printed and "FAIL" in printed
 
 
 def test_the_bench_names_a_memory_that_is_cut(tmp_path):

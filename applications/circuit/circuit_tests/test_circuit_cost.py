@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from circuits import named, random_circuit, random_utterances
 
-from shd_circuit.cost import fifo_depth, memory, operations, step_cycles
+from shd_circuit.cost import memory, operations
 from shd_helpers.events.event_lists import Events
 
 NETWORK = random_circuit(delays=(0, 10, 400))  # the last copy never arrives
@@ -71,33 +71,3 @@ def test_a_small_network_is_counted_as_by_hand():
     counted = operations(network, pooled(network, [utterance]))
     assert counted.accumulates == 4 * 4 * n_windows + 5 * run.spk[0].sum()
     assert counted.neuron_updates == 333 * 37
-
-
-def test_a_buffer_s_depth_is_that_of_a_loop_over_entries():
-    """Entry after entry, where the formula sorts them all at once."""
-    network = random_circuit()
-    utterance = random_utterances(2)[1]
-    step_ms = int(network.grid.step_ms)
-    end_ms = network.grid.n_steps * step_ms
-    clock_hz = 60_000
-    _, computing = step_cycles(network, utterance, 4)
-    ticks = [(ms, 0) for ms in range(1, end_ms + 1)]
-    spikes = [(ms, 1) for ms in utterance.milliseconds.tolist() if ms < end_ms]
-    entries = sorted(ticks + spikes)
-    now = 0.0  # in cycles
-    step = 0
-    taken = []
-    for ms, _ in entries:
-        now = max(now, ms * clock_hz / 1000)
-        taken.append(now)
-        if ms >= (step + 1) * step_ms:
-            # its bins are closed; then blocks are cleared while neurons are computed
-            now += network.grid.pool_steps + max(computing[step], network.grid.n_units + 1)
-            step += 1
-        now += 2
-    waiting = []
-    for ms in range(end_ms + 1):
-        n_arrived = sum(other <= ms for other, _ in entries)
-        n_taken = sum(start <= ms * clock_hz / 1000 for start in taken)
-        waiting.append(n_arrived - n_taken)
-    assert fifo_depth(network, utterance, clock_hz, 4) == max(waiting) > 50

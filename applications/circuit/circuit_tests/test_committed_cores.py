@@ -15,11 +15,11 @@ import pytest
 from benches import in_verilator, rough_sends
 from circuits import needs_gcc, needs_verilator, needs_yosys, outcomes, study_folder
 
-from shd_circuit.board import MEMORIES
 from shd_circuit.folder import build_folder, read_circuit, read_vectors
 from shd_circuit.rtl import FAMILIES, simulate
 from shd_circuit.rtl.tools import run_yosys, to_cells
 from shd_circuit.sources import (
+    MEMORIES,
     Utterance,
     answers_text,
     edge_cases,
@@ -79,7 +79,7 @@ def test_the_c_and_the_core_take_the_same_steps(committed):
     indirect=True,
 )
 def test_core_and_cells_give_the_same_answers_whatever_happens_at_their_ports(committed):
-    """The cells are those that a board would have; it loads the integers."""
+    """The cells are those that are placed. The integers are loaded."""
     folder, network, utterances = committed
     runs = outcomes(network, utterances)
     family = FAMILIES["UP5K"]

@@ -1,4 +1,4 @@
-"""The circuit's confidence: in C, in Python and beside a board's answer the same decisions."""
+"""The circuit's confidence: in C and in Python the same decisions."""
 
 import subprocess
 
@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from circuits import needs_gcc, study_folder
 
-from shd_circuit.board import BoardError
-from shd_circuit.board import Confidence as OfBoard
 from shd_circuit.confidence import confidence_of
 from shd_circuit.folder import read_circuit, read_vectors
 from shd_circuit.quantize import circuit_of, score_units
@@ -46,17 +44,14 @@ def test_the_committed_threshold_is_that_of_the_network_s_file(trained):
 
 
 @pytest.mark.parametrize(("threshold", "n_accepted"), [(np.inf, 0), (1.0, 1), (1e-6, 3), (0.0, 3)])
-def test_thresholds_at_the_limits_accept_nothing_or_everything(
-    trained, threshold, n_accepted, tmp_path
-):
+def test_thresholds_at_the_limits_accept_nothing_or_everything(trained, threshold, n_accepted):
     network, bits = trained
     network = network._replace(about=network.about | {"confidence_threshold": threshold})
     confidence = confidence_of(network, bits, circuit_of(network, bits))
     sure = [1 << 29] + 9 * [0]
     doubtful = [3_000_000] + 9 * [2_900_000]
     tie = 10 * [0]
-    (tmp_path / "confidence.h").write_text(confidence.header())
-    found = [OfBoard(tmp_path).of(scores) for scores in (sure, doubtful, tie)]
+    found = [confidence.of(scores) for scores in (sure, doubtful, tie)]
     assert [accepted for _, accepted in found].count(1) == n_accepted
     assert (found[0][0], found[2][0]) == (1000, 100)
 
@@ -86,16 +81,16 @@ def of_c(folder, spikes):
 
 @needs_gcc
 @pytest.mark.parametrize("n", [20, pytest.param(200, marks=pytest.mark.slow)])
-def test_c_python_and_board_decide_alike_and_as_the_softmax_of_floats(trained, programs, n):
+def test_c_and_python_decide_alike_and_as_the_softmax_of_floats(trained, programs, n):
     """On utterances from clear ones to noise."""
     network, bits = trained
     circuit = read_circuit(study_folder("circuit"))
     utterances = disturbed(read_vectors(study_folder("circuit")), n)
     scores = np.array([circuit.run(*utterance.spikes).scores for utterance in utterances])
     scores_of_c, found = of_c(programs, events_text(utterances))
-    of_board = OfBoard(study_folder("circuit"))
+    confidence = confidence_of(network, bits, circuit)
     assert scores_of_c == scores.tolist()
-    assert found == [of_board.of(row.tolist()) for row in scores]
+    assert found == [confidence.of(row.tolist()) for row in scores]
     per_mille, accepted = np.array(found).T
     logits = scores / score_units(network.network, bits, circuit)
     in_floats = 1 / np.exp(logits - logits.max(1, keepdims=True)).sum(1)
@@ -112,8 +107,3 @@ def test_the_circuit_of_a_network_with_a_class_for_other_sounds_never_accepts_it
     assert confidence_of(network, bits, circuit).other == 10
     of_eleven_digits = network._replace(class_names=(*LANGUAGES["english"], "ten"))
     assert confidence_of(of_eleven_digits, bits, circuit).other is None
-
-
-def test_a_folder_without_a_threshold_is_named(tmp_path):
-    with pytest.raises(BoardError, match=r"confidence\.h: has no threshold.*--accept"):
-        OfBoard(tmp_path)

@@ -128,7 +128,7 @@ def test_a_neuron_never_spikes_whose_threshold_no_membrane_exceeds(name, tmp_pat
 def test_verilator_warns_of_nothing(name, tmp_path):
     (tmp_path / "waivers.vlt").write_text(source_text("rtl/waivers.vlt"))
     write_core(tmp_path, named(name), lanes=2 if name in SMALL else 1)
-    command = ["verilator", "--lint-only", "-Wall", "--top-module", "shd_top", "waivers.vlt"]
+    command = ["verilator", "--lint-only", "-Wall", "--top-module", "core", "waivers.vlt"]
     command += MODULE_FILES
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

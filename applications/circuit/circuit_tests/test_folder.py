@@ -43,7 +43,7 @@ DEFECTS = [
 
 @pytest.mark.parametrize(("name", "old", "new", "message"), DEFECTS)
 def test_a_folder_whose_numbers_do_not_fit_is_refused(name, old, new, message, tmp_path):
-    """A board would be loaded with them, and no core notices that they are wrong."""
+    """No core notices that they are wrong."""
     exported(tmp_path, "study", 1)
     path = tmp_path / name
     text = path.read_text()
@@ -56,10 +56,38 @@ def test_a_folder_whose_numbers_do_not_fit_is_refused(name, old, new, message, t
     assert "make export" in str(error.value)
 
 
-def test_a_line_that_is_no_spike_is_refused(tmp_path):
-    (tmp_path / "vectors.txt").write_text("0 5\n1 2 3 4\n\n")
-    with pytest.raises(ExportError, match=r"vectors\.txt: line 2 .*make export"):
-        read_spikes(tmp_path / "vectors.txt")
+def test_a_last_utterance_may_end_with_the_file(tmp_path):
+    """`reference.c` answers it, too; only an empty line makes an utterance of nothing."""
+    path = tmp_path / "vectors.txt"
+    wanted = {
+        "": [],
+        "\n": [[[], []]],
+        "12 300\n13 301\n": [[[12, 13], [300, 301]]],
+        "12 300\n\n0 1": [[[12], [300]], [[0], [1]]],
+        "12 300\n \t\n\n": [[[12], [300]], [[], []]],
+    }
+    for text, utterances in wanted.items():
+        path.write_text(text)
+        assert [spikes.tolist() for spikes in read_spikes(path)] == utterances
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("12 1324", "unit 1324: the cochlea has 0 to 699"),
+        ("12 700", "unit 700"),
+        ("-1 5", "two whole numbers from 0"),
+        ("12", "two whole numbers from 0"),
+        ("1 2 3 4", "two whole numbers from 0"),
+        ("12 1_0", "two whole numbers from 0"),
+        ("9 5", "earlier than the line before"),
+    ],
+)
+def test_a_line_that_reference_c_refuses_is_named(line, says, tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text(f"11 5\n\n10 699\n10 0\n{line}\n\n")
+    with pytest.raises(ExportError, match=rf"vectors\.txt: .*line 5 .*{says}.*make export"):
+        read_spikes(path)
 
 
 @pytest.mark.parametrize("name", ["weight1", "weight2", "bias", "threshold", "leak", "delay"])

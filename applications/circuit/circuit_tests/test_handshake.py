@@ -9,7 +9,7 @@ from shd_circuit.sources import MODULE_FILES, source_text
 
 pytestmark = [pytest.mark.slow, needs_yosys]
 
-CORE = "".join(source_text(f"rtl/{file}") for file in MODULE_FILES if file != "shd_top.v")
+CORE = "".join(source_text(f"rtl/{file}") for file in MODULE_FILES)
 DEPTH = 45  # more takes minutes
 # By then, an utterance of two steps with spikes in one of them can be answered. One with spikes in
 # both steps can't.

@@ -1,4 +1,4 @@
-"""The board's circuit is placed and routed on each FPGA."""
+"""The core is placed and routed on each FPGA."""
 
 import json
 
@@ -17,7 +17,7 @@ def test_the_clock_is_that_of_the_slowest_placement(tmp_path, monkeypatch):
 
     def synthesized(folder, _):
         cells = {str(i): {"type": kind} for i, kind in enumerate(["SB_DFF", "SB_DFFE", "SB_LUT4"])}
-        (folder / "top.json").write_text(json.dumps({"modules": {"shd_top": {"cells": cells}}}))
+        (folder / "top.json").write_text(json.dumps({"modules": {"placed": {"cells": cells}}}))
 
     def placed(command, folder):
         mhz = clocks.pop(command[-1])
@@ -40,7 +40,7 @@ def test_the_clock_is_that_of_the_slowest_placement(tmp_path, monkeypatch):
 @pytest.mark.slow
 @needs_yosys
 @pytest.mark.parametrize("family", ["UP5K", pytest.param("ECP5-25F", marks=pytest.mark.full)])
-def test_a_small_board_fits_and_its_needs_are_reported(family, tmp_path, monkeypatch):
+def test_a_small_core_fits_and_its_needs_are_reported(family, tmp_path, monkeypatch):
     monkeypatch.setattr(rtl, "SEEDS", (1,))
     exported(tmp_path / "circuit", "study", 1)
     needed, path = rtl.place_and_route(tmp_path / "circuit", family)

@@ -14,7 +14,7 @@ from sounds import recordings
 
 from corpus_tests.made_recordings import RATE, noise, tone, with_noise
 from shd_circuit import say
-from shd_circuit.board import Confidence
+from shd_circuit.confidence import confidence_of
 from shd_circuit.export import quantization_of
 from shd_circuit.quantize import circuit_of
 from shd_corpus.filter_bank import EventStream, FilterBank, to_samples
@@ -89,13 +89,15 @@ def with_pauses(*waves):
     return with_noise(PAUSE, *(part for wave in waves for part in (wave, PAUSE)))
 
 
-def of_python(site, wave):
+def of_python(wave):
     """Return the answer to each utterance in a stream, the newest first."""
-    circuit = circuit_of(trained(), quantization_of(trained()))
+    bits = quantization_of(trained())
+    circuit = circuit_of(trained(), bits)
+    confidence = confidence_of(trained(), bits, circuit)
     answers = []
     for utterance in EventStream(FilterBank()).process(to_samples(wave.astype(np.float32), RATE)):
         run = circuit.run(3 * utterance.steps.astype(int), utterance.channels)
-        per_mille, is_accepted = Confidence(site / "say").of(run.scores.tolist())
+        per_mille, is_accepted = confidence.of(run.scores.tolist())
         answer = {"best": run.answer, "confidence": per_mille / 1000}
         answers.append(answer | {"is_accepted": bool(is_accepted), "scores": run.scores.tolist()})
     return answers[::-1]
@@ -110,7 +112,7 @@ def test_it_listens_without_a_key_and_answers_each_digit(chromium, site, tmp_pat
     view.focus("#record")
     view.keyboard.press("Enter")
     view.wait_for_selector("#answers:has-text(',')", timeout=60_000)
-    best = [answer["best"] for answer in of_python(site, wave)]
+    best = [answer["best"] for answer in of_python(wave)]
     assert view.evaluate("answers.map(({ best }) => best)") == best == [3, 7]
     drawn, n_scores = view.evaluate("shown_before")
     assert int(drawn.split()[0]) > 100 and n_scores == len(trained().class_names)
@@ -149,7 +151,7 @@ def test_a_hundred_utterances_are_answered_as_in_python(bare, site):
     for i in range(0, len(waves), 10):
         wave = with_pauses(*waves[i : i + 10])
         bare.hear(wave, "The network a")
-        answers = of_python(site, wave)
+        answers = of_python(wave)
         n_found += len(answers)
         assert bare.view.evaluate("answers") == answers[:10]
         name = trained().class_names[answers[0]["best"]]

@@ -9,7 +9,7 @@ from circuits import needs_gcc
 
 from corpus_tests.filter_bank_sounds import adversarial, noise, spoken, with_background
 from shd_circuit import say
-from shd_circuit.board import Confidence
+from shd_circuit.confidence import confidence_of
 from shd_circuit.export import quantization_of
 from shd_circuit.folder import ExportError
 from shd_circuit.quantize import circuit_of
@@ -44,9 +44,11 @@ def of_c(folder, samples):
     return ended.stdout.decode()
 
 
-def of_python(trained, folder, samples, seed):
+def of_python(trained, samples, seed):
     """Return the same lines, from samples in blocks of random sizes."""
-    circuit = circuit_of(trained, quantization_of(trained))
+    bits = quantization_of(trained)
+    circuit = circuit_of(trained, bits)
+    confidence = confidence_of(trained, bits, circuit)
     stream = EventStream(FilterBank())
     cuts = np.sort(np.random.default_rng(seed).integers(0, len(samples) + 1, 60))
     blocks = np.split(samples, cuts)
@@ -54,7 +56,7 @@ def of_python(trained, folder, samples, seed):
     lines = ""
     for utterance in utterances:
         run = circuit.run(3 * utterance.steps.astype(int), utterance.channels)
-        decision = Confidence(folder).of(run.scores.tolist())
+        decision = confidence.of(run.scores.tolist())
         lines += " ".join([answers_text([run]).rstrip(), *map(str, decision)]) + "\n"
     return lines
 
@@ -65,7 +67,7 @@ def test_recordings_are_answered_as_in_python(trained, folder, n):
     """As one stream, which ends within the last digit."""
     samples = with_background(*spoken(n))[: -int(0.6 * say.BANK.settings.step_samples * 333)]
     answers = of_c(folder, samples)
-    assert answers == of_python(trained, folder, samples, seed=n)
+    assert answers == of_python(trained, samples, seed=n)
     lines = answers.splitlines()
     assert 0.8 * n < len(lines) <= n
     assert {line.split()[-1] for line in lines} == {"0", "1"}
@@ -78,7 +80,7 @@ def test_all_other_sounds_are_answered_as_in_python(trained, folder, n):
     tones = [np.int16(8000 * np.sin(np.arange(round(s * 15_625)) / 5)) for s in (0.05, 0.97, 3)]
     sounds = [with_background(*tones), with_background(noise(0.9, 3000))]
     for seed, samples in enumerate(sounds + [adversarial(FilterBank(), i) for i in range(n)]):
-        assert of_c(folder, samples) == of_python(trained, folder, samples, seed), seed
+        assert of_c(folder, samples) == of_python(trained, samples, seed), seed
     (found,) = EventStream(FilterBank()).process(sounds[0])
     assert found.n_steps > trained.grid.n_steps
 

@@ -2,10 +2,9 @@
 
 The confidence of a network of floats is the answer's share in the softmax of the class scores. For
 a circuit it is computed from the integer scores with two tables of e^-x: one for the whole part of
-x, the other for its fraction. `reference.c` does so with ``-DACCEPT``, `board.py` does so with the
-core's scores, and the demo page shows it. If the network has a class *other* for sounds that are no
-digit, this answer is never accepted. The threshold comes from the pretrained network's file.
-An exported folder has it in ``confidence.h``.
+x, the other for its fraction. `reference.c` does so with ``-DACCEPT``, and the demo page shows it.
+If the network has a class *other* for sounds that are no digit, this answer is never accepted. The
+threshold comes from the pretrained network's file. An exported folder has it in ``confidence.h``.
 """
 
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ FINE = np.round(ONE * np.exp(-np.arange(STEPS) / STEPS)).astype(np.int64)
 
 @dataclass(frozen=True)
 class Confidence:
-    """Say which answers of a circuit are accepted, as `board.Confidence` computes it."""
+    """Say how confident an answer is, and whether it is accepted."""
 
     # A difference of two scores, times `factor` and divided by 2^24, is the exponent in units of
     # 1/256.

@@ -29,13 +29,14 @@ def energy(counted: pd.Series, memory_pj: float = MEMORY_PJ[0]) -> pd.Series:
 
 
 def fpga_core_energy(
-    counted: pd.Series, n_flip_flops: float, clock_hz: float, memory_pj: float = MEMORY_PJ[0]
+    counted: pd.Series, clock_hz: float, memory_pj: float = MEMORY_PJ[0]
 ) -> pd.Series:
     """Estimate the millijoules of an iCE40 UP5K's core supply in the second of an utterance.
 
     Nothing else on a board is included: no pins, oscillator, USB chip, flash memory or regulator.
     """
     mj = energy(counted, memory_pj) / 1000
+    n_flip_flops = counted.clocked / counted.cycles
     return pd.Series(
         {
             "always": STATIC_MW,
@@ -293,30 +294,3 @@ def core_line(
         f"{len(utterances)} utterances, {total_cycles(network, utterances, lanes, runs)} cycles; "
         f"from in_end to out_valid {min(answers)} to {max(answers)}"
     )
-
-
-def fifo_depth(
-    network: IntegerNetwork, utterance: Utterance, clock_hz: float, lanes: int = 1
-) -> int:
-    """Return how many entries of a buffer before the core an utterance in real time needs.
-
-    Its spikes come at the beginning of their milliseconds, after a tick each millisecond.
-    """
-    step_ms = int(network.grid.step_ms)
-    _, computing = step_cycles(network, utterance, lanes)
-    n_steps = len(computing)
-    end_ms = n_steps * step_ms
-    in_window = utterance.milliseconds[utterance.milliseconds < end_ms]
-    ticks = np.arange(1, end_ms + 1)
-    entry_ms = np.sort(np.concatenate([ticks, in_window]))
-    # an entry takes two cycles, and the first one of a step also those of the step before
-    entry_cycles = np.full(len(entry_ms), 2.0)
-    first_of_next_step = np.searchsorted(entry_ms, step_ms * np.arange(1, n_steps + 1))
-    entry_cycles[first_of_next_step] += _before_next(network, computing)
-    arrival = entry_ms * clock_hz / 1000  # in cycles
-    work_before = np.concatenate([[0], np.cumsum(entry_cycles)])[:-1]
-    # an entry is taken when all before it are done: their work, after the last time without work
-    taken = np.maximum.accumulate(arrival - work_before) + work_before
-    n_arrived = np.searchsorted(entry_ms, entry_ms, side="right")  # with those of the same time
-    n_taken = np.searchsorted(taken, arrival, side="right")
-    return int((n_arrived - n_taken).max())

@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_circuit import board
-from shd_circuit.board import MEMORIES
 from shd_circuit.confidence import Confidence
 from shd_circuit.hardware import hardware
 from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.readme import Description, is_readme, notice, readme
 from shd_circuit.sources import (
+    MEMORIES,
     MODULE_FILES,
     Utterance,
     Vectors,
@@ -40,12 +39,10 @@ SOURCES = (
     "LICENSE",
     "reference.c",
     "network.c",
-    "board.py",
     *(f"rtl/{name}" for name in MODULE_FILES),
     "rtl/bench.v",
-    "rtl/board_bench.v",
     "rtl/harness.cpp",
-    "rtl/icebreaker.pcf",
+    "rtl/placed.v",
     "rtl/waivers.vlt",
     "rtl/shd_circuit.core",
 )
@@ -77,7 +74,6 @@ _MADE = {
     "traced",
     "simulation",
     "bench",
-    "board_bench",
     "core.cpp",
     "build.log",
     "output.txt",
@@ -85,7 +81,6 @@ _MADE = {
     "count.txt",
     "top.json",
     "top.asc",
-    "top.bin",
     "fusesoc.conf",
 }
 _MADE_FOLDERS = {"obj_dir", "build", "__pycache__"}
@@ -281,13 +276,37 @@ def read_description(folder: Path) -> Description:
 
 
 def read_spikes(path: Path) -> list[np.ndarray]:
-    """Read a file such as ``vectors.txt``, as `board.read_spikes` does."""
+    """Read a file such as ``vectors.txt``: milliseconds and units of each utterance.
+
+    An empty line ends an utterance. The last one may end with the file. Lines are refused that
+    `reference.c` refuses.
+    """
+    utterances = []
+    spikes: list[tuple[int, int]] = []
     with reading(path, ExportError, _REMEDY):
-        try:
-            utterances = board.read_spikes(path)
-        except board.BoardError as error:
-            raise ExportError(f"{error}. {_REMEDY}") from error
-        return [np.array(spikes, np.int64).reshape(-1, 2).T for spikes in utterances]
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if line.strip():
+                spikes.append(_spike(number, line, spikes[-1][0] if spikes else 0))
+            else:
+                utterances.append(spikes)
+                spikes = []
+    if spikes:
+        utterances.append(spikes)
+    return [np.array(spikes, np.int64).reshape(-1, 2).T for spikes in utterances]
+
+
+def _spike(number: int, line: str, last_ms: int) -> tuple[int, int]:
+    """Return a line's millisecond and unit; ValueError, if `reference.c` would refuse it."""
+    texts = line.split()
+    is_whole = all(text.isascii() and text.isdigit() for text in texts)
+    if len(texts) != 2 or not is_whole:
+        raise ValueError(f'line {number} is not "millisecond unit", two whole numbers from 0')
+    millisecond, unit = map(int, texts)
+    if unit >= N_CHANNELS:
+        raise ValueError(f"line {number} has unit {unit}: the cochlea has 0 to {N_CHANNELS - 1}")
+    if millisecond < last_ms:
+        raise ValueError(f"line {number} is earlier than the line before: sort the spikes")
+    return millisecond, unit
 
 
 def read_text(path: Path) -> str:
@@ -299,8 +318,7 @@ def read_text(path: Path) -> str:
 def read_circuit(folder: Path) -> IntegerNetwork:
     """Read the circuit of an exported folder from ``network.vh`` and the ``.mem`` files.
 
-    All numbers are checked, because a board would be loaded with them, and no core notices that
-    they are wrong.
+    All numbers are checked, because no core notices that they are wrong.
     """
     path = folder / "network.vh"
     with reading(path, ExportError, _REMEDY):

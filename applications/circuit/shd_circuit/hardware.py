@@ -3,7 +3,6 @@
 It lists parameters, ports and memory maps, with an example of the folder's own numbers.
 """
 
-from shd_circuit.board import MEMORIES
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import (
     memory_words,
@@ -49,8 +48,6 @@ PARAMETERS = {
     "SUM_BITS": "bits of a sum before it saturates: enough for the worst case",
     "SCORE_BITS": "bits of a score",
     "LOAD_BITS": "bits of the widest number that can be loaded",
-    "FIXED_CRC": "the lowest 31 bits of a CRC-32 of what can't be loaded: the parameters above, "
-    "except SUM_BITS, and the delays",
     "LANES": "neurons that are summed in parallel; divides NEURONS_PER_WINDOW if there are windows",
     "WRITABLE": "1: memories can be loaded",
     "INITIAL": "1: memories begin with the `.mem` files; 0: their content is undefined",
@@ -99,14 +96,7 @@ def _sizes(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
         "rows2": n_words["weight2"],
         "hidden_groups": -(-len(first.threshold) // lanes),
         "groups": n_words["bias"],
-        "word_bits": 8 * _word_bytes(network, lanes) + 1,
-        "word_bytes": _word_bytes(network, lanes),
     }
-
-
-def _word_bytes(network: IntegerNetwork, lanes: int) -> int:
-    """Return the bytes of a memory word in a message to the board."""
-    return (lanes * max(stored_bits(network).values()) + 7) // 8
 
 
 def _hidden_example(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
@@ -143,7 +133,7 @@ def _hidden_example(network: IntegerNetwork, lanes: int) -> dict[str, str | int]
 
 
 def _class_example(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
-    """Return where a weight of the second layer is, and the message that loads it."""
+    """Return where a weight of the second layer is."""
     second = network.layers[1]
     n_classes, n_hidden = second.weight.shape
     class_index = min(6, n_classes - 1)
@@ -152,8 +142,6 @@ def _class_example(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
     address = group * n_hidden + source
     bits = stored_bits(network)["weight2"]
     word = memory_words(network, lanes)["weight2"][group][source]
-    message = b"L" + bytes([MEMORIES.index("weight2")]) + address.to_bytes(3, "little")
-    message += word.to_bytes(_word_bytes(network, lanes), "little")
     return {
         "example_class": class_index,
         "example_source": source,
@@ -162,7 +150,6 @@ def _class_example(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
         "class_address": address,
         **_number("class", word, lane, bits, lanes),
         "class_weight": int(second.weight[class_index, source]),
-        "class_message": message.hex(" "),
     }
 
 

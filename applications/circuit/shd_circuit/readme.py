@@ -59,8 +59,7 @@ Values = dict[str, str | int]
 CONFIDENCE_ROW = (
     "| `confidence.h` | the confidence threshold. With `-DACCEPT` the reference prints two more "
     "numbers for each utterance: the confidence of its answer (the share of its score in the "
-    "softmax, in thousandths), and 1 if that reaches the threshold, else 0. `board.py --accept` "
-    "does the same with the core's scores |\n"
+    "softmax, in thousandths), and 1 if that reaches the threshold, else 0 |\n"
 )
 UNSEEN = "For speakers who aren't in its training set, this circuit reaches an accuracy of {}. "
 
@@ -297,7 +296,7 @@ def _memory_values(network: IntegerNetwork) -> Values:
         "all_with_lists": f"{with_lists:,.0f}",
         "list_bytes": f"{list_bytes:,.0f}",
         "highest": network.high,
-        "board_files": verilog_files("shd_top"),
+        "core_files": verilog_files("core"),
     }
 
 
@@ -361,14 +360,12 @@ def _answer_time_values(network: IntegerNetwork, vectors: Vectors, lanes: int) -
     for utterance, run in zip(vectors.utterances, vectors.runs, strict=True):
         without_ticks.append(cost.answer_cycles(network, utterance, lanes, run))
         with_ticks.append(cost.last_step_cycles(network, utterance, lanes, run))
-    step_ms = int(network.grid.step_ms)
     tick_sentence = ""
     if network.grid.first_unit:
         tick_sentence = "This circuit also drops unit 0, because its first block begins later. "
     return {
         "answer_cycles": f"{np.mean(without_ticks):,.0f}",
         "tick_sentence": tick_sentence,
-        "fifo_entries": f"{2 * step_ms * (network.grid.n_channels + 1):,}",
         "last_low": f"{min(with_ticks):,}",
         "last_high": f"{max(with_ticks):,}",
     }

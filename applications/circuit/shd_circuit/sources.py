@@ -6,7 +6,6 @@ into one network, and says what they must print for which utterances.
 *Word* means a memory word here, as everywhere in the circuit: what a memory holds at one address.
 """
 
-import zlib
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import NamedTuple
@@ -37,8 +36,9 @@ MODULE_FILES = (
     "spiking_network.v",
     "pool.v",
     "core.v",
-    "shd_top.v",
 )
+# what the port `load_memory` selects, in order
+MEMORIES = ("weight1", "weight2", "threshold", "leak", "bias")
 OWNER = "SPDX-FileCopyrightText: 2026 The SHD downsizing study authors"
 
 
@@ -143,7 +143,7 @@ def _c_array(declaration: str, values: np.ndarray) -> str:
 
 
 def verilog_parameters(network: IntegerNetwork, **build: int | str) -> str:
-    """Write `network.vh`, the parameter list of `core.v` and `shd_top.v`; `build` is as `BUILD`."""
+    """Write `network.vh`, the parameter list of `core.v`; `build` is as `BUILD`."""
     values = verilog_values(network, **build)
     lines = [f"    parameter {name} = {value}" for name, value in values.items()]
     head = [
@@ -165,22 +165,10 @@ def verilog_values(network: IntegerNetwork, **build: int | str) -> dict[str, int
     values["SUM_BITS"] = max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)
     values["SCORE_BITS"] = score_bits(network)
     values["LOAD_BITS"] = max(stored.values())
-    values["FIXED_CRC"] = _fixed_crc(values, network.delays)
     built = BUILD | build
     for name, value in (built | {"MEM_LANES": built["LANES"]}).items():
         values[name] = f'"{value}"' if isinstance(value, str) else value
     return values
-
-
-def _fixed_crc(values: dict[str, int | str], delays: tuple[int, ...]) -> int:
-    """Return a checksum of what can't be loaded into a core: its parameters, and the delays.
-
-    The bits of a sum aren't part of it: a core whose sums have more bits than a network needs can
-    hold that network. `board.py` compares both.
-    """
-    lines = [f"{name}={value}" for name, value in values.items() if name != "SUM_BITS"]
-    lines.append(f"delays={delays}")
-    return zlib.crc32("\n".join(lines).encode()) & 0x7FFFFFFF  # Verilog's plain numbers have a sign
 
 
 def _sizes(network: IntegerNetwork) -> dict[str, int]:

@@ -1,16 +1,14 @@
-"""Simulate an exported core, prove its handshakes, and place and route it with its board.
+"""Simulate an exported core, prove its handshakes, and place and route it.
 
 Yosys (Wolf, Glaser, Kepler 2013) turns the core into C++ (cxxrtl), into formulas of which Yices
-(Dutertre 2014) finds whether they can fail, and the board's circuit into the cells of an FPGA;
+(Dutertre 2014) finds whether they can fail, and designs into the cells of an FPGA;
 nextpnr (Shah et al. 2019) places and routes them, and reports the clock.
 """
 
 import json
 import re
-import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +17,7 @@ import numpy as np
 
 from shd_circuit.folder import read_text
 from shd_circuit.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
+from shd_circuit.readme import TO_CXXRTL
 from shd_circuit.rtl.tools import (
     check_has_core,
     compile_harness,
@@ -43,8 +42,6 @@ class Family(NamedTuple):
     synthesis: str
     # The program that places and routes, and its options.
     nextpnr: tuple[str, ...]
-    # More of them, for the pins of a board.
-    pins: tuple[str, ...]
     # How the core is built for it, as `sources.BUILD`.
     build: dict[str, int | str]
     # What its cells are, by the names in nextpnr's report.
@@ -56,7 +53,6 @@ FAMILIES = {
     "UP5K": Family(
         "synth_ice40 -dsp -spram",
         ("nextpnr-ice40", "--up5k", "--package", "sg48"),
-        ("--pcf", "icebreaker.pcf"),
         {"LANES": 4, "WRITABLE": 1, "INITIAL": 0, "RAM_STYLE": "huge"},
         {
             "ICESTORM_LC": "logic cells (a LUT and a flip-flop)",
@@ -68,7 +64,6 @@ FAMILIES = {
     "ECP5-25F": Family(
         "synth_ecp5",
         ("nextpnr-ecp5", "--25k", "--package", "CABGA381", "--lpf-allow-unconstrained"),
-        (),
         {"LANES": 8, "WRITABLE": 1, "INITIAL": 1},
         {
             "TRELLIS_COMB": "LUTs",
@@ -101,9 +96,11 @@ def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
     check_has_core(folder)
     # read before the core is compiled, which takes minutes
     texts = [read_text(folder / name) for name in ("vectors.txt", "edges.txt")]
-    harness = folder / "harness.cpp"
-    with compiled(folder, harness, "core", (*defines, f"-DLANES={lanes}"), LANES=lanes) as program:
-        vectors, edges = (run_tool([str(program)], program.parent, text) for text in texts)
+    with copied_folder(folder, LANES=lanes) as copy:
+        no_latch = "select -assert-none t:$dlatch*"  # it stops where there is one
+        runtime = run_yosys(copy, TO_CXXRTL.replace("proc;", f"proc; {no_latch};"))
+        program = compile_harness(copy, runtime, (*defines, f"-DLANES={lanes}"))
+        vectors, edges = (run_tool([str(program)], copy, text) for text in texts)
         # "20 utterances, 14629480 cycles; from ..."
         n_utterances, _, cycles, *_ = vectors.stderr.split()
         return Simulation(
@@ -113,23 +110,6 @@ def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
             int(cycles),
             (vectors.stderr.strip(), edges.stderr.strip()),
         )
-
-
-@contextmanager
-def compiled(
-    folder: Path, harness: Path, top: str, defines: Sequence[str] = (), **build: int | str
-) -> Iterator[Path]:
-    """Compile a program that simulates an exported folder's circuit."""
-    with copied_folder(folder, **build) as copy:
-        shutil.copy(harness, copy / "harness.cpp")
-        sources = f"read_verilog {verilog_files(top.partition(' ')[0])}"
-        name = "core" if top == "core" else "top"
-        no_latch = "select -assert-none t:$dlatch*"  # it stops where there is one
-        script = (
-            f"{sources}; hierarchy -check -top {top}; proc; {no_latch}; write_cxxrtl {name}.cpp"
-        )
-        runtime = run_yosys(copy, script)
-        yield compile_harness(copy, runtime, defines)
 
 
 def counter(n_units: int = 2, n_steps: int = 1, pool_steps: int = 1) -> IntegerNetwork:
@@ -193,10 +173,9 @@ def prove(core: str, depth: int, network: IntegerNetwork) -> None:
 
 
 def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[str]]:
-    """Put the board's circuit of an exported folder on an FPGA, once with each of `SEEDS`."""
+    """Put the core of an exported folder on an FPGA, in `placed.v`, once with each of `SEEDS`."""
     with copied_folder(folder, **FAMILIES[family].build) as copy:
-        sources = verilog_files("shd_top")
-        return place_and_route_module(copy, family, sources, "shd_top", *FAMILIES[family].pins)
+        return place_and_route_module(copy, family, f"{verilog_files('core')} placed.v", "placed")
 
 
 def place_and_route_module(
