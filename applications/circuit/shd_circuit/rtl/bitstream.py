@@ -27,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m shd_circuit.rtl.bitstream")
     parser.add_argument("network", nargs="?", default="small_listener", help="a pretrained network")
     parser.add_argument("--out", type=Path, default=Path("build/listener.bin"))
+    parser.add_argument("--table", type=Path, help="also write what it needs to this CSV file")
     arguments = parser.parse_args()
     try:
         needed = write_bitstream(arguments.network, arguments.out)
@@ -34,6 +35,8 @@ def main() -> None:
         sys.exit(f"\nThe bitstream was not written.\n{error}")
     for quantity, value in needed.items():
         print(f"{value:8,g}  {quantity}")
+    if arguments.table:
+        pd.Series(needed, name="value").to_csv(arguments.table, index_label="quantity")
     print(f"Program the board with: iceprog {arguments.out}")
 
 
