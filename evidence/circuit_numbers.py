@@ -58,7 +58,16 @@ def placed() -> str:
                     ("flip-flops", *family.cells.values()), AVAILABLE[device], strict=True
                 )
             )
-            rows.append(_row(folder, device, build, needs, f"{values['MHz']:g}", f"{answer_cycles(folder, build):,g}"))
+            rows.append(
+                _row(
+                    folder,
+                    device,
+                    build,
+                    needs,
+                    f"{values['MHz']:g}",
+                    f"{answer_cycles(folder, build):,g}",
+                )
+            )
     return "\n".join(rows)
 
 

@@ -67,3 +67,27 @@ def test_noise(small):
     parts = [(0.4, 30), (0.3, 3000), (0.3, 30), (0.2, 6000), (0.4, 30)]
     raw = from_microphone(np.concatenate([noise(*part) for part in parts]), WAIT)
     assert len(check(*small, raw)) == 2
+
+
+def test_a_reset_in_an_utterance(small):
+    """What came before the reset is forgotten, and the listener starts anew."""
+    folder, design = small
+    before = from_microphone(np.concatenate([noise(0.4, 30), noise(0.1, 3000)]), WAIT)
+    parts = [(0.7, 30), (0.2, 6000), (0.4, 30)]
+    after = from_microphone(np.concatenate([noise(*part) for part in parts]), 0)
+    lines, _ = heard(folder, design, np.concatenate([before, [PRESSED], after]))
+    wanted, _ = expected(design, scaled(after, WAIT))
+    assert lines == wanted and len(lines) == 1
+
+
+def test_a_microphone_that_stops_and_goes_on(small):
+    """Its pin stays as it is, high or low, so all bits of a sample are equal."""
+    folder, design = small
+    parts = [(0.4, 30), (0.2, 3000), (0.9, 30), (0.2, 6000), (0.4, 30)]
+    raw = from_microphone(np.concatenate([noise(*part) for part in parts]), WAIT)
+    is_stuck = np.zeros(len(raw), bool)
+    is_stuck[WAIT + 16_000 : WAIT + 20_000] = True
+    lines, _ = heard(folder, design, np.where(is_stuck, STUCK, raw))
+    samples = [scaled(np.where(is_stuck, level, raw), WAIT) for level in (0, -1)]
+    assert lines in [expected(design, each)[0] for each in samples]
+    assert len(lines) >= 2

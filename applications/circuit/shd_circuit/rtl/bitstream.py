@@ -6,6 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pandas as pd
+
 from shd_circuit.confidence import confidence_of
 from shd_circuit.export import quantization_of
 from shd_circuit.folder import ExportError
