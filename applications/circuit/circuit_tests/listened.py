@@ -1,7 +1,7 @@
 """Simulate the listener from the microphone's pins on, with recordings by unseen people.
 
 ``python applications/circuit/circuit_tests/listened.py FOLDER`` draws recordings of Speech Commands
-by test people, puts each into a second of noise on both sides that is as loud as its quietest 10 ms,
+by test people, puts each into a second of noise on both sides as loud as its quietest 10 ms,
 and plays it to a simulated microphone of `listener.v` at a clock of 12 MHz. It writes
 ``results/listener_simulated.csv``: what the Verilog and the C program answered. FOLDER has the
 folders zero to nine.

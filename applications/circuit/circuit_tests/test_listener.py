@@ -83,7 +83,7 @@ def test_a_reset_in_an_utterance(small):
 def test_a_microphone_that_stops_and_goes_on(small):
     """Its pin stays as it is, high or low, so all bits of a sample are equal."""
     folder, design = small
-    parts = [(0.4, 30), (0.2, 3000), (0.9, 30), (0.2, 6000), (0.4, 30)]
+    parts = [(0.4, 30), (0.2, 3000), (1.8, 30), (0.2, 6000), (0.4, 30)]
     raw = from_microphone(np.concatenate([noise(*part) for part in parts]), WAIT)
     is_stuck = np.zeros(len(raw), bool)
     is_stuck[WAIT + 16_000 : WAIT + 20_000] = True
