@@ -1,5 +1,6 @@
 """Simulate the listener in Verilator, from a microphone's pins to what its serial port sends."""
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +38,9 @@ def build(folder: Path, design: Design) -> None:
     command += [f"-GCYCLES_PER_SERIAL_BIT={design.serial}", "--x-assign", "unique"]
     command += ["--x-initial", "unique", "-O3", "-MAKEFLAGS", OPTIONS]
     command += ["-CFLAGS", "-DEVENTS", "listener.v"]
-    command += [str(HERE / name) for name in ("listener.vlt", "listener.cpp")]
+    for name in ("listener.vlt", "listener.cpp"):  # make can't build from a path with a space
+        shutil.copy(HERE / name, folder)
+        command.append(name)
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
