@@ -67,3 +67,29 @@ def test_noise(small):
     parts = [(0.4, 30), (0.3, 3000), (0.3, 30), (0.2, 6000), (0.4, 30)]
     raw = from_microphone(np.concatenate([noise(*part) for part in parts]), WAIT)
     assert len(check(*small, raw)) == 2
+
+
+def test_a_reset_forgets_the_utterance_in_which_it_comes(small):
+    """And nothing else is left of what was before."""
+    folder, design = small
+    burst = from_microphone(np.concatenate([noise(0.4, 30), noise(0.3, 3000), noise(0.4, 30)]), WAIT)
+    begun = burst[: WAIT + 8600]  # 2,350 samples in
+    lines, events = heard(folder, design, np.concatenate([begun, [PRESSED], burst]))
+    wanted, utterances = expected(design, scaled(burst, WAIT))
+    assert "e" in {line[0] for line in events[: len(events) // 3]}  # the first one had begun
+    assert lines == wanted and len(lines) == 1
+    steps = sum(n_steps for n_steps, _ in utterances)
+    assert sum(line == "/" for line in events) > steps
+
+
+def test_a_microphone_that_stops_and_comes_back_is_listened_to_again(small):
+    """Its pin keeps a level for a second, once in an utterance; the answer then is unknown."""
+    folder, design = small
+    burst = np.concatenate([noise(0.4, 30), noise(0.3, 3000), noise(0.6, 30)])
+    raw = from_microphone(burst, WAIT)
+    stopped = np.full(15_625, STUCK)
+    alone, _ = heard(folder, design, np.concatenate([raw, raw[WAIT:]]))
+    assert len(alone) == 2
+    for at in (WAIT + 3000, WAIT + 8600):
+        lines, _ = heard(folder, design, np.concatenate([raw[:at], stopped, raw[WAIT:], raw[WAIT:]]))
+        assert len(lines) >= 2 and lines[-1] == alone[-1], at
