@@ -69,15 +69,17 @@ def test_noise(small):
     assert len(check(*small, raw)) == 2
 
 
-def test_a_reset_in_an_utterance(small):
-    """What came before the reset is forgotten, and the listener starts anew."""
+def test_a_reset_forgets_the_utterance_in_which_it_comes(small):
+    """And nothing else is left of what was before."""
     folder, design = small
-    before = from_microphone(np.concatenate([noise(0.4, 30), noise(0.1, 3000)]), WAIT)
-    parts = [(0.7, 30), (0.2, 6000), (0.4, 30)]
-    after = from_microphone(np.concatenate([noise(*part) for part in parts]), 0)
-    lines, _ = heard(folder, design, np.concatenate([before, [PRESSED], after]))
-    wanted, _ = expected(design, scaled(after, WAIT))
+    burst = from_microphone(np.concatenate([noise(0.4, 30), noise(0.3, 3000), noise(0.4, 30)]), WAIT)
+    begun = burst[: WAIT + 8600]  # 2,350 samples in
+    lines, events = heard(folder, design, np.concatenate([begun, [PRESSED], burst]))
+    wanted, utterances = expected(design, scaled(burst, WAIT))
+    assert "e" in {line[0] for line in events[: len(events) // 3]}  # the first one had begun
     assert lines == wanted and len(lines) == 1
+    steps = sum(n_steps for n_steps, _ in utterances)
+    assert sum(line == "/" for line in events) > steps
 
 
 def test_a_microphone_that_stops_and_goes_on(small):
