@@ -5,9 +5,13 @@ delays, show how often each net changes from one clock cycle to the next.
 """
 
 import json
+import shutil
+from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import soundfile
 
 from shd_circuit.folder import ExportError, read_text, read_vectors
 from shd_circuit.rtl.tools import (
@@ -19,6 +23,8 @@ from shd_circuit.rtl.tools import (
     to_cells,
 )
 from shd_circuit.sources import events_text, source_text, verilog_files
+from shd_corpus.filter_bank import to_samples
+from shd_corpus.filter_bank.bank import RATE_HZ
 
 # nets get names of their own, so that those inside of the cells' models aren't counted
 TO_NETS = (
@@ -29,6 +35,7 @@ TO_CXXRTL = (
     "read_verilog cells.v; read_verilog -defer +/ice40/cells_sim.v; hierarchy -top {top}; "
     "proc; flatten; opt; write_cxxrtl -O4 core.cpp"
 )
+QUIET = 20  # of the samples without speech, their standard deviation
 # the pins of a RAM by which it is enabled: one is a net of the design, the other is always 1
 READ_PINS = ("RE", "RCLKE")
 WRITE_PINS = ("WE", "WCLKE")
@@ -45,6 +52,33 @@ def toggles(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
     if output.splitlines() != expected:
         raise ExportError(f"{folder}: the core's cells don't print expected.txt. Export it again.")
     return counted / len(utterances)
+
+
+def listener_activity(folder: Path, sources: str) -> dict[str, pd.Series]:
+    """Count what a listener's cells do in a second without speech, and more with a digit.
+
+    Its microphone has little noise, and then the demo page's digit.
+    """
+    shutil.copy(files("shd_circuit") / "rtl" / "microphone.cpp", folder / "harness.cpp")
+    wave, rate = soundfile.read(files("shd_circuit") / "sound" / "sample.flac", dtype="float32")
+    digit = to_samples(wave, rate)
+    quiet = np.random.default_rng(0).normal(0, QUIET, RATE_HZ // 2)
+    speech = np.random.default_rng(1).normal(0, QUIET, len(digit) + RATE_HZ // 4)
+    speech[: len(digit)] += digit
+    sounds = {"without speech": quiet, "with a digit": np.concatenate([quiet, speech])}
+    texts = {name: " ".join(map(str, sound.astype(int))) for name, sound in sounds.items()}
+    start = f"read_verilog {sources} -chparam WAIT 16; "
+    design = start + to_cells("synth_ice40 -dsp -spram", "listener")
+    counted = {}
+    for name, text in texts.items():
+        counted[name], printed = count_activity(folder, design, "listener", text, "")
+        if len(printed.splitlines()) != (name == "with a digit"):
+            raise ExportError(f"the listener's cells answered {printed!r} {name}")
+    before, whole = counted.values()
+    return {
+        "second without speech": before * RATE_HZ / len(quiet),
+        "digit": whole - before * (1 + len(speech) / len(quiet)),
+    }
 
 
 def count_activity(
