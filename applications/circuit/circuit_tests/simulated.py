@@ -73,9 +73,7 @@ def expected(design: Design, samples: np.ndarray) -> tuple[list[str], list[tuple
         step_ms = int(design.network.grid.step_ms)
         run = design.network.run(step_ms * each.steps.astype(int), each.channels)
         lines.append(line(run.scores.tolist(), design.accepts))
-        events.append(
-            (each.n_steps, [*zip(each.steps.tolist(), each.channels.tolist(), strict=True)])
-        )
+        events.append((each.n_steps, [*zip(each.steps.tolist(), each.channels.tolist(), strict=True)]))
     return lines, events
 
 
