@@ -50,9 +50,13 @@ def heard(folder: Path, design: Design, raw: np.ndarray) -> tuple[list[str], lis
 
 
 def from_microphone(sound: np.ndarray, wait: int) -> np.ndarray:
-    """Return 24-bit samples of a microphone: it starts up, has an offset, and then hears a sound."""
+    """Return 24-bit samples of a microphone: it starts up, has an offset, and then hears a sound.
+
+    An INMP441 sends zeros for 4,096 samples (2^18 clocks of 64 for each sample), half of what the
+    listener waits on a board.
+    """
     raw = np.pad(16 * sound.astype(int) + OFFSET, (wait, 0))
-    raw[wait // 4 : wait] = OFFSET
+    raw[wait // 2 : wait] = OFFSET
     return raw
 
 
@@ -75,6 +79,23 @@ def expected(design: Design, samples: np.ndarray) -> tuple[list[str], list[tuple
         lines.append(line(run.scores.tolist(), design.accepts))
         events.append((each.n_steps, [*zip(each.steps.tolist(), each.channels.tolist(), strict=True)]))
     return lines, events
+
+
+def heard_utterances(lines):
+    """Return what the network got, by a program's lines.
+
+    Of each utterance that ended these are its steps, and its events.
+    """
+    utterances, events, step = [], [], 0
+    for kind, *number in map(str.split, lines):
+        if kind == "e":
+            events.append((step, int(number[0])))
+        step += kind == "/"
+        if kind == ".":
+            utterances.append((step, events))
+        if kind in ".xXr":
+            events, step = [], 0
+    return utterances
 
 
 def line(scores: list[int], accepts: Confidence) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from circuits import needs_gcc, needs_icarus, needs_verilator
+from simulated import heard_utterances, scaled
 
 from corpus_tests import test_filter_bank_in_c as in_c
 from corpus_tests.filter_bank_sounds import RATE_HZ, adversarial, noise, spoken, with_background
@@ -55,20 +56,6 @@ def seen_steps(lines, n_channels):
             status.append(int(number[0]))
             channels = []
     return np.array(events), np.array(status)
-
-
-def heard_utterances(lines):
-    """Return what the network got: of each utterance that ended, its steps, and its events."""
-    utterances, events, step = [], [], 0
-    for kind, *number in map(str.split, lines):
-        if kind == "e":
-            events.append((step, int(number[0])))
-        step += kind == "/"
-        if kind == ".":
-            utterances.append((step, events))
-        if kind in ".xXr":
-            events, step = [], 0
-    return utterances
 
 
 def check(bank, samples, lines, steps=None):
@@ -147,16 +134,6 @@ def raw_samples(n):
     return raw
 
 
-def scaled(raw, wait):
-    """Return samples of 16 bits: without the mean, 24 dB louder, saturated."""
-    mean, samples = 0, []
-    for x in raw.tolist():
-        y = x - mean // 1024
-        mean += y
-        samples.append(max(-(2**15), min(2**15 - 1, y // 16)))
-    return samples[wait:]
-
-
 @needs_icarus
 @pytest.mark.parametrize("cycles", [12, 3])
 def test_a_microphone_s_samples_are_received(cycles, tmp_path):
@@ -169,7 +146,7 @@ def test_a_microphone_s_samples_are_received(cycles, tmp_path):
     run = ["vvp", "-n", "microphone"]
     printed = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     received, periods = zip(*(map(int, line.split()) for line in printed.splitlines()), strict=True)
-    assert list(received) == scaled(raw, wait=20)
+    assert list(received) == scaled(raw, wait=20).tolist()
     assert set(periods[1:]) == {64 * cycles}
 
 
