@@ -14,7 +14,7 @@ PY := .venv/bin/python
 # These variables name files, runs, sweeps and data sets. A name may contain any character, so
 # neither make nor the shell may read it as code: make takes its text without expanding it, and a
 # recipe gets it as "$$FILE" from the environment, never as $(FILE).
-NAMES := DATASET NAME SWEEP RUN OUT FILE
+NAMES := DATASET NAME SWEEP RUN OUT FILE BOARD
 # Other programs use the same names (some systems set NAME): only make's command line counts.
 from_command_line = $(if $(filter command,$(origin $1)),$(value $1))
 $(foreach name,$(NAMES) LOCKED,$(eval override $(name) := $$(call from_command_line,$(name))))

@@ -5,7 +5,6 @@ delays, show how often each net changes from one clock cycle to the next.
 """
 
 import json
-import shutil
 from importlib.resources import files
 from pathlib import Path
 
@@ -35,6 +34,7 @@ TO_CXXRTL = (
     "read_verilog cells.v; read_verilog -defer +/ice40/cells_sim.v; hierarchy -top {top}; "
     "proc; flatten; opt; write_cxxrtl -O4 core.cpp"
 )
+N_QUIET = RATE_HZ // 2  # samples before a digit
 QUIET = 20  # of the samples without speech, their standard deviation
 # the pins of a RAM by which it is enabled: one is a net of the design, the other is always 1
 READ_PINS = ("RE", "RCLKE")
@@ -59,14 +59,10 @@ def listener_activity(folder: Path, sources: str) -> dict[str, pd.Series]:
 
     Its microphone has little noise, and then the demo page's digit.
     """
-    shutil.copy(files("shd_circuit") / "rtl" / "microphone.cpp", folder / "harness.cpp")
-    wave, rate = soundfile.read(files("shd_circuit") / "sound" / "sample.flac", dtype="float32")
-    digit = to_samples(wave, rate)
-    quiet = np.random.default_rng(0).normal(0, QUIET, RATE_HZ // 2)
-    speech = np.random.default_rng(1).normal(0, QUIET, len(digit) + RATE_HZ // 4)
-    speech[: len(digit)] += digit
-    sounds = {"without speech": quiet, "with a digit": np.concatenate([quiet, speech])}
-    texts = {name: " ".join(map(str, sound.astype(int))) for name, sound in sounds.items()}
+    (folder / "harness.cpp").write_text(source_text("rtl/microphone.cpp"), "utf-8")
+    whole_sound = spoken_digit()
+    sounds = {"without speech": whole_sound[:N_QUIET], "with a digit": whole_sound}
+    texts = {name: " ".join(map(str, sound)) for name, sound in sounds.items()}
     start = f"read_verilog {sources} -chparam WAIT 16; "
     design = start + to_cells("synth_ice40 -dsp -spram", "listener")
     counted = {}
@@ -76,9 +72,19 @@ def listener_activity(folder: Path, sources: str) -> dict[str, pd.Series]:
             raise ExportError(f"the listener's cells answered {printed!r} {name}")
     before, whole = counted.values()
     return {
-        "second without speech": before * RATE_HZ / len(quiet),
-        "digit": whole - before * (1 + len(speech) / len(quiet)),
+        "second without speech": before * RATE_HZ / N_QUIET,
+        "digit": whole - before * len(whole_sound) / N_QUIET,
     }
+
+
+def spoken_digit() -> np.ndarray:
+    """Return the samples of little noise, and in it the demo page's digit."""
+    path = files("shd_circuit") / "sound" / "sample.flac"
+    wave, rate = soundfile.read(str(path), dtype="float32")
+    digit = to_samples(wave, rate)
+    around = (N_QUIET, RATE_HZ // 4)
+    sound = np.random.default_rng(0).normal(0, QUIET, sum(around) + len(digit))
+    return (sound + np.pad(digit, around)).astype(np.int16)
 
 
 def count_activity(
