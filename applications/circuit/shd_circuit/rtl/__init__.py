@@ -193,7 +193,7 @@ def place_and_route_module(
         try:
             run_tool([find_tool(program), *arguments, "--seed", str(seed)], folder)
         except ExportError as error:
-            lacking = re.search(r"no Bels remaining of type '?(\w+)", str(error))
+            lacking = re.search(r"no BELs remaining to implement cell type '(\w+)", str(error))
             if lacking is None:
                 raise
             what = fpga.cells.get(lacking[1], lacking[1])
