@@ -65,9 +65,10 @@ def listener_activity(folder: Path, sources: str) -> dict[str, pd.Series]:
     texts = {name: " ".join(map(str, sound)) for name, sound in sounds.items()}
     start = f"read_verilog {sources} -chparam WAIT 16; "
     design = start + to_cells("synth_ice40 -dsp -spram", "listener")
+    program = _meter(folder, design, "listener", "-DLISTENER")
     counted = {}
     for name, text in texts.items():
-        counted[name], printed = count_activity(folder, design, "listener", text, "")
+        counted[name], printed = _counted(folder, program, "listener", text)
         if len(printed.splitlines()) != (name == "with a digit"):
             raise ExportError(f"the listener's cells answered {printed!r} {name}")
     before, whole = counted.values()
@@ -91,10 +92,19 @@ def count_activity(
     folder: Path, design: str, top: str, text: str, define: str
 ) -> tuple[pd.Series, str]:
     """Simulate a design as cells of an iCE40, and count what they do."""
+    return _counted(folder, _meter(folder, design, top, define), top, text)
+
+
+def _meter(folder: Path, design: str, top: str, define: str) -> Path:
+    """Compile a program that simulates a design as cells of an iCE40, and counts what they do."""
     (folder / "toggles.h").write_text(source_text("rtl/toggles.h"), "utf-8")
     run_yosys(folder, f"{design}; {TO_NETS}")
     runtime = run_yosys(folder, TO_CXXRTL.format(top=top))
-    program = compile_harness(folder, runtime, ("-DTOGGLES", define))
+    return compile_harness(folder, runtime, ("-DTOGGLES", define))
+
+
+def _counted(folder: Path, program: Path, top: str, text: str) -> tuple[pd.Series, str]:
+    """Run such a program, and return what was counted, and what it printed."""
     output = run_tool([str(program)], folder, text).stdout
     cycles, changes, high = _read_toggles(folder / "toggles.txt")
     module = json.loads((folder / "cells.json").read_text("utf-8"))["modules"][top]
