@@ -14,7 +14,7 @@ PY := .venv/bin/python
 # These variables name files, runs, sweeps and data sets. A name may contain any character, so
 # neither make nor the shell may read it as code: make takes its text without expanding it, and a
 # recipe gets it as "$$FILE" from the environment, never as $(FILE).
-NAMES := DATASET NAME SWEEP RUN OUT FILE
+NAMES := DATASET NAME SWEEP RUN OUT FILE BOARD
 # Other programs use the same names (some systems set NAME): only make's command line counts.
 from_command_line = $(if $(filter command,$(origin $1)),$(value $1))
 $(foreach name,$(NAMES) LOCKED,$(eval override $(name) := $$(call from_command_line,$(name))))
@@ -49,8 +49,8 @@ help:
 	@echo "                OUT=folder to write;"
 	@echo "                DATASET= where its data is now; ARGS='--circuit 8-8-16 --lanes 4'"
 	@echo "make rtl        simulate the circuit's core, place and route it on FPGAs; RUN=, OUT= as above"
-	@echo "make bitstream  write build/listener.bin, a listener with a microphone for an iCEBreaker;"
-	@echo "                RUN=network of results/networks that listens by the filter bank, OUT=file"
+	@echo "make bitstream  write build/listener.bin, a listener with a microphone; BOARD=icebreaker or ulx3s,"
+	@echo "                RUN=run folder or network that listens by the filter bank, OUT=file"
 	@echo "make say        write a C program that listens, and open build/say.html, a demo page with it;"
 	@echo "                RUN=run folder or a network of results/networks, OUT=page to write"
 	@echo "make hear       recognize a spoken digit: FILE=digit.wav names a recording, else the microphone records"
@@ -115,7 +115,7 @@ rtl: $(INSTALLED)-fpga
 	@$(PY) -m shd_circuit.rtl $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
 
 bitstream: $(INSTALLED)-fpga
-	@$(PY) -m shd_circuit.rtl.bitstream $(if $(RUN),"$$RUN") $(if $(OUT),--out "$$OUT") $(ARGS)
+	@$(PY) -m shd_circuit.rtl.bitstream $(if $(RUN),"$$RUN") $(if $(BOARD),--board "$$BOARD") $(if $(OUT),--out "$$OUT") $(ARGS)
 
 # with the C compiler of the demo page
 $(INSTALLED)-say: $(INSTALLED)-circuit

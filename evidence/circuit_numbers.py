@@ -9,15 +9,23 @@ import numpy as np
 import pandas as pd
 
 from shd_circuit import cost, read_vectors, study_circuit, write_study_circuit
-from shd_circuit.export import STUDY_CIRCUITS
+from shd_circuit.export import STUDY_CIRCUITS, quantization_of
+from shd_circuit.quantize import circuit_of
 from shd_circuit.rtl import FAMILIES
 from shd_circuit.rtl.__main__ import ANSWER, COLUMNS
-from shd_circuit.sources import answers_text
+from shd_circuit.rtl.bitstream import BOARDS, CELLS
+from shd_circuit.rtl.bitstream import COLUMNS as COLUMNS_OF_LISTENER
+from shd_circuit.rtl.toggles import spoken_digit
+from shd_circuit.say import NETWORK, load
+from shd_circuit.sources import Utterance, answers_text
+from shd_corpus.filter_bank import EventStream, FilterBank
 from shd_helpers.paths import results_dir
 
 # what each FPGA has, in the order of `Family.cells`, as nextpnr 0.11 reports it
 AVAILABLE = {"UP5K": (5280, 5280, 30, 4, 8), "ECP5-25F": (24288, 24288, 56, 28)}
 LOGIC_CELLS = "logic cells (a LUT and a flip-flop)"
+LISTENS = "second without speech"
+Shares = Callable[[float], pd.Series]  # millijoules, from the picojoules of a memory word
 network = cache(study_circuit)
 
 
@@ -33,6 +41,58 @@ def measured() -> pd.Series:
     """Return the values of rtl.csv by folder, device, build and quantity."""
     table = pd.read_csv(results_dir() / "rtl.csv")
     return table.set_index(["folder", *COLUMNS[:3]]).sort_index().value
+
+
+@cache
+def listener() -> pd.Series:
+    """Return the values of listener_needs.csv by device, part and quantity."""
+    table = pd.read_csv(results_dir() / "listener_needs.csv")
+    return table.set_index(COLUMNS_OF_LISTENER[:3]).value
+
+
+def cells_of(module: str) -> str:
+    """Return the cells of a module of the listener in a table."""
+    return " | ".join(f"{listener()['UP5K', module][quantity]:,g}" for quantity in CELLS)
+
+
+def placed_listener(board: str) -> str:
+    """Return the row of what a board's listener needs."""
+    family = BOARDS[board].family
+    values = listener()[family, board]
+    needs = "; ".join(
+        f"{cell}: {values[cell]:,g} of {available:,}"
+        for cell, available in zip(
+            ("flip-flops", *FAMILIES[family].cells.values()), AVAILABLE[family], strict=True
+        )
+    )
+    return _row(board, family, needs, f"{values['MHz']:g}")
+
+
+def listens(mhz: float = 12) -> Shares:
+    """Return the energy of an UP5K's core supply in a second in which the listener listens."""
+    return lambda pj: cost.fpga_core_energy(listener()["UP5K's cells", LISTENS], mhz * 1e6, pj)
+
+
+def hears() -> Shares:
+    """Return what the listener takes more for a digit."""
+    return lambda pj: cost.energy(listener()["UP5K's cells", "digit"], pj) / 1000
+
+
+@cache
+def silent_ms(mhz: float = 12) -> float:
+    """Return how long the listener computes the steps left of the demo page's digit."""
+    trained = load(NETWORK, "english")
+    circuit = circuit_of(trained, quantization_of(trained))
+    (found,) = EventStream(FilterBank()).process(spoken_digit())
+    utterance = Utterance(found.steps.astype(int) * int(trained.grid.step_ms), found.channels, 0)
+    _, computing = cost.step_cycles(circuit, utterance)
+    return computing[found.n_steps - 1 :].sum() / (1000 * mhz)
+
+
+def hold_ms() -> float:
+    """Return how long it must be quiet until an utterance is over."""
+    bank = FilterBank()
+    return bank.settings.hold_steps * bank.step_ms
 
 
 def activity(folder: str) -> pd.Series:
@@ -92,9 +152,6 @@ def mean_cycles(name: str) -> float:
     """Return the mean of all utterances' cycles, with four lanes."""
     utterances = read_vectors(results_dir() / name)
     return cost.total_cycles(network(name), utterances, lanes=4) / len(utterances)
-
-
-Shares = Callable[[float], pd.Series]  # millijoules, from the picojoules of a memory word
 
 
 def of_core(folder: str) -> Shares:

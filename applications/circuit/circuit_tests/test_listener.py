@@ -72,7 +72,9 @@ def test_noise(small):
 def test_a_reset_forgets_the_utterance_in_which_it_comes(small):
     """And nothing else is left of what was before."""
     folder, design = small
-    burst = from_microphone(np.concatenate([noise(0.4, 30), noise(0.3, 3000), noise(0.4, 30)]), WAIT)
+    burst = from_microphone(
+        np.concatenate([noise(0.4, 30), noise(0.3, 3000), noise(0.4, 30)]), WAIT
+    )
     begun = burst[: WAIT + 8600]  # 2,350 samples in
     lines, events = heard(folder, design, np.concatenate([begun, [PRESSED], burst]))
     wanted, utterances = expected(design, scaled(burst, WAIT))

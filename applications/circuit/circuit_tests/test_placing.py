@@ -6,6 +6,7 @@ import pytest
 from circuits import exported, needs_yosys
 
 from shd_circuit import rtl
+from shd_circuit.folder import ExportError
 from shd_circuit.rtl.front_ends import placed_front_end
 from shd_corpus.filter_bank import FilterBank
 
@@ -35,6 +36,20 @@ def test_the_clock_is_that_of_the_slowest_placement(tmp_path, monkeypatch):
     needed, path = rtl.place_and_route(tmp_path / "circuit", "UP5K")
     assert (needed["MHz"], needed["flip-flops"], path) == (25.5, 2, [" 39.28 at 25.46"])
     assert not clocks
+
+
+@pytest.mark.slow
+@needs_yosys
+def test_a_design_that_is_too_large_is_told_what_is_lacking(tmp_path):
+    memories = "".join(f"reg [15:0] m{i} [0:255]; reg [15:0] d{i};" for i in range(31))
+    writes = "".join(f"m{i}[a] <= in; d{i} <= m{i}[a + 8'd{i}];" for i in range(31))
+    data = " ^ ".join(f"d{i}" for i in range(31))
+    (tmp_path / "large.v").write_text(
+        "module large(input clk, input [7:0] a, input [15:0] in, output reg [15:0] out);"
+        f"{memories} always @(posedge clk) begin {writes} out <= {data}; end endmodule"
+    )
+    with pytest.raises(ExportError, match="large: doesn't fit UP5K.*too few block RAMs of 4 kbit"):
+        rtl.place_and_route_module(tmp_path, "UP5K", "large.v", "large")
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def write_listener(
     accepts = accepts or Confidence(4096, ONE * network.sizes[-1])
     texts["confidence.vh"] = decision(accepts, folder)
     for path in (resources.files("shd_circuit") / "rtl").iterdir():
-        if path.name.endswith((".v", ".pcf")):
+        if path.name.endswith((".v", ".pcf", ".lpf")):
             texts[path.name] = path.read_text(encoding="utf-8")
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")

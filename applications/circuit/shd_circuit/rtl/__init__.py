@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_circuit.folder import read_text
+from shd_circuit.folder import ExportError, read_text
 from shd_circuit.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.readme import TO_CXXRTL
 from shd_circuit.rtl.tools import (
@@ -190,7 +190,14 @@ def place_and_route_module(
     run_yosys(folder, f"read_verilog {sources}; {cells}; write_json top.json")
     needed: dict[str, float] = {"flip-flops": n_flip_flops(folder / "top.json", top)}
     for seed in SEEDS:
-        run_tool([find_tool(program), *arguments, "--seed", str(seed)], folder)
+        try:
+            run_tool([find_tool(program), *arguments, "--seed", str(seed)], folder)
+        except ExportError as error:
+            lacking = re.search(r"no BELs remaining to implement cell type '(\w+)", str(error))
+            if lacking is None:
+                raise
+            what = fpga.cells.get(lacking[1], lacking[1])
+            raise ExportError(f"{top}: doesn't fit {family}, which has too few {what}") from error
         reports.append(json.loads((folder / "report.json").read_text("utf-8")))
     slowest = min(reports, key=_clock_mhz)
     needed |= {

@@ -5,9 +5,12 @@ delays, show how often each net changes from one clock cycle to the next.
 """
 
 import json
+from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import soundfile
 
 from shd_circuit.folder import ExportError, read_text, read_vectors
 from shd_circuit.rtl.tools import (
@@ -19,6 +22,8 @@ from shd_circuit.rtl.tools import (
     to_cells,
 )
 from shd_circuit.sources import events_text, source_text, verilog_files
+from shd_corpus.filter_bank import to_samples
+from shd_corpus.filter_bank.bank import RATE_HZ
 
 # nets get names of their own, so that those inside of the cells' models aren't counted
 TO_NETS = (
@@ -29,6 +34,8 @@ TO_CXXRTL = (
     "read_verilog cells.v; read_verilog -defer +/ice40/cells_sim.v; hierarchy -top {top}; "
     "proc; flatten; opt; write_cxxrtl -O4 core.cpp"
 )
+N_QUIET = RATE_HZ // 2  # samples before a digit
+QUIET = 20  # of the samples without speech, their standard deviation
 # the pins of a RAM by which it is enabled: one is a net of the design, the other is always 1
 READ_PINS = ("RE", "RCLKE")
 WRITE_PINS = ("WE", "WCLKE")
@@ -47,14 +54,57 @@ def toggles(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
     return counted / len(utterances)
 
 
+def listener_activity(folder: Path, sources: str) -> dict[str, pd.Series]:
+    """Count what a listener's cells do in a second without speech, and more with a digit.
+
+    Its microphone has little noise, and then the demo page's digit.
+    """
+    (folder / "harness.cpp").write_text(source_text("rtl/microphone.cpp"), "utf-8")
+    whole_sound = spoken_digit()
+    sounds = {"without speech": whole_sound[:N_QUIET], "with a digit": whole_sound}
+    texts = {name: " ".join(map(str, sound)) for name, sound in sounds.items()}
+    start = f"read_verilog {sources} -chparam WAIT 16; "
+    design = start + to_cells("synth_ice40 -dsp -spram", "listener")
+    program = _meter(folder, design, "listener", "-DLISTENER")
+    counted = {}
+    for name, text in texts.items():
+        counted[name], printed = _counted(folder, program, "listener", text)
+        if len(printed.splitlines()) != (name == "with a digit"):
+            raise ExportError(f"the listener's cells answered {printed!r} {name}")
+    before, whole = counted.values()
+    return {
+        "second without speech": before * RATE_HZ / N_QUIET,
+        "digit": whole - before * len(whole_sound) / N_QUIET,
+    }
+
+
+def spoken_digit() -> np.ndarray:
+    """Return the samples of little noise, and in it the demo page's digit."""
+    path = files("shd_circuit") / "sound" / "sample.flac"
+    wave, rate = soundfile.read(str(path), dtype="float32")
+    digit = to_samples(wave, rate)
+    around = (N_QUIET, RATE_HZ // 4)
+    sound = np.random.default_rng(0).normal(0, QUIET, sum(around) + len(digit))
+    return (sound + np.pad(digit, around)).astype(np.int16)
+
+
 def count_activity(
     folder: Path, design: str, top: str, text: str, define: str
 ) -> tuple[pd.Series, str]:
     """Simulate a design as cells of an iCE40, and count what they do."""
+    return _counted(folder, _meter(folder, design, top, define), top, text)
+
+
+def _meter(folder: Path, design: str, top: str, define: str) -> Path:
+    """Compile a program that simulates a design as cells of an iCE40, and counts what they do."""
     (folder / "toggles.h").write_text(source_text("rtl/toggles.h"), "utf-8")
     run_yosys(folder, f"{design}; {TO_NETS}")
     runtime = run_yosys(folder, TO_CXXRTL.format(top=top))
-    program = compile_harness(folder, runtime, ("-DTOGGLES", define))
+    return compile_harness(folder, runtime, ("-DTOGGLES", define))
+
+
+def _counted(folder: Path, program: Path, top: str, text: str) -> tuple[pd.Series, str]:
+    """Run such a program, and return what was counted, and what it printed."""
     output = run_tool([str(program)], folder, text).stdout
     cycles, changes, high = _read_toggles(folder / "toggles.txt")
     module = json.loads((folder / "cells.json").read_text("utf-8"))["modules"][top]
