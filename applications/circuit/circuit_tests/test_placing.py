@@ -48,7 +48,7 @@ def test_a_design_that_is_too_large_is_told_what_is_lacking(tmp_path):
         "module large(input clk, input [7:0] a, input [15:0] in, output reg [15:0] out);"
         f"{memories} always @(posedge clk) begin {writes} out <= {data}; end endmodule"
     )
-    with pytest.raises(ExportError, match="large: doesn't fit UP5K.*too few block RAMs of 4 kbit"):
+    with pytest.raises(ExportError, match=r"large: doesn't fit UP5K.*too few block RAMs of 4 kbit"):
         rtl.place_and_route_module(tmp_path, "UP5K", "large.v", "large")
 
 
