@@ -47,7 +47,7 @@ def measured() -> pd.Series:
 def listener() -> pd.Series:
     """Return the values of listener_needs.csv by device, part and quantity."""
     table = pd.read_csv(results_dir() / "listener_needs.csv")
-    return table.set_index(COLUMNS_OF_LISTENER[:3]).value
+    return table.set_index(COLUMNS_OF_LISTENER[:3]).sort_index().value
 
 
 def cells_of(module: str) -> str:
@@ -66,6 +66,13 @@ def placed_listener(board: str) -> str:
         )
     )
     return _row(board, family, needs, f"{values['MHz']:g}")
+
+
+def busiest_step(name: str) -> int:
+    """Return the most cycles of a step of a folder's utterances, with four lanes."""
+    utterances = read_vectors(results_dir() / name)
+    counted = [cost.step_cycles(network(name), each, lanes=4) for each in utterances]
+    return max((intake + computing).max() for intake, computing in counted)
 
 
 def listens(mhz: float = 12) -> Shares:
