@@ -24,7 +24,6 @@ from shd_helpers.paths import results_dir
 # what each FPGA has, in the order of `Family.cells`, as nextpnr 0.11 reports it
 AVAILABLE = {"UP5K": (5280, 5280, 30, 4, 8), "ECP5-25F": (24288, 24288, 56, 28)}
 LOGIC_CELLS = "logic cells (a LUT and a flip-flop)"
-LISTENS = "second without speech"
 Shares = Callable[[float], pd.Series]  # millijoules, from the picojoules of a memory word
 network = cache(study_circuit)
 
@@ -73,16 +72,6 @@ def busiest_step(name: str) -> int:
     utterances = read_vectors(results_dir() / name)
     counted = [cost.step_cycles(network(name), each, lanes=4) for each in utterances]
     return max((intake + computing).max() for intake, computing in counted)
-
-
-def listens(mhz: float = 12) -> Shares:
-    """Return the energy of an UP5K's core supply in a second in which the listener listens."""
-    return lambda pj: cost.fpga_core_energy(listener()["UP5K's cells", LISTENS], mhz * 1e6, pj)
-
-
-def hears() -> Shares:
-    """Return what the listener takes more for a digit."""
-    return lambda pj: cost.energy(listener()["UP5K's cells", "digit"], pj) / 1000
 
 
 @cache
