@@ -6,6 +6,7 @@ of its own forward, on random inputs (`_verify`). The parameters stay the module
 each call, and so are betas, thresholds and what is trained.
 """
 
+import copy
 import inspect
 import random
 import time
@@ -68,6 +69,13 @@ class Watched:
             for name in each.__code__.co_names
             if _is_plain(each.__globals__.get(name, ())) and name in each.__globals__
         ]
+
+    def __deepcopy__(self, memo: dict) -> "Watched":
+        """Copy what belongs to the module, but not the global variables of a whole file."""
+        new = copy.copy(self)
+        new.modules = copy.deepcopy(self.modules, memo)
+        new.attributes = copy.deepcopy(self.attributes, memo)
+        return new
 
     def changes(self, model: nn.Module) -> list[str]:
         """Return the names of what isn't as it was."""
@@ -232,8 +240,9 @@ class CompiledNetwork(nn.Module):
         if isinstance(x, torch.Tensor):
             if index is not None:
                 raise ValueError(
-                    "index: is for lists of events. Give only this batch of a tensor, and no other "
-                    "argument"
+                    "index: is for lists of events. Give only this batch of a tensor. If it is "
+                    "another argument of your module, call the module itself, which is the "
+                    "attribute `module`"
                 )
             events = self._events_or_none(x)
             if events is None:
@@ -472,8 +481,8 @@ class CompiledNetwork(nn.Module):
         if not hasattr(events, "offsets"):
             x = "x.transpose(0, 1)" if self._is_batch_first else "x"
             raise TypeError(
-                f"events: must be lists of events, not a {type(events).__name__}. Give "
-                f"EventLists.of({x})"
+                f"events: must be lists of events, not a {type(events).__name__}. If it has whole "
+                f"numbers alone, give EventLists.of({x})"
             )
         n_steps = self._found and self._found.n_steps
         if n_steps and events.n_steps != n_steps:
@@ -564,6 +573,8 @@ def _warn_of_fallback(model: nn.Module, reason: NotCompilableError) -> None:
 
 def _compiled(model: nn.Module, x: torch.Tensor | None) -> CompiledNetwork:
     """Return a compiled module, or raise NotCompilableError."""
+    if not isinstance(x, torch.Tensor | None):
+        raise NotCompilableError(f"its input is a {type(x).__name__}, but must be a single tensor")
     network = CompiledNetwork(model, Watched(model))
     if isinstance(model, LayeredNetwork) and compiled_engine.unsupported(model) is None:
         network.take_events(model, None)

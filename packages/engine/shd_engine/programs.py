@@ -6,10 +6,14 @@ axis. What is the same in all steps, such as the first product of a static image
 Each layer of neurons goes through the steps by `scan`, or step by step if `scan` doesn't know it.
 """
 
+import pickle
+import random
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import numpy as np
+import snntorch as snn
 import torch
 from torch import nn
 
@@ -268,8 +272,9 @@ def states_of(
 
 def _recorded(model: nn.Module, x: torch.Tensor) -> Recording:
     """Record a forward; its own errors are reasons, too."""
+    drawn, versions = _random_states(), _versions(model)
     try:
-        return record(model, x)
+        recording = record(model, x)
     except NotCompilableError:
         raise
     except Exception as error:
@@ -282,6 +287,33 @@ def _recorded(model: nn.Module, x: torch.Tensor) -> Recording:
             f"its forward raised {type(error).__name__}: {first_line}. It was called with an input "
             f"of shape {tuple(x.shape)}, and nothing else"
         ) from error
+    if _random_states() != drawn:
+        raise NotCompilableError(
+            "its forward draws random numbers of Python or numpy, which would stay the same in all "
+            "calls. Draw them with torch"
+        )
+    for name, version in _versions(model).items():
+        if versions.get(name, version) != version:
+            raise NotCompilableError(
+                f"its forward changes {name} in place. Compute this for all steps at once, between "
+                "layers that `engine.scan` computes"
+            )
+    return recording
+
+
+def _random_states() -> tuple:
+    """Return the states of the generators of Python and of numpy."""
+    return random.getstate(), pickle.dumps(np.random.get_state())  # noqa: NPY002
+
+
+def _versions(model: nn.Module) -> dict[str, int]:
+    """Return how often each buffer was changed in place, but those of neurons."""
+    return {
+        f"{owner}.{name}".strip("."): buffer._version
+        for owner, module in model.named_modules()
+        if not isinstance(module, snn.SpikingNeuron)
+        for name, buffer in module.named_buffers(recurse=False)
+    }
 
 
 class ForwardError(NotCompilableError):
@@ -302,6 +334,7 @@ def _batch_axis(model: nn.Module, x: torch.Tensor) -> int:
                 batches.append(_recorded(model, resized(x, axis, n)).batch)
             except ForwardError:
                 if axis or x.dim() == 1:
+                    _recorded(model, x)  # its message names the shape of the user's own input
                     raise
         if tuple(batches) == N_UTTERANCES:
             return axis

@@ -402,8 +402,9 @@ def is_fed_back(lif: nn.Module) -> bool:
 
 def _draws(name: str, args: Any, kwargs: dict) -> bool:
     """Tell whether an operation draws random numbers: dropout does in training alone."""
+    share = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
     is_training = kwargs.get("training", args[2] if len(args) > 2 else True)
-    return name in _DRAWING or (name in _DROPOUTS and bool(is_training))
+    return name in _DRAWING or (name in _DROPOUTS and bool(is_training) and share != 0)
 
 
 def _is_in_place(name: str, kwargs: dict) -> bool:
