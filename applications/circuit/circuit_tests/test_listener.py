@@ -62,6 +62,12 @@ def test_two_spoken_digits(trained):
     assert [line[-4:] for line in lines] == ["= 03", "? 05"]
 
 
+@pytest.mark.slow
+def test_twenty_spoken_digits(trained):
+    raw = from_microphone(with_background(*spoken(20)), WAIT)
+    assert len(check(*trained, raw)) >= 15  # the others are found together with a neighbor, or not
+
+
 def test_noise(small):
     """Two utterances 0.3 s apart; the circuit is never reset."""
     parts = [(0.4, 30), (0.3, 3000), (0.3, 30), (0.2, 6000), (0.4, 30)]
