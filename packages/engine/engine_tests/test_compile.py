@@ -312,7 +312,7 @@ class Scaled(Pair):
 
 
 def test_a_later_change_of_a_global_variable_is_noticed(monkeypatch):
-    fast = engine.compile(Scaled())
+    fast = copy.deepcopy(engine.compile(Scaled()))
     monkeypatch.setitem(globals(), "SCALE", 2.0)
     with pytest.raises(RuntimeError, match="Scaled was changed since it was compiled: SCALE"):
         fast(FRAMES)
