@@ -74,6 +74,17 @@ def busiest_step(name: str) -> int:
     return max((intake + computing).max() for intake, computing in counted)
 
 
+def listens(mhz: float = 12) -> Shares:
+    """Return the energy of an UP5K's core supply in a second in which the listener listens."""
+    counted = listener()["UP5K's cells", "second without speech"]
+    return lambda pj: cost.fpga_core_energy(counted, mhz * 1e6, pj)
+
+
+def recognizes() -> Shares:
+    """Return what the listener takes more for a digit."""
+    return lambda pj: cost.energy(listener()["UP5K's cells", "digit"], pj) / 1000
+
+
 @cache
 def silent_ms(mhz: float = 12) -> float:
     """Return how long the listener computes the steps left of the demo page's digit."""

@@ -147,8 +147,8 @@ def module_cells(folder: Path) -> list[tuple[str, str, str, float]]:
     modules = json.loads((folder / "stat.json").read_text("utf-8"))["modules"]
     rows = []
     for name, module in modules.items():
-        # such as listener, $paramod$1f0a\lane or $paramod\i2s_receiver\CYCLES_PER_BIT=12
-        part = name.split("\\")[name.startswith("$")]
+        # such as \listener, $paramod$1f0a\lane or $paramod\i2s_receiver\CYCLES_PER_BIT=12
+        part = name.split("\\")[1]
         of_type = module.get("num_cells_by_type", {})
         for quantity, kinds in CELLS.items():
             n = sum(n for kind, n in of_type.items() if kind.startswith(kinds))
