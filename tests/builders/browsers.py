@@ -12,10 +12,11 @@ CHROMIUM = next(
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
-def microphone(folder, wave, rate):
-    """Return flags with which chromium's microphone records a sound, once, after a second."""
+def microphone(folder, wave, rate, is_repeated=False):
+    """Return flags with which chromium's microphone records a sound, after a second."""
     path = folder / "microphone.wav"
     pause = np.zeros(rate)
     soundfile.write(path, np.concatenate([pause, wave, pause, pause]), rate, subtype="PCM_16")
     flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    return [*flags, f"--use-file-for-fake-audio-capture={path}%noloop"]
+    once = "" if is_repeated else "%noloop"
+    return [*flags, f"--use-file-for-fake-audio-capture={path}{once}"]

@@ -28,12 +28,14 @@ pytestmark = [*test_browser.pytestmark, pytest.mark.skipif(not HAS_ZIG, reason="
 SAMPLE = ROOT / "applications" / "circuit" / "shd_circuit" / "sound" / "sample.flac"
 THREE = DIGITS / "lang-english_speaker-00_trial-39_digit-3.flac"
 PAUSE = np.zeros(RATE)
-# store what the page shows just before its first answer
-SHOWN_BEFORE = """
-shown_before = null; last = show;
+# store what the page hears, and what it shows just before its first answer
+WATCHED = """
+heard = []; shown_before = null; [began, took, showed] = [begin, take, show];
+begin = () => { heard = []; began(); };
+take = (samples) => { heard.push(...samples); took(samples); };
 show = (found) => {
   shown_before ??= [at("events").getAttribute("aria-label"), at("scores").children.length];
-  last(found);
+  showed(found);
 };
 void 0"""
 
@@ -89,13 +91,13 @@ def with_pauses(*waves):
     return with_noise(PAUSE, *(part for wave in waves for part in (wave, PAUSE)))
 
 
-def of_python(wave):
+def of_python(samples):
     """Return the answer to each utterance in a stream, the newest first."""
     bits = quantization_of(trained())
     circuit = circuit_of(trained(), bits)
     confidence = confidence_of(trained(), bits, circuit)
     answers = []
-    for utterance in EventStream(FilterBank()).process(to_samples(wave.astype(np.float32), RATE)):
+    for utterance in EventStream(FilterBank()).process(samples):
         run = circuit.run(3 * utterance.steps.astype(int), utterance.channels)
         per_mille, is_accepted = confidence.of(run.scores.tolist())
         answer = {"best": run.answer, "confidence": per_mille / 1000}
@@ -104,23 +106,29 @@ def of_python(wave):
 
 
 def test_it_listens_without_a_key_and_answers_each_digit(chromium, site, tmp_path):
+    """The sound is repeated, because chromium loses some of it while the machine is busy."""
     wave = with_pauses(*(soundfile.read(path)[0] for path in (SAMPLE, THREE)))
-    browser = chromium(*microphone(tmp_path, wave, RATE))
-    heard = Page(browser, (site / "say.html").as_uri(), tmp_path)
-    view = heard.view
-    view.evaluate(SHOWN_BEFORE)
+    browser = chromium(*microphone(tmp_path, wave, RATE, is_repeated=True))
+    page = Page(browser, (site / "say.html").as_uri(), tmp_path)
+    view = page.view
+    view.evaluate(WATCHED)
     view.focus("#record")
     view.keyboard.press("Enter")
-    view.wait_for_selector("#answers:has-text(',')", timeout=60_000)
-    best = [answer["best"] for answer in of_python(wave)]
-    assert view.evaluate("answers.map(({ best }) => best)") == best == [3, 7]
+    for _ in range(120):
+        view.wait_for_timeout(1000)
+        heard, answers = view.evaluate("[heard, answers]")
+        if {3, 7} <= {answer["best"] for answer in answers}:
+            break
+    else:
+        pytest.fail(f"not both digits are recognized: {answers}")
+    assert answers == of_python(np.array(heard, np.int16))[:10]
     drawn, n_scores = view.evaluate("shown_before")
     assert int(drawn.split()[0]) > 100 and n_scores == len(trained().class_names)
     assert view.inner_text("#accuracy") == say.accuracy(say.NETWORK)
     assert view.evaluate("document.documentElement.scrollWidth") <= 360
     view.click("#record")
     assert view.inner_text("#record") == "Listen"
-    assert heard.asked_nobody(), heard.trouble
+    assert page.asked_nobody(), page.trouble
     browser.close()
 
 
@@ -151,7 +159,7 @@ def test_a_hundred_utterances_are_answered_as_in_python(bare, site):
     for i in range(0, len(waves), 10):
         wave = with_pauses(*waves[i : i + 10])
         bare.hear(wave, "The network a")
-        answers = of_python(wave)
+        answers = of_python(to_samples(wave.astype(np.float32), RATE))
         n_found += len(answers)
         assert bare.view.evaluate("answers") == answers[:10]
         name = trained().class_names[answers[0]["best"]]
