@@ -62,6 +62,18 @@ def test_it_explains_lists_of_events(capsys):
     assert "layer 2 (Linear, Leaky): events" in capsys.readouterr().out
 
 
+def test_the_first_call_shows_what_input_a_network_takes():
+    net = Pair()
+    net._modules = {"fc2": net.fc2, **net._modules}  # now the first layer isn't that of the input
+    fast = engine.compile(net)
+    x = (torch.rand(5, 2, N_UNITS) < 0.3).float()
+    with pytest.raises(TypeError, match="Give an example"):
+        fast(engine.EventLists.of(x))
+    spk, _ = fast(x)
+    assert spk.any() and fast.takes_events
+    torch.testing.assert_close(fast(engine.EventLists.of(x))[0], spk)
+
+
 class Picture(nn.Module):
     """Its first layer doesn't tell the size of the picture."""
 

@@ -442,7 +442,7 @@ class CompiledNetwork(nn.Module):
         It is another one for each number of axes, and for training and evaluation. Before it is
         run for the first time, it is compared with the module's forward.
         """
-        from shd_engine.programs import Program
+        from shd_engine.programs import Program, resized
 
         key = (x.dim(), *(module.training for module in self.module.modules()))
         program, is_compared = self._programs.get(key, (None, False))
@@ -451,7 +451,10 @@ class CompiledNetwork(nn.Module):
                 program = program or Program.of(self.module, x)
                 if is_run:
                     _verify_program(self.module, program, x)
-            self._programs[key] = program, is_run
+                self._programs[key] = program, is_run
+                if is_run and self._example is None:  # none was given to `compile`
+                    vars(self)["_example"] = resized(x, program.batch_axis, N_UTTERANCES)
+                    _find_events(self)
         return program
 
     def explain(self, x: torch.Tensor) -> None:

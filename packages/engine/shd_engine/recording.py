@@ -446,8 +446,9 @@ def _not_in_place(function: Any, args: tuple, kwargs: dict) -> tuple[Any, dict]:
     if isinstance(target, At) and target.step is None and target.node.kind != "operation":
         raise NotCompilableError(
             f"its forward changes {target.node.function or 'its input'} in place (by {name}). "
-            "Batch normalization in training does so in each step by itself. Compute it for all "
-            "steps at once, between layers that `engine.scan` computes"
+            "Change parameters after the optimizer's step instead. Batch normalization in training "
+            "changes its buffers in each step by itself. Compute it for all steps at once, between "
+            "layers that `engine.scan` computes"
         )
     plain = f"__{name[3:]}" if name.startswith("__") else name[:-1]
     return getattr(torch.Tensor, plain, function), kwargs
