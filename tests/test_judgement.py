@@ -2,14 +2,11 @@
 
 import functools
 import importlib
+import itertools
 import os
 import random
-import runpy
-import signal
-import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,13 +20,14 @@ from torch.nn import functional
 
 from shd_helpers.events import Augmentation, Events
 from shd_helpers.network import SpikingNetwork
-from shd_helpers.study import evaluate, fit
+from shd_helpers.study import evaluate, fit, judgement
 from shd_helpers.study.fold_training import try_network
+from shd_helpers.study.jobs import run_jobs
 from shd_helpers.study.judgement import Judgement, JudgeOptions, judge
 from shd_helpers.study.network_jobs import seeded
 from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.user_code import load_object
-from shd_judge import compare, interval
+from shd_judge import compare
 
 N_UNITS = 12
 N_STEPS = 10
@@ -324,65 +322,22 @@ def test_a_file_that_changed_makes_other_folds(events, working_directory):
     assert judge(load_object("mine.py:Scaled"), events, options=HERE).folder != first.folder
 
 
-SLOW = """
-import sys, time
-from pathlib import Path
-from tests.test_judgement import FAST, MeanThenLinear, toy_events
-from shd_helpers.study.judgement import judge, JudgeOptions
+def test_an_interrupted_call_goes_on_with_the_rest(events, monkeypatch, capsys):
+    """What happens to its processes is tested in test_jobs.py."""
 
-def slow(n_units, n_classes):
-    if Path("wait").exists() and len(list(Path("runs/judge").glob("*/*.npz"))) >= 2:
-        time.sleep(600)
-    return MeanThenLinear(n_units, n_classes)
+    def interrupted(*arguments):
+        yield from itertools.islice(run_jobs(*arguments), 2)
+        raise KeyboardInterrupt
 
-options = JudgeOptions(train_config=FAST, n_processes=int(sys.argv[1]))
-result = judge(slow, toy_events(), seeds=(0, 1), options=options)
-"""
-
-
-def test_an_interrupted_call_goes_on_with_the_rest(working_directory, events, monkeypatch, capsys):
-    program = working_directory / "program.py"
-    write_before(program, SLOW)
-    (working_directory / "wait").touch()
-    root = str(Path(__file__).parents[1])
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, *sys.path[1:]])}
-    with Path("log").open("w") as log:
-        running = subprocess.Popen(
-            [sys.executable, str(program), "2"],
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-            # a shell's background jobs, of which these tests may be one, ignore SIGINT
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-        try:
-            kept = wait_for_folds(working_directory, running, 2)
-        finally:
-            os.killpg(running.pid, signal.SIGINT)
-            running.wait()
-    assert running.returncode != 0
-    assert f"Interrupted. {len(kept)} of 6 folds are finished" in Path("log").read_text()
-    written = {path: path.stat().st_mtime_ns for path in kept}
-    (working_directory / "wait").unlink()
-    monkeypatch.setattr(sys, "argv", [str(program), "1"])
-    again = runpy.run_path(str(program), run_name="__main__")  # which saves its imports
-    assert f"6 folds, {len(kept)} of them finished before" in capsys.readouterr().out
-    assert written == {path: path.stat().st_mtime_ns for path in kept}
-    expected = judge(MeanThenLinear, events, seeds=(0, 1), options=HERE)
-    assert again["result"].table.equals(expected.table)
-
-
-def wait_for_folds(folder, running, n):
-    """Wait until a program keeps some folds and can't finish others; return them."""
-    end = time.monotonic() + 300
-    while time.monotonic() < end and running.poll() is None:
-        kept = sorted(folder.glob("runs/judge/*/*.npz"))
-        if len(kept) >= n:
-            time.sleep(2)  # another process may just be finishing one
-            return sorted(folder.glob("runs/judge/*/*.npz"))
-        time.sleep(0.05)
-    raise AssertionError(Path("log").read_text())
+    with monkeypatch.context() as patch:
+        patch.setattr(judgement, "run_jobs", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            judge(MeanThenLinear, events, options=HERE)
+    assert "Interrupted. 2 of 3 folds are finished" in capsys.readouterr().out
+    again = judge(MeanThenLinear, events, options=HERE)
+    assert "3 folds, 2 of them finished before" in capsys.readouterr().out
+    whole = judge(MeanThenLinear, events, options=replace(HERE, folder="others"))
+    assert again.table.equals(whole.table)
 
 
 def made_up(correct, name="first", speakers=None, data_hash="a", training=None):
@@ -416,12 +371,6 @@ def test_the_interval_over_speakers_only_is_student_s():
     assert result.worst_speaker == 0
     assert result.chance == pytest.approx(50)  # half of the utterances are "yes"
     assert f"72.5 ± {(high - low) / 2:.1f} %" in str(result)
-
-
-def test_the_interval_is_over_speakers_and_seeds_crossed():
-    correct = [[5, 6, 4], [7, 7, 9], [9, 8, 10], [8, 6, 6]]
-    result = made_up(correct)
-    assert result.ci95 == pytest.approx(interval(10.0 * np.array(correct))[1])
 
 
 def test_one_speaker_has_no_interval():
