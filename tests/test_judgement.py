@@ -27,7 +27,7 @@ from shd_helpers.study.judgement import Judgement, JudgeOptions, judge
 from shd_helpers.study.network_jobs import seeded
 from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.user_code import load_object
-from shd_judge import compare
+from shd_judge import compare, interval
 
 N_UNITS = 12
 N_STEPS = 10
@@ -371,6 +371,12 @@ def test_the_interval_over_speakers_only_is_student_s():
     assert result.worst_speaker == 0
     assert result.chance == pytest.approx(50)  # half of the utterances are "yes"
     assert f"72.5 ± {(high - low) / 2:.1f} %" in str(result)
+
+
+def test_the_interval_is_over_speakers_and_seeds_crossed():
+    correct = [[5, 6, 4], [7, 7, 9], [9, 8, 10], [8, 6, 6]]
+    result = made_up(correct)
+    assert result.ci95 == pytest.approx(interval(10.0 * np.array(correct))[1])
 
 
 def test_one_speaker_has_no_interval():

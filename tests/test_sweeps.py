@@ -10,11 +10,11 @@ import sys
 import nbformat
 import pytest
 
-from shd_helpers.study.jobs import Workers
+from shd_helpers.study.jobs import Shard, Workers
 from shd_helpers.sweeps import runner
 from shd_helpers.sweeps.runner import run_sweep
 from tests import found
-from tests.sweep_home import LONG_S, nothing_left, wait_until
+from tests.sweep_home import LONG_S, family, nothing_left, wait_until
 from tests.toy import small_data
 
 pytestmark = pytest.mark.xdist_group("sweeps")  # they start many processes
@@ -93,6 +93,22 @@ def test_the_timeout_is_for_the_whole_run_and_leaves_no_kernel(home):
     assert table.status.tolist() == ["failed"]
     assert "time-out: more than 3.5 s" in table.error[0]
     nothing_left([pid for _, _, pid, _ in home.log()])
+
+
+def test_a_killed_sweep_leaves_no_process_and_the_next_one_runs_what_is_missing(home):
+    home.order(2.0, 0, "wait")
+    home.order(1.0, 1, "wait")
+    command = home.command("--workers", "2")
+    wait_until(lambda: len(home.rows()) == 1 and len(home.log()) == 3, "two runs are going on")
+    children = family(command)
+    command.kill()
+    command.wait(LONG_S)
+    nothing_left(children)
+    home.order(2.0, 0, "")
+    home.order(1.0, 1, "")
+    table = run_sweep(home.yaml, workers=Workers(shard=Shard(1, 1)))
+    assert table.status.tolist() == ["done"] * 4
+    assert home.begun() == sorted([(1.0, 0), *[(1.0, 1), (2.0, 0)] * 2, (2.0, 1)])
 
 
 def test_a_sweep_of_a_notebook_that_trains(home):

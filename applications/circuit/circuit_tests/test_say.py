@@ -28,14 +28,14 @@ pytestmark = [*test_browser.pytestmark, pytest.mark.skipif(not HAS_ZIG, reason="
 SAMPLE = ROOT / "applications" / "circuit" / "shd_circuit" / "sound" / "sample.flac"
 THREE = DIGITS / "lang-english_speaker-00_trial-39_digit-3.flac"
 PAUSE = np.zeros(RATE)
-# store what the page hears, and what it shows just before its first answer
+# store the samples that the page gets, and what it shows just before its first answer
 WATCHED = """
-heard = []; shown_before = null; [began, took, showed] = [begin, take, show];
-begin = () => { heard = []; began(); };
-take = (samples) => { heard.push(...samples); took(samples); };
+heard = []; shown_before = null; [first_begin, first_take, first_show] = [begin, take, show];
+begin = () => { heard = []; first_begin(); };
+take = (samples) => { heard.push(...samples); first_take(samples); };
 show = (found) => {
   shown_before ??= [at("events").getAttribute("aria-label"), at("scores").children.length];
-  showed(found);
+  first_show(found);
 };
 void 0"""
 
