@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from shd_helpers.figures import heat_map
+from shd_helpers.sweeps.heat_map import heat_map
 from tests.overlaps import overlaps
 
 ROWS = pd.DataFrame(

@@ -162,7 +162,7 @@ def _draw_heat_map(sweep: Sweep, rows: pd.DataFrame) -> None:
     is_number = [isinstance(first[name], int | float) for name in varying]
     if is_number != [True, True] or rows.validation_accuracy.isna().any():
         return
-    from shd_helpers.figures.sweep_plot import heat_map  # takes a second
+    from shd_helpers.sweeps.heat_map import heat_map  # takes a second
 
     path = sweep.runs[0].folder.parent / "heat_map.png"
     path.parent.mkdir(parents=True, exist_ok=True)  # all rows may come from the table

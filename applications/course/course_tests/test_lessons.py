@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from shd_corpus.shd_file import read_shd
-from shd_course.figures import data_preprocessing, surrogate_visualization
+from shd_course.figures import data_preprocessing, style, surrogate_visualization
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.figures import style
 from tests.overlaps import overlaps
 
 GRID = Downsampling()

@@ -5,9 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shd_course.figures import circuits, spike_axes
+from shd_course.figures import circuits, spike_axes, style
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.figures import style
 from tests.overlaps import overlaps
 
 SOURCE = "data: a_name_of_some_length, english; seed 0; training file"

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from shd_course.figures import recipes
-from shd_helpers.figures import style
+from shd_course.figures import recipes, style
 from tests.overlaps import overlaps
 
 NAMES = [f"p{i:02d}" for i in range(16)]

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from shd_corpus.shd_file import read_shd
-from shd_course.figures import speakers
-from shd_helpers.figures import style
+from shd_course.figures import speakers, style
 from tests.overlaps import overlaps
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
