@@ -18,6 +18,8 @@ import pandas as pd
 from scipy import stats
 
 from evidence import circuit_numbers
+from evidence.estimates import contrast
+from evidence.tables import by_person, variance_over_seeds
 from evidence.tables import people as people_plan
 from shd_corpus.files import atomic
 from shd_corpus.shd_file import read_shd
@@ -29,7 +31,7 @@ from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import DEFAULTS, Recipe
 from shd_helpers.study.tables import plan_of, read_table
 from shd_judge import contrasts, interval, weighted_contrasts
-from shd_judge.statistics import crossed, unit_and_seed
+from shd_judge.statistics import SHOWN, UNDECIDED, crossed, holm_factors, unit_and_seed
 
 TEMPLATES = ROOT / "docs" / "templates" / "pages"
 PAGES = sorted(str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*.md"))
@@ -239,6 +241,21 @@ def verdict(*pairs: tuple[str, str], family: str = "") -> str:
 def excluded(first: str, second: str, family: str = "") -> str:
     """Return the loss above which all is excluded."""
     return f"{_contrast(first, second, family)['excluded_loss']:.1f}"
+
+
+def as_planned() -> pd.DataFrame:
+    """Return the contrasts of `raise`, with the intervals and verdicts that the plan gives them.
+
+    As planned, the variance over seeds is that of all cells.
+    """
+    pairs = [tuple(pair) for pair in people_plan()["contrasts"]["raise"]]
+    cells = {name: by_person("raise", name) for pair in pairs for name in pair}
+    planned = [contrast(cells[a], cells[b], variance_over_seeds()) for a, b in pairs]
+    factors = holm_factors([each.p for each in planned])
+    found = read("people_contrasts").set_index(["first", "second"]).loc[pairs]
+    halves = [100 * each.half(0.05 / by) for each, by in zip(planned, factors, strict=True)]
+    was = np.where(found.difference.abs() > halves, SHOWN, UNDECIDED)
+    return found.assign(planned=halves, was=was)
 
 
 def original_recipe(name: str) -> str:
