@@ -15,17 +15,23 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from evidence import circuit_numbers
+from evidence.estimates import contrast
+from evidence.tables import by_person, variance_over_seeds
 from evidence.tables import people as people_plan
 from shd_corpus.files import atomic
+from shd_corpus.shd_file import read_shd
 from shd_helpers.command import run
+from shd_helpers.data import obtain
 from shd_helpers.paths import OF_A_RUN, ROOT, results_dir
-from shd_helpers.study import load_pretrained, speaker_accuracies, summarize
+from shd_helpers.study import load_pretrained, speaker_accuracies
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import DEFAULTS, Recipe
 from shd_helpers.study.tables import plan_of, read_table
 from shd_judge import contrasts, interval, weighted_contrasts
+from shd_judge.statistics import SHOWN, UNDECIDED, crossed, holm_factors, unit_and_seed
 
 TEMPLATES = ROOT / "docs" / "templates" / "pages"
 PAGES = sorted(str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*.md"))
@@ -112,6 +118,13 @@ def with_interval(mean: float, half: float) -> str:
 def over(values: pd.Series) -> str:
     """Return the mean of fractions in percent, with its interval over the rows."""
     mean, half = interval(100 * values.to_frame().to_numpy())
+    return with_interval(float(mean), float(half))
+
+
+def over_runs(runs: pd.DataFrame, column: str, unit: str = "seed") -> str:
+    """Return the mean of an accuracy in percent, with its interval over units and seeds."""
+    values = 100 * runs.groupby(unit_and_seed(unit))[column].mean()
+    mean, half = interval(crossed(values, unit))
     return with_interval(float(mean), float(half))
 
 
@@ -228,6 +241,21 @@ def verdict(*pairs: tuple[str, str], family: str = "") -> str:
 def excluded(first: str, second: str, family: str = "") -> str:
     """Return the loss above which all is excluded."""
     return f"{_contrast(first, second, family)['excluded_loss']:.1f}"
+
+
+def as_planned() -> pd.DataFrame:
+    """Return the contrasts of `raise`, with the intervals and verdicts that the plan gives them.
+
+    As planned, the variance over seeds is that of all cells.
+    """
+    pairs = [tuple(pair) for pair in people_plan()["contrasts"]["raise"]]
+    cells = {name: by_person("raise", name) for pair in pairs for name in pair}
+    planned = [contrast(cells[a], cells[b], variance_over_seeds()) for a, b in pairs]
+    factors = holm_factors([each.p for each in planned])
+    found = read("people_contrasts").set_index(["first", "second"]).loc[pairs]
+    halves = [100 * each.half(0.05 / by) for each, by in zip(planned, factors, strict=True)]
+    was = np.where(found.difference.abs() > halves, SHOWN, UNDECIDED)
+    return found.assign(planned=halves, was=was)
 
 
 def original_recipe(name: str) -> str:
@@ -399,7 +427,7 @@ def hd_networks() -> str:
         costs = runs.groupby(axis)[["pool_threshold", "input_events", "effective_acs"]].mean()
         n_parameters = runs.groupby(axis).parameters.mean()
         worst = accuracies.groupby(["input", "speaker"])[UNSEEN].mean().unstack("speaker")
-        for its, row in summarize(accuracies, "input", over="speaker").iterrows():
+        for its, group in accuracies.groupby("input", sort=False):
             cost = costs.loc[its]
             rows.append(
                 (
@@ -408,9 +436,9 @@ def hd_networks() -> str:
                     f"{cost.input_events:,.0f}",
                     million(cost.effective_acs),
                     f"{n_parameters[its]:,.0f}",
-                    f"{row.units:.0f} x {row.seeds:.0f}",
-                    with_interval(row.test_seen, row.test_seen_ci95),
-                    with_interval(row.test_unseen, row.test_unseen_ci95),
+                    f"{group.speaker.nunique()} x {group.seed.nunique()}",
+                    over_runs(group, "test_seen_accuracy", "speaker"),
+                    over_runs(group, UNSEEN, "speaker"),
                     f"{100 * worst.loc[its].min():.0f} (speaker {worst.loc[its].idxmin()})",
                 )
             )
@@ -526,19 +554,19 @@ def baselines() -> str:
 
 def official_split() -> str:
     """List our networks on SHD's official split, with 20 classes."""
-    runs = read_table("benchmark_hd")
-    summary = summarize(runs, "model")
+    runs_by_model = read_table("benchmark_hd").groupby("model")
     speakers = read("benchmark_speakers")
     speakers = speakers.set_index(["model", "language", "average"])
     rows = []
     for name in ("study", "small", "reference"):
-        its = summary.loc[name]
+        its = runs_by_model.get_group(name)
         found = speakers.loc[name]
-        cells = [with_interval(its.test, its.test_ci95)]
+        cells = [over_runs(its, "test_accuracy")]
         for key in (("english", "all utterances"), ("german", "all utterances")):
             cells.append(with_interval(*found.loc[key, ["accuracy", "ci95"]]))
         cells.append(with_interval(*found.loc[("both", "twelve speakers"), ["accuracy", "ci95"]]))
-        rows.append([name, f"{its.parameters:,.0f}", million(its.effective_acs), *cells])
+        costs = its[["parameters", "effective_acs"]].mean()
+        rows.append([name, f"{costs.parameters:,.0f}", million(costs.effective_acs), *cells])
     official = read("official")
     official = official.set_index(["what", "language", "speakers"])[["accuracy", "ci95"]]
     one = read_table("judged_official_hd")
@@ -547,10 +575,10 @@ def official_split() -> str:
         ("winner", "three adaptive networks as an ensemble", 3),
         ("its seeds as an ensemble", "five networks", 5),
     ):
-        costs = [n_networks * one[column].mean() for column in ("parameters", "effective_acs")]
+        costs = n_networks * one[["parameters", "effective_acs"]].mean()
         keys = [("both", "all"), ("english", "all"), ("german", "all"), ("both", "mean of twelve")]
         cells = [with_interval(*official.loc[(what, *key)]) for key in keys]
-        rows.append([name, f"{costs[0]:,.0f}", million(costs[1]), *cells])
+        rows.append([name, f"{costs.parameters:,.0f}", million(costs.effective_acs), *cells])
     heading = "network,parameters,accumulates (million),all utterances,English,German"
     return table([*heading.split(","), "twelve speakers"], rows)
 
@@ -596,6 +624,51 @@ def official_spikes() -> str:
         rows.append([name, *cells])
     heading = "network,events,accumulates (million),official utterances,English,German"
     return table([*heading.split(","), "those of `hd`"], rows)
+
+
+# --- The original study ----------------------------------------------------------------------
+
+
+def spikes_of_digits() -> tuple[int, float, float]:
+    """Return the training utterances of `digits`, and the shares of early spikes and low units."""
+    spikes = read_shd(obtain("digits")[0])
+    return len(spikes), float((spikes.times < 0.6).mean()), float((spikes.units < 200).mean())
+
+
+def original_for_speakers() -> list[str]:
+    """Return the original recipe's accuracies for seen and unseen speakers, and the difference."""
+    found = speaker_accuracies("original_leave_one_speaker_out_hd")
+    found["lost"] = found.test_seen_accuracy - found[UNSEEN]
+    by_speaker = found.pivot(index="speaker", columns="seed")
+    return [
+        "{:.0f} ± {:.0f}".format(*interval(100 * by_speaker[name].to_numpy()))
+        for name in ("test_seen_accuracy", UNSEEN, "lost")
+    ]
+
+
+def by_surrogate() -> tuple[pd.DataFrame, float]:
+    """Return accuracies by slope and surrogate, and half their interval over two seeds.
+
+    The variance over seeds is that of all of them.
+    """
+    runs = read("surrogates_hd").query("validated_on == 'utterances'")
+    by_seed = 100 * runs.pivot(
+        index=["slope", "surrogate"], columns="seed", values="validation_accuracy"
+    )
+    error = np.sqrt(by_seed.var(axis=1).mean() / 2)
+    return by_seed.mean(axis=1).unstack(), stats.t.isf(0.025, len(by_seed)) * error
+
+
+def first_weights() -> tuple[float, float, float]:
+    """Return the deviation of first-layer weights before and after training, and how many are near.
+
+    It is a mean over five networks: near are the weights within one deviation of 0.
+    """
+    networks = [load_pretrained(f"study_{seed}").network for seed in range(5)]
+    weights = np.stack([each.get_parameter("fc1.weight").detach() for each in networks])
+    deviations = weights.std(axis=(1, 2), keepdims=True)
+    of_xavier = math.sqrt(2 / sum(weights.shape[1:]))
+    return of_xavier, float(deviations.mean()), float((abs(weights) < deviations).mean())
 
 
 # --- The networks that are used --------------------------------------------------------------

@@ -7,7 +7,7 @@ from .events.event_lists import Events as Events
 from .events.loading import load_events as load_events
 from .hear import Listener as Listener
 from .network.config import NetworkConfig as NetworkConfig
-from .network.neurons import AdaptiveLeaky as AdaptiveLeaky
+from .network.spiking import AdaptiveLeaky as AdaptiveLeaky
 from .network.spiking import SpikingNetwork as SpikingNetwork
 from .study.evaluation import evaluate as evaluate
 from .study.judgement import JudgeOptions as JudgeOptions

@@ -5,15 +5,16 @@ the test file. `obtain` returns their paths and `fingerprint` identifies their c
 """
 
 import json
+import lzma
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from shd_corpus.checks import DatasetError, check_choice
 from shd_corpus.encoders import CHANNELS, COCHLEA, encoder_folder
 from shd_corpus.files import exclusive, made_once, sha256
-from shd_corpus.packed_events import PackedEvents, read_packed
 from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import FILES, N_CHANNELS, channels_of, write_shd
 from shd_helpers.paths import PACKAGE, data_dir, resolve
@@ -28,6 +29,7 @@ SHD_MD5 = {
 SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
 NAMED = ("digits", "hd", "commands", "shd")  # all other data sets are folders
 DIGITS = PACKAGE / "digits"  # the folder of the data set that the package carries
+DISTANCE = np.dtype("<u4")  # of an entry from the entry before, in a file of `digits`
 
 
 def obtain(dataset: str, encoder: str = COCHLEA) -> tuple[Path, Path]:
@@ -124,6 +126,33 @@ def fingerprint(files: tuple[Path, Path]) -> dict[str, str]:
         "train_sha256": content_hash(files[0]),
         "test_sha256": content_hash(files[1]),
     }
+
+
+class PackedEvents(NamedTuple):
+    """Utterances on a grid of milliseconds and channels.
+
+    An entry is ``millisecond * 700 + channel``. Each occurs once in an utterance, ascending.
+    """
+
+    entries: Sequence[np.ndarray]  # of each utterance
+    labels: Sequence[int]
+    speakers: Sequence[int]
+    files: Sequence[str]  # names of the recordings
+
+
+def read_packed(path: Path) -> PackedEvents:
+    """Read a file of `digits`: distances of entries, packed by LZMA.
+
+    Their bytes are ordered by significance. docs/formats.md describes such files.
+    """
+    content = lzma.decompress(path.read_bytes())
+    first_line, _, packed = content.partition(b"\n")
+    header = json.loads(first_line)
+    by_significance = np.frombuffer(packed, np.uint8).reshape(DISTANCE.itemsize, -1)
+    distances = np.ascontiguousarray(by_significance.T).view(DISTANCE)[:, 0]
+    ends = np.cumsum(header["events"])[:-1]
+    entries = [np.cumsum(of_one, dtype=np.int64) for of_one in np.split(distances, ends)]
+    return PackedEvents(entries, header["labels"], header["speakers"], header["files"])
 
 
 def _unpacked(folder: Path, encoder: str) -> tuple[Path, Path]:

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-import snntorch as snn
 import torch
 
 from shd_engine.adaptive import AdaptiveLeaky
-from shd_helpers.network.surrogates import spike_grad
 
 
 def run(lif, currents):
@@ -41,22 +39,6 @@ def test_the_neuron_computes_its_equations():
             assert float(mem[t, 0, i]) == pytest.approx(u, rel=1e-4, abs=1e-5)
             assert float(adaptation[t, 0, i]) == pytest.approx(a, rel=1e-4, abs=1e-5)
     assert spk.sum() > 20
-
-
-def test_a_neuron_that_feeds_no_adaptation_is_snntorch_s_leaky():
-    generator = torch.Generator().manual_seed(0)
-    options = {"threshold": 0.7, "spike_grad": spike_grad("atan", 2.0)}
-    lif = AdaptiveLeaky(5, 0.9, generator=generator, **options)
-    lif.from_mem.data.zero_()
-    lif.from_spk.data.zero_()
-    currents = torch.rand(30, 4, 5, generator=generator)
-    spk, _, mem = run(lif, currents)
-    leaky = snn.Leaky(0.9, **options)
-    leaky_mem = leaky.reset_mem()
-    for t in range(30):
-        leaky_spk, leaky_mem = leaky(currents[t], leaky_mem)
-        assert torch.equal(spk[t], leaky_spk)
-        assert torch.equal(mem[t], leaky_mem)
 
 
 @pytest.mark.parametrize("step_ms", [3.0, 10.0])

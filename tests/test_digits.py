@@ -1,15 +1,16 @@
 """The data set `digits`: its rule, its files, and that its events are those of the recordings."""
 
 import hashlib
+import json
+import lzma
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from shd_corpus.packed_events import read_packed
 from shd_corpus.recordings import encode_file
 from shd_corpus.shd_file import read_shd, write_shd
-from shd_helpers.data import DIGITS, obtain
+from shd_helpers.data import DIGITS, obtain, read_packed
 from shd_helpers.events import Downsampling, downsample, load_events
 
 SOUNDS = sorted(DIGITS.glob("*.flac"))
@@ -124,3 +125,50 @@ def test_the_language_is_english(there):
     assert len(events) == 1200 and events.class_names[3] == "three"
     with pytest.raises(ValueError, match="no utterance in language 'german'"):
         load_events("digits", "german")
+
+
+# --- The format, against an independent decoder ---------------------------------------------
+
+# distances that need one, two, three and four bytes
+DISTANCES = [[0, 1, 698, 1, 199_300], [], [65_535, 70_000 * 700]]
+HEADER = {
+    "events": [5, 0, 2],
+    "labels": [3, 0, 9],
+    "speakers": [11, 0, 4],
+    "files": ["a", "b", "c"],
+}
+
+
+def decode(path):
+    """Return the header and the entries, as docs/formats.md describes the file, byte by byte."""
+    content = lzma.decompress(path.read_bytes())
+    end = content.index(b"\n")
+    header = json.loads(content[:end])
+    packed = content[end + 1 :]
+    n = sum(header["events"])
+    assert len(packed) == 4 * n
+    utterances = []
+    i = 0
+    for n_events in header["events"]:
+        entry = 0
+        entries = []
+        for _ in range(n_events):
+            for significance in range(4):
+                entry += packed[significance * n + i] << 8 * significance
+            entries.append(entry)
+            i += 1
+        utterances.append(entries)
+    return header, utterances
+
+
+def test_a_file_is_read_as_the_document_describes_it(tmp_path):
+    path = tmp_path / "events.xz"
+    distances = np.concatenate([np.array(each, "<u4") for each in DISTANCES])
+    content = distances.view(np.uint8).reshape(-1, 4).T.tobytes()
+    path.write_bytes(lzma.compress(json.dumps(HEADER).encode() + b"\n" + content))
+    header, entries = decode(path)
+    read = read_packed(path)
+    assert header == HEADER
+    assert [each.tolist() for each in read.entries] == entries
+    assert entries == [np.cumsum(each, dtype=int).tolist() for each in DISTANCES]
+    assert [read.labels, read.speakers, read.files] == [*HEADER.values()][1:]

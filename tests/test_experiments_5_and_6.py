@@ -2,7 +2,6 @@
 
 import re
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,9 +11,9 @@ from evidence.plan_jobs import VALIDATION_SPEAKERS
 from evidence.tables import people as plan
 from shd_course.figures.people import FULL
 from shd_course.figures.training import REPORTED
-from shd_helpers.paths import NOTEBOOKS
 from shd_judge import contrasts
 from tests import RESULTS
+from tests.builders.notebooks import cells_of
 
 SMALL = "183 x 333, threshold 2"
 ORIGINAL = "original"  # this input, with the recipe with which the study began
@@ -28,16 +27,6 @@ NOT_RESULTS = (
     r"\*\*(Exercise|Try it).\*\*.*",
     r"Try another speaker instead of 5.*",
 )
-
-
-def written(number):
-    """Return the prose of a notebook, and its code."""
-    (path,) = NOTEBOOKS.glob(f"{number:02d}_*.ipynb")
-    cells = nbformat.read(path, as_version=4).cells
-    return (
-        "\n".join(cell.source for cell in cells if cell.cell_type == kind)
-        for kind in ("markdown", "code")
-    )
 
 
 def rows_of(name):
@@ -208,7 +197,9 @@ SAID = {
 @pytest.mark.parametrize("number", SAID)
 def test_each_number_of_a_notebook_is_that_of_its_table(number):
     """Titles of figures have numbers, too, but only the prose has none beside these."""
-    prose, code = written(number)
+    prose, code = (
+        "\n".join(cell.source for cell in cells_of(number, kind)) for kind in ("markdown", "code")
+    )
     phrases = [phrase for says in SAID[number] for phrase in says()]
     for phrase in phrases:
         assert phrase in prose + code, phrase

@@ -4,8 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from shd_helpers.figures import heat_map
-from tests.overlaps import overlaps
+from shd_helpers.sweeps.heat_map import heat_map
 
 ROWS = pd.DataFrame(
     {
@@ -20,7 +19,6 @@ ROWS = pd.DataFrame(
 def test_a_cell_is_the_mean_over_seeds():
     figure = heat_map(ROWS, "lr", "epochs")
     assert plt.get_fignums() == []
-    assert overlaps(figure) == []
     axis = figure.axes[0]
     shown = axis.images[0].get_array()
     np.testing.assert_allclose(shown, [[55, 25], [80, 20]])

@@ -162,7 +162,7 @@ def test_five_folds_hold_out_a_fifth_of_the_training_file_s_speakers(tmp_path):
     tested = result.table[result.table.seed == 1].row
     assert sorted(tested) == np.flatnonzero(~is_test).tolist()
     training = events.take(np.flatnonzero(~is_test & ~np.isin(events.speakers, (3, 8))))
-    with seeded(1, "cpu"):
+    with seeded(1):
         model = MeanThenLinear(N_UNITS, 3)
         fit(model, training, None, FAST, torch.Generator().manual_seed(1))
     of_fold = result.table[(result.table.fold == "fold 3") & (result.table.seed == 1)]
@@ -530,7 +530,7 @@ def test_a_network_whose_scores_depend_on_other_utterances_is_refused(events, ma
     [Recurrent, functools.partial(Recurrent, bidirectional=True), Noisy, normalized(0.1), spiking],
 )
 def test_networks_whose_scores_depend_on_the_utterance_alone_are_tried(events, make_model):
-    try_network(make_model, events, TrainOptions(), "cpu")
+    try_network(make_model, events, TrainOptions())
 
 
 def without(events, speaker, name):

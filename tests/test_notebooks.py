@@ -13,6 +13,7 @@ from shd_course import exercises
 from shd_course.figures import people
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.parameters import notebook_parameters
+from tests.builders.notebooks import cells_of
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 WITHOUT_SETTINGS = ("00_", "05_", "06_", "07_", "08_")
@@ -30,11 +31,6 @@ def notebook(path):
 
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def numbered(number):
-    (path,) = NOTEBOOKS.glob(f"{number:02d}_*.ipynb")
-    return nbformat.read(path, as_version=4)
 
 
 def test_executed_in_order_from_a_clean_kernel_and_small(notebook, path):
@@ -72,18 +68,18 @@ def test_no_paths_of_a_machine_and_no_installs(notebook):
         assert "sys.path" not in cell.source
 
 
-def exercise(notebook):
-    """Return the text of a notebook's exercise, and the cells of the answer and of its check."""
-    cells = notebook.cells
+def exercise(number):
+    """Return the cells of a notebook's exercise in which it is answered and checked."""
+    cells = cells_of(number)
     (i,) = [i for i, cell in enumerate(cells) if "**Exercise.**" in cell.source]
-    return cells[i].source, *cells[i + 1 : i + 3]
+    return cells[i + 1 : i + 3]
 
 
 @pytest.mark.parametrize("number", range(9))
 def test_each_figure_has_an_alternative_text(number):
     images = [
         output
-        for cell in numbered(number).cells
+        for cell in cells_of(number)
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]
@@ -96,7 +92,7 @@ def test_each_figure_has_an_alternative_text(number):
 def test_a_committed_notebook_is_solved(number):
     """The copies with gaps are tested in `test_student_copy`, and their checks in
     `test_exercises`."""
-    for cell in numbered(number).cells:
+    for cell in cells_of(number):
         assert "NotImplementedError" not in cell.source and "_solution" not in cell.source
         assert "not tried yet" not in str(cell.get("outputs", ""))
         tags = cell.metadata.get("tags", ())
@@ -133,7 +129,7 @@ EXERCISES = [
 def test_an_exercise_takes_the_right_answer_and_hints_at_a_wrong_one(
     number, there, right, wrong, capsys
 ):
-    code = "\n".join(cell.source for cell in exercise(numbered(number))[1:])
+    code = "\n".join(cell.source for cell in exercise(number))
     for answer, verdict in (
         ("None", "not tried yet"),
         (right, ": right"),

@@ -5,8 +5,7 @@ import sys
 import pytest
 
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.sweeps import notebook_job
-from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.runner import check_unchanged, run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from tests.sweep_home import as_yaml
 from tests.toy import small_data
@@ -60,10 +59,10 @@ def test_a_path_counts_from_the_sweeps_file_and_names_show_no_folder(folder):
 
 def test_a_file_that_changes_while_the_sweep_runs_fails_the_run(folder):
     run = read_sweep(folder / "mine.yaml").runs[1]
-    notebook_job.check_unchanged(run)
+    check_unchanged(run)
     (folder / "mine.py").write_text(f"{CODE}\nsteep = surrogate.fast_sigmoid(slope=9)\n")
     with pytest.raises(RuntimeError, match=r"mine.py:steep: changed while the sweep ran. Start"):
-        notebook_job.check_unchanged(run)
+        check_unchanged(run)
 
 
 @pytest.mark.slow

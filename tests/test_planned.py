@@ -7,6 +7,8 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evidence import plan_jobs, tables
 from evidence.__main__ import main
@@ -17,7 +19,15 @@ from evidence.estimates import (
     seeds_estimate,
 )
 from evidence.plan import VALIDATION, networks_of, read_plan
-from evidence.plan_jobs import AVERAGED, HELD_OUT, VALIDATION_PEOPLE, freeze, job_of, left_of
+from evidence.plan_jobs import (
+    AVERAGED,
+    HELD_OUT,
+    VALIDATION_PEOPLE,
+    behind_the_winner,
+    freeze,
+    job_of,
+    left_of,
+)
 from shd_corpus.class_names import ENGLISH
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.study import network_jobs
@@ -341,3 +351,63 @@ def test_averaged_answers_are_those_of_the_mean_scores(tmp_path):
         plan_jobs._write_network(file, network, kept, False)
         group = file[network.frozen_name]
         assert group[AVERAGED][:].tolist() == [1, 0] and group["few_draw_0"][:].tolist() == [0, 0]
+
+
+# --- The plan `encoder` ------------------------------------------------------------------------
+
+
+def test_the_gain_is_that_of_the_frozen_answers():
+    gains = []
+    with h5py.File(RESULTS / "encoder_answers.h5") as file:
+        for network in networks_of(read_plan("encoder")):
+            utterances = file[f"{network.frozen_utterances}/commands"]
+            right = file[network.frozen_name]["commands"][:] == utterances["labels"][:]
+            people = utterances["speakers"][:]
+            weight = {"filters_fire": 0.5, "cochlea_random": -0.5}.get(network.names["data"], 0)
+            gains += [weight * right[people == person].mean() for person in np.unique(people)]
+    row = pd.read_csv(RESULTS / "encoder_contrasts.csv").query("family == 'primary' & of == 'mean'")
+    assert row.people.item() == 1435
+    assert 100 * sum(gains) / 1435 == pytest.approx(row.difference.item(), abs=1e-3)
+
+
+def test_all_encodings_have_as_many_events():
+    networks = pd.read_csv(RESULTS / "encoder_networks.csv")
+    of = networks.groupby("data").input_events.mean()
+    assert len(of) == 4 and of.max() / of["cochlea_random"] < 1.05 > of["cochlea_random"] / of.min()
+
+
+# --- Class scores as files keep them ------------------------------------------------------------
+
+
+def softmax(values):
+    powers = np.exp(values - values.max())
+    return powers / powers.sum()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=4, max_size=4),
+        min_size=1,
+        max_size=9,
+    )
+)
+def test_stored_scores_have_the_same_answer_and_the_same_confidence(values):
+    exact = np.array(values, np.float32)
+    stored = behind_the_winner(exact)
+    assert stored.dtype == np.float16
+    assert np.isfinite(stored).all()
+    assert stored.max(axis=1).tolist() == [0] * len(exact)
+    for before, after in zip(exact, stored, strict=True):
+        # all winners, and only these, have 0
+        assert (before == before.max()).tolist() == (after == 0).tolist()
+        np.testing.assert_allclose(
+            softmax(after.astype(np.float64)), softmax(before.astype(np.float64)), atol=5e-3
+        )
+
+
+def test_scores_beyond_the_range_of_float16_are_stored_as_its_lowest_number():
+    stored = behind_the_winner(np.array([[0.0, 70_000.0, 65_000.0, -3e38]], np.float32))
+    assert stored.tolist() == [[-65504.0, 0.0, -5000.0, -65504.0]]
+    nearly = np.array([[1.0, np.nextafter(np.float32(1e-9), np.float32(0)), 1e-9]], np.float32)
+    assert behind_the_winner(nearly[:, 1:]).tolist() == [[-(2.0**-24), 0.0]]

@@ -56,19 +56,6 @@ def test_published_results_have_the_described_values():
     assert (papers.parameters.dropna() > 1000).all()
 
 
-def quantities(text):
-    """Return the numbers of a text: a shape, and an estimate with its interval, count as one."""
-    without_targets = re.sub(r"\]\([^)]*\)", "]", text)
-    return re.findall(r"\d[\d.,]*(?: \w+)? x \d+|\d[\d.,]* ± [\d.,]+|\d[\d.,]*", without_targets)
-
-
-def test_readme_is_short():
-    assert len(README.split()) <= 500
-    before_the_first_command, *_ = README.split("\n```\n")
-    prose = re.sub(r"^!.*", "", before_the_first_command, flags=re.MULTILINE)
-    assert len(quantities(prose)) <= 7
-
-
 def test_readme_has_one_command_and_the_first_lines_of_the_study():
     assert README.split("\n```\n")[1] == "make study"
     (block,) = (each.code for each in blocks_of(ROOT / "README.md") if each.language == "python")

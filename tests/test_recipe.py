@@ -1,15 +1,19 @@
 """The recipe: what it refuses, in a line that names the parameter; and what makes two runs one."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from shd_helpers.events import Downsampling
 from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import OF_A_RUN, TRAIN
-from shd_helpers.study import TrainOptions, fit
+from shd_helpers.study import TrainConfig, TrainOptions, fit
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import (
@@ -185,6 +189,21 @@ def test_several_hidden_layers_are_listed():
     assert NetworkConfig(n_hidden=7).hidden_sizes == (7,)
     model = build_network(config, 20, 5, 3.0, torch.Generator())
     assert [fc.weight.shape for fc, _ in model.layers] == [(128, 20), (64, 512), (5, 64)]
+
+
+def test_numbers_of_numpy_s_become_python_s():
+    """A run's JSON can't store numpy's."""
+    reduction = Downsampling(pool_steps=np.int64(3))
+    config = TrainConfig(epochs=np.uint8(2), lr=np.float32(0.5))
+    assert config == TrainConfig(epochs=2, lr=0.5)
+    assert json.loads(json.dumps(asdict(config))) == asdict(config)
+    assert type(reduction.pool_steps) is int
+
+
+@pytest.mark.parametrize("value", [np.float64(2), np.array([2]), np.bool_(True), 2.0, "2"])
+def test_what_is_no_whole_number_of_numpy_s_is_refused(value):
+    with pytest.raises(ValueError, match=r"^epochs .*: must be a whole number$"):
+        TrainConfig(epochs=value)
 
 
 # --- the hash: what counts ------------------------------------------------------------------------

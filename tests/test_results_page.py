@@ -4,17 +4,11 @@ import re
 import statistics
 from collections import defaultdict
 
-import pandas as pd
 import pytest
 
 from evidence import pages
-from evidence import tables as people_tables
-from evidence.estimates import contrast
-from evidence.tables import people as plan
 from shd_helpers.paths import ROOT
 from shd_helpers.study.tables import plan_of
-from shd_judge.statistics import holm_factors
-from tests import RESULTS
 from tests.builders.committed import predictions_of, rows_of
 
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
@@ -64,56 +58,6 @@ def test_no_number_of_the_results_is_typed_by_hand():
 def rows_of_tables(text):
     """Return the cells of each row of the tables in a text."""
     return [line.strip("| ").split(" | ") for line in re.findall(r"^\| .*", text, re.MULTILINE)]
-
-
-# --- Intervals over folds ----------------------------------------------------------------------
-
-CHANGES = pd.read_csv(RESULTS / "people_contrasts.csv").set_index(["first", "second"])
-PEOPLE = (ROOT / "evidence" / "plans" / "people.md").read_text(encoding="utf-8")
-
-
-def test_which_cells_have_intervals_over_folds():
-    table = pd.read_csv(RESULTS / "people_variances.csv").set_index("cell")
-    is_rejected = table.p_adjusted < 0.05
-    assert table.index[is_rejected].tolist() == ["original", "threshold 1"]
-    rest = table[~is_rejected]
-    (low, high), (few, more) = table.loc[is_rejected, ["sd_folds", "sd_expected"]].T.to_numpy()
-    for part in (
-        f"adjusted for {len(table)} cells",
-        f"deviations of {low:.1f} and {high:.1f} percentage points",
-        f"where {few:.1f} and {more:.1f} are expected",
-        f"The other {len(rest)} cells keep",
-        f"over folds is {rest.ratio.mean():.2f} times the expected one",
-    ):
-        assert part in PEOPLE, part
-
-
-def test_which_verdicts_the_intervals_over_folds_changed():
-    """As planned, the variance over seeds is that of all cells."""
-    pairs = [tuple(pair) for pair in plan()["contrasts"]["raise"]]
-    cells = {name: people_tables.by_person("raise", name) for pair in pairs for name in pair}
-    variance = people_tables.variance_over_seeds()
-    planned = [contrast(cells[a], cells[b], variance) for a, b in pairs]
-    factors = holm_factors([each.p for each in planned])
-    halves = [100 * each.half(0.05 / by) for each, by in zip(planned, factors, strict=True)]
-    now = CHANGES.loc[pairs]
-    now["planned"] = halves
-    now["was"] = [
-        "shown" if abs(d) > half else "undecided"
-        for d, half in zip(now.difference, halves, strict=True)
-    ]
-    assert now.index[now.was != now.verdict].tolist() == [("threshold 1", "original")]
-    for name, row in (
-        ("threshold 1 against the original recipe", now.iloc[0]),
-        ("better recipe against threshold 1", now.iloc[1]),
-    ):
-        verdicts = f"± {row.planned:.1f}, *{row.was}* | ± {row.ci95_adjusted:.1f}, *{row.verdict}*"
-        assert f"\n| {name} | {row.difference:+.1f} | {verdicts} |\n" in PEOPLE
-    grown = (now.ci95_adjusted - now.planned).iloc[2:]
-    assert grown.round(1).tolist() == [0.2, 0.2, 0, 0, 0, 0] and "delays grew by 0.2." in PEOPLE
-    both = CHANGES.loc["recipe", "original"]
-    added = f"is {both.difference:.1f} ± {both.ci95_adjusted:.1f} percentage points more accurate"
-    assert added in PEOPLE
 
 
 # --- The twelve speakers ---------------------------------------------------------------------

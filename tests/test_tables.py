@@ -17,6 +17,7 @@ from shd_helpers.study.tables import (
     plan_of,
     read_rows,
     read_table,
+    speaker_accuracies,
 )
 from tests import RESULTS
 
@@ -112,3 +113,32 @@ def test_names_that_only_resemble_numbers_stay_texts(texts, tmp_path):
 def test_numbers_are_read_as_python_writes_them(numbers):
     read = tables._as_values(pd.Series(list(map(str, numbers))))
     assert read.tolist() == numbers and isinstance(read.tolist()[0], type(numbers[0]))
+
+
+def test_each_speaker_is_unseen_once_and_seen_in_all_other_runs(tmp_path):
+    """Three speakers, counted by hand."""
+    table = tmp_path / "t.csv"
+    columns = {"dataset": "hd", "language": "english", "status": "done"}
+    runs = pd.DataFrame({"hash": [*"abc"], "held_out": [0, 1, 2]}).assign(**columns)
+    runs = runs.assign(input="small", seed=4, configuration=runs.hash, error="")
+    runs = runs.assign(run_name=runs.hash + ",seed=4")
+    runs.to_csv(table, index=False)
+    said = [  # run, speaker, right answers, wrong ones
+        *(("a", 0, 1, 1), ("a", 1, 1, 0), ("a", 2, 0, 1)),
+        *(("b", 1, 2, 2), ("b", 0, 1, 1), ("b", 2, 3, 0)),
+        *(("c", 2, 0, 4), ("c", 0, 1, 0), ("c", 1, 0, 3)),
+    ]
+    held_out = dict(zip(runs["hash"], runs.held_out, strict=True))
+    rows = [
+        (run, "test", 0, speaker, held_out[run] != speaker, "one", word)
+        for run, speaker, right, wrong in said
+        for word in ["one"] * right + ["two"] * wrong
+    ]
+    names = ["hash", "file", "row", "speaker", "seen", "label", "predicted"]
+    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "t_predictions.csv.gz", index=False)
+    found = speaker_accuracies(table).set_index("speaker").sort_index()
+    assert found.input.unique() == ["small"] and found.seed.unique() == [4]
+    assert found.test_unseen_accuracy.tolist() == [1 / 2, 2 / 4, 0]
+    assert found.test_seen_accuracy.tolist() == [2 / 3, 1 / 4, 3 / 4]
+    runs.rename(columns={"input": "model"}).to_csv(table, index=False)
+    assert speaker_accuracies(table, "model").set_index("speaker").sort_index().equals(found)

@@ -23,7 +23,7 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_engine.network import ChannelConv1d
-from shd_helpers.network.circuit_settings import Quantization
+from shd_helpers.network.config import Quantization
 from shd_helpers.network.spiking import SpikingNetwork
 
 # A membrane's range is at least this many thresholds, because strong input takes it beyond one.

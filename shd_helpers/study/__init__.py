@@ -28,7 +28,6 @@ _MODULES = {
     "other_networks": ("with_layers_of",),
     "recipe": ("Recipe",),
     "run_folder": ("classes_in_words", "read_run"),
-    "summary": ("summarize",),
     "tables": ("collect_predictions", "plan_of", "read_table", "results_dir", "speaker_accuracies"),
     "trained_network": (
         "TrainedNetwork",

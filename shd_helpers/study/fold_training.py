@@ -20,7 +20,7 @@ from torch import nn
 
 import shd_judge
 from shd_helpers.events import Events
-from shd_helpers.network.engine import Engine, choose_engine, device_of, one_thread
+from shd_helpers.network.engine import Engine, choose_engine, one_thread
 from shd_helpers.network.spiking import warn_of_other_steps
 from shd_helpers.study.network_jobs import NetworkJob, Utterances, seeded
 from shd_helpers.study.training import TrainOptions
@@ -46,7 +46,7 @@ class FoldJob(NetworkJob):
 
     def make_network(self, training: Events, generator: torch.Generator) -> nn.Module:
         """Make the network of the user's, whose weights come from torch's global generator."""
-        return build(self.make_model, training, self.device)
+        return build(self.make_model, training)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def name_of(make_model: Callable) -> str:
     return "lambda" if name == "<lambda>" else name
 
 
-def build(make_model: MakeModel, events: Events, device: str) -> nn.Module:
+def build(make_model: MakeModel, events: Events) -> nn.Module:
     """Make an untrained network for some utterances."""
     model = make_model(events.n_units, len(events.class_names))
     if not isinstance(model, nn.Module):
@@ -75,12 +75,10 @@ def build(make_model: MakeModel, events: Events, device: str) -> nn.Module:
             f"make_model: {name_of(make_model)} returned {returned}. It must return a "
             "torch.nn.Module."
         )
-    return model.to(device)
+    return model
 
 
-def try_network(
-    make_model: MakeModel, events: Events, options: TrainOptions, device: str
-) -> TriedNetwork:
+def try_network(make_model: MakeModel, events: Events, options: TrainOptions) -> TriedNetwork:
     """Build a network and run one batch forward and backward, to find mistakes before training.
 
     A network that was made for steps of another length gets a warning.
@@ -88,15 +86,15 @@ def try_network(
     name = name_of(make_model)
     index = np.arange(min(N_TRIED, len(events)))
     with one_thread():
-        with seeded(0, device):
-            model = build(make_model, events, device)
+        with seeded(0):
+            model = build(make_model, events)
             warn_of_other_steps(model, events.step_ms, f"make_model: {name}")
             engine = choose_engine(options.engine, model)
             _, scores = engine.forward_backward(model, events, index)
             weights = _first_weights(model)  # those of lazy layers are drawn with the first batch
             _check_scores(name, model, events, index, engine)
-        with seeded(1, device):
-            other = build(make_model, events, device)
+        with seeded(1):
+            other = build(make_model, events)
             _check_shape(name, scores, (len(index), len(events.class_names)))
             if not any(parameter.requires_grad for parameter in model.parameters()):
                 raise ValueError(f"make_model: the network of {name} has no parameters to train.")
@@ -149,7 +147,7 @@ def _check_scores(
     others[-1] = index[-1]
 
     def scores_of(batch: np.ndarray) -> torch.Tensor:
-        with seeded(0, str(device_of(model))):
+        with seeded(0):
             return engine.evaluate_batch(model, events, batch)[0].detach()
 
     first, again, among_others = map(scores_of, (index, index, others))

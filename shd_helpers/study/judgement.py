@@ -62,16 +62,12 @@ class JudgeOptions:
         How many processes train at the same time; 0 for one on each core.
     folder : str or Path
         The folder of finished folds, relative to the working directory.
-    device : str
-        Where the networks are trained, such as ``"cuda"``. On a GPU one fold is trained after the
-        other. We had no GPU to try this on.
     """
 
     train_config: TrainConfig = field(default_factory=TrainConfig)
     train_options: TrainOptions = field(default_factory=TrainOptions)
     n_processes: int = 0
     folder: str | Path = "runs/judge"
-    device: str = "cpu"
 
     def __post_init__(self) -> None:
         """Check the number of processes."""
@@ -358,7 +354,7 @@ def judge(
             events = events.take(np.flatnonzero(events.file == TRAINING_FILE))
     folds = _folds(events, protocol, speakers)
     _check_folds(events, folds)
-    network = try_network(make_model, events, options.train_options, options.device)
+    network = try_network(make_model, events, options.train_options)
     if len(seeds) > 1 and not network.has_random_weights:
         warnings.warn(
             f"make_model: {name_of(make_model)} draws the same weights for every seed. It must "
@@ -377,7 +373,6 @@ def judge(
             seed=seed,
             config=options.train_config,
             options=options.train_options,
-            device=options.device,
             make_model=make_model,
             events=events,
             fold=fold,
@@ -388,8 +383,6 @@ def judge(
     with atomic(folder / "settings.json") as unfinished:
         unfinished.write_text(f"{identity}\n", encoding="utf-8")
     n_processes = options.n_processes or joblib.cpu_count()
-    if torch.device(options.device).type != "cpu":
-        n_processes = 1  # on a GPU, one fold after the other
     scores = _train_left(jobs, n_processes, reason)
     return Judgement(
         table=_table(jobs, scores),
@@ -399,7 +392,7 @@ def judge(
         data_hash=data_hash,
         folder=folder,
         is_reusable=not reason,
-        # engine and device change only how sums are rounded
+        # the engine changes only how sums are rounded
         training=asdict(options.train_config)
         | {
             name: getattr(options.train_options, name)
@@ -526,7 +519,6 @@ def _identify(
         "augmentation": repr(fitted.augmentation),
         "quantization": repr(fitted.quantization),
         "engine": fitted.engine,
-        "device": torch.device(options.device).type,
         "numerics": NUMERICS,
     }
     return json.dumps(identity, indent=2), reason

@@ -37,18 +37,16 @@ class KeptError(ValueError):
 
 
 @contextmanager
-def seeded(seed: int, device: str) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Seed the global generators of torch, numpy and Python while the block runs.
 
     A network of the user's own draws its weights from these, and its dropout. Afterwards the
     generators go on as if nothing had happened.
     """
-    is_on_gpu = torch.device(device).type == "cuda"
-    gpus = range(torch.cuda.device_count()) if is_on_gpu else []
     python_state = random.getstate()
     numpy_state = np.random.get_state()  # noqa: NPY002  # users' networks may draw from it
     try:
-        with torch.random.fork_rng(devices=gpus):
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(seed)
@@ -68,7 +66,6 @@ class NetworkJob(ABC):
     seed: int
     config: TrainConfig
     options: TrainOptions
-    device: str = "cpu"
     scored_after: tuple[int, ...] = ()  # epochs, beside the last one
 
     @abstractmethod
@@ -130,7 +127,7 @@ class NetworkJob(ABC):
                     answers = evaluate(model, events, options.engine).answers
                     kept[f"{name}_answers_{metrics['epoch']}"] = answers
 
-        with warnings.catch_warnings(), one_thread(), seeded(self.seed, self.device):
+        with warnings.catch_warnings(), one_thread(), seeded(self.seed):
             warnings.simplefilter("ignore")  # `judge` has shown them once
             generator = torch.Generator().manual_seed(self.seed)
             model = self.make_network(training, generator)

@@ -216,11 +216,6 @@ def plan_of(sweep: str) -> dict[str, Any]:
     return plans[sweep]
 
 
-def predictions_path(table: Path) -> Path:
-    """Return the file of predictions beside a table."""
-    return table.with_name(f"{table.stem}_predictions.csv.gz")
-
-
 def collect_predictions(name: str | Path) -> pd.DataFrame:
     """Return what every run of a frozen table predicted.
 
@@ -243,7 +238,8 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
         If those of a run are missing.
     """
     runs = read_table(name)
-    path = predictions_path(table_path(name))
+    table = table_path(name)
+    path = table.with_name(f"{table.stem}_predictions.csv.gz")
     with reading(path, TableError, RESTORE):
         predictions = pd.read_csv(
             path,

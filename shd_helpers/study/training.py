@@ -127,7 +127,7 @@ def fit(
     ----------
     model : Module
         The network. It is trained on its own device, such as after ``model.to("cuda")``. We had no
-        GPU. A test with torch's device "meta" checks that the input goes there.
+        GPU to try this on.
     training : Events
         Utterances to learn from.
     validation : Events or None

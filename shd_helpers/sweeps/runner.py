@@ -1,7 +1,7 @@
 """Run a sweep: one notebook for every combination of values and every seed.
 
 `run_sweep` reads the sweep's file, and finds out which runs are missing from its table and the run
-folders (`sweeps.results`). `run_jobs` executes these, each by papermill (`sweeps.notebook_job`). As
+folders (`sweeps.results`). `run_jobs` executes these, each by papermill (`NotebookJob`). As
 runs end, this puts them into the table.
 sweeps/README.md says what happens when something goes wrong.
 """
@@ -10,17 +10,29 @@ import argparse
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 
 from shd_corpus.checks import DatasetError, quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import CheckoutError
-from shd_helpers.study.jobs import RESUME, JobError, Shard, Workers, job_environment, run_jobs
-from shd_helpers.study.tables import TableError, read_rows
-from shd_helpers.sweeps.notebook_job import NotebookJob
+from shd_helpers.study.identity import identify_user_code, references
+from shd_helpers.study.jobs import (
+    RESUME,
+    JobError,
+    Shard,
+    Workers,
+    job_environment,
+    run_jobs,
+    set_environment,
+)
+from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
+from shd_helpers.study.tables import USER_CODE_SHA256, TableError, read_rows
 from shd_helpers.sweeps.results import (
     CHANGED_CODE,
     FoundRuns,
@@ -29,6 +41,7 @@ from shd_helpers.sweeps.results import (
     check_user_code,
     code_has_changed,
     find_pending_runs,
+    finished_run,
     own_rows,
     store,
 )
@@ -36,6 +49,11 @@ from shd_helpers.sweeps.spec import RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.sweep_file import SweepError
 
 RUN_S = 6 * 3600.0  # most time for a run, unless it is given
+_NO_RESULT = (
+    "The notebook ran to its end, but didn't leave the expected run. Its run.json is missing or "
+    "damaged, or describes other parameters, other data or another network. Check that the "
+    "notebook passes all its parameters to start_run."
+)
 # a message says why and what to do
 STOPPING = (SweepError, TableError, DatasetError, JobError, CheckoutError)
 
@@ -162,12 +180,58 @@ def _draw_heat_map(sweep: Sweep, rows: pd.DataFrame) -> None:
     is_number = [isinstance(first[name], int | float) for name in varying]
     if is_number != [True, True] or rows.validation_accuracy.isna().any():
         return
-    from shd_helpers.figures.sweep_plot import heat_map  # takes a second
+    from shd_helpers.sweeps.heat_map import heat_map  # takes a second
 
     path = sweep.runs[0].folder.parent / "heat_map.png"
     path.parent.mkdir(parents=True, exist_ok=True)  # all rows may come from the table
     heat_map(rows, varying[1], varying[0]).savefig(path)
     print(f"Heat map: {os.path.relpath(path)}")
+
+
+# --- One run ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NotebookJob:
+    """A run to execute: its notebook, how long that may take, and the environment of its kernel."""
+
+    run: RunSpec
+    ignores_finished_folder: bool  # executes the run even if its folder has a finished one by then
+    notebook: Path
+    timeout_s: float
+    environment: dict[str, str]
+
+    @property
+    def lock(self) -> FileLock:
+        """Return the lock of the run folder."""
+        return execution_lock(self.run.folder)
+
+    def __call__(self) -> RunResult:
+        """Execute the run, unless another process has done it meanwhile."""
+        run = self.run
+        try:
+            check_unchanged(run)
+            set_environment(self.environment)
+            if self.ignores_finished_folder or finished_run(run.folder, run.hash) is None:
+                notebooks = {self.notebook: run.parameters}
+                execute_run(notebooks, run.folder, timeout_s=self.timeout_s, lessons=False)
+            measured = finished_run(run.folder, run.hash)
+        except NotebookError as error:
+            return RunResult(error=str(error.__cause__))  # has the cell's traceback
+        except TimeoutError as error:
+            return RunResult(error=f"{error}\ntime-out: more than {self.timeout_s:.4g} s")
+        except Exception:  # whatever ends a run, the others go on and the table has the reason
+            return RunResult(error=traceback.format_exc())
+        if measured is None:
+            return RunResult(error=_NO_RESULT)
+        return RunResult(measured)
+
+
+def check_unchanged(run: RunSpec) -> None:
+    """Check that the user's files are those that the sweep has identified."""
+    if identify_user_code(run.parameters).get(USER_CODE_SHA256) != run.data.get(USER_CODE_SHA256):
+        files = ", ".join(references(run.parameters).values())
+        raise RuntimeError(f"{files}: changed while the sweep ran. Start the sweep again.")
 
 
 # --- The command line -------------------------------------------------------------------------

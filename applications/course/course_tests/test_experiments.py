@@ -14,7 +14,6 @@ from shd_course import experiments
 from shd_course.experiments import Experiment
 from shd_helpers.network import build_network
 from shd_helpers.study import Recipe, fit
-from tests.overlaps import overlaps
 
 
 @pytest.fixture
@@ -120,9 +119,7 @@ def test_a_left_out_speaker_validates_and_what_has_no_room_is_told(pressed):
     assert "kernel_size 184: the input has" in press("kernel_size 184", "better")
     for change in seen["changes"][:9]:
         press(change, "better")
-    figure = seen["figure"]
-    assert len(figure.axes[0].lines) == experiments.MOST_RUNS
-    assert overlaps(figure) == []
+    assert len(seen["figure"].axes[0].lines) == experiments.MOST_RUNS
 
 
 def test_a_rescue_compares_each_change_for_the_speaker_who_is_held_out(toy_dir, capsys):

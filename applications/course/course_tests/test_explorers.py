@@ -17,7 +17,6 @@ from shd_helpers.network.config import SURROGATES
 from shd_helpers.study import training
 from tests.builders.events import random_events
 from tests.networks import spiking_network
-from tests.overlaps import overlaps
 
 N_EVENTS = np.where(np.arange(100) < 60, 20, 0).astype(np.float32)
 DISTANCE = np.random.default_rng(0).normal(-0.8, 0.5, (5, 1000))
@@ -59,33 +58,11 @@ def snntorchs(currents, beta, _spike=None):
     return torch.stack(spks).detach(), torch.stack(mems).detach()
 
 
-def utterances(n_classes):
-    events = random_events(4, 30, 20, n_classes, 0.1)
-    model = network(n_classes)
-    return explorers.utterances(model, events, training.evaluate(model, events).predictions(), 3.0)
-
-
 def test_without_a_person_there_is_one_static_figure_and_no_widget(toy, capsys, monkeypatch):
     monkeypatch.setattr(controls, "widgets", None)  # would raise
     figure = explorers.downsampling(toy, Downsampling(), "english")
     assert isinstance(figure, Figure) and plt.get_fignums() == []
     assert "183 units x 333 steps" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda toy: explorers.downsampling(toy, Downsampling(), "english"),
-        lambda toy: explorers.downsampling(toy, Downsampling(pool_steps=10), "both"),
-        lambda _: explorers.neuron(snntorchs, N_EVENTS, 3.0),
-        lambda _: explorers.surrogate_reach(DISTANCE, "fast_sigmoid", 2.0),
-        lambda _: utterances(10),
-        lambda _: utterances(20),
-    ],
-)
-def test_explorer_is_legible(draw, toy):
-    figure = draw(toy)
-    assert overlaps(figure) == []
 
 
 def test_the_explorer_reports_what_downsample_does(toy, caught):

@@ -1,51 +1,17 @@
-"""Figures of notebooks 4 and 8 draw the numbers they are given, and are legible."""
+"""Figures of notebooks 2 and 4 draw the numbers that they are given."""
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 
-from shd_course.figures import circuits, spike_axes
+from shd_course.figures import spike_axes, surrogate_visualization
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.figures import style
-from tests.overlaps import overlaps
-
-SOURCE = "data: a_name_of_some_length, english; seed 0; training file"
 
 
 @pytest.fixture(autouse=True)
 def closed():
     yield
     plt.close("all")
-
-
-def disturbed():
-    """Return made-up accuracies for each kind of disturbance."""
-    kinds = [kind for panel in circuits.PANELS.values() for kind in panel]
-    index = pd.MultiIndex.from_product([kinds, [0.01, 0.1, 0.3]])
-    return pd.Series(np.linspace(70, 12, len(index)), index)
-
-
-def traces():
-    """Return made-up membranes whose spikes differ."""
-    ms = 3.0 * np.arange(333)
-    return pd.DataFrame({"integers": ms % 51 / 40, "floats": ms % 57 / 45}, index=ms)
-
-
-CASES = {
-    "membranes": lambda: circuits.membranes(traces()),
-    "disturbances": lambda: circuits.disturbances(disturbed(), 71.0),
-}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_figure_is_legible_as_it_is_saved(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "img_dir", lambda: tmp_path / "img")
-    figure = CASES[name]()
-    title = "What this figure says, in a line of some length"
-    assert overlaps(figure, lambda: style.save(figure, name, SOURCE, title)) == []
-    assert plt.get_fignums() == [], "an open figure is shown once more at the end of a cell"
-    assert (tmp_path / "img" / f"{name}.png").stat().st_size > 1000
 
 
 def test_blocks_stand_where_their_spikes_were():
@@ -56,3 +22,15 @@ def test_blocks_stand_where_their_spikes_were():
     (image,) = axis.images
     assert image.get_extent() == [0, 999, 150, 150 + 3 * 183]
     assert image.get_array()[7, 7] == 1 and image.get_array().sum() == 183
+
+
+def test_the_dots_of_the_step_equation_lie_on_the_curve_of_the_circuit(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))
+    currents = np.where((np.arange(60) > 5) & (np.arange(60) < 20), 0.1, 0.0)
+    potentials = [0.0]
+    for current in currents:
+        potentials.append(0.95 * potentials[-1] + current)
+    figure = surrogate_visualization.rc_circuit(currents, np.array(potentials[1:]), 0.95, 3.0)
+    curve, dots = figure.axes[1].lines[:2]
+    exact = np.interp(dots.get_xdata(), curve.get_xdata(), curve.get_ydata())
+    np.testing.assert_allclose(dots.get_ydata(), exact, atol=2e-3 * exact.max())

@@ -3,12 +3,11 @@
 import json
 import re
 
-import nbformat
 import pytest
 
 from shd_course import predictions
 from shd_course.predictions import QUESTIONS, predict, score
-from shd_helpers.paths import NOTEBOOKS
+from tests.builders.notebooks import cells_of
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +46,6 @@ def test_without_a_person_nothing_is_asked(reader, tmp_path, monkeypatch):
     monkeypatch.setattr(predictions, "is_live", lambda: False)
     predict("alike")
     assert [*tmp_path.iterdir()] == []
-
-
-def cells_of(number):
-    (path,) = NOTEBOOKS.glob(f"{number:02d}_*.ipynb")
-    return nbformat.read(path, as_version=4).cells
 
 
 def read_by_a_reader(cells):

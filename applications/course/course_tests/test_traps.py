@@ -4,13 +4,12 @@ import csv
 import statistics
 
 import matplotlib.pyplot as plt
-import nbformat
 import pytest
 
 from shd_course import traps
 from shd_course.figures import listening
-from shd_helpers.paths import NOTEBOOKS
 from tests import RESULTS
+from tests.builders.notebooks import prose_of
 
 STUDENT_T_11 = 2.200985  # 0.975 quantile, 11 degrees of freedom
 
@@ -27,17 +26,11 @@ def percent():
     return found
 
 
-@pytest.fixture(scope="module")
-def prose():
-    cells = nbformat.read(NOTEBOOKS / "04_results_analysis.ipynb", as_version=4).cells
-    return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-
-
-def test_ranges_of_seeds_and_speakers_are_those_of_the_prose(percent, prose, tmp_path, monkeypatch):
+def test_ranges_of_seeds_and_speakers_are_those_of_the_prose(percent, tmp_path, monkeypatch):
     small = percent["183 x 333"].values()
     spreads = [max(seeds.values()) - min(seeds.values()) for seeds in small]
     means = [statistics.mean(seeds.values()) for seeds in small]
-    assert f"means range from {min(means):.0f} to {max(means):.0f} %" in prose
+    assert f"means range from {min(means):.0f} to {max(means):.0f} %" in prose_of(4)
     monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))
     figure = traps.seeds_and_speakers()
     title = figure.get_suptitle()

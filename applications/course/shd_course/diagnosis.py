@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy import stats
 
+from shd_course.figures.style import DOT, INK, describe, legend_above
 from shd_helpers.events import Events
-from shd_helpers.figures.style import DOT, INK, describe, legend_above
 from shd_helpers.network import NetworkConfig, SpikingNetwork, choose_engine
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from shd_course.figures.controls import explore, is_live
+from shd_course.figures.style import legend_beside
 from shd_helpers.extras import from_extra
-from shd_helpers.figures.style import legend_beside
 from shd_helpers.network import build_network
 from shd_helpers.study.evaluation import Evaluation, evaluate
 from shd_helpers.study.parameters import check_parameters, literal

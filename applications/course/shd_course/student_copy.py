@@ -1,13 +1,11 @@
 """Make the reader's own copy of the notebooks: `my_notebooks`, without outputs.
 
 ``make lab`` opens this copy, so that the reader can write into it without changing files that git
-tracks. A file that the reader has changed is never overwritten.
+tracks. A file that is there is never overwritten.
 """
 
 import argparse
 import ast
-import hashlib
-import json
 from pathlib import Path
 
 import nbformat
@@ -18,12 +16,6 @@ from shd_helpers.command import run
 from shd_helpers.paths import NOTEBOOKS, ROOT
 
 COPIES = ROOT / "my_notebooks"
-WRITTEN = ".written.json"  # the hash of each copy as it was written, by the file's name
-REMARKS = {
-    "copied": "without outputs.",
-    "updated": "which you hadn't changed.",
-    "kept": "which you have changed or run. To start one again, delete or rename it.",
-}
 
 
 def student_copy(path: Path) -> str:
@@ -94,49 +86,24 @@ def _solution_and_check(solved: str, name: str) -> list[nbformat.NotebookNode]:
 
 
 def make_copies(source: Path = NOTEBOOKS, folder: Path = COPIES) -> list[str]:
-    """Copy the missing notebooks, update copies that nobody has changed, and say what was done."""
+    """Copy the notebooks that aren't there, and say what was done."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: isn't a folder, so no notebook was copied. Rename it.")
     folder.mkdir(exist_ok=True)
-    written = _read_written(folder)
-    names: dict[str, list[str]] = {"copied": [], "updated": [], "kept": []}
-    for path in sorted(source.glob("*.ipynb")):
-        content = student_copy(path).encode()
-        copy = folder / path.name
-        own = _hash(copy.read_bytes()) if copy.exists() else None
-        if own == _hash(content):
-            continue
-        if own and own != written.get(path.name):
-            names["kept"].append(path.name)
-            continue
-        names["updated" if own else "copied"].append(path.name)
-        written[path.name] = _hash(content)
-        for file, new in ((copy, content), (folder / WRITTEN, json.dumps(written).encode())):
-            with atomic(file) as unfinished:
-                unfinished.write_bytes(new)
-    sentences = [
-        f"{folder.name}/: {what} {', '.join(names[what])}, {REMARKS[what]}"
-        for what in names
-        if names[what]
-    ]
-    return sentences or [f"{folder.name}/: every notebook is there, as it was copied."]
-
-
-def _read_written(folder: Path) -> dict[str, str]:
-    """Return the hashes of the copies as they were written; none if the file is missing or broken.
-
-    Without a hash a copy counts as changed, so that it is kept.
-    """
-    try:
-        written = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return written if isinstance(written, dict) else {}
-
-
-def _hash(content: bytes) -> str:
-    """Return what recognizes a file that the reader hasn't changed."""
-    return hashlib.sha256(content).hexdigest()
+    paths = sorted(source.glob("*.ipynb"))
+    missing = [path.name for path in paths if not (folder / path.name).exists()]
+    kept = [path.name for path in paths if path.name not in missing]
+    for name in missing:
+        with atomic(folder / name) as unfinished:
+            unfinished.write_text(student_copy(source / name), encoding="utf-8")
+    sentences = []
+    if missing:
+        sentences.append(f"{folder.name}/: copied {', '.join(missing)}, without outputs.")
+    if kept:
+        sentences.append(
+            f"{folder.name}/: kept {', '.join(kept)}. Delete or rename one, and it is copied again."
+        )
+    return sentences
 
 
 def main() -> None:

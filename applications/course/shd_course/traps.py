@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from shd_course.experiments import mcnemar_p
-from shd_helpers.figures.style import legend_above, save
+from shd_course.figures.style import legend_above, save
 from shd_helpers.paths import ROOT
 from shd_helpers.study import collect_predictions, read_table
 from shd_judge import interval

@@ -13,7 +13,7 @@ from shd_judge.statistics import holm_factors
 
 ROOT = Path(__file__).resolve().parents[3]
 # Student's t, 97.5 %, from a printed table, by degrees of freedom
-T = {3: 3.182446}
+T = {1: 12.706205, 3: 3.182446, 4: 2.776445}
 
 
 def runs(values, configuration="a", **columns):
@@ -107,6 +107,18 @@ def test_two_speakers_who_share_their_networks_are_covered_as_the_readme_says():
     page = (ROOT / "packages" / "judge" / "README.md").read_text(encoding="utf-8")
     said = f"{min(covered):.0f} to {max(covered):.0f} % of its intervals still contained the true"
     assert said in page
+
+
+def test_an_interval_over_speakers_and_seeds_by_hand():
+    """Mean squares of a two-way table; Cochran and Cox's quantile with weights 1600 and 54."""
+    values = np.array([[50, 70], [80, 80], [30, 50], [90, 70], [60, 60.0]])
+    by_speakers = 2 * sum((m - 64) ** 2 for m in (60, 80, 40, 80, 60)) / 4
+    by_seeds = 5 * ((62 - 64) ** 2 + (66 - 64) ** 2)
+    rest = sum(x**2 for x in (8, 2, 8, 12, 2)) * 2 / 4  # 50 - 60 - 62 + 64 and so on
+    weight = by_seeds / (by_speakers + by_seeds)
+    error = (max(by_speakers, by_speakers + by_seeds - rest) / 10) ** 0.5
+    half = error * ((1 - weight) * T[4] + weight * T[1])
+    assert interval(values) == (64, pytest.approx(half, rel=1e-6))
 
 
 A = [0.7, 0.8, 0.75, 0.78]

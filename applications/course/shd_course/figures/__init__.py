@@ -2,7 +2,7 @@
 
 from lazy_loader import attach
 
-from shd_helpers.figures import save  # noqa: F401  # its import sets the look
+from shd_course.figures.style import save  # noqa: F401  # its import sets the look
 
 __getattr__, __dir__, __all__ = attach(
     __name__,

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shd_course.figures.controls import explore
-from shd_helpers.figures.style import INK, TITLE, legend_above
+from shd_course.figures.style import INK, TITLE, legend_above
 
 if TYPE_CHECKING:
     from shd_circuit.folder import Utterance

@@ -13,8 +13,8 @@ import matplotlib.pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from shd_course.figures.style import describe
 from shd_helpers.extras import from_extra
-from shd_helpers.figures.style import describe
 
 with from_extra("study"):
     import ipywidgets as widgets

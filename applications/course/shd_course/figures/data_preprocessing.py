@@ -13,8 +13,8 @@ from matplotlib.ticker import MultipleLocator
 from shd_corpus import cochlea
 from shd_corpus.shd_file import N_CHANNELS, Utterances
 from shd_course.figures.spike_axes import CHANNEL, label_hz, last_ms
+from shd_course.figures.style import DOT, INK, point_at, save
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.figures.style import DOT, INK, point_at, save
 
 SHOWN_DIGITS = ("three", "nine")
 SHOWN_CHANNELS = (300, 450, 600)  # whose motion is drawn

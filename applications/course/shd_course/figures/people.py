@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from shd_course.figures.controls import explore
-from shd_helpers.figures.style import INK, TITLE
+from shd_course.figures.style import INK, TITLE
 
 FULL = "700 x 1000"
 SMALL = "small, "  # begins the names of cells with the network *small*

@@ -8,9 +8,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from torch import nn
 
+from shd_course.figures.style import DOT
 from shd_engine.network import LayerStates
 from shd_helpers.events.event_lists import Events
-from shd_helpers.figures.style import DOT
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.spiking import SpikingNetwork
 

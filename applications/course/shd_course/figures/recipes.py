@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from shd_course.figures.controls import explore
-from shd_helpers.figures.style import INK, TITLE
+from shd_course.figures.style import INK, TITLE
 
 MARKERS = "osD^v>"
 STEP_MS = 3  # of `beta`

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from shd_helpers.figures.style import INK, legend_above, save
+from shd_course.figures.style import INK, legend_above, save
 from shd_helpers.study.run_folder import Run
 
 N_NEIGHBORS = 9  # units over which the thick lines of weights are averaged

@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.integrate import cumulative_trapezoid
 
+from shd_course.figures.style import INK, legend_above
 from shd_engine.surrogates import (
     SpikeGrad,
     atan_derivative,
@@ -13,7 +14,6 @@ from shd_engine.surrogates import (
     sigmoid_derivative,
     spikes_and_derivative,
 )
-from shd_helpers.figures.style import INK, legend_above
 from shd_helpers.network.surrogates import check_function, spike_grad
 
 N_POINTS = 801

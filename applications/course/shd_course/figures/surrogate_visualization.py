@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from scipy.integrate import solve_ivp
 
-from shd_helpers.figures.style import INK, legend_above, legend_beside, point_at, save
+from shd_course.figures.style import INK, legend_above, legend_beside, point_at, save
 
 DISTANCE = "membrane potential minus threshold"
 POTENTIAL = "membrane potential\n(in thresholds)"

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 import shd_judge
-from shd_helpers.figures.style import INK, save
+from shd_course.figures.style import INK, save
 from shd_helpers.paths import ROOT
 from shd_helpers.study import speaker_accuracies
 

@@ -4,21 +4,18 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from shd_helpers.figures.style import TITLE, describe
-
 
 def heat_map(rows: pd.DataFrame, x: str, y: str) -> Figure:
     """Draw the validation accuracy of each combination of two settings, as a mean over seeds.
 
     `rows` has a row for each run, as a sweep's table has them, and `x` and `y` are columns of it.
-    The figure is closed, so that a notebook shows it once.
     """
     accuracies = rows.astype({"validation_accuracy": float})
     means = 100 * accuracies.pivot_table("validation_accuracy", index=y, columns=x)
     height, width = means.shape
-    figure, axis = plt.subplots(figsize=(max(6.5, 3 + 1.1 * width), 1.6 + 0.6 * height))
-    image = axis.imshow(means, cmap="cividis")
-    axis.grid(False)
+    size = (max(6.5, 3 + 1.1 * width), 1.6 + 0.6 * height)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    image = axis.imshow(means, cmap="cividis", aspect="auto")
     axis.set_xticks(range(width), [f"{value:g}" for value in means.columns])
     axis.set_yticks(range(height), [f"{value:g}" for value in means.index])
     axis.set(xlabel=x, ylabel=y)
@@ -29,11 +26,9 @@ def heat_map(rows: pd.DataFrame, x: str, y: str) -> Figure:
             axis.text(column, row, f"{value:.0f}", ha="center", va="center", color=color)
     figure.colorbar(image, ax=axis, label="validation accuracy (%)")
     best_y, best_x = means.stack().idxmax()
-    title = (
+    figure.suptitle(
         f"The highest mean over seeds is {means.max().max():.0f} %, with {x} {best_x:g} and "
         f"{y} {best_y:g}"
     )
-    figure.suptitle(title, **TITLE)
-    describe(figure, title)
     plt.close(figure)
     return figure
