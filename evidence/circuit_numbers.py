@@ -9,16 +9,13 @@ import numpy as np
 import pandas as pd
 
 from shd_circuit import cost, read_vectors, study_circuit, write_study_circuit
-from shd_circuit.export import STUDY_CIRCUITS, quantization_of
-from shd_circuit.quantize import circuit_of
+from shd_circuit.export import STUDY_CIRCUITS
 from shd_circuit.rtl import FAMILIES
 from shd_circuit.rtl.__main__ import ANSWER, COLUMNS
 from shd_circuit.rtl.bitstream import BOARDS, CELLS
 from shd_circuit.rtl.bitstream import COLUMNS as COLUMNS_OF_LISTENER
-from shd_circuit.rtl.toggles import spoken_digit
-from shd_circuit.say import NETWORK, load
-from shd_circuit.sources import Utterance, answers_text
-from shd_corpus.filter_bank import EventStream, FilterBank
+from shd_circuit.sources import answers_text
+from shd_corpus.filter_bank import FilterBank
 from shd_helpers.paths import results_dir
 
 # what each FPGA has, in the order of `Family.cells`, as nextpnr 0.11 reports it
@@ -85,15 +82,10 @@ def recognizes() -> Shares:
     return lambda pj: cost.energy(listener()["UP5K's cells", "digit"], pj) / 1000
 
 
-@cache
-def silent_ms(mhz: float = 12) -> float:
-    """Return how long the listener computes the steps left of the demo page's digit."""
-    trained = load(NETWORK, "english")
-    circuit = circuit_of(trained, quantization_of(trained))
-    (found,) = EventStream(FilterBank()).process(spoken_digit())
-    utterance = Utterance(found.steps.astype(int) * int(trained.grid.step_ms), found.channels, 0)
-    _, computing = cost.step_cycles(circuit, utterance)
-    return computing[found.n_steps - 1 :].sum() / (1000 * mhz)
+def answer_ms(mhz: float = 12) -> pd.Series:
+    """Return how long after each simulated utterance's end its answer was decided."""
+    cycles = pd.read_csv(results_dir() / "listener_simulated.csv").cycles.dropna()
+    return cycles.astype(str).str.split().explode().astype(float) / (1000 * mhz)
 
 
 def hold_ms() -> float:

@@ -54,6 +54,15 @@ def write_core(folder, network, lanes):
         (folder / file).write_text(text)
 
 
+def lines_of(folder, bench, *files):
+    """Return the lines that a bench prints in Icarus, whatever it prints."""
+    command = ["iverilog", "-g2005", "-y", ".", "-s", bench, "-o", bench, *map(str, files)]
+    subprocess.run(command, cwd=folder, check=True)
+    run = ["vvp", "-n", bench]
+    ended = subprocess.run(run, cwd=folder, capture_output=True, text=True, timeout=300, check=True)
+    return ended.stdout.splitlines()
+
+
 def in_icarus(folder, lines):
     """Return what the core of a folder answers, as `expected.txt` has it."""
     (folder / "sends.txt").write_text("\n".join(lines))

@@ -4,7 +4,7 @@
 by test people, puts each into a second of noise on both sides as loud as its quietest 10 ms,
 and plays it to a simulated microphone of `listener.v` at a clock of 12 MHz. It writes
 ``results/listener_simulated.csv``: what the Verilog and the C program answered. FOLDER has the
-folders zero to nine.
+folders zero to nine. In place of FOLDER, a sound file gives a row for it alone.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def listened(names: list[str], home: Path, folder: Path, *, as_cells: bool):
         wanted, utterances = expected(design, samples)
         # at the end of the samples the C program ends an utterance, too
         of_c = answers_of_c(program, samples)[: len(wanted)]
-        digit = name.partition("/")[0]
+        digit = name.rpartition("/")[0]
         answers = [trained.class_names[int(line[-2:], 16)] for line in lines]
         is_c = [[int(line[-2:], 16), line[-4] == "="] for line in lines]
         is_equal = lines == wanted and is_c == [[answer, bool(sure)] for answer, *_, sure in of_c]
@@ -97,7 +97,7 @@ def listened(names: list[str], home: Path, folder: Path, *, as_cells: bool):
 def main() -> None:
     """Write the table, row by row."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--recordings", type=int, default=200)
     parser.add_argument(
         "--cells", action="store_true", help="simulate the netlist, for minutes each"
@@ -106,6 +106,8 @@ def main() -> None:
     given = parser.parse_args()
     names = sorted(name for name in read_manifest() if role_of(person_of(name)) == "test")
     names = np.random.default_rng(0).permutation(names)[: given.recordings].tolist()
+    if given.folder.is_file():
+        names, given.folder = [given.folder.name], given.folder.parent
     with tempfile.TemporaryDirectory() as folder, given.table.open("w") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benches import lines_of
 from circuits import needs_gcc, needs_icarus, needs_verilator
 from simulated import heard_utterances, scaled
 
@@ -143,12 +144,9 @@ def test_a_microphone_s_samples_are_received(cycles, tmp_path):
     write_front_end(tmp_path, FilterBank(16))
     raw = raw_samples(200)
     (tmp_path / "raw.hex").write_text("".join(f"{each & 0xFFFFFF:06x}\n" for each in raw.tolist()))
-    command = ["iverilog", "-g2005", "-Wall", f"-Pmicrophone.CYCLES={cycles}", "-s", "microphone"]
-    command += ["-o", "microphone", str(HERE / "microphone.v"), *WITH_MICROPHONE[-3:-1]]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    run = ["vvp", "-n", "microphone"]
-    printed = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    received, periods = zip(*(map(int, line.split()) for line in printed.splitlines()), strict=True)
+    sources = [HERE / "microphone.v", *WITH_MICROPHONE[-3:-1]]
+    printed = lines_of(tmp_path, "microphone", f"-Pmicrophone.CYCLES={cycles}", *sources)
+    received, periods = zip(*(map(int, line.split()) for line in printed), strict=True)
     assert list(received) == scaled(raw, wait=20).tolist()
     assert set(periods[1:]) == {64 * cycles}
 
@@ -158,21 +156,9 @@ def test_answers_are_lines_of_text(tmp_path):
     scores = np.random.default_rng(0).integers(0, 2**32, 6).tolist()
     (tmp_path / "scores.hex").write_text("".join(f"{score:x}\n" for score in scores))
     (tmp_path / "answers.v").write_text(source_text("rtl/answers.v"))
-    command = [
-        "iverilog",
-        "-g2005",
-        "-Wall",
-        "-Wno-timescale",
-        "-s",
-        "answers_bench",
-        "-o",
-        "bench",
-    ]
-    subprocess.run([*command, str(HERE / "answers_bench.v"), "answers.v"], cwd=tmp_path, check=True)
-    run = ["vvp", "-n", "bench"]
-    printed = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    printed = lines_of(tmp_path, "answers_bench", HERE / "answers_bench.v", "answers.v")
     lines = [" ".join(f"{score:08x}" for score in three) for three in (scores[:3], scores[3:])]
-    assert printed == f"{lines[0]} ? 02\n{lines[1]} = 14\n"
+    assert printed == [f"{lines[0]} ? 02", f"{lines[1]} = 14"]
 
 
 @needs_verilator

@@ -1,10 +1,9 @@
 """The hardware reference says what the Verilog does: ports, timing diagrams, memory maps."""
 
 import re
-import subprocess
 
 import pytest
-from benches import write_core
+from benches import lines_of, write_core
 from circuits import exported, named, needs_icarus
 
 from shd_circuit.sources import source_text
@@ -143,16 +142,6 @@ def script_of(columns):
     return "\n".join(lines)
 
 
-def in_icarus(folder, top, *files):
-    """Return the lines that a bench of this name prints."""
-    command = ["iverilog", "-g2005", "-y", ".", "-s", top, "-o", top, f"{top}.v", *files]
-    subprocess.run(command, cwd=folder, check=True)
-    ended = subprocess.run(
-        ["vvp", "-n", top], cwd=folder, capture_output=True, text=True, timeout=300
-    )
-    return ended.stdout.splitlines()
-
-
 @needs_icarus
 @pytest.mark.slow
 def test_the_core_does_what_the_timing_diagrams_show(tmp_path):
@@ -161,4 +150,4 @@ def test_the_core_does_what_the_timing_diagrams_show(tmp_path):
     assert [sum(column is None for column in columns) for columns in found] == [1, 2, 0]
     script = "\n".join(map(script_of, found))
     (tmp_path / "timing.v").write_text(BENCH.replace("SCRIPT", script))
-    assert in_icarus(tmp_path, "timing", "core.v") == ["end"]
+    assert lines_of(tmp_path, "timing", "timing.v", "core.v") == ["end"]

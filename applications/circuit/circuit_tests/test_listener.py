@@ -19,7 +19,9 @@ from simulated import (
 from corpus_tests.filter_bank_sounds import noise, spoken, with_background
 from shd_circuit import say
 from shd_circuit.confidence import Confidence
-from shd_corpus.filter_bank import FilterBank
+from shd_corpus.filter_bank import EventStream, FilterBank, to_samples
+from shd_corpus.filter_bank.kernels import ENDS, GOES_ON, IS_DROPPED
+from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events.downsampling import Downsampling
 
 WAIT = 4000  # samples
@@ -60,6 +62,20 @@ def test_two_spoken_digits(trained):
     raw = from_microphone(with_background(*words)[5000:-5000], WAIT)
     lines = check(*trained, raw)
     assert [line[-4:] for line in lines] == ["= 03", "? 05"]
+
+
+def test_a_click_right_behind_a_digit_leaves_its_answer(trained):
+    """While the digit is computed, the click's steps fill the ring, and then it is dropped."""
+    two = to_samples(synthesize("two", "en-us+m3", 450), SPEECH_RATE_HZ)
+    raw = from_microphone(
+        with_background(np.concatenate([two, np.zeros(2670), noise(0.03, 8000)])), WAIT
+    )
+    lines, events = heard(*trained, raw)
+    wanted, _ = expected(trained[1], scaled(raw, WAIT))
+    status = EventStream(FilterBank()).advance(scaled(raw, WAIT)).status
+    assert [*status[status > GOES_ON]] == [ENDS, IS_DROPPED]
+    assert len(wanted) == 1 and lines == wanted
+    assert "x" not in events  # the network took nothing of the click
 
 
 @pytest.mark.slow

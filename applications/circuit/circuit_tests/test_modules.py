@@ -1,10 +1,10 @@
 """Each module of the core does what its header says, on its own, beside a few lines of Python."""
 
-import subprocess
 from collections import defaultdict
 
 import numpy as np
 import pytest
+from benches import lines_of
 from circuits import COARSE, needs_icarus, random_circuit, random_utterances
 
 from shd_circuit.confidence import Confidence
@@ -49,12 +49,8 @@ endmodule
     def run(self):
         """Return for each cycle the outputs, as text of bits."""
         (self.folder / "rows.txt").write_text("\n".join(self.rows))
-        command = ["iverilog", "-g2005", "-o", "drive", "drive.v", f"{self.name}.v"]
-        subprocess.run(command, cwd=self.folder, check=True)
-        ended = subprocess.run(
-            ["vvp", "-n", "drive"], cwd=self.folder, capture_output=True, text=True, timeout=300
-        )
-        lines = [line.split() for line in ended.stdout.splitlines() if "WARN" not in line]
+        printed = lines_of(self.folder, "drive", "drive.v", f"{self.name}.v")
+        lines = [line.split() for line in printed if "WARN" not in line]
         return [dict(zip(self.outputs, line, strict=True)) for line in lines]
 
 

@@ -4,18 +4,18 @@ import subprocess
 from select import select
 
 import numpy as np
+import pandas as pd
 import pytest
 from circuits import needs_gcc
+from false_accepts import KINDS, counted, sound
+from listened import answers_of_c, design_of
+from scipy.stats import poisson
 
 from corpus_tests.filter_bank_sounds import adversarial, noise, spoken, with_background
 from shd_circuit import say
-from shd_circuit.confidence import confidence_of
-from shd_circuit.export import quantization_of
 from shd_circuit.folder import ExportError
-from shd_circuit.quantize import circuit_of
-from shd_circuit.sources import answers_text
 from shd_corpus.filter_bank import EventStream, FilterBank
-from shd_helpers.paths import ROOT
+from shd_helpers.paths import ROOT, results_dir
 
 GCC = "gcc -std=c99 -Wall -Wextra -Werror -pedantic -DACCEPT".split()
 FILES = ["listen.c", "filter_bank.c"]
@@ -37,28 +37,19 @@ def folder(trained, tmp_path_factory):
     return folder
 
 
-def of_c(folder, samples):
-    ended = subprocess.run(
-        [folder / "listen"], input=samples.tobytes(), capture_output=True, check=True
-    )
-    return ended.stdout.decode()
-
-
 def of_python(trained, samples, seed):
-    """Return the same lines, from samples in blocks of random sizes."""
-    bits = quantization_of(trained)
-    circuit = circuit_of(trained, bits)
-    confidence = confidence_of(trained, bits, circuit)
+    """Return the same as `answers_of_c`, from samples in blocks of random sizes."""
+    design = design_of(trained, wait=0)
     stream = EventStream(FilterBank())
     cuts = np.sort(np.random.default_rng(seed).integers(0, len(samples) + 1, 60))
     blocks = np.split(samples, cuts)
     utterances = [each for block in blocks for each in stream.process(block)] + stream.flush()
-    lines = ""
+    answers = []
     for utterance in utterances:
-        run = circuit.run(3 * utterance.steps.astype(int), utterance.channels)
-        decision = confidence.of(run.scores.tolist())
-        lines += " ".join([answers_text([run]).rstrip(), *map(str, decision)]) + "\n"
-    return lines
+        run = design.network.run(3 * utterance.steps.astype(int), utterance.channels)
+        scores = run.scores.tolist()
+        answers.append([run.answer, *scores, *design.accepts.of(scores)])
+    return answers
 
 
 @needs_gcc
@@ -66,23 +57,42 @@ def of_python(trained, samples, seed):
 def test_recordings_are_answered_as_in_python(trained, folder, n):
     """As one stream, which ends within the last digit."""
     samples = with_background(*spoken(n))[: -int(0.6 * say.BANK.settings.step_samples * 333)]
-    answers = of_c(folder, samples)
+    answers = answers_of_c(folder / "listen", samples)
     assert answers == of_python(trained, samples, seed=n)
-    lines = answers.splitlines()
-    assert 0.8 * n < len(lines) <= n
-    assert {line.split()[-1] for line in lines} == {"0", "1"}
+    assert 0.8 * n < len(answers) <= n
+    assert {answer[-1] for answer in answers} == {0, 1}
 
 
 @needs_gcc
 @pytest.mark.parametrize("n", [3, pytest.param(200, marks=pytest.mark.slow)])
 def test_all_other_sounds_are_answered_as_in_python(trained, folder, n):
-    """A click and tones, of which one is longer than the network's input and one is dropped."""
+    """A click and tones, of which one is longer than the network's input and one is dropped.
+
+    Besides, what is counted in an hour.
+    """
     tones = [np.int16(8000 * np.sin(np.arange(round(s * 15_625)) / 5)) for s in (0.05, 0.97, 3)]
     sounds = [with_background(*tones), with_background(noise(0.9, 3000))]
+    sounds += [sound(kind, 5, seed=0) for kind in KINDS]
     for seed, samples in enumerate(sounds + [adversarial(FilterBank(), i) for i in range(n)]):
-        assert of_c(folder, samples) == of_python(trained, samples, seed), seed
-    (found,) = EventStream(FilterBank()).process(sounds[0])
-    assert found.n_steps > trained.grid.n_steps
+        found = answers_of_c(folder / "listen", samples)
+        assert found == of_python(trained, samples, seed), seed
+    (long,) = EventStream(FilterBank()).process(sounds[0])
+    assert long.n_steps > trained.grid.n_steps
+
+
+@needs_gcc
+def test_planted_digits_are_counted(folder):
+    *_, three = spoken(31)
+    assert counted(folder / "listen", with_background(three, three, three)) == (3, 3)
+
+
+def test_rates_of_false_accepts_are_those_of_the_counts():
+    table = pd.read_csv(results_dir() / "listener_false_accepts.csv")
+    assert table.kind.tolist() == [*KINDS]
+    assert (60 * table.accepted / table.minutes).tolist() == table.accepted_per_hour.tolist()
+    assert poisson.cdf(table.accepted, table.high) == pytest.approx(0.025, abs=1e-3)
+    at_least = np.where(table.accepted > 0, 0.025, 1)  # a rate of 0 brings none
+    assert poisson.sf(table.accepted - 1, table.low) == pytest.approx(at_least, abs=1e-3)
 
 
 @needs_gcc

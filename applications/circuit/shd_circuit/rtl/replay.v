@@ -11,10 +11,11 @@
 //  out_*    an event of out_channel is transferred at an edge where out_valid and out_ready are high.
 //           After a step's events, out_step_end is high until out_step_ready is high, too; after the
 //           last step likewise out_utterance_end. At most one of the three is high.
-//  out_abort is high in one cycle: the network forgets the utterance, whose steps are no longer sent.
+//  out_abort is high in one cycle where the utterance is dropped: the network forgets what it has taken.
+//           It stays low if the network has taken nothing, and may still compute the utterance before.
 //  active   is high from an utterance's first step until its end is taken, or it is dropped.
-//  overrun  is high with out_abort if the network was too slow: it may take as long as a step lasts, and
-//           from an utterance's end to the next one's start.
+//  overrun  is high in a cycle where an utterance is dropped because the network was too slow: it may
+//           take as long as a step lasts, and from an utterance's end to the next one's start.
 //
 // Memory: a ring of single bits, N_STEPS x N_CHANNELS, with as many steps as a block RAM can have.
 `default_nettype none
@@ -69,19 +70,23 @@ module replay #(
     localparam [1:0] END_STEP = 3;
     reg in_utterance;
     reg has_end; // the utterance ends after the steps that are left
+    reg was_taken; // something of the utterance
     reg [COUNT_BITS-1:0] n_left; // steps, with the one that is read
     wire starts = step_end && step_status == BEGINS;
     wire goes_on = step_end && (step_status == GOES_ON || step_status == ENDS);
     wire is_full = goes_on && n_left == N_STEPS[COUNT_BITS-1:0] - 1'b1;
     assign overrun = in_utterance && (starts || is_full);
-    assign out_abort = overrun || (in_utterance && step_end && step_status == IS_DROPPED);
+    wire drops = overrun || (in_utterance && step_end && step_status == IS_DROPPED);
+    wire step_taken = out_step_end && out_step_ready;
+    wire takes = (out_valid && out_ready) || step_taken;
+    assign out_abort = drops && (takes || was_taken);
     assign active = in_utterance;
     assign out_step_end = state == END_STEP;
     assign out_utterance_end = state == WAIT && in_utterance && has_end && n_left == 0;
     assign out_valid = state == SEND && read_event;
-    wire step_taken = out_step_end && out_step_ready;
     always @(posedge clk) begin
-        if (rst || (out_abort && !starts)) begin
+        was_taken <= !rst && in_utterance && !drops && (takes || was_taken);
+        if (rst || (drops && !starts)) begin
             state <= WAIT;
             in_utterance <= 0;
             n_left <= 0;
