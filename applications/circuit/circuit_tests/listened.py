@@ -84,7 +84,7 @@ def listened(names: list[str], home: Path, folder: Path, *, as_cells: bool):
                 [
                     *(name, digit, len(utterances), " ".join(answers)),
                     " ".join(str(int(line[-4] == "=")) for line in lines),
-                    int(answers == [digit]),
+                    int(answers == [digit]) if digit else "",
                     int(is_equal),
                     "" if as_cells else int(heard_utterances(events) == utterances),
                     " ".join(line[2:] for line in events if line[0] == "a"),
