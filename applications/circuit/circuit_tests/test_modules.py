@@ -25,6 +25,13 @@ class Module:
         wires = "".join(f"wire [{width - 1}:0] {port};\n" for port, width in outputs.items())
         ports = ", ".join(f".{port}({port})" for port in ("clk", *inputs, *outputs))
         given = ", ".join(f".{key}({value})" for key, value in parameters.items())
+        source = source_text(f"rtl/{name}.v")
+        stalls = ""
+        if "input wire enable" in source:  # behind each cycle is one in which nothing may change
+            regs += "reg enable = 1;\n"
+            ports += ", .enable(enable)"
+            stalls = f"enable = 0; {{{', '.join(inputs)}}} = $random;"
+            stalls += " #1 clk = 1; #1 clk = 0; enable = 1;"
         scanned = f'$fscanf(file, "{" %b" * len(inputs)}", {", ".join(inputs)})'
         bench = f"""module drive; reg clk = 0; integer file;
 {regs}{wires}{name} #({given}) dut ({ports});
@@ -34,12 +41,13 @@ initial begin
         #1 $display("{" %b" * len(outputs)}", {", ".join(outputs)});
         clk = 1;
         #1 clk = 0;
+        {stalls}
     end
 end
 endmodule
 """
         (folder / "drive.v").write_text(bench)
-        (folder / f"{name}.v").write_text(source_text(f"rtl/{name}.v"))
+        (folder / f"{name}.v").write_text(source)
 
     def cycle(self, **inputs):
         """Add a cycle in which some inputs aren't 0."""

@@ -21,6 +21,7 @@ module active_list #(
     parameter ENTRY_BITS = INPUT_BITS > NEURON_BITS ? INPUT_BITS : NEURON_BITS
 ) (
     input wire clk,
+    input wire enable, // without it, all stands still
     input wire forgets_inputs,
     input wire input_valid,
     input wire [INPUT_BITS-1:0] input_index,
@@ -63,12 +64,12 @@ module active_list #(
     wire [LIST_BITS-1:0] read_address = selects_spikes ? ~index[LIST_BITS-1:0] : index[LIST_BITS-1:0];
     wire [LIST_BITS-1:0] write_address =
         input_valid ? n_inputs[LIST_BITS-1:0] : ~n_spikes[LIST_BITS-1:0];
-    always @(posedge clk) begin
+    always @(posedge clk) if (enable) begin
         if (reads) found <= list[read_address];
         if (input_valid || writes_spike)
             list[write_address] <= input_valid ? wide_input[WIDTH-1:0] : wide_neuron[WIDTH-1:0];
     end
-    always @(posedge clk) begin
+    always @(posedge clk) if (enable) begin
         has_entry <= reads && is_left;
         if (restarts) index <= 0;
         else if (reads && is_left) index <= index + 1'b1;

@@ -27,6 +27,14 @@ module confidence #(
     output wire busy,
     output reg accepted
 );
+    reg [2:0] state;
+    localparam [2:0] TAKE = 0; // scores
+    localparam [2:0] READ = 1; // one
+    localparam [2:0] BEGIN = 2;
+    localparam [2:0] SCALE = 3; // 24 shifts: x in 256ths
+    localparam [2:0] LOOK = 4; // up both tables
+    localparam [2:0] MULTIPLY = 5; // 16 shifts: the share
+    localparam [2:0] ADD = 6;
     localparam ADDRESS_BITS = $clog2(N_CLASSES);
     reg signed [31:0] scores[0:N_CLASSES-1];
     reg signed [31:0] score; // read from it
@@ -34,7 +42,7 @@ module confidence #(
     reg [ADDRESS_BITS-1:0] index; // of the class whose share is computed
     reg [7:0] answer;
     always @(posedge clk) begin
-        score <= scores[index];
+        if (state == READ) score <= scores[index];
         if (in_valid) begin
             scores[in_class[ADDRESS_BITS-1:0]] <= in_score;
             if (in_class == 0 || in_score > best) best <= in_score;
@@ -47,14 +55,6 @@ module confidence #(
     reg [15:0] of_fraction;
 
     // Both products are of shifts and sums: product becomes bits x multiplicand / 2^shifts.
-    reg [2:0] state;
-    localparam [2:0] TAKE = 0; // scores
-    localparam [2:0] READ = 1; // one
-    localparam [2:0] BEGIN = 2;
-    localparam [2:0] SCALE = 3; // 24 shifts: x in 256ths
-    localparam [2:0] LOOK = 4; // up both tables
-    localparam [2:0] MULTIPLY = 5; // 16 shifts: the share
-    localparam [2:0] ADD = 6;
     reg [4:0] n_left; // shifts
     reg [31:0] bits;
     reg [16:0] product;

@@ -31,6 +31,7 @@ module control #(
     parameter ROW_BITS = 1
 ) (
     input wire clk,
+    input wire enable, // without it, all stands still
     input wire rst,
     input wire step_end,
     input wire utterance_end,
@@ -115,7 +116,7 @@ module control #(
     assign reads_weight = resets || sums;
     wire ends_group = fires && !is_output || is_added;
     assign step_is_over = is_added && group == LAST_GROUP;
-    always @(posedge clk) begin
+    always @(posedge clk) if (enable) begin
         case (state)
             EVENT:
                 if (step_starts) state <= LIST;
@@ -134,7 +135,7 @@ module control #(
         endcase
         if (rst) state <= EVENT;
     end
-    always @(posedge clk) begin
+    always @(posedge clk) if (enable) begin
         if (utterance_end && step_ready) is_ending <= 1;
         if (step_is_over) begin
             step <= step + 1'b1;
@@ -148,7 +149,7 @@ module control #(
             step <= 0;
         end
     end
-    always @(posedge clk) begin
+    always @(posedge clk) if (enable) begin
         if (ends_group) begin
             group <= group + 1'b1;
             first_neuron <= first_neuron + N_LANES;

@@ -25,6 +25,7 @@ module delays #(
     parameter INPUT_BITS = $clog2(N_DELAYS * KERNEL + 1)
 ) (
     input wire clk,
+    input wire enable, // without it, all stands still
     input wire rst, // forgets all steps, and clears this one's row
     input wire forgets, // forgets all steps before this one
     input wire step_is_over,
@@ -70,7 +71,7 @@ module delays #(
     reg is_clearing;
     assign is_cleared = !is_clearing;
     wire [ROW_BITS-1:0] next_row = row + ROW_WORDS;
-    always @(posedge clk) begin
+    always @(posedge clk) if (enable) begin
         clear_word <= is_clearing ? clear_word + 1'b1 : 0;
         if (clear_word == LAST_WORD) is_clearing <= 0;
         if (step_is_over) begin
@@ -94,7 +95,7 @@ module delays #(
     wire takes_event = event_valid && event_ready;
     wire [ROW_BITS-1:0] unit_row = row + {{(ROW_BITS-WORD_BITS){1'b0}}, unit[BLOCK_BITS-1:3]};
     assign event_ready = is_cleared && !is_writing;
-    always @(posedge clk) begin
+    always @(posedge clk) if (enable) begin
         is_writing <= takes_event && !rst;
         event_row <= unit_row;
         event_bit <= unit[2:0];
@@ -132,7 +133,7 @@ module delays #(
     wire [INPUT_BITS+BLOCK_BITS-1:0] wide_block = {{INPUT_BITS{1'b0}}, block_in_window};
     assign input_index = first_input + wide_block[INPUT_BITS-1:0];
     assign scan_ends = is_done && is_over;
-    always @(posedge clk) begin
+    always @(posedge clk) if (enable) begin
         left <= events_after;
         is_fresh <= reads;
         if (reads) begin
@@ -163,7 +164,7 @@ module delays #(
     wire [ROW_BITS-1:0] clear_row = row + {{(ROW_BITS-WORD_BITS){1'b0}}, clear_word};
     wire [ROW_BITS-1:0] read_row = is_scanning ? scan_row : unit_row;
     wire [ROW_BITS-1:0] written_row = is_clearing ? clear_row : event_row;
-    always @(posedge clk) begin
+    always @(posedge clk) if (enable) begin
         if (takes_event || reads) word <= history[read_row[ADDRESS_BITS-1:0]];
         if (is_writing || is_clearing)
             history[written_row[ADDRESS_BITS-1:0]] <=

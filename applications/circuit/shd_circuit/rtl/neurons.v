@@ -66,7 +66,7 @@ module neurons #(
     wire [11:0] new_state = at_floor ? new_floor : {5'd0, new_potential};
     always @(posedge clk) begin
         if (at_floor || at_potential) state[{channel, at_potential}] <= clears ? 12'd0 : new_state;
-        old <= state[{channel, at_floor}];
+        if (level_valid || at_floor) old <= state[{channel, at_floor}];
     end
 
     // --- the floor: it falls by a part of the distance, and rises slowly ------------------------------

@@ -49,6 +49,12 @@ module replay #(
     localparam [PLACE_BITS-1:0] LAST_PLACE = N_BITS[PLACE_BITS-1:0] - 1'b1;
     localparam [PLACE_BITS-1:0] BACK = REPLAYED[PLACE_BITS-1:0] * N_CHANNELS[PLACE_BITS-1:0];
 
+    reg [1:0] state;
+    localparam [1:0] WAIT = 0; // for a step
+    localparam [1:0] READ = 1; // a bit
+    localparam [1:0] SEND = 2; // the event, if there is one
+    localparam [1:0] END_STEP = 3;
+
     // --- the ring ---------------------------------------------------------------------------------
     reg ring[0:N_BITS-1];
     reg [PLACE_BITS-1:0] write_place;
@@ -56,18 +62,13 @@ module replay #(
     reg read_event;
     always @(posedge clk) begin
         if (bit_valid) ring[write_place] <= bit_event;
-        read_event <= ring[read_place];
+        if (state == READ) read_event <= ring[read_place];
         if (rst) write_place <= 0;
         else if (bit_valid)
             write_place <= write_place == LAST_PLACE ? {PLACE_BITS{1'b0}} : write_place + 1'b1;
     end
 
     // --- the reader ---------------------------------------------------------------------------------
-    reg [1:0] state;
-    localparam [1:0] WAIT = 0; // for a step
-    localparam [1:0] READ = 1; // a bit
-    localparam [1:0] SEND = 2; // the event, if there is one
-    localparam [1:0] END_STEP = 3;
     reg in_utterance;
     reg has_end; // the utterance ends after the steps that are left
     reg was_taken; // something of the utterance

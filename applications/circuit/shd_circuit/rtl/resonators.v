@@ -105,7 +105,7 @@ module resonators #(
     initial $readmemh(COEFFICIENTS, coefficients, 0, 2 * N_CHANNELS - 1);
     reg [31:0] word;
     always @(posedge clk)
-        word <= coefficients[channel_ends ? {next_channel, 1'b0} : {channel, third == 0}];
+        if (busy || starts) word <= coefficients[channel_ends ? {next_channel, 1'b0} : {channel, third == 0}];
 
     reg [47:0] state[0:(1<<ROW_BITS)-1];
     reg [47:0] old;
@@ -126,7 +126,7 @@ module resonators #(
     always @(posedge clk) begin
         if (writes_first || writes_second || writes_total)
             state[write_row] <= {turned[23:7], writes_total ? new_total : {turned[6:0], truncated}};
-        old <= state[read_row];
+        if (busy || starts) old <= state[read_row];
     end
 
     // --- the resonators: products, their sum, and its quotient by 2^15, rounded towards zero --------

@@ -19,6 +19,7 @@ module scores #(
     parameter CLASS_BITS = $clog2(N_CLASSES + LANES + 1)
 ) (
     input wire clk,
+    input wire enable, // without it, all stands still
     input wire restarts,
     input wire is_first,
     input wire takes,
@@ -56,26 +57,26 @@ module scores #(
     wire gives = out_valid && out_ready;
     generate if (IS_MEMBRANE != 0) begin : membrane
         assign term = {{(SCORE_BITS-MEM_BITS){terms[MEM_BITS-1]}}, terms[MEM_BITS-1:0]};
-        always @(posedge clk) begin
+        always @(posedge clk) if (enable) begin
             if (takes) terms <= membranes;
             else if (is_read) terms <= terms >> MEM_BITS;
         end
     end else begin : spike
         assign term = {{(SCORE_BITS-1){1'b0}}, terms[0]};
-        always @(posedge clk) begin
+        always @(posedge clk) if (enable) begin
             if (takes) terms <= spikes;
             else if (is_read) terms <= terms >> 1;
         end
     end endgenerate
-    always @(posedge clk) begin
-        score <= memory[index[ADDRESS_BITS-1:0]];
+    always @(posedge clk) if (enable) begin
+        if (adds || sends) score <= memory[index[ADDRESS_BITS-1:0]];
         if (is_read) memory[read_index[ADDRESS_BITS-1:0]] <= is_first ? term : score + term;
     end
     reg has_score;
     reg signed [SCORE_BITS-1:0] best;
     reg [CLASS_BITS-1:0] answer; // of the best so far
     wire is_best = index == 0 || score > best;
-    always @(posedge clk) begin
+    always @(posedge clk) if (enable) begin
         lane <= is_reading ? lane + 1'b1 : 0;
         is_read <= is_reading && !restarts;
         read_index <= index;

@@ -117,6 +117,8 @@ module spiking_network #(
 
     wire gives_last = out_valid && out_ready && out_last;
     wire restarts = rst || abort;
+    // outside of utterances nothing comes, and all registers stand still
+    wire enable = restarts || event_valid || step_end || utterance_end || !event_ready;
     wire is_idle;
     wire is_over;
     wire is_first;
@@ -152,7 +154,7 @@ module spiking_network #(
         .N_HIDDEN(N_HIDDEN), .UNIT_BITS(UNIT_BITS), .GROUP_BITS(GROUP_BITS),
         .NEURON_BITS(NEURON_BITS), .ROW_BITS(ROW_BITS)
     ) the_control (
-        .clk(clk), .rst(restarts),
+        .clk(clk), .enable(enable), .rst(restarts),
         .step_end(step_end), .utterance_end(utterance_end), .step_ready(step_ready),
         .is_idle(is_idle), .is_over(is_over), .is_cleared(is_cleared), .lists_more(lists_more),
         .scan_ends(scan_ends), .has_entry(has_entry), .is_added(is_added),
@@ -172,7 +174,7 @@ module spiking_network #(
         .N_UNITS(N_UNITS), .N_DELAYS(N_DELAYS), .N_SLOTS(N_SLOTS), .KERNEL(KERNEL),
         .MEM_PATH(MEM_PATH)
     ) the_delays (
-        .clk(clk), .rst(restarts), .forgets(gives_last), .step_is_over(step_is_over),
+        .clk(clk), .enable(enable), .rst(restarts), .forgets(gives_last), .step_is_over(step_is_over),
         .is_cleared(is_cleared), .event_valid(event_valid && is_idle && !is_over), .event_ready(is_writable), .event_unit(event_unit),
         .scan_starts(scan_starts), .first_block(first_block), .scan_ends(scan_ends),
         .input_valid(input_valid), .input_index(input_index)
@@ -181,7 +183,7 @@ module spiking_network #(
     wire [LANES-1:0] spikes;
     wire [ENTRY_BITS-1:0] entry;
     active_list #(.N_INPUTS(N_WEIGHTS), .N_HIDDEN(N_HIDDEN), .LANES(LANES)) the_list (
-        .clk(clk), .forgets_inputs(scan_starts), .input_valid(input_valid),
+        .clk(clk), .enable(enable), .forgets_inputs(scan_starts), .input_valid(input_valid),
         .input_index(input_index), .forgets_spikes(step_starts || restarts),
         .fires(fires && !is_output), .spikes(spikes),
         .first_neuron(first_neuron[HIDDEN_BITS-1:0]), .lists_more(lists_more),
@@ -242,7 +244,7 @@ module spiking_network #(
         .LANES(LANES), .N_CLASSES(N_CLASSES), .MEM_BITS(MEM_BITS), .SCORE_BITS(SCORE_BITS),
         .IS_MEMBRANE(IS_MEMBRANE)
     ) the_scores (
-        .clk(clk), .restarts(restarts || gives_last || step_is_over), .is_first(is_first),
+        .clk(clk), .enable(enable), .restarts(restarts || gives_last || step_is_over), .is_first(is_first),
         .takes(fires && is_output), .membranes(membranes), .spikes(spikes), .adds(adds),
         .is_added(is_added), .sends(sends), .out_valid(out_valid), .out_ready(out_ready),
         .out_last(out_last), .out_class(class_index), .out_score(score), .out_answer(answer)
