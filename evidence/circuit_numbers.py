@@ -82,6 +82,11 @@ def recognizes() -> Shares:
     return lambda pj: cost.energy(listener()["UP5K's cells", "digit"], pj) / 1000
 
 
+def people() -> pd.DataFrame:
+    """Return what became of each person's recordings, by how the listener heard them."""
+    return pd.read_csv(results_dir() / "listener_people.csv").set_index(["heard", "person"])
+
+
 def answer_ms(mhz: float = 12) -> pd.Series:
     """Return how long after each simulated utterance's end its answer was decided."""
     cycles = pd.read_csv(results_dir() / "listener_simulated.csv").cycles.dropna()
