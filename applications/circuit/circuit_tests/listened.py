@@ -14,7 +14,16 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from simulated import Design, build, expected, from_microphone, heard, heard_utterances, scaled
+from simulated import (
+    Design,
+    build,
+    expected,
+    from_microphone,
+    heard,
+    heard_utterances,
+    line,
+    scaled,
+)
 
 from shd_circuit import say
 from shd_circuit.export import quantization_of
@@ -73,21 +82,23 @@ def listened(names: list[str], home: Path, folder: Path, *, as_cells: bool):
         lines, events = heard(folder, design, raw)
         wanted, utterances = expected(design, samples)
         # at the end of the samples the C program ends an utterance, too
-        of_c = answers_of_c(program, samples)[: len(wanted)]
+        of_c = [
+            line(answer, scores, is_accepted)
+            for answer, *scores, _, is_accepted in answers_of_c(program, samples)
+        ]
         digit = name.rpartition("/")[0]
-        answers = [trained.class_names[int(line[-2:], 16)] for line in lines]
-        is_c = [[int(line[-2:], 16), line[-4] == "="] for line in lines]
-        is_equal = lines == wanted and is_c == [[answer, bool(sure)] for answer, *_, sure in of_c]
+        answers = [trained.class_names[int(each[-2:], 16)] for each in lines]
+        is_equal = lines == wanted == of_c[: len(wanted)]
         yield dict(
             zip(
                 COLUMNS,
                 [
                     *(name, digit, len(utterances), " ".join(answers)),
-                    " ".join(str(int(line[-4] == "=")) for line in lines),
+                    " ".join(str(int(each[-4] == "=")) for each in lines),
                     int(answers == [digit]) if digit else "",
                     int(is_equal),
                     "" if as_cells else int(heard_utterances(events) == utterances),
-                    " ".join(line[2:] for line in events if line[0] == "a"),
+                    " ".join(each[2:] for each in events if each[0] == "a"),
                 ],
                 strict=True,
             )

@@ -96,7 +96,8 @@ def expected(design: Design, samples: np.ndarray) -> tuple[list[str], list[tuple
     for each in EventStream(design.bank).process(samples):
         step_ms = int(design.network.grid.step_ms)
         run = design.network.run(step_ms * each.steps.astype(int), each.channels)
-        lines.append(line(run.scores.tolist(), design.accepts))
+        scores = run.scores.tolist()
+        lines.append(line(int(np.argmax(scores)), scores, design.accepts.of(scores)[1]))
         events.append(
             (each.n_steps, [*zip(each.steps.tolist(), each.channels.tolist(), strict=True)])
         )
@@ -120,8 +121,7 @@ def heard_utterances(lines):
     return utterances
 
 
-def line(scores: list[int], accepts: Confidence) -> str:
-    """Return what the serial port sends of an utterance's scores."""
+def line(answer: int, scores: list[int], is_accepted: int) -> str:
+    """Return what the serial port sends of an utterance."""
     texts = [f"{score & 0xFFFFFFFF:08x}" for score in scores]
-    sign = "=" if accepts.of(scores)[1] else "?"
-    return " ".join([*texts, sign, f"{int(np.argmax(scores)):02x}"])
+    return " ".join([*texts, "=" if is_accepted else "?", f"{answer:02x}"])
