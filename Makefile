@@ -43,7 +43,7 @@ help:
 	@echo "make data       prepare the data only, DATASET= as above"
 	@echo "make sweep      train what has no result yet: SWEEP= names a file of sweeps/ (runs of a notebook)"
 	@echo "                or of evidence/plans/ (networks of five folds, such as SWEEP=people), and writes tables;"
-	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
+	@echo "                DATASET= as above, for runs of a notebook; ARGS='--workers 4' and others: ARGS=--help"
 	@echo "make export     write a network's circuit: integers, C, Verilog, test vectors, README;"
 	@echo "                RUN=run folder, a network of results/networks, or circuit, which needs no data;"
 	@echo "                OUT=folder to write;"

@@ -29,7 +29,7 @@ from evidence.estimates import (
 from evidence.plan import DATASET, FINAL, VALIDATION, Plan, frozen_file, networks_of, read_plan
 from evidence.plan_jobs import COSTS, CURVES, HELD_OUT
 from shd_helpers.events.split import N_FOLDS
-from shd_helpers.paths import results_dir
+from shd_helpers.paths import ROOT, results_dir
 from shd_judge.statistics import holm
 
 SUMMED = ("parameters", "effective_acs", "training_s")  # of networks that are averaged
@@ -181,8 +181,11 @@ def final_table() -> pd.DataFrame:
 
 
 def refused_people() -> pd.Series:
-    """Return how many recordings of each person were refused, by the person's number."""
-    return pd.read_csv(results_dir() / REFUSED).groupby("number").size()
+    """Return how many recordings of each person were refused, by the person's number.
+
+    The committed table has them, because no sweep encodes recordings.
+    """
+    return pd.read_csv(ROOT / "results" / REFUSED).groupby("number").size()
 
 
 @cache
