@@ -175,9 +175,9 @@ def of_fpga(mhz: float) -> Shares:
 
 def energy(shares: Shares) -> str:
     """Return an energy from the lowest to the highest assumption."""
-    low, high = (shares(pj).sum() for pj in cost.MEMORY_PJ)
-    digits = ".1f" if high >= 1 else ".2f"
-    return f"{low:{digits}} to {high:{digits}}"
+    ends = [shares(pj).sum() for pj in cost.MEMORY_PJ]
+    digits = ".1f" if ends[-1] >= 1 else ".2f"
+    return " to ".join(dict.fromkeys(f"{end:{digits}}" for end in ends))  # once if both are the same
 
 
 def energy_cells(shares: Shares) -> str:
