@@ -174,10 +174,10 @@ def of_fpga(mhz: float) -> Shares:
 
 
 def energy(shares: Shares) -> str:
-    """Return an energy from the lowest to the highest assumption."""
+    """Return an energy from the lowest to the highest assumption, or once if both are the same."""
     ends = [shares(pj).sum() for pj in cost.MEMORY_PJ]
     digits = ".1f" if ends[-1] >= 1 else ".2f"
-    return " to ".join(dict.fromkeys(f"{end:{digits}}" for end in ends))  # once if both are the same
+    return " to ".join(dict.fromkeys(f"{end:{digits}}" for end in ends))
 
 
 def energy_cells(shares: Shares) -> str:
