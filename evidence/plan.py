@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import yaml  # type: ignore[import-untyped]
 
-from shd_helpers.events.split import N_FOLDS
+from shd_helpers.events.loading import N_FOLDS
 from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.versions import NUMERICS
 

@@ -28,7 +28,7 @@ from evidence.estimates import (
 )
 from evidence.plan import DATASET, FINAL, VALIDATION, Plan, frozen_file, networks_of, read_plan
 from evidence.plan_jobs import COSTS, CURVES, HELD_OUT
-from shd_helpers.events.split import N_FOLDS
+from shd_helpers.events.loading import N_FOLDS
 from shd_helpers.paths import results_dir
 from shd_judge.statistics import holm
 

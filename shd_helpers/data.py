@@ -15,8 +15,8 @@ import numpy as np
 from shd_corpus.checks import DatasetError, check_choice
 from shd_corpus.encoders import CHANNELS, COCHLEA, encoder_folder
 from shd_corpus.files import exclusive, made_once, sha256
-from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import FILES, N_CHANNELS, channels_of, write_shd
+from shd_corpus.shd_layout import content_hash
 from shd_helpers.paths import PACKAGE, data_dir, resolve
 
 # MD5 of the official HDF5 files, and of the zip files that hold them, as public loaders check them.

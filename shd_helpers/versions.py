@@ -22,7 +22,7 @@ from pathlib import Path
 NUMERICS = 1  # from spikes to class scores: no run counts as done any more
 # The hash of the code that computes as NUMERICS says. It is part of no run's
 # hash. To record a new one: python -m tests.small_computations
-COMPUTING_CODE = "07a542f51f179bc3"
+COMPUTING_CODE = "58f6f669739f7201"
 
 # The modules that turn spikes into class scores, by package
 MODULES = {
@@ -31,7 +31,6 @@ MODULES = {
     "shd_helpers": (
         "events/*.py",
         "network/*.py",
-        "study/evaluation.py",
         "study/recipe.py",
         "study/training.py",
     ),

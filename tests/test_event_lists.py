@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers.events.event_lists import Events, concatenate, have_equal_arrays
+from shd_helpers.events.downsampling import Events, concatenate, have_equal_arrays
 from tests.builders.events import random_events
 
 EVENTS = random_events(5, 7, 4, 3, 0.3)

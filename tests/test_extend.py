@@ -9,7 +9,7 @@ import torch
 import shd_helpers
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
-from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.sweep_file import read_sweep
 from tests.builders.documentation import blocks_of, names_of_the_reference, run_pages
 from tests.test_any_data import train, write_ridges
 from tests.toy import small_data

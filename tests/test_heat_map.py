@@ -1,10 +1,9 @@
 """The heat map in which a sweep over two settings ends."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from shd_helpers.sweeps.heat_map import heat_map
+from shd_helpers.sweeps.runner import heat_map
 
 ROWS = pd.DataFrame(
     {
@@ -18,9 +17,8 @@ ROWS = pd.DataFrame(
 
 def test_a_cell_is_the_mean_over_seeds():
     figure = heat_map(ROWS, "lr", "epochs")
-    assert plt.get_fignums() == []
     axis = figure.axes[0]
-    shown = axis.images[0].get_array()
+    shown = axis.collections[0].get_array()
     np.testing.assert_allclose(shown, [[55, 25], [80, 20]])
     assert [text.get_text() for text in axis.texts] == ["55", "25", "80", "20"]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["0.001", "0.002"]

@@ -5,9 +5,8 @@ import json
 
 import pytest
 
-from shd_helpers.study import identity
-from shd_helpers.study.identity import run_hash
-from shd_helpers.study.recipe import DEFAULTS
+from shd_helpers.study import recipe
+from shd_helpers.study.recipe import DEFAULTS, run_hash
 
 DATA = {"name": "hd", "train_sha256": "aa", "test_sha256": "bb"}
 CONTENTS = {"train_sha256": "aa", "test_sha256": "bb"}
@@ -36,7 +35,7 @@ def test_data_count_by_their_content_and_not_by_their_name():
 
 
 def test_the_version_of_what_the_code_computes_counts(monkeypatch):
-    monkeypatch.setattr(identity, "NUMERICS", 7)
+    monkeypatch.setattr(recipe, "NUMERICS", 7)
     assert run_hash({"slope": 4.0}, DATA) == by_hand({"slope": 4.0}, CONTENTS, 7)
 
 
@@ -65,9 +64,9 @@ def test_a_default_changes_only_with_the_version_of_what_the_code_computes():
 
     Where the data are and where the run is stored doesn't count.
     """
-    counted = {name: value for name, value in DEFAULTS.items() if name not in identity._LOCATIONS}
+    counted = {name: value for name, value in DEFAULTS.items() if name not in recipe._LOCATIONS}
     text = json.dumps(counted, sort_keys=True)
-    assert (identity.NUMERICS, hashlib.sha256(text.encode()).hexdigest()[:8]) == (1, "b827bd01")
+    assert (recipe.NUMERICS, hashlib.sha256(text.encode()).hexdigest()[:8]) == (1, "b827bd01")
 
 
 def test_another_network_counts_by_its_description():
@@ -82,14 +81,14 @@ def test_a_users_object_counts_by_reference_and_content_wherever_its_file_is(tmp
         (tmp_path / folder / "mine.py").write_text("def boxcar(x):\n    return x\n")
     here = {"surrogate": f"{tmp_path}/here/mine.py:boxcar"}
     elsewhere = {"surrogate": f"{tmp_path}/elsewhere/mine.py:boxcar"}
-    files = identity.identify_user_code(here)
+    files = recipe.identify_user_code(here)
     first = run_hash(here, DATA | files)
     of_file = hashlib.sha256(b"def boxcar(x):\n    return x\n").hexdigest()
     digest = hashlib.sha256(f"{of_file}mine.py".encode()).hexdigest()
     contents = CONTENTS | {"user_code_sha256": f"mine.py {digest}"}
     assert first == by_hand({"surrogate": "mine.py:boxcar"}, contents)
-    assert run_hash(elsewhere, DATA | identity.identify_user_code(elsewhere)) == first
+    assert run_hash(elsewhere, DATA | recipe.identify_user_code(elsewhere)) == first
     other_name = {"surrogate": f"{tmp_path}/here/mine.py:other"}
     assert run_hash(other_name, DATA | files) != first
     (tmp_path / "here" / "mine.py").write_text("def boxcar(x):\n    return 2 * x\n")
-    assert run_hash(here, DATA | identity.identify_user_code(here)) != first
+    assert run_hash(here, DATA | recipe.identify_user_code(here)) != first

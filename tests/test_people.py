@@ -17,7 +17,7 @@ from shd_corpus.class_names import ENGLISH
 from shd_corpus.speech_commands import numbered_people, person_of, read_manifest, role_of
 from shd_course.figures import first_look
 from shd_helpers.events import Events
-from shd_helpers.events.split import Split, split_utterances
+from shd_helpers.events.loading import Split, split_utterances
 from shd_helpers.paths import results_dir
 from shd_judge import speech_commands_folds
 from tests import RESULTS

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from shd_helpers import __main__ as command
-from shd_helpers.extras import from_extra
+from shd_helpers.command import from_extra
 from shd_helpers.paths import ROOT
 
 # the modules of what the extras install

@@ -12,7 +12,7 @@ import pytest
 import shd_helpers
 from shd_corpus.cochlea import sound
 from shd_helpers import versions
-from shd_helpers.events import split
+from shd_helpers.events import loading
 from shd_helpers.network import config, quantization
 from shd_helpers.study import training
 from tests import ROOT, small_computations
@@ -92,7 +92,7 @@ def test_comments_docstrings_and_layout_do_not_count(changed, is_same):
     ("module", "name", "value", "number"),
     [
         (training, "LR_GAMMA", 0.6, "NUMERICS"),
-        (split, "SEEN_SHARE", 0.12, "NUMERICS"),
+        (loading, "SEEN_SHARE", 0.12, "NUMERICS"),
         (config, "DELAY_MS", 27.0, "NUMERICS"),
         (config, "STUDY_STEP_MS", 2.9, "NUMERICS"),
         (quantization, "SPREAD", 2.0, "NUMERICS"),

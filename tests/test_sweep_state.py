@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from corpus_tests.damage import damages
-from shd_helpers.study import identity, tables
+from shd_helpers.study import recipe, tables
 from shd_helpers.study.tables import (
     COSTS,
     DATA,
@@ -20,8 +20,7 @@ from shd_helpers.study.tables import (
 from shd_helpers.sweeps import results, runner
 from shd_helpers.sweeps.results import RunResult, finished_run
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.sweep_file import SweepError
+from shd_helpers.sweeps.sweep_file import SweepError, read_sweep
 from tests.toy import write_toy
 
 
@@ -114,7 +113,7 @@ def test_a_row_of_another_hash_or_one_that_failed_is_missing(home, monkeypatch):
     home.write(grid={"x": [1.0, 3.0]})
     assert missing(home) == ["x=3.0", "x=3.0"]
     home.write()
-    monkeypatch.setattr(identity, "NUMERICS", -1)  # the code gives other results
+    monkeypatch.setattr(recipe, "NUMERICS", -1)  # the code gives other results
     assert len(missing(home)) == 4
 
 
@@ -186,7 +185,7 @@ def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatc
 def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     store(home, {0: measured(home, 0.5)})
     before = home.table.read_text().splitlines()[1]
-    monkeypatch.setattr(identity, "NUMERICS", -1)
+    monkeypatch.setattr(recipe, "NUMERICS", -1)
     store(home, {0: "no luck", 1: "no luck either"})
     assert read_rows(home.table).status.tolist() == ["done", "failed"]
     assert before in home.table.read_text().splitlines()

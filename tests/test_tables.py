@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shd_helpers.study import tables
-from shd_helpers.study.identity import run_hash
-from shd_helpers.study.recipe import DEFAULTS
+from shd_helpers.study.recipe import DEFAULTS, run_hash
 from shd_helpers.study.tables import (
     DATA,
     SCORES,

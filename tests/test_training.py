@@ -270,4 +270,4 @@ print(sum(name.startswith("shd_") for name in sys.modules))
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    assert 30 < int(printed.split()[-1]) <= 39
+    assert 30 < int(printed.split()[-1]) <= 34

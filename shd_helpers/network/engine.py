@@ -29,7 +29,7 @@ from torch.nn import functional
 from shd_corpus.checks import check_choice
 from shd_engine import CompiledNetwork, LayeredNetwork, LayerStates, NotCompilableError, compile
 from shd_engine.event_lists import Index
-from shd_helpers.events.event_lists import Events
+from shd_helpers.events.downsampling import Events
 
 
 class Engine(NamedTuple):

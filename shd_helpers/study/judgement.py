@@ -26,8 +26,8 @@ from shd_corpus.files import atomic
 from shd_helpers.events import Events, load_events
 from shd_helpers.events.loading import TRAINING_FILE
 from shd_helpers.paths import as_run_name
-from shd_helpers.study.evaluation import origin
-from shd_helpers.study.fold_training import (
+from shd_helpers.study.jobs import Job, run_jobs
+from shd_helpers.study.network_jobs import (
     TESTED,
     FoldJob,
     MakeModel,
@@ -36,8 +36,7 @@ from shd_helpers.study.fold_training import (
     name_of,
     try_network,
 )
-from shd_helpers.study.jobs import Job, run_jobs
-from shd_helpers.study.training import TrainConfig, TrainOptions
+from shd_helpers.study.training import TrainConfig, TrainOptions, origin
 from shd_helpers.user_code import UnidentifiedError, identity_of
 from shd_helpers.versions import NUMERICS
 from shd_judge import Comparison, Fold, compare, five_folds, interval, speaker_folds

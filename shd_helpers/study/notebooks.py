@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from tqdm.contrib import DummyTqdmFile
 
-from shd_helpers.command import run
+from shd_helpers.command import from_extra, run
 from shd_helpers.data import dataset_name
 from shd_helpers.events import concatenate, cut_sentence, load_pair
-from shd_helpers.extras import from_extra
 from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
@@ -156,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"\nThe study stopped.\n{error}")
     minutes, seconds = divmod(round(time.monotonic() - start_s), 60)
     print(f"\n{len(OF_A_RUN)} notebooks were executed in {minutes}:{seconds:02} minutes.\n")
-    from shd_helpers.study.evaluation import shown_accuracies  # with torch
+    from shd_helpers.study.training import shown_accuracies  # with torch
 
     info = run_of_study.info
     accuracies = shown_accuracies(info["scores"], run_of_study.predictions, info["seen_speakers"])

@@ -33,17 +33,7 @@ from shd_helpers.data import dataset_name
 from shd_helpers.events import Subsets
 from shd_helpers.network import costs, uncounted_reason
 from shd_helpers.paths import IN_CHECKOUT, ROOT, check_run_name, runs_dir
-from shd_helpers.study.evaluation import (
-    Evaluation,
-    evaluate,
-    origin,
-    record_examples,
-    seen_and_unseen_accuracy,
-    shown_accuracies,
-)
-from shd_helpers.study.identity import obtain_and_identify, references, run_hash
-from shd_helpers.study.other_networks import other_network
-from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.recipe import Recipe, obtain_and_identify, references, run_hash
 from shd_helpers.study.run_folder import (
     CLASS_SCORES,
     INFO,
@@ -52,6 +42,15 @@ from shd_helpers.study.run_folder import (
     classes_in_words,
     read_run,
     run_lock,
+)
+from shd_helpers.study.trained_network import other_network
+from shd_helpers.study.training import (
+    Evaluation,
+    evaluate,
+    origin,
+    record_examples,
+    seen_and_unseen_accuracy,
+    shown_accuracies,
 )
 from shd_helpers.user_code import find_file
 

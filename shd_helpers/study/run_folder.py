@@ -43,7 +43,7 @@ class Run:
     weights: dict[str, np.ndarray]  # "fc1/weight": (epochs + 1, out, in), "fc1/bias", ...
     state: "dict[str, torch.Tensor]"  # of the trained network: "fc1.weight", its betas, ...
     predictions: "pd.DataFrame"  # a row for each test utterance; without a test, validation
-    examples: dict[str, dict[str, np.ndarray]]  # by class name: see evaluation.record_examples
+    examples: dict[str, dict[str, np.ndarray]]  # by class name: see training.record_examples
 
     @property
     def source(self) -> str:

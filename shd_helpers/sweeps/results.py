@@ -16,8 +16,8 @@ import pandas as pd
 
 from shd_corpus.files import atomic
 from shd_helpers.data import NAMED
-from shd_helpers.study.identity import references, run_hash
 from shd_helpers.study.jobs import RESUME
+from shd_helpers.study.recipe import references, run_hash
 from shd_helpers.study.run_folder import read_info
 from shd_helpers.study.tables import (
     DATA,
@@ -28,8 +28,7 @@ from shd_helpers.study.tables import (
     read_rows,
     read_texts,
 )
-from shd_helpers.sweeps.spec import RunSpec, Sweep
-from shd_helpers.sweeps.sweep_file import SweepError, named
+from shd_helpers.sweeps.sweep_file import RunSpec, Sweep, SweepError, named
 from shd_helpers.user_code import label_of, load_object
 from shd_helpers.versions import COMPUTING_CODE, code_hash
 

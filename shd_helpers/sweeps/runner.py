@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from filelock import FileLock
@@ -21,7 +22,6 @@ from filelock import FileLock
 from shd_corpus.checks import DatasetError, quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import CheckoutError
-from shd_helpers.study.identity import identify_user_code, references
 from shd_helpers.study.jobs import (
     RESUME,
     JobError,
@@ -32,6 +32,7 @@ from shd_helpers.study.jobs import (
     set_environment,
 )
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
+from shd_helpers.study.recipe import identify_user_code, references
 from shd_helpers.study.tables import USER_CODE_SHA256, TableError, read_rows
 from shd_helpers.sweeps.results import (
     CHANGED_CODE,
@@ -45,8 +46,10 @@ from shd_helpers.sweeps.results import (
     own_rows,
     store,
 )
-from shd_helpers.sweeps.spec import RunSpec, Sweep, read_sweep
-from shd_helpers.sweeps.sweep_file import SweepError
+from shd_helpers.sweeps.sweep_file import RunSpec, Sweep, SweepError, read_sweep
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RUN_S = 6 * 3600.0  # most time for a run, unless it is given
 _NO_RESULT = (
@@ -77,7 +80,7 @@ def run_sweep(
     name : str or Path
         A file in ``sweeps/``, without its ending, or the path of a ``.yaml`` file.
     overrides : mapping, optional
-        Values of parameters that replace those of the file: see `spec.read_sweep`.
+        Values of parameters that replace those of the file: see `sweep_file.read_sweep`.
     again : str, optional
         Also run those whose name contains this text, whether they are there or not.
     workers : Workers, optional
@@ -180,12 +183,32 @@ def _draw_heat_map(sweep: Sweep, rows: pd.DataFrame) -> None:
     is_number = [isinstance(first[name], int | float) for name in varying]
     if is_number != [True, True] or rows.validation_accuracy.isna().any():
         return
-    from shd_helpers.sweeps.heat_map import heat_map  # takes a second
-
     path = sweep.runs[0].folder.parent / "heat_map.png"
     path.parent.mkdir(parents=True, exist_ok=True)  # all rows may come from the table
     heat_map(rows, varying[1], varying[0]).savefig(path)
     print(f"Heat map: {os.path.relpath(path)}")
+
+
+def heat_map(rows: pd.DataFrame, x: str, y: str) -> "Figure":
+    """Draw the validation accuracy of each combination of two settings, as a mean over seeds.
+
+    `rows` has a row for each run, as a sweep's table has them, and `x` and `y` are columns of it.
+    """
+    import seaborn as sns  # takes a second
+    from matplotlib.figure import Figure
+
+    accuracies = rows.astype({"validation_accuracy": float})
+    means = 100 * accuracies.pivot_table("validation_accuracy", index=y, columns=x)
+    height, width = means.shape
+    figure = Figure((max(6.5, 3 + 1.1 * width), 1.6 + 0.6 * height), layout="constrained")
+    bar = {"label": "validation accuracy (%)"}
+    sns.heatmap(means, annot=True, fmt=".0f", cmap="cividis", cbar_kws=bar, ax=figure.subplots())
+    best_y, best_x = means.stack().idxmax()
+    figure.suptitle(
+        f"The highest mean over seeds is {means.max().max():.0f} %, with {x} {best_x:g} and "
+        f"{y} {best_y:g}"
+    )
+    return figure
 
 
 # --- One run ----------------------------------------------------------------------------------

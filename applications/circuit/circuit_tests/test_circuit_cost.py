@@ -5,7 +5,7 @@ import pytest
 from circuits import named, random_circuit, random_utterances
 
 from shd_circuit.cost import memory, operations
-from shd_helpers.events.event_lists import Events
+from shd_helpers.events.downsampling import Events
 
 NETWORK = random_circuit(delays=(0, 10, 400))  # the last copy never arrives
 UTTERANCES = random_utterances(4)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from shd_circuit.integer import IntegerNetwork, IntegerRun
 from shd_circuit.sources import Utterance, memory_bits, score_bits
-from shd_helpers.events.event_lists import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network.operation_counts import accumulates
 
 # of an iCE40 UP5K at 1.2 V; docs/verification.md says where these energies come from

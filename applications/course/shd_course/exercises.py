@@ -23,7 +23,7 @@ import numpy as np
 from shd_course import array_exercises
 from shd_course.array_exercises import Case, Exercise, WrongKindError
 from shd_course.time_limit import TooSlowError, call_in_time
-from shd_helpers.extras import from_extra
+from shd_helpers.command import from_extra
 
 with from_extra("study"):
     from ruamel.yaml import YAML

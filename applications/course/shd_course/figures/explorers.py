@@ -17,8 +17,7 @@ from shd_corpus.shd_file import Utterances
 from shd_course.figures.controls import explore
 from shd_course.figures.spike_axes import CHANNEL, draw_blocks, label_hz, last_ms
 from shd_course.figures.style import DOT, INK, TITLE, legend_above
-from shd_helpers.events.downsampling import Downsampling, downsample
-from shd_helpers.events.event_lists import Events
+from shd_helpers.events.downsampling import Downsampling, Events, downsample
 from shd_helpers.network.config import SURROGATES
 
 if TYPE_CHECKING:
