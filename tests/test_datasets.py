@@ -23,10 +23,10 @@ def test_locate_finds_one_pair(tmp_path):
         datasets.obtain(str(tmp_path))
     for name in ("x_test.h5", "y_test.h5"):
         (tmp_path / name).unlink()
-    with pytest.raises(DatasetError, match=r"x_train\.h5\.gz found, but no x_test\.h5 .*Put both"):
+    with pytest.raises(DatasetError, match=r"and has x_train\.h5\.gz, y_train\.h5\. .*put both"):
         datasets.obtain(str(tmp_path))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match=r"no files <name>_train\.h5 and .* found"):
+    with pytest.raises(DatasetError, match=r"needs two files, <name>_train\.h5 and .* has none\."):
         datasets.obtain(str(tmp_path / "empty"))
     with pytest.raises(DatasetError, match=r"no such folder"):
         datasets.obtain(str(tmp_path / "absent"))

@@ -1,5 +1,7 @@
 """Names and values that papermill, a command or a sweep gives for a notebook's parameters."""
 
+import re
+
 import nbformat
 import papermill
 import pytest
@@ -10,7 +12,6 @@ from shd_helpers.paths import NOTEBOOKS, TRAIN, check_run_name
 from shd_helpers.study.parameters import (
     check_parameters,
     notebook_parameters,
-    suggestion,
 )
 
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"
@@ -112,10 +113,9 @@ SUGGESTED = [
 @pytest.mark.parametrize(("written", "meant"), SUGGESTED)
 def test_a_misspelled_name_gets_a_suggestion(written, meant):
     defaults = notebook_parameters(TRAIN)
-    assert suggestion(written, defaults) == meant
     with pytest.raises(ValueError, match=f"^parameter '{written}': unknown. ") as refused:
         check_parameters({written: 1}, defaults)
-    assert ("Did you mean" in str(refused.value)) == bool(meant)
+    assert re.findall("Did you mean '(.*)'", str(refused.value)) == ([meant] if meant else [])
     assert str(refused.value).endswith(", run_name")
 
 

@@ -22,7 +22,6 @@ from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
 from shd_helpers.settings import setting_names
 from shd_helpers.study import (
-    evaluation,
     load_network,
     load_utterances,
     seen_and_unseen_accuracy,
@@ -205,7 +204,7 @@ def test_an_accuracy_without_utterances_is_none():
     events = replace(random_events(4, 5, 4, 2, 0.1), speakers=np.array([0, 0, 1, 5]))
     scores = torch.nn.functional.one_hot(torch.from_numpy(events.labels), 2).float()
     scores[[1, 3]] = scores[[1, 3]].flip(1)  # the second and the last are wrong
-    tested = evaluation.Evaluation(None, events, scores, np.zeros((4, 2)))
+    tested = training.Evaluation(None, events, scores, np.zeros((4, 2)))
     third = pytest.approx(2 / 3)
     for seen, wanted in (
         ([0, 1], (0.5, third, 0.0)),

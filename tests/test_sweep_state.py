@@ -17,16 +17,15 @@ from shd_helpers.study.tables import (
     read_rows,
     read_table,
 )
-from shd_helpers.sweeps import results, runner
-from shd_helpers.sweeps.results import RunResult, finished_run
-from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps import runner
+from shd_helpers.sweeps.runner import RunResult, finished_run, run_sweep
 from shd_helpers.sweeps.sweep_file import SweepError, read_sweep
 from tests.toy import write_toy
 
 
 def found(home, again=None):
     sweep = read_sweep(home.yaml)
-    return results.find_pending_runs(sweep, sweep.runs, again)
+    return runner.find_pending_runs(sweep, sweep.runs, again)
 
 
 def missing(home, again=None):
@@ -40,7 +39,7 @@ def store(home, ended):
     for i, result in ended.items():
         has_failed = isinstance(result, str)
         by_run[sweep.runs[i]] = RunResult(error=result) if has_failed else RunResult(result)
-    results.store(sweep, by_run)
+    runner.store(sweep, by_run)
 
 
 def measured(home, validation):
@@ -85,14 +84,14 @@ def test_nothing_is_reused_when_the_computing_code_has_changed(home, monkeypatch
     home.finish_all()
     run_sweep(home.yaml)
     assert missing(home) == []
-    monkeypatch.setattr(results, "COMPUTING_CODE", "of yesterday")
+    monkeypatch.setattr(runner, "COMPUTING_CODE", "of yesterday")
     pending = found(home).pending
     assert len(pending) == 4 and all(pending.values())
     monkeypatch.setattr(runner, "run_jobs", lambda *_, **__: ())
     capsys.readouterr()
     run_sweep(home.yaml)
     first, last = capsys.readouterr().out.splitlines()
-    assert first == f"trial: {results.CHANGED_CODE}"
+    assert first == f"trial: {runner.CHANGED_CODE}"
     assert "0 of 4 rows reused, 0 executed, 0 failed, 4 not run" in last
 
 
@@ -169,7 +168,7 @@ def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatc
     home.write(notebook="03_model_training", grid={"slope": [2.0]}, seeds=[0])
     sweep = read_sweep(home.yaml, {"dataset": str(tmp_path / "first")})
     (run,) = sweep.runs
-    results.store(sweep, {run: RunResult(dict.fromkeys(tables.MEASURED, 0.5))})
+    runner.store(sweep, {run: RunResult(dict.fromkeys(tables.MEASURED, 0.5))})
     before = sweep.table.read_text()
     with pytest.raises(
         SweepError, match=r"trial_toy\.csv: the row of .* was computed from another data set"
@@ -178,8 +177,8 @@ def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatc
     assert sweep.table.read_text() == before
     shutil.copytree(tmp_path / "first", tmp_path / "moved")
     same = read_sweep(home.yaml, {"dataset": str(tmp_path / "moved")})
-    results.check_data(same, same.runs)
-    assert results.find_pending_runs(same, same.runs).n_in_table == 1
+    runner.check_data(same, same.runs)
+    assert runner.find_pending_runs(same, same.runs).n_in_table == 1
 
 
 def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
@@ -190,7 +189,7 @@ def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     assert read_rows(home.table).status.tolist() == ["done", "failed"]
     assert before in home.table.read_text().splitlines()
     sweep = read_sweep(home.yaml)
-    own = results.own_rows(sweep, sweep.runs, dict.fromkeys(sweep.runs, RunResult(error="no")))
+    own = runner.own_rows(sweep, sweep.runs, dict.fromkeys(sweep.runs, RunResult(error="no")))
     assert own.status.tolist() == ["failed"] * 4  # what has just happened is reported
     store(home, {0: measured(home, 0.75), 1: measured(home, 0.25)})
     rows = read_rows(home.table)

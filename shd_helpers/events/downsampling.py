@@ -84,7 +84,27 @@ class Events:
 
     def __post_init__(self) -> None:
         """Check what would give wrong results without an error."""
-        _check_sizes(self)
+        check_size("n_steps", self.n_steps)
+        check_size("n_units", self.n_units)
+        step_ms = self.step_ms
+        if not isinstance(step_ms, Real) or not 0 < float(step_ms) < inf:  # false for NaN
+            raise ValueError(f"step_ms {step_ms!r}: must be a number above 0")
+        if len(set(self.class_names)) < len(self.class_names):
+            raise ValueError(
+                f"class_names {tuple(self.class_names)}: a class is named twice. Name each once, "
+                "and let the labels count them"
+            )
+        n_utterances = len(self.labels)
+        sizes = {"units": len(self.steps), "offsets": n_utterances + 1}
+        sizes |= dict.fromkeys(("speakers", "rows", "file"), n_utterances)
+        for name, size in sizes.items():
+            values = getattr(self, name)
+            if values is not None and len(values) != size:
+                raise ValueError(
+                    f"{name}: has the length {len(values)} instead of {size}. There are "
+                    f"{len(self.steps)} steps and {n_utterances} labels"
+                )
+        check_offsets(self.offsets, len(self.steps))
         check_values("steps", self.steps, self.n_steps)
         check_values("units", self.units, self.n_units)
         check_values("labels", self.labels, len(self.class_names))
@@ -213,44 +233,22 @@ class Events:
         return replace(chosen, labels=new_label[chosen.labels], class_names=tuple(names))
 
 
-def _check_sizes(events: Events) -> None:
-    """Raise ValueError if an array doesn't match the others, or there can be no such matrices."""
-    check_size("n_steps", events.n_steps)
-    check_size("n_units", events.n_units)
-    step_ms = events.step_ms
-    if not isinstance(step_ms, Real) or not 0 < float(step_ms) < inf:  # false for NaN
-        raise ValueError(f"step_ms {step_ms!r}: must be a number above 0")
-    if len(set(events.class_names)) < len(events.class_names):
-        raise ValueError(
-            f"class_names {tuple(events.class_names)}: a class is named twice. Name each once, and "
-            "let the labels count them"
-        )
-    n_utterances = len(events.labels)
-    sizes = {"units": len(events.steps), "offsets": n_utterances + 1}
-    sizes |= dict.fromkeys(("speakers", "rows", "file"), n_utterances)
-    for name, size in sizes.items():
-        values = getattr(events, name)
-        if values is not None and len(values) != size:
-            raise ValueError(
-                f"{name}: has the length {len(values)} instead of {size}. There are "
-                f"{len(events.steps)} steps and {n_utterances} labels"
-            )
-    check_offsets(events.offsets, len(events.steps))
-
-
 def have_equal_arrays(first: Events, second: Events, names: Sequence[str]) -> bool:
     """Tell whether two lists of utterances have the same values in some of their arrays."""
     return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in names)
 
 
-# What utterances of one list have in common
-_COMMON = ("class_names", "n_steps", "n_units", "step_ms", "n_channels")
+def concatenate(parts: Sequence[Events]) -> Events:
+    """Return the utterances of several event lists as one."""
 
+    def joined(name: str) -> Any:
+        arrays = [getattr(part, name) for part in parts]
+        return None if any(each is None for each in arrays) else np.concatenate(arrays)
 
-def _check_alike(parts: Sequence[Events]) -> None:
-    """Raise ValueError if lists of events have different sizes or classes."""
+    if len(parts) == 1:
+        return parts[0]
     for number, part in enumerate(parts, start=1):
-        for name in _COMMON:
+        for name in ("class_names", "n_steps", "n_units", "step_ms", "n_channels"):
             value = getattr(part, name)
             wanted = getattr(parts[0], name)
             if value != wanted:
@@ -259,21 +257,6 @@ def _check_alike(parts: Sequence[Events]) -> None:
                     "first list has. Downsample both alike, or select the same classes in the "
                     "same order with Events.of_classes"
                 )
-
-
-def concatenate(parts: Sequence[Events]) -> Events:
-    """Return the utterances of several event lists as one."""
-
-    def joined(name: str) -> np.ndarray:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    def joined_or_none(name: str) -> np.ndarray | None:
-        is_there = all(getattr(part, name) is not None for part in parts)
-        return joined(name) if is_there else None
-
-    if len(parts) == 1:
-        return parts[0]
-    _check_alike(parts)
     sizes = [np.diff(part.offsets) for part in parts]
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)
     return replace(
@@ -283,8 +266,8 @@ def concatenate(parts: Sequence[Events]) -> Events:
         offsets=offsets,
         labels=joined("labels"),
         speakers=joined("speakers"),
-        rows=joined_or_none("rows"),
-        file=joined_or_none("file"),
+        rows=joined("rows"),
+        file=joined("file"),
         source_spikes=sum(part.source_spikes for part in parts),
         cut_spikes=sum(part.cut_spikes for part in parts),
     )
@@ -582,10 +565,6 @@ class SpikesToFrames:
         frame = np.zeros((grid.n_steps, grid.n_units), np.float32)
         frame.flat[pooled_entries(bins, units, grid)] = 1.0
         return frame
-
-    def __repr__(self) -> str:
-        """Return how the transform was made."""
-        return f"SpikesToFrames({self.downsampling})"
 
 
 def _bins_and_units(

@@ -157,12 +157,6 @@ def load_pair(
     """
     train = load_file(files[0], TRAINING_FILE, grid, language)
     test = load_file(files[1], TEST_FILE, grid, language)
-    _check_pair(files, train, test)
-    return train, test
-
-
-def _check_pair(files: tuple[Path, Path], train: Events, test: Events) -> None:
-    """Raise DatasetError if two files aren't the training file and the test file of a data set."""
     if train.class_names != test.class_names:
         raise DatasetError(
             f"{files[1]}: other classes than in the training file {files[0].name}: "
@@ -179,6 +173,7 @@ def _check_pair(files: tuple[Path, Path], train: Events, test: Events) -> None:
             f"{files[1]}: the same utterances as in the training file {files[0].name}, so a test "
             "would say nothing. Replace one of the two."
         )
+    return train, test
 
 
 def load_file(

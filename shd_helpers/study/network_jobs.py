@@ -32,7 +32,7 @@ from shd_helpers.events import Events
 from shd_helpers.network import costs, uncounted_reason
 from shd_helpers.network.engine import Engine, choose_engine, one_thread
 from shd_helpers.network.spiking import warn_of_other_steps
-from shd_helpers.study.jobs import lock_beside
+from shd_helpers.study.run_folder import lock_beside
 from shd_helpers.study.training import TrainConfig, TrainOptions, evaluate, fit, origin
 from shd_helpers.user_code import is_users_module
 

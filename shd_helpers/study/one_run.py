@@ -35,13 +35,12 @@ from shd_helpers.network import costs, uncounted_reason
 from shd_helpers.paths import IN_CHECKOUT, ROOT, check_run_name, runs_dir
 from shd_helpers.study.recipe import Recipe, obtain_and_identify, references, run_hash
 from shd_helpers.study.run_folder import (
-    CLASS_SCORES,
     INFO,
     Run,
     RunError,
     classes_in_words,
+    lock_beside,
     read_run,
-    run_lock,
 )
 from shd_helpers.study.trained_network import other_network
 from shd_helpers.study.training import (
@@ -142,7 +141,7 @@ class RunWriter:
                 _write_hdf5(unfinished / "examples.h5", arrays, compression="gzip")
                 if class_scores is not None:
                     scores_of_all = {"scores": class_scores.numpy()}
-                    _write_hdf5(unfinished / CLASS_SCORES, scores_of_all, compression="gzip")
+                    _write_hdf5(unfinished / "class_scores.h5", scores_of_all, compression="gzip")
                 for setting, text in self._references.items():
                     file = find_file(text)
                     (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
@@ -167,7 +166,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
     If the block raises, the earlier run stays as it was.
     """
-    with run_lock(folder):
+    with lock_beside(folder):
         unfinished = folder / ".unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
         unfinished.mkdir()

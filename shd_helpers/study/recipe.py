@@ -90,7 +90,7 @@ class Recipe:
             )
         check_settings(self)
         check_run_name(self.run_name)
-        reasons = [*self._too_large_for_units(), *self._too_long_for_utterance()]
+        reasons = self._too_large_for_input()
         reasons += self.circuit.refusals(self.network, self.input) if self.circuit else []
         if reasons:
             raise ValueError("; ".join(reasons))
@@ -208,25 +208,18 @@ class Recipe:
         """
         return load_subsets(self.obtain_files(), self.input, self.language, self.split, self.seed)
 
-    def _too_large_for_units(self) -> list[str]:
-        """Return which settings are too large for the number of input units, each with a reason."""
+    def _too_large_for_input(self) -> list[str]:
+        """Return which settings are too large for the units and steps, each with a reason."""
         n_units = self.input.n_units
-        kernel_size = self.network.kernel_size
-        shift_units = self.augmentation.shift_units
-        reasons = []
-        if self.network.network == "spiking" and kernel_size > n_units:
-            reasons.append(f"kernel_size {kernel_size}: the input has {n_units} units")
-        if shift_units >= n_units:
-            reasons.append(f"shift_units {shift_units}: must be below the input's {n_units} units")
-        return reasons
-
-    def _too_long_for_utterance(self) -> list[str]:
-        """Return which times are longer than an utterance, each with a reason."""
         step_ms = self.input.step_ms
         duration_ms = self.input.n_steps * step_ms
+        kernel_size = self.network.kernel_size
+        shift_units = self.augmentation.shift_units
         shift_ms = self.augmentation.shift_ms
         reasons = []
         if self.network.network == "spiking":
+            if kernel_size > n_units:
+                reasons.append(f"kernel_size {kernel_size}: the input has {n_units} units")
             later = f"hidden_delays {self.network.hidden_delays!r}"
             named_delays = [
                 (f"n_delays {self.network.n_delays}", self.network.delays(step_ms)),
@@ -238,6 +231,8 @@ class Recipe:
                 for name, delays in named_delays
                 if delays[-1] * step_ms >= duration_ms
             ]
+        if shift_units >= n_units:
+            reasons.append(f"shift_units {shift_units}: must be below the input's {n_units} units")
         if shift_ms >= duration_ms:
             reasons.append(f"shift_ms {shift_ms:g}: the utterance ends after {duration_ms:g} ms")
         return reasons

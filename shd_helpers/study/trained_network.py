@@ -115,9 +115,7 @@ def _surrogate_of(neuron: SpikingNeuron) -> str:
 def other_network(model: nn.Module, recipe: Recipe, n_classes: int) -> dict[str, str] | None:
     """Describe a network if it isn't the one that a recipe builds."""
     description = described(model)
-    if description == described(own_network(recipe, n_classes)):
-        return None
-    return description
+    return None if description == described(own_network(recipe, n_classes)) else description
 
 
 OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
@@ -431,7 +429,13 @@ def load_pretrained(path: str | Path, *, trust: bool = False) -> TrainedNetwork:
         )
         raise RunError(f"{path}: no such network. {remedy}")
     with reading(path, RunError, RESTORE):
-        about, arrays = _read_file(path)
+        with np.load(path) as file:
+            arrays = dict(file)
+        about = json.loads(str(arrays.pop("about")))
+        if not isinstance(about, dict):
+            raise ValueError("it doesn't contain a network")
+        if content_hash(about, arrays) != about.get(SHA256):
+            raise ValueError("its content has changed since it was written")
         state = {name: torch.from_numpy(values) for name, values in arrays.items()}
         return build_trained(about, state, path, trust=trust)
 
@@ -442,15 +446,3 @@ def load_trained(name: str) -> TrainedNetwork:
         if (folder / INFO).is_file():
             return load_network(read_run(folder))
     return load_pretrained(name)
-
-
-def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return what is said about a pretrained network and its weights."""
-    with np.load(path) as file:
-        arrays = dict(file)
-    about = json.loads(str(arrays.pop("about")))
-    if not isinstance(about, dict):
-        raise ValueError("it doesn't contain a network")
-    if content_hash(about, arrays) != about.get(SHA256):
-        raise ValueError("its content has changed since it was written")
-    return about, arrays

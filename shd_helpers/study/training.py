@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network import Quantization
 from shd_helpers.network.engine import (
-    Engine,
+    LossOf,
     can_record,
     choose_engine,
     one_thread,
@@ -280,16 +280,9 @@ class TrainOptions:
     quantization: Quantization | None = None
     engine: str = "compiled"
     print_epochs: bool = True
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    loss: LossOf | None = None
     optimizer: MakeOptimizer | None = None
     schedule: MakeSchedule | None = None
-
-
-class Metrics(NamedTuple):
-    """Loss and accuracy, as means over utterances."""
-
-    loss: float  # cross-entropy of the class scores, nats
-    accuracy: float  # fraction, 0..1
 
 
 def train_epoch(
@@ -300,35 +293,23 @@ def train_epoch(
     generator: torch.Generator,
     quantization: Quantization | None = None,
     options: TrainOptions | None = None,
-) -> Metrics:
-    """Train a network for one epoch, with one update for each batch."""
+) -> tuple[float, float]:
+    """Train a network for one epoch, with one update for each batch; return loss and accuracy.
+
+    Both are means over utterances: the loss in nats, and the accuracy as a fraction.
+    """
     options = options or TrainOptions()
     run = choose_engine(options.engine, model)
     loss_sum = 0.0
     n_correct = 0
     for index in batches(len(events), config.batch_size, generator):
         with _precision(model, quantization), threads_for(run):
-            if options.loss is None:
-                loss, class_scores = run.forward_backward(model, events, index)
-            else:
-                loss, class_scores = _by_own_loss(run, model, events, index, options.loss)
+            loss, class_scores = run.forward_backward(model, events, index, options.loss)
         with one_thread():
             optimizer.step()
         loss_sum += loss * len(index)  # the last batch may be smaller
         n_correct += np.sum(class_scores.numpy().argmax(1) == events.labels[index])
-    return Metrics(loss_sum / len(events), float(n_correct) / len(events))
-
-
-def _by_own_loss(
-    run: Engine, model: nn.Module, events: Events, index: np.ndarray, loss_of: Callable
-) -> tuple[float, torch.Tensor]:
-    """Do what an engine's `forward_backward` does, with a loss that the user gives."""
-    model.train()
-    model.zero_grad()
-    scores = run.class_scores(model, events, index)
-    loss = loss_of(scores, torch.from_numpy(events.labels[index]).to(scores.device))
-    loss.backward()
-    return loss.item(), scores.detach().cpu()
+    return loss_sum / len(events), float(n_correct) / len(events)
 
 
 def overfit(model: nn.Module, events: Events, updates: int) -> list[float]:
@@ -336,7 +317,7 @@ def overfit(model: nn.Module, events: Events, updates: int) -> list[float]:
     generator = torch.Generator().manual_seed(0)
     config = TrainConfig(batch_size=len(events))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    return [train_epoch(model, events, optimizer, config, generator).loss for _ in range(updates)]
+    return [train_epoch(model, events, optimizer, config, generator)[0] for _ in range(updates)]
 
 
 def fit(
@@ -398,14 +379,17 @@ def fit(
     for epoch in range(1, config.epochs + 1):
         start_s = time.perf_counter()
         learning_rate = float(schedule.get_last_lr()[0])
-        quantization = _quantization_in(epoch, config.epochs, options)
+        if options.quantization and epoch > config.epochs - options.quantization.quantized_epochs:
+            quantization = options.quantization
         events = options.augmentation(training, generator) if options.augmentation else training
-        trained = train_epoch(model, events, optimizer, config, generator, quantization, options)
+        loss, accuracy = train_epoch(
+            model, events, optimizer, config, generator, quantization, options
+        )
         metrics = {
             "epoch": epoch,
             "lr": learning_rate,
-            "train_loss": trained.loss,
-            "train_accuracy": trained.accuracy,
+            "train_loss": loss,
+            "train_accuracy": accuracy,
         }
         _check_finite(model, metrics)
         if validation is not None:
@@ -426,13 +410,6 @@ def fit(
 
         round_weights(quantization, model)
     return history
-
-
-def _quantization_in(epoch: int, n_epochs: int, options: TrainOptions) -> Quantization | None:
-    """Return the quantization of an epoch, which counts from 1; None if it has none."""
-    quantization = options.quantization
-    is_late = quantization and epoch > n_epochs - quantization.quantized_epochs
-    return quantization if is_late else None
 
 
 def _precision(model: nn.Module, quantization: Quantization | None) -> AbstractContextManager[None]:
