@@ -22,7 +22,7 @@ from pathlib import Path
 NUMERICS = 1  # from spikes to class scores: no run counts as done any more
 # The hash of the code that computes as NUMERICS says. It is part of no run's
 # hash. To record a new one: python -m tests.small_computations
-COMPUTING_CODE = "b767b4e314070c7e"
+COMPUTING_CODE = "a4a4e215f6544dae"
 
 # The modules that turn spikes into class scores, by package
 MODULES = {

@@ -26,6 +26,7 @@ _MODULES = {
         "load_pretrained",
         "load_trained",
         "load_utterances",
+        "own_network",
         "with_layers_of",
     ),
     "training": (

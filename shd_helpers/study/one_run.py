@@ -33,6 +33,7 @@ from shd_helpers.data import dataset_name
 from shd_helpers.events import Subsets
 from shd_helpers.network import costs, uncounted_reason
 from shd_helpers.paths import IN_CHECKOUT, ROOT, check_run_name, runs_dir
+from shd_helpers.study.parameters import check_injected
 from shd_helpers.study.recipe import Recipe, obtain_and_identify, references, run_hash
 from shd_helpers.study.run_folder import (
     INFO,
@@ -347,6 +348,7 @@ def finish_run(run: RunWriter, model: nn.Module, scored: Scored) -> None:
 
 def read_spiking_run(run_name: str) -> Run:
     """Read a run of a spiking network, for notebook 4."""
+    check_injected()
     check_run_name(run_name)
     run = read_run(runs_dir() / run_name)
     if not run.examples:

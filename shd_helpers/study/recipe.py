@@ -127,12 +127,12 @@ class Recipe:
             for group, kind in _GROUPS.items()
             if kind is not Downsampling
         }
-        grid = _own_settings(Downsampling, parameters)
-        groups["input"] = Downsampling.of_channels(n_channels, **grid)
+        groups["input"] = Downsampling.of_channels(
+            n_channels, **_own_settings(Downsampling, parameters)
+        )
         groups["circuit"] = Quantization.named(parameters.get("circuit", ""))
-        own = _own_settings(cls, parameters)
         # `network` and `circuit` are names of settings and of groups: the groups are passed on.
-        return cls(**(own | groups))
+        return cls(**(_own_settings(cls, parameters) | groups))
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]) -> "Recipe":
@@ -151,8 +151,12 @@ class Recipe:
         Raises
         ------
         ValueError
-            As `from_flat` does, or if the data set's folder holds no data set.
+            As `from_flat` does, or if the data set's folder holds no data set, or papermill
+            injected a name or a value that the notebook doesn't have.
         """
+        from shd_helpers.study.parameters import check_injected  # no module needs it but notebooks
+
+        check_injected()
         given = {name: namespace[name] for name in SETTINGS if name in namespace}
         return cls.from_flat(given, n_channels_of(given["dataset"], given.get("encoder", COCHLEA)))
 

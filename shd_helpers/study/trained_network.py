@@ -40,12 +40,15 @@ from shd_helpers.study.run_folder import INFO, REMEDY, Run, RunError, read_run, 
 from shd_helpers.user_code import UserCodeError, class_name, find_file, reference_sha256
 
 
-def own_network(recipe: Recipe, n_classes: int) -> nn.Module:
-    """Build the untrained network of a recipe."""
+def own_network(recipe: Recipe, n_classes: int) -> tuple[nn.Module, torch.Generator]:
+    """Build the untrained network of a recipe; return also the generator that drew its weights."""
     grid = recipe.input
     # Some neurons draw constants. A run builds its network with this generator, before all else.
     generator = torch.Generator().manual_seed(recipe.seed)
-    return build_network(recipe.network, grid.n_units, n_classes, grid.step_ms, generator)
+    return (
+        build_network(recipe.network, grid.n_units, n_classes, grid.step_ms, generator),
+        generator,
+    )
 
 
 def with_layers_of(module: nn.Module, recipe: Recipe, events: Events) -> SpikingNetwork:
@@ -56,7 +59,7 @@ def with_layers_of(module: nn.Module, recipe: Recipe, events: Events) -> Spiking
     folder can keep the network, and other notebooks can draw its spikes. Some of the utterances go
     through both: RunError, if the class scores differ.
     """
-    network = own_network(recipe, len(events.class_names))
+    network, _ = own_network(recipe, len(events.class_names))
     assert isinstance(network, SpikingNetwork)
     for name in ("fc1", "lif1", "fc2", "lif2"):
         setattr(network, name, getattr(module, name))
@@ -115,7 +118,7 @@ def _surrogate_of(neuron: SpikingNeuron) -> str:
 def other_network(model: nn.Module, recipe: Recipe, n_classes: int) -> dict[str, str] | None:
     """Describe a network if it isn't the one that a recipe builds."""
     description = described(model)
-    return None if description == described(own_network(recipe, n_classes)) else description
+    return None if description == described(own_network(recipe, n_classes)[0]) else description
 
 
 OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
@@ -257,7 +260,7 @@ def build_trained(
     check_own(about, file)
     try:
         _check_user_code(about, file)
-        network = own_network(recipe, len(class_names))
+        network, _ = own_network(recipe, len(class_names))
     except UserCodeError as error:
         raise RunError(
             f"{file}: its network needs a user's own object, which can't be loaded. {error}"
