@@ -1,8 +1,13 @@
-"""What a sweep skips and what its table keeps, without executing anything."""
+"""What a sweep skips and what its table keeps, without executing anything.
+
+The heat map in which a sweep over two settings ends.
+"""
 
 import json
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from corpus_tests.damage import damages
@@ -18,7 +23,7 @@ from shd_helpers.study.tables import (
     read_table,
 )
 from shd_helpers.sweeps import runner
-from shd_helpers.sweeps.runner import RunResult, finished_run, run_sweep
+from shd_helpers.sweeps.runner import RunResult, finished_run, heat_map, run_sweep
 from shd_helpers.sweeps.sweep_file import SweepError, read_sweep
 from tests.toy import write_toy
 
@@ -245,3 +250,25 @@ def test_a_run_json_that_is_damaged_makes_its_run_missing(home, damage):
     home.finish_all()
     damage(read_sweep(home.yaml).runs[0].folder / "run.json")
     assert [run.hash for run in found(home).pending] == [read_sweep(home.yaml).runs[0].hash]
+
+
+ROWS = pd.DataFrame(
+    {
+        "lr": [1e-3, 1e-3, 2e-3, 2e-3] * 2,
+        "epochs": [10] * 4 + [20] * 4,
+        "seed": [0, 1] * 4,
+        "validation_accuracy": [0.5, 0.6, 0.2, 0.3, 0.7, 0.9, 0.1, 0.3],
+    }
+)
+
+
+def test_a_cell_is_the_mean_over_seeds():
+    figure = heat_map(ROWS, "lr", "epochs")
+    axis = figure.axes[0]
+    shown = axis.collections[0].get_array()
+    np.testing.assert_allclose(shown, [[55, 25], [80, 20]])
+    assert [text.get_text() for text in axis.texts] == ["55", "25", "80", "20"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0.001", "0.002"]
+    assert figure.get_suptitle() == (
+        "The highest mean over seeds is 80 %, with lr 0.001 and epochs 20"
+    )
