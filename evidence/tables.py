@@ -180,11 +180,6 @@ def final_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def refused_people() -> pd.Series:
-    """Return how many recordings of each person were refused, by the person's number."""
-    return pd.read_csv(results_dir() / REFUSED).groupby("number").size()
-
-
 @cache
 def variances_table() -> pd.DataFrame:
     """Return for each cell whether its folds allow the variance over seeds of the primary cells.
@@ -221,7 +216,13 @@ def cells_table() -> pd.DataFrame:
         utterances = pd.concat(each.right["commands"] for each in its)
         counts = utterances.groupby("person").right.agg(["sum", "count"]) / len(accuracies.columns)
         found = estimate(accuracies.mean(axis=1), [n_networks_of(accuracies)], variance_for(cell))
-        n_refused = refused_people().reindex(counts.index).fillna(0)
+        n_refused = (
+            pd.read_csv(results_dir() / REFUSED)
+            .groupby("number")
+            .size()
+            .reindex(counts.index)
+            .fillna(0)
+        )
         rows.append(
             {
                 "question": question,

@@ -236,10 +236,6 @@ def test_an_accuracy_without_utterances_is_none():
     assert set(seen_and_unseen_accuracy(None, [0]).values()) == {None}
 
 
-def as_settings(grid):
-    return {name: getattr(grid, name) for name in setting_names(grid)}
-
-
 @pytest.mark.parametrize("score_test", [True, False])
 def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
     write_toy(tmp_path, seed=0)
@@ -250,7 +246,7 @@ def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
         "dataset": str(tmp_path),
         "language": "english",
         "seed": 3,
-        **as_settings(grid),
+        **{name: getattr(grid, name) for name in setting_names(grid)},
         **vars(split),
     }
     parts = load_subsets(files, grid, "english", split, 3)

@@ -58,15 +58,17 @@ def _literal_value(notebook: Path, name: str, value: ast.expr) -> Any:
 
 def _assignments(source: str) -> list[tuple[str, ast.expr]]:
     """Return the names that a cell assigns at its top level, each with its value's expression."""
-    assignments = []
+    assignments: list[tuple[str, ast.expr]] = []
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
             # the latter is such as lr: float = 1e-3
-            for target in (
-                statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            ):
-                if isinstance(target, ast.Name):
-                    assignments.append((target.id, statement.value))
+            assignments.extend(
+                (target.id, statement.value)
+                for target in (
+                    statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+                )
+                if isinstance(target, ast.Name)
+            )
     return assignments
 
 

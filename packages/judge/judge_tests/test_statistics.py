@@ -335,9 +335,10 @@ def test_a_weighted_contrast_is_a_t_test_of_each_speaker_s_sum():
     assert [*found.index] == [*FACTORIAL]
     p = {}
     for name, weights in FACTORIAL.items():
-        sums = []
-        for speaker in range(7):
-            sums.append(sum(100 * w * values[each][speaker, 0] for each, w in weights.items()))
+        sums = [
+            sum(100 * w * values[each][speaker, 0] for each, w in weights.items())
+            for speaker in range(7)
+        ]
         test = stats.ttest_1samp(sums, 0)
         low, high = test.confidence_interval(0.95)
         row = found.loc[name]
