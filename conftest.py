@@ -24,8 +24,8 @@ LONG = {
     *("05_recipe_sweeps", "test_alone", "test_cochlea", "test_committed_cores", "test_compile"),
     *("test_compiled_engine", "test_core_simulation", "test_engine", "test_export"),
     *("test_fuzzing", "test_handshake", "test_jobs", "test_judgement", "test_placing"),
-    *("test_recordings", "test_results_page", "test_run_folder", "test_sound"),
-    *("test_study_command", "test_study_program", "test_sweeps", "test_training"),
+    *("test_readme", "test_recordings", "test_run_folder", "test_sound"),
+    *("test_experiments_5_and_6", "test_study_command", "test_sweeps", "test_training"),
 }
 ONE_RUN = ("notebooks/03", "notebooks/04")  # the second reads what the first has trained
 

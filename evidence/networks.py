@@ -46,7 +46,9 @@ def run_folders(patterns: Iterable[str]) -> list[Path]:
 
 def save_pretrained(run: Run, path: Path) -> None:
     """Save a run's trained network in one compressed file, which `load_pretrained` reads."""
-    write_pretrained(path, _about_run(run), _arrays_of(run))
+    write_pretrained(
+        path, _about_run(run), {name: values.numpy() for name, values in run.state.items()}
+    )
 
 
 def _about_run(run: Run) -> dict[str, Any]:
@@ -56,11 +58,6 @@ def _about_run(run: Run) -> dict[str, Any]:
     # The run may name the data set by its folder on this machine, which others don't have.
     about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
     return about
-
-
-def _arrays_of(run: Run) -> dict[str, np.ndarray]:
-    """Return the weights of a run's trained network by their names."""
-    return {name: values.numpy() for name, values in run.state.items()}
 
 
 def write_pretrained(

@@ -562,8 +562,10 @@ def official_split() -> str:
         its = runs_by_model.get_group(name)
         found = speakers.loc[name]
         cells = [over_runs(its, "test_accuracy")]
-        for key in (("english", "all utterances"), ("german", "all utterances")):
-            cells.append(with_interval(*found.loc[key, ["accuracy", "ci95"]]))
+        cells.extend(
+            with_interval(*found.loc[key, ["accuracy", "ci95"]])
+            for key in (("english", "all utterances"), ("german", "all utterances"))
+        )
         cells.append(with_interval(*found.loc[("both", "twelve speakers"), ["accuracy", "ci95"]]))
         costs = its[["parameters", "effective_acs"]].mean()
         rows.append([name, f"{costs.parameters:,.0f}", million(costs.effective_acs), *cells])
@@ -614,13 +616,15 @@ def official_spikes() -> str:
     for name in ("study", "small", "reference"):
         cells = [f"{costs.input_events[name]:,.0f}", million(costs.effective_acs[name])]
         official = tested.loc[(name, "official")]
-        for values in (
-            official.accuracy,
-            official.english,
-            official.german,
-            tested.loc[(name, "hd")].accuracy,
-        ):
-            cells.append(over(values))
+        cells.extend(
+            over(values)
+            for values in (
+                official.accuracy,
+                official.english,
+                official.german,
+                tested.loc[(name, "hd")].accuracy,
+            )
+        )
         rows.append([name, *cells])
     heading = "network,events,accumulates (million),official utterances,English,German"
     return table([*heading.split(","), "those of `hd`"], rows)

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import yaml  # type: ignore[import-untyped]
 
-from shd_helpers.events.split import N_FOLDS
+from shd_helpers.events.loading import N_FOLDS
 from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.versions import NUMERICS
 
@@ -178,7 +178,7 @@ def _final_networks(plan: Plan) -> Iterator[Network]:
     """Yield the networks that the test people judge."""
     for question, names in plan[FINAL].items():
         for name in names:
-            cell = cell_called(plan, question, name)
+            cell = _cell(plan, dict(plan["questions"][question][name]))
             for repeat in range(cell.n_seeds):
                 yield Network(FINAL, {"cell": name}, cell, "test", repeat * SEED_STEP)
 
@@ -209,11 +209,6 @@ def cells_of(plan: Plan, question: str) -> Iterator[tuple[dict[str, Any], Cell]]
                 also_scored=(VALIDATION, *others),
             ),
         )
-
-
-def cell_called(plan: Plan, question: str, name: str) -> Cell:
-    """Return a cell of a question by its name."""
-    return _cell(plan, dict(plan["questions"][question][name]))
 
 
 def _candidates(plan: Plan) -> Iterator[tuple[dict[str, Any], Cell]]:

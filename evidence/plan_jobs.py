@@ -31,9 +31,8 @@ from evidence.plan import (
 from shd_corpus.files import atomic
 from shd_helpers.data import NAMED, obtain
 from shd_helpers.events import Downsampling, Events
-from shd_helpers.events.event_lists import concatenate
-from shd_helpers.events.loading import TEST_FILE, TRAINING_FILE, load_file
-from shd_helpers.events.split import N_FOLDS, Split
+from shd_helpers.events.downsampling import concatenate
+from shd_helpers.events.loading import N_FOLDS, TEST_FILE, TRAINING_FILE, Split, load_file
 from shd_helpers.network import build_network
 from shd_helpers.paths import data_dir
 from shd_helpers.study.jobs import Workers, run_jobs

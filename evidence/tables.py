@@ -28,7 +28,7 @@ from evidence.estimates import (
 )
 from evidence.plan import DATASET, FINAL, VALIDATION, Plan, frozen_file, networks_of, read_plan
 from evidence.plan_jobs import COSTS, CURVES, HELD_OUT
-from shd_helpers.events.split import N_FOLDS
+from shd_helpers.events.loading import N_FOLDS
 from shd_helpers.paths import ROOT, results_dir
 from shd_judge.statistics import holm
 
@@ -180,14 +180,6 @@ def final_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def refused_people() -> pd.Series:
-    """Return how many recordings of each person were refused, by the person's number.
-
-    The committed table has them, because no sweep encodes recordings.
-    """
-    return pd.read_csv(ROOT / "results" / REFUSED).groupby("number").size()
-
-
 @cache
 def variances_table() -> pd.DataFrame:
     """Return for each cell whether its folds allow the variance over seeds of the primary cells.
@@ -217,6 +209,8 @@ def variance_for(*cells: str) -> float | None:
 def cells_table() -> pd.DataFrame:
     """Return a row for each cell: costs, accuracy for people and utterances, and ties."""
     networks = networks_table()
+    # the committed table, because no sweep encodes recordings
+    refused = pd.read_csv(ROOT / "results" / REFUSED).groupby("number").size()
     rows = []
     for (question, cell), group in networks.groupby(["question", "cell"], sort=False):
         accuracies = by_person(question, cell)
@@ -224,7 +218,6 @@ def cells_table() -> pd.DataFrame:
         utterances = pd.concat(each.right["commands"] for each in its)
         counts = utterances.groupby("person").right.agg(["sum", "count"]) / len(accuracies.columns)
         found = estimate(accuracies.mean(axis=1), [n_networks_of(accuracies)], variance_for(cell))
-        n_refused = refused_people().reindex(counts.index).fillna(0)
         rows.append(
             {
                 "question": question,
@@ -236,7 +229,9 @@ def cells_table() -> pd.DataFrame:
                 "accuracy": found.mean,
                 "ci95": found.half(),
                 "accuracy_utterances": counts["sum"].sum() / counts["count"].sum(),
-                "accuracy_refused_wrong": (counts["sum"] / (counts["count"] + n_refused)).mean(),
+                "accuracy_refused_wrong": (
+                    counts["sum"] / (counts["count"] + refused.reindex(counts.index).fillna(0))
+                ).mean(),
                 "hd_accuracy": group.hd_cut_accuracy.mean() if "hd_cut_accuracy" in group else None,
                 **_ties(utterances),
             }

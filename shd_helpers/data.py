@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shd_corpus.checks import DatasetError, check_choice
+from shd_corpus.checks import DatasetError, check_choice, listed
 from shd_corpus.encoders import CHANNELS, COCHLEA, encoder_folder
 from shd_corpus.files import exclusive, made_once, sha256
-from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import FILES, N_CHANNELS, channels_of, write_shd
+from shd_corpus.shd_layout import content_hash
 from shd_helpers.paths import PACKAGE, data_dir, resolve
 
 # MD5 of the official HDF5 files, and of the zip files that hold them, as public loaders check them.
@@ -87,28 +87,17 @@ def _only_pair(folder: Path) -> tuple[Path, Path]:
     ]
     pairs = [(train, test) for train, test in halves if train and test]
     if not pairs:
-        raise DatasetError(f"{folder}: {_why_no_pair(folder)}")
+        there = sorted(path.name for path in folder.glob("*.h5*"))
+        raise DatasetError(
+            f"{folder}: needs two files, <name>_train.h5 and <name>_test.h5 (or .h5.gz, .h5.zip), "
+            f"and has {listed(there) or 'none'}. Check the path, or put both files into the folder."
+        )
     if len(pairs) > 1:
         raise DatasetError(
             f"{folder}: {len(pairs)} pairs of files <name>_train.h5 and <name>_test.h5 (or .h5.gz, "
             f".h5.zip) found: {', '.join(map(dataset_name, pairs))}. Keep one pair in a folder."
         )
     return pairs[0]
-
-
-def _why_no_pair(folder: Path) -> str:
-    """Return why a folder holds no data set, and what to do."""
-    for half, other in (("train", "test"), ("test", "train")):
-        for path in sorted(folder.glob(f"*_{half}.h5*")):
-            name = path.name.rpartition(f"_{half}.h5")[0]
-            return (
-                f"{path.name} found, but no {name}_{other}.h5 (or .h5.gz, .h5.zip). Put both files "
-                "of the data set into the folder."
-            )
-    return (
-        "no files <name>_train.h5 and <name>_test.h5 (or .h5.gz, .h5.zip) found. Check the path, "
-        "or put both files of a data set into the folder."
-    )
 
 
 def dataset_name(files: tuple[Path, Path]) -> str:

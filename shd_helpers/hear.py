@@ -22,8 +22,7 @@ from shd_corpus.filter_bank import EventStream, FilterBank, Resampler
 from shd_corpus.filter_bank.kernels import Steps
 from shd_corpus.microphone import RecordedUtterance, encode_utterance, encode_utterance_file
 from shd_corpus.recording_list import RecordingError
-from shd_helpers.command import run
-from shd_helpers.extras import pip_command
+from shd_helpers.command import pip_command, run
 from shd_helpers.network import choose_engine
 from shd_helpers.study.trained_network import check_channels, input_of, load_trained
 

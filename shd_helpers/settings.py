@@ -3,8 +3,8 @@
 A wrong value raises a ValueError of one line, which names the setting, its value and what is
 allowed.
 
-A setting at its default isn't part of a run's hash (`study.identity`). So a new setting whose
-default changes nothing leaves all earlier runs as they are. If you change a default, increase
+A setting at its default isn't part of a run's hash (`study.recipe.run_hash`). So a new setting
+whose default changes nothing leaves all earlier runs as they are. If you change a default, increase
 `NUMERICS`, because earlier runs that left it at its default had another value.
 """
 

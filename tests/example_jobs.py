@@ -8,7 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from shd_helpers.study.jobs import lock_beside, run_jobs
+from shd_helpers.study.jobs import run_jobs
+from shd_helpers.study.run_folder import lock_beside
 
 NAMES = tuple("abcdef")
 

@@ -75,14 +75,14 @@ def small_data_sets(monkeypatch):
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A folder with a sweep of a small notebook."""
-    from shd_helpers.sweeps import results
+    from shd_helpers.sweeps import runner
     from shd_helpers.versions import code_hash
     from tests.sweep_home import Home, stopped
 
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("SHD_STAND_IN", str(tmp_path))
-    monkeypatch.setattr(results, "COMPUTING_CODE", code_hash())  # while somebody changes the code
+    monkeypatch.setattr(runner, "COMPUTING_CODE", code_hash())  # while somebody changes the code
     home = Home(tmp_path)
     with stopped(home.commands):
         yield home

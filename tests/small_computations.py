@@ -28,11 +28,10 @@ from shd_corpus.shd_file import Utterances
 from shd_corpus.sound_file import RATE_HZ, at_48_khz
 from shd_helpers import versions
 from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsample
-from shd_helpers.events.split import split_utterances
+from shd_helpers.events.loading import split_utterances
 from shd_helpers.network import NetworkConfig, Quantization, build_network, choose_engine, costs
 from shd_helpers.network.engine import ENGINES, one_thread
-from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.training import TrainConfig, TrainOptions, fit
+from shd_helpers.study.training import TrainConfig, TrainOptions, evaluate, fit
 from shd_helpers.versions import code_hash
 
 VALUES = Path(__file__).with_suffix(".json")

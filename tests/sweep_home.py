@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from ruamel.yaml import YAML
 
 from shd_corpus.files import sha256
-from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.sweep_file import read_sweep
 from shd_helpers.versions import NUMERICS
 
 LONG_S = 300

@@ -1,64 +1,28 @@
-"""The study's networks in the compiled engine, and in snntorch's loop."""
+"""The study's networks in the compiled engine, and in snntorch's loop.
+
+Compiled code is never older than the source it is made of.
+"""
+
+import ast
+import inspect
+import re
+from importlib import import_module
 
 import numpy as np
 import pytest
 import snntorch as snn
 import torch
+from numba.core.dispatcher import Dispatcher
 from torch import nn
 
+from shd_corpus.compiled import compiled
 from shd_engine import compile
-from shd_helpers.network import NetworkConfig, engine
+from shd_helpers.network import engine
 from shd_helpers.network.engine import COMPILED
-from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
+from tests import found
 from tests.builders.events import random_events
 from tests.builders.networks import Plain
-
-SIZES = (20, 30, 17, 6)
-SETTINGS = {
-    "adaptive": {"neuron": "adaptive", "adapt_ms": 40.0},
-    "delays": {"hidden_delays": "3,2"},
-    "all": {
-        "neuron": "adaptive",
-        "n_delays": 2,
-        "hidden_delays": "2,4",
-        "readout": "membrane",
-        "learn_beta": True,
-        "learn_threshold": True,
-    },
-}
-
-
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
-def test_networks_of_settings_compute_what_snntorchs_loop_computes(settings):
-    config = NetworkConfig(hidden="30,17", surrogate="atan", **settings)
-    generator = torch.Generator().manual_seed(1)
-    model = SpikingNetwork(SIZES, config, generator, step_ms=10.0)
-    with torch.no_grad():
-        for fc, _ in model.layers:
-            fc.weight *= 3
-            fc.bias += torch.linspace(-0.05, 0.1, len(fc.bias))
-    events = random_events(9, 30, 20, 6, 0.2)
-    index = np.array([4, 0, 1, 5, 3, 8])
-    assert engine.choose_engine("compiled", model) is engine.COMPILED
-    loss, scores = COMPILED.forward_backward(model, events, index)
-    ours = {name: parameter.grad for name, parameter in model.named_parameters()}
-    want_loss, want_scores = engine.SNNTORCH_LOOP.forward_backward(model, events, index)
-    assert loss == pytest.approx(want_loss, rel=1e-5)
-    torch.testing.assert_close(scores, want_scores, rtol=1e-5, atol=1e-5)
-    for name, parameter in model.named_parameters():
-        size = torch.linalg.norm(parameter.grad)
-        assert size > 0, name
-        assert torch.linalg.norm(ours[name] - parameter.grad) < 1e-5 * size, name
-    states = engine.SNNTORCH_LOOP.record(model, events, index)
-    spks = (*states.hidden_spk, states.spk)
-    mems = (*states.hidden_mem, states.mem)
-    recorded = COMPILED.record(model, events, index)
-    for spk, wanted in zip((*recorded.hidden_spk, recorded.spk), spks, strict=True):
-        assert torch.equal(spk, wanted)  # true for this seed
-    for mem, wanted in zip((*recorded.hidden_mem, recorded.mem), mems, strict=True):
-        torch.testing.assert_close(mem, wanted, rtol=1e-5, atol=1e-5)
-    assert recorded.hidden_spk[0].sum() > 100
 
 
 class OwnModule(Plain):
@@ -134,3 +98,51 @@ def test_a_module_that_cannot_be_compiled_is_trained_by_its_own_forward_loudly(m
         assert engine.choose_engine("compiled", make()) is engine.MODULE
     with pytest.raises(ValueError, match=reason):
         COMPILED.evaluate_batch(make(), random_events(4, 30, 20, 6, 0.2), [0])
+
+
+FOLDERS = {
+    path.parent.name: path.parents[1]
+    for base in (".", "applications/circuit", "packages/corpus", "packages/engine")
+    for path in found(f"{base}/*/__init__.py")
+}
+PACKAGES = sorted(FOLDERS)
+MODULES = sorted(
+    ".".join(path.relative_to(FOLDERS[package]).with_suffix("").parts)
+    for package in PACKAGES
+    for path in found("**/*.py", folder=FOLDERS[package] / package)
+    if re.search(r"^\s*@(numba\.)?(compiled|njit|jit|vectorize)\b", path.read_text(), re.MULTILINE)
+)
+
+
+def imported_from_here(tree):
+    """Return the names that a module imports from a package of this repository."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            is_own = node.level or (node.module or "").partition(".")[0] in PACKAGES
+            found |= {alias.asname or alias.name for alias in node.names if is_own}
+        elif isinstance(node, ast.Import):
+            own = [alias for alias in node.names if alias.name.partition(".")[0] in PACKAGES]
+            found |= {alias.asname or alias.name.partition(".")[0] for alias in own}
+    return found
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_compiled_function_uses_nothing_of_another_file_of_the_package(name):
+    """For numba's cache watches the function's own file alone."""
+    module = import_module(name)
+    elsewhere = imported_from_here(ast.parse(inspect.getsource(module)))
+    functions = [f.py_func for f in vars(module).values() if isinstance(f, Dispatcher)]
+    own = [f for f in functions if f.__module__ == name]
+    assert own
+    for function in own:
+        assert not elsewhere & {*function.__code__.co_names}, function.__name__
+
+
+def test_a_function_runs_where_its_code_cannot_be_kept_and_the_remedy_is_named():
+    """numba finds no place for code without a file, as for a file where nothing can be written."""
+    there: dict = {}
+    exec("def double(x):\n    return 2 * x", there)
+    with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR to a folder"):
+        double = compiled(there["double"])
+    assert double(3) == 6

@@ -9,7 +9,7 @@ import torch
 import shd_helpers
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
-from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.sweep_file import read_sweep
 from tests.builders.documentation import blocks_of, names_of_the_reference, run_pages
 from tests.test_any_data import train, write_ridges
 from tests.toy import small_data
@@ -22,7 +22,9 @@ PAGES = [DOCS / f"{name}.md" for name in ("own_data", "extend", "compare")]
 def test_the_pages_run_one_after_the_other_in_an_empty_folder(tmp_path):
     folder = tmp_path / "an empty folder"
     folder.mkdir()
-    environment = dict(os.environ) | {"PYTHONPATH": os.pathsep.join(filter(None, import_path()))}
+    environment = dict(os.environ) | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    }
     printed = run_pages(PAGES, folder, environment | {"SHD_DATA_DIR": str(folder / "data")})
     assert "my_wavs: 36 utterances, 3 classes, 4 speakers" in printed
     assert printed.count("of the utterances of unseen speakers correctly") >= 6
@@ -31,11 +33,6 @@ def test_the_pages_run_one_after_the_other_in_an_empty_folder(tmp_path):
     assert re.search(r"^the answer is (yes|no|stop)$", printed, re.M)
     assert "(48, 1, 64) is (steps, utterances, units)" in printed
     assert (folder / "boxcar.png").stat().st_size > 5000
-
-
-def import_path():
-    """Return the checkout before what the environment has, so that the pages import this code."""
-    return [str(ROOT), os.environ.get("PYTHONPATH", "")]
 
 
 def test_the_block_about_a_run_loads_its_network(tmp_path, data_dir, monkeypatch, capsys):

@@ -21,10 +21,9 @@ from torch.nn import functional
 from shd_helpers.events import Augmentation, Events
 from shd_helpers.network import SpikingNetwork
 from shd_helpers.study import evaluate, fit, judgement
-from shd_helpers.study.fold_training import try_network
 from shd_helpers.study.jobs import run_jobs
 from shd_helpers.study.judgement import Judgement, JudgeOptions, judge
-from shd_helpers.study.network_jobs import seeded
+from shd_helpers.study.network_jobs import seeded, try_network
 from shd_helpers.study.training import TrainConfig, TrainOptions
 from shd_helpers.user_code import load_object
 from shd_judge import compare, interval

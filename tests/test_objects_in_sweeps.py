@@ -6,7 +6,7 @@ import pytest
 
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.sweeps.runner import check_unchanged, run_sweep
-from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.sweep_file import read_sweep
 from tests.sweep_home import as_yaml
 from tests.toy import small_data
 

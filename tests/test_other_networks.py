@@ -24,10 +24,9 @@ from shd_helpers.study import (
     load_network,
     load_pretrained,
 )
-from shd_helpers.study.identity import identify_user_code, run_hash
-from shd_helpers.study.other_networks import other_network, with_layers_of
-from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.recipe import Recipe, identify_user_code, run_hash
 from shd_helpers.study.run_folder import RunError
+from shd_helpers.study.trained_network import other_network, with_layers_of
 from tests.builders.networks import DATA, EVENTS, GRID, SMALL, Plain, own, written
 
 CIRCUIT = Quantization.named("4-8-12 product")

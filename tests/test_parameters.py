@@ -1,16 +1,17 @@
 """Names and values that papermill, a command or a sweep gives for a notebook's parameters."""
 
+import re
+
 import nbformat
 import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from shd_helpers.paths import NOTEBOOKS, TRAIN, check_run_name
+from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, TRAIN, check_run_name
 from shd_helpers.study.parameters import (
     check_parameters,
     notebook_parameters,
-    suggestion,
 )
 
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"
@@ -25,13 +26,10 @@ def executed(notebook, tmp_path, **parameters):
     return nbformat.read(out, as_version=4)
 
 
-def test_papermill_stops_at_an_unknown_name_before_the_slow_imports(tmp_path):
+def test_papermill_stops_at_an_unknown_name(tmp_path):
     refused = r"parameter 'slop': unknown. Did you mean 'slope'\? The parameters are: da"
     with pytest.raises(PapermillExecutionError, match=refused):
         executed(TRAINING, tmp_path, slop=5e-4)
-    cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
-    (imports,) = [cell for cell in cells if "import torch" in cell.source]
-    assert imports.execution_count is None
 
 
 def test_a_number_in_place_of_a_text_is_told_how_to_write_it():
@@ -41,15 +39,12 @@ def test_a_number_in_place_of_a_text_is_told_how_to_write_it():
         check_parameters({"hidden": 128}, {"hidden": ""})
 
 
-@pytest.mark.parametrize(
-    "path", sorted(NOTEBOOKS.glob("0[1-4]*.ipynb")), ids=lambda path: path.stem
-)
-def test_the_check_follows_the_parameters_before_anything_is_imported(path):
-    code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
-    tags = [cell.metadata.get("tags", []) for cell in code]
-    (i,) = [i for i, found in enumerate(tags) if "parameters" in found]
-    assert i == 0
-    assert code[1].source.endswith(CHECK)
+@pytest.mark.parametrize("path", [TRAIN, *OF_A_RUN], ids=lambda path: path.stem)
+def test_each_notebook_with_parameters_calls_what_checks_them(path):
+    first, *others = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+    assert "parameters" in first.metadata.tags
+    call = re.compile(r"study\.(Recipe\.from_notebook\(globals\(\)|read_spiking_run\(run_name)")
+    assert any(call.search(cell.source) for cell in others)
 
 
 def test_what_papermill_may_inject_and_what_else_a_session_holds(tmp_path):
@@ -112,10 +107,9 @@ SUGGESTED = [
 @pytest.mark.parametrize(("written", "meant"), SUGGESTED)
 def test_a_misspelled_name_gets_a_suggestion(written, meant):
     defaults = notebook_parameters(TRAIN)
-    assert suggestion(written, defaults) == meant
     with pytest.raises(ValueError, match=f"^parameter '{written}': unknown. ") as refused:
         check_parameters({written: 1}, defaults)
-    assert ("Did you mean" in str(refused.value)) == bool(meant)
+    assert re.findall("Did you mean '(.*)'", str(refused.value)) == ([meant] if meant else [])
     assert str(refused.value).endswith(", run_name")
 
 

@@ -4,8 +4,7 @@ import pytest
 
 from shd_helpers import paths
 from shd_helpers.paths import CheckoutError
-from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.sweep_file import SweepError
+from shd_helpers.sweeps.sweep_file import SweepError, read_sweep
 
 FOLDERS = ("SHD_DATA_DIR", "SHD_RUNS_DIR", "SHD_RESULTS_DIR", "SHD_IMG_DIR")
 
@@ -86,7 +85,7 @@ def test_own_sweeps_have_their_tables_in_the_working_directory(work, monkeypatch
         "grid:\n  slope: [2.0]\n  size: {small: {n_hidden: 8}, large: {n_hidden: 9, lr: 1e-3}}\n"
     )
     (work / "mine.yaml").write_text(text + "seeds: [0]\n")
-    monkeypatch.setattr("shd_helpers.sweeps.spec.obtain_and_identify", lambda parameters: {})
+    monkeypatch.setattr("shd_helpers.sweeps.sweep_file.obtain_and_identify", lambda parameters: {})
     sweep = read_sweep("mine.yaml")
     assert sweep.table == work / "mine_hd.csv"
     monkeypatch.setenv("SHD_RESULTS_DIR", str(work / "tables"))
@@ -95,7 +94,7 @@ def test_own_sweeps_have_their_tables_in_the_working_directory(work, monkeypatch
 
 def test_the_study_s_own_sweeps_have_theirs_in_results(monkeypatch):
     monkeypatch.setattr(
-        "shd_helpers.sweeps.spec.obtain_and_identify", lambda parameters: {"name": "hd"}
+        "shd_helpers.sweeps.sweep_file.obtain_and_identify", lambda parameters: {"name": "hd"}
     )
     for name in ("networks", paths.ROOT / "sweeps" / "networks.yaml"):
         sweep = read_sweep(name)
@@ -104,7 +103,7 @@ def test_the_study_s_own_sweeps_have_theirs_in_results(monkeypatch):
 
 def test_a_frozen_table_is_named_before_data_are_downloaded(monkeypatch, tmp_path):
     monkeypatch.setattr(
-        "shd_helpers.sweeps.spec.obtain_and_identify", lambda _: {"name": "located"}
+        "shd_helpers.sweeps.sweep_file.obtain_and_identify", lambda _: {"name": "located"}
     )
     with pytest.raises(SweepError, match=r"surrogates_hd\.csv: .* frozen.*fddb86fa"):
         read_sweep("surrogates")

@@ -216,11 +216,6 @@ def train(plan, networks):
     freeze(plan, networks)
 
 
-def utterances_of(network):
-    """Return the utterances that train a network, and those that test it."""
-    return job_of(TINY, network).utterances()
-
-
 def test_the_command_trains_nothing_that_is_frozen_and_needs_no_data(tmp_path, monkeypatch, capsys):
     """Its tables are those that are committed. A removed network is left, and is trained again."""
     for path in RESULTS.glob("people_*"):
@@ -245,7 +240,7 @@ def test_the_command_trains_nothing_that_is_frozen_and_needs_no_data(tmp_path, m
 def test_nobody_who_tests_a_network_trains_it(trained):
     tested_people = []
     for each in networks_of(TINY):
-        training, tests = utterances_of(each)
+        training, tests = job_of(TINY, each).utterances()
         tested = {*tests[HELD_OUT].speakers.tolist()}
         validating = {*tests[VALIDATION].speakers.tolist()}
         trains = {*training.speakers.tolist()}

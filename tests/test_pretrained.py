@@ -1,12 +1,18 @@
-"""Pretrained networks: damaged files, the committed ones, and the figure of one utterance."""
+"""Pretrained networks: damaged files, the committed ones, and the figure of one utterance.
+
+Networks that listen with the filter bank: the committed tables are those of their scores.
+"""
 
 import json
 from pathlib import Path
 
+import h5py
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import yaml
 
 from evidence.networks import write_pretrained
 from shd_corpus.class_names import LANGUAGES
@@ -14,6 +20,7 @@ from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_course.figures import listening
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network import NetworkConfig, build_network, choose_engine
+from shd_helpers.paths import ROOT
 from shd_helpers.study import evaluate, input_of, load_pretrained
 from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.trained_network import TrainedNetwork
@@ -136,3 +143,56 @@ def test_an_utterance_is_classified_and_its_votes_add_up(shown, trained):
     assert half != line and "498 ms" in half
     drawn = shown["figure"].axes[3].get_lines()[0]  # the 700 channels, below the sound
     assert len(drawn.get_xdata()) == len(word.times)
+
+
+PLAN = yaml.safe_load((ROOT / "evidence" / "listeners.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["listener", "small_listener"])
+def test_the_committed_row_is_that_of_the_frozen_scores(name):
+    row = pd.read_csv(RESULTS / "listeners_judged.csv").set_index("network").loc[name]
+    with h5py.File(RESULTS / "listeners_scores.h5") as file:
+        test = {column: file[f"{name}/test/{column}"][:] for column in ("scores", "labels")}
+        people = file[f"{name}/test/speakers"][:]
+    right = np.array([np.argmax(of[:10]) for of in test["scores"]]) == test["labels"]
+    by_person = [right[people == person].mean() for person in sorted(set(people))]
+    assert len(by_person) == row.people == 180
+    assert np.mean(by_person) == pytest.approx(row.accuracy, abs=1e-6)
+    half = 1.973 * np.std(by_person, ddof=1) / np.sqrt(180)  # Student's t with 179 degrees
+    assert half == pytest.approx(row.ci95, rel=1e-3)
+    network = load_pretrained(name)
+    assert network.encoder == "filter_bank"
+    assert network.about["confidence_threshold"] == pytest.approx(row.threshold, abs=1e-5)
+    assert not set(network.about["seen_speakers"]) & set(people.tolist())
+
+
+@pytest.mark.parametrize("name", ["listener", "small_listener"])
+def test_the_threshold_is_the_lowest_at_which_enough_accepted_answers_are_right(name):
+    row = pd.read_csv(RESULTS / "listeners_judged.csv").set_index("network").loc[name]
+    with h5py.File(RESULTS / "listeners_scores.h5") as file:
+        shares = {}
+        for whose in ("validation", "test"):
+            scores = file[f"{name}/{whose}/scores"][:].astype(float)
+            of_digits = np.exp(scores[:, [*range(10), 20]] - scores.max(1, keepdims=True))
+            confidence = of_digits[:, :10].max(1) / of_digits.sum(1)
+            right = of_digits[:, :10].argmax(1) == file[f"{name}/{whose}/labels"][:]
+            confidence[scores.argmax(1) != of_digits[:, :10].argmax(1)] = 0
+            shares[whose] = confidence, right
+    confidence, right = shares["validation"]
+    threshold = row.threshold - 1e-6
+    assert right[confidence >= threshold].mean() >= PLAN["right_of_accepted"]
+    lower = np.unique(confidence[(confidence > 0) & (confidence < threshold)])
+    assert all(right[confidence >= level].mean() < PLAN["right_of_accepted"] for level in lower)
+    confidence, right = shares["test"]
+    assert (confidence >= threshold).mean() == pytest.approx(row.accepted, abs=1e-3)
+    accepted_right = right[confidence >= threshold].mean()
+    assert accepted_right == pytest.approx(row.right_of_accepted, abs=1e-3)
+
+
+def test_the_selected_ones_are_the_most_accurate_for_validation_people():
+    selection = pd.read_csv(RESULTS / "listeners_selection.csv")
+    judged = pd.read_csv(RESULTS / "listeners_judged.csv").set_index("network").candidate
+    for group, name in (("small", "small_listener"), ("large", "listener")):
+        its = selection[selection.group == group]
+        assert its.candidate.tolist() == list(PLAN[group])
+        assert its.candidate[its.accuracy.idxmax()] == judged[name]

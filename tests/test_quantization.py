@@ -18,8 +18,7 @@ from shd_helpers.network.quantization import (
     low_precision_weights,
     round_weights,
 )
-from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.training import TrainConfig, TrainOptions, fit
+from shd_helpers.study.training import TrainConfig, TrainOptions, evaluate, fit
 from tests.builders.events import random_events
 
 BITS = Quantization(fc1_bits=3, fc2_bits=8, mem_bits=12)

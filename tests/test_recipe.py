@@ -10,14 +10,14 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from shd_helpers.events import Downsampling
-from shd_helpers.events.split import split_validation
+from shd_helpers.events.loading import split_validation
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import OF_A_RUN, TRAIN
 from shd_helpers.study import TrainConfig, TrainOptions, fit
-from shd_helpers.study.identity import run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import (
     Recipe,
+    run_hash,
 )
 from tests.builders.events import random_events
 

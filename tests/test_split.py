@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shd_corpus.shd_file import read_shd
 from shd_helpers.events import Downsampling, Events, load_pair
-from shd_helpers.events.split import (
+from shd_helpers.events.loading import (
     Split,
     concatenate,
     languages,

@@ -19,11 +19,11 @@ from shd_helpers.study import notebooks, shown_accuracies
 from shd_helpers.study.notebooks import (
     NotebookError,
     execute_run,
-    execution_lock,
     main,
     read_notebook,
     report,
 )
+from shd_helpers.study.run_folder import lock_beside
 
 
 def study(cwd, *arguments):
@@ -163,7 +163,7 @@ def test_a_run_that_another_process_executes_is_left_alone(
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
     given = ["-p", "dataset", str(toy_dir), "-p", "batch_size", "8"]
     monkeypatch.setattr(sys, "argv", ["study", *given])
-    held = execution_lock(tmp_path / "runs" / "toy")
+    held = lock_beside(tmp_path / "runs" / "toy", "study")
     with (
         held,
         pytest.raises(SystemExit, match=r"toy: another process runs the study there.*run_name"),

@@ -10,10 +10,9 @@ from shd_helpers.events import Downsampling, load_subsets
 from shd_helpers.paths import TRAIN
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.sweeps import spec
+from shd_helpers.sweeps import sweep_file
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.sweep_file import SweepError
+from shd_helpers.sweeps.sweep_file import SweepError, read_sweep
 from tests import SWEEP_FILES
 from tests.toy import write_toy
 
@@ -133,7 +132,9 @@ def test_settings_are_checked_before_data_are_made(
     """Those that a notebook of the user's own has are checked, too."""
     shutil.copy(TRAIN, home.folder / "own.ipynb")
     if notebook != "own.ipynb":  # whose settings are all known
-        monkeypatch.setattr(spec, "obtain_and_identify", lambda _: pytest.fail("data were made"))
+        monkeypatch.setattr(
+            sweep_file, "obtain_and_identify", lambda _: pytest.fail("data were made")
+        )
     home.write(notebook=notebook, fixed=fixed, grid={"slope": [2.0]})
     (name,) = fixed
     with pytest.raises(SweepError, match=rf"a sweep\.yaml: slope=2\.0: {name} .*: must be"):

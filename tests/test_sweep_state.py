@@ -1,12 +1,17 @@
-"""What a sweep skips and what its table keeps, without executing anything."""
+"""What a sweep skips and what its table keeps, without executing anything.
+
+The heat map in which a sweep over two settings ends.
+"""
 
 import json
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from corpus_tests.damage import damages
-from shd_helpers.study import identity, tables
+from shd_helpers.study import recipe, tables
 from shd_helpers.study.tables import (
     COSTS,
     DATA,
@@ -17,17 +22,15 @@ from shd_helpers.study.tables import (
     read_rows,
     read_table,
 )
-from shd_helpers.sweeps import results, runner
-from shd_helpers.sweeps.results import RunResult, finished_run
-from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.sweep_file import SweepError
+from shd_helpers.sweeps import runner
+from shd_helpers.sweeps.runner import RunResult, finished_run, heat_map, run_sweep
+from shd_helpers.sweeps.sweep_file import SweepError, read_sweep
 from tests.toy import write_toy
 
 
 def found(home, again=None):
     sweep = read_sweep(home.yaml)
-    return results.find_pending_runs(sweep, sweep.runs, again)
+    return runner.find_pending_runs(sweep, sweep.runs, again)
 
 
 def missing(home, again=None):
@@ -41,7 +44,7 @@ def store(home, ended):
     for i, result in ended.items():
         has_failed = isinstance(result, str)
         by_run[sweep.runs[i]] = RunResult(error=result) if has_failed else RunResult(result)
-    results.store(sweep, by_run)
+    runner.store(sweep, by_run)
 
 
 def measured(home, validation):
@@ -86,14 +89,14 @@ def test_nothing_is_reused_when_the_computing_code_has_changed(home, monkeypatch
     home.finish_all()
     run_sweep(home.yaml)
     assert missing(home) == []
-    monkeypatch.setattr(results, "COMPUTING_CODE", "of yesterday")
+    monkeypatch.setattr(runner, "COMPUTING_CODE", "of yesterday")
     pending = found(home).pending
     assert len(pending) == 4 and all(pending.values())
     monkeypatch.setattr(runner, "run_jobs", lambda *_, **__: ())
     capsys.readouterr()
     run_sweep(home.yaml)
     first, last = capsys.readouterr().out.splitlines()
-    assert first == f"trial: {results.CHANGED_CODE}"
+    assert first == f"trial: {runner.CHANGED_CODE}"
     assert "0 of 4 rows reused, 0 executed, 0 failed, 4 not run" in last
 
 
@@ -114,7 +117,7 @@ def test_a_row_of_another_hash_or_one_that_failed_is_missing(home, monkeypatch):
     home.write(grid={"x": [1.0, 3.0]})
     assert missing(home) == ["x=3.0", "x=3.0"]
     home.write()
-    monkeypatch.setattr(identity, "NUMERICS", -1)  # the code gives other results
+    monkeypatch.setattr(recipe, "NUMERICS", -1)  # the code gives other results
     assert len(missing(home)) == 4
 
 
@@ -170,7 +173,7 @@ def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatc
     home.write(notebook="03_model_training", grid={"slope": [2.0]}, seeds=[0])
     sweep = read_sweep(home.yaml, {"dataset": str(tmp_path / "first")})
     (run,) = sweep.runs
-    results.store(sweep, {run: RunResult(dict.fromkeys(tables.MEASURED, 0.5))})
+    runner.store(sweep, {run: RunResult(dict.fromkeys(tables.MEASURED, 0.5))})
     before = sweep.table.read_text()
     with pytest.raises(
         SweepError, match=r"trial_toy\.csv: the row of .* was computed from another data set"
@@ -179,19 +182,19 @@ def test_results_of_another_data_set_are_not_replaced(home, tmp_path, monkeypatc
     assert sweep.table.read_text() == before
     shutil.copytree(tmp_path / "first", tmp_path / "moved")
     same = read_sweep(home.yaml, {"dataset": str(tmp_path / "moved")})
-    results.check_data(same, same.runs)
-    assert results.find_pending_runs(same, same.runs).n_in_table == 1
+    runner.check_data(same, same.runs)
+    assert runner.find_pending_runs(same, same.runs).n_in_table == 1
 
 
 def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     store(home, {0: measured(home, 0.5)})
     before = home.table.read_text().splitlines()[1]
-    monkeypatch.setattr(identity, "NUMERICS", -1)
+    monkeypatch.setattr(recipe, "NUMERICS", -1)
     store(home, {0: "no luck", 1: "no luck either"})
     assert read_rows(home.table).status.tolist() == ["done", "failed"]
     assert before in home.table.read_text().splitlines()
     sweep = read_sweep(home.yaml)
-    own = results.own_rows(sweep, sweep.runs, dict.fromkeys(sweep.runs, RunResult(error="no")))
+    own = runner.own_rows(sweep, sweep.runs, dict.fromkeys(sweep.runs, RunResult(error="no")))
     assert own.status.tolist() == ["failed"] * 4  # what has just happened is reported
     store(home, {0: measured(home, 0.75), 1: measured(home, 0.25)})
     rows = read_rows(home.table)
@@ -247,3 +250,25 @@ def test_a_run_json_that_is_damaged_makes_its_run_missing(home, damage):
     home.finish_all()
     damage(read_sweep(home.yaml).runs[0].folder / "run.json")
     assert [run.hash for run in found(home).pending] == [read_sweep(home.yaml).runs[0].hash]
+
+
+ROWS = pd.DataFrame(
+    {
+        "lr": [1e-3, 1e-3, 2e-3, 2e-3] * 2,
+        "epochs": [10] * 4 + [20] * 4,
+        "seed": [0, 1] * 4,
+        "validation_accuracy": [0.5, 0.6, 0.2, 0.3, 0.7, 0.9, 0.1, 0.3],
+    }
+)
+
+
+def test_a_cell_is_the_mean_over_seeds():
+    figure = heat_map(ROWS, "lr", "epochs")
+    axis = figure.axes[0]
+    shown = axis.collections[0].get_array()
+    np.testing.assert_allclose(shown, [[55, 25], [80, 20]])
+    assert [text.get_text() for text in axis.texts] == ["55", "25", "80", "20"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0.001", "0.002"]
+    assert figure.get_suptitle() == (
+        "The highest mean over seeds is 80 %, with lr 0.001 and epochs 20"
+    )

@@ -1,15 +1,25 @@
-"""The committed tables: read as they were written, and hashed by the present code or frozen."""
+"""The committed tables: read as they were written, and hashed by the present code or frozen.
+
+The filter bank's size, spikes and robustness: the tables are those of the frozen answers.
+
+What neither Windows nor macOS has isn't used there. Nothing was run on either of them.
+"""
 
 import re
+import subprocess
+import sys
 
+import h5py
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 
+from shd_helpers.paths import ROOT
 from shd_helpers.study import tables
-from shd_helpers.study.identity import run_hash
-from shd_helpers.study.recipe import DEFAULTS
+from shd_helpers.study.recipe import DEFAULTS, run_hash
 from shd_helpers.study.tables import (
     DATA,
     SCORES,
@@ -19,7 +29,7 @@ from shd_helpers.study.tables import (
     read_table,
     speaker_accuracies,
 )
-from tests import RESULTS
+from tests import RESULTS, found
 
 SWEEPS = sorted(
     path.stem for path in RESULTS.glob("*.csv") if "hash" in path.read_text().splitlines()[0]
@@ -142,3 +152,95 @@ def test_each_speaker_is_unseen_once_and_seen_in_all_other_runs(tmp_path):
     assert found.test_seen_accuracy.tolist() == [2 / 3, 1 / 4, 3 / 4]
     runs.rename(columns={"input": "model"}).to_csv(table, index=False)
     assert speaker_accuracies(table, "model").set_index("speaker").sort_index().equals(found)
+
+
+def by_person(right: np.ndarray, people: np.ndarray) -> np.ndarray:
+    """Return each person's share of right answers."""
+    return np.array([right[people == person].mean() for person in sorted(set(people.tolist()))])
+
+
+def half(values: np.ndarray, alpha: float = 0.05) -> float:
+    """Return half of Student's interval."""
+    return t.ppf(1 - alpha / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+
+
+def test_how_small_is_computed_from_the_answers_of_both_seeds():
+    table = pd.read_csv(RESULTS / "how_small.csv")
+    assert len(table) == 4 * 2 * 3
+    with h5py.File(RESULTS / "how_small.h5") as file:
+        people = file["speakers"][:]
+        labels = file["labels"][:]
+        shares = {}
+        of_seeds = []
+        for row in table.itertuples():
+            name = f"{row.channels} channels, {row.step_ms} ms, {row.neurons} neurons, seed"
+            rights = [file[f"{name} {seed}"][:] == labels for seed in (0, 1)]
+            of_seeds.append([by_person(right, people).mean() for right in rights])
+            right = np.mean(rights, axis=0)
+            shares[row.channels, row.step_ms, row.neurons] = by_person(right, people)
+    assert len(set(people.tolist())) == 185
+    variance = np.mean([(first - second) ** 2 / 2 for first, second in of_seeds])
+    for row in table.itertuples():
+        its = shares[row.channels, row.step_ms, row.neurons]
+        lost = shares[77, 3, row.neurons] - its
+        assert its.mean() == pytest.approx(row.accuracy, abs=1e-6)
+        assert lost.mean() == pytest.approx(row.lost, abs=1e-6)
+        assert half(its) == pytest.approx(row.ci95, rel=1e-4)
+        half_lost = half(lost, 0.05 / 7)
+        assert half_lost == pytest.approx(row.lost_ci95_adjusted, rel=1e-4)
+        if (row.channels, row.step_ms) != (77, 3):
+            wider = np.sqrt(half_lost**2 + variance * t.ppf(1 - 0.05 / 14, len(table)) ** 2)
+            assert wider == pytest.approx(row.lost_ci95_with_seeds, rel=1e-4)
+
+
+def test_what_spikes_cost_is_computed_from_the_answers_of_both_seeds():
+    table = pd.read_csv(RESULTS / "spikes_cost.csv").set_index("network")
+    assert table.index.tolist() == ["spiking", "gru", "convolutional"]
+    assert table.parameters.max() < 1.05 * table.parameters["spiking"]
+    assert table.parameters.min() > 0.95 * table.parameters["spiking"]
+    with (
+        h5py.File(RESULTS / "how_small.h5") as spiking,
+        h5py.File(RESULTS / "spikes_cost.h5") as file,
+    ):
+        people = spiking["speakers"][:]
+        labels = spiking["labels"][:]
+        names = {"spiking": (spiking, "77 channels, 3 ms, 16 neurons, seed")}
+        names |= {name: (file, f"{name}, seed") for name in ("gru", "convolutional")}
+        shares = {}
+        for network, (of, name) in names.items():
+            right = np.mean([of[f"{name} {seed}"][:] == labels for seed in (0, 1)], axis=0)
+            shares[network] = by_person(right, people)
+    for network, its in shares.items():
+        assert its.mean() == pytest.approx(table.accuracy[network], abs=1e-6)
+        if network != "spiking":
+            more = its - shares["spiking"]
+            assert more.mean() == pytest.approx(table.more[network], abs=1e-6)
+            assert half(more) == pytest.approx(table.more_ci95[network], rel=1e-4)
+
+
+def test_how_robust_is_computed_from_the_frozen_answers():
+    table = pd.read_csv(RESULTS / "how_robust.csv")
+    with h5py.File(RESULTS / "how_robust.h5") as file:
+        right = file["answers"][:] == file["labels"][:][:, None, None]
+        people = file["speakers"][:]
+    n_networks, n_conditions = right.shape[1:]
+    assert len(table) == n_networks * n_conditions == 4 * 14
+    for number, row in enumerate(table.itertuples()):
+        network, condition = divmod(number, n_conditions)
+        its = by_person(right[:, network, condition], people)
+        clean = by_person(right[:, network, 0], people)
+        assert its.mean() == pytest.approx(row.accuracy, abs=1e-6)
+        assert half(its) == pytest.approx(row.ci95, rel=1e-4)
+        assert (clean - its).mean() == pytest.approx(row.lost, abs=1e-6)
+        assert len(its) == row.people
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_the_packages_use_only_modules_and_names_that_python_has_on(system, tmp_path):
+    """As mypy knows them, for each system."""
+    packages = [path.parent for path in found("*/*/shd_*/__init__.py")]
+    command = [sys.executable, "-m", "mypy", "--platform", system, "--cache-dir", str(tmp_path)]
+    command += ["--no-error-summary", "shd_helpers", *packages]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == done.stderr == ""

@@ -11,7 +11,6 @@ from shd_helpers.study import (
     TrainConfig,
     TrainOptions,
     evaluate,
-    evaluation,
     fit,
     one_thread,
     training,
@@ -54,8 +53,7 @@ def test_training_and_evaluation_with_either_engine(toy_dir, monkeypatch, engine
             evaluate_batch=watched(chosen.evaluate_batch),
         )
 
-    for module in (training, evaluation):
-        monkeypatch.setattr(module, "choose_engine", choose_watched)
+    monkeypatch.setattr(training, "choose_engine", choose_watched)
     train, _ = load_pair(obtain(str(toy_dir)), Downsampling(), "english")
     few = train.take(range(8))
     generator = torch.Generator().manual_seed(0)

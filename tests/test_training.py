@@ -66,8 +66,7 @@ def test_means_are_weighted_by_batch_size(toy, engine):
     still = torch.optim.SGD(net.parameters(), lr=0.0)
     config = TrainConfig(batch_size=50)
     metrics = train_epoch(net, toy, still, config, torch.Generator().manual_seed(1))
-    assert metrics.loss == pytest.approx(float(loss), rel=1e-5)
-    assert metrics.accuracy == pytest.approx(accuracy)
+    assert metrics == pytest.approx((float(loss), accuracy), rel=1e-5)
 
 
 def test_learns_twenty_utterances_by_heart(toy):
@@ -270,4 +269,4 @@ print(sum(name.startswith("shd_") for name in sys.modules))
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    assert 30 < int(printed.split()[-1]) <= 39
+    assert 30 < int(printed.split()[-1]) <= 34

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from shd_engine.compiled import compiled
-from shd_helpers.events.event_lists import Events
+from shd_engine.kernels import compiled
+from shd_helpers.events.downsampling import Events
 from shd_helpers.settings import check_settings, setting
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from shd_helpers.user_code import is_reference
 
 STUDY_STEP_MS = 3.0  # the length of a step for which `beta` is given
 DELAY_MS = 30.0  # from one delayed copy of a layer's input to the next
-NETWORKS = ("spiking",)
 NEURONS = ("leaky", "adaptive")
 SURROGATES = ("fast_sigmoid", "atan", "sigmoid")  # `network.surrogates` defines them
 MOST_NEURONS = 100_000  # of a layer
@@ -102,7 +101,7 @@ class NetworkConfig:
         """Check that such a network can be built."""
         check_settings(self)
         for name, choices in (
-            ("network", NETWORKS),
+            ("network", ("spiking",)),
             ("surrogate", SURROGATES),
             ("neuron", NEURONS),
         ):
@@ -351,15 +350,18 @@ class Quantization:
 
 def _unknown_to_circuits(config: NetworkConfig) -> list[str]:
     """Return which settings of a single network a circuit doesn't know, each with a reason."""
-    reasons = []
-    if config.network != "spiking":
-        reasons.append(f"network {quoted(config.network)}: a circuit needs spiking neurons")
-    if config.neuron != "leaky":
-        reasons.append(f"neuron {quoted(config.neuron)}: a circuit has leaky neurons only")
-    if len(config.hidden_sizes) > 1:
-        reasons.append(f"hidden {quoted(config.hidden)}: a circuit has one hidden layer")
-    if max(config.hidden_copies) > 1:
-        reasons.append(
-            f"hidden_delays {quoted(config.hidden_delays)}: a circuit delays its input only"
-        )
-    return reasons
+    reasons = {
+        f"network {quoted(config.network)}: a circuit needs spiking neurons": (
+            config.network != "spiking"
+        ),
+        f"neuron {quoted(config.neuron)}: a circuit has leaky neurons only": (
+            config.neuron != "leaky"
+        ),
+        f"hidden {quoted(config.hidden)}: a circuit has one hidden layer": (
+            len(config.hidden_sizes) > 1
+        ),
+        f"hidden_delays {quoted(config.hidden_delays)}: a circuit delays its input only": (
+            max(config.hidden_copies) > 1
+        ),
+    }
+    return [reason for reason, holds in reasons.items() if holds]

@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from snntorch import Leaky
 from torch import nn
@@ -29,7 +30,9 @@ from torch.nn import functional
 from shd_corpus.checks import check_choice
 from shd_engine import CompiledNetwork, LayeredNetwork, LayerStates, NotCompilableError, compile
 from shd_engine.event_lists import Index
-from shd_helpers.events.event_lists import Events
+from shd_helpers.events.downsampling import Events
+
+LossOf = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # takes class scores and labels
 
 
 class Engine(NamedTuple):
@@ -39,14 +42,13 @@ class Engine(NamedTuple):
     """
 
     name: str
-    # Returns the loss and the class scores; leaves the gradients in the parameters' ``grad``.
-    forward_backward: Callable[[Any, Events, Index], tuple[float, torch.Tensor]]
+    # Returns the loss and the class scores; leaves the gradients in the parameters' ``grad``. A
+    # fourth argument replaces the cross-entropy as the loss.
+    forward_backward: Callable[..., tuple[float, torch.Tensor]]
     # Returns class scores (batch, classes) and numbers of spikes (batch, layers).
     evaluate_batch: Callable[[Any, Events, Index], tuple[torch.Tensor, torch.Tensor]]
     # Returns spikes and membranes of all layers and steps.
     record: Callable[[Any, Events, Index], LayerStates]
-    # Returns class scores (batch, classes) with gradients, for any loss.
-    class_scores: Callable[[Any, Events, Index], torch.Tensor]
 
 
 @lru_cache(maxsize=8)  # a module is compiled once, though an engine is chosen for every epoch
@@ -61,9 +63,15 @@ def _compiled(model: nn.Module) -> CompiledNetwork:
 
 
 def _compiled_forward_backward(
-    model: nn.Module, events: Events, index: Index
+    model: nn.Module, events: Events, index: Index, loss_of: LossOf | None = None
 ) -> tuple[float, torch.Tensor]:
-    return _compiled(model).loss_and_gradients(events, events.labels[index], index)
+    network = _compiled(model)
+    if loss_of is None:
+        return network.loss_and_gradients(events, events.labels[index], index)
+    model.train()
+    states = network.record(events, index, hidden=False)
+    scores = states.mem.mean(0) if network.readout == "membrane" else states.spk.sum(0)
+    return _backward(model, scores, events.labels[index], loss_of)
 
 
 def _compiled_evaluate_batch(
@@ -77,24 +85,26 @@ def _compiled_record(model: nn.Module, events: Events, index: Index) -> LayerSta
         return _compiled(model).record(events, index)
 
 
-def _compiled_class_scores(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
-    network = _compiled(model)
-    states = network.record(events, index, hidden=False)
-    return states.mem.mean(0) if network.readout == "membrane" else states.spk.sum(0)
-
-
-def _forward_backward(model: nn.Module, events: Events, index: Index) -> tuple[float, torch.Tensor]:
+def _forward_backward(
+    model: nn.Module, events: Events, index: Index, loss_of: LossOf | None = None
+) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward; leave the gradients in the parameters' ``grad``."""
     model.train()
-    model.zero_grad()
     scores = _class_scores(model, events, index)
     if not scores.requires_grad:
         raise TypeError(
             f"{_forward(model)} returned class scores without a gradient, so it can't be trained. "
             "It must compute them from its parameters, without argmax, .detach() or torch.no_grad()"
         )
-    labels = torch.from_numpy(events.labels[index]).to(scores.device)
-    loss = functional.cross_entropy(scores, labels)
+    return _backward(model, scores, events.labels[index], loss_of or functional.cross_entropy)
+
+
+def _backward(
+    model: nn.Module, scores: torch.Tensor, labels: np.ndarray, loss_of: LossOf
+) -> tuple[float, torch.Tensor]:
+    """Run a batch backward, and return its loss and its class scores."""
+    model.zero_grad()
+    loss = loss_of(scores, torch.from_numpy(labels).to(scores.device))
     loss.backward()
     return loss.item(), scores.detach().cpu()
 
@@ -148,17 +158,11 @@ def can_record(model: nn.Module) -> bool:
     return callable(getattr(model, "record", None))
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device that a network computes on."""
-    # A generator, because this is called for every batch and the first tensor suffices.
-    tensors = itertools.chain(model.parameters(), model.buffers())
-    first = next(tensors, None)
-    return torch.device("cpu") if first is None else first.device
-
-
 def _frames_for(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
     """Return the frames of a batch on the device of a network."""
-    return torch.from_numpy(events.to_frames(index)).to(device_of(model))
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    frames = torch.from_numpy(events.to_frames(index))
+    return frames.to(next(tensors, frames).device)
 
 
 def _class_scores(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
@@ -215,20 +219,10 @@ def _described(thing: object) -> str:
 
 
 COMPILED = Engine(
-    "compiled",
-    _compiled_forward_backward,
-    _compiled_evaluate_batch,
-    _compiled_record,
-    _compiled_class_scores,
+    "compiled", _compiled_forward_backward, _compiled_evaluate_batch, _compiled_record
 )
-SNNTORCH_LOOP = Engine(
-    "snntorch",
-    _forward_backward,
-    _evaluate_spiking_batch,
-    _record,
-    _class_scores,
-)
-MODULE = Engine("module", _forward_backward, _evaluate_batch, _record, _class_scores)
+SNNTORCH_LOOP = Engine("snntorch", _forward_backward, _evaluate_spiking_batch, _record)
+MODULE = Engine("module", _forward_backward, _evaluate_batch, _record)
 ENGINES = (COMPILED.name, SNNTORCH_LOOP.name)  # the values of the setting `engine`
 
 

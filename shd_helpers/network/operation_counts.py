@@ -15,7 +15,7 @@ from torch import nn
 
 from shd_engine.adaptive import AdaptiveLeaky
 from shd_engine.network import unfamiliar_component
-from shd_helpers.events.event_lists import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.spiking import SpikingNetwork
 

@@ -124,7 +124,7 @@ class SpikingNetwork(LayeredNetwork):
         else:
             surrogates.check_function(spike_grad, "spike_grad")
             surrogate = spike_grad
-        make_neurons = _neuron_factory(config, neuron, surrogate, step_ms, generator)
+        make = _users_neuron(config, neuron)
         layers = []
         n_before = sizes[0]
         for i, n_neurons in enumerate(sizes[1:]):
@@ -133,8 +133,14 @@ class SpikingNetwork(LayeredNetwork):
             nn.init.xavier_uniform_(fc.weight, generator=generator)
             nn.init.zeros_(fc.bias)
             is_last = i == n_layers - 1
-            layers.append((fc, make_neurons(fc.out_features, is_last, f"lif{i + 1}")))
             n_before = fc.out_features
+            lif: nn.Module
+            if make is None:
+                lif = own_neurons(n_before, config, step_ms, is_last, surrogate, generator)
+            else:
+                silent = is_last and config.has_silent_outputs
+                lif = foreign_neurons(make, n_before, silent, surrogate, generator, f"lif{i + 1}")
+            layers.append((fc, lif))
         super().__init__(layers, layer_delays, config.readout)
         self.config = config
         self.step_ms = step_ms
@@ -161,35 +167,11 @@ def _new_weights(
         return nn.Linear(n_before * n_copies, n_neurons)
 
 
-def _neuron_factory(
-    config: NetworkConfig,
-    given: NeuronFactory | None,
-    surrogate: SpikeGrad,
-    step_ms: float,
-    generator: torch.Generator,
-) -> Callable[[int, bool, str], nn.Module]:
-    """Return a function that makes the neurons of a layer: the study's own, or a user's.
-
-    It takes the number of neurons, whether they are those of the output layer, and what messages
-    call them, such as ``lif1``.
-    """
-    make_foreign = given
+def _users_neuron(config: NetworkConfig, given: NeuronFactory | None) -> NeuronFactory | None:
+    """Return the function of the user's that makes neurons; None for the study's own."""
     if given is not None:
         config.check_learns_nothing("a neuron of your own")
-    elif not config.has_own_neurons:
-        make_foreign = load_object(config.neuron)
-
-    def own(n: int, is_last: bool, _name: str) -> nn.Module:
-        return own_neurons(n, config, step_ms, is_last, surrogate, generator)
-
-    if make_foreign is None:
-        return own
-
-    def foreign(n: int, is_last: bool, name: str) -> nn.Module:
-        accumulates_only = is_last and config.has_silent_outputs
-        return foreign_neurons(make_foreign, n, accumulates_only, surrogate, generator, name)
-
-    return foreign
+    return given if config.has_own_neurons else load_object(config.neuron)
 
 
 def _check_given_once(

@@ -10,6 +10,8 @@ Any function that snntorch takes as `spike_grad` is a surrogate. The study's thr
 own, in `TABLE`. `shd_engine.surrogates` has the formulas of their derivatives.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 from snntorch import surrogate
@@ -76,22 +78,13 @@ def spike_grad(name: str, slope: float) -> SpikeGrad:
     It is the surrogate of a name or of a reference to the user's own, which needs no slope.
     """
     if is_reference(name):
-        function = _users_own(name)
+        own = load_object(name)
+        check_function(own, name)
+        function = partial(own)  # it can have attributes, as no method can
     else:
         check_choice("surrogate", name, tuple(TABLE))
         function = TABLE[name](slope)
     # snntorch hides both in a closure, and the description of a network names them.
     function.surrogate = name  # type: ignore[attr-defined]
     function.slope = slope  # type: ignore[attr-defined]
-    return function
-
-
-def _users_own(reference: str) -> SpikeGrad:
-    """Return the surrogate that a reference means, as a function, which can have attributes."""
-    own = load_object(reference)
-    check_function(own, reference)
-
-    def function(x: torch.Tensor) -> torch.Tensor:
-        return own(x)
-
     return function

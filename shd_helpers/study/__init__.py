@@ -6,15 +6,6 @@ The names below are imported when they are asked for.
 from lazy_loader import attach
 
 _MODULES = {
-    "evaluation": (
-        "batches",
-        "evaluate",
-        "one_thread",
-        "record_examples",
-        "seen_and_unseen_accuracy",
-        "shown_accuracies",
-    ),
-    "identity": ("obtain_and_identify",),
     "one_run": (
         "RunWriter",
         "accuracy_table",
@@ -25,8 +16,7 @@ _MODULES = {
         "start_run",
     ),
     "judgement": ("JudgeOptions", "Judgement", "judge"),
-    "other_networks": ("with_layers_of",),
-    "recipe": ("Recipe",),
+    "recipe": ("Recipe", "obtain_and_identify"),
     "run_folder": ("classes_in_words", "read_run"),
     "tables": ("collect_predictions", "plan_of", "read_table", "results_dir", "speaker_accuracies"),
     "trained_network": (
@@ -36,7 +26,20 @@ _MODULES = {
         "load_pretrained",
         "load_trained",
         "load_utterances",
+        "own_network",
+        "with_layers_of",
     ),
-    "training": ("TrainConfig", "TrainOptions", "fit", "overfit"),
+    "training": (
+        "TrainConfig",
+        "TrainOptions",
+        "batches",
+        "evaluate",
+        "fit",
+        "one_thread",
+        "overfit",
+        "record_examples",
+        "seen_and_unseen_accuracy",
+        "shown_accuracies",
+    ),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -13,10 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
+from unittest.mock import patch
 
 import joblib
 from filelock import FileLock, Timeout
@@ -175,7 +174,7 @@ def run_jobs(
             total=n_kept + len(jobs),
             smoothing=0,  # time left by the mean job, because several end at the same time
         ) as bar,
-        _environment_of_jobs(),
+        patch.dict(os.environ, job_environment()),
     ):
         parallel = joblib.Parallel(
             max(1, min(n_processes, len(jobs))),
@@ -194,15 +193,21 @@ def run_jobs(
                 for number, job in list(left.items())
                 if time.monotonic() < end_s
             )
-            for number, result in _ended(parallel, calls):
-                if result is _BUSY:
-                    continue
-                del left[number]
-                n_failed += has_failed(result)
-                if n_failed:
-                    bar.set_postfix_str(f"{n_failed} failed", refresh=False)
-                bar.update()
-                yield number, result
+            try:
+                for number, result in parallel(calls):
+                    if result is _BUSY:
+                        continue
+                    del left[number]
+                    n_failed += has_failed(result)
+                    if n_failed:
+                        bar.set_postfix_str(f"{n_failed} failed", refresh=False)
+                    bar.update()
+                    yield number, result
+            except TerminatedWorkerError:
+                raise JobError(
+                    f"a process was killed, most likely because there was no memory left. {RESUME} "
+                    "With fewer processes it needs less memory."
+                ) from None
 
 
 _BUSY = ...  # in place of a result: another process does the job
@@ -215,17 +220,6 @@ def _do(number: int, job: Job, wait_s: float) -> tuple[int, Any]:
             return number, job()
     except Timeout:
         return number, _BUSY
-
-
-def _ended(parallel: joblib.Parallel, calls: Iterator) -> Iterator[tuple[int, Any]]:
-    """Yield what calls return; JobError, if a process is lost."""
-    try:
-        yield from parallel(calls)
-    except TerminatedWorkerError:
-        raise JobError(
-            f"a process was killed, most likely because there was no memory left. {RESUME} With "
-            "fewer processes it needs less memory."
-        ) from None
 
 
 def _follow(parent: int) -> None:
@@ -246,18 +240,6 @@ def _follow(parent: int) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-@contextmanager
-def _environment_of_jobs() -> Iterator[None]:
-    """Set the environment variables with which jobs are done, and put the old ones back."""
-    before = dict(os.environ)
-    set_environment(job_environment())
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def job_environment() -> dict[str, str]:
     """Return the environment variables with which jobs are done."""
     own = {name: value for name, value in os.environ.items() if name.startswith("SHD_")}
@@ -270,9 +252,3 @@ def set_environment(environment: Mapping[str, str]) -> None:
         if name.startswith("SHD_"):
             del os.environ[name]
     os.environ.update(environment)
-
-
-def lock_beside(path: Path) -> FileLock:
-    """Return the lock of the job whose result a file keeps."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path.with_name(f".{path.name}.lock"))

@@ -26,8 +26,8 @@ from shd_corpus.files import atomic
 from shd_helpers.events import Events, load_events
 from shd_helpers.events.loading import TRAINING_FILE
 from shd_helpers.paths import as_run_name
-from shd_helpers.study.evaluation import origin
-from shd_helpers.study.fold_training import (
+from shd_helpers.study.jobs import Job, run_jobs
+from shd_helpers.study.network_jobs import (
     TESTED,
     FoldJob,
     MakeModel,
@@ -36,8 +36,8 @@ from shd_helpers.study.fold_training import (
     name_of,
     try_network,
 )
-from shd_helpers.study.jobs import Job, run_jobs
-from shd_helpers.study.training import TrainConfig, TrainOptions
+from shd_helpers.study.trained_network import content_hash
+from shd_helpers.study.training import TrainConfig, TrainOptions, origin
 from shd_helpers.user_code import UnidentifiedError, identity_of
 from shd_helpers.versions import NUMERICS
 from shd_judge import Comparison, Fold, compare, five_folds, interval, speaker_folds
@@ -481,12 +481,12 @@ def _check_folds(events: Events, folds: Sequence[Fold]) -> None:
 
 def _hash_of(events: Events) -> str:
     """Return a hash of the content of events; where they were read doesn't count."""
-    digest = hashlib.sha256()
-    header = (events.class_names, events.n_steps, events.n_units, events.step_ms)
-    digest.update(repr(header).encode())
-    for values in (events.steps, events.units, events.offsets, events.labels, events.speakers):
-        digest.update(np.ascontiguousarray(values, dtype=np.int64).tobytes())
-    return digest.hexdigest()[:N_DIGITS]
+    header = {
+        name: getattr(events, name) for name in ("class_names", "n_steps", "n_units", "step_ms")
+    }
+    names = ("steps", "units", "offsets", "labels", "speakers")
+    arrays = {name: getattr(events, name).astype(np.int64) for name in names}
+    return content_hash(header, arrays)[:N_DIGITS]
 
 
 def _identify(
@@ -526,12 +526,12 @@ def _identify(
 
 def _hash_of_weights(weights: Sequence[torch.Tensor]) -> str:
     """Return a hash of the weights before training, which may come from anywhere."""
-    contents = [
-        f"{each.dtype} {tuple(each.shape)}".encode()
-        + each.cpu().contiguous().view(torch.uint8).numpy().tobytes()
-        for each in weights
-    ]
-    return hashlib.sha256(b"".join(contents)).hexdigest()[:N_DIGITS]
+    types = {f"type {number}": str(each.dtype) for number, each in enumerate(weights)}
+    values = {
+        str(number): each.cpu().contiguous().view(torch.uint8).numpy()  # numpy has no bfloat16
+        for number, each in enumerate(weights)
+    }
+    return content_hash(types, values)[:N_DIGITS]
 
 
 def _train_left(jobs: Sequence[FoldJob], n_processes: int, reason: str) -> list[np.ndarray]:

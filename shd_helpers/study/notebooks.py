@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from tqdm.contrib import DummyTqdmFile
 
-from shd_helpers.command import run
+from shd_helpers.command import from_extra, run
 from shd_helpers.data import dataset_name
 from shd_helpers.events import concatenate, cut_sentence, load_pair
-from shd_helpers.extras import from_extra
 from shd_helpers.paths import (
     NOTEBOOKS,
     OF_A_RUN,
@@ -31,13 +30,14 @@ from shd_helpers.paths import (
 )
 from shd_helpers.study.parameters import check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import RunError, classes_in_words, read_run
+from shd_helpers.study.run_folder import RunError, classes_in_words, lock_beside, read_run
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"
 KERNEL = "python3"  # Jupyter's name of the kernel of its own environment
+EXECUTING = "study"  # the ending of the lock of a run folder whose notebooks are executed
 N_STARTS = 3  # of a kernel that dies before it has begun
 ParametersByNotebook = Mapping[Path, Mapping[str, object]]  # in the order of execution
 
@@ -50,32 +50,23 @@ def report(
     seed: int,
 ) -> str:
     """Return a run's accuracies as text, from `shown_accuracies`, and that of guessing."""
-    n_classes = len(class_names)
-    classes = classes_in_words(class_names, language)
     percent = {name: "-" if value is None else f"{value:.1%}" for name, value in accuracies.items()}
-    rows = [("test_seen", "seen speakers: with other utterances in the training set")]
-    rows += [
-        (name, f"{name}: with none in the training set")
+    rows = {"test_seen": "seen speakers: with other utterances in the training set"}
+    rows |= {
+        name: f"{name.replace('test_unseen', 'unseen speakers')}: with none in the training set"
         for name in percent
-        if name.startswith("unseen speaker")
-    ]
-    if "test_unseen" in percent:
-        rows.append(("test_unseen", "unseen speakers: with none in the training set"))
-    lines = [f"Test accuracy on {data}, {classes}, seed {seed}:"]
-    lines += [f"  {percent[name]:>6}  {text}" for name, text in rows]
-    lines.append(f"  {1 / n_classes:>6.1%}  chance: guessing one of {n_classes} classes")
-    lines.append(f"Training accuracy {percent['train']}, validation {percent['validation']}")
-    return "\n".join(lines)
-
-
-def next_steps(folder: Path) -> str:
-    """Return which files to open after the study."""
-    results = Path(os.path.relpath(folder)) / OF_A_RUN[-1].name
-    course = Path(os.path.relpath(OF_A_RUN[0]))
-    return f"""\
-Open next (make lab):
-  {results}: what this network learned, and where it errs
-  {course}: the course, in which you write its core yourself"""
+        if "unseen" in name
+    }
+    title = f"Test accuracy on {data}, {classes_in_words(class_names, language)}, seed {seed}:"
+    chance = f"{1 / len(class_names):>6.1%}  chance: guessing one of {len(class_names)} classes"
+    return "\n".join(
+        [
+            title,
+            *(f"  {percent[name]:>6}  {text}" for name, text in rows.items()),
+            f"  {chance}",
+            f"Training accuracy {percent['train']}, validation {percent['validation']}",
+        ]
+    )
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -128,7 +119,7 @@ def _run_study(parameters: Mapping[str, Any], folder: Path) -> None:
         given = {**training, **parameters} if path == TRAIN else parameters
         notebooks[path] = {name: value for name, value in given.items() if name in known}
     try:
-        with execution_lock(folder).acquire(timeout=0):
+        with lock_beside(folder, EXECUTING).acquire(timeout=0):
             execute_run(notebooks, folder, progress=True, lessons=False)
     except Timeout:
         wait = "another process runs the study there. Wait for it, or choose another run_name."
@@ -156,23 +147,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"\nThe study stopped.\n{error}")
     minutes, seconds = divmod(round(time.monotonic() - start_s), 60)
     print(f"\n{len(OF_A_RUN)} notebooks were executed in {minutes}:{seconds:02} minutes.\n")
-    from shd_helpers.study.evaluation import shown_accuracies  # with torch
+    from shd_helpers.study.training import shown_accuracies  # with torch
 
     info = run_of_study.info
     accuracies = shown_accuracies(info["scores"], run_of_study.predictions, info["seen_speakers"])
     class_names = run_of_study.class_names
     print(report(accuracies, data, class_names, recipe.language, recipe.seed))
-    print(next_steps(folder))
+    print(f"""\
+Open next (make lab):
+  {os.path.relpath(folder / OF_A_RUN[-1].name)}: what this network learned, and where it errs
+  {os.path.relpath(OF_A_RUN[0])}: the course, in which you write its core yourself""")
 
 
 class NotebookError(Exception):
     """A notebook's cell failed; the message names the cell, its error and the traceback's file."""
-
-
-def execution_lock(folder: Path) -> FileLock:
-    """Return a lock that lets one process execute a run folder's notebooks."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder.with_name(f".{folder.name}.study"))
 
 
 def execute_run(
@@ -187,7 +175,7 @@ def execute_run(
 
     Each notebook gets a kernel of its own, in its own folder, and values for its parameters cell.
     Until all have ended well, they and their figures are in ``.<name>.notebooks`` beside the run
-    folder, whose `execution_lock` the caller holds.
+    folder, whose lock (`lock_beside`, `EXECUTING`) the caller holds.
     """
     _check_kernel()
     unfinished = folder.with_name(f".{folder.name}.notebooks")

@@ -33,25 +33,24 @@ from shd_helpers.data import dataset_name
 from shd_helpers.events import Subsets
 from shd_helpers.network import costs, uncounted_reason
 from shd_helpers.paths import IN_CHECKOUT, ROOT, check_run_name, runs_dir
-from shd_helpers.study.evaluation import (
+from shd_helpers.study.parameters import check_injected
+from shd_helpers.study.recipe import Recipe, obtain_and_identify, references, run_hash
+from shd_helpers.study.run_folder import (
+    INFO,
+    Run,
+    RunError,
+    classes_in_words,
+    lock_beside,
+    read_run,
+)
+from shd_helpers.study.trained_network import other_network
+from shd_helpers.study.training import (
     Evaluation,
     evaluate,
     origin,
     record_examples,
     seen_and_unseen_accuracy,
     shown_accuracies,
-)
-from shd_helpers.study.identity import obtain_and_identify, references, run_hash
-from shd_helpers.study.other_networks import other_network
-from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import (
-    CLASS_SCORES,
-    INFO,
-    Run,
-    RunError,
-    classes_in_words,
-    read_run,
-    run_lock,
 )
 from shd_helpers.user_code import find_file
 
@@ -143,7 +142,7 @@ class RunWriter:
                 _write_hdf5(unfinished / "examples.h5", arrays, compression="gzip")
                 if class_scores is not None:
                     scores_of_all = {"scores": class_scores.numpy()}
-                    _write_hdf5(unfinished / CLASS_SCORES, scores_of_all, compression="gzip")
+                    _write_hdf5(unfinished / "class_scores.h5", scores_of_all, compression="gzip")
                 for setting, text in self._references.items():
                     file = find_file(text)
                     (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
@@ -168,7 +167,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
     If the block raises, the earlier run stays as it was.
     """
-    with run_lock(folder):
+    with lock_beside(folder):
         unfinished = folder / ".unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
         unfinished.mkdir()
@@ -349,6 +348,7 @@ def finish_run(run: RunWriter, model: nn.Module, scored: Scored) -> None:
 
 def read_spiking_run(run_name: str) -> Run:
     """Read a run of a spiking network, for notebook 4."""
+    check_injected()
     check_run_name(run_name)
     run = read_run(runs_dir() / run_name)
     if not run.examples:

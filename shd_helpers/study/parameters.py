@@ -58,15 +58,17 @@ def _literal_value(notebook: Path, name: str, value: ast.expr) -> Any:
 
 def _assignments(source: str) -> list[tuple[str, ast.expr]]:
     """Return the names that a cell assigns at its top level, each with its value's expression."""
-    assignments = []
+    assignments: list[tuple[str, ast.expr]] = []
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
             # the latter is such as lr: float = 1e-3
-            for target in (
-                statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            ):
-                if isinstance(target, ast.Name):
-                    assignments.append((target.id, statement.value))
+            assignments.extend(
+                (target.id, statement.value)
+                for target in (
+                    statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+                )
+                if isinstance(target, ast.Name)
+            )
     return assignments
 
 
@@ -96,12 +98,6 @@ def check_injected() -> None:
     check_parameters({name: kernel.user_ns[name] for name in injected}, defaults)
 
 
-def suggestion(name: object, names: Iterable[str]) -> str | None:
-    """Find the name that was probably meant."""
-    written = str(name).lower().replace("-", "_")  # a key of a YAML file may be a number
-    return next(iter(difflib.get_close_matches(written, list(names), 1)), None)
-
-
 def _why_unknown(name: str, names: Iterable[str]) -> str:
     """Return what to do about a name that a notebook doesn't have, as the end of a sentence."""
     if TRAIN.is_file() and name in notebook_parameters(TRAIN):
@@ -109,8 +105,8 @@ def _why_unknown(name: str, names: Iterable[str]) -> str:
             "this notebook doesn't have it, but evidence/train.ipynb has. Set it with `make study "
             "ARGS='-p name value'`, or in a sweep with `notebook: train`"
         )
-    meant = suggestion(name, names)
-    question = f"Did you mean {meant!r}? " if meant else ""
+    meant = difflib.get_close_matches(name.lower().replace("-", "_"), list(names), 1)
+    question = f"Did you mean {meant[0]!r}? " if meant else ""
     return f"unknown. {question}The parameters are: {', '.join(names)}"
 
 

@@ -1,5 +1,10 @@
-"""A run's recipe: all its settings, with defaults, ranges, and what they need of each other."""
+"""A run's recipe: all its settings, with defaults, ranges, and what they need of each other.
 
+`run_hash` identifies a run by these settings and its data.
+"""
+
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -9,11 +14,13 @@ from shd_corpus.checks import quoted
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.encoders import CHANNELS, COCHLEA
 from shd_corpus.shd_file import N_CHANNELS
-from shd_helpers.data import NAMED, n_channels_of, obtain
+from shd_helpers.data import NAMED, fingerprint, n_channels_of, obtain
 from shd_helpers.events import Augmentation, Downsampling, Split, Subsets, load_subsets
 from shd_helpers.network import NetworkConfig, Quantization
 from shd_helpers.paths import check_run_name
 from shd_helpers.settings import check_settings, setting, setting_names
+from shd_helpers.user_code import is_reference, label_of, reference_sha256
+from shd_helpers.versions import NUMERICS
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Recipe:
             )
         check_settings(self)
         check_run_name(self.run_name)
-        reasons = [*self._too_large_for_units(), *self._too_long_for_utterance()]
+        reasons = self._too_large_for_input()
         reasons += self.circuit.refusals(self.network, self.input) if self.circuit else []
         if reasons:
             raise ValueError("; ".join(reasons))
@@ -120,12 +127,12 @@ class Recipe:
             for group, kind in _GROUPS.items()
             if kind is not Downsampling
         }
-        grid = _own_settings(Downsampling, parameters)
-        groups["input"] = Downsampling.of_channels(n_channels, **grid)
+        groups["input"] = Downsampling.of_channels(
+            n_channels, **_own_settings(Downsampling, parameters)
+        )
         groups["circuit"] = Quantization.named(parameters.get("circuit", ""))
-        own = _own_settings(cls, parameters)
         # `network` and `circuit` are names of settings and of groups: the groups are passed on.
-        return cls(**(own | groups))
+        return cls(**(_own_settings(cls, parameters) | groups))
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]) -> "Recipe":
@@ -144,8 +151,12 @@ class Recipe:
         Raises
         ------
         ValueError
-            As `from_flat` does, or if the data set's folder holds no data set.
+            As `from_flat` does, or if the data set's folder holds no data set, or papermill
+            injected a name or a value that the notebook doesn't have.
         """
+        from shd_helpers.study.parameters import check_injected  # no module needs it but notebooks
+
+        check_injected()
         given = {name: namespace[name] for name in SETTINGS if name in namespace}
         return cls.from_flat(given, n_channels_of(given["dataset"], given.get("encoder", COCHLEA)))
 
@@ -201,25 +212,18 @@ class Recipe:
         """
         return load_subsets(self.obtain_files(), self.input, self.language, self.split, self.seed)
 
-    def _too_large_for_units(self) -> list[str]:
-        """Return which settings are too large for the number of input units, each with a reason."""
+    def _too_large_for_input(self) -> list[str]:
+        """Return which settings are too large for the units and steps, each with a reason."""
         n_units = self.input.n_units
-        kernel_size = self.network.kernel_size
-        shift_units = self.augmentation.shift_units
-        reasons = []
-        if self.network.network == "spiking" and kernel_size > n_units:
-            reasons.append(f"kernel_size {kernel_size}: the input has {n_units} units")
-        if shift_units >= n_units:
-            reasons.append(f"shift_units {shift_units}: must be below the input's {n_units} units")
-        return reasons
-
-    def _too_long_for_utterance(self) -> list[str]:
-        """Return which times are longer than an utterance, each with a reason."""
         step_ms = self.input.step_ms
         duration_ms = self.input.n_steps * step_ms
+        kernel_size = self.network.kernel_size
+        shift_units = self.augmentation.shift_units
         shift_ms = self.augmentation.shift_ms
         reasons = []
         if self.network.network == "spiking":
+            if kernel_size > n_units:
+                reasons.append(f"kernel_size {kernel_size}: the input has {n_units} units")
             later = f"hidden_delays {self.network.hidden_delays!r}"
             named_delays = [
                 (f"n_delays {self.network.n_delays}", self.network.delays(step_ms)),
@@ -231,6 +235,8 @@ class Recipe:
                 for name, delays in named_delays
                 if delays[-1] * step_ms >= duration_ms
             ]
+        if shift_units >= n_units:
+            reasons.append(f"shift_units {shift_units}: must be below the input's {n_units} units")
         if shift_ms >= duration_ms:
             reasons.append(f"shift_ms {shift_ms:g}: the utterance ends after {duration_ms:g} ms")
         return reasons
@@ -251,3 +257,77 @@ def _own_settings(kind: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 DEFAULTS = Recipe().flat()  # of all settings, by the names that notebooks have
 SETTINGS = tuple(DEFAULTS)
+
+
+_LOCATIONS = ("dataset", "run_name")
+REFERRING = ("network", "surrogate", "neuron")  # settings that may refer to code of the user's
+N_DIGITS = 16  # of a hash: 64 bits, enough for billions of runs
+
+
+def obtain_and_identify(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name and the hashes of all files that a run with these parameters reads.
+
+    Python files of the user's own are among them: see `identify_user_code`.
+    """
+    objects = identify_user_code(parameters)
+    files = obtain(parameters["dataset"], parameters.get("encoder", COCHLEA))
+    return fingerprint(files) | objects
+
+
+def references(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that refer to objects in a user's files."""
+    return {name: parameters[name] for name in REFERRING if is_reference(parameters.get(name))}
+
+
+def identify_user_code(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return what identifies the user's own Python files that a run with these parameters reads."""
+    files = sorted({reference_sha256(text) for text in references(parameters).values()})
+    return {"user_code_sha256": " ".join(files)} if files else {}
+
+
+def run_hash(
+    parameters: Mapping[str, Any],
+    data: Mapping[str, str],
+    other_network: Mapping[str, str] | None = None,
+) -> str:
+    """Return the hash of a run, so that a run which exists already isn't executed again.
+
+    Training takes minutes, and a sweep has hundreds of runs. So before a sweep executes a run, it
+    searches its table and the run's folder for a result with the same hash. The text of the code
+    doesn't count, so a comment or a moved function outdates no result. These four things count:
+
+    1. The settings that aren't at their defaults. The name of the run folder and the location of
+       the data set don't count. A setting that refers to an object in a user's file, such as
+       ``my folder/mine.py:boxcar``, counts without the folder.
+    2. The content of the data: the SHA-256 of each file that the run reads, among them the user's
+       own Python files, and the modules beside these that they import. The data set's name doesn't
+       count.
+    3. `NUMERICS`, the version of what the code computes. Whoever changes a default increases it.
+    4. The description of the network, if it isn't the one that the settings build.
+
+    An example has these parameters (a run has more) and this data:
+
+        {"dataset": "hd", "run_name": "mine", "language": "german", "slope": 3.0, "seed": 0}
+
+        {"name": "hd", "train_sha256": "aa", "test_sha256": "bb"}
+
+    The hash is made of this text in JSON, whose keys are sorted. `seed` is absent, because 0 is its
+    default:
+
+        [{"language": "german", "slope": 3.0}, {"test_sha256": "bb", "train_sha256": "aa"}, 1]
+
+    The first 16 hexadecimal digits of the text's SHA-256 are the run's hash, 680f3aa18d0d72aa. The
+    1 at the end is `NUMERICS`.
+    """
+    labels = {name: label_of(text) for name, text in references(parameters).items()}
+    counted = {
+        name: value
+        for name, value in {**parameters, **labels}.items()
+        if name not in _LOCATIONS and not (name in DEFAULTS and value == DEFAULTS[name])
+    }
+    contents = {name: digest for name, digest in data.items() if name != "name"}
+    hashed: list[object] = [counted, contents, NUMERICS]
+    if other_network:
+        hashed.append(dict(other_network))
+    text = json.dumps(hashed, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]

@@ -21,16 +21,16 @@ if TYPE_CHECKING:  # seconds to import, and `shd_helpers.hear` and sweeps don't 
 
 REMEDY = "Run 03_model_training with this run_name"
 INFO = "run.json"  # lists the other files of the run, with their hashes
-CLASS_SCORES = "class_scores.h5"  # the file of a run's class scores, float32
 
 
 class RunError(ValueError):
     """A run folder that can't be read or written; the message names the folder and the remedy."""
 
 
-def run_lock(folder: Path) -> FileLock:
-    """Return the lock of a run folder, which whoever replaces its files holds for a moment."""
-    return FileLock(folder.with_name(f".{folder.name}.lock"))
+def lock_beside(path: Path, ending: str = "lock") -> FileLock:
+    """Return the lock of whoever makes a file or folder, a hidden file beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.with_name(f".{path.name}.{ending}"))
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Run:
     weights: dict[str, np.ndarray]  # "fc1/weight": (epochs + 1, out, in), "fc1/bias", ...
     state: "dict[str, torch.Tensor]"  # of the trained network: "fc1.weight", its betas, ...
     predictions: "pd.DataFrame"  # a row for each test utterance; without a test, validation
-    examples: dict[str, dict[str, np.ndarray]]  # by class name: see evaluation.record_examples
+    examples: dict[str, dict[str, np.ndarray]]  # by class name: see training.record_examples
 
     @property
     def source(self) -> str:
@@ -103,7 +103,11 @@ def read_run(folder: str | Path) -> Run:
         state = torch.load(path, weights_only=True)
     examples: dict[str, dict[str, np.ndarray]] = {}
     weights = _arrays(folder / "weights.h5", info)
-    predictions = read_predictions(folder, info)
+    texts = ("label", "predicted", "integer_predicted")
+    with _as_written(folder / "predictions.csv", info) as path:
+        # The German digit "null" is a word, not a missing value.
+        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
+        predictions = table.astype({"speaker": np.int64})
     for path_in_file, array in _arrays(folder / "examples.h5", info).items():
         class_name, _, name = path_in_file.partition("/")
         examples.setdefault(class_name, {})[name] = array
@@ -145,14 +149,3 @@ def _arrays(path: Path, info: Mapping[str, Any]) -> dict[str, np.ndarray]:
     with _as_written(path, info), h5py.File(path) as file:
         file.visit(names.append)  # groups, too
         return {name: file[name][:] for name in names if isinstance(file[name], h5py.Dataset)}
-
-
-def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
-    """Read what a run predicted."""
-    import pandas as pd
-
-    texts = ("label", "predicted", "integer_predicted")
-    with _as_written(folder / "predictions.csv", info) as path:
-        # The German digit "null" is a word, not a missing value.
-        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
-        return table.astype({"speaker": np.int64})

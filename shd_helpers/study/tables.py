@@ -1,6 +1,6 @@
 """Read tables of runs, ``results/*.csv``, what the runs predicted, and what their sweeps planned.
 
-A sweep writes its table: see `sweeps.results`. Some frozen tables have predictions beside them.
+A sweep writes its table: see `sweeps.runner`. Some frozen tables have predictions beside them.
 """
 
 import json
@@ -24,15 +24,12 @@ SCORES = (
     "test_seen_accuracy",
     "test_unseen_accuracy",
 )
-# How often a circuit and its network answer the same. It is the only score that is no accuracy, so
-# its column has the score's own name.
-AGREEMENT = "integer_agreement"
 INTEGER = (  # of a circuit, which computes in integers
     "integer_validation_accuracy",
     "integer_test_accuracy",
     "integer_test_seen_accuracy",
     "integer_test_unseen_accuracy",
-    AGREEMENT,
+    "integer_agreement",  # how often a circuit and its network answer the same
 )
 COSTS = (
     "parameters",

@@ -4,6 +4,12 @@
 takes it from one ``.npz`` file with only what is needed to use the network: its weights by name,
 and the entry `about`. That is a text in JSON with the run's parameters, the hashes of its data, its
 scores, and the hash of all this. ``python -m evidence.networks`` saves such files.
+
+`other_network` notices networks that a run's settings don't build. A run's hash contains its
+settings, and `build_network` builds the study's network from these. A user may train another
+network, such as one with a subclass of snntorch's `Leaky`. Its run then has a description of the
+network in ``run.json``, and another hash than the settings alone. So no sweep takes its result for
+that of the study's network, and nothing builds the wrong network for it.
 """
 
 import hashlib
@@ -14,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from snntorch import Leaky
+from snntorch import Leaky, SpikingNeuron
 from torch import nn
 
 from shd_corpus.checks import DatasetError, check_choice
@@ -23,15 +29,97 @@ from shd_corpus.encoders import CHANNELS, COCHLEA
 from shd_corpus.files import reading
 from shd_corpus.recording_list import RecordingError
 from shd_corpus.shd_file import Utterances
+from shd_engine.adaptive import AdaptiveLeaky
 from shd_helpers.data import fingerprint
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
-from shd_helpers.network import SpikingNetwork
+from shd_helpers.network import SpikingNetwork, build_network
+from shd_helpers.network.engine import one_thread
 from shd_helpers.paths import IN_CHECKOUT, networks_dir, resolve, runs_dir
-from shd_helpers.study.identity import references
-from shd_helpers.study.other_networks import own_network
-from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.recipe import Recipe, references
 from shd_helpers.study.run_folder import INFO, REMEDY, Run, RunError, read_run, recipe_of
-from shd_helpers.user_code import UserCodeError, find_file, reference_sha256
+from shd_helpers.user_code import UserCodeError, class_name, find_file, reference_sha256
+
+
+def own_network(recipe: Recipe, n_classes: int) -> tuple[nn.Module, torch.Generator]:
+    """Build the untrained network of a recipe; return also the generator that drew its weights."""
+    grid = recipe.input
+    # Some neurons draw constants. A run builds its network with this generator, before all else.
+    generator = torch.Generator().manual_seed(recipe.seed)
+    return (
+        build_network(recipe.network, grid.n_units, n_classes, grid.step_ms, generator),
+        generator,
+    )
+
+
+def with_layers_of(module: nn.Module, recipe: Recipe, events: Events) -> SpikingNetwork:
+    """Return the study's network that consists of a module's own layers.
+
+    The module has the layers `fc1`, `lif1`, `fc2` and `lif2`, and returns output spikes and
+    membranes. The two share their weights, so whoever trains the module trains the network. A run
+    folder can keep the network, and other notebooks can draw its spikes. Some of the utterances go
+    through both: RunError, if the class scores differ.
+    """
+    network, _ = own_network(recipe, len(events.class_names))
+    assert isinstance(network, SpikingNetwork)
+    for name in ("fc1", "lif1", "fc2", "lif2"):
+        setattr(network, name, getattr(module, name))
+    frames = torch.from_numpy(events.to_frames(range(min(4, len(events)))))
+    with torch.no_grad(), one_thread():
+        spikes, _ = module(frames)
+        is_same = torch.equal(spikes.sum(0), network(frames))
+    if not is_same:
+        raise RunError(
+            "Your network has other class scores than the study's network with the same layers. "
+            "Only the latter has a run folder: train yours with `study.fit`, or with "
+            "`judge`, as docs/compare.md describes."
+        )
+    return network
+
+
+def described(model: nn.Module) -> dict[str, str]:
+    """Describe a network by its modules and tensors, without the values of its weights."""
+    description = {
+        name or "the network": class_name(module) for name, module in model.named_modules()
+    }
+    if isinstance(model, SpikingNetwork):
+        description["delays"] = str(list(model.delays))
+        description["readout"] = model.readout
+        if any(delays != (0,) for delays in model.layer_delays[1:]):
+            description["hidden delays"] = str([list(each) for each in model.layer_delays[1:]])
+    for name, module in model.named_modules():
+        if isinstance(module, SpikingNeuron):
+            reset = getattr(module, "state_function", None)
+            description[f"{name}.spike_grad"] = _surrogate_of(module)
+            description[f"{name}.state_function"] = getattr(reset, "__name__", class_name(reset))
+    learned = {name for name, _ in model.named_parameters()}
+    for name, values in model.state_dict().items():
+        shape = " x ".join(map(str, values.shape)) or "one number"
+        module = model.get_submodule(name.rpartition(".")[0])
+        if name in learned:
+            description[name] = f"learned, {shape}"
+        elif isinstance(module, AdaptiveLeaky) and name.endswith("left"):
+            description[name] = f"drawn, {shape}, for {module.adapt_ms:g} ms"
+        elif isinstance(module, SpikingNeuron):
+            description[name] = f"constant, {values.flatten().tolist()}"
+        else:  # such as the means of batch normalization
+            description[name] = f"counted, {shape}"
+    return description
+
+
+def _surrogate_of(neuron: SpikingNeuron) -> str:
+    """Return the name and slope of one of the package's surrogates, or another function's name."""
+    function = neuron.spike_grad
+    if hasattr(function, "surrogate"):
+        return f"{function.surrogate}, slope {function.slope}"
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{getattr(function, '__module__', type(function).__module__)}.{name}"
+
+
+def other_network(model: nn.Module, recipe: Recipe, n_classes: int) -> dict[str, str] | None:
+    """Describe a network if it isn't the one that a recipe builds."""
+    description = described(model)
+    return None if description == described(own_network(recipe, n_classes)[0]) else description
+
 
 OTHER = "other"  # the class of sounds that are no digit, which a network may have as its last one
 SHA256 = "sha256"  # in `about`: the hash of all else in the file
@@ -172,7 +260,7 @@ def build_trained(
     check_own(about, file)
     try:
         _check_user_code(about, file)
-        network = own_network(recipe, len(class_names))
+        network, _ = own_network(recipe, len(class_names))
     except UserCodeError as error:
         raise RunError(
             f"{file}: its network needs a user's own object, which can't be loaded. {error}"
@@ -344,7 +432,13 @@ def load_pretrained(path: str | Path, *, trust: bool = False) -> TrainedNetwork:
         )
         raise RunError(f"{path}: no such network. {remedy}")
     with reading(path, RunError, RESTORE):
-        about, arrays = _read_file(path)
+        with np.load(path) as file:
+            arrays = dict(file)
+        about = json.loads(str(arrays.pop("about")))
+        if not isinstance(about, dict):
+            raise ValueError("it doesn't contain a network")
+        if content_hash(about, arrays) != about.get(SHA256):
+            raise ValueError("its content has changed since it was written")
         state = {name: torch.from_numpy(values) for name, values in arrays.items()}
         return build_trained(about, state, path, trust=trust)
 
@@ -355,15 +449,3 @@ def load_trained(name: str) -> TrainedNetwork:
         if (folder / INFO).is_file():
             return load_network(read_run(folder))
     return load_pretrained(name)
-
-
-def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return what is said about a pretrained network and its weights."""
-    with np.load(path) as file:
-        arrays = dict(file)
-    about = json.loads(str(arrays.pop("about")))
-    if not isinstance(about, dict):
-        raise ValueError("it doesn't contain a network")
-    if content_hash(about, arrays) != about.get(SHA256):
-        raise ValueError("its content has changed since it was written")
-    return about, arrays

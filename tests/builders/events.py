@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from shd_corpus.class_names import ENGLISH, GERMAN
 from shd_corpus.shd_file import Utterances
-from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.events.event_lists import Events
+from shd_helpers.events.downsampling import Downsampling, Events
 
 
 def make_events(cells, n_classes, seed=0):

@@ -65,10 +65,7 @@ def find(name: str) -> Path:
 
 def quantization_of(trained: TrainedNetwork, circuit: str = "") -> Quantization:
     """Choose the bits and the leak of a network's circuit."""
-    if circuit or trained.recipe.circuit:
-        names = [circuit]
-    else:
-        names = ["8-8-16", "8-8-16 product"]
+    names = [circuit] if circuit or trained.recipe.circuit else ["8-8-16", "8-8-16 product"]
     reasons: list[str] = []
     for name in names:
         try:

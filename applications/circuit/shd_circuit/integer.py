@@ -48,8 +48,7 @@ import numpy as np
 
 from shd_corpus.compiled import compiled
 from shd_corpus.shd_file import Utterances
-from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.events.event_lists import Events
+from shd_helpers.events.downsampling import Downsampling, Events
 
 FACTOR_BITS = 8  # of a leak by product: beta is about leak_factor / 2^8
 OWN_FACTOR_BITS = 12  # where every neuron has a factor of its own: many learn a beta close to 1

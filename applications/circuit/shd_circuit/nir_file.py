@@ -71,7 +71,7 @@ def _unwritable_neuron(name: str, lif: Leaky) -> list[str]:
         reasons.append(f"{name} doesn't subtract its threshold one step after a spike")
     if (beta == 1).any():
         reasons.append(f"{name} has a beta of 1: no time constant is that long")
-    elif (_betas(_taus(beta)) != beta).any():
+    elif ((1 - STEP_S / _taus(beta).astype(np.float64)).astype(np.float32) != beta).any():
         reasons.append(f"{name} has a beta that no float32 time constant gives back")
     return reasons
 
@@ -167,8 +167,3 @@ def _vector(values: torch.Tensor, fc: nn.Linear) -> np.ndarray:
 def _taus(betas: np.ndarray) -> np.ndarray:
     """Return the time constants of betas, seconds, float32."""
     return (STEP_S / (1 - betas.astype(np.float64))).astype(np.float32)
-
-
-def _betas(taus: np.ndarray) -> np.ndarray:
-    """Return the betas of time constants, float32."""
-    return (1 - STEP_S / taus.astype(np.float64)).astype(np.float32)

@@ -37,12 +37,11 @@ from torch import nn
 from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_engine.compiled_engine import unsupported_layers
 from shd_engine.network import ChannelConv1d, resets, unfamiliar_component
-from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.events.event_lists import Events
+from shd_helpers.events.downsampling import Downsampling, Events
 from shd_helpers.network import NetworkConfig, Quantization, SpikingNetwork
 from shd_helpers.network.quantization import layer_integers, membrane_range
-from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.study.trained_network import TrainedNetwork
+from shd_helpers.study.training import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.user_code import class_name
 
 

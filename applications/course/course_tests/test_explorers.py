@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from shd_corpus.shd_file import read_shd
-from shd_course.figures import controls, explorers, surrogate_plot
+from shd_course.figures import controls, explorers, surrogate_visualization
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.network.config import SURROGATES
 from shd_helpers.study import training
@@ -102,9 +102,9 @@ def test_surrogate_s_mean_is_that_of_the_membranes(caught, surrogate, log2_slope
     explorers.surrogate_reach(DISTANCE, "fast_sigmoid", 2.0)
     line = caught["update"](surrogate, log2_slope)
     mean, typical = (float(value) for value in re.findall(r"is (\d\.\d+)", line))
-    derivative = surrogate_plot.derivative(surrogate, DISTANCE, 2.0**log2_slope)
+    derivative = surrogate_visualization.derivative(surrogate, DISTANCE, 2.0**log2_slope)
     assert mean == pytest.approx(derivative.mean(), rel=1e-3, abs=6e-5)
-    at_median = surrogate_plot.derivative(surrogate, np.median(DISTANCE), 2.0**log2_slope)
+    at_median = surrogate_visualization.derivative(surrogate, np.median(DISTANCE), 2.0**log2_slope)
     assert typical == pytest.approx(at_median, abs=6e-5)
 
 

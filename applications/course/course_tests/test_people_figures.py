@@ -1,12 +1,20 @@
-"""Figures of notebook 6 draw the numbers that they are given, and mark what a reader accepts."""
+"""Figures of notebook 6 draw the numbers that they are given, and mark what a reader accepts.
+
+Figures of notebook 5 draw the numbers that they are given.
+
+Figures of notebooks 2 and 4 draw the numbers that they are given.
+"""
 
 from inspect import signature
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import integrate, stats
 
-from shd_course.figures import people
+from shd_course.figures import people, recipes, style, surrogate_visualization
+from shd_helpers.events.downsampling import Downsampling
 
 FULL = "700 x 1000"
 # question, cell, accumulates, accuracy
@@ -109,3 +117,44 @@ def test_the_challenge_lists_the_reader_s_network_among_those_that_reach_the_tar
     assert found.index[0] == "mine"
     assert found.loc["mine"].tolist() == ["9,000", "400,000", "66.1 %"]
     assert "mine" not in people.challenge(cells, 67, mine).index
+
+
+@pytest.mark.parametrize("n_recipes", [1, 6, 16])
+def test_mean_luck_is_the_expected_largest_of_normal_numbers(n_recipes):
+    def density(z):
+        return n_recipes * z * stats.norm.pdf(z) * stats.norm.cdf(z) ** (n_recipes - 1)
+
+    expected, _ = integrate.quad(density, -8, 8)
+    assert recipes.mean_luck(n_recipes, 3.4) == pytest.approx(3.4 * expected, abs=0.1)
+
+
+def test_the_best_of_the_search_is_run_again(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(recipes, "explore", lambda figure, update, **_: seen.update(update=update))
+    recipes.luck(3.4)
+    line = seen["update"](5, 7)
+    first, again = np.random.default_rng(7).normal(0, 3.4, (2, 5))
+    assert f"looks {first.max():.1f} percentage points too good" in line
+    assert line.endswith(f"{again[first.argmax()]:+.1f}")
+
+
+def test_blocks_stand_where_their_spikes_were():
+    grid = Downsampling()
+    axis = plt.figure().add_subplot()
+    for _ in range(2):  # the second takes the first one's place
+        style.draw_blocks(axis, np.eye(grid.n_steps, grid.n_units), grid)
+    (image,) = axis.images
+    assert image.get_extent() == [0, 999, 150, 150 + 3 * 183]
+    assert image.get_array()[7, 7] == 1 and image.get_array().sum() == 183
+
+
+def test_the_dots_of_the_step_equation_lie_on_the_curve_of_the_circuit(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))
+    currents = np.where((np.arange(60) > 5) & (np.arange(60) < 20), 0.1, 0.0)
+    potentials = [0.0]
+    for current in currents:
+        potentials.append(0.95 * potentials[-1] + current)
+    figure = surrogate_visualization.rc_circuit(currents, np.array(potentials[1:]), 0.95, 3.0)
+    curve, dots = figure.axes[1].lines[:2]
+    exact = np.interp(dots.get_xdata(), curve.get_xdata(), curve.get_ydata())
+    np.testing.assert_allclose(dots.get_ydata(), exact, atol=2e-3 * exact.max())

@@ -1,7 +1,13 @@
-"""The reader's own copy of the notebooks: without outputs, and never overwritten."""
+"""The reader's own copy of the notebooks: without outputs, and never overwritten.
+
+What the README says of shd_course, and what importing it costs.
+"""
 
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -83,3 +89,23 @@ def test_what_is_there_is_kept(folders):
     assert kept.startswith(f"my_notebooks/: kept {FIRST}. Delete or rename one")
     assert (folder / FIRST).read_text() == "mine"
     assert len(make_copies(source, folder)) == 1
+
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments):
+    """Return what a new Python process prints."""
+    return subprocess.run(
+        [sys.executable, *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_the_lines_of_the_readme_print_what_it_says(tmp_path, monkeypatch):
+    page = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    code, printed = re.findall(r"```(?:python)?\n(.*?)```", page, re.S)
+    assert len([line for line in code.splitlines() if line]) == 10
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
+    file = tmp_path / "lines.py"
+    file.write_text(code, encoding="utf-8")
+    assert run(file) == printed

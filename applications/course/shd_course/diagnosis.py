@@ -21,8 +21,7 @@ from scipy import stats
 from shd_course.figures.style import DOT, INK, describe, legend_above
 from shd_helpers.events import Events
 from shd_helpers.network import NetworkConfig, SpikingNetwork, choose_engine
-from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.training import TrainConfig, fit
+from shd_helpers.study.training import TrainConfig, evaluate, fit
 
 MOST_TRAINING = 100  # utterances: few enough to train a network in seconds
 EPOCHS = 12

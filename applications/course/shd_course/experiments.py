@@ -12,12 +12,11 @@ from scipy import stats
 
 from shd_course.figures.controls import explore, is_live
 from shd_course.figures.style import legend_beside
-from shd_helpers.extras import from_extra
+from shd_helpers.command import from_extra
 from shd_helpers.network import build_network
-from shd_helpers.study.evaluation import Evaluation, evaluate
 from shd_helpers.study.parameters import check_parameters, literal
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.training import TrainOptions, fit
+from shd_helpers.study.training import Evaluation, TrainOptions, evaluate, fit
 
 with from_extra("study"):
     import ipywidgets as widgets

@@ -9,8 +9,8 @@ from shd_corpus.microphone import encode_utterance_file
 from shd_corpus.sound_file import RATE_HZ
 from shd_course.figures.controls import is_live
 from shd_course.figures.listening import Recorder
+from shd_helpers.command import from_extra
 from shd_helpers.events import Events, concatenate
-from shd_helpers.extras import from_extra
 from shd_helpers.paths import runs_dir
 from shd_helpers.study.trained_network import TrainedNetwork, input_of
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shd_corpus.files import atomic
 from shd_course.figures.controls import is_live
-from shd_helpers.extras import from_extra
+from shd_helpers.command import from_extra
 from shd_helpers.paths import runs_dir
 
 with from_extra("study"):

@@ -39,10 +39,6 @@ def reference_probability(velocity: np.ndarray, channels) -> np.ndarray:
     return np.array([cell._meddis(row, RATE_HZ) for row in velocity.T[channels]]).T
 
 
-def relative_to_peak(value: np.ndarray, reference: np.ndarray) -> float:
-    return (np.abs(value - reference) / np.abs(reference).max(axis=0)).max()
-
-
 @pytest.mark.parametrize("samples", [1920, 1921])
 def test_normalize_and_fade_compute_what_the_reference_does(samples):
     wave = excerpt(samples)
@@ -79,7 +75,7 @@ def test_the_membrane_moves_as_in_the_reference(wave, rate_hz, monkeypatch):
     reference = reference_membrane(wave, rate_hz, monkeypatch)
     velocity = membrane_velocity(wave, rate_hz)
     assert velocity.shape == (len(wave) // 2 + 1, 700)
-    assert relative_to_peak(velocity, reference) < 1e-5
+    assert (np.abs(velocity - reference) / np.abs(reference).max(axis=0)).max() < 1e-5
 
 
 def test_hair_cells_respond_as_in_the_reference():

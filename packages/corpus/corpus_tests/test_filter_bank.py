@@ -1,4 +1,7 @@
-"""The filter bank against its definition in Python's numbers, scipy's filters, and closed forms."""
+"""The filter bank against its definition in Python's numbers, scipy's filters, and closed forms.
+
+A stream that is resampled block by block has the samples of the whole.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +9,7 @@ from scipy import signal
 
 from corpus_tests import filter_bank_oracle as oracle
 from corpus_tests.filter_bank_sounds import bounds, noise, spoken, with_background
-from shd_corpus.filter_bank import EventStream, FilterBank, kernels, to_samples
+from shd_corpus.filter_bank import EventStream, FilterBank, Resampler, kernels, to_samples
 
 RATE_HZ = 15_625
 BANKS = [FilterBank(n, step_ms) for n in (77, 48, 30, 16) for step_ms in (3, 10)]
@@ -256,3 +259,15 @@ def test_recordings_are_resampled_and_clipped():
 def test_what_the_bounds_do_not_hold_for_is_refused(n_channels, step_ms):
     with pytest.raises(ValueError, match="a filter bank has 16 to 128 channels"):
         FilterBank(n_channels, step_ms)
+
+
+@pytest.mark.parametrize("rate_hz", [15_625, 16_000, 44_100, 48_000])
+def test_blocks_of_any_size_give_the_samples_of_the_whole(rate_hz):
+    rng = np.random.default_rng(rate_hz)
+    wave = np.clip(rng.normal(0, 0.2, rate_hz), -1, 1)
+    resampler = Resampler(rate_hz)
+    cuts = np.sort(rng.integers(0, len(wave), 60))
+    found = np.concatenate([resampler.process(block) for block in np.split(wave, cuts)])
+    wanted = to_samples(wave, rate_hz)
+    assert 0 <= len(wanted) - len(found) < 0.05 * 15_625
+    np.testing.assert_array_equal(found, wanted[: len(found)])

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from corpus_tests.made_files import GOOD, KEYS, check_good, packed, write
-from shd_corpus import packed_file, shd_layout
+from shd_corpus import shd_layout
 from shd_corpus.checks import DatasetError
-from shd_corpus.packed_file import content_hash
 from shd_corpus.shd_file import read_shd, write_shd
+from shd_corpus.shd_layout import content_hash
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zip"])
@@ -154,8 +154,8 @@ def test_hash_is_of_the_unpacked_bytes_and_made_again_when_they_change(tmp_path,
     plain = write(tmp_path / "x_train.h5")
     reads = []
     content = plain.read_bytes()
-    opened = packed_file._opened
-    monkeypatch.setattr(packed_file, "_opened", lambda path: reads.append(path) or opened(path))
+    opened = shd_layout._opened
+    monkeypatch.setattr(shd_layout, "_opened", lambda path: reads.append(path) or opened(path))
     for suffix in ("", ".gz", ".zip"):
         path = packed(plain, suffix)
         for _ in range(2):

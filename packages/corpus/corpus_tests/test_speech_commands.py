@@ -1,8 +1,13 @@
-"""The data set `commands` from a few recordings, and the manifest of all of them."""
+"""The data set `commands` from a few recordings, and the manifest of all of them.
+
+Synthetic words: nothing leaks from one utterance into the next.
+"""
 
 import csv
 import hashlib
 import io
+import subprocess
+import sys
 import tarfile
 from collections import Counter
 
@@ -18,6 +23,7 @@ from shd_corpus.class_names import ENGLISH
 from shd_corpus.encoders import encode
 from shd_corpus.microphone import encode_utterance_file
 from shd_corpus.shd_file import read_shd
+from shd_corpus.speech import SpeechError, synthesize
 from shd_corpus.speech_commands import (
     download_commands,
     numbered_people,
@@ -192,3 +198,28 @@ def test_damaged_archive_is_named(files, tmp_path, monkeypatch):
     (tmp_path / "speech_commands_v0.02.tar.gz").write_bytes(b"no archive")
     with pytest.raises(DatasetError, match="not a complete archive"):
         download_commands(tmp_path)
+
+
+def test_an_utterance_does_not_depend_on_those_before():
+    first = synthesize("seven", "en-us+f2", rate_wpm=200)
+    synthesize("four", "en-us+m3", rate_wpm=90, pitch=90, pitch_range=0)
+    np.testing.assert_array_equal(synthesize("seven", "en-us+f2", rate_wpm=200), first)
+    code = (
+        "import sys; from shd_corpus.speech import synthesize;"
+        "sys.stdout.buffer.write(synthesize('seven', 'en-us+f2', rate_wpm=200).tobytes())"
+    )
+    fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert fresh == first.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"voice": "nope"}, "choosing the voice nope"),
+        ({"voice": "en-us", "text": ""}, "is silent"),
+    ],
+)
+def test_what_espeak_would_swallow_is_an_error(arguments, message):
+    with pytest.raises(SpeechError, match=message):
+        synthesize(**({"text": "one"} | arguments))
+    assert len(synthesize("one", "en-us")) > 4000  # and the next utterance is fine

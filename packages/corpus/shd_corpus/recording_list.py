@@ -301,9 +301,9 @@ def check_complete(source: Path, recordings: Sequence[Recording], lenient: bool 
         faults.append(
             f"only one speaker ({next(iter(classes_of))}), so nobody would be left to test with"
         )
-    for label in labels:
-        if n_utterances[label] == 1:
-            faults.append(f"only one utterance of {label!r}")
+    faults.extend(
+        f"only one utterance of {label!r}" for label in labels if n_utterances[label] == 1
+    )
     for speaker in sorted(classes_of):
         absent = [label for label in labels if label not in classes_of[speaker]]
         if absent and not lenient:

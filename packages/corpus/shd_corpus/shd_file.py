@@ -22,13 +22,14 @@ import numpy as np
 from shd_corpus.checks import DatasetError
 from shd_corpus.class_names import LANGUAGES, checked_class_names
 from shd_corpus.files import atomic
-from shd_corpus.packed_file import file_version, named_errors
 from shd_corpus.shd_layout import (
     FILE_ENTRY,
     N_CHANNELS_ENTRY,
     TIME_PRECISION_ENTRY,
     Columns,
     check_lengths,
+    file_version,
+    named_errors,
     opened_columns,
 )
 

@@ -26,8 +26,8 @@ from torch.nn import functional
 
 from shd_engine import kernels
 from shd_engine.adaptive import AdaptiveLeaky
-from shd_engine.compiled import announce
 from shd_engine.event_lists import Index, ReadsAsEvents, checked_lists, checked_utterances
+from shd_engine.kernels import announce
 from shd_engine.network import (
     ChannelConv1d,
     LayeredNetwork,

@@ -1,5 +1,13 @@
-"""Statistics against hand-computed values, plain loops and other implementations."""
+"""Statistics against hand-computed values, plain loops and other implementations.
 
+Comparisons of tables of speaker, seed, accuracy that came from elsewhere.
+
+Folds by speaker, and the example that makes them without this package.
+"""
+
+import re
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +16,18 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from shd_judge import contrasts, difference, holm, interval, weighted_contrasts
+from shd_judge import (
+    compare,
+    contrasts,
+    difference,
+    five_folds,
+    holm,
+    interval,
+    speaker_folds,
+    speech_commands_folds,
+    weighted_contrasts,
+)
+from shd_judge.__main__ import main
 from shd_judge.statistics import holm_factors
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -316,9 +335,10 @@ def test_a_weighted_contrast_is_a_t_test_of_each_speaker_s_sum():
     assert [*found.index] == [*FACTORIAL]
     p = {}
     for name, weights in FACTORIAL.items():
-        sums = []
-        for speaker in range(7):
-            sums.append(sum(100 * w * values[each][speaker, 0] for each, w in weights.items()))
+        sums = [
+            sum(100 * w * values[each][speaker, 0] for each, w in weights.items())
+            for speaker in range(7)
+        ]
         test = stats.ttest_1samp(sums, 0)
         low, high = test.confidence_interval(0.95)
         row = found.loc[name]
@@ -358,3 +378,237 @@ def test_a_weighted_contrast_refuses_what_it_can_not_compare():
         compare(table.iloc[1:], FACTORIAL)
     with pytest.raises(ValueError, match="at least 2"):
         compare(table[table.speaker == 0], FACTORIAL)
+
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def table(accuracies, first_seed=0):
+    """Return accuracies (speakers, seeds) as a table in random order."""
+    rows = [
+        {"speaker": speaker, "seed": first_seed + seed, "accuracy": value}
+        for (speaker, seed), value in np.ndenumerate(accuracies)
+    ]
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+
+
+RNG = np.random.default_rng(0)
+BASE = RNG.uniform(0.6, 0.8, (6, 3))
+BETTER = BASE + RNG.normal(0.05, 0.02, (6, 3))
+
+
+def test_one_seed_is_scipys_paired_test_and_stays_undecided():
+    found = compare(table(BETTER[:, :1]), table(BASE[:, :1]))
+    scipys = stats.ttest_rel(100 * BETTER[:, 0], 100 * BASE[:, 0])
+    assert found.p == pytest.approx(scipys.pvalue)
+    low, high = scipys.confidence_interval(0.95)
+    assert found.mean == pytest.approx((low + high) / 2)
+    assert found.ci95 == pytest.approx((high - low) / 2)
+    assert found.p < 0.05 and found.verdict == "undecided (one seed)"
+
+
+def test_seeds_of_other_numbers_are_paired_in_ascending_order():
+    same = compare(table(BETTER), table(BASE))
+    other = compare(table(BETTER), table(BASE, first_seed=40))
+    assert (same.mean, same.ci95, same.verdict) == (other.mean, other.ci95, other.verdict)
+    assert same.verdict == "shown"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda t: t.drop(columns="seed"),
+            "no column 'seed', only speaker, accuracy. Give",
+        ),
+        (lambda t: t.assign(accuracy=100 * t.accuracy), "mine: accuracy .* Divide percent by 100"),
+        (lambda t: t.assign(accuracy=np.nan), "'accuracy' must have a number in each row"),
+        (lambda t: t.assign(seed="a"), "'seed' must have a number in each row"),
+        (lambda t: t.assign(n_networks="three"), "'n_networks' must have a number in each row"),
+        (lambda t: pd.concat([t, t[:1]]), r"mine: speaker \d with seed \d appears twice"),
+        (lambda t: t.iloc[1:], "mine: not every speaker has the same seeds"),
+        (lambda t: t[t.speaker != 4], "mine has no row of speaker 4"),
+        (lambda t: t[t.seed != 2], "mine has 2 seeds, and theirs 3"),
+    ],
+)
+def test_a_table_that_cannot_be_compared_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        compare(change(table(BETTER)), table(BASE), names=("mine", "theirs"))
+
+
+def test_one_speaker_is_too_few():
+    with pytest.raises(ValueError, match="there is one speaker, and an interval needs two"):
+        compare(table(BETTER[:1]), table(BASE[:1]))
+
+
+def test_a_comparison_says_that_only_one_is_an_ensemble():
+    ensemble = table(BETTER).assign(n_networks=3)
+    found = compare(ensemble, table(BASE), names=("mine", "theirs"), differs="Other input.")
+    assert found.differs == (
+        "Other input. mine has 3 networks for each seed and theirs 1, so this compares their "
+        "number, too."
+    )
+    assert found.mean == compare(table(BETTER), table(BASE)).mean
+    assert compare(ensemble, ensemble.assign(accuracy=0.5)).differs == ""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the two files of the README."""
+    table(BETTER).to_csv(tmp_path / "mine.csv", index=False)
+    table(BASE).to_csv(tmp_path / "baseline.csv", index=False)
+    return tmp_path
+
+
+def run(code, folder):
+    """Run Python in a folder, with this package alone on the path."""
+    command = [sys.executable, *code]
+    environment = {"PYTHONPATH": str(PACKAGE)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_the_readme_s_lines_run(folder, monkeypatch, capsys):
+    page = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    code, printed, _check = re.findall(r"```(?:python)?\n(.*?)```", page, re.S)
+    done = run(["-c", code], folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(printed)
+    monkeypatch.setattr(sys, "argv", ["shd_judge", "mine.csv", "baseline.csv"])
+    monkeypatch.chdir(folder)
+    main()
+    assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file or directory: 'theirs.csv'"),
+        ("", "theirs.csv: can't be read as a CSV file (No columns to parse"),
+        (
+            "speaker,seed\n1,2,3\n1,2,3,4",
+            "theirs.csv: can't be read as a CSV file (Error",
+        ),
+        (
+            "speaker;seed;accuracy\n1;0;0.5",
+            "theirs: there is no column 'speaker', only speaker;",
+        ),
+    ],
+)
+def test_a_bad_file_ends_the_command_with_a_sentence(content, message, folder, monkeypatch):
+    if content is not None:
+        (folder / "theirs.csv").write_text(content)
+    monkeypatch.setattr(sys, "argv", ["shd_judge", "mine.csv", "theirs.csv"])
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        main()
+
+
+def as_csv(path, speakers):
+    """Write a table of two seeds of each speaker, as text."""
+    rows = [f"{each},{seed},0.{i + seed}" for i, each in enumerate(speakers) for seed in (1, 2)]
+    path.write_text("\n".join(["speaker,seed,accuracy", *rows]))
+    return path
+
+
+def test_speakers_of_a_file_are_texts(tmp_path):
+    names = ("NA", "None", "nan", "", "7", "007")
+    first = as_csv(tmp_path / "a.csv", names)
+    assert "over 6 speakers" in compare(first, first).over
+    numbers = pd.DataFrame({"speaker": [7, 8], "seed": 0, "accuracy": [0.5, 0.6]})
+    assert compare(numbers, numbers.astype({"speaker": str})).mean == 0
+    with pytest.raises(ValueError, match="b has no row of speaker 007"):
+        compare(as_csv(tmp_path / "a.csv", ["007", "8"]), as_csv(tmp_path / "b.csv", ["7", "8"]))
+
+
+def test_an_address_is_not_fetched(tmp_path):
+    path = as_csv(tmp_path / "a.csv", "ab")
+    with pytest.raises(FileNotFoundError):
+        compare(path.as_uri(), path)
+
+
+def test_it_imports_numpy_pandas_and_scipy_only(tmp_path):
+    """Of the packages that aren't Python's own, and what these three import themselves."""
+    code = (
+        "import sys, numpy, pandas, scipy.stats, scipy.optimize\n"
+        "before = {name.split('.')[0] for name in sys.modules}\n"
+        "import shd_judge\n"
+        "new = {name.split('.')[0] for name in sys.modules} - before\n"
+        "print(sorted(new - set(sys.stdlib_module_names)))"
+    )
+    assert run(["-c", code], tmp_path).stdout == "['shd_judge']\n"
+
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "nearest_mean.py"
+TRAINING_SPEAKERS = [0, 1, 2, 3, 6, 7, 8, 9, 10, 11]  # of SHD
+
+
+def test_folds_hold_out_each_speaker_once():
+    speakers = np.array([7, 3, 3, 9, 7])
+    folds = speaker_folds(speakers)
+    assert [fold.name for fold in folds] == ["speaker 3", "speaker 7", "speaker 9"]
+    for fold, speaker in zip(folds, (3, 7, 9), strict=True):
+        assert set(speakers[fold.test]) == {speaker}
+        assert sorted([*fold.training, *fold.test]) == [*range(5)]
+    (only,) = speaker_folds(speakers, [9])
+    assert only.training.tolist() == [0, 1, 2, 4]
+    with pytest.raises(ValueError, match=r"no utterance by 5\. There are: 3, 7, 9"):
+        speaker_folds(speakers, [5])
+    with pytest.raises(ValueError, match="at least two"):
+        speaker_folds(np.zeros(3, int))
+
+
+def test_five_folds_of_shd_hold_out_two_speakers_each():
+    speakers = np.random.default_rng(0).permutation(np.repeat(TRAINING_SPEAKERS, 3))
+    folds = five_folds(speakers)
+    pairs = [sorted(set(speakers[fold.test].tolist())) for fold in folds]
+    assert pairs == [[0, 7], [1, 8], [2, 9], [3, 10], [6, 11]]
+    for fold in folds:
+        assert sorted([*fold.training, *fold.test]) == [*range(30)]
+    with pytest.raises(ValueError, match="there are 4, and five folds need at least five"):
+        five_folds(np.arange(4))
+
+
+def test_people_of_speech_commands_who_validate_or_test_are_in_no_fold():
+    """By the archive's rule, 026290a7 validates and 060cd039 tests."""
+    train = ["004ae714", "00b01445", "00f0204f", "012c8314", "0132a06d"]
+    people = np.array([*train, "026290a7", "060cd039", *train])
+    folds = speech_commands_folds(people)
+    assert [fold.name for fold in folds] == [f"fold {k}" for k in range(5)]
+    for k, fold in enumerate(folds):
+        assert set(people[fold.test]) == {train[k]}
+        assert sorted([*fold.training, *fold.test]) == [0, 1, 2, 3, 4, 7, 8, 9, 10, 11]
+
+
+def write_training_file(path):
+    """Write a file in the layout of ``shd_train.h5``, whose classes spike on channels of their own.
+
+    Speaker 11 says every class as the next one, so all answers are wrong.
+    """
+    h5py = pytest.importorskip("h5py")
+    rng = np.random.default_rng(0)
+    speakers = np.repeat(TRAINING_SPEAKERS, 40)
+    labels = np.tile(np.arange(20), 20)
+    said = np.where(speakers == 11, (labels + 1) % 20, labels)
+    with h5py.File(path, "w") as file:
+        file["labels"] = labels.astype(np.uint16)
+        file["extra/speaker"] = speakers.astype(np.uint16)
+        for name, kind in (("times", np.float16), ("units", np.uint16)):
+            column = file.create_dataset(f"spikes/{name}", (400,), h5py.vlen_dtype(kind))
+            for row, channel in enumerate(35 * said):
+                column[row] = (channel + rng.integers(35, size=rng.integers(20, 30))).astype(kind)
+
+
+def test_the_example_follows_the_protocol_in_thirty_lines(tmp_path):
+    write_training_file(tmp_path / "shd_train.h5")
+    command = [sys.executable, str(EXAMPLE), "shd_train.h5", "nearest_mean.csv"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "nearest_mean.csv")
+    by_speaker = table.pivot(index="speaker", columns="seed", values="accuracy")
+    assert by_speaker.index.tolist() == TRAINING_SPEAKERS
+    assert by_speaker.columns.tolist() == [0, 1, 2]
+    assert (by_speaker.loc[:10] > 0.9).all(axis=None) and (by_speaker.loc[11] < 0.1).all()
+    assert "over 10 speakers and 3 seeds" in str(compare(table, table.assign(accuracy=0.5)))
+    code = EXAMPLE.read_text(encoding="utf-8")
+    assert len(code.splitlines()) <= 30
+    assert "shd_judge" not in code and "shd_helpers" not in code

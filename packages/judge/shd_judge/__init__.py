@@ -4,8 +4,14 @@ It needs NumPy, pandas and SciPy, and knows nothing of how a classifier was trai
 """
 
 from shd_judge.comparison import Comparison, compare
-from shd_judge.folds import Fold, five_folds, speaker_folds, speech_commands_folds
-from shd_judge.protocol import ProtocolError, check
+from shd_judge.protocol import (
+    Fold,
+    ProtocolError,
+    check,
+    five_folds,
+    speaker_folds,
+    speech_commands_folds,
+)
 from shd_judge.statistics import (
     Difference,
     contrasts,

@@ -9,8 +9,7 @@ __getattr__, __dir__, __all__ = attach(
     {"circuits", "data_preprocessing", "explorers", "people", "recipes", "speakers"}
     | {"surrogate_visualization"},
     {
-        "run_figures": ("RunFigures",),
-        "surrogate_plot": ("plot_surrogate",),
-        "training": ("claim",),
+        "run_figures": ("RunFigures", "claim"),
+        "surrogate_visualization": ("plot_surrogate",),
     },
 )

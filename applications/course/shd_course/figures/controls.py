@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from shd_course.figures.style import describe
-from shd_helpers.extras import from_extra
+from shd_helpers.command import from_extra
 
 with from_extra("study"):
     import ipywidgets as widgets

@@ -12,8 +12,7 @@ from matplotlib.ticker import MultipleLocator
 
 from shd_corpus import cochlea
 from shd_corpus.shd_file import N_CHANNELS, Utterances
-from shd_course.figures.spike_axes import CHANNEL, label_hz, last_ms
-from shd_course.figures.style import DOT, INK, point_at, save
+from shd_course.figures.style import CHANNEL, DOT, INK, label_hz, last_ms, point_at, save
 from shd_helpers.events.downsampling import Downsampling
 
 SHOWN_DIGITS = ("three", "nine")

@@ -15,10 +15,17 @@ from matplotlib.figure import Figure
 from shd_corpus.class_names import language_classes, used_classes
 from shd_corpus.shd_file import Utterances
 from shd_course.figures.controls import explore
-from shd_course.figures.spike_axes import CHANNEL, draw_blocks, label_hz, last_ms
-from shd_course.figures.style import DOT, INK, TITLE, legend_above
-from shd_helpers.events.downsampling import Downsampling, downsample
-from shd_helpers.events.event_lists import Events
+from shd_course.figures.style import (
+    CHANNEL,
+    DOT,
+    INK,
+    TITLE,
+    draw_blocks,
+    label_hz,
+    last_ms,
+    legend_above,
+)
+from shd_helpers.events.downsampling import Downsampling, Events, downsample
 from shd_helpers.network.config import SURROGATES
 
 if TYPE_CHECKING:
@@ -203,7 +210,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     Figure or None
         As `explore` does.
     """
-    from shd_course.figures import surrogate_plot
+    from shd_course.figures import surrogate_visualization
 
     x = np.linspace(-2, 1, 601)
     median = float(np.median(distance))
@@ -227,19 +234,19 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
 
     def update(surrogate: str = surrogate, log2_slope: float = float(np.log2(slope))) -> str:
         slope = 2.0**log2_slope
-        slopes = surrogate_plot.derivative(surrogate, x, slope)
-        smooth = surrogate_plot.curve(surrogate, x, slope)
+        slopes = surrogate_visualization.derivative(surrogate, x, slope)
+        smooth = surrogate_visualization.curve(surrogate, x, slope)
         curve.set_ydata(smooth)
         derivative.set_ydata(slopes)
         low = min(0, smooth.min())
         high = max(1, smooth.max(), slopes.max())
         left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-        passed.set_data(heights * surrogate_plot.derivative(surrogate, middle, slope))
-        of_bins = surrogate_plot.derivative(
+        passed.set_data(heights * surrogate_visualization.derivative(surrogate, middle, slope))
+        of_bins = surrogate_visualization.derivative(
             surrogate, (fine_edges[1:] + fine_edges[:-1]) / 2, slope
         )
         mean = float(fine_counts @ of_bins) / distance.size
-        typical = float(surrogate_plot.derivative(surrogate, np.array(median), slope))
+        typical = float(surrogate_visualization.derivative(surrogate, np.array(median), slope))
         figure.suptitle(f"The median membrane passes on {typical:.4f} of the error", **TITLE)
         return (
             f"{surrogate}, slope {slope:.3g}: over {distance.size:,} membranes the mean derivative "

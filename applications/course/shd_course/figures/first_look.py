@@ -17,10 +17,9 @@ from shd_corpus.cochlea import encode
 from shd_corpus.shd_file import N_CHANNELS
 from shd_corpus.sound_file import read_utterance
 from shd_course.figures.controls import explore
-from shd_course.figures.spike_axes import CHANNEL, draw_blocks, label_hz
-from shd_course.figures.style import DOT, INK, TITLE, describe
+from shd_course.figures.style import CHANNEL, DOT, INK, TITLE, describe, draw_blocks, label_hz
+from shd_helpers.command import from_extra
 from shd_helpers.events import Downsampling
-from shd_helpers.extras import from_extra
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.paths import ROOT
 from shd_helpers.study.trained_network import input_of, load_pretrained

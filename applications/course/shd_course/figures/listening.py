@@ -13,13 +13,12 @@ from shd_corpus.shd_file import N_CHANNELS
 from shd_corpus.sound_file import RATE_HZ, read_wave
 from shd_course.figures.controls import explore, is_live
 from shd_course.figures.playback import Playback
-from shd_course.figures.spike_axes import CHANNEL
-from shd_course.figures.style import DOT, INK
+from shd_course.figures.style import CHANNEL, DOT, INK
+from shd_helpers.command import from_extra
 from shd_helpers.data import DIGITS
-from shd_helpers.extras import from_extra
 from shd_helpers.paths import ROOT
-from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.trained_network import TrainedNetwork, input_of, load_pretrained
+from shd_helpers.study.training import evaluate
 
 with from_extra("study"):
     import anywidget

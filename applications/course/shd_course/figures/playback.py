@@ -10,7 +10,7 @@ from torch import nn
 
 from shd_course.figures.style import DOT
 from shd_engine.network import LayerStates
-from shd_helpers.events.event_lists import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.spiking import SpikingNetwork
 

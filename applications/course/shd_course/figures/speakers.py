@@ -10,8 +10,7 @@ from scipy import stats
 
 from shd_corpus.shd_file import Utterances
 from shd_course.figures.controls import explore
-from shd_course.figures.spike_axes import CHANNEL
-from shd_course.figures.style import DOT, INK, TITLE, legend_above, save
+from shd_course.figures.style import CHANNEL, DOT, INK, TITLE, legend_above, save
 
 PEOPLE = "data: Speech Commands, 1,435 people in five folds"
 SPEAKERS = "data: hd, English; each speaker held out once"

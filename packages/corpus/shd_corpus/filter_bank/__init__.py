@@ -4,7 +4,6 @@
 """
 
 from shd_corpus.filter_bank.bank import FilterBank, to_samples
-from shd_corpus.filter_bank.resampling import Resampler
-from shd_corpus.filter_bank.stream import EventStream, StreamUtterance, encode
+from shd_corpus.filter_bank.stream import EventStream, Resampler, StreamUtterance, encode
 
 __all__ = ["EventStream", "FilterBank", "Resampler", "StreamUtterance", "encode", "to_samples"]
