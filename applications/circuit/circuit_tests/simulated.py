@@ -94,10 +94,11 @@ def expected(design: Design, samples: np.ndarray) -> tuple[list[str], list[tuple
     """Return what Python answers: lines, and the events of each utterance."""
     lines, events = [], []
     for each in EventStream(design.bank).process(samples):
-        step_ms = int(design.network.grid.step_ms)
-        run = design.network.run(step_ms * each.steps.astype(int), each.channels)
-        scores = run.scores.tolist()
-        lines.append(line(int(np.argmax(scores)), scores, design.accepts.of(scores)[1]))
+        run = design.network.run(
+            int(design.network.grid.step_ms) * each.steps.astype(int), each.channels
+        )
+        is_accepted = design.accepts.of(run.scores.tolist())[1]
+        lines.append(line(run.answer, run.scores.tolist(), is_accepted))
         events.append(
             (each.n_steps, [*zip(each.steps.tolist(), each.channels.tolist(), strict=True)])
         )

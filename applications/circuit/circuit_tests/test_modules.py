@@ -30,8 +30,10 @@ class Module:
         if "input wire enable" in source:  # behind each cycle is one in which nothing may change
             regs += "reg enable = 1;\n"
             ports += ", .enable(enable)"
-            stalls = f"enable = 0; {{{', '.join(inputs)}}} = $random;"
-            stalls += " #1 clk = 1; #1 clk = 0; enable = 1;"
+            stalls = (
+                f"enable = 0; {{{', '.join(inputs)}}} = $random;"
+                " #1 clk = 1; #1 clk = 0; enable = 1;"
+            )
         scanned = f'$fscanf(file, "{" %b" * len(inputs)}", {", ".join(inputs)})'
         bench = f"""module drive; reg clk = 0; integer file;
 {regs}{wires}{name} #({given}) dut ({ports});
