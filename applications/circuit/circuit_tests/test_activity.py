@@ -37,6 +37,20 @@ COUNTER_AND_PRODUCT = """module top(input wire clk, output wire o);
     always @(posedge clk) begin counter <= counter + 1'b1; a <= a + 3; b <= b + 5; end
     assign o = counter[23] | ^result;
 endmodule"""
+# a memory of three block RAMs that is read in every cycle, beside one that is read in every second
+MEMORIES = """module twice(input wire clk, input wire now, output reg [39:0] a, output reg [7:0] b);
+    reg [39:0] wide [0:255]; reg [7:0] narrow [0:255]; reg [7:0] place = 0;
+    always @(posedge clk) begin
+        place <= place + 1'b1; wide[place] <= {5{place}};
+        if (place == 3) narrow[place] <= place;
+        a <= wide[~place]; if (now) b <= narrow[~place];
+    end
+endmodule
+module top(input wire clk, output wire o);
+    reg now = 0; always @(posedge clk) now <= !now;
+    wire [39:0] a; wire [7:0] b; assign o = ^{a, b};
+    twice inner(clk, now, a, b);
+endmodule"""
 
 
 def activity_per_cycle(folder, verilog, n_cycles):
@@ -55,6 +69,12 @@ def test_changes_of_nets_and_flip_flops_are_counted(tmp_path):
     assert activity.clocked == 8
     assert abs(activity.changes - 9 / 8) < 0.01
     assert activity.reads == activity.writes == 0
+
+
+def test_each_memory_is_counted_once(tmp_path):
+    activity = activity_per_cycle(tmp_path / "memories", MEMORIES, 2560)
+    assert activity.reads == 1.5
+    assert activity.writes == 1 + 1 / 256
 
 
 def test_energies_are_those_of_the_measured_currents(tmp_path):

@@ -74,7 +74,7 @@ module replay #(
     reg was_taken; // something of the utterance
     reg [COUNT_BITS-1:0] n_left; // steps, with the one that is read
     wire starts = step_end && step_status == BEGINS;
-    wire goes_on = step_end && (step_status == GOES_ON || step_status == ENDS);
+    wire goes_on = in_utterance && step_end && (step_status == GOES_ON || step_status == ENDS);
     wire is_full = goes_on && n_left == N_STEPS[COUNT_BITS-1:0] - 1'b1;
     assign overrun = in_utterance && (starts || is_full);
     wire drops = overrun || (in_utterance && step_end && step_status == IS_DROPPED);

@@ -230,8 +230,8 @@ def _read_toggles(path: Path) -> tuple[int, int, dict[str, int]]:
 def _n_enabled(module: dict, high: dict[str, int], cycles: int, pins: tuple[str, ...]) -> int:
     """Return how many words the memories of a netlist read, or write.
 
-    A memory that is wider or deeper than a block RAM is several RAMs, whose names begin with its
-    own. As a rule they are enabled together, so they count as one.
+    A memory that is wider or deeper than a block RAM is several RAMs, whose names are its own with
+    two numbers. As a rule they are enabled together, so they count as one.
     """
     high_of_bit = {
         net["bits"][0]: high[name] for name, net in module["netnames"].items() if name in high
@@ -242,6 +242,6 @@ def _n_enabled(module: dict, high: dict[str, int], cycles: int, pins: tuple[str,
             continue
         bits = [cell["connections"][pin][0] for pin in pins]
         n_enabled = min(high_of_bit.get(bit, cycles) for bit in bits)
-        memory = name.split(".")[0]
+        memory = name.rsplit(".", 2)[0]
         of_memory[memory] = max(n_enabled, of_memory.get(memory, 0))
     return sum(of_memory.values())
