@@ -100,7 +100,7 @@ def hold_ms() -> float:
 
 
 def activity(folder: str) -> pd.Series:
-    """Return what a core does with an utterance, as `rtl.tools` counts it."""
+    """Return what a core does with an utterance, as `rtl.toggles` counts it."""
     counted = measured()[folder]["UP5K's cells", "lanes 4"]
     return counted.rename(lambda quantity: quantity.removesuffix(" per utterance"))
 

@@ -5,7 +5,8 @@ import pytest
 from circuits import exported, needs_yosys
 
 from shd_circuit.cost import ENERGY_PJ, total_cycles
-from shd_circuit.rtl.tools import count_activity, to_cells, toggles
+from shd_circuit.rtl.toggles import count_activity, toggles
+from shd_circuit.rtl.tools import to_cells
 
 pytestmark = [pytest.mark.slow, needs_yosys]
 METER = """

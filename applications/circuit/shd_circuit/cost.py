@@ -22,7 +22,7 @@ MEMORY_PJ = (10, 100)  # of a word that is read or written; assumed: the lowest 
 def energy(counted: pd.Series, memory_pj: float = MEMORY_PJ[0]) -> pd.Series:
     """Estimate the microjoules that the core takes on an iCE40 UP5K, without what is always drawn.
 
-    `counted` is from `rtl.tools.toggles`, and `memory_pj` is the assumed energy of a memory word.
+    `counted` is from `rtl.toggles.toggles`, and `memory_pj` is the assumed energy of a memory word.
     """
     picojoules = ENERGY_PJ | {"reads": memory_pj, "writes": memory_pj}
     return counted * pd.Series(picojoules)[counted.index] / 1e6

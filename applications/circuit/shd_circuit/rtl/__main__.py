@@ -12,7 +12,7 @@ from shd_circuit.cost import last_step_cycles
 from shd_circuit.export import add_arguments, changes_export, export_from, out_folder
 from shd_circuit.folder import ExportError, read_circuit, read_text, read_vectors
 from shd_circuit.rtl import FAMILIES, SEEDS, place_and_route, simulate
-from shd_circuit.rtl.tools import toggles
+from shd_circuit.rtl.toggles import toggles
 from shd_circuit.sources import fits
 from shd_corpus.checks import DatasetError
 from shd_corpus.files import atomic

@@ -16,7 +16,8 @@ from shd_circuit.folder import ExportError
 from shd_circuit.front_end import write_listener
 from shd_circuit.quantize import circuit_of
 from shd_circuit.rtl import FAMILIES, place_and_route_module
-from shd_circuit.rtl.tools import find_tool, listener_activity, run_tool, run_yosys
+from shd_circuit.rtl.toggles import listener_activity
+from shd_circuit.rtl.tools import find_tool, run_tool, run_yosys
 from shd_circuit.say import NETWORK, load
 from shd_corpus.class_names import LANGUAGES
 from shd_corpus.encoders import FILTER_BANK

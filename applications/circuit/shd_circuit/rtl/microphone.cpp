@@ -1,5 +1,5 @@
 // Drives a listener's cells with an I2S microphone that sends the samples of stdin, and prints what
-// comes from the serial port (`rtl.tools`).
+// comes from the serial port (`rtl.toggles`).
 #include <cstdio>
 
 #define CXXRTL_ASSERT(x)

@@ -1,4 +1,4 @@
-// Counts how often the nets of a netlist change: those named n and a number (`rtl.tools`), once a
+// Counts how often the nets of a netlist change: those named n and a number (`rtl.toggles`), once a
 // clock cycle, when all has settled; what flickers in between isn't seen.
 #include <cstdio>
 #include <cstdlib>
