@@ -32,7 +32,7 @@ from shd_helpers.study.recipe import TrainConfig
 if TYPE_CHECKING:  # pandas takes a second to import, and `shd_helpers.hear` doesn't need it
     import pandas as pd
 
-FEW_SPEAKERS = 6  # so many have no useful mean, so each is shown
+FEW_SPEAKERS = 6  # of so few, each is shown, because their mean says little
 
 
 @dataclass(frozen=True)

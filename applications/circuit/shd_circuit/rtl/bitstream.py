@@ -116,6 +116,11 @@ def write_bitstream(name: str, language: str, board_name: str, out: Path) -> dic
         write_sources(folder, name, language)
         sources = sources_of(board.top)
         needed, _ = place_and_route_module(folder, board.family, sources, board.top, *board.pins)
+        if needed["MHz"] < float(board.pins[board.pins.index("--freq") + 1]):
+            raise ExportError(
+                f"{name}: the slowest of five placements reaches {needed['MHz']:g} MHz only, which "
+                f"is below the clock of the {board_name}. Train a smaller network."
+            )
         program, *options = board.pack
         run_tool([find_tool(program), *options, "top.config", "top.bin"], folder)
         out.parent.mkdir(parents=True, exist_ok=True)

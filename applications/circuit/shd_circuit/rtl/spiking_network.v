@@ -117,7 +117,7 @@ module spiking_network #(
 
     wire gives_last = out_valid && out_ready && out_last;
     wire restarts = rst || abort;
-    // outside of utterances nothing comes, and all registers stand still
+    // While nothing is offered or computed, control, delays, list and scores stand still.
     wire enable = restarts || event_valid || step_end || utterance_end || !event_ready;
     wire is_idle;
     wire is_over;
