@@ -232,6 +232,7 @@ def names(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_its_input_is_that_of_the_study(names):
     events, _ = load_pair(obtain("digits"), Downsampling(), "english")
     np.testing.assert_array_equal(names["labels"], events.labels)
@@ -239,6 +240,7 @@ def test_its_input_is_that_of_the_study(names):
     np.testing.assert_array_equal(names["frames"][:, some], events.to_frames(some) > 0)
 
 
+@pytest.mark.slow
 def test_it_learns_from_some_utterances_and_validates_on_others(names):
     training, validation = (set(names[part].tolist()) for part in ("training", "validation"))
     assert not training & validation and len(training | validation) == 640

@@ -33,6 +33,7 @@ def call(monkeypatch, *arguments):
 TWO = Workers(processes=2)
 
 
+@pytest.mark.slow
 def test_two_processes_and_a_command_that_goes_on_end_with_the_same_table(home):
     table = run_sweep(home.yaml, workers=TWO)
     assert table.status.tolist() == ["done"] * 4, table.error.max()
@@ -95,6 +96,7 @@ def test_the_timeout_is_for_the_whole_run_and_leaves_no_kernel(home):
     nothing_left([pid for _, _, pid, _ in home.log()])
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_leaves_no_process_and_the_next_one_runs_what_is_missing(home):
     home.order(2.0, 0, "wait")
     home.order(1.0, 1, "wait")

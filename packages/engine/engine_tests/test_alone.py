@@ -57,6 +57,7 @@ assert hidden.position.grad.any()
 """
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_readme_train_a_network(tmp_path):
     """They run where the study's other packages can't be imported."""
     pages = [(PACKAGE / name).read_text(encoding="utf-8") for name in ("README.md", "details.md")]

@@ -8,6 +8,7 @@ import engine_benchmark
 from engine_examples.twelve_programs import SMALL
 
 
+@pytest.mark.slow
 def test_all_ways_are_timed_and_drawn(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(engine_benchmark, "clock", lambda action: action() is not None or 1.0)
     few = {name: SMALL[name] for name in ("policy", "quick start", "tutorial 3", "tutorial 6")}

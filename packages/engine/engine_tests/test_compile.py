@@ -179,7 +179,7 @@ MAKERS = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     hidden=st.lists(st.integers(1, 40), max_size=3),
     recurrence=st.sampled_from(["none", "all to all", "one to one", "one for all"]),
