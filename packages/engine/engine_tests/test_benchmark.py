@@ -5,6 +5,7 @@ import sys
 from xml.etree import ElementTree
 
 import engine_benchmark
+import pytest
 from engine_examples.twelve_programs import SMALL
 
 
