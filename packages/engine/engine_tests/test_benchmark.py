@@ -4,8 +4,9 @@ import csv
 import sys
 from xml.etree import ElementTree
 
-import engine_benchmark
 import pytest
+
+import engine_benchmark
 from engine_examples.twelve_programs import SMALL
 
 
