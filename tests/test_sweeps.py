@@ -74,6 +74,7 @@ def test_a_run_that_fails_does_not_stop_the_others(home, monkeypatch, capsys):
     assert home.begun() == [(1.0, 0), (1.0, 0), (1.0, 1), (1.0, 2)]
 
 
+@pytest.mark.slow
 def test_shards_run_every_nth_run_and_fill_one_table(home, monkeypatch, capsys):
     first = [(1.0, 0), (2.0, 0)]
     assert call(monkeypatch, home.yaml, "--shard", "1/2", "--workers", "2") == 0
