@@ -269,6 +269,7 @@ SCALE = 1.0
 # The next three tests use the same two processes, which live on for ten seconds.
 
 
+@pytest.mark.slow
 def test_processes_train_the_code_that_was_imported_again(events, working_directory, monkeypatch):
     """Processes live on between calls, and have the modules of the last call."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # its time has no fractions of a second

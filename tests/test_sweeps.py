@@ -114,6 +114,7 @@ def test_a_killed_sweep_leaves_no_process_and_the_next_one_runs_what_is_missing(
     assert home.begun() == sorted([(1.0, 0), *[(1.0, 1), (2.0, 0)] * 2, (2.0, 1)])
 
 
+@pytest.mark.slow
 def test_a_sweep_of_a_notebook_that_trains(home):
     """One of notebook 3 is in notebook 5, which nbval executes."""
     small = {"dataset": small_data(), "epochs": 1, "n_hidden": 16, "batch_size": 32, "n_delays": 2}
