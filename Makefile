@@ -34,7 +34,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data sweep export rtl bitstream say hear lab bench test lint .style slow full browser slurm wheels notebooks site lock clean
+.PHONY: help study data sweep export rtl bitstream say hear lab bench test lint slow full browser slurm wheels notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
@@ -56,7 +56,7 @@ help:
 	@echo "make hear       recognize a spoken digit: FILE=digit.wav names a recording, else the microphone records"
 	@echo "make lab        copy the notebooks to my_notebooks/, without outputs, and open them in JupyterLab"
 	@echo "make bench      measure the engine's speed (some ten minutes, leave the machine alone)"
-	@echo "make test       run linters, unit tests, and small versions of the notebooks"
+	@echo "make test       run unit tests, and small versions of the notebooks"
 	@echo "make lint       style, types, import layering"
 	@echo "make slow       run the tests that take minutes"
 	@echo "make full       run the tests at full size: as many utterances as SHD has, a hundred recordings in C"
@@ -135,17 +135,14 @@ lab: $(INSTALLED)-circuit
 bench: $(INSTALLED)-test
 	cd packages/engine && "$(CURDIR)/$(PY)" -m engine_benchmark $(ARGS)
 
-.style: $(INSTALLED)-test
+lint: $(INSTALLED)-test
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports --no-logo
-
-lint: .style
 	$(PY) -m mypy
 
-# mypy takes one core for half a minute
-test: .style
-	$(PY) -m mypy & $(PY) -m pytest -n auto --dist loadgroup; tests=$$?; wait $$! && exit $$tests
+test: $(INSTALLED)-test
+	$(PY) -m pytest -n auto --dist loadgroup
 
 slow: $(INSTALLED)-test $(INSTALLED)-site $(INSTALLED)-fpga
 	$(PY) -m pytest -n auto -m "slow and not full"

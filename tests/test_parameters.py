@@ -26,6 +26,7 @@ def executed(notebook, tmp_path, **parameters):
     return nbformat.read(out, as_version=4)
 
 
+@pytest.mark.slow
 def test_papermill_stops_at_an_unknown_name(tmp_path):
     refused = r"parameter 'slop': unknown. Did you mean 'slope'\? The parameters are: da"
     with pytest.raises(PapermillExecutionError, match=refused):

@@ -157,6 +157,7 @@ def found(tmp_path_factory):
     return pd.read_csv(io.StringIO(ended.stdout), names=names).set_index("way")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("way", "code"), [("killed", -signal.SIGKILL), ("disk full", 1)])
 def test_whenever_a_writer_is_interrupted_a_run_is_complete_or_absent(found, way, code):
     """It is absent after a kill while the new files take the places of the old ones."""
