@@ -25,7 +25,8 @@ from shd_corpus.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events.downsampling import Downsampling
 
 WAIT = 4000  # samples
-pytestmark = needs_verilator
+# one process compiles both designs
+pytestmark = [needs_verilator, pytest.mark.xdist_group("listener")]
 
 
 @pytest.fixture(scope="module")
