@@ -266,7 +266,7 @@ SCALE = 1.0
 """
 
 
-# The next three tests use the same two processes, which live on for ten seconds.
+# The next tests use the same two processes, which live on for ten seconds.
 
 
 @pytest.mark.slow
