@@ -114,6 +114,12 @@ def load() -> Sounds:
         return Sounds(samples, file["offsets"], file["labels"], file["speakers"])
 
 
+def voices(sounds: Sounds) -> Sounds:
+    """Return the sounds of `commands`, which come first: those of `hd` are in no other sound."""
+    n = int(np.char.startswith(sounds.speakers, "hd ").argmax())
+    return Sounds(sounds.samples, sounds.offsets[: n + 1], sounds.labels[:n], sounds.speakers[:n])
+
+
 def color(spectrum: np.ndarray, n: int, rng: Rng) -> np.ndarray:
     """Return a spectrum (frequencies,) as another microphone and perhaps a telephone has it."""
     hz = np.maximum(rfftfreq(n, 1 / RATE_HZ), 50)
@@ -186,14 +192,14 @@ def of_digits(draw: int, indices: range) -> list[Events]:
     """Return a draw of some utterances."""
     sounds = load()
     return [
-        utterance(changed(sounds.sound(i), np.random.default_rng([draw, i]), sounds, 1.15))
+        utterance(changed(sounds.sound(i), np.random.default_rng([draw, i]), voices(sounds), 1.15))
         for i in indices
     ]
 
 
 def of_others(draw: int, seeds: list[tuple[int, int]]) -> list[Events]:
     """Return a draw of some sounds that are no digit, given by kind and number."""
-    sounds = load()
+    sounds = voices(load())
     makers = list(makers_of_training(sounds).values())
     result = []
     for kind, number in seeds:

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from shd_corpus.class_names import LANGUAGES
+from shd_corpus.encoders import COCHLEA, encoder_folder
 from shd_corpus.heidelberg import NAME
 from shd_corpus.recording_list import Recording
 from shd_corpus.recordings import RecordingOptions, encode_all, write_pair, write_refused
@@ -27,10 +28,12 @@ def main() -> None:
     """Encode the recordings of a folder, from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--encoder", default=COCHLEA)
+    given = parser.parse_args()
+    folder = given.folder
     recordings = [recording(path) for path in sorted(folder.glob("lang-*.flac"))]
-    out = data_dir() / "hd_cut"
-    options = RecordingOptions(cut=True, lenient=True)
+    out = encoder_folder(data_dir() / "hd_cut", given.encoder)
+    options = RecordingOptions(cut=True, lenient=True, encoder=given.encoder)
     encoding = encode_all(
         folder, recordings, out / "unfinished", "encoding hd_cut", options=options
     )
