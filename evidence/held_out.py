@@ -123,7 +123,8 @@ def judge(kind: str, group: int) -> list[dict[str, Any]]:
             for path in listeners.hd_files()
         ]
     )
-    refused = pd.read_csv(data_dir() / "hd_cut" / "filter_bank" / "hd_cut_refused.csv")
+    listed = data_dir() / "hd_cut" / "filter_bank" / "hd_cut_refused.csv"  # none without refusals
+    refused = pd.read_csv(listed).iloc[:, 0] if listed.exists() else pd.Series(dtype=str)
     rows = []
     for speaker in held_out(group):
         for language in ("english", "german"):
@@ -133,7 +134,7 @@ def judge(kind: str, group: int) -> list[dict[str, Any]]:
             digits, confidences = answers(listeners.scores_of(model, events), language)
             is_right, is_accepted = digits == events.labels, confidences >= threshold
             stem = f"lang-{language}_speaker-{speaker:02}_"
-            n_refused = int(refused.iloc[:, 0].str.contains(stem).sum())
+            n_refused = int(refused.str.contains(stem).sum())
             rows.append(
                 {
                     "network": listeners.GROUPS[kind],
