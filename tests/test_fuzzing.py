@@ -22,7 +22,7 @@ from tests.fuzz_targets import GOOD_EVENTS, serve
 # The child itself limits a case's processor time. This limit is for one that waits for something.
 LONGEST_WAIT_S = 300.0
 MINUTES = 10.0  # of `make slow`, for all kinds of cases
-EXAMPLES = {"hdf5": 80, "sound": 150, "speakers": 50, "table": 200, "list": 150, "events": 60}
+EXAMPLES = {"hdf5": 40, "sound": 150, "speakers": 50, "table": 200, "list": 150, "events": 30}
 
 
 class Child:
