@@ -131,7 +131,7 @@ def test_intervals_are_as_the_plan_expects_and_miss_the_truth_in_some_five_perce
     recipe_sd, name, half
 ):
     rng = np.random.default_rng(2)
-    found = [crossed_estimates(simulated_differences(recipe_sd, rng))[name] for _ in range(100)]
+    found = [crossed_estimates(simulated_differences(recipe_sd, rng))[name] for _ in range(300)]
     assert 100 * np.mean([each.half() for each in found]) == pytest.approx(half, abs=0.2)
     assert 0.01 <= np.mean([abs(each.mean) > each.half() for each in found]) <= 0.1
 
